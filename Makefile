@@ -1,0 +1,58 @@
+# Everything a person or CI does with this project. Needs python3 (3.11+) and make;
+# what else is needed is brought in here, from PyPI and Debian, or named in one line.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet
+
+export CHAT_DATA ?= data
+
+.PHONY: run test check bench format clean
+
+run: $(VENV)/.run
+	@$(BIN)/chat serve
+
+test: $(VENV)/.dev chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit/test_no_javascript.py
+
+bench: $(VENV)/.bench
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Chat needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || sh .ci/debian python3-venv python3-pip
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.run: $(UV) uv.lock pyproject.toml
+	@$(SYNC) --no-dev
+	@touch $@
+
+$(VENV)/.dev: $(UV) uv.lock pyproject.toml
+	@$(SYNC) --group dev
+	@touch $@
+
+$(VENV)/.bench: $(UV) uv.lock pyproject.toml
+	@$(SYNC) --group dev --group bench
+	@touch $@
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || sh .ci/debian chromium
