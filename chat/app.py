@@ -1,0 +1,130 @@
+"""The Flask application: settings, store and hub on one object, blueprints, error pages."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask, render_template, request
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from . import (
+    assets,
+    composer,
+    fragments,
+    live,
+    messages,
+    operations,
+    people,
+    rooms,
+    session,
+    stream,
+)
+from .errors import ChatError, StoreAway
+from .hub import Hub
+from .security import secure
+from .settings import Settings
+from .store import Store
+from .subscriber import Subscriber
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST = 64 * 1024  # bytes of a request's body
+
+
+class Chat(Flask):
+    """A Flask application that knows the chat's parts. `hub` and `subscriber` are there only
+    where sockets are served."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
+        self.settings = settings
+        self.store = store
+        self.hub: Hub
+        self.subscriber: Subscriber
+        self.fragments: fragments.Fragments
+
+
+def create_app(settings: Settings, store: Store) -> Chat:
+    """The chat over a store; `settings.secret_key` must be set."""
+    app = Chat(settings, store)
+    app.config.update(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=MAX_REQUEST,
+        MAX_FORM_MEMORY_SIZE=MAX_REQUEST,
+        SESSION_COOKIE_NAME="__Host-session" if settings.secure else "session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.secure,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=90),
+        # A page may stay open for days; the token lives as long as the session.
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    app.jinja_env.trim_blocks = False
+    fragments.init(app.jinja_env)
+    assets.init(app)
+    app.fragments = fragments.Fragments(app.jinja_env)
+    CSRFProtect(app)
+    for bp in (
+        session.bp,
+        people.bp,
+        rooms.bp,
+        composer.bp,
+        messages.bp,
+        stream.bp,
+        live.bp,
+        operations.bp,
+    ):
+        app.register_blueprint(bp)
+    secure(app)
+    app.register_error_handler(ChatError, _refused)
+    app.register_error_handler(RedisError, _store_away)
+    app.register_error_handler(CSRFError, _stale_form)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _broken)
+    return app
+
+
+def error_page(status: int, title: str, text: str) -> tuple[str, int]:
+    """A page that says what went wrong and gives back what was written."""
+    kept = request.form.get("body", "") if status != 413 and request.method == "POST" else ""
+    return render_template("error.html", title=title, text=text, kept=kept), status
+
+
+def _refused(error: ChatError) -> tuple[str, int]:
+    return error_page(error.status, error.title, error.text)
+
+
+def _store_away(error: RedisError) -> tuple[str, int]:
+    log.warning("Redis: %s", error)
+    return _refused(StoreAway())
+
+
+def _stale_form(error: CSRFError) -> tuple[str, int]:
+    return error_page(
+        400,
+        "This form has expired",
+        "The page was made before you last signed in. Go back, reload it, and send it again.",
+    )
+
+
+_WORDS = {
+    400: ("That cannot be used", "The browser sent something the chat does not understand."),
+    404: ("Not found", "There is no such page."),
+    405: ("Not found", "This address is not a page."),
+    413: ("Too long", "What was sent is larger than the chat takes."),
+}
+
+
+def _http_error(error: HTTPException) -> Any:
+    if error.code is None or error.code < 400:
+        return error
+    title, text = _WORDS.get(error.code, (error.name, "The chat cannot do that."))
+    return error_page(error.code, title, text)
+
+
+def _broken(error: Exception) -> tuple[str, int]:
+    log.error("in %s %s", request.method, request.path, exc_info=error)
+    return error_page(500, "Something broke", "It has been written down. Please try again.")

@@ -1,0 +1,48 @@
+"""What can be refused, and how it is told.
+
+ChatError
+ ├── Invalid        400  what was typed cannot be used; the text says what to change
+ ├── NotFound       404  no such room, or none that this person may see
+ ├── NotMember      403  an open room that has not been joined
+ └── StoreAway      503  Redis cannot be reached; nothing was lost
+
+Each class knows its HTTP status; one handler turns it into a page, and the live socket turns
+it into a fragment beside the text it concerns.
+"""
+
+
+class ChatError(Exception):
+    """A refusal in plain words. `text` is shown to the person as it stands."""
+
+    status = 500
+    title = "Something went wrong"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Invalid(ChatError):
+    status = 400
+    title = "That cannot be used"
+
+
+class NotFound(ChatError):
+    status = 404
+    title = "Not found"
+
+
+class NotMember(ChatError):
+    status = 403
+    title = "You are not in this room"
+
+
+class StoreAway(ChatError):
+    status = 503
+    title = "The chat cannot reach its memory"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server cannot reach its database just now. Nothing you wrote is lost: "
+            "try again in a moment."
+        )

@@ -1,0 +1,223 @@
+"""The hub: who looks at which room in this process, and what goes out to them.
+
+It knows neither Redis nor Flask nor sockets. Events and viewers go in, writes come out. A
+room's event is rendered once and framed once; events of one turn of the event loop leave as
+one write per viewer. All methods run on the event loop and never block.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from .events import Event
+from .frames import Frame, join
+
+# Writes framed bytes, or the same as texts where bytes cannot go; False when the viewer is gone.
+Push = Callable[[bytes, Sequence[str]], bool]
+# Closes the viewer's connection with a code of RFC 6455.
+Kick = Callable[[int], object]
+# An event as (fragment for those who watch the room, fragment for those who merely belong).
+Render = Callable[[Event], tuple[str, str]]
+SERVICE_RESTART = 1012  # the close code after which htmx connects again
+
+
+class Viewer:
+    """One open page. It watches at most one room and belongs to all rooms of its person."""
+
+    __slots__ = ("held", "kick", "push", "rooms", "sent", "uid", "watching")
+
+    def __init__(self, push: Push, kick: Kick, uid: str) -> None:
+        self.push = push
+        self.kick = kick
+        self.uid = uid
+        self.rooms: set[str] = set()
+        self.watching: str | None = None
+        self.sent = 0  # the last number of the watched room that was sent
+        self.held: list[Frame] | None = None  # live frames kept back while history is read
+
+
+class Room:
+    """A room as this process sees it: who looks, and the last number that came by."""
+
+    __slots__ = ("belonging", "last", "notes", "shown", "watching")
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.watching: dict[Viewer, None] = {}
+        self.belonging: dict[Viewer, None] = {}
+        self.shown: list[Frame] = []  # of this turn of the loop, for the watching
+        self.notes: list[Frame] = []  # of this turn of the loop, for the belonging
+
+
+class Hub:
+    """`render` makes an event's fragments; `later` calls a function at the end of the loop's
+    turn; `opened` and `closed` are told when the first viewer of a channel comes and the last
+    goes, and so keep one subscription per room and person."""
+
+    def __init__(
+        self,
+        render: Render,
+        later: Callable[[Callable[[], None]], object],
+        opened: Callable[[str], object],
+        closed: Callable[[str], object],
+    ) -> None:
+        self.render = render
+        self.later = later
+        self.opened = opened
+        self.closed = closed
+        self.rooms: dict[str, Room] = {}
+        self.people: dict[str, dict[Viewer, None]] = {}
+        self.channels: Counter[str] = Counter()
+        self._ready: list[Room] = []  # rooms with something to write this turn
+
+    # People come and go
+
+    def connect(self, push: Push, kick: Kick, uid: str) -> Viewer:
+        """A page of `uid` has opened; it gets what is sent to that person."""
+        viewer = Viewer(push, kick, uid)
+        self.people.setdefault(uid, {})[viewer] = None
+        self._open(f"user:{uid}")
+        return viewer
+
+    def disconnect(self, viewer: Viewer) -> None:
+        """The page is gone. Calling it again does nothing."""
+        pages = self.people.get(viewer.uid, {})
+        if viewer not in pages:
+            return
+        del pages[viewer]
+        if not pages:
+            del self.people[viewer.uid]
+        for rid in list(viewer.rooms):
+            self.leave(viewer, rid)
+        self._close(f"user:{viewer.uid}")
+
+    def belong(self, viewer: Viewer, rid: str, seq: int) -> None:
+        """The viewer gets the unread mark of `rid`; `seq` is the room's number now."""
+        if rid in viewer.rooms:
+            return
+        viewer.rooms.add(rid)
+        room = self.rooms.get(rid)
+        if room is None:
+            room = self.rooms[rid] = Room(seq)
+        room.belonging[viewer] = None
+        self._open(f"room:{rid}")
+
+    def leave(self, viewer: Viewer, rid: str) -> None:
+        """The viewer gets nothing more of `rid`."""
+        if rid not in viewer.rooms:
+            return
+        viewer.rooms.remove(rid)
+        room = self.rooms[rid]
+        room.watching.pop(viewer, None)
+        room.belonging.pop(viewer, None)
+        if viewer.watching == rid:
+            viewer.watching = viewer.held = None
+        if not room.watching and not room.belonging:
+            del self.rooms[rid]
+        self._close(f"room:{rid}")
+
+    # Watching: hold, read the history, go live
+
+    def watch(self, viewer: Viewer, rid: str) -> None:
+        """Put `rid` (the viewer must belong to it) on screen. What happens from now on is held
+        until `live`, so that history read in between can go first."""
+        self.unwatch(viewer)
+        room = self.rooms[rid]
+        room.belonging.pop(viewer, None)
+        room.watching[viewer] = None
+        viewer.watching = rid
+        viewer.held = []
+
+    def live(self, viewer: Viewer, upto: int) -> None:
+        """The viewer was sent everything up to `upto`; let go of what was held since."""
+        held, viewer.held, viewer.sent = viewer.held, None, upto
+        if held:
+            self._send(viewer, held)
+
+    def unwatch(self, viewer: Viewer) -> None:
+        """Take the watched room off the screen; the viewer still belongs to it."""
+        if viewer.watching is None:
+            return
+        room = self.rooms[viewer.watching]
+        room.watching.pop(viewer, None)
+        room.belonging[viewer] = None
+        viewer.watching = viewer.held = None
+
+    # Events come in
+
+    def publish(self, event: Event) -> bool:
+        """Send an event to whom it concerns. A number seen before is dropped. Returns False,
+        having done nothing, when numbers before it are missing: they must come first."""
+        room = self.rooms.get(event.room)
+        if room is None:
+            return True
+        if event.seq <= room.last:
+            return True
+        if event.seq > room.last + 1:
+            return False
+        room.last = event.seq
+        shown, note = self.render(event)
+        if not room.shown and not room.notes:
+            if not self._ready:
+                self.later(self.flush)
+            self._ready.append(room)
+        if room.watching:
+            room.shown.append(Frame.of(event.seq, shown))
+        if room.belonging:
+            room.notes.append(Frame.of(event.seq, note))
+        return True
+
+    def restart(self, rid: str) -> None:
+        """The room's numbers began anew (another database): ask its viewers to come back with
+        what they have, so that it is compared and replaced."""
+        if rid in self.rooms:
+            for viewer in [*self.rooms[rid].watching, *self.rooms[rid].belonging]:
+                viewer.kick(SERVICE_RESTART)
+
+    def tell(self, uid: str, text: str) -> None:
+        """Send a fragment to every open page of one person."""
+        wire, texts = join([Frame.of(0, text)])
+        for viewer in self.people.get(uid, ()):
+            viewer.push(wire, texts)
+
+    def flush(self) -> None:
+        """Write what this turn brought: one write for each viewer and room."""
+        ready, self._ready = self._ready, []
+        for room in ready:
+            shown, room.shown = room.shown, []
+            notes, room.notes = room.notes, []
+            if shown:
+                self._show(room, shown)
+            if notes:
+                wire, texts = join(notes)
+                for viewer in room.belonging:
+                    viewer.push(wire, texts)
+
+    def _show(self, room: Room, frames: list[Frame]) -> None:
+        wire, texts = join(frames)
+        before, last = frames[0].seq - 1, frames[-1].seq
+        for viewer in room.watching:
+            if viewer.held is not None:
+                viewer.held += frames
+            elif viewer.sent == before:
+                viewer.sent = last
+                viewer.push(wire, texts)
+            else:
+                self._send(viewer, frames)
+
+    def _send(self, viewer: Viewer, frames: list[Frame]) -> None:
+        """The slow path: only what this viewer has not been sent."""
+        missing = [frame for frame in frames if frame.seq > viewer.sent]
+        if missing:
+            viewer.sent = missing[-1].seq
+            viewer.push(*join(missing))
+
+    def _open(self, channel: str) -> None:
+        self.channels[channel] += 1
+        if self.channels[channel] == 1:
+            self.opened(channel)
+
+    def _close(self, channel: str) -> None:
+        self.channels[channel] -= 1
+        if not self.channels[channel]:
+            del self.channels[channel]
+            self.closed(channel)

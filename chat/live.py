@@ -1,0 +1,231 @@
+"""The live socket: what an open page may say, and what it is answered.
+
+A page's frames are htmx's (four.htmx.org/extensions/ws): its form fields as JSON, with
+"headers". It says `watch` (which room is on screen, and the last number it shows) whenever its
+socket opens, when the room changes and every 45 s; and `post`. What a page may do is checked
+for each frame, here or in the store's scripts, never taken from what the page showed before.
+"""
+
+import json
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, g
+from flask_sock import Sock
+from redis.exceptions import RedisError
+
+from .asgi import WebSocket, await_
+from .composer import is_nonce, new_nonce
+from .current import chat
+from .errors import ChatError, NotFound
+from .fragments import digest
+from .frames import Frame
+from .hub import Viewer
+from .messages import refusal
+from .security import is_own_origin
+from .session import current_person
+from .store import Person
+from .text import clean_body
+
+log = logging.getLogger(__name__)
+
+SILENCE = 150.0  # seconds without a frame after which a page is taken for gone
+REMEMBERED = 20  # composers whose text is remembered for each page
+TYPED_ON = "You typed this while the message before it was on its way."
+WORST = 20  # frames that make no sense before the socket is closed for good
+TRY_AGAIN, NOT_ALLOWED = 1013, 1008  # htmx connects again after the first, never after the second
+
+bp = Blueprint("live", __name__)
+sock = Sock()
+
+
+@bp.before_request
+def only_own_pages() -> Response | None:
+    """Refuse a handshake of another site (403) or of nobody (401)."""
+    if not is_own_origin():
+        return Response("This socket is for the chat's own pages.\n", 403, mimetype="text/plain")
+    if current_person() is None:
+        return Response("Sign in first.\n", 401, mimetype="text/plain")
+    return None
+
+
+@sock.route("/live", bp=bp)  # type: ignore[untyped-decorator]
+def live(ws: WebSocket) -> None:
+    page = Page(ws, g.person)
+    try:
+        page.open()
+        page.listen()
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("a page is asked to come back: %s", error)
+        ws.kick(TRY_AGAIN)
+    finally:
+        page.close()
+
+
+class Page:
+    """One open page and its socket."""
+
+    def __init__(self, ws: WebSocket, person: Person) -> None:
+        self.ws = ws
+        self.person = person
+        self.store = chat().store
+        self.hub = chat().hub
+        self.subscriber = chat().subscriber
+        self.fragments = chat().fragments
+        self.viewer: Viewer = self.hub.connect(ws.push, ws.kick, person.uid)
+        self.fresh = True  # nothing was said on this socket yet
+        self.nonsense = 0
+        # What the last composers sent, to tell it from what was typed into them since.
+        self.posted: dict[str, str] = {}
+        self.handlers = {"watch": self.watch, "post": self.post, "typed": self.typed}
+
+    def open(self) -> None:
+        """Belong to the rooms of this person."""
+        self.rows = self.store.rooms.of(self.person.uid)
+        for row in self.rows:
+            self.hub.belong(self.viewer, row.room.rid, row.room.seq)
+
+    def listen(self) -> None:
+        """Do what the page says until it is gone."""
+        while (text := self.ws.receive(SILENCE)) is not None:
+            frame = parse(text)
+            handle = self.handlers.get(frame.get("type", ""))
+            if handle:
+                handle(frame)
+            else:
+                self.nonsense += 1
+                if self.nonsense == WORST:
+                    self.ws.kick(NOT_ALLOWED)
+                    return
+        self.ws.kick(TRY_AGAIN)
+
+    def close(self) -> None:
+        """The page is gone: what it showed last has been seen."""
+        rid, seq = self.viewer.watching, self.viewer.sent
+        self.hub.disconnect(self.viewer)
+        try:
+            if rid and seq:
+                self.store.messages.seen(rid, self.person.uid, seq)
+        except (RedisError, OSError) as error:
+            log.warning("cannot remember what was seen: %s", error)
+
+    def watch(self, frame: dict[str, Any]) -> None:
+        """Show a room from the number the page has: what it lacks, then everything live."""
+        rid = one(frame, "room")
+        if self.fresh:
+            self.fresh = False
+            self._list_anew(rid, one(frame, "digest"))
+        if not rid:
+            self.hub.unwatch(self.viewer)
+            return
+        for nonce, body in pending(frame):
+            if self._post(rid, nonce, body, nonce):
+                self._say(self.fragments.done(nonce))
+        self._resume(rid, number(one(frame, "after")), one(frame, "epoch"))
+
+    def _list_anew(self, rid: str, shown: str) -> None:
+        """Send the side list if it changed between the page and its socket."""
+        if shown != digest(self.rows):
+            self._say(self.fragments.rooms(self.rows, rid))
+        self.rows = []
+
+    def _resume(self, rid: str, after: int, epoch: str) -> None:
+        if rid not in self.viewer.rooms:
+            room, read = self.store.rooms.row(rid, self.person.uid)
+            if read is None:
+                return
+            self.hub.belong(self.viewer, rid, room.seq)
+        # Subscribe first, hold what comes, read the history, and only then go live: an event
+        # in between is in at least one of the two, and is sent once.
+        self.hub.watch(self.viewer, rid)
+        await_(self.subscriber.ready(rid))
+        missed = self.store.messages.missed(rid, self.person.uid, after, epoch)
+        if missed is None:
+            self.hub.leave(self.viewer, rid)
+            return
+        if missed.replace:
+            self._say(self.fragments.replaced(rid, missed.events, missed.epoch))
+        elif missed.events:
+            self._say(self.fragments.missed(missed.events))
+        self.hub.live(self.viewer, missed.seq)
+        self.store.messages.seen(rid, self.person.uid, missed.seq)
+
+    def post(self, frame: dict[str, Any]) -> None:
+        """Store what a composer holds. Sent again with more behind it, only the rest is new:
+        somebody typed on, and pressed Enter, before the next composer was there."""
+        rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
+        before = self.posted.get(nonce, "")
+        self.posted[nonce] = body
+        if len(self.posted) > REMEMBERED:
+            del self.posted[next(iter(self.posted))]
+        if before and body != before and body.startswith(before):
+            self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
+        else:
+            self._post(rid, nonce, body, nonce)
+
+    def typed(self, frame: dict[str, Any]) -> None:
+        """A composer that was sent takes no more keys. What it holds beyond what was sent comes
+        back as a composer of its own; otherwise it goes."""
+        rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
+        sent = self.posted.pop(nonce, None)
+        if sent is None or not is_nonce(rid):
+            return
+        rest = body.removeprefix(sent)
+        if rest.strip():
+            self._say(self.fragments.rest(rid, nonce, new_nonce(), rest, TYPED_ON))
+        else:
+            self._say(self.fragments.done(nonce))
+
+    def _post(self, rid: str, nonce: str, body: str, composer: str) -> bool:
+        """Store a message, and tell its composer whether it is kept or why not."""
+        if not is_nonce(nonce) or not is_nonce(composer):
+            return False
+        try:
+            if not is_nonce(rid):
+                raise NotFound("There is no such room.")
+            self.store.messages.post(rid, self.person, clean_body(body), nonce)
+        except (ChatError, RedisError, OSError) as error:
+            self.posted.pop(composer, None)
+            self._say(self.fragments.not_stored(composer, refusal(error)))
+            return False
+        self._say(self.fragments.stored(composer))
+        return True
+
+    def _say(self, text: str) -> None:
+        frame = Frame.of(0, text)
+        self.ws.push(frame.wire, [frame.text])
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """A page's frame as its fields; {} for what is not a JSON object of text."""
+    try:
+        frame = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return frame if isinstance(frame, dict) and isinstance(frame.get("type"), str) else {}
+
+
+def one(frame: dict[str, Any], name: str) -> str:
+    """A field's text; of several fields of the same name the last, "" where there is none."""
+    value = frame.get(name)
+    if isinstance(value, list):
+        value = value[-1] if value else ""
+    return value if isinstance(value, str) else ""
+
+
+def several(frame: dict[str, Any], name: str) -> list[str]:
+    """All texts of the fields with this name, in the order of the page."""
+    value = frame.get(name, [])
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str)]
+
+
+def pending(frame: dict[str, Any]) -> list[tuple[str, str]]:
+    """The (nonce, body) of the messages whose acknowledgement the page still waits for."""
+    nonces, bodies = several(frame, "nonce"), several(frame, "body")
+    return list(zip(nonces, bodies, strict=True)) if len(nonces) == len(bodies) else []
+
+
+def number(text: str) -> int:
+    """A cursor; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0

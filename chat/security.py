@@ -1,0 +1,48 @@
+"""What every response says to the browser, and which sites may open the socket.
+
+The policy allows no inline script or style, no eval, and scripts from the vendored folder only,
+named by its full address: a bare 'self' would run an uploaded file. A websocket is not subject
+to the same-origin policy, so its handshake must come from our own origin exactly (RFC 6455,
+section 10.2); a missing, null or foreign Origin is refused.
+"""
+
+from flask import Flask, Response, request
+
+from .current import chat
+
+_POLICY = (
+    "default-src 'none'; script-src {origin}/static/vendor/; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; manifest-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
+
+
+def own_origin() -> str:
+    """This site's origin as the browser names it: CHAT_ORIGIN, or scheme and Host."""
+    if chat().settings.origin:
+        return chat().settings.origin
+    scheme = {"ws": "http", "wss": "https"}.get(request.scheme, request.scheme)
+    return f"{scheme}://{request.host}"
+
+
+def is_own_origin() -> bool:
+    """True when the request was made by a page of this site."""
+    return request.headers.get("Origin") == own_origin()
+
+
+def secure(app: Flask) -> None:
+    """Put the security headers on every response."""
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", _POLICY.format(origin=own_origin()))
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["X-Frame-Options"] = "SAMEORIGIN"
+        response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+        if chat().settings.secure:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+        return response

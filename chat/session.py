@@ -1,0 +1,78 @@
+"""Signing in and out. A guest gives a name; the cookie holds a stable user id, signed."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, g, redirect, render_template, request
+from flask import session as cookie
+
+from .current import chat
+from .errors import Invalid
+from .store import Person
+from .text import MAX_NAME, clean_name
+
+bp = Blueprint("session", __name__)
+
+
+def current_person() -> Person | None:
+    """Who is signed in, or None. Read from the store once in a request."""
+    if "person" not in g:
+        uid = cookie.get("uid")
+        g.person = chat().store.people.get(uid) if uid else None
+    person: Person | None = g.person
+    return person
+
+
+def require_person() -> Any:
+    """For `before_request`: send who is not signed in to the sign-in page, and back after."""
+    if current_person() is not None:
+        return None
+    if request.headers.get("HX-Request"):
+        return "", 200, {"HX-Redirect": "/sign-in"}
+    return redirect(f"/sign-in?next={request.path}" if request.method == "GET" else "/sign-in", 303)
+
+
+@bp.app_context_processor
+def person() -> dict[str, Any]:
+    """Templates of a request know `person`."""
+    return {"person": g.get("person")}
+
+
+@bp.get("/sign-in")
+def sign_in_page() -> Any:
+    if current_person():
+        return redirect(_local_path(request.args.get("next", "")), 303)
+    return _sign_in_page(request.args.get("next", ""))
+
+
+@bp.post("/sign-in")
+def sign_in() -> Any:
+    name = request.form.get("name", "")
+    try:
+        clean = clean_name(name, "name", MAX_NAME)
+    except Invalid as error:
+        return _sign_in_page(request.form.get("next", ""), name, error.text), 400
+    target = _local_path(request.form.get("next", ""))
+    person = chat().store.people.create(clean)
+    cookie.clear()  # nothing of who was here before, the CSRF token included
+    cookie.permanent = True
+    cookie["uid"] = person.uid
+    return redirect(target, 303)
+
+
+@bp.post("/sign-out")
+def sign_out() -> Any:
+    cookie.clear()
+    return redirect("/sign-in", 303)
+
+
+def _sign_in_page(next: str, value: str = "", error: str = "") -> str:
+    return render_template("sign_in.html", next=_local_path(next), value=value, error=error)
+
+
+def _local_path(path: str) -> str:
+    """`path` when it is an address of this site, else the home page: `//host`, `/\\host` and
+    control characters would lead elsewhere."""
+    parts = urlsplit(path)
+    local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if local and not parts.netloc and "\\" not in path else "/"

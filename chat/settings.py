@@ -1,0 +1,111 @@
+"""Every setting, once: its environment variable, unit, default and meaning."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+class BadSetting(ValueError):
+    """An environment variable whose value cannot be used; the text names both."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person who hosts the chat can choose. Read from the environment by `from_env`."""
+
+    # CHAT_BIND: address and port to listen on; port 0 lets the system choose one.
+    host: str = "127.0.0.1"
+    port: int = 8000
+    # CHAT_WORKERS: server processes; each uses one core.
+    workers: int = 1
+    # REDIS_URL: a Redis or Valkey server, 7.0 or newer; empty starts the embedded one.
+    redis_url: str = ""
+    # CHAT_DATA: folder of the embedded server and of the generated secret.
+    data: Path = field(default_factory=lambda: Path("data"))
+    # SECRET_KEY: signs the session cookies; empty generates one in CHAT_DATA/secret.
+    secret_key: str = ""
+    # CHAT_ORIGIN: the address people type, such as https://chat.example.org, when a proxy
+    # stands before the chat. Empty: the Host header of each request is believed.
+    origin: str = ""
+    # CHAT_FSYNC: the embedded server's appendfsync. `everysec` survives the death of any
+    # process and may lose the last second on a power cut; `always` loses nothing, slower.
+    fsync: str = "everysec"
+    # CHAT_SIGN_IN: ways of signing in, comma-separated. `guest` (a name) is the only one yet.
+    sign_in: tuple[str, ...] = ("guest",)
+    # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
+    limits: bool = True
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the settings; raises BadSetting naming the variable and its value."""
+        host, port = _address(env.get("CHAT_BIND", "127.0.0.1:8000"))
+        return cls(
+            host=host,
+            port=port,
+            workers=_whole_number(env, "CHAT_WORKERS", 1, 1, 256),
+            redis_url=_redis_url(env.get("REDIS_URL", "")),
+            data=Path(env.get("CHAT_DATA") or _default_data(env)).expanduser().absolute(),
+            secret_key=_secret(env.get("SECRET_KEY", "")),
+            origin=_origin(env.get("CHAT_ORIGIN", "")),
+            fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
+            sign_in=_sign_in(env.get("CHAT_SIGN_IN", "guest")),
+            limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
+        )
+
+    @property
+    def secure(self) -> bool:
+        """True when people reach the chat over https only (by CHAT_ORIGIN)."""
+        return self.origin.startswith("https:")
+
+
+def _default_data(env: Mapping[str, str]) -> str:
+    return os.path.join(env.get("XDG_DATA_HOME") or "~/.local/share", "chat")
+
+
+def _address(value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise BadSetting(f"CHAT_BIND={value!r}: expected address:port, such as 127.0.0.1:8000")
+    return host.strip("[]"), int(port)
+
+
+def _whole_number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    value = env.get(name, str(default))
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise BadSetting(f"{name}={value!r}: expected a whole number from {low} to {high}")
+    return int(value)
+
+
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = env.get(name, choices[0])
+    if value not in choices:
+        raise BadSetting(f"{name}={value!r}: expected one of {', '.join(choices)}")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
+        raise BadSetting("REDIS_URL: expected redis://, rediss:// or unix://")
+    return value
+
+
+def _secret(value: str) -> str:
+    if value and len(value) < 32:
+        raise BadSetting("SECRET_KEY: expected at least 32 characters")
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.path):
+        raise BadSetting(f"CHAT_ORIGIN={value!r}: expected such as https://chat.example.org")
+    return value
+
+
+def _sign_in(value: str) -> tuple[str, ...]:
+    ways = tuple(way.strip() for way in value.split(",") if way.strip())
+    if not ways or set(ways) - {"guest"}:
+        raise BadSetting(f"CHAT_SIGN_IN={value!r}: the only way yet is guest")
+    return ways

@@ -1,0 +1,18 @@
+-- A member posts.
+-- KEYS: room, events, members, nonces, read
+-- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), nonces kept
+-- Returns {number, 1}; {number of the first one, 0} for a repeat;
+-- {-1, 0} when there is no such room, {-2, 0} when the author is not a member.
+if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, 0} end
+if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then return {-2, 0} end
+if ARGV[4] ~= '' then
+  local first = redis.call('ZSCORE', KEYS[4], ARGV[4])
+  if first then return {tonumber(first), 0} end
+end
+local seq = append(ARGV[3])
+if ARGV[4] ~= '' then
+  redis.call('ZADD', KEYS[4], seq, ARGV[4])
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', tonumber(seq) - tonumber(ARGV[5]))
+end
+redis.call('HSET', KEYS[5], ARGV[2], seq)
+return {tonumber(seq), 1}

@@ -1,0 +1,185 @@
+"""From Redis pub/sub to the hub: one connection per process, one subscription per channel.
+
+What is published is only a nudge; the stream is the record. A number that does not follow the
+last one, and every reconnection, makes the subscriber read the room's stream from the last
+number the hub has, so that nothing is lost while the link was.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from .events import Event
+from .hub import Hub
+from .store import Store, keys
+
+log = logging.getLogger(__name__)
+
+PING_EVERY = 10.0  # seconds without a word after which the link is asked for one
+FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds before connecting again; doubles
+PAGE = 500  # events read at once when a gap is filled
+
+Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its greenlet
+
+
+class Subscriber:
+    """`client` is a redis.asyncio client of its own, RESP 2; `store` is called in a greenlet
+    made by `portal`; `joined(uid, rid)` is called there when a person has joined a room."""
+
+    def __init__(
+        self, client: Any, store: Store, portal: Portal, joined: Callable[[str, str], None]
+    ) -> None:
+        self.client = client
+        self.store = store
+        self.portal = portal
+        self.joined = joined
+        self.hub: Hub
+        self.connected = False
+        self._wanted: dict[str, asyncio.Future[None]] = {}  # channel: done once subscribed
+        self._link: Any = None
+        self._sending = asyncio.Lock()
+        self._filling: dict[str, bool] = {}  # room: True when it must be read once more
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # Told by the hub
+
+    def opened(self, channel: str) -> None:
+        """The first viewer of `room:<id>` or `user:<id>` has come."""
+        name = _key(channel)
+        self._wanted[name] = asyncio.get_running_loop().create_future()
+        self._spawn(self._command("SUBSCRIBE", name))
+
+    def closed(self, channel: str) -> None:
+        """The last viewer of the channel has gone."""
+        name = _key(channel)
+        self._wanted.pop(name).cancel()
+        self._spawn(self._command("UNSUBSCRIBE", name))
+
+    async def ready(self, rid: str, timeout: float = 3.0) -> None:
+        """Wait until what is published to the room comes in; raises TimeoutError (seconds)."""
+        async with asyncio.timeout(timeout):
+            await asyncio.shield(self._wanted[keys.room_channel(rid)])
+
+    # The link
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("the link to Redis is lost (%s); trying again", error)
+            except Exception:
+                log.exception("the link to Redis has failed; trying again")
+            if self.connected:
+                wait = FIRST_WAIT
+            self.connected = False
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _listen(self) -> None:
+        link = self.client.connection_pool.make_connection()
+        try:
+            await link.connect()
+            self._link = link
+            for name, future in self._wanted.items():
+                if future.done() and not future.cancelled():
+                    self._wanted[name] = asyncio.get_running_loop().create_future()
+            if self._wanted:
+                await self._command("SUBSCRIBE", *self._wanted)
+            self.connected = True
+            asked = False
+            while True:
+                # redis-py answers None when `timeout` has passed.
+                answer = await link.read_response(timeout=PING_EVERY, disconnect_on_error=False)
+                if answer is not None:
+                    asked = False
+                    self._take(answer)
+                elif asked:
+                    raise RedisTimeout("no answer to PING")
+                else:
+                    asked = True
+                    await self._command("PING")
+        finally:
+            self._link = None
+            await link.disconnect(nowait=True)
+
+    async def _command(self, *words: str) -> None:
+        if self._link is None:
+            return  # connecting subscribes to all that is wanted
+        async with self._sending:
+            if self._link is not None:
+                await self._link.send_command(*words)
+
+    def _take(self, answer: list[str]) -> None:
+        kind, name = answer[0], answer[1]
+        if kind == "message":
+            _, what, ident = name.split(":", 2)
+            if what == "room":
+                self._event(ident, answer[2])
+            else:
+                self._spawn(self.portal(self.joined, ident, answer[2]))
+        elif kind == "subscribe":
+            future = self._wanted.get(name)
+            if future is not None and not future.done():
+                future.set_result(None)
+            if name.startswith("chat:room:"):
+                # Something may have happened before this subscription stood.
+                self._fill(name.removeprefix("chat:room:"))
+
+    def _event(self, rid: str, line: str) -> None:
+        if rid in self._filling:
+            self._filling[rid] = True
+        elif not self.hub.publish(Event.parse_line(rid, line)):
+            self._fill(rid)
+
+    # Gaps
+
+    def _fill(self, rid: str) -> None:
+        if rid in self._filling:
+            self._filling[rid] = True
+        elif rid in self.hub.rooms:
+            self._filling[rid] = True
+            self._spawn(self._read_gap(rid))
+
+    async def _read_gap(self, rid: str) -> None:
+        """Publish to the hub what the room's stream has and the hub has not. What is published
+        meanwhile is read from the stream too, in order."""
+        try:
+            while self._filling[rid]:
+                self._filling[rid] = False
+                while (room := self.hub.rooms.get(rid)) is not None:
+                    seq, events = await self.portal(self.store.messages.gap, rid, room.last, PAGE)
+                    if seq < room.last:
+                        return self.hub.restart(rid)
+                    for event in events:
+                        self.hub.publish(event)
+                    if len(events) < PAGE:
+                        break
+        except (RedisError, OSError) as error:
+            log.warning("cannot read what room %s missed: %s", rid, error)
+            if self._link is not None:
+                await self._link.disconnect(nowait=True)  # connecting again reads it again
+        finally:
+            del self._filling[rid]
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, RedisError | OSError):
+            log.error("in the subscriber", exc_info=error)
+
+
+def _key(channel: str) -> str:
+    what, _, ident = channel.partition(":")
+    return keys.room_channel(ident) if what == "room" else keys.user_channel(ident)

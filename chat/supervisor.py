@@ -1,0 +1,163 @@
+"""`chat serve`: the embedded database, the workers, and what happens when one of them dies.
+
+Each worker is a single process with a listening socket of its own on the shared port
+(SO_REUSEPORT), so that the kernel spreads connections over them and one that dies takes only
+its own along. Workers and database are started again when they end by themselves.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import redis
+from redis.exceptions import RedisError
+
+from .embedded import CannotStart, EmbeddedValkey
+from .serving import listen
+from .settings import Settings
+
+OLDEST_REDIS = (7, 0)
+TOO_SOON = 1.0  # seconds; a worker that lives shorter is not started again at once
+STOPS_WITHIN = 15.0  # seconds; then a worker is killed
+
+
+class Supervisor:
+    """Runs until SIGTERM or SIGINT; `serve` raises CannotStart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stopping = False
+        self.valkey: EmbeddedValkey | None = None
+        self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.started: dict[int, float] = {}
+        self.listeners: list[socket.socket] = []
+        self.env = dict(os.environ)
+
+    def serve(self) -> None:
+        """Start everything, watch over it, and stop it in order."""
+        self._listen()
+        try:
+            self._database()
+            self.env["SECRET_KEY"] = self.settings.secret_key or secret(self.settings.data)
+            self._lifeline, self._held = os.pipe()
+            os.set_inheritable(self._lifeline, True)
+            for name in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(name, self._stop)
+            for number in range(self.settings.workers):
+                self._start(number)
+            host, port = self.listeners[0].getsockname()[:2]
+            say(f"Chat is on http://{f'[{host}]' if ':' in host else host}:{port}")
+            while not self.stopping:
+                self._look_after()
+                time.sleep(0.1)
+        finally:
+            self._end()
+
+    def _listen(self) -> None:
+        """One listening socket per worker, kept here so that no connection is refused while a
+        worker is being replaced."""
+        host, port = self.settings.host, self.settings.port
+        try:
+            # Without SO_REUSEPORT first: with it, the port of another chat could be shared.
+            probe = listen(host, port)
+            port = probe.getsockname()[1]
+            probe.close()
+            for _ in range(self.settings.workers):
+                sock = listen(host, port, reuse_port=True)
+                sock.set_inheritable(True)
+                self.listeners.append(sock)
+        except OSError as error:
+            raise CannotStart(
+                f"cannot listen on {host}:{port}: {error.strerror}; choose another with CHAT_BIND"
+            ) from None
+
+    def _database(self) -> None:
+        url = self.settings.redis_url
+        if not url:
+            self.valkey = EmbeddedValkey(self.settings.data / "valkey", self.settings.fsync)
+            self.valkey.start()
+            url = self.valkey.url
+        check_redis(url)
+        self.env["REDIS_URL"] = url
+
+    def _start(self, number: int) -> None:
+        listener = self.listeners[number].fileno()
+        self.started[number] = time.monotonic()
+        self.workers[number] = subprocess.Popen(
+            [sys.executable, "-m", "chat", "worker", str(listener), str(self._lifeline)],
+            env=self.env,
+            pass_fds=(listener, self._lifeline),
+            # Ctrl-C in the terminal reaches the supervisor only, which stops the workers.
+            start_new_session=True,
+        )
+
+    def _look_after(self) -> None:
+        valkey = self.valkey
+        if valkey and valkey.process and valkey.process.poll() is not None:
+            say("the embedded Valkey has died; starting it again")
+            valkey.spawn()
+        for number, worker in self.workers.items():
+            soon = time.monotonic() - self.started[number] < TOO_SOON
+            if worker.poll() is not None and not soon:
+                say(f"worker {number + 1} has died (exit {worker.returncode}); starting another")
+                self._start(number)
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def _end(self) -> None:
+        for worker in self.workers.values():
+            worker.terminate()
+        deadline = time.monotonic() + STOPS_WITHIN
+        for worker in self.workers.values():
+            try:
+                worker.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+        for sock in self.listeners:
+            sock.close()
+        if self.valkey:
+            self.valkey.stop()
+
+
+def check_redis(url: str) -> None:
+    """Raise CannotStart when no Redis 7.0 or newer answers at `url`."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+            info = client.info("server")
+    except (RedisError, OSError) as error:
+        raise CannotStart(f"cannot reach Redis at {masked(url)}: {error}") from None
+    version = str(info.get("valkey_version") or info["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        raise CannotStart(f"Redis at {masked(url)} is version {version}; 7.0 or newer is needed")
+
+
+def masked(url: str) -> str:
+    """`url` without its password, for people and logs."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def secret(folder: Path) -> str:
+    """The key that signs sessions, made once and kept in `folder`/secret (0600)."""
+    path = folder / "secret"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(48))
+        return path.read_text()
+    except OSError as error:
+        raise CannotStart(f"cannot write to the data folder {folder}: {error.strerror}") from None
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,79 @@
+"""One server process: the application, its hub and its subscriber on one event loop."""
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+import greenback
+
+from .app import Chat, create_app
+from .asgi import Bridge, await_
+from .frames import Frame
+from .hub import Hub
+from .loopredis import LoopRedis, connect
+from .serving import run
+from .settings import Settings
+from .store import Store
+from .subscriber import Subscriber
+
+
+def main(settings: Settings, listener: int, lifeline: int) -> None:
+    """Serve on the listening socket with the file descriptor `listener` until SIGTERM, or until
+    the other end of the pipe `lifeline` closes because the supervisor died."""
+    loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
+    sock = socket.socket(fileno=listener)
+    config = {"direct_writes": os.environ.get("CHAT_DIRECT") != "off"}
+    run(lambda: _bridge(settings, lifeline), sock, loop=loop, config=config)
+
+
+def _bridge(settings: Settings, lifeline: int) -> Bridge:
+    """The ASGI application; must be called on the event loop."""
+    loop = asyncio.get_running_loop()
+    loop.add_reader(lifeline, _supervisor_died, lifeline)
+    client = connect(settings.redis_url)
+    app = create_app(settings, Store(LoopRedis(client, await_)))
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def startup() -> None:
+        tasks.append(asyncio.create_task(app.subscriber.run()))
+
+    async def shutdown() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await app.subscriber.client.aclose()
+        await client.aclose()
+
+    _connect_hub(app, settings)
+    return Bridge(app, startup=startup, shutdown=shutdown)
+
+
+def _connect_hub(app: Chat, settings: Settings) -> None:
+    def joined(uid: str, rid: str) -> None:
+        """A person has joined a room, here or elsewhere: every page of theirs belongs to it."""
+        rows = app.store.rooms.of(uid)
+        for viewer in list(app.hub.people.get(uid, ())):
+            for row in rows:
+                app.hub.belong(viewer, row.room.rid, row.room.seq)
+            frame = Frame.of(0, app.fragments.rooms(rows, viewer.watching or ""))
+            viewer.push(frame.wire, [frame.text])
+
+    loop = asyncio.get_running_loop()
+    subscriber = Subscriber(
+        connect(settings.redis_url, protocol=2),
+        app.store,
+        greenback.with_portal_run_sync,
+        joined,
+    )
+    app.subscriber = subscriber
+    app.hub = subscriber.hub = Hub(
+        app.fragments.event, loop.call_soon, subscriber.opened, subscriber.closed
+    )
+
+
+def _supervisor_died(lifeline: int) -> None:
+    asyncio.get_running_loop().remove_reader(lifeline)
+    print("chat: the supervisor is gone, stopping", file=sys.stderr)
+    os.kill(os.getpid(), 15)

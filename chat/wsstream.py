@@ -1,0 +1,543 @@
+"""The one seam into Hypercorn: its websocket stream and its connection, mended, put in their place.
+
+Hypercorn documents no way to a connection's transport and leaves several things open that a server
+on the internet must settle. `install` replaces three names inside Hypercorn by the subclasses here:
+
+- `Stream` (for `WSStream`) ends a connection whose message is too large or whose frames are wrong
+  and keeps none of its bytes; negotiates no compression, so that one frame fits every connection;
+  tells the application the client's real close code; notices dead peers; never waits for an
+  application that has stopped reading; and offers itself as a direct way to the transport.
+- `Connection` (for `TCPServer`) keeps the list of open connections, so that stopping can end them.
+
+Written against Hypercorn 0.18; `tests/unit/test_wsstream_seam.py` fails when the seam moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import h2.errors
+import h2.exceptions
+import hypercorn.asyncio.run
+import hypercorn.protocol.h2
+import hypercorn.protocol.h11
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
+from hypercorn.events import Closed
+from hypercorn.protocol.events import Body, Data, EndBody, EndData, Request, Response, StreamClosed
+from hypercorn.protocol.ws_stream import ASGIWebsocketState as State
+from hypercorn.protocol.ws_stream import WSStream
+from wsproto.connection import ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
+from wsproto.handshake import WEBSOCKET_VERSION
+from wsproto.utilities import LocalProtocolError
+
+from .asgi import TRANSPORT
+
+TURN = 100
+"""Frames of one client handled before the others have their turn."""
+
+connections: set[Connection] = set()
+"""Every open TCP connection of this process."""
+
+_tasks: set[asyncio.Future[Any]] = set()
+
+
+class Settings(Config):
+    """Hypercorn's settings as we want them, and our own. Sizes in bytes, times in seconds."""
+
+    backlog = 4096
+    accesslog = None
+    include_server_header = False
+    graceful_timeout = 1.0
+    shutdown_timeout = 5.0  # type: ignore[assignment]
+    keep_alive_timeout = 5.0  # type: ignore[assignment]
+    h11_max_incomplete_size = 16384
+    max_app_queue_size = 10
+    ssl_handshake_timeout = 10.0  # type: ignore[assignment]
+    # The largest message a client may send; one byte more closes with 1009.
+    websocket_max_message_size = 256 * 1024
+    # A client silent this long is sent a ping (None: never), ...
+    websocket_ping_interval = 25.0
+    # ... and one that is silent for this much longer is gone.
+    websocket_pong_timeout = 20.0
+    # How long a client may take to answer our Close frame.
+    websocket_close_timeout = 5.0
+    # How long a connection that has been given up may take to end.
+    websocket_linger = 2.0
+    # False withholds the direct path from the application (to test plain ASGI).
+    direct_writes = True
+
+
+class Disconnected(OSError):
+    """Raised from an application's `send` when the connection has been closed, as ASGI 2.4 asks."""
+
+
+class Inbox:
+    """Messages on their way to the application: at most `limit`, then `put` waits.
+
+    Unlike Hypercorn's queue it always has room for the end, so that neither a full box nor an
+    application that has stopped reading can hold up the connection.
+    """
+
+    __slots__ = ("_end", "_items", "_limit", "_readable", "_writable")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: list[dict[str, Any]] = []
+        self._end: dict[str, Any] | None = None
+        self._readable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether `put` would wait."""
+        return len(self._items) >= self._limit and self._end is None
+
+    async def put(self, message: dict[str, Any]) -> None:
+        """Add a message, waiting for room; after the end it is dropped."""
+        while self.full:
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
+        if self._end is None:
+            self._items.append(message)
+            _wake(self._readable)
+
+    async def get(self) -> dict[str, Any]:
+        """Return the next message; after the last one the end, again and again."""
+        while not self._items:
+            if self._end is not None:
+                return self._end
+            self._readable = asyncio.get_running_loop().create_future()
+            await self._readable
+        message = self._items.pop(0)
+        _wake(self._writable)
+        return message
+
+    def finish(self, message: dict[str, Any]) -> None:
+        """Let `message` be the last one; only the first call counts."""
+        if self._end is None:
+            self._end = message
+            _wake(self._readable)
+            _wake(self._writable)
+
+
+class Stream(WSStream):
+    """One websocket connection over HTTP/1.1 or HTTP/2.
+
+    Over HTTP/1.1 it is also the direct path the application finds in its scope: `write`, `unsent`,
+    `shut` and `abort` may be called from any code on the loop and never block.
+    """
+
+    config: Settings
+
+    def __init__(
+        self,
+        app: Any,
+        config: Config,
+        context: Any,
+        task_group: Any,
+        ssl: bool,
+        client: tuple[str, int] | None,
+        server: tuple[str, int] | None,
+        send: Callable[..., Awaitable[None]],
+        stream_id: int,
+    ) -> None:
+        run_app: Any = self._run_app
+        super().__init__(run_app, config, context, task_group, ssl, client, server, send, stream_id)
+        self._app = app
+        self._inbox = Inbox(config.max_app_queue_size)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        self._failed = False  # a client that broke the rules: discard what it sends
+        self._ending = False  # both sides are done: only the connection is still to end
+        self._peer_ended = False  # HTTP/2: the client has ended its half of the stream
+        self._pong: asyncio.Future[Any] | None = None
+        protocol: Any = send.__self__  # type: ignore[attr-defined]
+        self._h2: Any = None
+        self._writer: asyncio.StreamWriter | None = None
+        if isinstance(protocol, hypercorn.protocol.h2.H2Protocol):
+            self._h2 = protocol
+        else:
+            self._writer = protocol.send.__self__.writer
+
+    # The direct path.
+
+    def write(self, frames: bytes) -> bool:
+        """Write frames as they are; False, and nothing is written, once the connection closes."""
+        if self.state is not State.CONNECTED or self._writer is None:
+            return False
+        transport = self._writer.transport
+        if transport.is_closing():
+            return False
+        transport.write(frames)
+        return True
+
+    def unsent(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
+    def shut(self, code: int, reason: str = "") -> None:
+        """Send a Close frame, the last frame there is; the client has five seconds to answer."""
+        self._put(self._close_frame(code, reason))
+
+    def abort(self) -> None:
+        """Cut the connection (over HTTP/2 reset the stream) without a word."""
+        self._stop_timer()
+        if self.state is State.CONNECTED:
+            self.state = State.CLOSED
+        self._disconnect(1006)
+        if self._writer is not None:
+            self._writer.transport.abort()
+        else:
+            _spawn(self._reset())
+
+    # What Hypercorn tells us.
+
+    async def handle(self, event: Any) -> None:
+        if isinstance(event, Request):
+            await self._open(event)
+        elif isinstance(event, (Body, Data)):
+            await self._feed(event.data)
+        elif isinstance(event, EndBody):
+            await self._end_of_input()
+        elif isinstance(event, StreamClosed):
+            self._over()
+
+    async def _open(self, request: Request) -> None:
+        await super().handle(request)
+        if self.app_put is None:
+            # Refused. Hypercorn would now keep the connection for ever.
+            self.closed = False
+            self.state = State.HTTPCLOSED
+            await self._finish()
+
+    async def _run_app(self, scope: Any, receive: Any, send: Any, *rest: Any) -> None:
+        await self._inbox.put(await receive())  # websocket.connect
+        if self._writer is not None and self.config.direct_writes:
+            scope["extensions"][TRANSPORT] = self
+        await self._app(scope, self._inbox.get, send, *rest)
+
+    async def _feed(self, data: bytes) -> None:
+        if self._failed or self._ending or self.closed:
+            return
+        if not self.handshake.accepted:
+            await self._refuse(400)
+            return
+        self._heard = self._loop.time()
+        self.connection.receive_data(data)
+        await self._handle_events()
+
+    async def _handle_events(self) -> None:
+        for i, event in enumerate(self.connection.events(), 1):
+            if i % TURN == 0:
+                await asyncio.sleep(0)
+            if isinstance(event, Message):
+                await self._message(event)
+            elif isinstance(event, Ping):
+                await self._answer(event)
+            elif isinstance(event, CloseConnection):
+                await self._closing(event)
+            if self._failed or self._ending:
+                break
+
+    async def _message(self, event: Message[Any]) -> None:
+        if self.state is not State.CONNECTED:
+            return
+        # The buffer counts characters; the limit is in bytes.
+        if isinstance(event.data, str) and not event.data.isascii():
+            self.buffer.length += len(event.data.encode()) - len(event.data)
+        try:
+            self.buffer.extend(event)
+        except hypercorn.protocol.ws_stream.FrameTooLargeError:
+            self._fail(1009)
+            return
+        if event.message_finished:
+            message = self.buffer.to_message()
+            self.buffer.clear()
+            if self._h2 is not None and self._inbox.full:
+                # Waiting here would hold up every stream of the connection, and the window
+                # updates the application may be waiting for.
+                self._fail(1013)
+            else:
+                await self._inbox.put(message)
+
+    async def _answer(self, ping: Ping) -> None:
+        if self._h2 is None:
+            await self._send_wsproto_event(ping.response())
+        elif self._pong is None or self._pong.done():
+            # As above: this task must not wait for the client. One pong at a time is enough.
+            self._pong = _spawn(self._send_wsproto_event(ping.response()))
+
+    async def _closing(self, event: CloseConnection) -> None:
+        """Handle a Close frame; wsproto makes one up for frames it cannot read."""
+        state = self.connection.state
+        if state is ConnectionState.OPEN:
+            self._fail(event.code, event.reason or "")
+        elif state is ConnectionState.LOCAL_CLOSING:
+            self._failed = True
+        else:
+            if state is ConnectionState.REMOTE_CLOSING:
+                self._disconnect(event.code, event.reason or "")
+                self.state = State.CLOSED
+                self._put(self.connection.send(event.response()))
+            await self._finish()
+
+    async def _end_of_input(self) -> None:
+        """HTTP/2: the client has ended its half of the stream."""
+        self._peer_ended = True
+        if self._ending:
+            await self.send(StreamClosed(stream_id=self.stream_id))
+        elif self.state in {State.CONNECTED, State.CLOSED}:
+            self.state = State.CLOSED
+            self._disconnect(1006)
+            await self._finish()
+
+    def _over(self) -> None:
+        """The connection is at its end, whoever ended it."""
+        self.closed = True
+        self._ending = True
+        self.buffer.clear()
+        if self.state is State.CONNECTED:
+            self.state = State.CLOSED
+        self._disconnect(1006)
+        if self.unsent():
+            # Hypercorn waits until everything is written; the client may never read it.
+            self._start_timer(self.config.websocket_linger, self.abort)
+        else:
+            self._stop_timer()
+
+    # What the application tells us.
+
+    async def app_send(self, message: Any) -> None:
+        if message is None:
+            await self._app_ended()
+        elif message["type"] == "websocket.send":
+            await self._send_message(message)
+        elif message["type"] == "websocket.close" and self.state is not State.HANDSHAKE:
+            self.shut(int(message.get("code") or 1000), message.get("reason") or "")
+        else:
+            await super().app_send(message)
+
+    async def _app_ended(self) -> None:
+        if self.closed:
+            return
+        self._disconnect(1006)
+        if self.state is State.HANDSHAKE:
+            await self._refuse(500)
+        elif self.state is State.CONNECTED:
+            self.shut(1011)
+        elif self.state is not State.CLOSED:
+            await self._finish()
+
+    async def _send_message(self, message: dict[str, Any]) -> None:
+        if self.state is not State.CONNECTED:
+            raise Disconnected("the connection is closed")
+        data = message.get("bytes")
+        if data is not None:
+            await self._send_wsproto_event(BytesMessage(data=data))
+        else:
+            await self._send_wsproto_event(TextMessage(data=message["text"]))
+
+    async def _accept(self, message: Any) -> None:
+        # A frame is built once for everyone, so no connection may have a compressor of its own;
+        # and Hypercorn's inflates without a limit.
+        self.handshake.extensions = None
+        self._heard = self._loop.time()
+        await super()._accept(message)
+
+    async def _send_rejection(self, message: Any) -> None:
+        if self.state is State.HANDSHAKE and self._h2 is None:
+            # Hypercorn cannot use a connection again that has asked for a websocket.
+            headers = [*self.response["headers"], (b"connection", b"close")]
+            self.response = {**self.response, "headers": headers}
+        await super()._send_rejection(message)
+
+    async def _send_error_response(self, status_code: int) -> None:
+        headers = [(b"content-length", b"0")]
+        if status_code == 400 and self.handshake.version != WEBSOCKET_VERSION:
+            status_code = 426
+            headers.append((b"sec-websocket-version", WEBSOCKET_VERSION))
+        if self._h2 is None:
+            headers.append((b"connection", b"close"))
+        await self.send(
+            Response(stream_id=self.stream_id, status_code=status_code, headers=headers)
+        )
+        await self.send(EndBody(stream_id=self.stream_id))
+
+    async def _send_wsproto_event(self, event: Any) -> None:
+        if self._failed:
+            return
+        try:
+            data = self.connection.send(event)
+        except LocalProtocolError:
+            return
+        if self._writer is None:
+            await self.send(Data(stream_id=self.stream_id, data=data))
+            return
+        # Hypercorn would wait for a lock between framing and writing, and a Close frame written
+        # meanwhile would come first.
+        self._put(data)
+        try:
+            await self._writer.drain()
+        except OSError:
+            self._disconnect(1006)
+
+    async def _send_pings(self) -> None:
+        """Start watching the peer: a timer handle costs a tenth of the task Hypercorn starts."""
+        self._beat()
+
+    def _beat(self) -> None:
+        interval = self.config.websocket_ping_interval
+        limit = interval + self.config.websocket_pong_timeout
+        silent = self._loop.time() - self._heard
+        if self.state is not State.CONNECTED:
+            return
+        if self._inbox.full:
+            # It is we who are not reading. A peer that is gone does not acknowledge the ping
+            # and TCP_USER_TIMEOUT ends it.
+            silent = interval
+        if silent >= limit:
+            self.abort()
+            return
+        if silent >= interval:
+            self._put(self.connection.send(Ping()))
+            delay = limit - silent
+        else:
+            delay = interval - silent
+        self._start_timer(delay, self._beat)
+
+    # Ways to end.
+
+    def _fail(self, code: int, reason: str = "") -> None:
+        """Close, and discard whatever the client goes on to send (RFC 6455, section 7.1.7)."""
+        self._failed = True
+        self.buffer.clear()
+        self._put(self._close_frame(code, reason))
+        del self.connection
+        self._start_timer(self.config.websocket_linger, self.abort)
+        if self._writer is None:
+            _spawn(self.send(EndData(stream_id=self.stream_id)))
+        elif self._writer.can_write_eof():
+            # The client learns at once that nothing follows; reading on, instead of closing,
+            # spares it the reset that would swallow our Close frame.
+            with suppress(OSError, RuntimeError):
+                self._writer.write_eof()
+
+    async def _refuse(self, status: int) -> None:
+        await self._send_error_response(status)
+        self.state = State.HTTPCLOSED
+        self._disconnect(1006)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """End the connection (over HTTP/2 the stream), at the latest after the linger time."""
+        if self._ending:
+            return
+        self._ending = True
+        self._start_timer(self.config.websocket_linger, self.abort)
+        if self._h2 is None:
+            await self.send(StreamClosed(stream_id=self.stream_id))
+        else:
+            # Hypercorn fails on data for a stream it has forgotten, so this one stays until
+            # the client has ended its half too.
+            _spawn(self._finish_h2())
+
+    async def _finish_h2(self) -> None:
+        if self.state is not State.HTTPCLOSED:
+            await self.send(EndData(stream_id=self.stream_id))
+        if self._peer_ended:
+            await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def _reset(self) -> None:
+        """Reset the HTTP/2 stream, and do what Hypercorn does when the client resets it."""
+        with suppress(h2.exceptions.ProtocolError):
+            self._h2.connection.reset_stream(self.stream_id, h2.errors.ErrorCodes.CANCEL)
+        await self._h2._close_stream(self.stream_id)
+        with suppress(KeyError):
+            await self._h2._window_updated(self.stream_id)
+        await self._h2._flush()
+
+    def _close_frame(self, code: int, reason: str) -> bytes:
+        """Go to the closing state; the frame that says so, or nothing if that has happened."""
+        if self.state is not State.CONNECTED:
+            return b""
+        self.state = State.CLOSED
+        self._disconnect(code, reason)
+        self._start_timer(self.config.websocket_close_timeout, self.abort)
+        return self.connection.send(CloseConnection(code=code, reason=reason or None))
+
+    def _disconnect(self, code: int, reason: str = "") -> None:
+        self._inbox.finish(
+            {"type": "websocket.disconnect", "code": int(code), "reason": reason or ""}
+        )
+
+    def _put(self, frame: bytes) -> None:
+        """Write a frame without waiting: at once, or over HTTP/2 in a task of its own."""
+        if not frame:
+            return
+        if self._writer is None:
+            _spawn(self.send(Data(stream_id=self.stream_id, data=frame)))
+        elif not self._writer.transport.is_closing():
+            with suppress(RuntimeError):  # after write_eof
+                self._writer.transport.write(frame)
+
+    def _start_timer(self, delay: float, call: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(delay, call)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Connection(TCPServer):
+    """A TCP connection that is listed while it is open and dies quietly of any network error."""
+
+    async def run(self) -> None:
+        connections.add(self)
+        try:
+            await super().run()
+        finally:
+            connections.discard(self)
+
+    async def protocol_send(self, event: Any) -> None:
+        try:
+            await super().protocol_send(event)
+        except OSError:
+            # Hypercorn expects ConnectionError only; TCP_USER_TIMEOUT is a TimeoutError.
+            await self.protocol.handle(Closed())
+
+    async def _close(self) -> None:
+        with suppress(OSError):
+            await super()._close()
+
+
+def install() -> None:
+    """Put our classes in the place of Hypercorn's. May be called again."""
+    hypercorn.protocol.h11.WSStream = Stream  # type: ignore[attr-defined, misc]
+    hypercorn.protocol.h2.WSStream = Stream  # type: ignore[attr-defined, misc]
+    hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined, misc]
+
+
+def abort_connections() -> None:
+    """Cut every connection that is still open."""
+    for connection in list(connections):
+        connection.writer.transport.abort()
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+def _spawn(awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
+    task = asyncio.ensure_future(awaitable)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task

@@ -1,0 +1,117 @@
+"""Nothing that people write leaves its element; a fragment does not depend on who looks."""
+
+from html.parser import HTMLParser
+
+import jinja2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat import assets, fragments
+from chat.events import JOIN, POST, START, Event, pack
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</p></div></li><li id=m-1>",
+    '"><img src=x onerror=alert(1)>',
+    "<hx-partial hx-target=body>x</hx-partial>",
+    "</textarea><svg><style>",
+    "{{ 7*7 }} {% raw %}",
+    "' onmouseover='x",
+    "<!-- --> ]]> <![CDATA[",
+]
+
+
+@pytest.fixture(scope="module")
+def made():
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True
+    )
+    fragments.init(env)
+    return fragments.Fragments(env)
+
+
+class Shape(HTMLParser):
+    """The elements of a fragment, and the text of the message's body."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple] = []
+        self.inside = False
+        self.body = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attributes = tuple(sorted(name for name, _ in attrs))
+        self.tags.append((tag, attributes))
+        self.inside = dict(attrs).get("class") == "message__body"
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.body += data
+
+
+def said(body: str, name: str = "Ann") -> Event:
+    return Event("tea", 7, 1_700_000_000_000, POST, "u1", name, body)
+
+
+visible = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1)
+
+
+@given(body=visible | st.sampled_from(HOSTILE), name=visible | st.sampled_from(HOSTILE))
+def test_any_text_stays_in_its_element_and_comes_back_whole(made, body, name):
+    shown, _ = made.event(said(body, name))
+    plain, _ = made.event(said("x", "x"))
+    assert Shape(shown).tags == Shape(plain).tags
+    assert Shape(shown).body == body
+
+
+@given(kind=st.sampled_from([POST, START, JOIN]), body=st.text(), name=st.text())
+def test_an_event_comes_back_from_its_stored_form(kind, body, name):
+    event = Event("tea", 3, 5, kind, "u1", name, body)
+    assert Event.parse("tea", 3, 5, pack(kind, "u1", name, body)) == event
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_text_that_comes_back_stays_in_its_element(made, text):
+    html = made.rest("tea", "n1", "n2", text, "Typed late.")
+    plain = made.rest("tea", "n1", "n2", "x", "Typed late.")
+    assert Shape(html).tags == Shape(plain).tags
+
+
+@pytest.mark.parametrize("kind", [START, JOIN])
+def test_a_server_line_cannot_be_written_by_a_person(made, kind):
+    """A person's text is a .message with an author, whatever it says."""
+    line, _ = made.event(Event("tea", 1, 0, kind, "u1", "Ann", "Tea"))
+    person, _ = made.event(said("Ann started this room", "server"))
+    assert 'class="server-line"' in line
+    assert "data-author" not in line
+    assert 'class="server-line"' not in person
+
+
+def test_every_fragment_is_markup_from_its_first_character(made):
+    """hx-ws takes what parses as JSON for data."""
+    event = said("1")
+    texts = [*made.event(event), made.missed([event]), made.replaced("tea", [event], "e")]
+    texts += [made.rooms([], ""), made.stored("n1"), made.not_stored("n1", "no")]
+    texts += [made.done("n1"), made.rest("tea", "n1", "n2", "1", "why")]
+    assert all(text.startswith("<") for text in texts)
+
+
+def test_a_history_page_and_a_push_hold_the_same_message(made):
+    event = said("same")
+    item = str(made.item(event))
+    assert item in made.event(event)[0]
+    assert item in made.missed([event])
+    assert item in made.replaced("tea", [event], "e")
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"), [("Ann", "A"), ("ann lee", "AL"), ("Ann van Lee", "AL"), ("é", "É")]
+)
+def test_initials(name, letters):
+    assert fragments.initials(name) == letters

@@ -1,0 +1,202 @@
+"""The hub without I/O: events and viewers go in, writes come out."""
+
+import pytest
+
+from chat.events import POST, Event
+from chat.hub import Hub
+
+
+def event(seq: int, room: str = "tea") -> Event:
+    return Event(room, seq, 0, POST, "ann", "Ann", f"message {seq}")
+
+
+class Page:
+    """A viewer's connection that records what is written to it."""
+
+    def __init__(self) -> None:
+        self.writes: list[list[str]] = []
+        self.wires: list[bytes] = []
+        self.kicked: list[int] = []
+        self.open = True
+
+    def push(self, wire, texts):
+        if self.open:
+            self.writes.append(list(texts))
+            self.wires.append(wire)
+        return self.open
+
+    def kick(self, code):
+        self.kicked.append(code)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for write in self.writes for text in write]
+
+
+class World:
+    """A hub, its rendering counted, its end of turn called by hand, its channels recorded."""
+
+    def __init__(self) -> None:
+        self.rendered: list[int] = []
+        self.turn: list = []
+        self.channels: list[str] = []
+        self.hub = Hub(self.render, self.turn.append, self.opened, self.closed)
+
+    def render(self, event):
+        self.rendered.append(event.seq)
+        return f"<shown {event.room} {event.seq}>", f"<note {event.room} {event.seq}>"
+
+    def opened(self, channel):
+        self.channels.append(f"+{channel}")
+
+    def closed(self, channel):
+        self.channels.append(f"-{channel}")
+
+    def end_turn(self):
+        turn, self.turn[:] = list(self.turn), []
+        for call in turn:
+            call()
+
+    def page(self, uid="ann", room="tea", seq=0, watch=True):
+        """A page of `uid` that belongs to `room`, and watches it from number `seq`."""
+        page = Page()
+        page.viewer = self.hub.connect(page.push, page.kick, uid)
+        self.hub.belong(page.viewer, room, seq)
+        if watch:
+            self.hub.watch(page.viewer, room)
+            self.hub.live(page.viewer, seq)
+        return page
+
+    def publish(self, *events):
+        answers = [self.hub.publish(e) for e in events]
+        self.end_turn()
+        return answers
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_one_event_to_100_connections_renders_once_and_frames_once(world, monkeypatch):
+    framed = []
+    from chat import frames
+
+    monkeypatch.setattr(
+        frames, "text_frame", lambda text, make=frames.text_frame: framed.append(text) or make(text)
+    )
+    pages = [world.page() for _ in range(100)]
+    world.publish(event(1))
+    assert world.rendered == [1]
+    assert framed == ["<shown tea 1>"]
+    assert all(page.texts == ["<shown tea 1>"] for page in pages)
+    assert len({id(page.wires[0]) for page in pages}) == 1, "the very same bytes go to everyone"
+
+
+def test_events_of_one_turn_leave_as_one_write(world):
+    page = world.page()
+    world.publish(event(1), event(2), event(3))
+    assert page.writes == [["<shown tea 1>", "<shown tea 2>", "<shown tea 3>"]]
+
+
+def test_a_slow_reader_is_closed_and_the_others_are_not_delayed(world):
+    """A connection that takes no more answers False; nobody waits for it."""
+    slow, quick = world.page(), world.page()
+    slow.open = False
+    world.publish(event(1))
+    assert quick.texts == ["<shown tea 1>"]
+    assert slow.texts == []
+
+
+def test_who_merely_belongs_gets_the_note(world):
+    reading, elsewhere = world.page(), world.page(watch=False)
+    world.publish(event(1))
+    assert reading.texts == ["<shown tea 1>"]
+    assert elsewhere.texts == ["<note tea 1>"]
+
+
+def test_a_number_seen_before_is_dropped(world):
+    page = world.page()
+    world.publish(event(1))
+    world.publish(event(1))
+    assert page.texts == ["<shown tea 1>"]
+
+
+def test_a_gap_is_refused_until_it_is_filled(world):
+    page = world.page()
+    assert world.publish(event(2)) == [False]
+    assert page.texts == []
+    assert world.publish(event(1), event(2)) == [True, True]
+    assert page.texts == ["<shown tea 1>", "<shown tea 2>"]
+
+
+def test_what_happens_while_history_is_read_is_held_and_sent_once(world):
+    """Subscribe, hold, read, go live: the overlap of history and live is sent once."""
+    page = world.page(watch=False)
+    world.hub.watch(page.viewer, "tea")
+    world.publish(event(1), event(2), event(3))
+    assert page.texts == []
+    world.hub.live(page.viewer, 2)  # history gave 1 and 2
+    assert page.texts == ["<shown tea 3>"]
+    world.publish(event(4))
+    assert page.texts == ["<shown tea 3>", "<shown tea 4>"]
+
+
+def test_a_viewer_ahead_of_the_room_is_not_sent_what_it_has(world):
+    """History may be newer than what came over the subscription so far."""
+    ahead, live = world.page(seq=0), world.page(seq=0)
+    world.hub.watch(ahead.viewer, "tea")
+    world.hub.live(ahead.viewer, 2)
+    world.publish(event(1), event(2), event(3))
+    assert ahead.texts == ["<shown tea 3>"]
+    assert live.texts == ["<shown tea 1>", "<shown tea 2>", "<shown tea 3>"]
+
+
+def test_switching_rooms_turns_messages_into_notes(world):
+    page = world.page()
+    world.hub.belong(page.viewer, "club", 7)
+    world.hub.watch(page.viewer, "club")
+    world.hub.live(page.viewer, 7)
+    world.publish(event(1), event(8, "club"))
+    assert page.texts == ["<note tea 1>", "<shown club 8>"]
+
+
+def test_one_subscription_per_room_and_person(world):
+    first, second = world.page(), world.page()
+    assert world.channels == ["+user:ann", "+room:tea"]
+    world.hub.disconnect(first.viewer)
+    world.hub.disconnect(first.viewer)
+    assert world.channels == ["+user:ann", "+room:tea"]
+    world.hub.disconnect(second.viewer)
+    assert world.channels == ["+user:ann", "+room:tea", "-room:tea", "-user:ann"]
+    assert not world.hub.rooms
+    assert not world.hub.people
+    assert not world.hub.channels
+
+
+def test_who_left_a_room_gets_nothing_more(world):
+    page = world.page()
+    world.hub.leave(page.viewer, "tea")
+    world.publish(event(1))
+    assert page.texts == []
+
+
+def test_who_left_between_the_event_and_the_end_of_the_turn_gets_nothing(world):
+    page = world.page()
+    world.hub.publish(event(1))
+    world.hub.disconnect(page.viewer)
+    world.end_turn()
+    assert page.texts == []
+
+
+def test_a_message_to_a_person_reaches_all_pages_of_that_person_only(world):
+    one, two, other = world.page("ann"), world.page("ann"), world.page("bob")
+    world.hub.tell("ann", "<list>")
+    assert one.texts == two.texts == ["<list>"]
+    assert other.texts == []
+
+
+def test_numbers_that_begin_anew_ask_everyone_back(world):
+    reading, elsewhere = world.page(), world.page(watch=False)
+    world.hub.restart("tea")
+    assert reading.kicked == elsewhere.kicked == [1012]

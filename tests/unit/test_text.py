@@ -1,0 +1,49 @@
+"""What people type, made clean."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.errors import Invalid
+from chat.text import MAX_BODY, MAX_NAME, clean_body, clean_name
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=200))
+def test_a_clean_text_stays_as_it_is(text):
+    try:
+        once = clean_body(text)
+    except Invalid:
+        return
+    assert clean_body(once) == once
+    once.encode()
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t ", "​​", "‮", "\x00\x07", "⠀"])
+def test_nothing_visible_is_refused(text):
+    with pytest.raises(Invalid, match="empty"):
+        clean_body(text)
+
+
+def test_a_body_keeps_lines_and_loses_control_characters():
+    assert clean_body(" \r\none\x00\r\ntwo‮\n\n") == "one\ntwo"
+
+
+def test_a_body_may_be_just_as_long_as_said():
+    assert len(clean_body("x" * MAX_BODY)) == MAX_BODY
+    with pytest.raises(Invalid, match="4,001 characters, and 4,000"):
+        clean_body("x" * (MAX_BODY + 1))
+
+
+def test_a_lone_surrogate_is_dropped():
+    assert clean_body("a\ud800b") == "ab"
+
+
+def test_a_name_is_one_line():
+    assert clean_name("  Ann \n  Lee ") == "Ann Lee"
+    with pytest.raises(Invalid):
+        clean_name("x" * (MAX_NAME + 1))
+
+
+def test_emoji_of_several_characters_stay_whole():
+    family = "👨‍👩‍👧"
+    assert clean_body(family) == family
