@@ -1,0 +1,61 @@
+"""A real Valkey for the whole run, emptied for each test, and the chat as it runs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from chat.embedded import EmbeddedValkey
+from chat.store import Store
+
+from .running import Server, Visitor
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
+    """A connection to an empty database."""
+    with redis.Redis.from_url(valkey.url, decode_responses=True) as connection:
+        connection.flushall()
+        yield connection
+
+
+@pytest.fixture
+def store(client: redis.Redis) -> Store:
+    return Store(client)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One chat for the stories of a module; they make rooms of their own."""
+    running = Server(tmp_path_factory.mktemp("chat")).start()
+    yield running
+    running.clean_up()
+
+
+@pytest.fixture
+def fresh_server(tmp_path: Path) -> Iterator[Server]:
+    """A chat of the test's own, to be killed and started again."""
+    running = Server(tmp_path / "chat").start()
+    yield running
+    running.clean_up()
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def ann(server: Server) -> Visitor:
+    return Visitor(server.url, "Ann")
+
+
+@pytest.fixture
+def bob(server: Server) -> Visitor:
+    return Visitor(server.url, "Bob")
