@@ -477,7 +477,9 @@ class _Exchange:
             log.exception("%s %s failed", self._scope["method"], self._scope["path"])
             if not self._started:
                 await self.refuse(500, "Internal Server Error")
-            # Otherwise the connection ends without the last chunk, which tells the client.
+            else:
+                # The connection ends without the last chunk, which tells the client.
+                self._discard_rest()
             return
         if not self._left:
             await self._finish(body)
@@ -590,12 +592,14 @@ class _Exchange:
         if body:
             await self._send_chunk(body)
         await self._body.discard()
-        discarding = _spawn(_discard_all(self._receive))
-        try:
-            # Whatever still arrives must not fill the queue in which Hypercorn puts the end.
-            await self._send_chunk(b"", more=False)
-        finally:
-            discarding.cancel()
+        self._discard_rest()
+        await self._send_chunk(b"", more=False)
+
+    def _discard_rest(self) -> None:
+        # Whatever still arrives must not fill the queue in which Hypercorn puts the end: it would
+        # wait for room for ever.
+        if not self._body.ended:
+            _spawn(_discard_all(self._receive))
 
 
 class _Body(io.RawIOBase):

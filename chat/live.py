@@ -75,6 +75,7 @@ class Page:
         self.viewer: Viewer = self.hub.connect(ws.push, ws.kick, person.uid)
         self.fresh = True  # nothing was said on this socket yet
         self.nonsense = 0
+        self.remembered = ("", 0)  # room and number last written down as seen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
         self.handlers = {"watch": self.watch, "post": self.post, "typed": self.typed}
@@ -103,11 +104,8 @@ class Page:
         """The page is gone: what it showed last has been seen."""
         rid, seq = self.viewer.watching, self.viewer.sent
         self.hub.disconnect(self.viewer)
-        try:
-            if rid and seq:
-                self.store.messages.seen(rid, self.person.uid, seq)
-        except (RedisError, OSError) as error:
-            log.warning("cannot remember what was seen: %s", error)
+        if rid:
+            self._seen(rid, seq)
 
     def watch(self, frame: dict[str, Any]) -> None:
         """Show a room from the number the page has: what it lacks, then everything live."""
@@ -130,11 +128,8 @@ class Page:
         self.rows = []
 
     def _resume(self, rid: str, after: int, epoch: str) -> None:
-        if rid not in self.viewer.rooms:
-            room, read = self.store.rooms.row(rid, self.person.uid)
-            if read is None:
-                return
-            self.hub.belong(self.viewer, rid, room.seq)
+        if not self._belong(rid):
+            return
         # Subscribe first, hold what comes, read the history, and only then go live: an event
         # in between is in at least one of the two, and is sent once.
         self.hub.watch(self.viewer, rid)
@@ -148,7 +143,29 @@ class Page:
         elif missed.events:
             self._say(self.fragments.missed(missed.events))
         self.hub.live(self.viewer, missed.seq)
-        self.store.messages.seen(rid, self.person.uid, missed.seq)
+        self._seen(rid, missed.seq)
+
+    def _seen(self, rid: str, seq: int) -> None:
+        """Remember what the page has shown. That it cannot be is no reason to end the page."""
+        if self.remembered == (rid, seq):
+            return
+        try:
+            self.store.messages.seen(rid, self.person.uid, seq)
+            self.remembered = rid, seq
+        except (RedisError, OSError) as error:
+            log.warning("cannot remember what was seen: %s", error)
+
+    def _belong(self, rid: str) -> bool:
+        """True when the person is a member; this page may have opened before that."""
+        if rid not in self.viewer.rooms:
+            try:
+                room, read = self.store.rooms.row(rid, self.person.uid)
+            except NotFound:
+                return False
+            if read is None:
+                return False
+            self.hub.belong(self.viewer, rid, room.seq)
+        return True
 
     def post(self, frame: dict[str, Any]) -> None:
         """Store what a composer holds. Sent again with more behind it, only the rest is new:

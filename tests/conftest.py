@@ -10,7 +10,13 @@ import redis
 from chat.embedded import EmbeddedValkey
 from chat.store import Store
 
-from .running import Server, Visitor
+from .running import Server, Visitor, opened
+
+
+@pytest.fixture(autouse=True)
+def close_what_was_opened() -> Iterator[None]:
+    yield
+    opened.pop_all().close()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[1]
+opened = contextlib.ExitStack()  # what a test has opened; closed at its end
 DEADLINE = 30.0  # seconds for anything to become true
 
 
@@ -106,7 +107,7 @@ class Server:
     def workers(self) -> list[int]:
         """Process ids of the workers."""
         assert self.process is not None
-        return [pid for pid in children(self.process.pid) if b"worker" in cmdline(pid)]
+        return [pid for pid in children(self.process.pid) if b"chat\0worker\0" in cmdline(pid)]
 
     def valkey(self) -> int:
         """Process id of the embedded Valkey."""
@@ -137,6 +138,7 @@ class Visitor:
     def __init__(self, url: str, name: str = "") -> None:
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=DEADLINE)
+        opened.callback(self.http.close)
         if name:
             self.sign_in(name)
 

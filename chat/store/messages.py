@@ -56,7 +56,7 @@ class Messages:
             ],
         )
         if seq == -1:
-            raise NotFound("This room is gone.")
+            raise NotFound("There is no such room.")
         if seq == -2:
             raise NotMember("Join the room first to write here.")
         return int(seq)

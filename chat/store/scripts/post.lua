@@ -2,9 +2,10 @@
 -- KEYS: room, events, members, nonces, read
 -- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), nonces kept
 -- Returns {number, 1}; {number of the first one, 0} for a repeat;
--- {-1, 0} when there is no such room, {-2, 0} when the author is not a member.
-if redis.call('EXISTS', KEYS[1]) == 0 then return {-1, 0} end
-if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then return {-2, 0} end
+-- {-1, 0} when there is no such room for the author, {-2, 0} when it is open but not joined.
+if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
+  return {redis.call('HGET', KEYS[1], 'kind') == 'open' and -2 or -1, 0}
+end
 if ARGV[4] ~= '' then
   local first = redis.call('ZSCORE', KEYS[4], ARGV[4])
   if first then return {tonumber(first), 0} end

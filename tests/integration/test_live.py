@@ -1,0 +1,293 @@
+"""The live socket on the running chat: watch, post, resume."""
+
+import json
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from .page import Page
+
+
+@pytest.fixture
+def tea(ann, bob):
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    return rid
+
+
+@pytest.fixture
+def pages(ann, bob, tea):
+    both = [Page(ann).watch(tea), Page(bob).watch(tea)]
+    for page in both:
+        page.wait_for("joined")
+    yield both
+    for page in both:
+        page.close()
+
+
+def test_what_one_sends_both_are_shown_once_and_in_order(tea, pages):
+    ann, bob = pages
+    for n in range(20):
+        (ann if n % 2 else bob).post(tea, f"message {n:02}")
+        ann.wait_for(f"message {n:02}")
+    bob.wait_shown("message 19")
+    assert ann.bodies == bob.bodies == [f"message {n:02}" for n in range(20)]
+    assert bob.order == sorted(bob.order)
+    assert set(bob.times.values()) == {1}
+
+
+def test_a_message_is_acknowledged_by_the_nonce_of_its_composer(tea, pages):
+    ann, _ = pages
+    nonce = ann.post(tea, "hello")
+    ann.wait_for(f'hx-target="#c-{nonce}" hx-swap="beforeend"><i class="sent">')
+
+
+def test_a_resend_is_acknowledged_again_and_shown_once(tea, pages):
+    ann, bob = pages
+    ann.post(tea, "hello", "same")
+    ann.wait_for("#c-same")
+    ann.post(tea, "hello", "same")
+    ann.wait_for("#c-same")
+    ann.post(tea, "the end")
+    bob.wait_shown("the end")
+    assert bob.bodies == ["hello", "the end"]
+
+
+def test_what_was_pending_when_the_line_broke_is_stored_once(tea, pages):
+    """#watch brings the texts of pending composers; those stored already are acknowledged."""
+    ann, bob = pages
+    ann.post(tea, "one", "n-one")
+    ann.wait_for("#c-n-one")
+    ann.close()
+    ann.reconnect()
+    ann.watch(tea, nonce=["n-one", "n-two"], body=["one", "two"])
+    ann.wait_for("#c-n-two")
+    bob.wait_shown("two")
+    assert bob.bodies == ["one", "two"]
+
+
+def test_a_single_pending_message_comes_as_text_not_as_a_list(tea, pages):
+    ann, bob = pages
+    ann.watch(tea, nonce="solo", body="alone")
+    bob.wait_shown("alone")
+
+
+def test_text_typed_on_after_sending_is_given_back(tea, pages):
+    ann, bob = pages
+    ann.post(tea, "hello", "n1x")
+    ann.say(type="typed", room=tea, nonce="n1x", body="hello wor")
+    frame = ann.wait_for("You typed this")
+    assert 'value=" wor"' in frame
+    bob.wait_shown("hello")
+    assert bob.bodies == ["hello"]
+
+
+def test_a_composer_that_holds_no_more_than_was_sent_goes(tea, pages):
+    ann, _ = pages
+    ann.post(tea, "hello", "n2x")
+    ann.say(type="typed", room=tea, nonce="n2x", body="hello")
+    ann.wait_for('hx-target="#c-n2x" hx-swap="delete"')
+
+
+def test_enter_pressed_again_in_the_same_composer_sends_only_the_rest(tea, pages):
+    ann, bob = pages
+    ann.post(tea, "one", "n3x")
+    ann.post(tea, "onetwo", "n3x")
+    bob.wait_shown("two")
+    assert bob.bodies == ["one", "two"]
+
+
+@pytest.mark.parametrize(("body", "reason"), [("", "empty"), ("x" * 4001, "too long")])
+def test_what_cannot_be_stored_is_refused_in_words(tea, pages, body, reason):
+    ann, _ = pages
+    nonce = ann.post(tea, body)
+    frame = ann.wait_for(reason)
+    assert f'hx-target="#c-{nonce}"' in frame
+    assert 'class="problem"' in frame
+
+
+def test_a_page_that_comes_back_gets_what_it_missed(tea, pages):
+    ann, bob = pages
+    bob.close()
+    for n in range(60):
+        ann.post(tea, f"message {n:02}")
+    ann.wait_shown("message 59")
+    bob.reconnect()
+    bob.watch(tea)
+    bob.wait_shown("message 59")
+    assert bob.bodies == [f"message {n:02}" for n in range(60)]
+    assert set(bob.times.values()) == {1}
+
+
+def test_a_page_that_missed_too_much_gets_a_new_list(tea, pages):
+    ann, bob = pages
+    bob.close()
+    for n in range(310):
+        ann.post(tea, f"message {n:03}")
+    ann.wait_shown("message 309")
+    bob.reconnect()
+    bob.watch(tea)
+    bob.wait_shown("message 309")
+    assert bob.bodies == [f"message {n:03}" for n in range(260, 310)]
+
+
+def test_a_cursor_of_another_life_replaces_the_list(tea, pages):
+    ann, bob = pages
+    ann.post(tea, "hello")
+    bob.wait_shown("hello")
+    bob.watch(tea, after=3, epoch="another")
+    bob.wait_for('hx-target="#messages" hx-swap="innerHTML"')
+    assert bob.bodies == ["hello"]
+
+
+def test_a_room_that_is_not_on_screen_gets_the_unread_mark(ann, bob, tea, pages):
+    club = ann.create_room("Club")
+    bob.join(club)
+    on_tea = pages[1]
+    on_tea.wait_for("Club")  # the list anew: joined in another page
+    Page(ann).watch(club).post(club, "psst")
+    frame = on_tea.wait_for("psst")
+    assert f'hx-target="#unread-{club}" hx-swap="beforeend"><i></i>' in frame
+    assert f'hx-target="#last-{club}"' in frame
+    assert "psst" not in on_tea.bodies
+
+
+def test_switching_rooms_goes_on_on_the_same_socket(ann, bob, tea, pages):
+    club = ann.create_room("Club")
+    page = pages[0]
+    page.wait_for("Club")
+    page.watch(club, after=0)
+    page.wait_for("started this room")
+    page.post(club, "here")
+    page.wait_for("here")
+    pages[1].post(tea, "there")
+    assert "unread" in page.wait_for("there")
+
+
+def test_joining_shows_the_room_in_every_open_page(ann, bob):
+    page = Page(bob).watch("")
+    rid = ann.create_room("Garden")
+    bob.join(rid)
+    frame = page.wait_for("Garden")
+    assert 'hx-target="#rooms"' in frame
+    page.close()
+
+
+# Who may say what
+
+
+def test_a_stranger_cannot_watch_or_post(server, ann, bob):
+    rid = ann.create_room("Secret", kind="closed")
+    page = Page(bob)
+    page.watch(rid)
+    # The store's refusal closes nothing that concerns others; the page is told in words.
+    page.post(rid, "let me in", "nx1")
+    frame = page.wait_for("#c-nx1")
+    assert "problem" in frame
+    Page(ann).watch(rid).post(rid, "only for us", "nx2")
+    page.post(rid, "again", "nx3")
+    page.wait_for("#c-nx3")
+    assert not page.bodies
+    assert "only for us" not in "".join(page.frames)
+    page.close()
+
+
+def test_an_open_room_is_read_by_members_only(ann, bob):
+    rid = ann.create_room("Open")
+    page = Page(bob)
+    page.watch(rid)
+    page.post(rid, "hello", "ny1")
+    assert "Join the room first" in page.wait_for("#c-ny1")
+    assert not page.shown
+    page.close()
+
+
+FOREIGN = [
+    "",
+    "null",
+    "file://",
+    "http://evil.example",
+    "http://127.0.0.1",
+    "https://127.0.0.1:{port}",
+    "http://127.0.0.1:{port}.evil.example",
+    "http://127.0.0.1:{port}@evil.example",
+    "http://xn--127-8cd.0.0.1:{port}",
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_another_site_cannot_open_the_socket(server, ann, origin):
+    with pytest.raises(InvalidStatus) as refused:
+        Page(ann, Origin=origin.format(port=server.port))
+    assert refused.value.response.status_code == 403
+
+
+def test_nobody_cannot_open_the_socket(server, ann):
+    for cookie in ("", "session=forged", "session=eyJ1aWQiOiJ4In0.aaaaaa.bbbbbbbbbbbb"):
+        with pytest.raises(InvalidStatus) as refused:
+            Page(ann, Cookie=cookie)
+        assert refused.value.response.status_code == 401
+
+
+NONSENSE = [
+    "",
+    "null",
+    "123",
+    "[1]",
+    '"watch"',
+    "{",
+    "[" * 50_000,
+    "1" * 5000,
+    '{"type": 3}',
+    '{"type": ["watch"]}',
+    '{"type": "fly"}',
+    '{"type": "watch"}',
+    '{"type": "watch", "room": {"a": 1}, "after": []}',
+    '{"type": "watch", "room": "../..", "after": "x"}',
+    '{"type": "watch", "room": "nowhere", "after": "99999999999999999999"}',
+    '{"type": "post"}',
+    '{"type": "post", "room": null, "body": 3, "nonce": {}}',
+    '{"type": "post", "room": "a b", "body": "x", "nonce": "n"}',
+    '{"type": "post", "room": "r", "body": "x", "nonce": "\\"><script>"}',
+    '{"type": "typed", "nonce": [], "body": {}}',
+    '{"type": "post", "room": "r", "body": "\\ud800", "nonce": "\\ud800"}',
+    '{"a": NaN, "type": "Infinity"}',
+]
+
+
+def test_nonsense_harms_nobody(server, ann, tea, pages):
+    """No traceback, no closed socket, until there is too much of it."""
+    page = Page(ann)
+    for text in NONSENSE[:12]:
+        page.socket.send(text)
+    page.watch(tea)
+    page.wait_for("joined")
+    page.close()
+    page.reconnect()
+    for text in NONSENSE[12:]:
+        page.socket.send(text)
+    page.watch(tea, after=0)
+    page.wait_for("joined")
+    assert "Traceback" not in server.log()
+    page.close()
+
+
+def test_too_much_nonsense_closes_the_socket_for_good(ann):
+    page = Page(ann)
+    for _ in range(30):
+        page.socket.send("nonsense")
+    assert page.wait_closed() == 1008
+
+
+def test_a_binary_frame_is_nonsense_too(ann, tea):
+    page = Page(ann)
+    page.socket.send(b"\x00\xff")
+    page.watch(tea)
+    page.wait_for("joined")
+    page.close()
+
+
+def test_a_frame_over_the_limit_closes_the_socket(ann):
+    page = Page(ann)
+    page.socket.send(json.dumps({"type": "watch", "room": "x" * 300_000}))
+    assert page.wait_closed() == 1009

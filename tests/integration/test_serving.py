@@ -1,0 +1,260 @@
+"""`chat serve`: starting, stopping, dying and coming back; what is wrong is said in one line."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+import redis
+
+from ..running import ROOT, Server, Visitor, alive, children, wait_until
+from .page import Page
+
+
+def serve(tmp_path, **env):
+    """Run `chat serve` where it cannot start; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "chat", "serve"],
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CHAT_DATA": str(tmp_path / "data"), **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def assert_one_line(finished, *words):
+    assert finished.returncode == 1
+    lines = finished.stderr.strip().splitlines()
+    assert len(lines) == 1, finished.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def conversation(server, count=5):
+    """Ann and Bob in a room, with `count` messages by Ann; returns (ann, bob, room)."""
+    ann, bob = Visitor(server.url, "Ann"), Visitor(server.url, "Bob")
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    for n in range(count):
+        assert ann.post(rid, f"message {n}").status_code == 303
+    return ann, bob, rid
+
+
+# What is wrong is said
+
+
+def test_a_taken_port_is_said(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_one_line(serve(tmp_path, CHAT_BIND=f"127.0.0.1:{port}"), str(port), "CHAT_BIND")
+
+
+def test_a_data_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "data").write_text("a file, not a folder")
+    assert_one_line(serve(tmp_path, CHAT_BIND="127.0.0.1:0"), "data folder", str(tmp_path))
+
+
+def test_a_redis_that_cannot_be_reached_is_said_without_its_password(tmp_path):
+    url = "redis://user:hush@127.0.0.1:1/0"
+    finished = serve(tmp_path, CHAT_BIND="127.0.0.1:0", REDIS_URL=url)
+    assert_one_line(finished, "cannot reach Redis", "127.0.0.1:1")
+    assert "hush" not in finished.stderr
+
+
+def test_a_redis_that_is_too_old_is_said(tmp_path):
+    """An old server is one that says so: this one answers like Redis 6.2."""
+    with socket.socket() as old:
+        old.bind(("127.0.0.1", 0))
+        old.listen()
+        threading.Thread(target=answer_like_redis_6, args=(old,), daemon=True).start()
+        url = f"redis://127.0.0.1:{old.getsockname()[1]}"
+        assert_one_line(serve(tmp_path, CHAT_BIND="127.0.0.1:0", REDIS_URL=url), "6.2.14", "7.0")
+
+
+def answer_like_redis_6(listener):
+    connection, _ = listener.accept()
+    info = b"# Server\r\nredis_version:6.2.14\r\n"
+    with connection:
+        while asked := connection.recv(65536):
+            for command in asked.upper().split(b"*")[1:]:
+                if b"INFO\r\n" in command and b"CLIENT" not in command:
+                    connection.sendall(b"$%d\r\n%s\r\n" % (len(info), info))
+                elif b"HELLO" in command:
+                    connection.sendall(b"%1\r\n$5\r\nproto\r\n:3\r\n")
+                else:
+                    connection.sendall(b"+OK\r\n")
+
+
+def test_a_bad_setting_is_said(tmp_path):
+    assert_one_line(serve(tmp_path, CHAT_WORKERS="many"), "CHAT_WORKERS", "many")
+
+
+def test_a_second_chat_on_the_same_data_is_refused(fresh_server, tmp_path):
+    finished = serve(tmp_path, CHAT_BIND="127.0.0.1:0", CHAT_DATA=str(fresh_server.data))
+    assert_one_line(finished, "another chat")
+
+
+# Starting and stopping
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_everything_cleanly_and_a_second_start_has_all_messages(fresh_server, name):
+    _, bob, rid = conversation(fresh_server)
+    everything = children(fresh_server.process.pid)
+    assert len(everything) == 2
+    fresh_server.process.send_signal(name)
+    assert fresh_server.stop() == 0
+    assert not any(alive(pid) for pid in everything)
+    fresh_server.start()
+    page = bob.room(rid)
+    assert [f"message {n}" in page for n in range(5)] == [True] * 5
+
+
+def test_stopping_asks_pages_to_come_back(fresh_server):
+    ann, _, rid = conversation(fresh_server, 1)
+    page = Page(ann).watch(rid)
+    page.wait_shown("message 0")
+    fresh_server.process.terminate()
+    assert page.wait_closed() == 1012
+    assert fresh_server.stop() == 0
+
+
+def test_the_secret_is_generated_once_and_for_the_owner_only(fresh_server):
+    path = fresh_server.data / "secret"
+    first = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(first) >= 32
+    fresh_server.stop()
+    fresh_server.start()
+    assert path.read_text() == first
+
+
+def test_a_redis_of_ones_own_is_used(valkey, tmp_path):
+    with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+        client.flushall()
+        server = Server(tmp_path / "chat", REDIS_URL=valkey.url).start()
+        try:
+            Visitor(server.url, "Ann").create_room("Tea")
+            assert client.zcard("chat:rooms:open") == 1
+            assert not (server.data / "valkey").exists()
+        finally:
+            server.clean_up()
+
+
+# Dying and coming back
+
+
+def test_killing_everything_during_a_conversation_loses_nothing_acknowledged(fresh_server):
+    """kill -9 of the supervisor, whose workers end with it and whose Valkey is taken over."""
+    ann, bob, rid = conversation(fresh_server, 0)
+    page = Page(ann).watch(rid)
+    nonces = {page.post(rid, f"message {n:03}"): n for n in range(100)}
+    acknowledged = set()
+    while len(acknowledged) < 50:
+        text = page.receive()
+        acknowledged |= {n for nonce, n in nonces.items() if f'"#c-{nonce}"' in text}
+    fresh_server.kill()
+    fresh_server.start()
+    again = Page(bob).watch(rid, after=0)
+    again.wait_for("joined")
+    again.post(rid, "the end")
+    again.wait_shown("the end")
+    stored = [int(body[-3:]) for body in again.bodies[:-1]]
+    assert acknowledged <= set(stored)
+    assert stored == sorted(set(stored)), "in order, each once"
+
+
+def test_killing_valkey_during_a_conversation_loses_nothing_acknowledged(fresh_server):
+    """It is started again, the pages stay open, and a resend with its nonce is single."""
+    ann, bob, rid = conversation(fresh_server, 0)
+    writer, reader = Page(ann).watch(rid), Page(bob).watch(rid)
+    reader.wait_for("joined")
+    for n in range(20):
+        writer.post(rid, f"message {n:03}", f"k{n}")
+        writer.wait_for(f"#c-k{n}")
+    pid = fresh_server.valkey()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid), "the end of Valkey")
+    wait_until(fresh_server.is_ready, "Valkey's return")
+    for n in range(20, 40):
+        writer.post(rid, f"message {n:03}", f"k{n}")
+        writer.wait_for(f"#c-k{n}")
+    reader.wait_shown("message 039")
+    assert reader.bodies == [f"message {n:03}" for n in range(40)]
+    assert reader.code is None
+    assert set(reader.times.values()) == {1}
+
+
+def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
+    ann, _, rid = conversation(fresh_server, 1)
+    page = Page(ann).watch(rid)
+    page.wait_shown("message 0")
+    os.kill(fresh_server.valkey(), signal.SIGSTOP)
+    try:
+        page.post(rid, "can you hear me", "v1")
+        assert "cannot reach its database" in page.wait_for("#c-v1")
+        answer = ann.http.get(f"/rooms/{rid}")
+        assert answer.status_code == 503
+        assert ann.get("/readyz").status_code == 503
+        assert ann.get("/healthz").status_code == 200
+    finally:
+        os.kill(fresh_server.valkey(), signal.SIGCONT)
+    wait_until(fresh_server.is_ready, "Valkey's return")
+    page.post(rid, "can you hear me", "v1")
+    page.wait_shown("can you hear me")
+    page.post(rid, "the end")
+    page.wait_shown("the end")
+    assert page.bodies.count("can you hear me") == 1
+
+
+def test_a_worker_that_dies_is_replaced(fresh_server):
+    _, bob, rid = conversation(fresh_server, 1)
+    (pid,) = fresh_server.workers()
+    page = Page(bob).watch(rid)
+    page.wait_shown("message 0")
+    os.kill(pid, signal.SIGKILL)
+    assert page.wait_closed() == 1006
+    wait_until(lambda: fresh_server.workers() not in ([], [pid]), "another worker")
+    wait_until(fresh_server.is_ready, "its readiness")
+    assert "message 0" in bob.room(rid)
+
+
+def test_a_link_cut_between_publish_and_subscribe_is_repaired(fresh_server):
+    """What was published while the subscriber was away is read from the stream."""
+    ann, bob, rid = conversation(fresh_server, 0)
+    page = Page(bob).watch(rid)
+    page.wait_for("joined")
+    url = f"unix://{fresh_server.data}/valkey/valkey.sock"
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        for n in range(30):
+            if n % 3 == 0:
+                client.client_kill_filter(_type="pubsub")
+            assert ann.post(rid, f"message {n:02}").status_code == 303
+    page.wait_shown("message 29")
+    assert page.bodies == [f"message {n:02}" for n in range(30)]
+    assert set(page.times.values()) == {1}
+    assert page.code is None
+
+
+def test_two_workers_share_the_port_and_the_rooms(tmp_path):
+    server = Server(tmp_path / "chat", CHAT_WORKERS="2").start()
+    try:
+        assert len(server.workers()) == 2
+        ann, _, rid = conversation(server, 0)
+        pages = [Page(ann).watch(rid) for _ in range(8)]
+        for page in pages:
+            page.wait_for("joined")
+        for n, page in enumerate(pages):
+            page.post(rid, f"message {n}")
+        for page in pages:
+            for n in range(8):
+                page.wait_shown(f"message {n}")
+        assert len({tuple(page.bodies) for page in pages}) == 1, "the same order everywhere"
+    finally:
+        server.clean_up()
