@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 STARTS_WITHIN = 60.0  # seconds; a long append-only file takes a while to read
 LONGEST_SOCKET_PATH = 100  # bytes; the limit of the system is 104 to 108
@@ -86,7 +88,7 @@ class EmbeddedValkey:
     def answers(self) -> bool:
         """True when a server answers on the socket and has read its data."""
         try:
-            with redis.Redis(unix_socket_path=self.socket, socket_timeout=2) as client:
+            with self._client() as client:
                 return bool(client.ping())
         except (RedisError, OSError):
             return False
@@ -105,6 +107,11 @@ class EmbeddedValkey:
             shutil.rmtree(self._short, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
+
+    def _client(self) -> redis.Redis:
+        # No retries: redis-py's default ones wait for seconds where nobody listens yet.
+        retry = Retry(NoBackoff(), 0)
+        return redis.Redis(unix_socket_path=self.socket, socket_timeout=2, retry=retry)
 
     def _options(self) -> list[str]:
         return [
@@ -128,7 +135,7 @@ class EmbeddedValkey:
     def _end_orphan(self) -> None:
         """Stop a server whose chat was killed: the lock says that nobody else uses it."""
         try:
-            with redis.Redis(unix_socket_path=self.socket, socket_timeout=2) as client:
+            with self._client() as client:
                 process = client.info("server")["process_id"]
                 client.shutdown()
         except (RedisError, OSError):

@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from .embedded import CannotStart, EmbeddedValkey
 from .serving import listen
@@ -130,7 +132,8 @@ class Supervisor:
 def check_redis(url: str) -> None:
     """Raise CannotStart when no Redis 7.0 or newer answers at `url`."""
     try:
-        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+        retry = Retry(NoBackoff(), 0)
+        with redis.Redis.from_url(url, retry=retry, socket_connect_timeout=5) as client:
             info = client.info("server")
     except (RedisError, OSError) as error:
         raise CannotStart(f"cannot reach Redis at {masked(url)}: {error}") from None

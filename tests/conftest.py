@@ -53,6 +53,7 @@ def fresh_server(tmp_path: Path) -> Iterator[Server]:
     """A chat of the test's own, to be killed and started again."""
     running = Server(tmp_path / "chat").start()
     yield running
+    opened.pop_all().close()  # pages first: a server waits for those that do not read
     running.clean_up()
     shutil.rmtree(tmp_path, ignore_errors=True)
 
