@@ -1,0 +1,236 @@
+"""What `chat.wsstream` takes for granted in Hypercorn: these fail when the seam moves."""
+
+import asyncio
+import inspect
+from importlib.metadata import version
+
+import h2.connection
+import hypercorn.asyncio.run
+import hypercorn.protocol
+import hypercorn.protocol.h2
+import hypercorn.protocol.h11
+import pytest
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WebsocketBuffer, WSStream
+from hypercorn.typing import ConnectionState
+
+from chat import wsstream
+from chat.serving import _settings
+from chat.wsstream import HTTP1, HTTP2, Buffer, Connection, Inbox, Settings, Stream, install
+
+HANDSHAKE = (
+    b"GET /live HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class RecordingTransport:
+    """A transport that keeps what it is given."""
+
+    def __init__(self):
+        self.written = b""
+        self.closed = False
+
+    def write(self, data):
+        self.written += data
+
+    def is_closing(self):
+        return self.closed
+
+    def close(self):
+        self.closed = True
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def get_extra_info(self, name):
+        return None
+
+
+def parameters(function):
+    return list(inspect.signature(function).parameters)
+
+
+def test_hypercorn_version():
+    """The seam is written against this minor version; read its changes before going on."""
+    assert version("hypercorn").startswith("0.18.")
+
+
+def test_names_to_replace():
+    """The six names exist, where Hypercorn looks them up, and are replaced."""
+    install()
+    assert hypercorn.protocol.h11.WSStream is Stream
+    assert hypercorn.protocol.h2.WSStream is Stream
+    assert hypercorn.protocol.h2.StreamBuffer is Buffer
+    assert hypercorn.protocol.H11Protocol is HTTP1
+    assert hypercorn.protocol.H2Protocol is HTTP2
+    assert hypercorn.asyncio.run.TCPServer is Connection
+    for module, name in [
+        (hypercorn.protocol.h11.H11Protocol._create_stream, "WSStream"),
+        (hypercorn.protocol.h2.H2Protocol._create_stream, "WSStream"),
+        (hypercorn.protocol.h2.H2Protocol._create_stream, "StreamBuffer"),
+        (hypercorn.protocol.ProtocolWrapper, "H11Protocol"),
+        (hypercorn.protocol.ProtocolWrapper, "H2Protocol"),
+        (hypercorn.asyncio.run.worker_serve, "TCPServer"),
+    ]:
+        assert f"{name}(" in inspect.getsource(module)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (Stream, WSStream),
+        (Buffer, StreamBuffer),
+        (HTTP1, H11Protocol),
+        (HTTP2, H2Protocol),
+        (Connection, TCPServer),
+    ],
+)
+def test_methods_that_are_overridden(ours, theirs):
+    """Every private method we override exists, with the same parameters."""
+    # Ours alone; a name that is in Hypercorn too would be overridden by accident.
+    own = {"_answer", "_app_ended", "_beat", "_close_frame", "_closing", "_disconnect"}
+    own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
+    own |= {"_over", "_put", "_refuse", "_reset", "_run_app", "_send_message", "_start_timer"}
+    own |= {"_stop_timer", "abort", "shut", "unsent", "write"}
+    for name, method in vars(ours).items():
+        if not inspect.isfunction(method):
+            continue
+        if name in own:
+            assert not hasattr(theirs, name), name
+        else:
+            assert parameters(method) == parameters(getattr(theirs, name)), name
+
+
+def test_names_that_are_used():
+    """What we call and read is there."""
+    assert {"HANDSHAKE", "CONNECTED", "CLOSED", "HTTPCLOSED"} <= set(ASGIWebsocketState.__members__)
+    assert parameters(H2Protocol._close_stream) == ["self", "stream_id"]
+    assert parameters(H2Protocol._window_updated) == ["self", "stream_id"]
+    assert parameters(H2Protocol._flush) == ["self"]
+    assert {"_paused", "_is_empty", "buffer"} <= set(vars(StreamBuffer(WorkerContext.event_class)))
+    assert {"length", "value"} <= set(vars(WebsocketBuffer(1)))
+    handshake = Handshake([(b"sec-websocket-extensions", b"permessage-deflate")], "1.1")
+    assert handshake.extensions == ["permessage-deflate"]
+    assert handshake.version is None
+
+
+def test_no_extension_without_an_offer():
+    """With the offer taken away nothing is negotiated."""
+    handshake = Handshake([(b"sec-websocket-extensions", b"permessage-deflate")], "1.1")
+    handshake.extensions = None
+    _, headers, _ = handshake.accept(None, [])
+    assert b"sec-websocket-extensions" not in dict(headers)
+
+
+def test_settings_exist_in_hypercorn():
+    """Every setting of Hypercorn's that we choose is still one."""
+    ours = {"direct_writes", "websocket_pong_timeout", "websocket_close_timeout"}
+    ours |= {"websocket_linger"}
+    base = Settings.__mro__[1]
+    for name in vars(Settings):
+        if not name.startswith("_"):
+            assert hasattr(base, name) is (name not in ours), name
+
+
+def test_unknown_setting():
+    """A setting that does not exist is refused."""
+    with pytest.raises(TypeError, match="websocket_pings"):
+        _settings({"websocket_pings": 1})
+
+
+def test_handshake_reaches_the_transport():
+    """A handshake given to Hypercorn makes our stream, which finds its transport and accepts."""
+
+    async def app(scope, receive, send, *rest):
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        transport = scope["extensions"][wsstream.TRANSPORT]
+        assert transport.write(b"\x81\x02hi")
+        transport.shut(4000, "")
+        assert not transport.write(b"\x81\x02no")
+        assert (await receive())["code"] == 4000
+
+    async def handshake():
+        install()
+        reader, transport = asyncio.StreamReader(), RecordingTransport()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+        loop, context = asyncio.get_running_loop(), WorkerContext(None)
+        server = Connection(app, loop, Settings(), context, {}, reader, writer)
+        async with hypercorn.asyncio.tcp_server.TaskGroup(loop) as tasks:
+            server.protocol = H11Protocol(
+                app, Settings(), context, tasks, ConnectionState({}), False, None, None,
+                server.protocol_send,
+            )  # fmt: skip
+            server._task_group = tasks
+            await server.protocol.handle(hypercorn.events.RawData(HANDSHAKE))
+            assert isinstance(server.protocol.stream, Stream)
+            stream = server.protocol.stream
+        stream._stop_timer()
+        writer.close()
+        return transport.written
+
+    written = asyncio.run(handshake())
+    head, _, frames = written.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101")
+    assert frames == b"\x81\x02hi\x88\x02\x0f\xa0"
+
+
+def test_h2_offers_extended_connect():
+    """Hypercorn still announces websockets over HTTP/2."""
+    assert "ENABLE_CONNECT_PROTOCOL: 1" in inspect.getsource(H2Protocol.__init__)
+    assert hasattr(h2.connection.H2Connection, "reset_stream")
+
+
+def test_inbox_holds_up_the_sender():
+    """A full inbox makes the sender wait until a message has been taken."""
+
+    async def exchange():
+        inbox = Inbox(1)
+        await inbox.put({"n": 1})
+        waiting = asyncio.ensure_future(inbox.put({"n": 2}))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert await inbox.get() == {"n": 1}
+        await waiting
+        assert await inbox.get() == {"n": 2}
+
+    asyncio.run(exchange())
+
+
+def test_inbox_ends_though_it_is_full():
+    """The end goes through at once, lets the sender go, and comes after what was there."""
+
+    async def exchange():
+        inbox = Inbox(1)
+        await inbox.put({"n": 1})
+        waiting = asyncio.ensure_future(inbox.put({"n": 2}))
+        await asyncio.sleep(0)
+        inbox.finish({"end": 1})
+        inbox.finish({"end": 2})
+        await waiting
+        assert await inbox.get() == {"n": 1}
+        assert await inbox.get() == {"end": 1}
+        assert await inbox.get() == {"end": 1}
+
+    asyncio.run(exchange())
+
+
+def test_inbox_keeps_a_message_when_its_reader_gives_up():
+    """A reader whose time is up at the moment a message comes does not swallow it."""
+
+    async def exchange():
+        inbox = Inbox(1)
+        reading = asyncio.ensure_future(inbox.get())
+        await asyncio.sleep(0)
+        await inbox.put({"n": 1})
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await inbox.get() == {"n": 1}
+
+    asyncio.run(exchange())
