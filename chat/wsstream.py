@@ -41,7 +41,7 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMes
 from wsproto.handshake import WEBSOCKET_VERSION
 from wsproto.utilities import LocalProtocolError
 
-from .asgi import TRANSPORT
+from .websocket import TRANSPORT
 
 TURN = 100
 """Frames of one client handled before the others have their turn."""

@@ -1,0 +1,243 @@
+"""What a `@sock.route` function gets as `ws`: a websocket for synchronous code on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from greenback import await_
+from simple_websocket import ConnectionClosed
+
+from .environ import Receive, Send, spawn
+
+log = logging.getLogger(__name__)
+
+TRANSPORT = "websocket.transport"
+"""Name of the entry in `scope["extensions"]` by which a server offers a `Transport`."""
+
+MAX_UNSENT = 1 << 20
+"""Bytes pushed to a websocket and not sent yet; more closes it with 1013."""
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds `WebSocket.close` waits for what was pushed before."""
+
+
+class Transport(Protocol):
+    """The direct way to a websocket's connection; every method returns at once."""
+
+    def write(self, frames: bytes, /) -> bool:
+        """Write frames as they are; False once the connection is closing."""
+
+    def unsent(self) -> int:
+        """Bytes written that are still waiting."""
+
+    def shut(self, code: int, reason: str, /) -> None:
+        """Send a Close frame; nothing can follow it."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+class WebSocket:
+    """What a `@sock.route` function gets as `ws`; it stands in for `simple_websocket.Server`.
+
+    environ: the WSGI environ of the handshake.
+    max_unsent: bytes pushed and not sent yet, default 1 MiB; more closes with 1013.
+    """
+
+    mode = "asgi"
+
+    __slots__ = (
+        "_close",
+        "_closing",
+        "_outbox",
+        "_pump_task",
+        "_queued",
+        "_reading",
+        "_receive",
+        "_registry",
+        "_send",
+        "_transport",
+        "accepted",
+        "environ",
+        "max_unsent",
+    )
+
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        receive: Receive,
+        send: Send,
+        registry: set[WebSocket],
+    ) -> None:
+        self.environ = environ
+        self.accepted = False
+        self.max_unsent = MAX_UNSENT
+        self._receive = receive
+        self._send = send
+        self._registry = registry
+        self._transport: Transport | None = None
+        self._close: tuple[int, str] | None = None
+        self._closing: asyncio.Future[Any] | None = None
+        self._reading: asyncio.Timeout | None = None
+        self._outbox: deque[str | asyncio.Future[None]] | None = None
+        self._queued = 0
+        self._pump_task: asyncio.Future[Any] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages can be sent, as far as is known here."""
+        return self.accepted and self._close is None
+
+    def receive(self, timeout: float | None = None) -> str | bytes | None:
+        """Wait for the next message and return it, or None after `timeout` seconds (None: never).
+
+        Raises `ConnectionClosed`, with the close code as `reason` and its text as `message`,
+        when the connection has been closed by either side.
+        """
+        if self._close is None:
+            message = await_(self._next(timeout))
+        if self._close is not None:
+            raise ConnectionClosed(*self._close)
+        return message
+
+    def send(self, data: str | bytes) -> None:
+        """Send a message, after what was pushed before; waits while the client is not reading.
+
+        Raises `ConnectionClosed` when the connection has been closed by either side.
+        """
+        if self._close is None:
+            await_(self._send_message(data))
+        if self._close is not None:
+            raise ConnectionClosed(*self._close)
+
+    def close(self, reason: int | None = None, message: str | None = None) -> None:
+        """Close with the code `reason` (default 1000) and the text `message`. May be repeated."""
+        if self._close is None and self._pump_task is not None:
+            await_(self._flush(CLOSE_TIMEOUT))
+        self.kick(1000 if reason is None else reason, message or "")
+
+    def push(self, wire: bytes, texts: Sequence[str]) -> bool:
+        """Send without waiting, from any code on the loop.
+
+        wire: one or several complete frames; written as they are where the server offers the
+            direct path.
+        texts: the messages in those frames, sent one by one where it does not.
+        Returns False if the connection is closed, or has just been closed with 1013 because the
+        client reads too slowly.
+        """
+        if not self.connected:
+            return False
+        if self._transport is None:
+            self._enqueue(texts)
+            unsent = self._queued
+        elif self._transport.write(wire):
+            unsent = self._transport.unsent()
+        else:
+            # The route's `receive` finds out why, after what the client has sent before.
+            return False
+        if unsent > self.max_unsent:
+            self.kick(1013, "too slow")
+            return False
+        return True
+
+    def kick(self, code: int, reason: str = "") -> None:
+        """Close without waiting, from any code on the loop; the route's `receive` then raises."""
+        if not self.connected:
+            return
+        self._gone(code, reason)
+        self._outbox = None
+        if self._transport is not None:
+            self._transport.shut(code, reason)
+        else:
+            message = {"type": "websocket.close", "code": code, "reason": reason}
+            self._closing = spawn(self._send(message))
+
+    async def closed(self) -> None:
+        """Wait until the close message has been handed over, for at most five seconds."""
+        if self._closing is not None:
+            await asyncio.wait({self._closing}, timeout=CLOSE_TIMEOUT)
+
+    def accept(self) -> None:
+        """Answer the handshake. Flask-Sock does this when the route is entered."""
+        await_(self._send({"type": "websocket.accept"}))
+        self.accepted = True
+        self._transport = self.environ["asgi.scope"]["extensions"].get(TRANSPORT)
+        self._registry.add(self)
+
+    def _gone(self, code: int, reason: str = "") -> None:
+        if self._close is None:
+            self._close = code, reason
+        self._registry.discard(self)
+        if self._reading is not None and not self._reading.expired():
+            self._reading.reschedule(0)
+
+    async def _next(self, timeout: float | None) -> str | bytes | None:
+        try:
+            async with asyncio.timeout(timeout) as self._reading:
+                message = await self._receive()
+        except TimeoutError:
+            return None
+        finally:
+            self._reading = None
+        if message["type"] == "websocket.disconnect":
+            self._gone(message.get("code") or 1005, message.get("reason") or "")
+            return None
+        data: str | bytes | None = message.get("text")
+        return message.get("bytes") if data is None else data
+
+    async def _send_message(self, data: str | bytes) -> None:
+        if self._pump_task is not None:
+            await self._flush(None)
+        key = "text" if isinstance(data, str) else "bytes"
+        try:
+            await self._send({"type": "websocket.send", key: data})
+        except OSError:
+            await self._find_close()
+
+    async def _find_close(self) -> None:
+        """The connection is closed: find out how, at the cost of messages not received yet."""
+        try:
+            async with asyncio.timeout(1.0):
+                while self._close is None:
+                    await self._next(None)
+        except TimeoutError:
+            self._gone(1006)
+
+    def _enqueue(self, texts: Sequence[str]) -> None:
+        if self._outbox is None:
+            self._outbox = deque()
+        self._outbox.extend(texts)
+        self._queued += sum(map(len, texts))
+        if self._pump_task is None:
+            self._pump_task = spawn(self._pump())
+
+    async def _pump(self) -> None:
+        try:
+            while self._outbox:
+                item = self._outbox.popleft()
+                if isinstance(item, str):
+                    await self._send({"type": "websocket.send", "text": item})
+                    self._queued -= len(item)
+                elif not item.done():
+                    item.set_result(None)
+        except OSError:
+            log.debug("closed before everything pushed was sent")
+        finally:
+            self._outbox = None
+            self._queued = 0
+            self._pump_task = None
+
+    async def _flush(self, timeout: float | None) -> None:
+        """Wait until what has been pushed is sent, or the connection is gone."""
+        if self._outbox is None or self._pump_task is None:
+            return
+        sent = asyncio.get_running_loop().create_future()
+        self._outbox.append(sent)
+        # Whoever drops the outbox ends the pump.
+        await asyncio.wait(
+            {sent, self._pump_task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
