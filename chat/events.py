@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 # The kinds. `post` is what a person wrote; the others are server lines.
 POST, START, JOIN = "post", "start", "join"
+UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,12 @@ class Event:
 
     @classmethod
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
-        """Build an event from its stored JSON `data` (see `pack`)."""
-        kind, uid, name, body = json.loads(data)
+        """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
+        becomes an UNREADABLE one: the room lives."""
+        try:
+            kind, uid, name, body = map(_text, json.loads(data))
+        except (ValueError, TypeError):
+            kind, uid, name, body = UNREADABLE, "", "", ""
         return cls(room, seq, at, kind, uid, name, body)
 
     @classmethod
@@ -35,3 +40,9 @@ class Event:
 def pack(kind: str, uid: str, name: str, body: str = "") -> str:
     """The stored form of an event, without what only the store knows (number and time)."""
     return json.dumps([kind, uid, name, body], ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value

@@ -84,7 +84,7 @@ def hue(uid: str) -> int:
 
 def initials(name: str) -> str:
     """One or two letters that stand for a name."""
-    words = name.split()
+    words = name.split() or ["?"]
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
 
 

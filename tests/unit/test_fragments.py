@@ -76,6 +76,19 @@ def test_an_event_comes_back_from_its_stored_form(kind, body, name):
     assert Event.parse("tea", 3, 5, pack(kind, "u1", name, body)) == event
 
 
+@pytest.mark.parametrize(
+    "data",
+    ["", "x", "3", "{}", "[1]", '["post","u","n"]', '["post","u","n",3]', '["later","u","n","b"]'],
+)
+def test_an_event_that_cannot_be_read_leaves_the_room_alive(made, data):
+    """A later version's event, or a damaged one, is a line that says so."""
+    shown, note = made.event(Event.parse("tea", 5, 0, data))
+    assert 'id="m-5"' in shown
+    assert 'name="after" value="5"' in shown
+    assert "cannot be shown" in shown
+    assert note
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_that_comes_back_stays_in_its_element(made, text):
     html = made.rest("tea", "n1", "n2", text, "Typed late.")
@@ -111,7 +124,8 @@ def test_a_history_page_and_a_push_hold_the_same_message(made):
 
 
 @pytest.mark.parametrize(
-    ("name", "letters"), [("Ann", "A"), ("ann lee", "AL"), ("Ann van Lee", "AL"), ("é", "É")]
+    ("name", "letters"),
+    [("Ann", "A"), ("ann lee", "AL"), ("Ann van Lee", "AL"), ("é", "É"), (" ", "?")],
 )
 def test_initials(name, letters):
     assert fragments.initials(name) == letters
