@@ -58,6 +58,8 @@ def create_app(settings: Settings, store: Store) -> Chat:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.secure,
         PERMANENT_SESSION_LIFETIME=timedelta(days=90),
+        # Not with every answer: style sheets and scripts are kept by caches (session._renew).
+        SESSION_REFRESH_EACH_REQUEST=False,
         # A page may stay open for days; the token lives as long as the session.
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,

@@ -26,6 +26,6 @@ def next_composer(rid: str) -> Any:
     """The next form, to be put behind the one named `after`. It asks Redis nothing, so that
     people can go on writing while Redis is away; what is posted is checked then."""
     after = request.args.get("after", "")
-    if "uid" not in cookie or not is_nonce(after):
+    if "uid" not in cookie or not is_nonce(after) or not is_nonce(rid):
         abort(404)
     return render_template("rooms/composer.html", rid=rid, nonce=new_nonce(), after=after)

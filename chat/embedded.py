@@ -8,6 +8,7 @@ with `everysec` a power cut may lose the last second.
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -133,16 +134,28 @@ class EmbeddedValkey:
             raise CannotStart(f"another chat is using the data folder {self.folder}") from None
 
     def _end_orphan(self) -> None:
-        """Stop a server whose chat was killed: the lock says that nobody else uses it."""
+        """Stop a server whose chat was killed: the lock says that nobody else uses it. Two
+        servers on one append-only file would destroy it, so it must be seen to end."""
+        process = self._orphan()
+        if process is None:
+            return
+        os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + STARTS_WITHIN
+        while _alive(process):
+            if time.monotonic() > deadline:
+                raise CannotStart(f"an earlier Valkey (process {process}) does not end")
+            time.sleep(0.02)
+
+    def _orphan(self) -> int | None:
+        """The process that still listens on the socket. The process id in the file may be
+        another program's by now, so it is asked for; only who does not answer is looked up."""
         try:
             with self._client() as client:
-                process = client.info("server")["process_id"]
-                client.shutdown()
+                return int(client.info("server")["process_id"])
+        except redis.exceptions.TimeoutError:
+            return int((self.folder / "valkey.pid").read_text())
         except (RedisError, OSError):
-            return
-        deadline = time.monotonic() + STARTS_WITHIN
-        while _alive(process) and time.monotonic() < deadline:
-            time.sleep(0.02)
+            return None
 
     def _last_words(self) -> str:
         lines = (self.folder / "valkey.log").read_text(errors="replace").splitlines()

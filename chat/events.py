@@ -1,7 +1,7 @@
 """An event: one numbered change of a room, as the store keeps it and every page shows it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # The kinds. `post` is what a person wrote; the others are server lines.
 POST, START, JOIN = "post", "start", "join"
@@ -40,6 +40,11 @@ class Event:
 def pack(kind: str, uid: str, name: str, body: str = "") -> str:
     """The stored form of an event, without what only the store knows (number and time)."""
     return json.dumps([kind, uid, name, body], ensure_ascii=False, separators=(",", ":"))
+
+
+def unreadable(event: Event) -> Event:
+    """What stands in the place of an event that cannot be shown."""
+    return replace(event, kind=UNREADABLE, uid="", name="", body="")
 
 
 def _text(value: object) -> str:

@@ -1,14 +1,17 @@
 """Events as HTML: Jinja macros called without a request, so that one definition of a message
 serves pages, pushes and resume alike."""
 
+import logging
 import zlib
 from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import Environment
 
-from .events import Event
+from .events import Event, unreadable
 from .store import Row
+
+log = logging.getLogger(__name__)
 
 HUES = 12  # avatar colours in static/css/colors.css
 
@@ -26,15 +29,38 @@ class Fragments:
 
     def event(self, event: Event) -> tuple[str, str]:
         """An event for those who watch its room, and for those who merely belong to it."""
-        return str(self.push.shown(event)), str(self.push.note(event))
+        try:
+            return str(self.push.shown(event)), str(self.push.note(event))
+        except Exception:
+            log.exception("cannot show event %d of room %s", event.seq, event.room)
+            return self.event(unreadable(event))
 
     def missed(self, events: list[Event]) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""
-        return str(self.push.missed(events))
+        try:
+            return str(self.push.missed(events))
+        except Exception:
+            log.exception("cannot show some of what is missed in room %s", events[0].room)
+            return str(self.push.missed([self._shown(event) for event in events]))
+
+    def _shown(self, event: Event) -> Event:
+        try:
+            self.push.shown(event)
+        except Exception:
+            return unreadable(event)
+        return event
 
     def replaced(self, rid: str, events: list[Event], epoch: str) -> str:
         """The newest events instead of a list that cannot be continued."""
         return str(self.push.replaced(rid, events, epoch))
+
+    def read(self, rid: str) -> str:
+        """Nothing in this room is unread."""
+        return str(self.push.read(rid))
+
+    def signed_out(self) -> str:
+        """Instead of the whole chat, that the person has signed out."""
+        return str(self.push.signed_out())
 
     def rooms(self, rows: list[Row], current: str) -> str:
         """The side list anew; `current` is the id of the room on screen, or ""."""

@@ -12,7 +12,7 @@ TEXT = 0x81  # FIN and opcode 1: a whole text message in one frame
 
 def text_frame(text: str) -> bytes:
     """One unmasked, uncompressed text frame, ready for the wire."""
-    payload = text.encode()
+    payload = text.encode(errors="replace")  # a lone surrogate has no bytes
     size = len(payload)
     if size < 126:
         return bytes((TEXT, size)) + payload

@@ -5,6 +5,7 @@ room's event is rendered once and framed once; events of one turn of the event l
 one write per viewer. All methods run on the event loop and never block.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,10 @@ Push = Callable[[bytes, Sequence[str]], bool]
 Kick = Callable[[int], object]
 # An event as (fragment for those who watch the room, fragment for those who merely belong).
 Render = Callable[[Event], tuple[str, str]]
+log = logging.getLogger(__name__)
+
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
+NOT_ALLOWED = 1008  # the one after which it does not
 
 
 class Viewer:
@@ -121,10 +125,12 @@ class Hub:
         """Put `rid` (the viewer must belong to it) on screen. What happens from now on is held
         until `live`, so that history read in between can go first."""
         self.unwatch(viewer)
+        self.flush()
         room = self.rooms[rid]
         room.belonging.pop(viewer, None)
         room.watching[viewer] = None
         viewer.watching = rid
+        viewer.sent = 0
         viewer.held = []
 
     def live(self, viewer: Viewer, upto: int) -> None:
@@ -137,6 +143,7 @@ class Hub:
         """Take the watched room off the screen; the viewer still belongs to it."""
         if viewer.watching is None:
             return
+        self.flush()  # what it was to be shown must not turn into nothing
         room = self.rooms[viewer.watching]
         room.watching.pop(viewer, None)
         room.belonging[viewer] = None
@@ -166,10 +173,11 @@ class Hub:
             room.notes.append(Frame.of(event.seq, note))
         return True
 
-    def restart(self, rid: str) -> None:
-        """The room's numbers began anew (another database): ask its viewers to come back with
-        what they have, so that it is compared and replaced."""
+    def restart(self, rid: str, seq: int) -> None:
+        """The room's numbers began anew (another database) and are at `seq`: ask its viewers to
+        come back with what they have, so that it is compared and replaced."""
         if rid in self.rooms:
+            self.rooms[rid].last = seq
             for viewer in [*self.rooms[rid].watching, *self.rooms[rid].belonging]:
                 viewer.kick(SERVICE_RESTART)
 
@@ -177,7 +185,13 @@ class Hub:
         """Send a fragment to every open page of one person."""
         wire, texts = join([Frame.of(0, text)])
         for viewer in self.people.get(uid, ()):
-            viewer.push(wire, texts)
+            self._push(viewer, wire, texts)
+
+    def sign_out(self, uid: str, text: str) -> None:
+        """Send a last fragment to every open page of one person and close it for good."""
+        self.tell(uid, text)
+        for viewer in list(self.people.get(uid, ())):
+            viewer.kick(NOT_ALLOWED)
 
     def flush(self) -> None:
         """Write what this turn brought: one write for each viewer and room."""
@@ -190,7 +204,7 @@ class Hub:
             if notes:
                 wire, texts = join(notes)
                 for viewer in room.belonging:
-                    viewer.push(wire, texts)
+                    self._push(viewer, wire, texts)
 
     def _show(self, room: Room, frames: list[Frame]) -> None:
         wire, texts = join(frames)
@@ -200,7 +214,7 @@ class Hub:
                 viewer.held += frames
             elif viewer.sent == before:
                 viewer.sent = last
-                viewer.push(wire, texts)
+                self._push(viewer, wire, texts)
             else:
                 self._send(viewer, frames)
 
@@ -209,7 +223,15 @@ class Hub:
         missing = [frame for frame in frames if frame.seq > viewer.sent]
         if missing:
             viewer.sent = missing[-1].seq
-            viewer.push(*join(missing))
+            self._push(viewer, *join(missing))
+
+    def _push(self, viewer: Viewer, wire: bytes, texts: Sequence[str]) -> None:
+        """Write to one viewer; its failure is its own."""
+        try:
+            viewer.push(wire, texts)
+        except Exception:
+            log.exception("cannot write to a page")
+            viewer.kick(SERVICE_RESTART)
 
     def _open(self, channel: str) -> None:
         self.channels[channel] += 1

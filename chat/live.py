@@ -24,12 +24,13 @@ from .hub import Viewer
 from .messages import refusal
 from .security import is_own_origin
 from .session import current_person
-from .store import Person
-from .text import clean_body
+from .store import Person, Row
+from .text import clean_body, number
 
 log = logging.getLogger(__name__)
 
 SILENCE = 150.0  # seconds without a frame after which a page is taken for gone
+MOST_PENDING = 50  # of them taken from one frame; the others come with the next
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."
 WORST = 20  # frames that make no sense before the socket is closed for good
@@ -109,25 +110,32 @@ class Page:
 
     def watch(self, frame: dict[str, Any]) -> None:
         """Show a room from the number the page has: what it lacks, then everything live."""
-        rid = one(frame, "room")
+        rid, before = one(frame, "room"), self.viewer.watching
+        if before and before != rid:
+            self._seen(before, self.viewer.sent)
+            self._say(self.fragments.read(before))
         if self.fresh:
             self.fresh = False
-            self._list_anew(rid, one(frame, "digest"))
-        if not rid:
+            if one(frame, "digest") != digest(self.rows):
+                self._say(self.fragments.rooms(self.rows_now(), rid))
+            self.rows = []
+        for to, nonce, body in pending(frame):
+            self._post_pending(to, nonce, body)
+        if rid:
+            self._resume(rid, number(one(frame, "after")), one(frame, "epoch"), before != rid)
+        else:
             self.hub.unwatch(self.viewer)
-            return
-        for nonce, body in pending(frame):
-            if self._post(rid, nonce, body, nonce):
-                self._say(self.fragments.done(nonce))
-        self._resume(rid, number(one(frame, "after")), one(frame, "epoch"))
 
-    def _list_anew(self, rid: str, shown: str) -> None:
-        """Send the side list if it changed between the page and its socket."""
-        if shown != digest(self.rows):
-            self._say(self.fragments.rooms(self.rows, rid))
-        self.rows = []
+    def rows_now(self) -> list[Row]:
+        """The side list as new as what this page has been told of its rooms."""
+        for _ in range(3):
+            rows = self.store.rooms.of(self.person.uid)
+            told = self.hub.rooms
+            if all(row.room.seq >= told[row.room.rid].last for row in rows if row.room.rid in told):
+                break
+        return rows
 
-    def _resume(self, rid: str, after: int, epoch: str) -> None:
+    def _resume(self, rid: str, after: int, epoch: str, entered: bool) -> None:
         if not self._belong(rid):
             return
         # Subscribe first, hold what comes, read the history, and only then go live: an event
@@ -142,6 +150,8 @@ class Page:
             self._say(self.fragments.replaced(rid, missed.events, missed.epoch))
         elif missed.events:
             self._say(self.fragments.missed(missed.events))
+        if entered:
+            self._say(self.fragments.read(rid))
         self.hub.live(self.viewer, missed.seq)
         self._seen(rid, missed.seq)
 
@@ -171,23 +181,42 @@ class Page:
         """Store what a composer holds. Sent again with more behind it, only the rest is new:
         somebody typed on, and pressed Enter, before the next composer was there."""
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
+        if not is_nonce(rid) or not is_nonce(nonce):
+            return
         before = self.posted.get(nonce, "")
-        self.posted[nonce] = body
+        if before and body != before and body.startswith(before):
+            stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
+        else:
+            stored, before = self._post(rid, nonce, body, nonce), ""
+        self.posted[nonce] = body if stored else before
         if len(self.posted) > REMEMBERED:
             del self.posted[next(iter(self.posted))]
-        if before and body != before and body.startswith(before):
-            self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
-        else:
-            self._post(rid, nonce, body, nonce)
 
     def typed(self, frame: dict[str, Any]) -> None:
         """A composer that was sent takes no more keys. What it holds beyond what was sent comes
         back as a composer of its own; otherwise it goes."""
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
-        sent = self.posted.pop(nonce, None)
-        if sent is None or not is_nonce(rid):
+        sent = self.posted.pop(nonce, "")
+        if sent and is_nonce(rid):
+            self._answer_composer(rid, nonce, body.removeprefix(sent))
+
+    def _post_pending(self, rid: str, nonce: str, body: str) -> None:
+        """A composer whose answer got lost with an earlier socket: store what it holds, unless
+        that was stored then; what was typed into it since comes back."""
+        if not is_nonce(rid) or not is_nonce(nonce):
             return
-        rest = body.removeprefix(sent)
+        try:
+            before, text = self.store.messages.posted(rid, self.person, nonce), clean_body(body)
+        except (ChatError, RedisError, OSError) as error:
+            self._say(self.fragments.not_stored(nonce, refusal(error)))
+            return
+        if before is not None and text.startswith(before):
+            self._answer_composer(rid, nonce, text.removeprefix(before))
+        elif self._post(rid, nonce, body, nonce):
+            self._say(self.fragments.done(nonce))
+
+    def _answer_composer(self, rid: str, nonce: str, rest: str) -> None:
+        """A composer that was sent goes, or what it holds beyond that comes back."""
         if rest.strip():
             self._say(self.fragments.rest(rid, nonce, new_nonce(), rest, TYPED_ON))
         else:
@@ -195,14 +224,9 @@ class Page:
 
     def _post(self, rid: str, nonce: str, body: str, composer: str) -> bool:
         """Store a message, and tell its composer whether it is kept or why not."""
-        if not is_nonce(nonce) or not is_nonce(composer):
-            return False
         try:
-            if not is_nonce(rid):
-                raise NotFound("There is no such room.")
             self.store.messages.post(rid, self.person, clean_body(body), nonce)
         except (ChatError, RedisError, OSError) as error:
-            self.posted.pop(composer, None)
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False
         self._say(self.fragments.stored(composer))
@@ -237,12 +261,9 @@ def several(frame: dict[str, Any], name: str) -> list[str]:
     return [text for text in values if isinstance(text, str)]
 
 
-def pending(frame: dict[str, Any]) -> list[tuple[str, str]]:
-    """The (nonce, body) of the messages whose acknowledgement the page still waits for."""
-    nonces, bodies = several(frame, "nonce"), several(frame, "body")
-    return list(zip(nonces, bodies, strict=True)) if len(nonces) == len(bodies) else []
-
-
-def number(text: str) -> int:
-    """A cursor; 0 for what is none."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+def pending(frame: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Room, nonce and body of the messages whose answer the page still waits for."""
+    fields = [several(frame, name) for name in ("to", "nonce", "body")]
+    if len(set(map(len, fields))) > 1:
+        return []
+    return list(zip(*fields, strict=True))[:MOST_PENDING]

@@ -75,10 +75,10 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             self._task = None
 
     async def _send(self, batch: list[Command]) -> None:
-        pipeline = self.client.pipeline(transaction=False)
-        for args, options, _ in batch:
-            pipeline.execute_command(*args, **options)
         try:
+            pipeline = self.client.pipeline(transaction=False)
+            for args, options, _ in batch:
+                pipeline.execute_command(*args, **options)
             answers = await pipeline.execute(raise_on_error=False)
         except Exception as error:
             answers = [error] * len(batch)

@@ -5,11 +5,12 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 from redis.exceptions import RedisError
 
+from .composer import is_nonce
 from .errors import ChatError, Invalid, NotFound, NotMember, StoreAway
 from .rooms import room_page, store
 from .session import require_person
 from .store import Room
-from .text import clean_body
+from .text import clean_body, number
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
@@ -19,7 +20,9 @@ bp.before_request(require_person)
 def post(rid: str) -> Any:
     body = request.form.get("body", "")
     try:
-        store().messages.post(rid, g.person, clean_body(body), request.form.get("nonce", ""))
+        nonce = request.form.get("nonce", "")
+        nonce = nonce if is_nonce(nonce) else ""
+        store().messages.post(rid, g.person, clean_body(body), nonce)
     except Invalid as error:
         return room_page(_room(rid), store().messages.newest(rid), body=body, error=error.text), 400
     return redirect(f"/rooms/{rid}", 303)
@@ -29,17 +32,17 @@ def post(rid: str) -> Any:
 def before(rid: str) -> Any:
     """The messages before number `before`: a fragment for htmx, else a page."""
     room = _room(rid)
-    number = request.args.get("before", "")
-    events = store().messages.before(rid, int(number) if number.isdecimal() else room.seq + 1)
+    seq = number(request.args.get("before", "")) or room.seq + 1
+    events = store().messages.before(rid, seq)
     if request.headers.get("HX-Request"):
         return render_template("rooms/history.html", room=room, events=events)
     return room_page(room, events, history=True)
 
 
-@bp.get("/rooms/<rid>/messages/<int:seq>")
-def permalink(rid: str, seq: int) -> Any:
+@bp.get("/rooms/<rid>/messages/<seq>")
+def permalink(rid: str, seq: str) -> Any:
     """One message among those around it."""
-    return room_page(_room(rid), store().messages.around(rid, seq), history=True)
+    return room_page(_room(rid), store().messages.around(rid, number(seq)), history=True)
 
 
 def refusal(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """Signing in and out. A guest gives a name; the cookie holds a stable user id, signed."""
 
+import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from flask import Blueprint, g, redirect, render_template, request
 from flask import session as cookie
@@ -26,10 +27,19 @@ def current_person() -> Person | None:
 def require_person() -> Any:
     """For `before_request`: send who is not signed in to the sign-in page, and back after."""
     if current_person() is not None:
+        _renew()
         return None
     if request.headers.get("HX-Request"):
         return "", 200, {"HX-Redirect": "/sign-in"}
-    return redirect(f"/sign-in?next={request.path}" if request.method == "GET" else "/sign-in", 303)
+    asked = quote(request.full_path.rstrip("?"))
+    return redirect(f"/sign-in?next={asked}" if request.method == "GET" else "/sign-in", 303)
+
+
+def _renew() -> None:
+    """Let the cookie of who still comes last longer, once a week and not with every answer."""
+    week = int(time.time() // (7 * 24 * 3600))
+    if cookie.get("week") != week:
+        cookie["week"] = week
 
 
 @bp.app_context_processor
@@ -62,6 +72,8 @@ def sign_in() -> Any:
 
 @bp.post("/sign-out")
 def sign_out() -> Any:
+    if "uid" in cookie:
+        chat().store.people.sign_out(cookie["uid"])
     cookie.clear()
     return redirect("/sign-in", 303)
 
@@ -73,6 +85,5 @@ def _sign_in_page(next: str, value: str = "", error: str = "") -> str:
 def _local_path(path: str) -> str:
     """`path` when it is an address of this site, else the home page: `//host`, `/\\host` and
     control characters would lead elsewhere."""
-    parts = urlsplit(path)
-    local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
-    return path if local and not parts.netloc and "\\" not in path else "/"
+    local = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    return path if local and path.isprintable() else "/"

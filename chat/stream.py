@@ -15,6 +15,8 @@ from .asgi import await_
 from .current import chat
 from .errors import NotMember
 from .session import require_person
+from .store import Room
+from .text import number
 
 bp = Blueprint("stream", __name__)
 bp.before_request(require_person)
@@ -26,52 +28,76 @@ MOST = 1000  # writes waiting for a slow reader, after which the response ends
 
 @bp.get("/rooms/<rid>/stream")
 def stream(rid: str) -> Response:
-    """The messages after number `after`, as they happen."""
+    """The messages after number `after` (default: the newest), as they happen."""
     room, read = chat().store.rooms.row(rid, g.person.uid)
     if read is None:
         raise NotMember("Join the room first to read it.")
-    after = request.args.get("after", "")
-    start = int(after) if after.isdecimal() else room.seq
+    after = number(request.args.get("after", "")) or room.seq
     head = render_template("stream.html", room=room)
-    response = Response(stream_with_context(_listen(rid, start, head)), mimetype="text/html")
+    pieces = stream_with_context(_listen(room, after, head))
+    response = Response(pieces, mimetype="text/html")
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes each piece on at once
     return response
 
 
-def _listen(rid: str, after: int, head: str) -> Iterator[str]:
+class Waiting:
+    """What is to be written to one reader; `push` and `kick` are what the hub calls."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Sequence[str]] = asyncio.Queue()
+        self.ended = False
+
+    def push(self, wire: bytes, texts: Sequence[str]) -> bool:
+        if self.queue.qsize() >= MOST:
+            self.kick(0)
+        if not self.ended:
+            self.queue.put_nowait(texts)
+        return not self.ended
+
+    def kick(self, code: int) -> None:
+        self.ended = True
+        self.queue.put_nowait(())
+
+    def next(self) -> Sequence[str]:
+        """What comes next; a comment when nothing does."""
+        try:
+            texts: Sequence[str] = await_(asyncio.wait_for(self.queue.get(), QUIET))
+        except TimeoutError:
+            return ["<!-- still here -->"]
+        return texts
+
+
+def _listen(room: Room, after: int, head: str) -> Iterator[str]:
     hub, store, fragments = chat().hub, chat().store, chat().fragments
-    waiting: asyncio.Queue[Sequence[str]] = asyncio.Queue()
-    ends = time.monotonic() + LASTS
-
-    def push(wire: bytes, texts: Sequence[str]) -> bool:
-        if waiting.qsize() > MOST:
-            kick(0)
-        waiting.put_nowait(texts)
-        return True
-
-    def kick(code: int) -> None:
-        nonlocal ends
-        ends = 0.0
-
-    viewer = hub.connect(push, kick, g.person.uid)
+    rid, uid = room.rid, g.person.uid
+    waiting = Waiting()
+    viewer = hub.connect(waiting.push, waiting.kick, uid)
     try:
-        hub.belong(viewer, rid, after)
+        hub.belong(viewer, rid, room.seq)
         hub.watch(viewer, rid)
         await_(chat().subscriber.ready(rid))
-        missed = store.messages.missed(rid, g.person.uid, after, "")
+        missed = store.messages.missed(rid, uid, after, room.epoch)
         yield head
         if missed is None:
             return
         if missed.events:
             yield fragments.missed(missed.events)
         hub.live(viewer, missed.seq)
-        while time.monotonic() < ends:
-            try:
-                yield from await_(asyncio.wait_for(waiting.get(), QUIET))
-            except TimeoutError:
-                yield "<!-- still here -->"
-        store.messages.seen(rid, g.person.uid, viewer.sent)
-        address = f"/rooms/{rid}/stream?after={viewer.sent}"
-        yield f'<meta http-equiv="refresh" content="0; url={address}">'
+        end = time.monotonic() + LASTS
+        while time.monotonic() < end and not waiting.ended:
+            yield from waiting.next()
+        # Nothing is added any more; what waits is written, and the next response goes on there.
+        hub.unwatch(viewer)
+        while not waiting.queue.empty():
+            yield from waiting.queue.get_nowait()
+        if not waiting.ended:
+            store.messages.seen(rid, uid, viewer.sent)
+            yield _refresh(f"/rooms/{rid}/stream?after={viewer.sent}")
+        else:
+            yield _refresh(f"/rooms/{rid}/stream?after={missed.seq}")
     finally:
         hub.disconnect(viewer)
+
+
+def _refresh(address: str) -> str:
+    return f'<meta http-equiv="refresh" content="0; url={address}">'

@@ -28,7 +28,8 @@ Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its gre
 
 class Subscriber:
     """`client` is a redis.asyncio client of its own, RESP 2; `store` is called in a greenlet
-    made by `portal`; `joined(uid, rid)` is called there when a person has joined a room."""
+    made by `portal`; `joined(uid, rid)` is called there when
+    a person has joined a room, or may have, and with SIGNED_OUT as `rid` after signing out."""
 
     def __init__(
         self, client: Any, store: Store, portal: Portal, joined: Callable[[str, str], None]
@@ -39,6 +40,7 @@ class Subscriber:
         self.joined = joined
         self.hub: Hub
         self.connected = False
+        self._relinked = False  # the link was lost before: joins may have been missed
         self._wanted: dict[str, asyncio.Future[None]] = {}  # channel: done once subscribed
         self._link: Any = None
         self._sending = asyncio.Lock()
@@ -78,6 +80,7 @@ class Subscriber:
                 log.exception("the link to Redis has failed; trying again")
             if self.connected:
                 wait = FIRST_WAIT
+                self._relinked = True
             self.connected = False
             await asyncio.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
@@ -99,7 +102,7 @@ class Subscriber:
                 answer = await link.read_response(timeout=PING_EVERY, disconnect_on_error=False)
                 if answer is not None:
                     asked = False
-                    self._take(answer)
+                    self._take_safely(answer)
                 elif asked:
                     raise RedisTimeout("no answer to PING")
                 else:
@@ -110,11 +113,21 @@ class Subscriber:
             await link.disconnect(nowait=True)
 
     async def _command(self, *words: str) -> None:
-        if self._link is None:
-            return  # connecting subscribes to all that is wanted
         async with self._sending:
-            if self._link is not None:
+            # Connecting subscribes to all that is wanted; redis-py would connect by itself here.
+            if self._link is not None and self._link.is_connected:
                 await self._link.send_command(*words)
+
+    async def _drop_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.disconnect(nowait=True)
+
+    def _take_safely(self, answer: list[str]) -> None:
+        try:
+            self._take(answer)
+        except Exception:
+            log.exception("cannot use what Redis sent")
 
     def _take(self, answer: list[str]) -> None:
         kind, name = answer[0], answer[1]
@@ -128,9 +141,12 @@ class Subscriber:
             future = self._wanted.get(name)
             if future is not None and not future.done():
                 future.set_result(None)
-            if name.startswith("chat:room:"):
-                # Something may have happened before this subscription stood.
-                self._fill(name.removeprefix("chat:room:"))
+            # Something may have happened before this subscription stood.
+            _, what, ident = name.split(":", 2)
+            if what == "room":
+                self._fill(ident)
+            elif self._relinked:
+                self._spawn(self.portal(self.joined, ident, ""))
 
     def _event(self, rid: str, line: str) -> None:
         if rid in self._filling:
@@ -155,16 +171,20 @@ class Subscriber:
                 self._filling[rid] = False
                 while (room := self.hub.rooms.get(rid)) is not None:
                     seq, events = await self.portal(self.store.messages.gap, rid, room.last, PAGE)
+                    room = self.hub.rooms.get(rid)
+                    if room is None:
+                        break
                     if seq < room.last:
-                        return self.hub.restart(rid)
+                        self.hub.restart(rid, seq)
+                        return
                     for event in events:
+                        room.last = max(room.last, event.seq - 1)  # what is not there is gone
                         self.hub.publish(event)
                     if len(events) < PAGE:
                         break
         except (RedisError, OSError) as error:
             log.warning("cannot read what room %s missed: %s", rid, error)
-            if self._link is not None:
-                await self._link.disconnect(nowait=True)  # connecting again reads it again
+            await self._drop_link()  # connecting again reads it again
         finally:
             del self._filling[rid]
 

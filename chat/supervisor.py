@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -153,10 +154,14 @@ def secret(folder: Path) -> str:
     path = folder / "secret"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if not path.exists():
+            descriptor, made = tempfile.mkstemp(dir=folder)  # 0600
             with open(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(48))
+            # All at once, and the first one stays, should two start at the same time.
+            with contextlib.suppress(FileExistsError):
+                os.link(made, path)
+            os.unlink(made)
         return path.read_text()
     except OSError as error:
         raise CannotStart(f"cannot write to the data folder {folder}: {error.strerror}") from None

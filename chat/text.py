@@ -12,6 +12,7 @@ from .errors import Invalid
 
 MAX_BODY = 4000  # characters in a message
 MAX_NAME = 40  # characters in the name of a person
+MAX_MARKS = 8  # combining marks on one character
 MAX_ROOM_NAME = 60  # characters in the name of a room
 
 # Lone surrogates cannot be stored as UTF-8. U+202A-E and U+2066-9 override the direction of
@@ -28,6 +29,7 @@ def clean_body(text: str) -> str:
 
     Raises Invalid when nothing visible is left or it is longer than MAX_BODY characters.
     """
+    _check_size(text, MAX_BODY, "message")
     body = _clean(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if _BLANK.fullmatch(body):
         raise Invalid("Write something first: the message is empty.")
@@ -40,6 +42,7 @@ def clean_body(text: str) -> str:
 
 def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
     """One line of `limit` characters at most, spaces joined. Raises Invalid, naming `what`."""
+    _check_size(text, limit, what)
     name = " ".join(_clean(text).split())
     if _BLANK.fullmatch(name):
         raise Invalid(f"The {what} is empty.")
@@ -48,5 +51,28 @@ def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
     return name
 
 
+def number(text: str) -> int:
+    """A cursor that a page has sent; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+
+
+def _check_size(text: str, limit: int, what: str) -> None:
+    """Refuse what is far too long before any work is done on it."""
+    if len(text) > 4 * limit:
+        raise Invalid(f"The {what} is too long: {limit:,} characters are allowed.")
+
+
 def _clean(text: str) -> str:
-    return _CONTROL.sub("", _UNWANTED.sub("", unicodedata.normalize("NFC", text)))
+    text = _CONTROL.sub("", _UNWANTED.sub("", text))
+    return text if text.isascii() else unicodedata.normalize("NFC", _calm(text))
+
+
+def _calm(text: str) -> str:
+    """Text without the marks that are piled on one character beyond any script's need:
+    bringing n of them in order takes normalization n² steps."""
+    kept, pile = [], 0
+    for character in text:
+        pile = pile + 1 if unicodedata.combining(character) else 0
+        if pile <= MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)

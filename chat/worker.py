@@ -15,7 +15,7 @@ from .hub import Hub
 from .loopredis import LoopRedis, connect
 from .serving import run
 from .settings import Settings
-from .store import Store
+from .store import Store, keys
 from .subscriber import Subscriber
 
 
@@ -53,6 +53,9 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
 def _connect_hub(app: Chat, settings: Settings) -> None:
     def joined(uid: str, rid: str) -> None:
         """A person has joined a room, here or elsewhere: every page of theirs belongs to it."""
+        if rid == keys.SIGNED_OUT:
+            app.hub.sign_out(uid, app.fragments.signed_out())
+            return
         rows = app.store.rooms.of(uid)
         for viewer in list(app.hub.people.get(uid, ())):
             for row in rows:

@@ -16,10 +16,11 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
 
 Channels: chat:room:{r} carries `<seq> <at> <data>`; chat:user:{u} carries the id of a room
-that this person has just joined.
+that this person has just joined, or SIGNED_OUT.
 """
 
 OPEN_ROOMS = "chat:rooms:open"
+SIGNED_OUT = "!signed-out"  # on a person's channel; no room has such an id
 
 
 def room(rid: str) -> str:

@@ -10,7 +10,7 @@ from . import keys
 from .people import Person
 
 PAGE_SIZE = 50  # events on a page
-NONCES_KEPT = 10_000  # events after which a resend is no longer known as one
+NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Messages:
                 keys.room_channel(rid),
                 author.uid,
                 pack(POST, author.uid, author.name, body),
-                f"{author.uid} {digest} {nonce}" if nonce else "",
+                f"{author.uid} {nonce} {digest}" if nonce else "",
+                f"{author.uid} {nonce}",
                 NONCES_KEPT,
             ],
         )
@@ -60,6 +61,12 @@ class Messages:
         if seq == -2:
             raise NotMember("Join the room first to write here.")
         return int(seq)
+
+    def posted(self, rid: str, author: Person, nonce: str) -> str | None:
+        """The body that was first posted with this nonce, or None."""
+        seq = self.client.zscore(keys.nonces(rid), f"{author.uid} {nonce}")
+        events = [] if seq is None else self.after(rid, int(seq) - 1, 1)
+        return events[0].body if events else None
 
     def newest(self, rid: str, limit: int = PAGE_SIZE) -> list[Event]:
         """The last `limit` events, oldest first."""
@@ -106,8 +113,9 @@ class Messages:
         return int(seq or 0), [_event(rid, entry) for entry in entries]
 
     def seen(self, rid: str, uid: str, seq: int) -> None:
-        """Remember that `uid` has seen the room up to `seq`; it never goes back."""
-        self._seen(keys=[keys.read(rid)], args=[uid, seq])
+        """Remember that `uid` has seen the room up to `seq`; it never goes back, and never
+        beyond the newest."""
+        self._seen(keys=[keys.read(rid), keys.room(rid)], args=[uid, seq])
 
     def _back(self, rid: str, end: str, limit: int) -> list[Event]:
         entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)

@@ -6,6 +6,8 @@ from typing import Any
 
 from . import keys
 
+FORGOTTEN = 7 * 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -18,10 +20,18 @@ class People:
         self.client = client
 
     def create(self, name: str) -> Person:
-        """A new person; `name` is clean already (text.clean_name) and need not be unique."""
+        """A new person; `name` is clean already (text.clean_name) and need not be unique. One
+        who joins no room is forgotten after FORGOTTEN seconds."""
         person = Person(secrets.token_urlsafe(16), name)
-        self.client.hset(keys.user(person.uid), "name", name)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hset(keys.user(person.uid), "name", name)
+        pipeline.expire(keys.user(person.uid), FORGOTTEN)
+        pipeline.execute()
         return person
+
+    def sign_out(self, uid: str) -> None:
+        """Tell all open pages of the person, in every process, that they are to end."""
+        self.client.publish(keys.user_channel(uid), keys.SIGNED_OUT)
 
     def get(self, uid: str) -> Person | None:
         """The person with this id, or None."""

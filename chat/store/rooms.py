@@ -69,6 +69,8 @@ class Rooms:
     def join(self, rid: str, person: Person) -> None:
         """Make the person a member; a member stays one. Raises NotFound when there is no such
         open room."""
+        if not _ID.fullmatch(rid):
+            raise NotFound("There is no such room.")
         joined = self._join(
             keys=[keys.room(rid), keys.events(rid), keys.members(rid), keys.read(rid)],
             args=[keys.room_channel(rid), person.uid, pack(JOIN, person.uid, person.name)],
@@ -82,6 +84,7 @@ class Rooms:
         members are the truth; this second write may be repeated at any time."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.sadd(keys.user_rooms(uid), rid)
+        pipeline.persist(keys.user(uid))
         pipeline.publish(keys.user_channel(uid), rid)
         pipeline.execute()
 

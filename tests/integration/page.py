@@ -72,7 +72,7 @@ class Page:
             return None
         assert isinstance(text, str)
         self.frames.append(text)
-        if 'hx-target="#messages" hx-swap="innerHTML"' in text:
+        if '#messages" hx-swap="innerHTML"' in text:
             self.shown.clear()
         for number, body in _MESSAGE.findall(text):
             seq = int(number)

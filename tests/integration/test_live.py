@@ -60,7 +60,7 @@ def test_what_was_pending_when_the_line_broke_is_stored_once(tea, pages):
     ann.wait_for("#c-n-one")
     ann.close()
     ann.reconnect()
-    ann.watch(tea, nonce=["n-one", "n-two"], body=["one", "two"])
+    ann.watch(tea, to=[tea, tea], nonce=["n-one", "n-two"], body=["one", "two"])
     ann.wait_for("#c-n-two")
     bob.wait_shown("two")
     assert bob.bodies == ["one", "two"]
@@ -68,7 +68,7 @@ def test_what_was_pending_when_the_line_broke_is_stored_once(tea, pages):
 
 def test_a_single_pending_message_comes_as_text_not_as_a_list(tea, pages):
     ann, bob = pages
-    ann.watch(tea, nonce="solo", body="alone")
+    ann.watch(tea, to=tea, nonce="solo", body="alone")
     bob.wait_shown("alone")
 
 
@@ -136,7 +136,7 @@ def test_a_cursor_of_another_life_replaces_the_list(tea, pages):
     ann.post(tea, "hello")
     bob.wait_shown("hello")
     bob.watch(tea, after=3, epoch="another")
-    bob.wait_for('hx-target="#messages" hx-swap="innerHTML"')
+    bob.wait_for('#messages" hx-swap="innerHTML"')
     assert bob.bodies == ["hello"]
 
 
@@ -171,6 +171,72 @@ def test_joining_shows_the_room_in_every_open_page(ann, bob):
     frame = page.wait_for("Garden")
     assert 'hx-target="#rooms"' in frame
     page.close()
+
+
+def test_text_typed_on_before_the_line_broke_comes_back_and_is_not_stored_twice(tea, pages):
+    """The first part was stored; its acknowledgement and the rest fell into a dead socket."""
+    ann, bob = pages
+    ann.post(tea, "good", "n4x")
+    bob.wait_shown("good")
+    ann.close()
+    ann.reconnect()
+    ann.watch(tea, to=tea, nonce="n4x", body="good morning")
+    assert 'value=" morning"' in ann.wait_for("You typed this")
+    ann.post(tea, "the end")
+    bob.wait_shown("the end")
+    assert bob.bodies == ["good", "the end"]
+
+
+def test_a_refused_rest_is_sent_again_alone(tea, pages):
+    ann, bob = pages
+    ann.post(tea, "one", "n5x")
+    ann.post(tea, "one" + "x" * 4001, "n5x")
+    ann.wait_for("too long")
+    ann.post(tea, "onetwo", "n5x")
+    bob.wait_shown("two")
+    assert bob.bodies == ["one", "two"]
+
+
+def test_a_push_names_its_room(tea, pages):
+    """The panel may show another room by the time it arrives, whose numbers are its own."""
+    ann, bob = pages
+    ann.post(tea, "hello")
+    frame = bob.wait_for(">hello</p>")
+    assert f"""hx-target="#panel[data-live=&#39;{tea}&#39;] #messages\"""" in frame.replace(
+        f"'{tea}'", f"&#39;{tea}&#39;"
+    )
+
+
+def test_leaving_a_room_on_screen_clears_its_mark_and_remembers_what_was_seen(ann, bob, tea, pages):
+    club = bob.create_room("Club")
+    page = pages[1]
+    page.wait_for("Club")
+    pages[0].post(tea, "hello")
+    page.wait_shown("hello")
+    page.watch(club, after=0)
+    page.wait_for(f'hx-target="#unread-{tea}" hx-swap="innerHTML"></hx-partial>')
+    page.wait_for("started this room")
+    row = bob.get("/").text.split(f'id="unread-{tea}"')[1].split("</span>")[0]
+    assert "<i></i>" not in row
+
+
+def test_a_stream_asked_from_a_number_far_ahead_deafens_nobody(ann, bob, tea):
+    with ann.http.stream("GET", f"/rooms/{tea}/stream?after=999999999") as answer:
+        next(answer.iter_text())
+        page = Page(bob).watch(tea)
+        page.wait_for("joined")
+        writer = Page(bob).watch(tea)
+        writer.wait_for("joined")
+        writer.post(tea, "can you hear me")
+        page.wait_shown("can you hear me")
+
+
+def test_signing_out_ends_every_open_page(server, tea, ann):
+    page = Page(ann).watch(tea)
+    page.wait_for("joined")
+    ann.submit("/sign-out")
+    page.wait_for("You have signed out")
+    assert page.wait_closed() == 1008
 
 
 # Who may say what
@@ -252,6 +318,9 @@ NONSENSE = [
     '{"type": "typed", "nonce": [], "body": {}}',
     '{"type": "post", "room": "r", "body": "\\ud800", "nonce": "\\ud800"}',
     '{"a": NaN, "type": "Infinity"}',
+    '{"type": "watch", "room": "r", "to": ["r", "r"], "nonce": ["a"], "body": "x"}',
+    '{"type": "post", "room": "r", "body": "a", "nonce": "sur"}',
+    '{"type": "typed", "room": "r", "body": "a\\ud800", "nonce": "sur"}',
 ]
 
 

@@ -265,6 +265,36 @@ def test_a_file_is_compressed_for_who_asks(server, ann):
     assert packed.content == plain.content
 
 
+ODD = [
+    "/sign-in?next=//[",
+    "/sign-in?next=http://[",
+    "/rooms/a%0d%0ab",
+    "/rooms/{tea}/messages?before=" + "9" * 4400,
+    "/rooms/{tea}/messages?before=-1",
+    "/rooms/{tea}/messages/" + "9" * 23,
+    "/rooms/{tea}/messages/x",
+    "/rooms/{tea}/composer?after=" + "n" * 65,
+    "/rooms/x%22,%22type%22:%22evil/composer?after=n1",
+    "/static/vendor/",
+    "/%ff%fe",
+]
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_an_odd_address_is_no_crash(server, ann, tea, path):
+    for visitor in (ann, Visitor(server.url)):
+        assert visitor.get(path.format(tea=tea)).status_code in (200, 303, 400, 404)
+
+
+def test_a_file_for_caches_carries_no_cookie(ann):
+    for path in ("/static/chat.css", "/static/vendor/htmx-4.0.1.min.js", "/healthz"):
+        assert "set-cookie" not in ann.get(path).headers
+
+
+def test_a_long_nonce_is_not_kept(ann, tea):
+    assert ann.post(tea, "hello", "n" * 5000).status_code == 303
+
+
 def test_an_unknown_page_says_so(ann):
     answer = ann.get("/nowhere")
     assert answer.status_code == 404

@@ -77,7 +77,7 @@ def test_old_nonces_are_forgotten_by_number_not_by_clock(store, client, ann, tea
     client.hset(keys.room(tea), "seq", NONCES_KEPT + 5)
     store.messages.post(tea, ann, "hello", "n1")
     assert client.zscore(keys.nonces(tea), "old") is None
-    assert client.zcard(keys.nonces(tea)) == 1
+    assert client.zcard(keys.nonces(tea)) == 2  # the nonce, and the nonce with its body
 
 
 def test_concurrent_posts_of_one_message_store_it_once(valkey, store, ann, tea):
@@ -187,7 +187,7 @@ def test_the_list_is_ordered_by_activity(store, ann, tea):
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.text(st.characters(blacklist_categories=["Cs"]), min_size=1))
 def test_any_text_comes_back_as_it_was(store, ann, tea, body):
-    seq = store.messages.post(tea, ann, body)
+    store.messages.post(tea, ann, body)
     assert store.messages.newest(tea, 1)[0].body == body
     assert store.rooms.get(tea).last.body == body
 

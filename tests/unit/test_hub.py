@@ -198,5 +198,48 @@ def test_a_message_to_a_person_reaches_all_pages_of_that_person_only(world):
 
 def test_numbers_that_begin_anew_ask_everyone_back(world):
     reading, elsewhere = world.page(), world.page(watch=False)
-    world.hub.restart("tea")
+    world.publish(event(1))
+    world.hub.restart("tea", 0)
     assert reading.kicked == elsewhere.kicked == [1012]
+    back = world.page(seq=0)
+    world.publish(event(1))
+    assert back.texts == ["<shown tea 1>"], "the numbers go on from where they are now"
+
+
+def test_a_page_that_fails_is_asked_back_and_harms_nobody(world):
+    broken, well = world.page(), world.page()
+
+    def fail(wire, texts):
+        raise OSError("gone")
+
+    broken.viewer.push = fail
+    world.hub.belong(well.viewer, "club", 0)
+    world.publish(event(1), event(1, "club"))
+    assert broken.kicked == [1012]
+    assert well.texts == ["<shown tea 1>", "<note club 1>"]
+    world.publish(event(2), event(2, "club"))
+    assert well.texts[2:] == ["<shown tea 2>", "<note club 2>"]
+
+
+def test_switching_rooms_in_the_turn_of_an_event_loses_nothing(world):
+    """It was to be shown when it came, and is."""
+    page = world.page()
+    world.hub.publish(event(1))
+    world.hub.unwatch(page.viewer)
+    world.end_turn()
+    assert page.texts == ["<shown tea 1>"]
+
+
+def test_a_page_that_has_not_been_told_of_a_room_has_seen_nothing_of_it(world):
+    page = world.page(seq=66)
+    world.hub.belong(page.viewer, "club", 3)
+    world.hub.watch(page.viewer, "club")
+    assert page.viewer.sent == 0
+
+
+def test_signing_out_ends_every_page_of_that_person_for_good(world):
+    one, two, other = world.page("ann"), world.page("ann"), world.page("bob")
+    world.hub.sign_out("ann", "<out>")
+    assert one.texts == two.texts == ["<out>"]
+    assert one.kicked == two.kicked == [1008]
+    assert other.kicked == []

@@ -1,6 +1,7 @@
 -- A member posts.
 -- KEYS: room, events, members, nonces, read
--- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), nonces kept
+-- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), what names its
+-- composer, nonces kept
 -- Returns {number, 1}; {number of the first one, 0} for a repeat;
 -- {-1, 0} when there is no such room for the author, {-2, 0} when it is open but not joined.
 if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
@@ -12,8 +13,8 @@ if ARGV[4] ~= '' then
 end
 local seq = append(ARGV[3])
 if ARGV[4] ~= '' then
-  redis.call('ZADD', KEYS[4], seq, ARGV[4])
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', tonumber(seq) - tonumber(ARGV[5]))
+  redis.call('ZADD', KEYS[4], 'NX', seq, ARGV[4], seq, ARGV[5])
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', tonumber(seq) - tonumber(ARGV[6]))
 end
 redis.call('HSET', KEYS[5], ARGV[2], seq)
 return {tonumber(seq), 1}
