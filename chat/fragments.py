@@ -3,16 +3,19 @@ serves pages, pushes and resume alike."""
 
 import logging
 import zlib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from .events import Event, unreadable
 from .store import Row
 
 log = logging.getLogger(__name__)
 
+KEPT = 4096  # renderings of messages, and of times, that are kept for the next page
 HUES = 12  # avatar colours in static/css/colors.css
 
 
@@ -21,34 +24,18 @@ class Fragments:
 
     def __init__(self, env: Environment) -> None:
         self.push: Any = env.get_template("pushes/event.html").module
-        self.messages: Any = env.get_template("macros/messages.html").module
 
-    def item(self, event: Event) -> str:
-        """The event alone, as it stands in the list of a room."""
-        return str(self.messages.item(event))
+    def shown(self, event: Event) -> str:
+        """An event for those who watch its room."""
+        return str(self.push.shown(event))
 
-    def event(self, event: Event) -> tuple[str, str]:
-        """An event for those who watch its room, and for those who merely belong to it."""
-        try:
-            return str(self.push.shown(event)), str(self.push.note(event))
-        except Exception:
-            log.exception("cannot show event %d of room %s", event.seq, event.room)
-            return self.event(unreadable(event))
+    def note(self, event: Event) -> str:
+        """An event for those who merely belong to its room."""
+        return str(self.push.note(event))
 
     def missed(self, events: list[Event]) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""
-        try:
-            return str(self.push.missed(events))
-        except Exception:
-            log.exception("cannot show some of what is missed in room %s", events[0].room)
-            return str(self.push.missed([self._shown(event) for event in events]))
-
-    def _shown(self, event: Event) -> Event:
-        try:
-            self.push.shown(event)
-        except Exception:
-            return unreadable(event)
-        return event
+        return str(self.push.missed(events))
 
     def replaced(self, rid: str, events: list[Event], epoch: str) -> str:
         """The newest events instead of a list that cannot be continued."""
@@ -86,19 +73,44 @@ class Fragments:
 def init(env: Environment) -> None:
     """Give templates the filters that need no request. `at` is in ms since 1970; times are in
     the server's zone (the TZ environment variable)."""
-    env.filters |= {
-        "hue": hue,
-        "initials": initials,
-        "iso": lambda at: datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds"),
-        "long_time": lambda at: f"{_local(at):%A, %-d %B %Y, %H:%M %Z}",
-        "short_time": short_time,
-    }
+
+    @lru_cache(maxsize=KEPT)
+    def message(event: Event, today: date) -> Markup:
+        macros: Any = env.get_template("macros/messages.html").module
+        try:
+            return Markup(macros.item(event))
+        except Exception:
+            log.exception("cannot show event %d of room %s", event.seq, event.room)
+            return Markup(macros.item(unreadable(event)))
+
+    env.globals["message"] = lambda event: message(event, date.today())
+    env.filters |= {"hue": hue, "initials": initials, "when": when, "short_time": short_time}
+
+
+def when(at: int) -> Markup:
+    """A `<time>` that reads as `short_time` and tells the whole when pointed at."""
+    return _when(at // 60_000, date.today())
 
 
 def short_time(at: int) -> str:
-    """21:04 today, otherwise 3 Nov 21:04, with the year when it is another one."""
-    time, today = _local(at), datetime.now().astimezone()
-    if time.date() == today.date():
+    """21:04 today, otherwise 3 Nov 21:04, or with the year when it is another one."""
+    return _short(at // 60_000, date.today())
+
+
+@lru_cache(maxsize=KEPT)
+def _when(minute: int, today: date) -> Markup:
+    time = datetime.fromtimestamp(minute * 60).astimezone()
+    utc = f"{time.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+    title = f"{time:%A, %-d %B %Y, %H:%M %Z}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        utc, title, _short(minute, today)
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _short(minute: int, today: date) -> str:
+    time = datetime.fromtimestamp(minute * 60)
+    if time.date() == today:
         return f"{time:%H:%M}"
     return f"{time:%-d %b %H:%M}" if time.year == today.year else f"{time:%-d %b %Y}"
 
@@ -118,7 +130,3 @@ def digest(rows: list[Row]) -> str:
     """A short text that differs when the side list does."""
     state = "".join(f"{row.room.rid}{row.room.seq}.{row.read};" for row in rows)
     return f"{zlib.crc32(state.encode()):x}"
-
-
-def _local(at: int) -> datetime:
-    return datetime.fromtimestamp(at / 1000).astimezone()

@@ -16,8 +16,8 @@ from .frames import Frame, join
 Push = Callable[[bytes, Sequence[str]], bool]
 # Closes the viewer's connection with a code of RFC 6455.
 Kick = Callable[[int], object]
-# An event as (fragment for those who watch the room, fragment for those who merely belong).
-Render = Callable[[Event], tuple[str, str]]
+# Makes an event's fragment.
+Render = Callable[[Event], str]
 log = logging.getLogger(__name__)
 
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
@@ -53,18 +53,21 @@ class Room:
 
 
 class Hub:
-    """`render` makes an event's fragments; `later` calls a function at the end of the loop's
+    """`show` makes an event's fragment for those who watch its room, `note` the one for those
+    who merely belong to it; `later` calls a function at the end of the loop's
     turn; `opened` and `closed` are told when the first viewer of a channel comes and the last
     goes, and so keep one subscription per room and person."""
 
     def __init__(
         self,
-        render: Render,
+        show: Render,
+        note: Render,
         later: Callable[[Callable[[], None]], object],
         opened: Callable[[str], object],
         closed: Callable[[str], object],
     ) -> None:
-        self.render = render
+        self.show = show
+        self.note = note
         self.later = later
         self.opened = opened
         self.closed = closed
@@ -162,15 +165,14 @@ class Hub:
         if event.seq > room.last + 1:
             return False
         room.last = event.seq
-        shown, note = self.render(event)
         if not room.shown and not room.notes:
             if not self._ready:
                 self.later(self.flush)
             self._ready.append(room)
         if room.watching:
-            room.shown.append(Frame.of(event.seq, shown))
+            room.shown.append(Frame.of(event.seq, self.show(event)))
         if room.belonging:
-            room.notes.append(Frame.of(event.seq, note))
+            room.notes.append(Frame.of(event.seq, self.note(event)))
         return True
 
     def restart(self, rid: str, seq: int) -> None:

@@ -72,7 +72,11 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
     )
     app.subscriber = subscriber
     app.hub = subscriber.hub = Hub(
-        app.fragments.event, loop.call_soon, subscriber.opened, subscriber.closed
+        app.fragments.shown,
+        app.fragments.note,
+        loop.call_soon,
+        subscriber.opened,
+        subscriber.closed,
     )
 
 

@@ -72,7 +72,9 @@ class Page:
             return None
         assert isinstance(text, str)
         self.frames.append(text)
-        if '#messages" hx-swap="innerHTML"' in text:
+        if re.search(
+            r"#messages\[data-live='[^']+'\]\" hx-swap=\"innerHTML\"", html.unescape(text)
+        ):
             self.shown.clear()
         for number, body in _MESSAGE.findall(text):
             seq = int(number)

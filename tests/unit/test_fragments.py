@@ -23,11 +23,16 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def made():
+def env():
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True
     )
     fragments.init(env)
+    return env
+
+
+@pytest.fixture(scope="module")
+def made(env):
     return fragments.Fragments(env)
 
 
@@ -64,8 +69,8 @@ visible = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1)
 
 @given(body=visible | st.sampled_from(HOSTILE), name=visible | st.sampled_from(HOSTILE))
 def test_any_text_stays_in_its_element_and_comes_back_whole(made, body, name):
-    shown, _ = made.event(said(body, name))
-    plain, _ = made.event(said("x", "x"))
+    shown = made.shown(said(body, name))
+    plain = made.shown(said("x", "x"))
     assert Shape(shown).tags == Shape(plain).tags
     assert Shape(shown).body == body
 
@@ -82,7 +87,8 @@ def test_an_event_comes_back_from_its_stored_form(kind, body, name):
 )
 def test_an_event_that_cannot_be_read_leaves_the_room_alive(made, data):
     """A later version's event, or a damaged one, is a line that says so."""
-    shown, note = made.event(Event.parse("tea", 5, 0, data))
+    event = Event.parse("tea", 5, 0, data)
+    shown, note = made.shown(event), made.note(event)
     assert 'id="m-5"' in shown
     assert 'name="after" value="5"' in shown
     assert "cannot be shown" in shown
@@ -99,8 +105,8 @@ def test_a_text_that_comes_back_stays_in_its_element(made, text):
 @pytest.mark.parametrize("kind", [START, JOIN])
 def test_a_server_line_cannot_be_written_by_a_person(made, kind):
     """A person's text is a .message with an author, whatever it says."""
-    line, _ = made.event(Event("tea", 1, 0, kind, "u1", "Ann", "Tea"))
-    person, _ = made.event(said("Ann started this room", "server"))
+    line = made.shown(Event("tea", 1, 0, kind, "u1", "Ann", "Tea"))
+    person = made.shown(said("Ann started this room", "server"))
     assert 'class="server-line"' in line
     assert "data-author" not in line
     assert 'class="server-line"' not in person
@@ -109,16 +115,21 @@ def test_a_server_line_cannot_be_written_by_a_person(made, kind):
 def test_every_fragment_is_markup_from_its_first_character(made):
     """hx-ws takes what parses as JSON for data."""
     event = said("1")
-    texts = [*made.event(event), made.missed([event]), made.replaced("tea", [event], "e")]
+    texts = [
+        made.shown(event),
+        made.note(event),
+        made.missed([event]),
+        made.replaced("tea", [event], "e"),
+    ]
     texts += [made.rooms([], ""), made.stored("n1"), made.not_stored("n1", "no")]
     texts += [made.done("n1"), made.rest("tea", "n1", "n2", "1", "why")]
     assert all(text.startswith("<") for text in texts)
 
 
-def test_a_history_page_and_a_push_hold_the_same_message(made):
+def test_a_history_page_and_a_push_hold_the_same_message(env, made):
     event = said("same")
-    item = str(made.item(event))
-    assert item in made.event(event)[0]
+    item = str(env.globals["message"](event))
+    assert item in made.shown(event)
     assert item in made.missed([event])
     assert item in made.replaced("tea", [event], "e")
 

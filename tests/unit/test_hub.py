@@ -40,11 +40,14 @@ class World:
         self.rendered: list[int] = []
         self.turn: list = []
         self.channels: list[str] = []
-        self.hub = Hub(self.render, self.turn.append, self.opened, self.closed)
+        self.hub = Hub(self.show, self.note, self.turn.append, self.opened, self.closed)
 
-    def render(self, event):
+    def show(self, event):
         self.rendered.append(event.seq)
-        return f"<shown {event.room} {event.seq}>", f"<note {event.room} {event.seq}>"
+        return f"<shown {event.room} {event.seq}>"
+
+    def note(self, event):
+        return f"<note {event.room} {event.seq}>"
 
     def opened(self, channel):
         self.channels.append(f"+{channel}")
