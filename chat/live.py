@@ -66,6 +66,21 @@ def live(ws: WebSocket) -> None:
 class Page:
     """One open page and its socket."""
 
+    __slots__ = (
+        "fragments",
+        "fresh",
+        "hub",
+        "nonsense",
+        "person",
+        "posted",
+        "remembered",
+        "rows",
+        "store",
+        "subscriber",
+        "viewer",
+        "ws",
+    )
+
     def __init__(self, ws: WebSocket, person: Person) -> None:
         self.ws = ws
         self.person = person
@@ -79,7 +94,6 @@ class Page:
         self.remembered = ("", 0)  # room and number last written down as seen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
-        self.handlers = {"watch": self.watch, "post": self.post, "typed": self.typed}
 
     def open(self) -> None:
         """Belong to the rooms of this person."""
@@ -91,9 +105,9 @@ class Page:
         """Do what the page says until it is gone."""
         while (text := self.ws.receive(SILENCE)) is not None:
             frame = parse(text)
-            handle = self.handlers.get(frame.get("type", ""))
+            handle = HANDLERS.get(frame.get("type", ""))
             if handle:
-                handle(frame)
+                handle(self, frame)
             else:
                 self.nonsense += 1
                 if self.nonsense == WORST:
@@ -235,6 +249,9 @@ class Page:
     def _say(self, text: str) -> None:
         frame = Frame.of(0, text)
         self.ws.push(frame.wire, [frame.text])
+
+
+HANDLERS = {"watch": Page.watch, "post": Page.post, "typed": Page.typed}
 
 
 def parse(text: str | bytes) -> dict[str, Any]:

@@ -28,6 +28,7 @@ import hypercorn.asyncio.run
 import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
+from hypercorn.asyncio.task_group import _handle
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.events import Closed
@@ -152,9 +153,7 @@ class Stream(WSStream):
         send: Callable[..., Awaitable[None]],
         stream_id: int,
     ) -> None:
-        run_app: Any = self._run_app
-        super().__init__(run_app, config, context, task_group, ssl, client, server, send, stream_id)
-        self._app = app
+        super().__init__(app, config, context, task_group, ssl, client, server, send, stream_id)
         self._inbox = Inbox(config.max_app_queue_size)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -215,18 +214,17 @@ class Stream(WSStream):
             self._over()
 
     async def _open(self, request: Request) -> None:
+        tasks = self.task_group
+        # Hypercorn starts the application through it, with a queue that would stay as long as
+        # the connection beside our own.
+        self.task_group = _Starter(self, tasks)  # type: ignore[assignment]
         await super().handle(request)
+        self.task_group = tasks
         if self.app_put is None:
             # Refused. Hypercorn would now keep the connection for ever.
             self.closed = False
             self.state = State.HTTPCLOSED
             await self._finish()
-
-    async def _run_app(self, scope: Any, receive: Any, send: Any, *rest: Any) -> None:
-        await self._inbox.put(await receive())  # websocket.connect
-        if self._writer is not None and self.config.direct_writes:
-            scope["extensions"][TRANSPORT] = self
-        await self._app(scope, self._inbox.get, send, *rest)
 
     async def _feed(self, data: bytes) -> None:
         if self._failed or self._ending or self.closed:
@@ -355,6 +353,9 @@ class Stream(WSStream):
         self.handshake.extensions = None
         self._heard = self._loop.time()
         await super()._accept(message)
+        # What is left of the handshake is read by nobody, and is a tenth of an idle connection.
+        if self._writer is not None:
+            self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
 
     async def _send_rejection(self, message: Any) -> None:
         if self.state is State.HANDSHAKE and self._h2 is None:
@@ -500,6 +501,21 @@ class Stream(WSStream):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class _Starter:
+    """Starts the application on a stream's own inbox; stands in for Hypercorn's task group."""
+
+    def __init__(self, stream: Stream, tasks: Any) -> None:
+        self.stream = stream
+        self.tasks = tasks
+
+    async def spawn_app(self, app: Any, config: Any, scope: Any, send: Any) -> Any:
+        stream = self.stream
+        if stream._writer is not None and stream.config.direct_writes:
+            scope["extensions"][TRANSPORT] = stream
+        self.tasks.spawn(_handle, app, config, scope, stream._inbox.get, send, None, None)
+        return stream._inbox.put
 
 
 class Buffer(StreamBuffer):
