@@ -198,7 +198,10 @@ class Page:
         if not is_nonce(rid) or not is_nonce(nonce):
             return
         before = self.posted.get(nonce, "")
-        if before and body != before and body.startswith(before):
+        if body and body == before:
+            self._say(self.fragments.stored(nonce))  # Enter pressed twice
+            return
+        if before and body.startswith(before):
             stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
         else:
             stored, before = self._post(rid, nonce, body, nonce), ""

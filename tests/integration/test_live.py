@@ -95,7 +95,10 @@ def test_enter_pressed_again_in_the_same_composer_sends_only_the_rest(tea, pages
     ann.post(tea, "one", "n3x")
     ann.post(tea, "onetwo", "n3x")
     bob.wait_shown("two")
-    assert bob.bodies == ["one", "two"]
+    ann.post(tea, "onetwo", "n3x")
+    ann.post(tea, "the end")
+    bob.wait_shown("the end")
+    assert bob.bodies == ["one", "two", "the end"]
 
 
 @pytest.mark.parametrize(("body", "reason"), [("", "empty"), ("x" * 4001, "too long")])

@@ -1,0 +1,110 @@
+"""One Chromium for all stories, a context for each person, and nobody's console says a word."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from ..running import Server
+from .person import NO_SERVER, Person
+from .proxy import Proxy
+
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+# Not for the session: where Playwright's loop runs, other tests cannot start one of their own.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+class People:
+    """Everyone in a story. `allowed` are beginnings or parts of what a console may say."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.contexts: list[BrowserContext] = []
+        self.all: list[Person] = []
+        self.allowed: tuple[str, ...] = ()
+
+    def come(self, url: str, name: str = "", **options: object) -> Person:
+        """Somebody with a browser of their own, signed in when they have a name."""
+        context = self.browser.new_context(**options)
+        self.contexts.append(context)
+        person = self.tab(context, url)
+        if name:
+            person.sign_in(name)
+        return person
+
+    def tab(self, context: BrowserContext, url: str, name: str = "") -> Person:
+        person = Person(context.new_page(), url, name)
+        self.all.append(person)
+        return person
+
+    def may_lose_the_server(self) -> None:
+        self.allowed = NO_SERVER
+
+    def leave(self) -> list[str]:
+        """Close everything; returns what the consoles should not have said."""
+        said = [f"{p.name}: {text}" for p in self.all for text in p.complaints]
+        for context in self.contexts:
+            context.close()
+        return [text for text in said if not any(part in text for part in self.allowed)]
+
+
+@pytest.fixture
+def people(browser: Browser) -> Iterator[People]:
+    everyone = People(browser)
+    yield everyone
+    assert everyone.leave() == []
+
+
+@pytest.fixture
+def ann(people: People, server: Server) -> Person:
+    return people.come(server.url, "Ann")
+
+
+@pytest.fixture
+def bob(people: People, server: Server) -> Person:
+    return people.come(server.url, "Bob")
+
+
+@pytest.fixture
+def room(ann: Person, bob: Person) -> str:
+    """The id of a room in which Ann and Bob are, live."""
+    return meet(ann, bob)
+
+
+def meet(*members: Person) -> str:
+    first, *others = members
+    rid = first.create_room("Tea")
+    for other in others:
+        other.join_room(rid)
+    for member in members:
+        member.wait_live().wait_next_form()
+    return rid
+
+
+@pytest.fixture
+def network() -> Iterator[Callable[[Server], Proxy]]:
+    """Makes a network in front of a server."""
+    proxies: list[Proxy] = []
+
+    def make(server: Server) -> Proxy:
+        proxies.append(Proxy(server.port))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()

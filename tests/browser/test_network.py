@@ -1,0 +1,160 @@
+"""The network breaks, the server dies: nothing is lost, nothing is doubled, nobody reloads."""
+
+import os
+import signal
+
+import pytest
+from playwright.sync_api import expect
+
+from ..running import Server, Visitor, wait_until
+from .conftest import People, meet
+from .person import BACK, Person
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def ann(people: People, fresh_server: Server) -> Person:
+    people.may_lose_the_server()
+    return people.come(fresh_server.url, "Ann")
+
+
+@pytest.fixture
+def bob(people: People, fresh_server: Server) -> Person:
+    return people.come(fresh_server.url, "Bob")
+
+
+def test_message_survives_the_death_of_the_server(
+    ann: Person, bob: Person, room: str, fresh_server: Server
+):
+    """Its frame has left and was not stored when the server is killed: the page sends it again
+    by itself, and the next draft is not touched."""
+    ann.send("before")
+    bob.wait_for("before")
+    ann.wait_next_form(2)
+    sent = len(ann.sent("post"))
+    workers = fresh_server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    ann.send("into the void")
+    assert len(ann.sent("post")) == sent + 1
+    ann.type("the next dr")
+    assert fresh_server.process is not None
+    for pid in (fresh_server.process.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    fresh_server.kill()
+
+    ann.type("aft")
+    assert bob.messages() == ["before"]
+    fresh_server.start()
+    for person in (ann, bob):
+        person.wait_live(BACK).wait_for("into the void")
+        assert person.messages() == ["before", "into the void"]
+    assert ann.draft() == "the next draft"
+    ann.press("Enter")
+    bob.wait_for("the next draft")
+    assert ann.messages() == bob.messages() == ["before", "into the void", "the next draft"]
+
+
+def test_page_that_was_offline_catches_up(people: People, fresh_server: Server, network):
+    """Sixty messages, and some of its own meanwhile: all there, without a reload."""
+    people.may_lose_the_server()
+    proxy = network(fresh_server)
+    ann = people.come(proxy.url, "Ann")
+    rid = meet(ann)
+    bob = Visitor(fresh_server.url, "Bob")
+    bob.join(rid)
+    bob.post(rid, "m0")
+    ann.wait_for("m0")
+    ann.page.evaluate("document.querySelector('#live').dataset.same = 'yes'")
+
+    proxy.cut()
+    expect(ann.page.locator("#connection")).to_contain_text("Reconnecting")
+    expected = [f"m{number}" for number in range(61)]
+    for text in expected[1:]:
+        bob.post(rid, text)
+    ann.enter("while away")
+    assert ann.messages() == ["m0"]
+    proxy.restore()
+
+    ann.wait_live(BACK).wait_for(expected[-1])
+    assert ann.messages() == expected
+    assert ann.seqs() == list(range(1, 64))  # with "started" and "joined"
+    expect(ann.page.locator("#live")).to_have_attribute("data-same", "yes")
+    assert ann.draft() == "while away"
+    ann.press("Enter")
+    ann.wait_for("while away")
+    bob.post(rid, "welcome back")
+    ann.wait_for("welcome back")
+    assert ann.messages() == [*expected, "while away", "welcome back"]
+
+
+def test_reconnecting_is_shown_while_the_server_is_away(
+    ann: Person, room: str, fresh_server: Server
+):
+    """And what is typed meanwhile stays, Enter or not."""
+    connection = ann.page.locator("#connection")
+    expect(connection).to_be_empty()
+    fresh_server.kill()
+    expect(connection).to_contain_text("Reconnecting")
+    expect(connection.locator("p")).to_be_visible()
+    ann.enter("typed ")
+    ann.type("meanwhile")
+    fresh_server.start()
+    ann.wait_live(BACK)
+    expect(connection).to_be_empty()
+    assert ann.draft() == "typed meanwhile"
+    assert ann.messages() == []
+    ann.press("Enter")
+    ann.wait_for("typed meanwhile")
+    expect(ann.page.locator("#body:focus")).to_have_value("")
+
+
+def test_a_restart_ends_no_conversation(ann: Person, bob: Person, room: str, fresh_server: Server):
+    """Stopped in order and started again: the pages come back by themselves."""
+    for number in range(5):
+        ann.send(f"a{number}")
+        bob.send(f"b{number}")
+    for person in (ann, bob):
+        person.until(lambda person=person: len(person.messages()) == 10, "ten messages")
+    before = ann.messages()
+    assert fresh_server.stop() == 0
+    for person in (ann, bob):
+        expect(person.page.locator("#connection")).to_contain_text("Reconnecting")
+    fresh_server.start()
+    for person in (ann, bob):
+        person.wait_live(BACK)
+    ann.send("still here?")
+    bob.wait_for("still here?")
+    bob.send("of course")
+    ann.wait_for("of course")
+    assert ann.messages() == bob.messages() == [*before, "still here?", "of course"]
+    ann.page.reload()
+    assert ann.messages() == bob.messages()
+
+
+def test_the_next_worker_takes_over(ann: Person, bob: Person, room: str, fresh_server: Server):
+    """A worker that dies alone is replaced while people type."""
+    (worker,) = fresh_server.workers()
+    ann.type("half a sent")
+    os.kill(worker, signal.SIGKILL)
+    expect(ann.page.locator("#connection")).to_contain_text("Reconnecting")
+    ann.type("ence")
+    wait_until(lambda: fresh_server.workers() not in ([], [worker]), "another worker")
+    ann.wait_live(BACK)
+    bob.wait_live(BACK)
+    ann.press("Enter")
+    bob.wait_for("half a sentence")
+    assert ann.messages() == ["half a sentence"]
+
+
+def test_scripts_that_arrive_late(people: People, server: Server, network):
+    """On a slow first visit the page is live all the same."""
+    proxy = network(server)
+    proxy.slow[b"/hx-ws-"] = 0.5
+    proxy.slow[b"/hx-upsert-"] = 1.0
+    ann = people.come(proxy.url, "Ann")
+    ann.create_room("Tea")
+    ann.wait_live()
+    ann.send("hello")
+    ann.wait_for("hello")

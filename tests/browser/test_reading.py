@@ -1,0 +1,97 @@
+"""Reading back: who has scrolled up is left alone, and older messages come by themselves."""
+
+import pytest
+import redis
+from playwright.sync_api import expect
+
+from chat.store import Person as Author
+from chat.store import Store
+
+from ..running import Server
+from .person import Person
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def talk(server: Server):
+    """Talks much in a room, past all pages: `talk(rid, texts)`."""
+    address = f"unix://{server.data}/valkey/valkey.sock"
+    with redis.Redis.from_url(address, decode_responses=True) as client:
+        store = Store(client)
+
+        def post(rid: str, texts: list[str]) -> None:
+            author = store.people.create("Carl")
+            store.rooms.join(rid, Author(author.uid, author.name))
+            for text in texts:
+                store.messages.post(rid, author, text)
+
+        yield post
+
+
+def lines(count: int) -> list[str]:
+    """Messages of different heights."""
+    return [f"line {number}" + "\nand more" * (number % 3) for number in range(count)]
+
+
+def test_new_messages_leave_readers_where_they_are(ann: Person, bob: Person, room: str, talk):
+    """Scrolled up, the view stays; at the end, it stays at the end."""
+    talk(room, lines(40))
+    for person in (ann, bob):
+        person.wait_for(lines(40)[-1])
+        assert person.look()["from_end"] == 0
+    ann.scroll(-600)
+    before = ann.look()
+    assert before["from_end"] > 100
+    for number in range(5):
+        bob.send(f"news {number}")
+    ann.wait_for("news 4")
+    bob.wait_for("news 4")
+    after = ann.look()
+    assert (after["id"], after["y"]) == (before["id"], pytest.approx(before["y"], abs=1))
+    assert bob.look()["from_end"] == 0
+    expect(bob.page.locator("#messages").get_by_text("news 4")).to_be_in_viewport()
+
+    ann.scroll(10_000)
+    bob.send("the end")
+    ann.wait_for("the end")
+    assert ann.look()["from_end"] == 0
+    expect(ann.page.locator("#messages").get_by_text("the end")).to_be_in_viewport()
+
+
+def test_older_messages_come_on_scrolling_up(ann: Person, room: str, talk):
+    """All 130, in order and once, and the view does not jump."""
+    ann.open("/")
+    talk(room, lines(130))
+    ann.open(f"/rooms/{room}")
+    ann.wait_live()
+    assert len(ann.seqs()) == 50
+    for _ in range(2):
+        count = len(ann.seqs())
+        oldest = ann.page.locator("#messages > li[id]").first
+        name = oldest.get_attribute("id")
+        ann.page.locator("#scroll").hover()
+        ann.page.mouse.wheel(0, -20_000)
+        ann.until(lambda count=count: len(ann.seqs()) > count, "older messages")
+        ann.scroll(0)
+        box = ann.page.locator(f"#{name}").bounding_box()
+        assert box is not None
+        # What was the oldest is still at the top, where the wheel took it.
+        assert 0 < box["y"] - ann.page.locator("#scroll").bounding_box()["y"] < 120
+    ann.until(lambda: len(ann.seqs()) == 133, "all being there")
+    assert ann.seqs() == list(range(1, 134))  # with "started" and "joined" twice
+    assert ann.messages() == lines(130)
+    expect(ann.page.locator(".older")).to_have_count(0)
+
+
+def test_permalink_shows_a_message_among_others(ann: Person, room: str, talk):
+    """The address of an old message leads to it, and one link back to the newest."""
+    talk(room, lines(100))
+    ann.open(f"/rooms/{room}/messages/20#m-20")
+    expect(ann.page.locator("#m-20")).to_be_in_viewport()
+    expect(ann.page.locator("#body")).to_have_count(0)
+    assert 20 in ann.seqs()
+    assert 103 not in ann.seqs()
+    ann.page.get_by_role("link", name="Jump to the newest").click()
+    ann.wait_for(lines(100)[-1])
+    expect(ann.page.locator("#body")).to_be_focused()

@@ -1,0 +1,141 @@
+"""Several rooms: switching, unread marks, and other tabs."""
+
+import pytest
+from playwright.sync_api import expect
+
+from ..running import Server
+from .conftest import People
+from .person import Person
+
+pytestmark = pytest.mark.browser
+
+
+def test_switching_rooms_keeps_the_socket(ann: Person, bob: Person, room: str):
+    """Only the panel changes; the room left is marked unread, with the number, until entered."""
+    coffee = ann.create_room("Coffee")
+    ann.wait_live()
+    ann.page.evaluate("document.querySelector('#live').dataset.same = 'yes'")
+    sockets = len(ann.sockets)
+    ann.switch_to(room)
+    ann.wait_live()
+    expect(ann.page.locator("#room-name")).to_have_text("Tea")
+    expect(ann.page).to_have_title("Tea · Chat")
+    expect(ann.page.locator(f"#room-{room} a")).to_have_attribute("aria-current", "page")
+    expect(ann.page.locator("#body")).to_be_focused()
+    bob.send("are you there?")
+    ann.wait_for("are you there?")
+    ann.send("yes")
+    bob.wait_for("yes")
+
+    ann.switch_to(coffee)
+    ann.wait_live()
+    bob.send("one")
+    bob.send("two")
+    expect(unread(ann, room)).to_have_count(2)
+    expect(ann.page.locator(f"#last-{room}")).to_contain_text("Bob: two")
+    assert "2 unread" in accessible_name(ann, f"#room-{room} a")
+    assert ann.messages() == []
+    expect(unread(ann, coffee)).to_have_count(0)
+    assert len(ann.sockets) == sockets
+    expect(ann.page.locator("#live")).to_have_attribute("data-same", "yes")
+
+    ann.switch_to(room)
+    expect(unread(ann, room)).to_have_count(0)
+    assert ann.messages() == ["are you there?", "yes", "one", "two"]
+    ann.page.reload()
+    expect(unread(ann, room)).to_have_count(0)
+
+
+def test_back_returns_to_the_room_before_and_it_is_live(ann: Person, bob: Person, room: str):
+    coffee = ann.create_room("Coffee")
+    ann.wait_live().switch_to(room)
+    ann.wait_live().switch_to(coffee)
+    ann.wait_live()
+    bob.send("said meanwhile")
+    expect(unread(ann, room)).to_have_count(1)
+    ann.page.go_back()
+    expect(ann.page.locator("#room-name")).to_have_text("Tea")
+    ann.wait_live().wait_for("said meanwhile")
+    expect(unread(ann, room)).to_have_count(0)
+    bob.send("and now")
+    ann.wait_for("and now")
+    ann.page.locator("#body").click()
+    ann.send("back again")
+    bob.wait_for("back again")
+    assert ann.messages() == bob.messages()
+    ann.page.go_forward()
+    expect(ann.page.locator("#room-name")).to_have_text("Coffee")
+    ann.wait_live()
+
+
+def test_leaving_the_first_room_by_back_before_htmx_pushed_anything(ann: Person, room: str):
+    """Back over a page that was loaded, not swapped."""
+    ann.open("/")
+    ann.page.go_back()
+    expect(ann.page.locator("#room-name")).to_have_text("Tea")
+    ann.wait_live()
+    ann.page.locator("#body").click()
+    ann.send("here")
+    ann.wait_for("here")
+
+
+def test_going_from_the_list_to_a_room_is_quiet(ann: Person):
+    """The list alone has no field to be focused, the room that takes its place has one. Some
+    times, because what Chromium says about it depends on when it draws."""
+    rid = ann.create_room("Tea")
+    for _ in range(8):
+        ann.open("/")
+        ann.wait_live()
+        ann.switch_to(rid)
+        expect(ann.page.locator("#body")).to_be_focused()
+        ann.wait_live()
+        assert ann.complaints == []
+
+
+def test_new_room_appears_in_another_tab(people: People, ann: Person, bob: Person, room: str):
+    """Started or joined in one tab, on the list of the other, and live there."""
+    other = people.tab(ann.page.context, ann.url, "Ann's other tab")
+    other.open("/")
+    other.wait_live()
+    started = ann.create_room("Juice")
+    expect(other.page.locator(f"#room-{started} .row__name")).to_have_text("Juice")
+    bobs = bob.create_room("Milk")
+    ann.join_room(bobs)
+    expect(other.page.locator(f"#room-{bobs} .row__name")).to_have_text("Milk")
+    bob.wait_live()
+    bob.send("fresh milk")
+    expect(other.page.locator(f"#last-{bobs}")).to_contain_text("Bob: fresh milk")
+    other.switch_to(bobs)
+    other.wait_for("fresh milk")
+    bob.send("more milk")
+    other.wait_for("more milk")
+
+
+def test_two_tabs_of_one_person(people: People, server: Server):
+    """What is sent in one is in the other, by the same author."""
+    ann = people.come(server.url, "Ann")
+    rid = ann.create_room("Alone")
+    other = people.tab(ann.page.context, ann.url, "Ann's other tab")
+    other.open(f"/rooms/{rid}")
+    ann.wait_live()
+    other.wait_live()
+    ann.send("from here")
+    other.wait_for("from here")
+    other.send("from there")
+    for tab in (ann, other):
+        tab.wait_for("from there")
+        assert tab.messages() == ["from here", "from there"]
+
+
+def unread(person: Person, rid: str):
+    """The marks whose number a CSS counter shows."""
+    return person.page.locator(f"#unread-{rid} > i")
+
+
+def accessible_name(person: Person, selector: str) -> str:
+    """What is read out, with the numbers that CSS counts."""
+    devtools = person.page.context.new_cdp_session(person.page)
+    root = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    node = devtools.send("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
+    tree = devtools.send("Accessibility.getPartialAXTree", {"nodeId": node})
+    return tree["nodes"][0]["name"]["value"]
