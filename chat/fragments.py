@@ -30,8 +30,12 @@ class Fragments:
         return str(self.push.shown(event))
 
     def note(self, event: Event) -> str:
-        """An event for those who merely belong to its room."""
+        """The mark of an event for those who merely belong to its room."""
         return str(self.push.note(event))
+
+    def line(self, event: Event) -> str:
+        """The room's line in the side list, when this is its newest event."""
+        return str(self.push.line(event))
 
     def missed(self, events: list[Event]) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""

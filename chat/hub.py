@@ -42,32 +42,39 @@ class Viewer:
 class Room:
     """A room as this process sees it: who looks, and the last number that came by."""
 
-    __slots__ = ("belonging", "last", "notes", "shown", "watching")
+    __slots__ = ("belonging", "last", "newest", "notes", "shown", "watching")
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.watching: dict[Viewer, None] = {}
         self.belonging: dict[Viewer, None] = {}
+        self.newest: Event | None = None  # the last event of this turn of the loop
         self.shown: list[Frame] = []  # of this turn of the loop, for the watching
         self.notes: list[Frame] = []  # of this turn of the loop, for the belonging
 
 
 class Hub:
-    """`show` makes an event's fragment for those who watch its room, `note` the one for those
-    who merely belong to it; `later` calls a function at the end of the loop's
-    turn; `opened` and `closed` are told when the first viewer of a channel comes and the last
-    goes, and so keep one subscription per room and person."""
+    """What a hub needs of the others, as plain functions.
+
+    show, note, line: make an event's fragment: for those who watch its room, for those who
+        merely belong to it, and, for both, of the last event of a turn.
+    later: calls a function when this turn of the loop, or burst of events, is over.
+    opened, closed: told when the first viewer of a channel comes and the last one goes, which
+        keeps one subscription per room and person.
+    """
 
     def __init__(
         self,
         show: Render,
         note: Render,
+        line: Render,
         later: Callable[[Callable[[], None]], object],
         opened: Callable[[str], object],
         closed: Callable[[str], object],
     ) -> None:
         self.show = show
         self.note = note
+        self.line = line
         self.later = later
         self.opened = opened
         self.closed = closed
@@ -165,10 +172,11 @@ class Hub:
         if event.seq > room.last + 1:
             return False
         room.last = event.seq
-        if not room.shown and not room.notes:
+        if room.newest is None:
             if not self._ready:
                 self.later(self.flush)
             self._ready.append(room)
+        room.newest = event
         if room.watching:
             room.shown.append(Frame.of(event.seq, self.show(event)))
         if room.belonging:
@@ -199,24 +207,32 @@ class Hub:
         """Write what this turn brought: one write for each viewer and room."""
         ready, self._ready = self._ready, []
         for room in ready:
+            event, room.newest = room.newest, None
             shown, room.shown = room.shown, []
             notes, room.notes = room.notes, []
+            if event is None or not (shown or notes):
+                continue
+            line = Frame.of(event.seq, self.line(event))
             if shown:
-                self._show(room, shown)
+                self._show(room, [*shown, line])
             if notes:
-                wire, texts = join(notes)
+                wire, texts = join([*notes, line])
                 for viewer in room.belonging:
                     self._push(viewer, wire, texts)
 
     def _show(self, room: Room, frames: list[Frame]) -> None:
+        """The hot path: everything that is the same for all viewers is done before the loop."""
         wire, texts = join(frames)
         before, last = frames[0].seq - 1, frames[-1].seq
         for viewer in room.watching:
-            if viewer.held is not None:
-                viewer.held += frames
-            elif viewer.sent == before:
+            if viewer.sent == before and viewer.held is None:
                 viewer.sent = last
-                self._push(viewer, wire, texts)
+                try:
+                    viewer.push(wire, texts)
+                except Exception:
+                    self._failed(viewer)
+            elif viewer.held is not None:
+                viewer.held += frames
             else:
                 self._send(viewer, frames)
 
@@ -228,12 +244,15 @@ class Hub:
             self._push(viewer, *join(missing))
 
     def _push(self, viewer: Viewer, wire: bytes, texts: Sequence[str]) -> None:
-        """Write to one viewer; its failure is its own."""
         try:
             viewer.push(wire, texts)
         except Exception:
-            log.exception("cannot write to a page")
-            viewer.kick(SERVICE_RESTART)
+            self._failed(viewer)
+
+    def _failed(self, viewer: Viewer) -> None:
+        """A write to one viewer raised: its failure is its own."""
+        log.exception("cannot write to a page")
+        viewer.kick(SERVICE_RESTART)
 
     def _open(self, channel: str) -> None:
         self.channels[channel] += 1

@@ -29,7 +29,6 @@ from .text import clean_body, number
 
 log = logging.getLogger(__name__)
 
-SILENCE = 150.0  # seconds without a frame after which a page is taken for gone
 MOST_PENDING = 50  # of them taken from one frame; the others come with the next
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."
@@ -103,8 +102,8 @@ class Page:
 
     def listen(self) -> None:
         """Do what the page says until it is gone."""
-        while (text := self.ws.receive(SILENCE)) is not None:
-            frame = parse(text)
+        while True:
+            frame = parse(self.ws.receive())
             handle = HANDLERS.get(frame.get("type", ""))
             if handle:
                 handle(self, frame)
@@ -113,7 +112,6 @@ class Page:
                 if self.nonsense == WORST:
                     self.ws.kick(NOT_ALLOWED)
                     return
-        self.ws.kick(TRY_AGAIN)
 
     def close(self) -> None:
         """The page is gone: what it showed last has been seen."""
@@ -257,7 +255,7 @@ class Page:
 HANDLERS = {"watch": Page.watch, "post": Page.post, "typed": Page.typed}
 
 
-def parse(text: str | bytes) -> dict[str, Any]:
+def parse(text: str | bytes | None) -> dict[str, Any]:
     """A page's frame as its fields; {} for what is not a JSON object of text."""
     try:
         frame = json.loads(text) if isinstance(text, str) else None

@@ -28,11 +28,9 @@ CLOSE_TIMEOUT = 5.0
 class Transport(Protocol):
     """The direct way to a websocket's connection; every method returns at once."""
 
-    def write(self, frames: bytes, /) -> bool:
-        """Write frames as they are; False once the connection is closing."""
-
-    def unsent(self) -> int:
-        """Bytes written that are still waiting."""
+    def write(self, frames: bytes, /) -> int:
+        """Write frames as they are; returns the bytes that are still waiting to leave, or -1
+        when the connection is closing and nothing was written."""
 
     def shut(self, code: int, reason: str, /) -> None:
         """Send a Close frame; nothing can follow it."""
@@ -129,14 +127,14 @@ class WebSocket:
         Returns False if the connection is closed, or has just been closed with 1013 because the
         client reads too slowly.
         """
-        if not self.connected:
+        if self._close is not None or not self.accepted:
             return False
         if self._transport is None:
             self._enqueue(texts)
             unsent = self._queued
-        elif self._transport.write(wire):
-            unsent = self._transport.unsent()
         else:
+            unsent = self._transport.write(wire)
+        if unsent < 0:
             # The route's `receive` finds out why, after what the client has sent before.
             return False
         if unsent > self.max_unsent:

@@ -33,7 +33,8 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
     client = connect(settings.redis_url)
-    app = create_app(settings, Store(LoopRedis(client, await_)))
+    redis = LoopRedis(client, await_)
+    app = create_app(settings, Store(redis))
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
@@ -46,11 +47,11 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         await app.subscriber.client.aclose()
         await client.aclose()
 
-    _connect_hub(app, settings)
+    _connect_hub(app, settings, redis)
     return Bridge(app, startup=startup, shutdown=shutdown)
 
 
-def _connect_hub(app: Chat, settings: Settings) -> None:
+def _connect_hub(app: Chat, settings: Settings, redis: LoopRedis) -> None:
     def joined(uid: str, rid: str) -> None:
         """A person has joined a room, here or elsewhere: every page of theirs belongs to it."""
         if rid == keys.SIGNED_OUT:
@@ -63,7 +64,6 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
             frame = Frame.of(0, app.fragments.rooms(rows, viewer.watching or ""))
             viewer.push(frame.wire, [frame.text])
 
-    loop = asyncio.get_running_loop()
     subscriber = Subscriber(
         connect(settings.redis_url, protocol=2),
         app.store,
@@ -74,7 +74,8 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
     app.hub = subscriber.hub = Hub(
         app.fragments.shown,
         app.fragments.note,
-        loop.call_soon,
+        app.fragments.line,
+        redis.after_burst,
         subscriber.opened,
         subscriber.closed,
     )

@@ -165,22 +165,24 @@ class Stream(WSStream):
         protocol: Any = send.__self__  # type: ignore[attr-defined]
         self._h2: Any = None
         self._writer: asyncio.StreamWriter | None = None
+        self._transport: Any = None
         if isinstance(protocol, H2Protocol):
             self._h2 = protocol
         else:
             self._writer = protocol.send.__self__.writer
+            self._transport = self._writer.transport
 
     # The direct path.
 
-    def write(self, frames: bytes) -> bool:
-        """Write frames as they are; False, and nothing is written, once the connection closes."""
-        if self.state is not State.CONNECTED or self._writer is None:
-            return False
-        transport = self._writer.transport
-        if transport.is_closing():
-            return False
+    def write(self, frames: bytes) -> int:
+        """Write frames as they are; returns the bytes the kernel has not taken yet, or -1, and
+        nothing is written, once the connection closes."""
+        transport = self._transport
+        if self.state is not State.CONNECTED or transport is None or transport.is_closing():
+            return -1
         transport.write(frames)
-        return True
+        unsent: int = transport.get_write_buffer_size()
+        return unsent
 
     def unsent(self) -> int:
         """Bytes written that the kernel has not taken yet."""

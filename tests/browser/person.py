@@ -106,6 +106,10 @@ class Person:
     def send(self, text: str) -> None:
         """Write a message and see an empty composer before going on."""
         self.enter(text)
+        self.wait_empty()
+
+    def wait_empty(self) -> None:
+        """Wait for a composer in which the next message can be typed."""
         expect(self.page.locator("#body:focus")).to_have_value("")
 
     def draft(self) -> str:

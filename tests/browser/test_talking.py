@@ -126,6 +126,7 @@ def everything(person: Person) -> str:
 def test_double_enter_sends_once(ann: Person, room: str):
     ann.enter("once")
     ann.press("Enter")
+    ann.wait_empty()
     ann.wait_for("once")
     ann.send("after it")
     ann.wait_for("after it")
@@ -136,6 +137,7 @@ def test_double_enter_with_a_slow_composer_sends_once(slow: Person):
     for text in ("once", "twice"):  # the next composer is at hand for the first only
         slow.enter(text, delay=0)
         slow.press("Enter")
+        slow.wait_empty()
     slow.wait_for("once", "twice")
     slow.until(lambda: slow.fields() == [""], "an empty composer")
     assert slow.messages() == ["once", "twice"]

@@ -30,7 +30,8 @@ class Page:
 
     @property
     def texts(self) -> list[str]:
-        return [text for write in self.writes for text in write]
+        """What was shown or noted; the line of the list is looked at where it is the point."""
+        return [text for write in self.writes for text in write if not text.startswith("<line")]
 
 
 class World:
@@ -38,9 +39,10 @@ class World:
 
     def __init__(self) -> None:
         self.rendered: list[int] = []
+        self.lines: list[str] = []
         self.turn: list = []
         self.channels: list[str] = []
-        self.hub = Hub(self.show, self.note, self.turn.append, self.opened, self.closed)
+        self.hub = Hub(self.show, self.note, self.line, self.turn.append, self.opened, self.closed)
 
     def show(self, event):
         self.rendered.append(event.seq)
@@ -48,6 +50,10 @@ class World:
 
     def note(self, event):
         return f"<note {event.room} {event.seq}>"
+
+    def line(self, event):
+        self.lines.append(f"{event.room} {event.seq}")
+        return f"<line {event.room} {event.seq}>"
 
     def opened(self, channel):
         self.channels.append(f"+{channel}")
@@ -91,7 +97,7 @@ def test_one_event_to_100_connections_renders_once_and_frames_once(world, monkey
     pages = [world.page() for _ in range(100)]
     world.publish(event(1))
     assert world.rendered == [1]
-    assert framed == ["<shown tea 1>"]
+    assert framed == ["<shown tea 1>", "<line tea 1>"]
     assert all(page.texts == ["<shown tea 1>"] for page in pages)
     assert len({id(page.wires[0]) for page in pages}) == 1, "the very same bytes go to everyone"
 
@@ -99,7 +105,7 @@ def test_one_event_to_100_connections_renders_once_and_frames_once(world, monkey
 def test_events_of_one_turn_leave_as_one_write(world):
     page = world.page()
     world.publish(event(1), event(2), event(3))
-    assert page.writes == [["<shown tea 1>", "<shown tea 2>", "<shown tea 3>"]]
+    assert page.writes == [["<shown tea 1>", "<shown tea 2>", "<shown tea 3>", "<line tea 3>"]]
 
 
 def test_a_slow_reader_is_closed_and_the_others_are_not_delayed(world):
