@@ -58,7 +58,7 @@ class Hub:
 
     show, note, line: make an event's fragment: for those who watch its room, for those who
         merely belong to it, and, for both, of the last event of a turn.
-    later: calls a function when this turn of the loop, or burst of events, is over.
+    later: calls a function when this turn of the loop is over.
     opened, closed: told when the first viewer of a channel comes and the last one goes, which
         keeps one subscription per room and person.
     """

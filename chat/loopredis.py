@@ -35,9 +35,6 @@ def connect(url: str, timeout: float = 2.0, **options: Any) -> "Redis":
     )
 
 
-BURST = 0.004  # seconds that what was published may wait for the rest of its burst
-
-
 class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     """A client that looks synchronous to a greenlet. `await_` blocks the greenlet only."""
 
@@ -48,27 +45,11 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         self.await_ = await_
         self.loop = asyncio.get_running_loop()
         self._waiting: list[Command] = []
-        self._under_way = 0  # commands whose answers have not come
         self._task: asyncio.Task[None] | None = None
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command; returns its answer or raises what redis-py raises."""
         return self.await_(self._add(args, options))
-
-    def after_burst(self, call: Callable[[], None]) -> None:
-        """Call at the end of this turn of the loop, or, while several commands are under way,
-        when they are answered (BURST seconds at most): what they publish comes in just then,
-        and can leave as one write."""
-        if self._under_way < 2:
-            self.loop.call_soon(call)
-        else:
-            self._wait(call, self.loop.time() + BURST)
-
-    def _wait(self, call: Callable[[], None], end: float) -> None:
-        if self._under_way < 2 or self.loop.time() >= end:
-            call()
-        else:
-            self.loop.call_later(0.001, self._wait, call, end)
 
     def pipeline(self, transaction: bool = False) -> "LoopPipeline":
         """Collect commands and send them together; they are not a transaction."""
@@ -94,7 +75,6 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             self._task = None
 
     async def _send(self, batch: list[Command]) -> None:
-        self._under_way = len(batch)
         try:
             pipeline = self.client.pipeline(transaction=False)
             for args, options, _ in batch:
@@ -104,7 +84,6 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             answers = [error] * len(batch)
         except asyncio.CancelledError:
             answers = [RedisConnectionError("the server is stopping")] * len(batch)
-        self._under_way = 0
         for (_, _, waiting), answer in zip(batch, answers, strict=True):
             if waiting.done():
                 continue  # the greenlet that asked was cancelled

@@ -33,8 +33,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
     client = connect(settings.redis_url)
-    redis = LoopRedis(client, await_)
-    app = create_app(settings, Store(redis))
+    app = create_app(settings, Store(LoopRedis(client, await_)))
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
@@ -47,11 +46,11 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         await app.subscriber.client.aclose()
         await client.aclose()
 
-    _connect_hub(app, settings, redis)
+    _connect_hub(app, settings)
     return Bridge(app, startup=startup, shutdown=shutdown)
 
 
-def _connect_hub(app: Chat, settings: Settings, redis: LoopRedis) -> None:
+def _connect_hub(app: Chat, settings: Settings) -> None:
     def joined(uid: str, rid: str) -> None:
         """A person has joined a room, here or elsewhere: every page of theirs belongs to it."""
         if rid == keys.SIGNED_OUT:
@@ -64,6 +63,7 @@ def _connect_hub(app: Chat, settings: Settings, redis: LoopRedis) -> None:
             frame = Frame.of(0, app.fragments.rooms(rows, viewer.watching or ""))
             viewer.push(frame.wire, [frame.text])
 
+    loop = asyncio.get_running_loop()
     subscriber = Subscriber(
         connect(settings.redis_url, protocol=2),
         app.store,
@@ -75,7 +75,7 @@ def _connect_hub(app: Chat, settings: Settings, redis: LoopRedis) -> None:
         app.fragments.shown,
         app.fragments.note,
         app.fragments.line,
-        redis.after_burst,
+        loop.call_soon,
         subscriber.opened,
         subscriber.closed,
     )
