@@ -42,6 +42,7 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMes
 from wsproto.handshake import WEBSOCKET_VERSION
 from wsproto.utilities import LocalProtocolError
 
+from .environ import spawn
 from .websocket import TRANSPORT
 
 TURN = 100
@@ -49,8 +50,6 @@ TURN = 100
 
 connections: set[Connection] = set()
 """Every open TCP connection of this process."""
-
-_tasks: set[asyncio.Future[Any]] = set()
 
 
 class Settings(Config):
@@ -201,7 +200,7 @@ class Stream(WSStream):
         if self._writer is not None:
             self._writer.transport.abort()
         else:
-            _spawn(self._reset())
+            spawn(self._reset())
 
     # What Hypercorn tells us.
 
@@ -277,7 +276,7 @@ class Stream(WSStream):
             await self._send_wsproto_event(ping.response())
         elif self._pong is None or self._pong.done():
             # As above: this task must not wait for the client. One pong at a time is enough.
-            self._pong = _spawn(self._send_wsproto_event(ping.response()))
+            self._pong = spawn(self._send_wsproto_event(ping.response()))
 
     async def _closing(self, event: CloseConnection) -> None:
         """Handle a Close frame; wsproto makes one up for frames it cannot read."""
@@ -430,7 +429,7 @@ class Stream(WSStream):
         del self.connection
         self._start_timer(self.config.websocket_linger, self.abort)
         if self._writer is None:
-            _spawn(self.send(EndData(stream_id=self.stream_id)))
+            spawn(self.send(EndData(stream_id=self.stream_id)))
         elif self._writer.can_write_eof():
             # The client learns at once that nothing follows; reading on, instead of closing,
             # spares it the reset that would swallow our Close frame.
@@ -454,7 +453,7 @@ class Stream(WSStream):
         else:
             # Hypercorn fails on data for a stream it has forgotten, so this one stays until
             # the client has ended its half too.
-            _spawn(self._finish_h2())
+            spawn(self._finish_h2())
 
     async def _finish_h2(self) -> None:
         if self.state is not State.HTTPCLOSED:
@@ -490,7 +489,7 @@ class Stream(WSStream):
         if not frame:
             return
         if self._writer is None:
-            _spawn(self.send(Data(stream_id=self.stream_id, data=frame)))
+            spawn(self.send(Data(stream_id=self.stream_id, data=frame)))
         elif not self._writer.transport.is_closing():
             with suppress(RuntimeError):  # after write_eof
                 self._writer.transport.write(frame)
@@ -618,10 +617,3 @@ def _readable(headers: list[tuple[bytes, bytes]]) -> bool:
 def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
-
-
-def _spawn(awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
-    task = asyncio.ensure_future(awaitable)
-    _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
-    return task
