@@ -4,6 +4,7 @@ ChatError
  ├── Invalid        400  what was typed cannot be used; the text says what to change
  ├── NotFound       404  no such room, or none that this person may see
  ├── NotMember      403  an open room that has not been joined
+ ├── Refused        403  not with this person's rights, or not as things stand
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
 Each class knows its HTTP status; one handler turns it into a page, and the live socket turns
@@ -35,6 +36,11 @@ class NotFound(ChatError):
 class NotMember(ChatError):
     status = 403
     title = "You are not in this room"
+
+
+class Refused(ChatError):
+    status = 403
+    title = "That is not possible"
 
 
 class StoreAway(ChatError):

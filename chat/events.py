@@ -3,8 +3,12 @@
 import json
 from dataclasses import dataclass, replace
 
-# The kinds. `post` is what a person wrote; the others are server lines.
-POST, START, JOIN = "post", "start", "join"
+# The kinds. `post` is what a person wrote; the others are server lines. Those of the last row
+# are named for the field of the room that changes, or the kind it changes to.
+POST, START, END = "post", "start", "end"
+JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
+RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
+_LATER = ["", "", "0"]  # tag, picture and size of an event that was stored without
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
 
 
@@ -19,16 +23,20 @@ class Event:
     uid: str
     name: str
     body: str
+    tag: str = ""  # of the author, as in people.Person
+    picture: str = ""
+    size: int = 0  # members after the event, where it changed their number
 
     @classmethod
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
         """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
         becomes an UNREADABLE one: the room lives."""
         try:
-            kind, uid, name, body = map(_text, json.loads(data))
+            fields = [_text(value) for value in json.loads(data)]
+            kind, uid, name, body, tag, picture, size = fields + _LATER[len(fields) - 4 :]
+            return cls(room, seq, at, kind, uid, name, body, tag, picture, int(size))
         except (ValueError, TypeError):
-            kind, uid, name, body = UNREADABLE, "", "", ""
-        return cls(room, seq, at, kind, uid, name, body)
+            return cls(room, seq, at, UNREADABLE, "", "", "")
 
     @classmethod
     def parse_line(cls, room: str, line: str) -> "Event":
@@ -37,9 +45,11 @@ class Event:
         return cls.parse(room, int(seq), int(at), data)
 
 
-def pack(kind: str, uid: str, name: str, body: str = "") -> str:
-    """The stored form of an event, without what only the store knows (number and time)."""
-    return json.dumps([kind, uid, name, body], ensure_ascii=False, separators=(",", ":"))
+def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = "") -> str:
+    """The stored form of an event, without what only the store knows: number and time, and
+    the number of members, which its scripts put behind the rest."""
+    fields = [kind, uid, name, body, tag, picture]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
 def unreadable(event: Event) -> Event:

@@ -53,6 +53,10 @@ class Fragments:
         """Instead of the whole chat, that the person has signed out."""
         return str(self.push.signed_out())
 
+    def gone(self, rid: str) -> str:
+        """Instead of the room on screen, that the person is in it no longer."""
+        return str(self.push.gone(rid))
+
     def rooms(self, rows: list[Row], current: str) -> str:
         """The side list anew; `current` is the id of the room on screen, or ""."""
         return str(self.push.rooms(rows, current))

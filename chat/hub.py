@@ -27,12 +27,13 @@ NOT_ALLOWED = 1008  # the one after which it does not
 class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
-    __slots__ = ("held", "kick", "push", "rooms", "sent", "uid", "watching")
+    __slots__ = ("held", "kick", "push", "rooms", "sent", "session", "uid", "watching")
 
-    def __init__(self, push: Push, kick: Kick, uid: str) -> None:
+    def __init__(self, push: Push, kick: Kick, uid: str, session: str) -> None:
         self.push = push
         self.kick = kick
         self.uid = uid
+        self.session = session  # the id of the session that the page was opened in
         self.rooms: set[str] = set()
         self.watching: str | None = None
         self.sent = 0  # the last number of the watched room that was sent
@@ -85,9 +86,9 @@ class Hub:
 
     # People come and go
 
-    def connect(self, push: Push, kick: Kick, uid: str) -> Viewer:
-        """A page of `uid` has opened; it gets what is sent to that person."""
-        viewer = Viewer(push, kick, uid)
+    def connect(self, push: Push, kick: Kick, uid: str, session: str = "") -> Viewer:
+        """A page of `uid` has opened, in a session of theirs; it gets what is sent to them."""
+        viewer = Viewer(push, kick, uid, session)
         self.people.setdefault(uid, {})[viewer] = None
         self._open(f"user:{uid}")
         return viewer
@@ -191,17 +192,14 @@ class Hub:
             for viewer in [*self.rooms[rid].watching, *self.rooms[rid].belonging]:
                 viewer.kick(SERVICE_RESTART)
 
-    def tell(self, uid: str, text: str) -> None:
-        """Send a fragment to every open page of one person."""
-        wire, texts = join([Frame.of(0, text)])
-        for viewer in self.people.get(uid, ()):
-            self._push(viewer, wire, texts)
+    def say(self, viewer: Viewer, text: str) -> None:
+        """Send a fragment to one page."""
+        self._push(viewer, *join([Frame.of(0, text)]))
 
-    def sign_out(self, uid: str, text: str) -> None:
-        """Send a last fragment to every open page of one person and close it for good."""
-        self.tell(uid, text)
-        for viewer in list(self.people.get(uid, ())):
-            viewer.kick(NOT_ALLOWED)
+    def sign_out(self, viewer: Viewer, text: str) -> None:
+        """Send a last fragment to a page and close it for good."""
+        self.say(viewer, text)
+        viewer.kick(NOT_ALLOWED)
 
     def flush(self) -> None:
         """Write what this turn brought: one write for each viewer and room."""

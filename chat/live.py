@@ -8,7 +8,7 @@ for each frame, here or in the store's scripts, never taken from what the page s
 
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g
 from flask_sock import Sock
@@ -19,13 +19,15 @@ from .composer import is_nonce, new_nonce
 from .current import chat
 from .errors import ChatError, NotFound
 from .fragments import digest
-from .frames import Frame
 from .hub import Viewer
 from .messages import refusal
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
 from .text import clean_body, number
+
+if TYPE_CHECKING:
+    from .app import Chat
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Page:
         self.hub = chat().hub
         self.subscriber = chat().subscriber
         self.fragments = chat().fragments
-        self.viewer: Viewer = self.hub.connect(ws.push, ws.kick, person.uid)
+        self.viewer: Viewer = self.hub.connect(ws.push, ws.kick, person.uid, g.session.sid)
         self.fresh = True  # nothing was said on this socket yet
         self.nonsense = 0
         self.remembered = ("", 0)  # room and number last written down as seen
@@ -248,8 +250,29 @@ class Page:
         return True
 
     def _say(self, text: str) -> None:
-        frame = Frame.of(0, text)
-        self.ws.push(frame.wire, [frame.text])
+        self.hub.say(self.viewer, text)
+
+
+def look_again(app: "Chat", uid: str) -> None:
+    """Bring the open pages of a person in line with what is stored: end those whose session is
+    over, and show the rooms there are now. Called in every process when any of it changed."""
+    pages = list(app.hub.people.get(uid, ()))
+    if not pages:
+        return
+    person, rows = app.store.people.get(uid), app.store.rooms.of(uid)
+    sessions = {session.sid for session in app.store.sessions.of(uid)}
+    mine = {row.room.rid for row in rows}
+    for viewer in pages:
+        if person is None or person.off or viewer.session not in sessions:
+            app.hub.sign_out(viewer, app.fragments.signed_out())
+            continue
+        for row in rows:
+            app.hub.belong(viewer, row.room.rid, row.room.seq)
+        for rid in viewer.rooms - mine:
+            if rid == viewer.watching:
+                app.hub.say(viewer, app.fragments.gone(rid))
+            app.hub.leave(viewer, rid)
+        app.hub.say(viewer, app.fragments.rooms(rows, viewer.watching or ""))
 
 
 HANDLERS = {"watch": Page.watch, "post": Page.post, "typed": Page.typed}

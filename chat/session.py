@@ -1,4 +1,5 @@
-"""Signing in and out. A guest gives a name; the cookie holds a stable user id, signed."""
+"""Signing in and out. The cookie holds a user id and the secret of a session, signed; the
+session itself is in the store, where it can be ended."""
 
 import time
 from typing import Any
@@ -16,12 +17,24 @@ bp = Blueprint("session", __name__)
 
 
 def current_person() -> Person | None:
-    """Who is signed in, or None. Read from the store once in a request."""
+    """Who is signed in, or None. Read from the store once in a request; `g.session` is then
+    the session (store.sessions.Session) that the cookie belongs to."""
     if "person" not in g:
-        uid = cookie.get("uid")
-        g.person = chat().store.people.get(uid) if uid else None
+        uid, secret = cookie.get("uid"), cookie.get("secret")
+        found = chat().store.sessions.person(uid, secret) if uid and secret else None
+        g.person, g.session = found or (None, None)
     person: Person | None = g.person
     return person
+
+
+def begin(person: Person, way: str) -> None:
+    """Sign a person in: a new session, and a cookie with nothing of who was here before, the
+    CSRF token included. `way` says how they proved who they are."""
+    agent, address = request.headers.get("User-Agent", ""), request.remote_addr or ""
+    secret = chat().store.sessions.begin(person.uid, way, agent, address)
+    cookie.clear()
+    cookie.permanent = True
+    cookie["uid"], cookie["secret"] = person.uid, secret
 
 
 def require_person() -> Any:
@@ -63,17 +76,14 @@ def sign_in() -> Any:
     except Invalid as error:
         return _sign_in_page(request.form.get("next", ""), name, error.text), 400
     target = _local_path(request.form.get("next", ""))
-    person = chat().store.people.create(clean)
-    cookie.clear()  # nothing of who was here before, the CSRF token included
-    cookie.permanent = True
-    cookie["uid"] = person.uid
+    begin(chat().store.people.create(clean), "guest")
     return redirect(target, 303)
 
 
 @bp.post("/sign-out")
 def sign_out() -> Any:
-    if "uid" in cookie:
-        chat().store.people.sign_out(cookie["uid"])
+    if current_person():
+        chat().store.sessions.end(g.person.uid, g.session.sid)
     cookie.clear()
     return redirect("/sign-in", 303)
 

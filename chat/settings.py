@@ -34,6 +34,11 @@ class Settings:
     fsync: str = "everysec"
     # CHAT_SIGN_IN: ways of signing in, comma-separated. `guest` (a name) is the only one yet.
     sign_in: tuple[str, ...] = ("guest",)
+    # CHAT_CREATE_ROOMS: who may start rooms: everyone, members (people with an account),
+    # moderators or admins. Direct and random rooms are everybody's.
+    create_rooms: str = "everyone"
+    # CHAT_RANDOM_SEATS: how many people are in a random room at most.
+    random_seats: int = 10
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
 
@@ -51,6 +56,10 @@ class Settings:
             origin=_origin(env.get("CHAT_ORIGIN", "")),
             fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
             sign_in=_sign_in(env.get("CHAT_SIGN_IN", "guest")),
+            create_rooms=_choice(
+                env, "CHAT_CREATE_ROOMS", ("everyone", "members", "moderators", "admins")
+            ),
+            random_seats=_whole_number(env, "CHAT_RANDOM_SEATS", 10, 2, 1000),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 

@@ -71,7 +71,7 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
     hub, store, fragments = chat().hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     waiting = Waiting()
-    viewer = hub.connect(waiting.push, waiting.kick, uid)
+    viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid)
     try:
         hub.belong(viewer, rid, room.seq)
         hub.watch(viewer, rid)
@@ -84,7 +84,7 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
             yield fragments.missed(missed.events)
         hub.live(viewer, missed.seq)
         end = time.monotonic() + LASTS
-        while time.monotonic() < end and not waiting.ended:
+        while time.monotonic() < end and not waiting.ended and viewer.watching == rid:
             yield from waiting.next()
         # Nothing is added any more; what waits is written, and the next response goes on there.
         hub.unwatch(viewer)

@@ -28,19 +28,19 @@ Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its gre
 
 class Subscriber:
     """`client` is a redis.asyncio client of its own, RESP 2; `store` is called in a greenlet
-    made by `portal`; `joined(uid, rid)` is called there when
-    a person has joined a room, or may have, and with SIGNED_OUT as `rid` after signing out."""
+    made by `portal`; `changed(uid)` is called there when the
+    sessions or rooms of a person have changed, or may have."""
 
     def __init__(
-        self, client: Any, store: Store, portal: Portal, joined: Callable[[str, str], None]
+        self, client: Any, store: Store, portal: Portal, changed: Callable[[str], None]
     ) -> None:
         self.client = client
         self.store = store
         self.portal = portal
-        self.joined = joined
+        self.changed = changed
         self.hub: Hub
         self.connected = False
-        self._relinked = False  # the link was lost before: joins may have been missed
+        self._relinked = False  # the link was lost before: changes may have been missed
         self._wanted: dict[str, asyncio.Future[None]] = {}  # channel: done once subscribed
         self._link: Any = None
         self._sending = asyncio.Lock()
@@ -136,7 +136,7 @@ class Subscriber:
             if what == "room":
                 self._event(ident, answer[2])
             else:
-                self._spawn(self.portal(self.joined, ident, answer[2]))
+                self._spawn(self.portal(self.changed, ident))
         elif kind == "subscribe":
             future = self._wanted.get(name)
             if future is not None and not future.done():
@@ -146,7 +146,7 @@ class Subscriber:
             if what == "room":
                 self._fill(ident)
             elif self._relinked:
-                self._spawn(self.portal(self.joined, ident, ""))
+                self._spawn(self.portal(self.changed, ident))
 
     def _event(self, rid: str, line: str) -> None:
         if rid in self._filling:

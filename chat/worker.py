@@ -4,18 +4,19 @@ import asyncio
 import os
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 import greenback
 
+from . import live
 from .app import Chat, create_app
 from .asgi import Bridge, await_
-from .frames import Frame
 from .hub import Hub
 from .loopredis import LoopRedis, connect
 from .serving import run
 from .settings import Settings
-from .store import Store, keys
+from .store import Store
 from .subscriber import Subscriber
 
 
@@ -51,24 +52,12 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
 
 
 def _connect_hub(app: Chat, settings: Settings) -> None:
-    def joined(uid: str, rid: str) -> None:
-        """A person has joined a room, here or elsewhere: every page of theirs belongs to it."""
-        if rid == keys.SIGNED_OUT:
-            app.hub.sign_out(uid, app.fragments.signed_out())
-            return
-        rows = app.store.rooms.of(uid)
-        for viewer in list(app.hub.people.get(uid, ())):
-            for row in rows:
-                app.hub.belong(viewer, row.room.rid, row.room.seq)
-            frame = Frame.of(0, app.fragments.rooms(rows, viewer.watching or ""))
-            viewer.push(frame.wire, [frame.text])
-
     loop = asyncio.get_running_loop()
     subscriber = Subscriber(
         connect(settings.redis_url, protocol=2),
         app.store,
         greenback.with_portal_run_sync,
-        joined,
+        partial(live.look_again, app),
     )
     app.subscriber = subscriber
     app.hub = subscriber.hub = Hub(

@@ -10,29 +10,38 @@ from typing import Any
 from .messages import Messages
 from .people import People, Person
 from .rooms import Room, Rooms, Row
+from .sessions import Session, Sessions
 
-__all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Store"]
+__all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "Sessions", "Store"]
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_APPENDING = {"post", "create", "join"}
+_ROOM = ("create", "join", "leave", "edit", "end")  # they append an event
+_SEATS = ("seat", "unseat")
 
 
 class Store:
-    """The three nouns of the chat over one connection."""
+    """The nouns of the chat over one connection."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
         self.people = People(client)
-        self.rooms = Rooms(client, _script(client, "create"), _script(client, "join"))
-        self.messages = Messages(client, _script(client, "post"), _script(client, "seen"))
+        self.sessions = Sessions(client)
+        scripts = {name: _appending(client, name) for name in _ROOM}
+        scripts |= {name: _script(client, name) for name in _SEATS}
+        self.rooms = Rooms(client, self.people, scripts)
+        self.messages = Messages(
+            client, self.people, _appending(client, "post"), _script(client, "seen")
+        )
 
     def ping(self) -> bool:
         """True when Redis answers; raises redis.exceptions.RedisError otherwise."""
         return bool(self.client.ping())
 
 
-def _script(client: Any, name: str) -> Any:
-    lua = (_SCRIPTS / f"{name}.lua").read_text()
-    if name in _APPENDING:
-        lua = (_SCRIPTS / "append.lua").read_text() + lua
-    return client.register_script(lua)
+def _script(client: Any, *names: str) -> Any:
+    """The files of these names, one behind the other, as one script."""
+    return client.register_script("".join((_SCRIPTS / f"{n}.lua").read_text() for n in names))
+
+
+def _appending(client: Any, name: str) -> Any:
+    return _script(client, "append", name)

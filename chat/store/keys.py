@@ -5,22 +5,31 @@ one slot of a Redis Cluster and one script never touches two tags.
 
 | key                       | type   | holds                                                    |
 |---------------------------|--------|----------------------------------------------------------|
-| chat:room:{r}             | hash   | name, kind, owner, epoch, created; the newest event:     |
-|                           |        | seq, its number, and last, its line                      |
+| chat:room:{r}             | hash   | name, about, kind, owner, epoch, created; the newest     |
+|                           |        | event: seq, its number, and last, its line. The name of  |
+|                           |        | a direct room is the ids of those in it                  |
 | chat:room:{r}:events      | stream | entry <seq>-0: at (ms), data (events.pack)               |
 | chat:room:{r}:members     | zset   | user ids by time of joining (ms)                         |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
-| chat:user:{u}             | hash   | name, created                                            |
+| chat:user:{u}             | hash   | name, role and the rest of people.Person                 |
+| chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
+| chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
+| chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
+| chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
+| chat:{random}:count       | string | how many random rooms there ever were                    |
 
-Channels: chat:room:{r} carries `<seq> <at> <data>`; chat:user:{u} carries the id of a room
-that this person has just joined, or SIGNED_OUT.
+Channels: chat:room:{r} carries `<seq> <at> <data>`; a word on chat:user:{u} says that the
+sessions, the rooms or the rights of this person have changed, and are to be read again.
 """
 
 OPEN_ROOMS = "chat:rooms:open"
-SIGNED_OUT = "!signed-out"  # on a person's channel; no room has such an id
+NAMES = "chat:names"
+RANDOM_ROOMS = "chat:{random}:rooms"
+RANDOM_SEATS = "chat:{random}:seats"
+RANDOM_COUNT = "chat:{random}:count"
 
 
 def room(rid: str) -> str:
@@ -45,6 +54,10 @@ def read(rid: str) -> str:
 
 def user(uid: str) -> str:
     return f"chat:user:{{{uid}}}"
+
+
+def sessions(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:sessions"
 
 
 def user_rooms(uid: str) -> str:

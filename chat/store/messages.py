@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import NotFound, NotMember
-from ..events import POST, Event, pack
+from ..events import POST, Event
 from . import keys
-from .people import Person
+from .people import People, Person
+from .rooms import pack_by
 
 PAGE_SIZE = 50  # events on a page
 NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
@@ -25,8 +26,9 @@ class Missed:
 
 
 class Messages:
-    def __init__(self, client: Any, post: Any, seen: Any) -> None:
+    def __init__(self, client: Any, people: People, post: Any, seen: Any) -> None:
         self.client = client
+        self.people = people
         self._post = post
         self._seen = seen
 
@@ -44,13 +46,13 @@ class Messages:
                 keys.room(rid),
                 keys.events(rid),
                 keys.members(rid),
-                keys.nonces(rid),
                 keys.read(rid),
+                keys.nonces(rid),
             ],
             args=[
                 keys.room_channel(rid),
                 author.uid,
-                pack(POST, author.uid, author.name, body),
+                pack_by(POST, author, body),
                 f"{author.uid} {nonce} {digest}" if nonce else "",
                 f"{author.uid} {nonce}",
                 NONCES_KEPT,
@@ -79,7 +81,7 @@ class Messages:
     def after(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The first `limit` events after number `seq`, oldest first."""
         entries = self.client.xrange(keys.events(rid), f"({seq}-0", "+", count=limit)
-        return [_event(rid, entry) for entry in entries]
+        return self.people.named([_event(rid, entry) for entry in entries])
 
     def around(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """Events around number `seq`, which is among them, oldest first. Raises NotFound."""
@@ -98,7 +100,7 @@ class Messages:
         member, (seq, present), entries = pipeline.execute()
         if member is None or seq is None:
             return None
-        events = [_event(rid, entry) for entry in entries]
+        events = self.people.named([_event(rid, entry) for entry in entries])
         replace = (epoch or present) != present or after > int(seq) or len(events) > limit
         if replace:
             events = self.newest(rid)
@@ -119,7 +121,7 @@ class Messages:
 
     def _back(self, rid: str, end: str, limit: int) -> list[Event]:
         entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)
-        return [_event(rid, entry) for entry in reversed(entries)]
+        return self.people.named([_event(rid, entry) for entry in reversed(entries)])
 
 
 def _event(rid: str, entry: tuple[str, dict[str, str]]) -> Event:

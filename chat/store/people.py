@@ -1,39 +1,159 @@
-"""People: a stable id behind a name."""
+"""People: a stable id behind a name, what they may do, and finding them by name."""
 
 import secrets
-from dataclasses import dataclass
+import unicodedata
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..events import Event
 from . import keys
 
-FORGOTTEN = 7 * 24 * 3600
+FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
+FOUND = 50  # people in one answer of `find`
+
+# The roles, each with the rights of those before it.
+GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
+
+FIELDS = ("name", "role", "tag", "picture", "about", "zone", "theme", "login", "off")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
+    """`tag` tells apart those of the same name, "" for the first of them; `picture` names the
+    version of a picture, "" for initials; `login` is the name of an account, "" for guests;
+    `off` is True for who was deactivated."""
+
     uid: str
     name: str
+    role: str = GUEST
+    tag: str = ""
+    picture: str = ""
+    about: str = ""
+    zone: str = ""
+    theme: str = ""
+    login: str = ""
+    off: bool = False
+
+    def is_at_least(self, role: str) -> bool:
+        """True when this person has the rights of `role`."""
+        return ROLES.index(self.role) >= ROLES.index(role)
 
 
 class People:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def create(self, name: str) -> Person:
-        """A new person; `name` is clean already (text.clean_name) and need not be unique. One
-        who joins no room is forgotten after FORGOTTEN seconds."""
-        person = Person(secrets.token_urlsafe(16), name)
+    def create(self, name: str, role: str = GUEST, login: str = "") -> Person:
+        """A new person; `name` is clean already (text.clean_name) and need not be unique. A
+        guest who joins no room is forgotten after FORGOTTEN seconds."""
+        uid = secrets.token_urlsafe(16)
+        person = Person(uid, name, role, self._tag(uid, name), login=login)
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hset(keys.user(person.uid), "name", name)
-        pipeline.expire(keys.user(person.uid), FORGOTTEN)
+        stored = {"name": name, "role": role, "tag": person.tag, "login": login}
+        pipeline.hset(keys.user(uid), mapping=stored)
+        if role == GUEST:
+            pipeline.expire(keys.user(uid), FORGOTTEN)
+        pipeline.zadd(keys.NAMES, dict.fromkeys(_entries(uid, name), 0))
         pipeline.execute()
         return person
 
-    def sign_out(self, uid: str) -> None:
-        """Tell all open pages of the person, in every process, that they are to end."""
-        self.client.publish(keys.user_channel(uid), keys.SIGNED_OUT)
-
     def get(self, uid: str) -> Person | None:
         """The person with this id, or None."""
-        name = self.client.hget(keys.user(uid), "name")
-        return None if name is None else Person(uid, name)
+        return person_of(uid, self.client.hmget(keys.user(uid), FIELDS))
+
+    def several(self, uids: Sequence[str]) -> list[Person]:
+        """Those of the people with these ids who are there, in this order."""
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.hmget(keys.user(uid), FIELDS)
+        answers = pipeline.execute() if uids else []
+        people = map(person_of, uids, answers)
+        return [person for person in people if person]
+
+    def edit(self, person: Person, **fields: str) -> Person:
+        """Change what is known of a person (`off`: "1" or ""); returns the person as it is now.
+        Open pages are told by `look_again`."""
+        off = bool(fields["off"]) if "off" in fields else person.off
+        changed = replace(person, **{**fields, "off": off})  # type: ignore[arg-type]
+        pipeline = self.client.pipeline(transaction=False)
+        if changed.name != person.name:
+            pipeline.zrem(keys.NAMES, *_entries(person.uid, person.name))
+            changed = replace(changed, tag=self._tag(person.uid, changed.name))
+            fields = {**fields, "tag": changed.tag}
+            pipeline.zadd(keys.NAMES, dict.fromkeys(_entries(person.uid, changed.name), 0))
+        pipeline.hset(keys.user(person.uid), mapping=fields)
+        pipeline.execute()
+        return changed
+
+    def find(self, text: str = "", limit: int = FOUND) -> list[Person]:
+        """People who can be reached, by the beginning of a word of their name, in the order of
+        names; at most `limit`."""
+        start = _folded(text)
+        low, high = (f"[{start}", f"[{start}\xff") if start else ("-", "+")
+        found: dict[str, None] = {}
+        for entry in self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit):
+            found.setdefault(entry.rpartition("\0")[2])
+        people = self.several(list(found))
+        self._forget(set(found) - {person.uid for person in people})
+        return [person for person in people if not person.off][:limit]
+
+    def look_again(self, uid: str) -> None:
+        """Tell every process that something about the person has changed: sessions, rooms,
+        role. The pages of theirs are brought in line with what is stored."""
+        self.client.publish(keys.user_channel(uid), "")
+
+    def named(self, events: list[Event]) -> list[Event]:
+        """The events with the names and pictures their authors have now."""
+        uids = list({event.uid for event in events if event.uid})
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.hmget(keys.user(uid), "name", "tag", "picture")
+        now = dict(zip(uids, pipeline.execute() if uids else [], strict=True))
+        return [_named(event, now.get(event.uid)) for event in events]
+
+    def _tag(self, uid: str, name: str) -> str:
+        """ "" for the only one of this name, else four letters that others will not have."""
+        start = _folded(name)
+        same = self.client.zrangebylex(keys.NAMES, f"[{start}\0", f"[{start}\0\xff", start=0, num=2)
+        others = [entry for entry in same if not entry.endswith(f"\0{uid}")]
+        return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}" if others else ""
+
+    def _forget(self, uids: set[str]) -> None:
+        """Guests who are forgotten leave their names behind until somebody sees them."""
+        if not uids:
+            return
+        entries = self.client.zrange(keys.NAMES, 0, -1)
+        gone = [entry for entry in entries if entry.rpartition("\0")[2] in uids]
+        if gone:
+            self.client.zrem(keys.NAMES, *gone)
+
+
+def person_of(uid: str, values: list[str | None]) -> Person | None:
+    """The person whose stored fields are `values`, or None for nobody's."""
+    name, role, tag, picture, about, zone, theme, login, off = (value or "" for value in values)
+    if not name:
+        return None
+    return Person(uid, name, role or GUEST, tag, picture, about, zone, theme, login, bool(off))
+
+
+def _named(event: Event, now: list[str | None] | None) -> Event:
+    if not now or now[0] is None:
+        return event
+    name, tag, picture = now[0], now[1] or "", now[2] or ""
+    if (event.name, event.tag, event.picture) == (name, tag, picture):
+        return event
+    return replace(event, name=name, tag=tag, picture=picture)
+
+
+def _folded(text: str) -> str:
+    """Text as it is searched: without case and accents, spaces joined."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+
+
+def _entries(uid: str, name: str) -> list[str]:
+    """A name in the index: once from the beginning of each of its words."""
+    words = _folded(name).split(" ")
+    return [f"{' '.join(words[n:])}\0{uid}" for n in range(len(words))]

@@ -1,27 +1,41 @@
-"""Rooms and who is in them."""
+"""Rooms and who is in them.
 
+A room's own keys are the truth. What points to it (its members' lists, the index of open rooms,
+the seats of random ones) is written after it, and mended when it is seen to be wrong.
+"""
+
+import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import NotFound
-from ..events import JOIN, START, Event, pack
+from .. import events
+from ..errors import Invalid, NotFound, Refused
+from ..events import Event, pack
 from . import keys
-from .people import Person
+from .people import People, Person
 
-OPEN, CLOSED = "open", "closed"  # the kinds: anyone may join; chosen members only
+# The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
+# and what remains of one that is over.
+OPEN, CLOSED, DIRECT, RANDOM, ENDED = "open", "closed", "direct", "random", "ended"
+MOST_MEMBERS = 10_000  # of a room, when it is started
+MOST_DIRECT = 10  # people in a direct room
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FIELDS = ("name", "kind", "owner", "epoch", "seq", "last")
+_FIELDS = ("name", "about", "kind", "owner", "epoch", "seq", "last")
+_NONE = "There is no such room."
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     """`seq` is the number of the newest event, `last` that event. `epoch` differs in another
-    life of the database, where the same numbers mean other events."""
+    life of the database, where the same numbers mean other events. `owner` is "" where nobody
+    owns it. The name of a direct room is that of the others in it."""
 
     rid: str
     name: str
+    about: str
     kind: str
     owner: str
     epoch: str
@@ -42,88 +56,236 @@ class Row:
 
 
 class Rooms:
-    def __init__(self, client: Any, create: Any, join: Any) -> None:
-        self.client = client
-        self._create = create
-        self._join = join
+    """`scripts` are the Lua scripts by name."""
 
-    def create(self, name: str, kind: str, owner: Person) -> str:
-        """A new room with its owner as first member; returns its id."""
+    def __init__(self, client: Any, people: People, scripts: dict[str, Any]) -> None:
+        self.client = client
+        self.people = people
+        self.scripts = scripts
+
+    # They begin
+
+    def create(
+        self, name: str, kind: str, owner: Person, members: Iterable[Person] = (), about: str = ""
+    ) -> str:
+        """A new room, open or closed, with its owner as first member; returns its id."""
         rid = secrets.token_urlsafe(16)
-        self._create(
-            keys=[keys.room(rid), keys.events(rid), keys.members(rid), keys.read(rid)],
-            args=[
-                keys.room_channel(rid),
-                owner.uid,
-                pack(START, owner.uid, owner.name, name),
-                name,
-                kind,
-                secrets.token_urlsafe(6),
-            ],
-        )
+        uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))
+        self._create(rid, name, kind, owner, uids[:MOST_MEMBERS], owner.uid, about)
         if kind == OPEN:
             self.client.zadd(keys.OPEN_ROOMS, {rid: self.get(rid).last.at})
-        self._list(rid, owner.uid)
         return rid
 
-    def join(self, rid: str, person: Person) -> None:
-        """Make the person a member; a member stays one. Raises NotFound when there is no such
-        open room."""
-        if not _ID.fullmatch(rid):
-            raise NotFound("There is no such room.")
-        joined = self._join(
-            keys=[keys.room(rid), keys.events(rid), keys.members(rid), keys.read(rid)],
-            args=[keys.room_channel(rid), person.uid, pack(JOIN, person.uid, person.name)],
-        )
-        if joined < 0:
-            raise NotFound("There is no such room, or it is not open to everyone.")
-        self._list(rid, person.uid)
+    def direct(self, person: Person, others: Iterable[Person]) -> str:
+        """The room of exactly these people, begun when it is the first time; returns its id,
+        which is made of theirs. Raises Invalid for fewer than two or too many."""
+        uids = sorted({person.uid, *(other.uid for other in others)})
+        if not 2 <= len(uids) <= MOST_DIRECT:
+            raise Invalid(f"Choose between one and {MOST_DIRECT - 1} people to write to.")
+        rid = hashlib.sha256(" ".join(uids).encode()).hexdigest()[:32]
+        if self.client.exists(keys.room(rid)):
+            self._list(rid, [person.uid])
+        else:
+            self._create(rid, " ".join(uids), DIRECT, person, uids, "")
+        return rid
 
-    def _list(self, rid: str, uid: str) -> None:
-        """Put the room on the person's list and tell that person's open pages. The room's
-        members are the truth; this second write may be repeated at any time."""
+    def random(self, person: Person, seats: int) -> str:
+        """A seat in the fullest random room with one free, never one the person is in, or in a
+        new one; returns its id. At most `seats` people are in one, whoever comes when."""
+        mine = [row.room.rid for row in self.of(person.uid) if row.room.kind == RANDOM]
+        while True:
+            rid, count = self.scripts["seat"](
+                keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT],
+                args=[person.uid, seats, secrets.token_urlsafe(16), *mine],
+            )
+            if self._sit(rid, person, f"Random chat {count}", seats):
+                return str(rid)
+
+    def _sit(self, rid: str, person: Person, name: str, seats: int) -> bool:
+        """Take the seat; False when the room has ended, or is full after all."""
+        if self._create(rid, name, RANDOM, person, [person.uid], ""):
+            return True
+        joined = self._join(rid, person.uid, pack_by(events.JOIN, person), RANDOM, seats)
+        if joined >= 0:
+            self._list(rid, [person.uid])
+            return True
+        self._unseat(rid, person.uid, "0" if joined == -1 else str(seats))
+        return False
+
+    def _create(
+        self,
+        rid: str,
+        name: str,
+        kind: str,
+        by: Person,
+        uids: list[str],
+        owner: str,
+        about: str = "",
+    ) -> bool:
+        created = self.scripts["create"](
+            keys=_keys(rid),
+            args=[
+                keys.room_channel(rid),
+                pack_by(events.START, by),
+                name,
+                about,
+                kind,
+                owner,
+                secrets.token_urlsafe(6),
+                by.uid,
+                *uids,
+            ],
+        )
+        if created:
+            self._list(rid, uids)
+        return bool(created)
+
+    # People come and go
+
+    def join(self, rid: str, person: Person) -> None:
+        """Make the person a member of an open room; a member stays one. Raises NotFound when
+        there is no such open room."""
+        if self._join(rid, person.uid, pack_by(events.JOIN, person), OPEN) < 0:
+            raise NotFound("There is no such room, or it is not open to everyone.")
+        self._list(rid, [person.uid])
+
+    def add(self, rid: str, by: Person, person: Person) -> None:
+        """`by` adds a person to an open or closed room; a member stays one. Raises NotFound."""
+        if self._join(rid, person.uid, pack_by(events.ADD, by, person.name), "") < 0:
+            raise NotFound(_NONE)
+        self._list(rid, [person.uid])
+
+    def leave(self, rid: str, person: Person) -> None:
+        """The person leaves; with the last one the room ends. Raises NotFound for who is no
+        member, Refused for an owner who has not handed over, and in direct rooms."""
+        self._leave(rid, person.uid, pack_by(events.LEAVE, person))
+
+    def remove(self, rid: str, by: Person, person: Person) -> None:
+        """`by` removes a person from a room; raises as `leave` does."""
+        self._leave(rid, person.uid, pack_by(events.REMOVE, by, person.name))
+
+    def _join(self, rid: str, uid: str, data: str, kind: str, limit: int = 0) -> int:
+        if not _ID.fullmatch(rid):
+            return -1
+        args = [keys.room_channel(rid), uid, data, kind, limit]
+        return int(self.scripts["join"](keys=_keys(rid), args=args))
+
+    def _leave(self, rid: str, uid: str, data: str) -> None:
+        if not _ID.fullmatch(rid):
+            raise NotFound(_NONE)
+        kind = self.client.hget(keys.room(rid), "kind")
+        args = [keys.room_channel(rid), uid, data]
+        size = self.scripts["leave"](keys=_keys(rid), args=args)
+        if size == -1:
+            raise NotFound("That person is not in this room.")
+        if size == -2:
+            raise Refused("The owner cannot leave before another member owns the room.")
+        if size == -3:
+            raise Refused("A direct room has the same people for good.")
+        if kind == RANDOM:
+            self._unseat(rid, uid, "" if size else "0")
+        if size == 0:
+            self.client.zrem(keys.OPEN_ROOMS, rid)
+        self._unlist(rid, [uid])
+
+    # They change and end
+
+    def edit(self, rid: str, by: Person, field: str, value: str, to: str = "") -> None:
+        """Change `name`, `about`, `kind` (open or closed) or `owner` (a member's id, `to` being
+        the name) of an open or closed room. Raises NotFound."""
+        kind = {"kind": value}.get(field, field)
+        data = pack_by(kind, by, to or ("" if field == "kind" else value))
+        args = [keys.room_channel(rid), data, field, value]
+        changed = self.scripts["edit"](keys=_keys(rid), args=args)
+        if changed == -1:
+            raise NotFound(_NONE)
+        if changed == -2:
+            raise Invalid("The owner must be one of the members.")
+        if field == "kind":
+            if value == OPEN:
+                self.client.zadd(keys.OPEN_ROOMS, {rid: self.get(rid).last.at})
+            else:
+                self.client.zrem(keys.OPEN_ROOMS, rid)
+
+    def end(self, rid: str, by: Person) -> None:
+        """The room is over: nobody is in it, nobody finds it, and what was said is kept for 30
+        days. Repeating it changes nothing."""
+        args = [keys.room_channel(rid), pack_by(events.END, by)]
+        uids = self.scripts["end"](keys=_keys(rid), args=args)
+        self.client.zrem(keys.OPEN_ROOMS, rid)
+        self._unlist(rid, uids)
+
+    # What points to a room
+
+    def _list(self, rid: str, uids: Sequence[str]) -> None:
+        """Put the room on people's lists and tell their open pages. It may be repeated."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.sadd(keys.user_rooms(uid), rid)
-        pipeline.persist(keys.user(uid))
-        pipeline.publish(keys.user_channel(uid), rid)
+        for uid in uids:
+            pipeline.sadd(keys.user_rooms(uid), rid)
+            pipeline.persist(keys.user(uid))
+            pipeline.publish(keys.user_channel(uid), "")
         pipeline.execute()
 
-    def get(self, rid: str) -> Room:
-        """The room; raises NotFound."""
-        room = (
-            _room(rid, self.client.hmget(keys.room(rid), _FIELDS)) if _ID.fullmatch(rid) else None
-        )
+    def _unlist(self, rid: str, uids: Sequence[str]) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.srem(keys.user_rooms(uid), rid)
+            pipeline.publish(keys.user_channel(uid), "")
+        if uids:
+            pipeline.execute()
+
+    def _unseat(self, rid: str, uid: str, size: str) -> None:
+        self.scripts["unseat"](keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS], args=[rid, uid, size])
+
+    # Reading
+
+    def get(self, rid: str, uid: str = "") -> Room:
+        """The room as `uid` calls it; raises NotFound."""
+        values = self.client.hmget(keys.room(rid), _FIELDS) if _ID.fullmatch(rid) else None
+        room = _room(rid, values) if values else None
         if room is None:
-            raise NotFound("There is no such room.")
-        return room
+            raise NotFound(_NONE)
+        return self._named([room], uid)[0]
 
     def row(self, rid: str, uid: str) -> tuple[Room, int | None]:
         """The room, and the newest number `uid` has seen there: None for who is no member.
         Raises NotFound when there is no such room or it is closed to `uid`."""
         if not _ID.fullmatch(rid):
-            raise NotFound("There is no such room.")
+            raise NotFound(_NONE)
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(keys.room(rid), _FIELDS)
-        pipeline.zscore(keys.members(rid), uid)
-        pipeline.hget(keys.read(rid), uid)
+        _ask(pipeline, rid, uid)
         values, member, read = pipeline.execute()
         room = _room(rid, values)
         if room is None or (member is None and room.kind != OPEN):
-            raise NotFound("There is no such room.")
-        return room, None if member is None else int(read or 0)
+            raise NotFound(_NONE)
+        return self._named([room], uid)[0], None if member is None else int(read or 0)
+
+    def member(self, rid: str, uid: str) -> Room:
+        """The room, for a member of it; raises NotFound for everybody else."""
+        room, read = self.row(rid, uid)
+        if read is None:
+            raise NotFound("You are not in this room.")
+        return room
 
     def of(self, uid: str) -> list[Row]:
         """The rooms of a person, most recently active first."""
         ids = sorted(self.client.smembers(keys.user_rooms(uid)))
         pipeline = self.client.pipeline(transaction=False)
         for rid in ids:
-            pipeline.hmget(keys.room(rid), _FIELDS)
-            pipeline.hget(keys.read(rid), uid)
+            _ask(pipeline, rid, uid)
         answers = pipeline.execute() if ids else []
-        rows = []
-        for rid, values, read in zip(ids, answers[::2], answers[1::2], strict=True):
-            if room := _room(rid, values):
+        rows, gone = [], []
+        for n, rid in enumerate(ids):
+            values, member, read = answers[3 * n : 3 * n + 3]
+            room = _room(rid, values)
+            if room and member is not None:
                 rows.append(Row(room, int(read or 0)))
+            else:
+                gone.append(rid)
+        if gone:
+            self.client.srem(keys.user_rooms(uid), *gone)
+        rooms = self._named([row.room for row in rows], uid)
+        rows = [Row(room, row.read) for room, row in zip(rooms, rows, strict=True)]
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
     def open(self, limit: int = 200) -> list[Room]:
@@ -134,15 +296,63 @@ class Rooms:
             pipeline.hmget(keys.room(rid), _FIELDS)
         answers = pipeline.execute() if ids else []
         rooms = [_room(rid, values) for rid, values in zip(ids, answers, strict=True)]
-        return sorted((r for r in rooms if r), key=lambda room: room.last.at, reverse=True)
+        there = [room for room in rooms if room and room.kind == OPEN]
+        return sorted(there, key=lambda room: room.last.at, reverse=True)
 
     def size(self, rid: str) -> int:
         """How many members the room has."""
         return int(self.client.zcard(keys.members(rid)))
 
+    def members(self, rid: str) -> list[Person]:
+        """Who is in the room, those who joined first first."""
+        return self.people.several(self.client.zrange(keys.members(rid), 0, -1))
+
+    def is_member(self, rid: str, uid: str) -> bool:
+        return self.client.zscore(keys.members(rid), uid) is not None
+
+    def mend_list(self, rid: str, uid: str) -> None:
+        """A member's list lacks the room: a server died between the two writes."""
+        self._list(rid, [uid])
+
+    def _named(self, rooms: list[Room], uid: str) -> list[Room]:
+        """Direct rooms under the names of those in them, without `uid`."""
+        uids = {u for room in rooms if room.kind == DIRECT for u in room.name.split(" ")} - {uid}
+        names = {person.uid: person.name for person in self.people.several(list(uids))}
+        return [
+            replace(room, name=_others(room, names)) if room.kind == DIRECT else room
+            for room in rooms
+        ]
+
+
+def pack_by(kind: str, person: Person, body: str = "") -> str:
+    """An event of a person in its stored form."""
+    return pack(kind, person.uid, person.name, body, person.tag, person.picture)
+
+
+def _others(room: Room, names: dict[str, str]) -> str:
+    return ", ".join(names[uid] for uid in room.name.split(" ") if uid in names) or "Nobody else"
+
+
+def _keys(rid: str) -> list[str]:
+    """What the scripts that change a room are given, in this order."""
+    return [
+        keys.room(rid),
+        keys.events(rid),
+        keys.members(rid),
+        keys.read(rid),
+        keys.nonces(rid),
+    ]
+
+
+def _ask(pipeline: Any, rid: str, uid: str) -> None:
+    pipeline.hmget(keys.room(rid), _FIELDS)
+    pipeline.zscore(keys.members(rid), uid)
+    pipeline.hget(keys.read(rid), uid)
+
 
 def _room(rid: str, values: list[str | None]) -> Room | None:
-    name, kind, owner, epoch, seq, last = values
-    if name is None or kind is None or seq is None or last is None:
+    name, about, kind, owner, epoch, seq, last = values
+    if name is None or kind is None or seq is None or last is None or kind == ENDED:
         return None
-    return Room(rid, name, kind, owner or "", epoch or "", int(seq), Event.parse_line(rid, last))
+    newest = Event.parse_line(rid, last)
+    return Room(rid, name, about or "", kind, owner or "", epoch or "", int(seq), newest)

@@ -224,8 +224,13 @@ def test_every_key_is_named_in_one_place(store, client, ann, bob, tea):
     """Rooms and people each share one hash tag, so that no script touches two."""
     store.rooms.join(tea, bob)
     store.messages.post(tea, ann, "hello", "n1")
-    named = {keys.OPEN_ROOMS}
+    store.sessions.begin(ann.uid, "guest")
+    store.rooms.random(bob, 10)
+    named = {keys.OPEN_ROOMS, keys.NAMES, keys.sessions(ann.uid)}
+    named |= {keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT}
     named |= {make(tea) for make in (keys.room, keys.events, keys.members, keys.nonces, keys.read)}
     for person in (ann, bob):
         named |= {keys.user(person.uid), keys.user_rooms(person.uid)}
+    rid = next(row.room.rid for row in store.rooms.of(bob.uid) if row.room.kind == "random")
+    named |= {make(rid) for make in (keys.room, keys.events, keys.members, keys.read)}
     assert set(client.keys("*")) == named

@@ -198,11 +198,10 @@ def test_who_left_between_the_event_and_the_end_of_the_turn_gets_nothing(world):
     assert page.texts == []
 
 
-def test_a_message_to_a_person_reaches_all_pages_of_that_person_only(world):
-    one, two, other = world.page("ann"), world.page("ann"), world.page("bob")
-    world.hub.tell("ann", "<list>")
-    assert one.texts == two.texts == ["<list>"]
-    assert other.texts == []
+def test_what_is_said_to_one_page_reaches_no_other(world):
+    one, two = world.page("ann"), world.page("ann")
+    world.hub.say(one.viewer, "<list>")
+    assert (one.texts, two.texts) == (["<list>"], [])
 
 
 def test_numbers_that_begin_anew_ask_everyone_back(world):
@@ -246,9 +245,8 @@ def test_a_page_that_has_not_been_told_of_a_room_has_seen_nothing_of_it(world):
     assert page.viewer.sent == 0
 
 
-def test_signing_out_ends_every_page_of_that_person_for_good(world):
-    one, two, other = world.page("ann"), world.page("ann"), world.page("bob")
-    world.hub.sign_out("ann", "<out>")
-    assert one.texts == two.texts == ["<out>"]
-    assert one.kicked == two.kicked == [1008]
-    assert other.kicked == []
+def test_signing_out_ends_a_page_for_good(world):
+    one, two = world.page("ann"), world.page("ann")
+    world.hub.sign_out(one.viewer, "<out>")
+    assert (one.texts, one.kicked) == (["<out>"], [1008])
+    assert (two.texts, two.kicked) == ([], [])

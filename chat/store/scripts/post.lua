@@ -1,5 +1,4 @@
 -- A member posts.
--- KEYS: room, events, members, nonces, read
 -- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), what names its
 -- composer, nonces kept
 -- Returns {number, 1}; {number of the first one, 0} for a repeat;
@@ -8,13 +7,13 @@ if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
   return {redis.call('HGET', KEYS[1], 'kind') == 'open' and -2 or -1, 0}
 end
 if ARGV[4] ~= '' then
-  local first = redis.call('ZSCORE', KEYS[4], ARGV[4])
+  local first = redis.call('ZSCORE', KEYS[5], ARGV[4])
   if first then return {tonumber(first), 0} end
 end
 local seq = append(ARGV[3])
 if ARGV[4] ~= '' then
-  redis.call('ZADD', KEYS[4], 'NX', seq, ARGV[4], seq, ARGV[5])
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', tonumber(seq) - tonumber(ARGV[6]))
+  redis.call('ZADD', KEYS[5], 'NX', seq, ARGV[4], seq, ARGV[5])
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', tonumber(seq) - tonumber(ARGV[6]))
 end
-redis.call('HSET', KEYS[5], ARGV[2], seq)
+redis.call('HSET', KEYS[4], ARGV[2], seq)
 return {tonumber(seq), 1}

@@ -1,0 +1,103 @@
+"""Who is signed in where. The cookie names a session; ending the session ends the cookie."""
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import keys
+from .people import FIELDS, Person, person_of
+
+LASTS = 90 * 24 * 3600  # seconds without a visit after which a session is over
+NOTED = 3600  # seconds between two notes of a visit
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`sid` is the public id, by which it can be ended; the cookie holds what it is made of.
+    Times are in seconds since 1970. `way` says how the person signed in."""
+
+    sid: str
+    way: str
+    agent: str
+    address: str
+    began: int
+    seen: int
+
+
+class Sessions:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def begin(self, uid: str, way: str, agent: str = "", address: str = "") -> str:
+        """Begin a session of a person; returns the secret for the cookie."""
+        secret, now = secrets.token_urlsafe(24), int(time.time())
+        over = [session.sid for session in self.of(uid) if session.seen < now - LASTS]
+        session = Session(public(secret), way, agent[:200], address, now, now)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hset(keys.sessions(uid), session.sid, _packed(session))
+        pipeline.expire(keys.sessions(uid), LASTS)
+        if over:
+            pipeline.hdel(keys.sessions(uid), *over)
+        pipeline.execute()
+        return secret
+
+    def person(self, uid: str, secret: str) -> tuple[Person, Session] | None:
+        """Whose cookie this is, or None when that session is over or that person was
+        deactivated. One round trip."""
+        sid = public(secret)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hmget(keys.user(uid), FIELDS)
+        pipeline.hget(keys.sessions(uid), sid)
+        fields, packed = pipeline.execute()
+        person = person_of(uid, fields)
+        if person is None or packed is None or person.off:
+            return None
+        session, now = _unpacked(sid, packed), int(time.time())
+        if session.seen < now - LASTS:
+            return None
+        if session.seen < now - NOTED:
+            self._note(uid, session, now)
+        return person, session
+
+    def of(self, uid: str) -> list[Session]:
+        """The sessions of a person, the last used first."""
+        packed = self.client.hgetall(keys.sessions(uid))
+        sessions = [_unpacked(sid, text) for sid, text in packed.items()]
+        return sorted(sessions, key=lambda session: session.seen, reverse=True)
+
+    def end(self, uid: str, sid: str) -> None:
+        """End one session: its pages are closed in every process, now."""
+        self.client.hdel(keys.sessions(uid), sid)
+        self.client.publish(keys.user_channel(uid), "")
+
+    def end_all(self, uid: str, but: str = "") -> None:
+        """End all sessions of a person, but the one with the id `but`."""
+        ids = [session.sid for session in self.of(uid) if session.sid != but]
+        if ids:
+            self.client.hdel(keys.sessions(uid), *ids)
+        self.client.publish(keys.user_channel(uid), "")
+
+    def _note(self, uid: str, session: Session, now: int) -> None:
+        seen = replace(session, seen=now)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hset(keys.sessions(uid), session.sid, _packed(seen))
+        pipeline.expire(keys.sessions(uid), LASTS)
+        pipeline.execute()
+
+
+def public(secret: str) -> str:
+    """The id of the session whose secret a cookie holds. Who reads the database, or a page
+    that lists sessions, cannot make a cookie of it."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
+def _packed(session: Session) -> str:
+    fields = [session.way, session.agent, session.address, session.began, session.seen]
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _unpacked(sid: str, text: str) -> Session:
+    return Session(sid, *json.loads(text))
