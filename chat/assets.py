@@ -14,7 +14,18 @@ from pathlib import Path
 from flask import Blueprint, Flask, Response, abort, request
 
 # The order in which the sheets apply: from general to particular.
-SHEETS = ("reset", "colors", "base", "layout", "side", "messages", "composer", "card", "account")
+SHEETS = (
+    "reset",
+    "colors",
+    "base",
+    "layout",
+    "side",
+    "messages",
+    "composer",
+    "card",
+    "account",
+    "picker",
+)
 _FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
 

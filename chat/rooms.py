@@ -9,10 +9,12 @@ from .current import chat
 from .errors import Invalid
 from .events import Event
 from .fragments import digest
+from .permissions import check_create_rooms, may_create_rooms, may_manage
+from .picker import is_search, picked_people, picking
 from .session import require_person
-from .store import Room, Store
-from .store.rooms import CLOSED, OPEN
-from .text import MAX_ROOM_NAME, clean_name
+from .store import Person, Room, Store
+from .store.rooms import CLOSED, DIRECT, OPEN
+from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
 
 bp = Blueprint("rooms", __name__)
 bp.before_request(require_person)
@@ -20,6 +22,12 @@ bp.before_request(require_person)
 
 def store() -> Store:
     return chat().store
+
+
+@bp.app_context_processor
+def rights() -> dict[str, Any]:
+    """Templates of a request can ask who may do what."""
+    return {"may_create_rooms": may_create_rooms, "may_manage": may_manage}
 
 
 @bp.get("/")
@@ -39,20 +47,50 @@ def index() -> Any:
 
 @bp.get("/rooms/new")
 def new() -> Any:
-    return render_template("rooms/new.html", value="", error="")
+    """The form for a new room; with `?q=` the people found, keeping what was typed."""
+    check_create_rooms(g.person)
+    return _new_page(request.args.get("kind", OPEN))
+
+
+@bp.get("/people")
+def people() -> Any:
+    """Finding people, to write to one or several of them."""
+    return _new_page(DIRECT)
 
 
 @bp.post("/rooms")
 def create() -> Any:
+    """Start a room, or write to people: `kind` is open, closed or direct."""
     name, kind = request.form.get("name", ""), request.form.get("kind", OPEN)
     try:
-        if kind not in (OPEN, CLOSED):
-            raise Invalid("A room is open or closed.")
-        clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
+        if is_search():
+            return _new_page(kind)
+        rid = start(g.person, name, kind, request.form.get("about", ""), picked_people())
     except Invalid as error:
-        return render_template("rooms/new.html", value=name, error=error.text), 400
-    rid = store().rooms.create(clean, kind, g.person)
+        return _new_page(kind, error.text), 400
     return redirect(f"/rooms/{rid}", 303)
+
+
+def start(by: Person, name: str, kind: str, about: str, members: list[Person]) -> str:
+    """A room of any kind that a person can start; returns its id. Raises Invalid, Refused."""
+    if kind == DIRECT:
+        return store().rooms.direct(by, members)
+    check_create_rooms(by)
+    if kind not in (OPEN, CLOSED):
+        raise Invalid("A room is open or closed.")
+    clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
+    return store().rooms.create(clean, kind, by, members, clean_line(about, "topic", MAX_ABOUT))
+
+
+@bp.get("/rooms/random")
+def random_page() -> Any:
+    return render_template("rooms/random.html", seats=chat().settings.random_seats)
+
+
+@bp.post("/rooms/random")
+def random() -> Any:
+    """Sit down with strangers."""
+    return redirect(f"/rooms/{store().rooms.random(g.person, chat().settings.random_seats)}", 303)
 
 
 @bp.post("/rooms/<rid>/join")
@@ -78,6 +116,9 @@ def room_page(
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why."""
     rows = store().rooms.of(g.person.uid)
+    if all(row.room.rid != room.rid for row in rows):
+        store().rooms.mend_list(room.rid, g.person.uid)
+        rows = store().rooms.of(g.person.uid)
     return render_template(
         "rooms/panel.html" if _is_swap() else "rooms/show.html",
         room=room,
@@ -90,6 +131,13 @@ def room_page(
         body=body,
         error=error,
     )
+
+
+def _new_page(kind: str, error: str = "") -> str:
+    """The form that starts a room of this kind, with what was typed into it."""
+    fields = {name: request.values.get(name, "") for name in ("name", "about")}
+    template = "rooms/direct.html" if kind == DIRECT else "rooms/new.html"
+    return render_template(template, kind=kind, error=error, **fields, **picking())
 
 
 def _is_swap() -> bool:

@@ -13,6 +13,7 @@ from .errors import Invalid
 MAX_BODY = 4000  # characters in a message
 MAX_NAME = 40  # characters in the name of a person
 MAX_MARKS = 8  # combining marks on one character
+MAX_ABOUT = 200  # characters in what a room is about
 MAX_ROOM_NAME = 60  # characters in the name of a room
 
 # Lone surrogates cannot be stored as UTF-8. U+202A-E and U+2066-9 override the direction of
@@ -49,6 +50,11 @@ def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
     if len(name) > limit:
         raise Invalid(f"The {what} is too long: {limit} characters are allowed.")
     return name
+
+
+def clean_line(text: str, what: str, limit: int) -> str:
+    """As `clean_name`, but it may be empty."""
+    return clean_name(text, what, limit) if text.strip() else ""
 
 
 def number(text: str) -> int:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -145,7 +145,7 @@ class Visitor:
     def get(self, path: str, **kwargs) -> httpx.Response:
         return self.http.get(path, **kwargs)
 
-    def submit(self, path: str, page: str = "/", **fields: str) -> httpx.Response:
+    def submit(self, path: str, page: str = "/", **fields: str | Sequence[str]) -> httpx.Response:
         """Send the form that stands on `page` to `path`, with its CSRF token."""
         html = self.http.get(page, follow_redirects=True).text
         token = re.search(r'name="csrf_token" value="([^"]+)"', html)
@@ -156,9 +156,14 @@ class Visitor:
         answer = self.submit("/sign-in", "/sign-in", name=name)
         assert answer.status_code == 303, answer.text
 
-    def create_room(self, name: str, kind: str = "open") -> str:
-        """Returns the room's id."""
-        answer = self.submit("/rooms", "/rooms/new", name=name, kind=kind)
+    @property
+    def uid(self) -> str:
+        """The id that others know this person by."""
+        return re.search(r"/me\.css\?([\w-]+)", self.get("/").text)[1]
+
+    def create_room(self, name: str, kind: str = "open", members: Sequence[str] = ()) -> str:
+        """Returns the room's id; `members` are ids of people."""
+        answer = self.submit("/rooms", "/rooms/new", name=name, kind=kind, members=members)
         assert answer.status_code == 303, answer.text
         return answer.headers["location"].rpartition("/")[2]
 

@@ -139,3 +139,82 @@ def accessible_name(person: Person, selector: str) -> str:
     node = devtools.send("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
     tree = devtools.send("Accessibility.getPartialAXTree", {"nodeId": node})
     return tree["nodes"][0]["name"]["value"]
+
+
+def test_a_room_is_started_with_people_found_by_typing(ann: Person, bob: Person):
+    """Bob is ticked in what a search found, another search keeps him, and his list shows the
+    room by itself."""
+    bob.wait_live()
+    ann.open("/rooms/new")
+    ann.page.get_by_label("Name", exact=True).fill("Club")
+    ann.page.get_by_label("Closed").check()
+    search = ann.page.get_by_label("Find people by name")
+    search.press_sequentially("bo", delay=20)
+    box = ann.page.locator("#found label", has_text="Bob").first
+    uid = box.locator("input").get_attribute("value")
+    box.click()
+    search.fill("nobody-like-that")
+    expect(ann.page.locator("#found")).to_contain_text("Nobody else is called")
+    expect(ann.page.locator(f"#found input[value='{uid}']")).to_be_checked()
+    ann.page.get_by_role("button", name="Start the room").click()
+    expect(ann.page.locator("#room-name")).to_have_text("Club")
+    expect(ann.page.locator(".panel__size")).to_have_text("2 members")
+
+
+def test_a_rename_is_seen_in_the_other_browser(ann: Person, bob: Person, room: str):
+    ann.page.get_by_role("link", name="Details").click()
+    ann.page.get_by_role("link", name="Change the room").click()
+    ann.page.get_by_label("Name", exact=True).fill("Coffee")
+    ann.page.get_by_label("Topic").fill("Beans and more")
+    ann.page.get_by_role("button", name="Save").click()
+    expect(bob.page.locator("#room-name")).to_have_text("Coffee")
+    expect(bob.page.locator(".panel__topic")).to_have_text("Beans and more")
+    expect(bob.page.locator(f"#name-{room}")).to_have_text("Coffee")
+    expect(bob.page).to_have_title("Coffee · Chat")
+    expect(bob.page.locator("#messages")).to_contain_text("Ann renamed the room to Coffee")
+
+
+def test_the_room_with_news_moves_to_the_top(ann: Person, bob: Person, room: str):
+    """Without losing its mark, its link or the focus on it."""
+    coffee = ann.create_room("Coffee")
+    ann.wait_live()
+    rows = ann.page.locator("#rooms > li.row")
+    expect(rows.first).to_have_id(f"room-{coffee}")
+    ann.page.locator(f"#room-{room} a").focus()
+    bob.send("news")
+    expect(rows.first).to_have_id(f"room-{room}")
+    expect(rows).to_have_count(2)
+    expect(unread(ann, room)).to_have_count(1)
+    expect(ann.page.locator(f"#room-{room} a")).to_be_focused()
+    ann.switch_to(room)
+    ann.wait_live().wait_for("news")
+
+
+def test_who_is_removed_sees_it_and_who_leaves_is_gone(ann: Person, bob: Person, room: str):
+    ann.page.get_by_role("link", name="Details").click()
+    ann.page.get_by_role("button", name="Remove Bob").click()
+    expect(bob.page.locator("#panel")).to_contain_text("You are no longer in this room")
+    expect(bob.page.locator(f"#room-{room}")).to_have_count(0)
+    ann.page.get_by_role("link", name="Leave").click()
+    ann.page.get_by_role("button", name="Leave and end the room").click()
+    expect(ann.page.locator("#rooms")).to_contain_text("You are in no room yet")
+
+
+def test_two_strangers_talk(people: People, server: Server):
+    """A seat beside a stranger, a word, and the way back."""
+    dan, eve = people.come(server.url, "Dan"), people.come(server.url, "Eve")
+    for stranger in (dan, eve):
+        stranger.page.get_by_role("link", name="Talk to someone new").click()
+        stranger.page.get_by_role("button", name="Take me there").click()
+        expect(stranger.page.locator("#room-name")).to_contain_text("Random chat")
+        stranger.wait_live().wait_next_form()
+    assert dan.room == eve.room
+    expect(dan.page.locator("#messages")).to_contain_text("Eve joined")
+    eve.send("hello stranger")
+    dan.wait_for("hello stranger")
+    eve.page.get_by_role("link", name="Details").click()
+    eve.page.get_by_role("link", name="Leave").click()
+    eve.page.get_by_role("button", name="Leave").click()
+    expect(eve.page.get_by_role("link", name="Talk to someone new")).to_be_visible()
+    expect(dan.page.locator("#messages")).to_contain_text("Eve left")
+    expect(dan.page.locator(".panel__size")).to_have_text("1 member")

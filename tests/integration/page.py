@@ -19,6 +19,11 @@ _MESSAGE = re.compile(
 )
 
 
+def reads(text: str) -> str:
+    """A fragment without its tags."""
+    return html.unescape(re.sub(r"<[^>]*>", "", text))
+
+
 class Page:
     """A page of `visitor`; `watch` puts a room on its screen."""
 
@@ -84,11 +89,11 @@ class Page:
         return text
 
     def wait_for(self, what: str, deadline: float = DEADLINE) -> str:
-        """Read until a frame holds `what`; returns that frame."""
+        """Read until a frame holds `what`, as markup or as it reads; returns that frame."""
         end = time.monotonic() + deadline
         while time.monotonic() < end:
             text = self.receive(max(0.01, end - time.monotonic()))
-            if text is not None and what in html.unescape(text):
+            if text is not None and (what in html.unescape(text) or what in reads(text)):
                 return text
             assert self.code is None, f"closed with {self.code} before {what!r}"
         raise AssertionError(f"{what!r} did not come; last frames: {self.frames[-3:]}")

@@ -1,0 +1,105 @@
+"""Who is in a room: seeing them, adding and removing, handing the room over, leaving."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from .errors import Invalid, NotFound
+from .permissions import check_manage, may_manage
+from .picker import is_search, picked_people, picking
+from .rooms import store
+from .session import require_person
+from .store import Person
+from .store.rooms import DIRECT
+
+bp = Blueprint("members", __name__)
+bp.before_request(require_person)
+
+
+@bp.get("/rooms/<rid>/people")
+def index(rid: str) -> Any:
+    """The members; for who manages the room, with forms to change them."""
+    return _page(rid)
+
+
+@bp.post("/rooms/<rid>/people")
+def add_picked(rid: str) -> Any:
+    """Add the people that were ticked."""
+    try:
+        if is_search():
+            return _page(rid)
+        add(g.person, rid, picked_people())
+    except Invalid as error:
+        return _page(rid, error.text), 400
+    return redirect(f"/rooms/{rid}/people", 303)
+
+
+@bp.post("/rooms/<rid>/people/<uid>/remove")
+def remove_one(rid: str, uid: str) -> Any:
+    remove(g.person, rid, uid)
+    return redirect(f"/rooms/{rid}/people", 303)
+
+
+@bp.post("/rooms/<rid>/owner")
+def hand_over_to(rid: str) -> Any:
+    """Give the room to the member `uid`; with `leave`, go on to leave it."""
+    try:
+        hand_over(g.person, rid, request.form.get("uid", ""))
+    except Invalid as error:
+        return _leave_page(rid, error.text), 400
+    if "leave" in request.form:
+        store().rooms.leave(rid, g.person)
+        return redirect("/", 303)
+    return redirect(f"/rooms/{rid}/people", 303)
+
+
+@bp.get("/rooms/<rid>/leave")
+def leave_page(rid: str) -> Any:
+    """Asked before: what leaving means here, and for an owner whom to hand the room to."""
+    return _leave_page(rid)
+
+
+@bp.post("/rooms/<rid>/leave")
+def leave(rid: str) -> Any:
+    store().rooms.leave(rid, g.person)
+    return redirect("/", 303)
+
+
+def add(by: Person, rid: str, people: list[Person]) -> None:
+    """Add people to a room. Raises NotFound, Refused, Invalid for nobody."""
+    check_manage(by, store().rooms.member(rid, by.uid))
+    if not people:
+        raise Invalid("Tick the people to add.")
+    for person in people:
+        store().rooms.add(rid, by, person)
+
+
+def remove(by: Person, rid: str, uid: str) -> None:
+    """Remove a member from a room. Raises NotFound, Refused."""
+    check_manage(by, store().rooms.member(rid, by.uid))
+    person = store().people.get(uid)
+    if person is None:
+        raise NotFound("There is no such person.")
+    store().rooms.remove(rid, by, person)
+
+
+def hand_over(by: Person, rid: str, uid: str) -> None:
+    """Make a member the owner of a room. Raises NotFound, Refused, Invalid."""
+    check_manage(by, store().rooms.member(rid, by.uid))
+    person = store().people.get(uid)
+    if person is None:
+        raise Invalid("Choose who is to own the room.")
+    store().rooms.edit(rid, by, "owner", person.uid, person.name)
+
+
+def _page(rid: str, error: str = "") -> str:
+    room, members = store().rooms.member(rid, g.person.uid), store().rooms.members(rid)
+    adding = picking(members) if may_manage(g.person, room) else {}
+    return render_template("rooms/people.html", room=room, members=members, error=error, **adding)
+
+
+def _leave_page(rid: str, error: str = "") -> str:
+    room = store().rooms.member(rid, g.person.uid)
+    others = [] if room.kind == DIRECT else store().rooms.members(rid)
+    others = [person for person in others if person.uid != g.person.uid]
+    return render_template("rooms/leave.html", room=room, others=others, error=error)

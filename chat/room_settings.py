@@ -1,0 +1,77 @@
+"""Changing a room, and ending it."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from .errors import Invalid
+from .permissions import check_manage
+from .rooms import store
+from .session import require_person
+from .store import Person, Room
+from .store.rooms import CLOSED, OPEN
+from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
+
+bp = Blueprint("room_settings", __name__)
+bp.before_request(require_person)
+
+
+@bp.get("/rooms/<rid>/edit")
+def form(rid: str) -> Any:
+    room = managed(g.person, rid)
+    return _page(room, {"name": room.name, "about": room.about, "kind": room.kind})
+
+
+@bp.post("/rooms/<rid>/edit")
+def edit_room(rid: str) -> Any:
+    fields = {name: request.form.get(name, "") for name in ("name", "about", "kind")}
+    try:
+        edit(g.person, rid, fields)
+    except Invalid as error:
+        return _page(managed(g.person, rid), fields, error.text), 400
+    return redirect(f"/rooms/{rid}", 303)
+
+
+@bp.get("/rooms/<rid>/end")
+def end_page(rid: str) -> Any:
+    """Asked before: ending a room ends it for everyone."""
+    room = managed(g.person, rid)
+    return render_template("rooms/end.html", room=room, size=store().rooms.size(rid))
+
+
+@bp.post("/rooms/<rid>/end")
+def end_room(rid: str) -> Any:
+    end(g.person, rid)
+    return redirect("/", 303)
+
+
+def managed(by: Person, rid: str) -> Room:
+    """The room, for who may manage it; raises NotFound, Refused."""
+    room = store().rooms.member(rid, by.uid)
+    check_manage(by, room)
+    return room
+
+
+def edit(by: Person, rid: str, fields: dict[str, str]) -> None:
+    """Change those of `name`, `about` and `kind` that are in `fields`, all or none of them.
+    Raises NotFound, Refused, Invalid."""
+    managed(by, rid)
+    clean = dict(fields)
+    if "name" in fields:
+        clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME)
+    if "about" in fields:
+        clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT)
+    if fields.get("kind", OPEN) not in (OPEN, CLOSED):
+        raise Invalid("A room is open or closed.")
+    for field, value in clean.items():
+        store().rooms.edit(rid, by, field, value)
+
+
+def end(by: Person, rid: str) -> None:
+    """End a room for everyone; raises NotFound, Refused."""
+    managed(by, rid)
+    store().rooms.end(rid, by)
+
+
+def _page(room: Room, fields: dict[str, str], error: str = "") -> str:
+    return render_template("rooms/edit.html", room=room, error=error, **fields)
