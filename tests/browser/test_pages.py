@@ -14,7 +14,18 @@ NOT_FOUND = "the server responded with a status of 404"
 
 def every_page(rid: str) -> list[str]:
     message = f"/rooms/{rid}/messages/2"
-    return ["/", "/rooms", "/rooms/new", "/people", "/rooms/random", f"/rooms/{rid}", f"/rooms/{rid}/people", message, f"/rooms/{rid}/stream", "/nope"]
+    return [
+        "/",
+        "/rooms",
+        "/rooms/new",
+        "/people",
+        "/rooms/random",
+        f"/rooms/{rid}",
+        f"/rooms/{rid}/people",
+        message,
+        f"/rooms/{rid}/stream",
+        "/nope",
+    ]
 
 
 def test_no_page_says_a_word_to_the_console(people: People, server: Server):

@@ -211,7 +211,18 @@ def test_every_form_needs_its_token(ann, tea, path):
 # What every answer carries
 
 
-PAGES = ["/", "/rooms", "/rooms/new", "/rooms/random", "/people", "/people/picker", "/sign-in", "/nowhere", "/static/chat.css", "/healthz"]
+PAGES = [
+    "/",
+    "/rooms",
+    "/rooms/new",
+    "/rooms/random",
+    "/people",
+    "/people/picker",
+    "/sign-in",
+    "/nowhere",
+    "/static/chat.css",
+    "/healthz",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)
