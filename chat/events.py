@@ -3,12 +3,15 @@
 import json
 from dataclasses import dataclass, replace
 
-# The kinds. `post` is what a person wrote; the others are server lines. Those of the last row
+# The kinds. `post` is what a person wrote; `edit` and `delete` change one of those and are not
+# shown themselves; the others are server lines. Those of the last row
 # are named for the field of the room that changes, or the kind it changes to.
 POST, START, END = "post", "start", "end"
+EDIT, DELETE = "edit", "delete"
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
-_LATER = ["", "", "0"]  # tag, picture and size of an event that was stored without
+_LATER = ["", "", "0"]  # tag, picture and number of an event that was stored without
+DELETED = "deleted"  # what stands in for a message that was deleted
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
 
 
@@ -25,7 +28,8 @@ class Event:
     body: str
     tag: str = ""  # of the author, as in people.Person
     picture: str = ""
-    size: int = 0  # members after the event, where it changed their number
+    number: int = 0  # of members after the event, or of the message that it changes
+    edited: bool = False  # a message whose body was changed
 
     @classmethod
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
@@ -33,8 +37,8 @@ class Event:
         becomes an UNREADABLE one: the room lives."""
         try:
             fields = [_text(value) for value in json.loads(data)]
-            kind, uid, name, body, tag, picture, size = fields + _LATER[len(fields) - 4 :]
-            return cls(room, seq, at, kind, uid, name, body, tag, picture, int(size))
+            kind, uid, name, body, tag, picture, number = fields + _LATER[len(fields) - 4 :]
+            return cls(room, seq, at, kind, uid, name, body, tag, picture, int(number))
         except (ValueError, TypeError):
             return cls(room, seq, at, UNREADABLE, "", "", "")
 
@@ -46,10 +50,15 @@ class Event:
 
 
 def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = "") -> str:
-    """The stored form of an event, without what only the store knows: number and time, and
-    the number of members, which its scripts put behind the rest."""
+    """The stored form of an event, without what only the store knows: its number and
+    time, and the number that its scripts put behind the rest."""
     fields = [kind, uid, name, body, tag, picture]
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def tombstone(event: Event) -> Event:
+    """What stands in the place of the message that the DELETE `event` has deleted."""
+    return Event(event.room, event.number, event.at, DELETED, "", "", "")
 
 
 def unreadable(event: Event) -> Event:

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from .events import Event, unreadable
+from .events import Event, tombstone, unreadable
 from .store import Row
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ def init(env: Environment) -> None:
             return Markup(macros.item(unreadable(event)))
 
     env.globals["message"] = lambda event: message(event, date.today())
+    env.globals["tombstone"] = tombstone
     env.filters |= {"hue": hue, "initials": initials, "when": when, "short_time": short_time}
 
 

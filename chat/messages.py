@@ -6,10 +6,12 @@ from flask import Blueprint, g, redirect, render_template, request
 from redis.exceptions import RedisError
 
 from .composer import is_nonce
-from .errors import ChatError, Invalid, NotFound, NotMember, StoreAway
+from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway
+from .events import Event
+from .permissions import may_change, may_change_others
 from .rooms import room_page, store
 from .session import require_person
-from .store import Room
+from .store import Person, Room
 from .text import clean_body, number
 
 bp = Blueprint("messages", __name__)
@@ -42,7 +44,46 @@ def before(rid: str) -> Any:
 @bp.get("/rooms/<rid>/messages/<seq>")
 def permalink(rid: str, seq: str) -> Any:
     """One message among those around it."""
-    return room_page(_room(rid), store().messages.around(rid, number(seq)), history=True)
+    room, event = _message(rid, seq)
+    own = event if may_change(g.person, room, event) else None
+    return room_page(room, store().messages.around(rid, event.seq), history=True, own=own)
+
+
+@bp.get("/rooms/<rid>/messages/<seq>/edit")
+def edit_page(rid: str, seq: str) -> Any:
+    room, event = _message(rid, seq)
+    if not may_change(g.person, room, event):
+        raise Refused("Only the author may change that message.")
+    return _edit_page(room, event, event.body)
+
+
+@bp.post("/rooms/<rid>/messages/<seq>/edit")
+def edit(rid: str, seq: str) -> Any:
+    body = request.form.get("body", "")
+    try:
+        revise(g.person, rid, number(seq), body)
+    except Invalid as error:
+        room, event = _message(rid, seq)
+        return _edit_page(room, event, body, error.text), 400
+    return redirect(f"/rooms/{rid}", 303)
+
+
+@bp.post("/rooms/<rid>/messages/<seq>/delete")
+def delete_one(rid: str, seq: str) -> Any:
+    delete(g.person, rid, number(seq))
+    return redirect(f"/rooms/{rid}", 303)
+
+
+def revise(by: Person, rid: str, seq: int, body: str) -> None:
+    """Change a message. Raises Invalid, NotFound, Refused."""
+    room = store().rooms.member(rid, by.uid)
+    store().messages.revise(rid, by, seq, clean_body(body), may_change_others(by, room))
+
+
+def delete(by: Person, rid: str, seq: int) -> None:
+    """Delete a message for everyone. Raises NotFound, Refused."""
+    room = store().rooms.member(rid, by.uid)
+    store().messages.delete(rid, by, seq, may_change_others(by, room))
 
 
 def refusal(error: Exception) -> str:
@@ -50,6 +91,20 @@ def refusal(error: Exception) -> str:
     if isinstance(error, ChatError):
         return error.text
     return StoreAway().text if isinstance(error, RedisError) else "Something broke. Try again."
+
+
+def _message(rid: str, seq: str) -> tuple[Room, Event]:
+    """The room and one event of it; raises NotFound."""
+    room, events = _room(rid), store().messages.before(rid, number(seq) + 1, 1)
+    if not events or events[0].seq != number(seq):
+        raise NotFound("There is no such message in this room.")
+    return room, events[0]
+
+
+def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:
+    return render_template(
+        "rooms/edit_message.html", room=room, event=event, body=body, error=error
+    )
 
 
 def _room(rid: str) -> Room:

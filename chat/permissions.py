@@ -3,9 +3,10 @@ decided in the store: its members."""
 
 from .current import chat
 from .errors import Refused
+from .events import POST, Event
 from .store import Person, Room
 from .store.people import ADMIN, GUEST, MEMBER, MODERATOR
-from .store.rooms import CLOSED, OPEN
+from .store.rooms import CLOSED, DIRECT, OPEN
 
 # CHAT_CREATE_ROOMS, and the role that each of its values asks for.
 CREATORS = {"everyone": GUEST, "members": MEMBER, "moderators": MODERATOR, "admins": ADMIN}
@@ -22,6 +23,17 @@ def may_manage(person: Person, room: Room) -> bool:
     if room.kind not in (OPEN, CLOSED):
         return False
     return room.owner == person.uid or person.is_at_least(MODERATOR)
+
+
+def may_change_others(person: Person, room: Room) -> bool:
+    """True for who may change and delete what others wrote: moderators, in rooms with more
+    than the two or few of a direct one."""
+    return room.kind != DIRECT and person.is_at_least(MODERATOR)
+
+
+def may_change(person: Person, room: Room, event: Event) -> bool:
+    """True for who may change or delete this message."""
+    return event.kind == POST and (event.uid == person.uid or may_change_others(person, room))
 
 
 def check_create_rooms(person: Person) -> None:

@@ -111,10 +111,16 @@ def show(rid: str) -> Any:
 
 
 def room_page(
-    room: Room, events: list[Event], history: bool = False, body: str = "", error: str = ""
+    room: Room,
+    events: list[Event],
+    history: bool = False,
+    body: str = "",
+    error: str = "",
+    own: Event | None = None,
 ) -> str:
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
-    messages, so nothing live; `body` and `error`: a text that was refused, and why."""
+    messages, so nothing live; `body` and `error`: a text that was refused, and why;
+    `own`: the message the page is about, where the person may change it."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -130,6 +136,7 @@ def room_page(
         history=history,
         body=body,
         error=error,
+        own=own,
     )
 
 

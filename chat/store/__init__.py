@@ -30,7 +30,10 @@ class Store:
         scripts |= {name: _script(client, name) for name in _SEATS}
         self.rooms = Rooms(client, self.people, scripts)
         self.messages = Messages(
-            client, self.people, _appending(client, "post"), _script(client, "seen")
+            client,
+            self.people,
+            {name: _appending(client, name) for name in ("post", "revise", "delete")},
+            _script(client, "seen"),
         )
 
     def ping(self) -> bool:

@@ -10,6 +10,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 |                           |        | a direct room is the ids of those in it                  |
 | chat:room:{r}:events      | stream | entry <seq>-0: at (ms), data (events.pack)               |
 | chat:room:{r}:members     | zset   | user ids by time of joining (ms)                         |
+| chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:user:{u}             | hash   | name, role and the rest of people.Person                 |
@@ -44,12 +45,21 @@ def members(rid: str) -> str:
     return f"chat:room:{{{rid}}}:members"
 
 
+def edits(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:edits"
+
+
 def nonces(rid: str) -> str:
     return f"chat:room:{{{rid}}}:nonces"
 
 
 def read(rid: str) -> str:
     return f"chat:room:{{{rid}}}:read"
+
+
+def of_room(rid: str) -> list[str]:
+    """What the scripts that change a room are given, in this order."""
+    return [make(rid) for make in (room, events, members, read, nonces, edits)]
 
 
 def user(uid: str) -> str:

@@ -1,11 +1,11 @@
 """What is said in a room: its numbered events, read by number."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import NotFound, NotMember
-from ..events import POST, Event
+from ..errors import NotFound, NotMember, Refused
+from ..events import DELETE, DELETED, EDIT, POST, Event
 from . import keys
 from .people import People, Person
 from .rooms import pack_by
@@ -26,11 +26,15 @@ class Missed:
 
 
 class Messages:
-    def __init__(self, client: Any, people: People, post: Any, seen: Any) -> None:
+    """`scripts` are the Lua scripts that change messages, by name."""
+
+    def __init__(self, client: Any, people: People, scripts: dict[str, Any], seen: Any) -> None:
         self.client = client
         self.people = people
-        self._post = post
+        self.scripts = scripts
         self._seen = seen
+
+    # Writing
 
     def post(self, rid: str, author: Person, body: str, nonce: str = "") -> int:
         """Store and publish a message; returns its number.
@@ -41,14 +45,8 @@ class Messages:
         posting it again with its nonce is safe.
         """
         digest = hashlib.sha256(body.encode()).hexdigest()[:32]
-        seq, _ = self._post(
-            keys=[
-                keys.room(rid),
-                keys.events(rid),
-                keys.members(rid),
-                keys.read(rid),
-                keys.nonces(rid),
-            ],
+        seq, _ = self.scripts["post"](
+            keys=keys.of_room(rid),
             args=[
                 keys.room_channel(rid),
                 author.uid,
@@ -64,11 +62,25 @@ class Messages:
             raise NotMember("Join the room first to write here.")
         return int(seq)
 
+    def revise(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:
+        """Change the body of message `seq`; `others`: it need not be the person's own. Raises
+        NotFound and Refused."""
+        kept, said = pack_by(EDIT, by), pack_by(EDIT, by, body)
+        args = [keys.room_channel(rid), by.uid, seq, kept, said, body, "1" if others else ""]
+        _check(self.scripts["revise"](keys=keys.of_room(rid), args=args))
+
+    def delete(self, rid: str, by: Person, seq: int, others: bool = False) -> None:
+        """Delete message `seq` for everyone; raises as `revise` does."""
+        args = [keys.room_channel(rid), by.uid, seq, pack_by(DELETE, by), "1" if others else ""]
+        _check(self.scripts["delete"](keys=keys.of_room(rid), args=args))
+
     def posted(self, rid: str, author: Person, nonce: str) -> str | None:
         """The body that was first posted with this nonce, or None."""
         seq = self.client.zscore(keys.nonces(rid), f"{author.uid} {nonce}")
         events = [] if seq is None else self.after(rid, int(seq) - 1, 1)
         return events[0].body if events else None
+
+    # Reading
 
     def newest(self, rid: str, limit: int = PAGE_SIZE) -> list[Event]:
         """The last `limit` events, oldest first."""
@@ -81,7 +93,7 @@ class Messages:
     def after(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The first `limit` events after number `seq`, oldest first."""
         entries = self.client.xrange(keys.events(rid), f"({seq}-0", "+", count=limit)
-        return self.people.named([_event(rid, entry) for entry in entries])
+        return self._now(rid, _events(rid, entries, seq))
 
     def around(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """Events around number `seq`, which is among them, oldest first. Raises NotFound."""
@@ -100,11 +112,9 @@ class Messages:
         member, (seq, present), entries = pipeline.execute()
         if member is None or seq is None:
             return None
-        events = self.people.named([_event(rid, entry) for entry in entries])
-        replace = (epoch or present) != present or after > int(seq) or len(events) > limit
-        if replace:
-            events = self.newest(rid)
-        return Missed(events, replace, events[-1].seq if events else after, present or "")
+        anew = (epoch or present) != present or after > int(seq) or len(entries) > limit
+        events = self.newest(rid) if anew else self._now(rid, _events(rid, entries, after))
+        return Missed(events, anew, events[-1].seq if events else after, present or "")
 
     def gap(self, rid: str, after: int, limit: int) -> tuple[int, list[Event]]:
         """The room's newest number and the first `limit` events after number `after`."""
@@ -112,7 +122,7 @@ class Messages:
         pipeline.hget(keys.room(rid), "seq")
         pipeline.xrange(keys.events(rid), f"({after}-0", "+", count=limit)
         seq, entries = pipeline.execute()
-        return int(seq or 0), [_event(rid, entry) for entry in entries]
+        return int(seq or 0), self._now(rid, _events(rid, entries, after))
 
     def seen(self, rid: str, uid: str, seq: int) -> None:
         """Remember that `uid` has seen the room up to `seq`; it never goes back, and never
@@ -121,9 +131,38 @@ class Messages:
 
     def _back(self, rid: str, end: str, limit: int) -> list[Event]:
         entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)
-        return self.people.named([_event(rid, entry) for entry in reversed(entries)])
+        return self._now(rid, _events(rid, entries[::-1]))
+
+    def _now(self, rid: str, events: list[Event]) -> list[Event]:
+        """The events as they are to be shown now: with the bodies that were changed since, and
+        their authors' names and pictures of today."""
+        changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT)]
+        seqs = [events[n].number or events[n].seq for n in changed]
+        bodies = self.client.hmget(keys.edits(rid), seqs) if seqs else []
+        for n, body in zip(changed, bodies, strict=True):
+            if body is not None:
+                events[n] = replace(events[n], body=body, edited=True)
+        return self.people.named(events)
 
 
-def _event(rid: str, entry: tuple[str, dict[str, str]]) -> Event:
-    number, fields = entry
-    return Event.parse(rid, int(number.partition("-")[0]), int(fields["at"]), fields["data"])
+def _events(rid: str, entries: list[tuple[str, dict[str, str]]], after: int = 0) -> list[Event]:
+    """Stream entries as events, with something in the place of those that were deleted: their
+    numbers are missing after number `after` (0: after the first entry) and between entries."""
+    events: list[Event] = []
+    for number, fields in entries:
+        seq, at = int(number.partition("-")[0]), int(fields["at"])
+        missing = range(events[-1].seq + 1 if events else (after + 1 if after else seq), seq)
+        events += [_deleted(rid, n, at) for n in missing]
+        events.append(Event.parse(rid, seq, at, fields["data"]))
+    return events
+
+
+def _deleted(rid: str, seq: int, at: int) -> Event:
+    return Event(rid, seq, at, DELETED, "", "", "")
+
+
+def _check(answer: int) -> None:
+    if answer == -1:
+        raise NotFound("There is no such message in this room.")
+    if answer == -2:
+        raise Refused("Only the author may change that message.")

@@ -123,7 +123,7 @@ class Rooms:
         about: str = "",
     ) -> bool:
         created = self.scripts["create"](
-            keys=_keys(rid),
+            keys=keys.of_room(rid),
             args=[
                 keys.room_channel(rid),
                 pack_by(events.START, by),
@@ -168,14 +168,14 @@ class Rooms:
         if not _ID.fullmatch(rid):
             return -1
         args = [keys.room_channel(rid), uid, data, kind, limit]
-        return int(self.scripts["join"](keys=_keys(rid), args=args))
+        return int(self.scripts["join"](keys=keys.of_room(rid), args=args))
 
     def _leave(self, rid: str, uid: str, data: str) -> None:
         if not _ID.fullmatch(rid):
             raise NotFound(_NONE)
         kind = self.client.hget(keys.room(rid), "kind")
         args = [keys.room_channel(rid), uid, data]
-        size = self.scripts["leave"](keys=_keys(rid), args=args)
+        size = self.scripts["leave"](keys=keys.of_room(rid), args=args)
         if size == -1:
             raise NotFound("That person is not in this room.")
         if size == -2:
@@ -196,7 +196,7 @@ class Rooms:
         kind = {"kind": value}.get(field, field)
         data = pack_by(kind, by, to or ("" if field == "kind" else value))
         args = [keys.room_channel(rid), data, field, value]
-        changed = self.scripts["edit"](keys=_keys(rid), args=args)
+        changed = self.scripts["edit"](keys=keys.of_room(rid), args=args)
         if changed == -1:
             raise NotFound(_NONE)
         if changed == -2:
@@ -211,7 +211,7 @@ class Rooms:
         """The room is over: nobody is in it, nobody finds it, and what was said is kept for 30
         days. Repeating it changes nothing."""
         args = [keys.room_channel(rid), pack_by(events.END, by)]
-        uids = self.scripts["end"](keys=_keys(rid), args=args)
+        uids = self.scripts["end"](keys=keys.of_room(rid), args=args)
         self.client.zrem(keys.OPEN_ROOMS, rid)
         self._unlist(rid, uids)
 
@@ -331,17 +331,6 @@ def pack_by(kind: str, person: Person, body: str = "") -> str:
 
 def _others(room: Room, names: dict[str, str]) -> str:
     return ", ".join(names[uid] for uid in room.name.split(" ") if uid in names) or "Nobody else"
-
-
-def _keys(rid: str) -> list[str]:
-    """What the scripts that change a room are given, in this order."""
-    return [
-        keys.room(rid),
-        keys.events(rid),
-        keys.members(rid),
-        keys.read(rid),
-        keys.nonces(rid),
-    ]
 
 
 def _ask(pipeline: Any, rid: str, uid: str) -> None:

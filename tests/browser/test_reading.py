@@ -95,3 +95,24 @@ def test_permalink_shows_a_message_among_others(ann: Person, room: str, talk):
     ann.page.get_by_role("link", name="Jump to the newest").click()
     ann.wait_for(lines(100)[-1])
     expect(ann.page.locator("#body")).to_be_focused()
+
+
+def test_an_edited_and_a_deleted_message_change_in_place(ann: Person, bob: Person, room: str):
+    """While Bob reads; by the way a reader without a script would go, the message's own page."""
+    ann.send("teh tea is redy")
+    ann.send("a secret")
+    bob.wait_for("teh tea is redy", "a secret")
+    ann.page.locator(".message__time").first.click()
+    ann.page.get_by_role("link", name="Edit or delete this message").click()
+    ann.page.get_by_label("Message of Ann").fill("the tea is ready")
+    ann.page.get_by_role("button", name="Save").click()
+    bob.until(lambda: bob.messages() == ["the tea is ready", "a secret"], "the edit at Bob")
+    expect(bob.page.locator(".message__edited")).to_have_count(1)
+    ann.wait_live()
+    ann.page.locator(".message__time").last.click()
+    ann.page.get_by_role("link", name="Edit or delete this message").click()
+    ann.page.get_by_role("button", name="Delete for everyone").click()
+    bob.until(lambda: bob.messages() == ["the tea is ready"], "the deletion at Bob")
+    expect(bob.page.locator("#messages")).to_contain_text("A message was deleted")
+    assert ann.messages() == bob.messages()
+    assert bob.seqs() == ann.seqs()

@@ -227,3 +227,48 @@ def test_strangers_meet_and_part(server):
     assert dan.submit(f"/rooms/{rid}/leave").status_code == 303
     reading.wait_for('href="/rooms/random"')
     assert eve.submit("/rooms/random", "/rooms/random").headers["location"] != room
+
+
+# Messages change
+
+
+def test_an_edit_is_seen_where_the_message_stands(tea, ann, bob):
+    reading = watching(bob, tea)
+    ann.post(tea, "Teh kettle")
+    reading.wait_shown("Teh kettle")
+    seq = max(reading.shown)
+    page = ann.get(f"/rooms/{tea}/messages/{seq}").text
+    assert f'href="/rooms/{tea}/messages/{seq}/edit"' in page
+    at = f"/rooms/{tea}/messages/{seq}/edit"
+    assert "Teh kettle</textarea>" in ann.get(at).text
+    assert ann.submit(at, at, body="The kettle").status_code == 303
+    shown = reading.wait_for("The kettle")
+    assert f"> #m-{seq} .message__body" in shown.replace("&gt;", ">")
+    assert "edited" in bob.room(tea)
+    assert "Teh kettle" not in bob.room(tea)
+    answer = ann.submit(at, at, body="  ")
+    assert answer.status_code == 400
+    assert "empty" in answer.text
+
+
+def test_a_deleted_message_is_gone_for_everyone(tea, ann, bob):
+    reading = watching(bob, tea)
+    ann.post(tea, "Oops, a secret")
+    reading.wait_shown("Oops, a secret")
+    seq = max(reading.shown)
+    assert ann.submit(f"/rooms/{tea}/messages/{seq}/delete").status_code == 303
+    assert f"> #m-{seq}" in reading.wait_for("A message was deleted").replace("&gt;", ">")
+    for visitor in (ann, bob):
+        assert "Oops" not in visitor.room(tea) + visitor.get("/").text
+    assert ann.get(f"/rooms/{tea}/messages/{seq}").status_code == 404
+
+
+def test_what_others_wrote_is_theirs(tea, ann, bob, cid):
+    ann.post(tea, "Mine")
+    at = f"/rooms/{tea}/messages/2"
+    assert "edit" not in bob.get(at).text.partition("panel__foot")[2]
+    for visitor, status in ((bob, 403), (cid, 404)):
+        assert visitor.get(f"{at}/edit").status_code == status
+        assert visitor.submit(f"{at}/edit", body="Yours").status_code == status
+        assert visitor.submit(f"{at}/delete").status_code == status
+    assert ">Mine</p>" in ann.room(tea)

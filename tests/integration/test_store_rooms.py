@@ -45,7 +45,7 @@ def test_a_room_begins_with_those_who_were_picked(store, ann, bob, tea):
     assert store.rooms.of(bob.uid)[0].unread == 1
     assert store.rooms.of(ann.uid)[0].unread == 0
     assert kinds(store, tea) == [START]
-    assert store.rooms.get(tea).last.size == 2
+    assert store.rooms.get(tea).last.number == 2
 
 
 def test_a_closed_room_is_not_there_for_others(store, cid, tea):
@@ -63,7 +63,7 @@ def test_who_is_added_has_that_to_read(store, ann, cid, tea):
     store.rooms.add(tea, ann, cid)
     assert store.rooms.of(cid.uid)[0].unread == 1
     last = store.messages.newest(tea)[-1]
-    assert (last.kind, last.name, last.body, last.size) == (ADD, "Ann", "Cid", 3)
+    assert (last.kind, last.name, last.body, last.number) == (ADD, "Ann", "Cid", 3)
     assert kinds(store, tea) == [START, ADD]
 
 
