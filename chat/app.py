@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
 from . import (
+    admin,
     assets,
     composer,
     fragments,
@@ -22,10 +23,13 @@ from . import (
     room_settings,
     rooms,
     session,
+    sign_in,
     stream,
 )
 from .errors import ChatError, StoreAway
 from .hub import Hub
+from .pictures import LARGEST, Pictures
+from .presence import Presence
 from .security import secure
 from .settings import Settings
 from .store import Store
@@ -33,12 +37,12 @@ from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST = 64 * 1024  # bytes of a request's body
+MAX_REQUEST = 64 * 1024  # bytes of a request's body without a picture
 
 
 class Chat(Flask):
-    """A Flask application that knows the chat's parts. `hub` and `subscriber` are there only
-    where sockets are served."""
+    """A Flask application that knows the chat's parts. `hub`, `subscriber` and `presence` are
+    there only where sockets are served."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
@@ -46,6 +50,8 @@ class Chat(Flask):
         self.store = store
         self.hub: Hub
         self.subscriber: Subscriber
+        self.presence: Presence
+        self.pictures = Pictures(settings.files or str(settings.data))
         self.fragments: fragments.Fragments
 
 
@@ -54,7 +60,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
     app = Chat(settings, store)
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=MAX_REQUEST,
+        MAX_CONTENT_LENGTH=LARGEST + MAX_REQUEST,
         MAX_FORM_MEMORY_SIZE=MAX_REQUEST,
         SESSION_COOKIE_NAME="__Host-session" if settings.secure else "session",
         SESSION_COOKIE_HTTPONLY=True,
@@ -71,9 +77,12 @@ def create_app(settings: Settings, store: Store) -> Chat:
     fragments.init(app.jinja_env)
     assets.init(app)
     app.fragments = fragments.Fragments(app.jinja_env)
+    app.before_request(_limit_size)
     CSRFProtect(app)
     for bp in (
         session.bp,
+        sign_in.bp,
+        admin.bp,
         people.bp,
         rooms.bp,
         members.bp,
@@ -93,6 +102,12 @@ def create_app(settings: Settings, store: Store) -> Chat:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _broken)
     return app
+
+
+def _limit_size() -> None:
+    """Only what takes a picture takes more than a form. Before the CSRF check, which reads it."""
+    if request.endpoint != "people.profile":
+        request.max_content_length = MAX_REQUEST
 
 
 def error_page(status: int, title: str, text: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ ChatError
  ├── NotFound       404  no such room, or none that this person may see
  ├── NotMember      403  an open room that has not been joined
  ├── Refused        403  not with this person's rights, or not as things stand
+ ├── TooOften       429  so often that it looks like guessing
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
 Each class knows its HTTP status; one handler turns it into a page, and the live socket turns
@@ -41,6 +42,11 @@ class NotMember(ChatError):
 class Refused(ChatError):
     status = 403
     title = "That is not possible"
+
+
+class TooOften(ChatError):
+    status = 429
+    title = "Too many tries"
 
 
 class StoreAway(ChatError):

@@ -57,6 +57,18 @@ class Fragments:
         """Instead of the room on screen, that the person is in it no longer."""
         return str(self.push.gone(rid))
 
+    def again(self, events: list[Event]) -> str:
+        """Events that are on screen, as they are to be shown from now on."""
+        return str(self.push.again(events))
+
+    def here(self, rid: str, count: int) -> str:
+        """How many of the members are here, at the head of the room."""
+        return str(self.push.here(rid, count))
+
+    def dots(self, rid: str, uids: list[str]) -> str:
+        """Who of a direct room is here, in the side list."""
+        return str(self.push.dots(rid, uids))
+
     def rooms(self, rows: list[Row], current: str) -> str:
         """The side list anew; `current` is the id of the room on screen, or ""."""
         return str(self.push.rooms(rows, current))
@@ -93,7 +105,13 @@ def init(env: Environment) -> None:
 
     env.globals["message"] = lambda event: message(event, date.today())
     env.globals["tombstone"] = tombstone
-    env.filters |= {"hue": hue, "initials": initials, "when": when, "short_time": short_time}
+    env.filters |= {
+        "browser": browser,
+        "hue": hue,
+        "initials": initials,
+        "when": when,
+        "short_time": short_time,
+    }
 
 
 def when(at: int) -> Markup:
@@ -122,6 +140,16 @@ def _short(minute: int, today: date) -> str:
     if time.date() == today:
         return f"{time:%H:%M}"
     return f"{time:%-d %b %H:%M}" if time.year == today.year else f"{time:%-d %b %Y}"
+
+
+def browser(agent: str) -> str:
+    """A User-Agent header as people would say it."""
+    names = ("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome")
+    systems = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+    name = next((name for part, name in (*names, ("Safari", "Safari")) if part in agent), "")
+    system = next((system for system in systems if system in agent), "")
+    said = " on ".join(part for part in (name, system) if part)
+    return said or agent.split("/")[0][:40] or "Unknown browser"
 
 
 def hue(uid: str) -> int:

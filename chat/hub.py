@@ -7,7 +7,7 @@ one write per viewer. All methods run on the event loop and never block.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from .events import Event
 from .frames import Frame, join
@@ -191,6 +191,20 @@ class Hub:
             self.rooms[rid].last = seq
             for viewer in [*self.rooms[rid].watching, *self.rooms[rid].belonging]:
                 viewer.kick(SERVICE_RESTART)
+
+    def tell(self, rid: str, text: str) -> None:
+        """Send what is no event to all pages of a room's members."""
+        self.tell_watching(rid, text)
+        self._tell(self.rooms[rid].belonging if rid in self.rooms else (), text)
+
+    def tell_watching(self, rid: str, text: str) -> None:
+        """Send what is no event to the pages that show a room."""
+        self._tell(self.rooms[rid].watching if rid in self.rooms else (), text)
+
+    def _tell(self, viewers: Iterable[Viewer], text: str) -> None:
+        wire, texts = join([Frame.of(0, text)])
+        for viewer in list(viewers):
+            self._push(viewer, wire, texts)
 
     def say(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""

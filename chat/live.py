@@ -24,6 +24,7 @@ from .messages import refusal
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
+from .store.rooms import DIRECT
 from .text import clean_body, number
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Page:
         "nonsense",
         "person",
         "posted",
+        "presence",
         "remembered",
         "rows",
         "store",
@@ -89,6 +91,7 @@ class Page:
         self.hub = chat().hub
         self.subscriber = chat().subscriber
         self.fragments = chat().fragments
+        self.presence = chat().presence
         self.viewer: Viewer = self.hub.connect(ws.push, ws.kick, person.uid, g.session.sid)
         self.fresh = True  # nothing was said on this socket yet
         self.nonsense = 0
@@ -101,6 +104,8 @@ class Page:
         self.rows = self.store.rooms.of(self.person.uid)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq)
+            if row.room.kind == DIRECT:
+                self.presence.stale.add(row.room.rid)
 
     def listen(self) -> None:
         """Do what the page says until it is gone."""
@@ -166,6 +171,7 @@ class Page:
             self._say(self.fragments.missed(missed.events))
         if entered:
             self._say(self.fragments.read(rid))
+            self.presence.stale.add(rid)
         self.hub.live(self.viewer, missed.seq)
         self._seen(rid, missed.seq)
 
@@ -273,6 +279,16 @@ def look_again(app: "Chat", uid: str) -> None:
                 app.hub.say(viewer, app.fragments.gone(rid))
             app.hub.leave(viewer, rid)
         app.hub.say(viewer, app.fragments.rooms(rows, viewer.watching or ""))
+
+
+def show_profile(app: "Chat", rid: str, uid: str) -> None:
+    """A member of the room is called or looks otherwise: show it on what that person wrote last.
+    Called in every process."""
+    room = app.hub.rooms.get(rid)
+    if room and room.watching:
+        events = [event for event in app.store.messages.newest(rid) if event.uid == uid]
+        if events:
+            app.hub.tell_watching(rid, app.fragments.again(events))
 
 
 HANDLERS = {"watch": Page.watch, "post": Page.post, "typed": Page.typed}

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
+from .current import chat
 from .errors import Invalid, NotFound
 from .permissions import check_manage, may_manage
 from .picker import is_search, picked_people, picking
@@ -95,7 +96,10 @@ def hand_over(by: Person, rid: str, uid: str) -> None:
 def _page(rid: str, error: str = "") -> str:
     room, members = store().rooms.member(rid, g.person.uid), store().rooms.members(rid)
     adding = picking(members) if may_manage(g.person, room) else {}
-    return render_template("rooms/people.html", room=room, members=members, error=error, **adding)
+    here = chat().store.presence.here([member.uid for member in members])
+    return render_template(
+        "rooms/people.html", room=room, members=members, here=here, error=error, **adding
+    )
 
 
 def _leave_page(rid: str, error: str = "") -> str:

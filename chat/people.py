@@ -1,16 +1,24 @@
-"""What differs per viewer: a small style sheet of one's own, so that fragments need not."""
+"""People's pages: one's own profile, everybody's page and picture, and what differs per viewer."""
 
 from typing import Any
 
-from flask import Blueprint, make_response, render_template
+from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
-from .session import current_person
+from . import pictures
+from .current import chat
+from .errors import Invalid, NotFound
+from .passwords import off_loop
+from .session import current_person, require_person
+from .store import Person
+from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
 
 bp = Blueprint("people", __name__)
 
+THEMES = ("", "light", "dark")  # as the system says, or as chosen
+
 
 @bp.get("/me.css")
-def me() -> Any:
+def style() -> Any:
     """Rules for what the viewer wrote. The page names the user id in the address, so a browser
     may keep it for an hour."""
     person = current_person()
@@ -18,3 +26,84 @@ def me() -> Any:
     response.mimetype = "text/css"
     response.headers["Cache-Control"] = "private, max-age=3600" if person else "no-store"
     return response
+
+
+@bp.get("/me")
+def profile_page() -> Any:
+    if refused := require_person():
+        return refused
+    return _profile(g.person.name, g.person.about, g.person.theme)
+
+
+@bp.post("/me")
+def profile() -> Any:
+    """Change name, about, theme and picture; open pages of others show it at once."""
+    if refused := require_person():
+        return refused
+    form = request.form
+    try:
+        fields = {
+            "name": clean_name(form.get("name", ""), "name", MAX_NAME),
+            "about": clean_line(form.get("about", ""), "text about you", MAX_ABOUT),
+            "theme": form.get("theme", "") if form.get("theme") in THEMES else "",
+        }
+        fields |= _picture(g.person)
+        edit(g.person, fields)
+    except Invalid as error:
+        name, about, theme = (form.get(field, "") for field in ("name", "about", "theme"))
+        return _profile(name, about, theme, error.text), 400
+    return redirect("/me?saved=1", 303)
+
+
+@bp.get("/people/<uid>")
+def person_page(uid: str) -> Any:
+    """Who somebody is, with a button to write to them."""
+    if refused := require_person():
+        return refused
+    person = chat().store.people.get(uid)
+    if person is None:
+        raise NotFound("There is no such person.")
+    here = bool(chat().store.presence.here([uid]))
+    return render_template("person.html", shown=person, here=here)
+
+
+@bp.get("/people/<uid>/picture")
+def picture(uid: str) -> Any:
+    """A person's picture; its address names the version, so it may be kept for good."""
+    if refused := require_person():
+        return refused
+    person = chat().store.people.get(uid)
+    image = chat().pictures.get(uid) if person and person.picture else None
+    if image is None:
+        raise NotFound("There is no picture.")
+    response = Response(image, mimetype="image/webp")
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+def edit(person: Person, fields: dict[str, str]) -> Person:
+    """Change a profile and tell all open pages that show the person."""
+    changed = chat().store.people.edit(person, **fields)
+    chat().store.rooms.tell_profile(person.uid)
+    return changed
+
+
+def _picture(person: Person) -> dict[str, str]:
+    """The field `picture` as it will be: a new version when one was sent, "" when it is to go.
+    Raises Invalid for what is no picture."""
+    file = request.files.get("picture")
+    if file and file.filename:
+        image = off_loop(pictures.square, file.read())
+        return {"picture": chat().pictures.put(person.uid, image)}
+    if "no_picture" in request.form:
+        chat().pictures.delete(person.uid)
+        return {"picture": ""}
+    return {}
+
+
+def _profile(name: str, about: str, theme: str, error: str = "") -> str:
+    fields = {"name": name, "about": about, "theme": theme, "error": error}
+    settings = chat().settings
+    can_sign_up = "password" in settings.sign_in and settings.sign_up
+    saved = "saved" in request.args
+    return render_template("me/profile.html", saved=saved, can_sign_up=can_sign_up, **fields)

@@ -6,6 +6,8 @@ to the same-origin policy, so its handshake must come from our own origin exactl
 section 10.2); a missing, null or foreign Origin is refused.
 """
 
+from ipaddress import ip_address
+
 from flask import Flask, Response, request
 
 from .current import chat
@@ -23,6 +25,25 @@ def own_origin() -> str:
         return chat().settings.origin
     scheme = {"ws": "http", "wss": "https"}.get(request.scheme, request.scheme)
     return f"{scheme}://{request.host}"
+
+
+def address() -> str:
+    """The visitor's address: what the connection says, or, where that is a proxy of
+    CHAT_PROXIES, the nearest that is none in X-Forwarded-For."""
+    seen = request.remote_addr or ""
+    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
+        if not is_proxy(seen) or not hop.strip():
+            break
+        seen = hop.strip()
+    return seen
+
+
+def is_proxy(seen: str) -> bool:
+    """True for the address of a proxy of CHAT_PROXIES."""
+    try:
+        return any(ip_address(seen) in network for network in chat().settings.proxies)
+    except ValueError:
+        return False
 
 
 def is_own_origin() -> bool:

@@ -1,4 +1,4 @@
-"""Signing in and out. The cookie holds a user id and the secret of a session, signed; the
+"""Who is signed in. The cookie holds a user id and the secret of a session, signed; the
 session itself is in the store, where it can be ended."""
 
 import time
@@ -9,9 +9,8 @@ from flask import Blueprint, g, redirect, render_template, request
 from flask import session as cookie
 
 from .current import chat
-from .errors import Invalid
+from .security import address
 from .store import Person
-from .text import MAX_NAME, clean_name
 
 bp = Blueprint("session", __name__)
 
@@ -30,8 +29,8 @@ def current_person() -> Person | None:
 def begin(person: Person, way: str) -> None:
     """Sign a person in: a new session, and a cookie with nothing of who was here before, the
     CSRF token included. `way` says how they proved who they are."""
-    agent, address = request.headers.get("User-Agent", ""), request.remote_addr or ""
-    secret = chat().store.sessions.begin(person.uid, way, agent, address)
+    agent = request.headers.get("User-Agent", "")
+    secret = chat().store.sessions.begin(person.uid, way, agent, address())
     cookie.clear()
     cookie.permanent = True
     cookie["uid"], cookie["secret"] = person.uid, secret
@@ -61,25 +60,6 @@ def person() -> dict[str, Any]:
     return {"person": g.get("person")}
 
 
-@bp.get("/sign-in")
-def sign_in_page() -> Any:
-    if current_person():
-        return redirect(_local_path(request.args.get("next", "")), 303)
-    return _sign_in_page(request.args.get("next", ""))
-
-
-@bp.post("/sign-in")
-def sign_in() -> Any:
-    name = request.form.get("name", "")
-    try:
-        clean = clean_name(name, "name", MAX_NAME)
-    except Invalid as error:
-        return _sign_in_page(request.form.get("next", ""), name, error.text), 400
-    target = _local_path(request.form.get("next", ""))
-    begin(chat().store.people.create(clean), "guest")
-    return redirect(target, 303)
-
-
 @bp.post("/sign-out")
 def sign_out() -> Any:
     if current_person():
@@ -88,12 +68,25 @@ def sign_out() -> Any:
     return redirect("/sign-in", 303)
 
 
-def _sign_in_page(next: str, value: str = "", error: str = "") -> str:
-    return render_template("sign_in.html", next=_local_path(next), value=value, error=error)
+@bp.get("/me/sessions")
+def mine() -> Any:
+    """Where the person is signed in."""
+    if refused := require_person():
+        return refused
+    sessions = chat().store.sessions.of(g.person.uid)
+    return render_template("me/sessions.html", sessions=sessions, present=g.session.sid)
 
 
-def _local_path(path: str) -> str:
-    """`path` when it is an address of this site, else the home page: `//host`, `/\\host` and
-    control characters would lead elsewhere."""
-    local = path.startswith("/") and not path.startswith("//") and "\\" not in path
-    return path if local and path.isprintable() else "/"
+@bp.post("/me/sessions/end")
+def end() -> Any:
+    """End the session `sid`, or all others."""
+    if refused := require_person():
+        return refused
+    sid = request.form.get("sid", "")
+    if sid == g.session.sid:
+        return sign_out()
+    if sid:
+        chat().store.sessions.end(g.person.uid, sid)
+    else:
+        chat().store.sessions.end_all(g.person.uid, but=g.session.sid)
+    return redirect("/me/sessions", 303)

@@ -3,8 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
+
+WAYS = ("guest", "password")  # of signing in
 
 
 class BadSetting(ValueError):
@@ -26,14 +29,22 @@ class Settings:
     data: Path = field(default_factory=lambda: Path("data"))
     # SECRET_KEY: signs the session cookies; empty generates one in CHAT_DATA/secret.
     secret_key: str = ""
+    # CHAT_FILES: where pictures are kept, as an address (s3://, gs://, az://, file://); empty:
+    # in CHAT_DATA. Several hosts need a place in common.
+    files: str = ""
     # CHAT_ORIGIN: the address people type, such as https://chat.example.org, when a proxy
     # stands before the chat. Empty: the Host header of each request is believed.
     origin: str = ""
     # CHAT_FSYNC: the embedded server's appendfsync. `everysec` survives the death of any
     # process and may lose the last second on a power cut; `always` loses nothing, slower.
     fsync: str = "everysec"
-    # CHAT_SIGN_IN: ways of signing in, comma-separated. `guest` (a name) is the only one yet.
+    # CHAT_SIGN_IN: ways of signing in, comma-separated: guest (a name) and password (accounts).
     sign_in: tuple[str, ...] = ("guest",)
+    # CHAT_SIGN_UP: `off` lets nobody make an account but by an admin's link.
+    sign_up: bool = True
+    # CHAT_PROXIES: addresses or networks of the proxies before the chat, comma-separated. Only
+    # what these say of the visitor's address is believed.
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     # CHAT_CREATE_ROOMS: who may start rooms: everyone, members (people with an account),
     # moderators or admins. Direct and random rooms are everybody's.
     create_rooms: str = "everyone"
@@ -53,9 +64,12 @@ class Settings:
             redis_url=_redis_url(env.get("REDIS_URL", "")),
             data=Path(env.get("CHAT_DATA") or _default_data(env)).expanduser().absolute(),
             secret_key=_secret(env.get("SECRET_KEY", "")),
+            files=env.get("CHAT_FILES", ""),
             origin=_origin(env.get("CHAT_ORIGIN", "")),
             fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
             sign_in=_sign_in(env.get("CHAT_SIGN_IN", "guest")),
+            sign_up=_choice(env, "CHAT_SIGN_UP", ("on", "off")) == "on",
+            proxies=_networks(env.get("CHAT_PROXIES", "")),
             create_rooms=_choice(
                 env, "CHAT_CREATE_ROOMS", ("everyone", "members", "moderators", "admins")
             ),
@@ -115,6 +129,13 @@ def _origin(value: str) -> str:
 
 def _sign_in(value: str) -> tuple[str, ...]:
     ways = tuple(way.strip() for way in value.split(",") if way.strip())
-    if not ways or set(ways) - {"guest"}:
-        raise BadSetting(f"CHAT_SIGN_IN={value!r}: the only way yet is guest")
+    if not ways or set(ways) - set(WAYS):
+        raise BadSetting(f"CHAT_SIGN_IN={value!r}: expected some of {', '.join(WAYS)}")
     return ways
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise BadSetting(f"CHAT_PROXIES={value!r}: {error}") from None

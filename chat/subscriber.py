@@ -39,6 +39,8 @@ class Subscriber:
         self.portal = portal
         self.changed = changed
         self.hub: Hub
+        # Called with a room's id and what was said there that is no event (see store.keys).
+        self.word: Callable[[str, str], None] = lambda rid, word: None
         self.connected = False
         self._relinked = False  # the link was lost before: changes may have been missed
         self._wanted: dict[str, asyncio.Future[None]] = {}  # channel: done once subscribed
@@ -149,7 +151,9 @@ class Subscriber:
                 self._spawn(self.portal(self.changed, ident))
 
     def _event(self, rid: str, line: str) -> None:
-        if rid in self._filling:
+        if line.startswith("~"):
+            self.word(rid, line[1:])
+        elif rid in self._filling:
             self._filling[rid] = True
         elif not self.hub.publish(Event.parse_line(rid, line)):
             self._fill(rid)
@@ -187,6 +191,10 @@ class Subscriber:
             await self._drop_link()  # connecting again reads it again
         finally:
             del self._filling[rid]
+
+    def ask(self, function: Callable[..., None], *args: Any) -> None:
+        """Call a function that asks the store, in a greenlet of its own."""
+        self._spawn(self.portal(function, *args))
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

@@ -14,6 +14,7 @@ from .app import Chat, create_app
 from .asgi import Bridge, await_
 from .hub import Hub
 from .loopredis import LoopRedis, connect
+from .presence import Presence
 from .serving import run
 from .settings import Settings
 from .store import Store
@@ -39,6 +40,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
 
     async def startup() -> None:
         tasks.append(asyncio.create_task(app.subscriber.run()))
+        tasks.append(asyncio.create_task(app.presence.run()))
 
     async def shutdown() -> None:
         for task in tasks:
@@ -59,7 +61,16 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
         greenback.with_portal_run_sync,
         partial(live.look_again, app),
     )
+
+    def word(rid: str, word: str) -> None:
+        if word == "here":
+            app.presence.stale.add(rid)
+        else:
+            subscriber.ask(live.show_profile, app, rid, word)
+
+    app.presence = Presence(app)
     app.subscriber = subscriber
+    subscriber.word = word
     app.hub = subscriber.hub = Hub(
         app.fragments.shown,
         app.fragments.note,

@@ -7,10 +7,14 @@
 from pathlib import Path
 from typing import Any
 
+from .accounts import Accounts
+from .audit import Audit
 from .messages import Messages
 from .people import People, Person
+from .presence import Presence
 from .rooms import Room, Rooms, Row
 from .sessions import Session, Sessions
+from .throttle import Throttle
 
 __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "Sessions", "Store"]
 
@@ -26,6 +30,10 @@ class Store:
         self.client = client
         self.people = People(client)
         self.sessions = Sessions(client)
+        self.accounts = Accounts(client, self.people)
+        self.presence = Presence(client, _script(client, "gone"))
+        self.audit = Audit(client)
+        self.throttle = Throttle(_script(client, "count"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}
         self.rooms = Rooms(client, self.people, scripts)

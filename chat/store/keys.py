@@ -16,18 +16,29 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:user:{u}             | hash   | name, role and the rest of people.Person                 |
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
+| chat:login:{l}            | string | user id of the account with this login                   |
+| chat:subject:{s}          | string | user id of who another site knows by this digest         |
+| chat:reset:{s}            | string | user id that a link with this digest sets a password for |
+| chat:admin                | string | login of the first account                               |
+| chat:audit                | stream | what admins did (audit.Entry)                            |
+| chat:throttle:{w}:{x}     | string | tries of `what` by `whose` in the present span           |
+| chat:here                 | zset   | user ids by the time (s) until which they count as here  |
 | chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
 | chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
 | chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
 | chat:{random}:count       | string | how many random rooms there ever were                    |
 
-Channels: chat:room:{r} carries `<seq> <at> <data>`; a word on chat:user:{u} says that the
+Channels: chat:room:{r} carries `<seq> <at> <data>`, `~here` when somebody in it came or went, and
+`~<user id>` when that member is called or looks otherwise; a word on chat:user:{u} says that the
 sessions, the rooms or the rights of this person have changed, and are to be read again.
 """
 
 OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
+HERE = "chat:here"
+FIRST_ADMIN = "chat:admin"
+AUDIT = "chat:audit"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"
@@ -80,3 +91,19 @@ def room_channel(rid: str) -> str:
 
 def user_channel(uid: str) -> str:
     return f"chat:user:{uid}"
+
+
+def login(login: str) -> str:
+    return f"chat:login:{{{login}}}"
+
+
+def subject(digest: str) -> str:
+    return f"chat:subject:{digest}"
+
+
+def reset(digest: str) -> str:
+    return f"chat:reset:{digest}"
+
+
+def throttle(what: str, whose: str) -> str:
+    return f"chat:throttle:{what}:{whose}"

@@ -45,10 +45,10 @@ class People:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def create(self, name: str, role: str = GUEST, login: str = "") -> Person:
+    def create(self, name: str, role: str = GUEST, login: str = "", uid: str = "") -> Person:
         """A new person; `name` is clean already (text.clean_name) and need not be unique. A
         guest who joins no room is forgotten after FORGOTTEN seconds."""
-        uid = secrets.token_urlsafe(16)
+        uid = uid or secrets.token_urlsafe(16)
         person = Person(uid, name, role, self._tag(uid, name), login=login)
         pipeline = self.client.pipeline(transaction=False)
         stored = {"name": name, "role": role, "tag": person.tag, "login": login}
@@ -87,9 +87,9 @@ class People:
         pipeline.execute()
         return changed
 
-    def find(self, text: str = "", limit: int = FOUND) -> list[Person]:
-        """People who can be reached, by the beginning of a word of their name, in the order of
-        names; at most `limit`."""
+    def find(self, text: str = "", limit: int = FOUND, off: bool = False) -> list[Person]:
+        """People by the beginning of a word of their name, in the order of names; at most
+        `limit`. Those who were deactivated only with `off`."""
         start = _folded(text)
         low, high = (f"[{start}", f"[{start}\xff") if start else ("-", "+")
         found: dict[str, None] = {}
@@ -97,7 +97,7 @@ class People:
             found.setdefault(entry.rpartition("\0")[2])
         people = self.several(list(found))
         self._forget(set(found) - {person.uid for person in people})
-        return [person for person in people if not person.off][:limit]
+        return [person for person in people if off or not person.off][:limit]
 
     def look_again(self, uid: str) -> None:
         """Tell every process that something about the person has changed: sessions, rooms,

@@ -237,6 +237,19 @@ class Rooms:
     def _unseat(self, rid: str, uid: str, size: str) -> None:
         self.scripts["unseat"](keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS], args=[rid, uid, size])
 
+    def tell_profile(self, uid: str) -> None:
+        """Tell the rooms of a person that they have another name or picture, and those who have
+        a direct room with them, whose list shows that name."""
+        lists = {uid}
+        pipeline = self.client.pipeline(transaction=False)
+        for rid in self.client.smembers(keys.user_rooms(uid)):
+            pipeline.publish(keys.room_channel(rid), f"~{uid}")
+            if self.kind(rid) == DIRECT:
+                lists.update(self.uids(rid))
+        for other in lists:
+            pipeline.publish(keys.user_channel(other), "")
+        pipeline.execute()
+
     # Reading
 
     def get(self, rid: str, uid: str = "") -> Room:
@@ -305,7 +318,15 @@ class Rooms:
 
     def members(self, rid: str) -> list[Person]:
         """Who is in the room, those who joined first first."""
-        return self.people.several(self.client.zrange(keys.members(rid), 0, -1))
+        return self.people.several(self.uids(rid))
+
+    def uids(self, rid: str) -> list[str]:
+        """The ids of the members."""
+        return list(self.client.zrange(keys.members(rid), 0, -1))
+
+    def kind(self, rid: str) -> str:
+        """The kind of the room, "" for none."""
+        return self.client.hget(keys.room(rid), "kind") or ""
 
     def is_member(self, rid: str, uid: str) -> bool:
         return self.client.zscore(keys.members(rid), uid) is not None

@@ -171,7 +171,7 @@ def test_a_rename_is_seen_in_the_other_browser(ann: Person, bob: Person, room: s
     expect(bob.page.locator(".panel__topic")).to_have_text("Beans and more")
     expect(bob.page.locator(f"#name-{room}")).to_have_text("Coffee")
     expect(bob.page).to_have_title("Coffee · Chat")
-    expect(bob.page.locator("#messages")).to_contain_text("Ann renamed the room to Coffee")
+    expect(bob.page.locator("#messages")).to_contain_text("renamed the room to Coffee")
 
 
 def test_the_room_with_news_moves_to_the_top(ann: Person, bob: Person, room: str):

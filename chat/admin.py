@@ -1,0 +1,122 @@
+"""For admins: people's roles, who may come in, and what was done."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+from redis.exceptions import ResponseError
+
+from .current import chat
+from .errors import Invalid, NotFound, Refused
+from .permissions import check_admin
+from .security import address, own_origin
+from .session import require_person
+from .store import Person
+from .store.people import ADMIN, ROLES
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@bp.before_request
+def admins_only() -> Any:
+    refused = require_person()
+    if not refused:
+        check_admin(g.person)
+    return refused
+
+
+@bp.get("/people")
+def people() -> Any:
+    """Everybody, by name; `?q=` finds."""
+    return _page()
+
+
+@bp.post("/people/<uid>/role")
+def role(uid: str) -> Any:
+    change_role(g.person, uid, request.form.get("role", ""))
+    return _back()
+
+
+@bp.post("/people/<uid>/deactivate")
+def deactivate(uid: str) -> Any:
+    """Nobody signs in as this person any more; what they wrote stays."""
+    person = _other(uid)
+    if person.role == ADMIN:
+        raise Refused("Take the admin role away first.")
+    chat().store.people.edit(person, off="1")
+    chat().store.sessions.end_all(uid)
+    _note("deactivated", person)
+    return _back()
+
+
+@bp.post("/people/<uid>/activate")
+def activate(uid: str) -> Any:
+    person = _other(uid)
+    chat().store.people.edit(person, off="")
+    _note("activated", person)
+    return _back()
+
+
+@bp.post("/people/<uid>/sign-out")
+def sign_out(uid: str) -> Any:
+    """End all sessions of a person, in all places at once."""
+    person = _other(uid)
+    chat().store.sessions.end_all(uid)
+    _note("signed out everywhere", person)
+    return _back()
+
+
+@bp.post("/people/<uid>/reset")
+def reset(uid: str) -> Any:
+    """A link with which the person sets a new password. It is shown once."""
+    person = _other(uid)
+    if not person.login:
+        raise Invalid("This person has no account with a password.")
+    secret = chat().store.accounts.reset_token(uid)
+    _note("made a password link for", person)
+    return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
+
+
+@bp.get("/audit")
+def audit() -> Any:
+    """What admins did, newest first; `?before=` goes back."""
+    try:
+        entries = chat().store.audit.before(request.args.get("before", ""))
+    except ResponseError:
+        raise NotFound("There is no such page.") from None
+    return render_template("admin/audit.html", entries=entries)
+
+
+def change_role(by: Person, uid: str, role: str) -> None:
+    """Give a person another role. Nobody takes the admin role from themselves, so that there is
+    always one. Raises Invalid, NotFound, Refused."""
+    person = _other(uid)
+    if role not in ROLES:
+        raise Invalid("There is no such role.")
+    chat().store.people.edit(person, role=role)
+    chat().store.people.look_again(uid)
+    _note(f"gave the role {role} to", person)
+
+
+def _other(uid: str) -> Person:
+    """The person with this id, who must not be the admin who asks."""
+    person = chat().store.people.get(uid)
+    if person is None:
+        raise NotFound("There is no such person.")
+    if person.uid == g.person.uid:
+        raise Refused("Another admin has to do that with your account.")
+    return person
+
+
+def _note(what: str, person: Person) -> None:
+    whom = f"{person.name} ({person.login or person.uid})"
+    chat().store.audit.note(g.person, what, whom, address())
+
+
+def _back() -> Any:
+    return redirect("/admin/people", 303)
+
+
+def _page(**more: Any) -> str:
+    q = request.values.get("q", "")
+    found = chat().store.people.find(q, limit=200, off=True)
+    return render_template("admin/people.html", q=q, found=found, roles=ROLES, **more)

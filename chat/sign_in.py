@@ -1,0 +1,233 @@
+"""The ways of signing in that are this chat's own: a guest's name, and accounts with passwords.
+
+Nobody is told whether a login exists: a wrong login and a wrong password read the same and take
+the same time. Making an account tells, as it must; that is counted (`TRIES`).
+"""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+from werkzeug.exceptions import NotFound as NoPage
+
+from . import passwords
+from .current import chat
+from .errors import Invalid, TooOften
+from .security import address
+from .session import begin, current_person, require_person
+from .store.accounts import clean_login
+from .text import MAX_NAME, clean_name
+
+bp = Blueprint("sign_in", __name__)
+
+# What is counted: most tries, and seconds until the count begins anew. With CHAT_LIMITS=off
+# nothing is.
+TRIES = {
+    "login": (10, 15 * 60),
+    "address": (100, 15 * 60),
+    "sign-up": (100, 3600),
+    "guest": (1000, 3600),
+}
+WRONG = "Login or password is wrong."
+
+
+@bp.get("/sign-in")
+def page() -> Any:
+    if current_person():
+        return redirect(local_path(request.args.get("next", "")), 303)
+    if "password" in ways() and not chat().store.accounts.has_admin():
+        return redirect("/first-run", 303)
+    return _page()
+
+
+@bp.post("/sign-in")
+def sign_in() -> Any:
+    """With a `password` into an account (`login`, or `name`), else as a guest with a `name`."""
+    try:
+        if "password" in request.form:
+            return _with_password(request.form.get("login") or request.form.get("name", ""))
+        return _as_guest(request.form.get("name", ""))
+    except Invalid as error:
+        return _page(error.text), 400
+
+
+def _as_guest(name: str) -> Any:
+    check_way("guest")
+    clean = clean_name(name, "name", MAX_NAME)
+    count_try("guest", address())
+    return _in(chat().store.people.create(clean), "guest")
+
+
+def _with_password(login: str) -> Any:
+    check_way("password")
+    count_try("address", address())
+    count_try("login", login.strip().lower())
+    accounts = chat().store.accounts
+    uid, kept = accounts.by_login(login)
+    right = passwords.off_loop(passwords.is_right, kept, request.form["password"])
+    person = chat().store.people.get(uid) if right else None
+    if person is None or person.off:
+        raise Invalid(WRONG)
+    return _in(person, "password")
+
+
+@bp.get("/sign-up")
+def sign_up_page() -> Any:
+    _check_sign_up()
+    return render_template("sign_up.html", first=False, **_typed())
+
+
+@bp.post("/sign-up")
+def sign_up() -> Any:
+    """Make an account; a guest goes on as the same person."""
+    _check_sign_up()
+    count_try("sign-up", address())
+    try:
+        login, name, kept = _new_account()
+        guest = current_person()
+        person = chat().store.accounts.create(login, name, kept, guest)
+    except Invalid as error:
+        return render_template("sign_up.html", first=False, **_typed(error.text)), 400
+    if guest:
+        chat().store.sessions.end(guest.uid, g.session.sid)
+    return _in(person, "password")
+
+
+@bp.get("/first-run")
+def first_run_page() -> Any:
+    """Before anything else: the account that will look after the others."""
+    _check_first_run()
+    return render_template("sign_up.html", first=True, **_typed())
+
+
+@bp.post("/first-run")
+def first_run() -> Any:
+    _check_first_run()
+    try:
+        login, name, kept = _new_account()
+        person = chat().store.accounts.create_admin(login, name, kept)
+    except Invalid as error:
+        return render_template("sign_up.html", first=True, **_typed(error.text)), 400
+    chat().store.audit.note(person, "made the first account", "", address())
+    return _in(person, "password")
+
+
+@bp.get("/me/password")
+def password_page() -> Any:
+    if refused := require_person():
+        return refused
+    return render_template("me/password.html", person=g.person, error="")
+
+
+@bp.post("/me/password")
+def change_password() -> Any:
+    """A new password for who knows the old one; all other sessions end."""
+    if refused := require_person():
+        return refused
+    check_way("password")
+    person, accounts = g.person, chat().store.accounts
+    try:
+        count_try("login", person.login)
+        old, kept = request.form.get("old", ""), accounts.password(person.uid)
+        if not passwords.off_loop(passwords.is_right, kept, old):
+            raise Invalid("That is not your present password.")
+        accounts.set_password(person.uid, _hashed(person.login, person.name))
+    except Invalid as error:
+        return render_template("me/password.html", person=person, error=error.text), 400
+    chat().store.sessions.end_all(person.uid, but=g.session.sid)
+    return redirect("/me/sessions", 303)
+
+
+@bp.get("/sign-in/reset/<secret>")
+def reset_page(secret: str) -> Any:
+    """What the link of an admin leads to. Only the form uses it up: programs that look into
+    links beforehand do not."""
+    person = chat().store.accounts.resetting(secret)
+    return render_template("reset.html", owner=person, error=""), 200 if person else 404
+
+
+@bp.post("/sign-in/reset/<secret>")
+def reset(secret: str) -> Any:
+    accounts = chat().store.accounts
+    person = accounts.resetting(secret)
+    try:
+        kept = _hashed(person.login, person.name) if person else ""
+    except Invalid as error:
+        return render_template("reset.html", owner=person, error=error.text), 400
+    if not accounts.take_reset(secret) or person is None:
+        return render_template("reset.html", owner=None, error=""), 404
+    accounts.set_password(person.uid, kept)
+    chat().store.sessions.end_all(person.uid)
+    chat().store.audit.note(person, "set a password by a link", "", address())
+    return _in(person, "password")
+
+
+def ways() -> tuple[str, ...]:
+    """The ways of signing in that are on."""
+    return chat().settings.sign_in
+
+
+def check_way(way: str) -> None:
+    """Raise 404 for a way of signing in that is off."""
+    if way not in ways():
+        raise NoPage
+
+
+def count_try(what: str, whose: str) -> None:
+    """Raise TooOften when somebody has tried it too often."""
+    most, seconds = TRIES[what]
+    limited = chat().settings.limits
+    if limited and chat().store.throttle.is_too_much(what, whose, most, seconds):
+        raise TooOften(f"Wait up to {max(1, seconds // 60)} minutes, then try again.")
+
+
+def local_path(path: str) -> str:
+    """`path` when it is an address of this site, else the home page: `//host`, `/\\host` and
+    control characters would lead elsewhere."""
+    local = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    return path if local and path.isprintable() else "/"
+
+
+def _in(person: Any, way: str) -> Any:
+    begin(person, way)
+    return redirect(local_path(request.form.get("next", "")), 303)
+
+
+def _new_account() -> tuple[str, str, str]:
+    """Login, name and hash of the password, from the form. Raises Invalid."""
+    login = clean_login(request.form.get("login", ""))
+    name = clean_name(request.form.get("name", "") or login, "name", MAX_NAME)
+    return login, name, _hashed(login, name)
+
+
+def _hashed(*about: str) -> str:
+    """The hash of the form's `password`, typed twice where the form asks `again`."""
+    password = request.form.get("password", "")
+    if request.form.get("again", password) != password:
+        raise Invalid("The two passwords are not the same.")
+    passwords.off_loop(passwords.check, password, about)
+    return passwords.off_loop(passwords.kept, password)
+
+
+def _check_sign_up() -> None:
+    check_way("password")
+    if not chat().settings.sign_up or not chat().store.accounts.has_admin():
+        raise NoPage
+
+
+def _check_first_run() -> None:
+    check_way("password")
+    if chat().store.accounts.has_admin():
+        raise NoPage
+
+
+def _page(error: str = "") -> str:
+    can_sign_up = "password" in ways() and chat().settings.sign_up
+    form = render_template("sign_in.html", ways=ways(), can_sign_up=can_sign_up, **_typed(error))
+    return form
+
+
+def _typed(error: str = "") -> dict[str, str]:
+    """What the form held, without passwords."""
+    values = request.values
+    typed = {field: values.get(field, "") for field in ("name", "login")}
+    return {**typed, "next": local_path(values.get("next", "")), "error": error}

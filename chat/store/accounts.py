@@ -1,0 +1,101 @@
+"""Accounts: how a person who comes back is known, by login and password or by another site."""
+
+import hashlib
+import re
+import secrets
+from typing import Any
+
+from ..errors import Invalid
+from . import keys
+from .people import ADMIN, GUEST, MEMBER, People, Person
+
+MAKING = 60  # seconds after which a server that makes the first account has died of it
+RESET_LASTS = 24 * 3600  # seconds until a link for a new password is of no use
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
+
+
+def clean_login(text: str) -> str:
+    """A login as it is kept; raises Invalid."""
+    login = text.strip().lower()
+    if not _LOGIN.fullmatch(login):
+        raise Invalid(
+            "A login has 2 to 32 letters a to z, digits, dots, dashes and underscores, "
+            "and begins with a letter or a digit."
+        )
+    return login
+
+
+class Accounts:
+    def __init__(self, client: Any, people: People) -> None:
+        self.client = client
+        self.people = people
+
+    def create(self, login: str, name: str, kept: str, guest: Person | None = None) -> Person:
+        """A new account, with the hash `kept` of its password. A `guest` becomes it and keeps
+        id and rooms. Raises Invalid when the login is taken."""
+        uid = guest.uid if guest and guest.role == GUEST else secrets.token_urlsafe(16)
+        if not self.client.set(keys.login(login), uid, nx=True):
+            owner = self.client.get(keys.login(login))
+            if self.client.exists(keys.user(owner)):  # else a server died before making it
+                raise Invalid("This login is taken. Choose another.")
+            self.client.set(keys.login(login), uid)
+        fields = {"login": login, "password": kept}
+        if guest and guest.uid == uid:
+            person = self.people.edit(guest, name=name, login=login, role=MEMBER)
+            self.client.persist(keys.user(uid))
+        else:
+            person = self.people.create(name, MEMBER, login, uid)
+        self.client.hset(keys.user(uid), mapping=fields)
+        return person
+
+    def create_admin(self, login: str, name: str, kept: str) -> Person:
+        """The first account. Raises Invalid when there is one: of many at once, one succeeds."""
+        if not self.client.set(keys.FIRST_ADMIN, login, nx=True, ex=MAKING):
+            raise Invalid("The first account is there already. Sign in instead.")
+        admin = self.people.edit(self.create(login, name, kept), role=ADMIN)
+        self.client.persist(keys.FIRST_ADMIN)
+        return admin
+
+    def has_admin(self) -> bool:
+        """False until the first account was made."""
+        return bool(self.client.exists(keys.FIRST_ADMIN))
+
+    def by_login(self, login: str) -> tuple[str, str]:
+        """User id and hash of the password; two "" for nobody's login."""
+        uid = self.client.get(keys.login(login.strip().lower())) or ""
+        return uid, (self.client.hget(keys.user(uid), "password") or "") if uid else ""
+
+    def password(self, uid: str) -> str:
+        """The hash of a person's password, "" for none."""
+        return self.client.hget(keys.user(uid), "password") or ""
+
+    def set_password(self, uid: str, kept: str) -> None:
+        self.client.hset(keys.user(uid), "password", kept)
+
+    def of_subject(self, issuer: str, subject: str, name: str) -> Person:
+        """The person whom another site knows as `subject`; made when it is the first time."""
+        key = keys.subject(hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest())
+        uid = secrets.token_urlsafe(16)
+        if not self.client.set(key, uid, nx=True):
+            uid = self.client.get(key)
+        return self.people.get(uid) or self.people.create(name, MEMBER, uid=uid)
+
+    def reset_token(self, uid: str) -> str:
+        """The secret of a link with which this person may set a password, once."""
+        secret = secrets.token_urlsafe(24)
+        self.client.set(keys.reset(_digest(secret)), uid, ex=RESET_LASTS)
+        return secret
+
+    def resetting(self, secret: str) -> Person | None:
+        """Whose password the link is for; None when it is used or old."""
+        uid = self.client.get(keys.reset(_digest(secret)))
+        return self.people.get(uid) if uid else None
+
+    def take_reset(self, secret: str) -> Person | None:
+        """As `resetting`, and the link is used."""
+        uid = self.client.getdel(keys.reset(_digest(secret)))
+        return self.people.get(uid) if uid else None
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

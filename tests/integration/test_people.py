@@ -1,0 +1,158 @@
+"""Profiles, pictures and who is here, on the running chat."""
+
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from chat.errors import Invalid
+from chat.pictures import LARGEST, SIDE, square
+from chat.store.presence import LASTS
+
+from ..running import Server, Visitor
+from .page import Page
+
+
+@pytest.fixture
+def tea(ann, bob):
+    return ann.create_room("Tea", "closed", [bob.uid])
+
+
+def picture(form="PNG", size=(40, 80), color="red", **options):
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, form, **options)
+    return file.getvalue()
+
+
+def save(visitor, file=None, **fields):
+    token = re.search(r'name="csrf_token" value="([^"]+)"', visitor.get("/me").text)[1]
+    files = {"picture": ("me.png", file, "image/png")} if file is not None else None
+    return visitor.http.post("/me", data={"csrf_token": token, **fields}, files=files)
+
+
+def test_a_new_name_is_seen_in_every_open_page(ann, bob, tea):
+    ann.post(tea, "Before")
+    direct = bob.submit("/rooms", "/people", kind="direct", members=ann.uid).headers["location"]
+    reading = Page(bob).watch(tea)
+    reading.wait_shown("Before")
+    assert save(ann, name="Annabel", about="Tea drinker").status_code == 303
+    shown = reading.wait_for("Annabel")
+    assert '<li id="m-2"' in shown or f'id="name-{direct.rpartition("/")[2]}"' in shown
+    reading.wait_for("Annabel")
+    assert "Annabel" in bob.room(tea)
+    assert "Tea drinker" in bob.get(f"/people/{ann.uid}").text
+    assert "Annabel" in bob.get(direct).text
+
+
+def test_a_name_that_cannot_be_used_keeps_the_rest(ann):
+    answer = save(ann, name=" ", about="Still here", theme="dark")
+    assert answer.status_code == 400
+    assert 'value="Still here"' in answer.text
+    assert re.search('value="dark" checked', answer.text)
+
+
+def test_a_theme_is_a_sheet_of_its_own(ann):
+    assert 'media="(prefers-color-scheme: dark)"' in ann.get("/").text
+    save(ann, name="Ann", theme="dark")
+    page = ann.get("/").text
+    assert 'data-theme="dark"' in page
+    assert "/static/dark." in page
+    assert "media=" not in page
+    save(ann, name="Ann", theme="light")
+    assert "/static/dark." not in ann.get("/").text
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_picture_becomes_a_small_square(ann, bob, tea, form):
+    ann.post(tea, "Look at me")
+    reading = Page(bob).watch(tea)
+    reading.wait_shown("Look at me")
+    assert save(ann, picture(form), name="Ann").status_code == 303
+    address = rf"/people/{ann.uid}/picture\?[\w-]+"
+    shown = re.search(address, reading.wait_for(f"/people/{ann.uid}/picture"))[0]
+    answer = bob.get(shown)
+    assert answer.headers["content-type"] == "image/webp"
+    assert "immutable" in answer.headers["cache-control"]
+    assert Image.open(io.BytesIO(answer.content)).size == (SIDE, SIDE)
+    assert Visitor(bob.url).get(shown).status_code == 303
+    assert save(ann, name="Ann", no_picture="1").status_code == 303
+    assert bob.get(shown).status_code == 404
+    assert not re.search(address, bob.room(tea))
+
+
+def test_what_is_no_picture_is_refused_with_the_reason(ann):
+    for bad in (b"<svg onload=alert(1)>", b"", picture()[:60]):
+        answer = save(ann, bad, name="Ann", about="About me")
+        assert answer.status_code == 400
+        assert "not a picture" in answer.text
+        assert 'value="About me"' in answer.text
+
+
+def test_more_than_a_picture_can_be_is_refused(ann):
+    assert save(ann, b"x" * (LARGEST + 2**20), name="Ann").status_code == 413
+    assert ann.submit("/rooms", "/rooms/new", name="x" * 70_000).status_code == 413
+
+
+def test_nothing_but_pixels_is_kept():
+    exif = Image.Exif()
+    exif[0x010E] = "secret place"
+    kept = square(picture("JPEG", exif=exif))
+    assert b"secret place" not in kept
+    assert not Image.open(io.BytesIO(kept)).getexif()
+
+
+def test_a_bomb_is_refused():
+    with pytest.raises(Invalid):
+        square(picture("PNG", size=(9000, 9000)))
+
+
+def test_people_of_one_name_are_told_apart(server, ann, tea):
+    other = Visitor(server.url, "Ann")
+    tag = re.search(r'class="tag">(#\w{4})<', ann.get(f"/people/{other.uid}").text)[1]
+    rid = other.create_room("Twins")
+    other.post(rid, "Who am I?")
+    assert tag in other.room(rid)
+
+
+# Presence
+
+
+def test_who_has_a_page_open_is_here(ann, bob, tea):
+    assert "here now" not in ann.get(f"/people/{bob.uid}").text
+    reading = Page(ann).watch(tea)
+    reading.wait_for("1 here")
+    Page(bob).watch(tea)
+    reading.wait_for("2 here")
+    assert "here now" in ann.get(f"/people/{bob.uid}").text
+    assert ann.get(f"/rooms/{tea}/people").text.count(">here now<") == 2
+
+
+def test_a_direct_room_has_a_dot_while_the_other_is_here(ann, bob):
+    rid = ann.submit("/rooms", "/people", kind="direct", members=bob.uid).headers["location"]
+    elsewhere = Page(ann).watch("")
+    Page(bob).watch("")
+    dots = elsewhere.wait_for(f'class="dot" data-uid="{bob.uid}"')
+    assert f"#here-{rid.rpartition('/')[2]}" in dots
+
+
+def test_presence_is_the_same_in_every_process(tmp_path):
+    running = Server(tmp_path / "chat", CHAT_WORKERS="2").start()
+    try:
+        ann, bob = Visitor(running.url, "Ann"), Visitor(running.url, "Bob")
+        rid = ann.create_room("Tea", "closed", [bob.uid])
+        reading = Page(ann).watch(rid)
+        Page(bob).watch(rid)
+        reading.wait_for("2 here")
+    finally:
+        running.clean_up()
+
+
+def test_who_was_not_spoken_of_is_gone_once(store):
+    assert store.presence.come(["ann", "bob"], now=100) == ["ann", "bob"]
+    assert store.presence.come(["ann"], now=101) == []
+    store.presence.beat(["ann"], now=120)
+    assert store.presence.go(now=100 + LASTS) == ["bob"]
+    assert store.presence.go(now=100 + LASTS) == []
+    assert store.presence.here(["ann", "bob"], now=140) == {"ann"}
+    assert store.presence.here(["ann", "bob"], now=160) == set()

@@ -1,0 +1,283 @@
+"""Accounts on the running chat: the first one, signing in and up, sessions, admins."""
+
+import re
+import threading
+
+import pytest
+
+from chat.settings import WAYS
+
+from ..running import Server, Visitor
+from .page import Page
+
+GOOD = "seven wet umbrellas"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A chat with accounts and a first admin, Ada."""
+    running = Server(tmp_path_factory.mktemp("chat"), CHAT_SIGN_IN="guest,password").start()
+    account(Visitor(running.url), "ada", "/first-run")
+    yield running
+    running.clean_up()
+
+
+@pytest.fixture
+def ada(server):
+    visitor = Visitor(server.url)
+    assert sign_in(visitor, "ada").status_code == 303
+    return visitor
+
+
+@pytest.fixture
+def ben(server):
+    """Somebody with an account of their own for each test."""
+    login = f"ben-{next(COUNT)}"
+    return account(Visitor(server.url), login)
+
+
+COUNT = iter(range(1000))
+
+
+def account(visitor, login, at="/sign-up", password=GOOD):
+    answer = visitor.submit(at, at, login=login, name=login.title(), password=password)
+    assert answer.status_code == 303, answer.text
+    visitor.login = login
+    return visitor
+
+
+def sign_in(visitor, login, password=GOOD):
+    return visitor.submit("/sign-in", "/sign-in", login=login, password=password)
+
+
+# The first account
+
+
+def test_one_of_many_at_once_makes_the_first_account(tmp_path):
+    running = Server(tmp_path / "chat", CHAT_SIGN_IN="password", CHAT_WORKERS="2").start()
+    try:
+        assert Visitor(running.url).get("/sign-in").headers["location"] == "/first-run"
+        assert Visitor(running.url).get("/sign-up").status_code == 404
+        visitors = [Visitor(running.url) for _ in range(5)]
+        answers = []
+
+        def make(visitor, n):
+            fields = {"login": f"admin-{n}", "name": "", "password": GOOD}
+            answers.append(visitor.submit("/first-run", "/first-run", **fields).status_code)
+
+        threads = [threading.Thread(target=make, args=(v, n)) for n, v in enumerate(visitors)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers.count(303) == 1
+        admins = [v for v in visitors if v.get("/admin/people").status_code == 200]
+        assert len(admins) == 1
+        assert Visitor(running.url).get("/first-run").status_code == 404
+    finally:
+        running.clean_up()
+
+
+# Signing in and up
+
+
+def test_an_account_comes_back_as_the_same_person(server, ben):
+    uid = ben.uid
+    other = Visitor(server.url)
+    assert sign_in(other, ben.login.upper()).status_code == 303
+    assert other.uid == uid
+
+
+def test_a_guest_who_makes_an_account_keeps_rooms_and_name(server):
+    guest = Visitor(server.url, "Gus")
+    rid, uid = guest.create_room("Tea"), guest.uid
+    account(guest, "gus")
+    assert guest.uid == uid
+    assert guest.get(f"/rooms/{rid}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("login", "password"), [("ada", "wrong password"), ("nobody", GOOD), ("", ""), ("ada", "")]
+)
+def test_who_cannot_sign_in_is_told_nothing_more(server, login, password):
+    answer = sign_in(Visitor(server.url), login, password)
+    assert answer.status_code == 400
+    assert "Login or password is wrong." in answer.text
+    assert f'value="{login}"' in answer.text
+    assert password == "" or password not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("tiny", "too short"),
+        ("password123", "common password"),
+        ("aaaaaaaaaaaa", "easy to guess"),
+        ("x" * 257, "too long"),
+    ],
+)
+def test_a_bad_password_is_refused_and_the_rest_kept(server, password, why):
+    visitor = Visitor(server.url)
+    answer = visitor.submit("/sign-up", "/sign-up", login="kim", name="Kim", password=password)
+    assert answer.status_code == 400
+    assert why in answer.text
+    assert 'value="kim"' in answer.text
+    assert 'value="Kim"' in answer.text
+    assert password not in answer.text
+
+
+@pytest.mark.parametrize("login", ["a", "-x", "a b", "ä" * 3, "x" * 33])
+def test_a_login_that_cannot_be_used_is_explained(server, login):
+    answer = Visitor(server.url).submit("/sign-up", "/sign-up", login=login, password=GOOD)
+    assert answer.status_code == 400
+    assert "A login has 2 to 32 letters" in answer.text
+
+
+def test_a_taken_login_stays_its_owners(server, ben):
+    answer = Visitor(server.url).submit("/sign-up", "/sign-up", login=ben.login, password=GOOD)
+    assert answer.status_code == 400
+    assert "taken" in answer.text
+
+
+def test_guessing_is_slowed_down(server, ben):
+    guesser = Visitor(server.url)
+    codes = [sign_in(guesser, ben.login, f"guess {n}").status_code for n in range(12)]
+    assert codes[:10] == [400] * 10
+    assert codes[10:] == [429] * 2
+    assert sign_in(Visitor(server.url), ben.login).status_code == 429, "the right one as well"
+
+
+def test_a_way_that_is_off_is_not_there(tmp_path):
+    running = Server(tmp_path / "chat", CHAT_SIGN_IN="password", CHAT_SIGN_UP="off").start()
+    try:
+        account(Visitor(running.url), "ada", "/first-run")
+        visitor = Visitor(running.url)
+        assert "Start chatting" not in visitor.get("/sign-in").text
+        assert visitor.submit("/sign-in", "/sign-in", name="Eve").status_code == 404
+        assert visitor.get("/sign-up").status_code == 404
+    finally:
+        running.clean_up()
+    assert "guest" in WAYS
+
+
+# Sessions
+
+
+def test_ending_a_session_ends_its_pages_at_once(server, ben):
+    other = Visitor(server.url)
+    sign_in(other, ben.login)
+    page, own = Page(other).watch(""), Page(ben).watch("")
+    listed = ben.get("/me/sessions").text
+    sid = next(s for s in re.findall(r'name="sid" value="(\w+)"', listed) if present(ben) != s)
+    assert ben.submit("/me/sessions/end", "/me/sessions", sid=sid).status_code == 303
+    assert page.wait_closed() == 1008
+    assert other.get("/").status_code == 303
+    assert ben.get("/").status_code == 200
+    own.say(type="watch", room="", after="0")
+    assert own.code is None
+
+
+def present(visitor):
+    """The id of the visitor's own session."""
+    listed = visitor.get("/me/sessions").text
+    return re.search(r'value="(\w+)"><button class="button button--quiet">Sign out', listed)[1]
+
+
+def test_all_other_sessions_can_be_ended(server, ben):
+    others = [Visitor(server.url) for _ in range(2)]
+    for other in others:
+        sign_in(other, ben.login)
+    assert ben.submit("/me/sessions/end", "/me/sessions").status_code == 303
+    assert [other.get("/").status_code for other in others] == [303, 303]
+    assert ben.get("/").status_code == 200
+
+
+def test_a_new_password_ends_all_other_sessions(server, ben):
+    other = Visitor(server.url)
+    sign_in(other, ben.login)
+    fields = {"old": "wrong", "password": "eleven dry towels", "again": "eleven dry towels"}
+    assert ben.submit("/me/password", "/me/password", **fields).status_code == 400
+    fields["old"] = GOOD
+    assert ben.submit("/me/password", "/me/password", **fields).status_code == 303
+    assert other.get("/").status_code == 303
+    assert sign_in(Visitor(server.url), ben.login).status_code == 400
+    assert sign_in(Visitor(server.url), ben.login, "eleven dry towels").status_code == 303
+
+
+def test_a_session_without_javascript_ends_too(server, ben):
+    rid = ben.create_room("Tea")
+    other = Visitor(server.url)
+    sign_in(other, ben.login)
+    with other.http.stream("GET", f"/rooms/{rid}/stream") as answer:
+        for piece in answer.iter_text():
+            if 'class="messages"' in piece:
+                ben.submit("/me/sessions/end", "/me/sessions")
+    assert other.get(f"/rooms/{rid}/stream").status_code == 303
+
+
+# Admins
+
+
+def test_only_admins_see_the_admins_pages(server, ben):
+    guest, stranger = Visitor(server.url, "Gil"), Visitor(server.url)
+    for path in ("/admin/people", "/admin/audit"):
+        assert ben.get(path).status_code == guest.get(path).status_code == 403
+        assert stranger.get(path).status_code == 303
+    for act in ("role", "deactivate", "activate", "sign-out", "reset"):
+        path = f"/admin/people/{ben.uid}/{act}"
+        assert guest.submit(path, role="admin").status_code == 403
+
+
+def test_an_admin_gives_roles(ada, ben):
+    assert ada.submit(f"/admin/people/{ben.uid}/role", role="moderator").status_code == 303
+    assert "moderator" in ada.get(f"/admin/people?q={ben.login}").text
+    assert "gave the role moderator to" in ada.get("/admin/audit").text
+    assert ada.submit(f"/admin/people/{ben.uid}/role", role="emperor").status_code == 400
+    assert ada.submit("/admin/people/nobody/role", role="member").status_code == 404
+
+
+def test_an_admin_stays_one(ada):
+    for act in ("role", "deactivate"):
+        answer = ada.submit(f"/admin/people/{ada.uid}/{act}", role="guest")
+        assert answer.status_code == 403
+    assert ada.get("/admin/people").status_code == 200
+
+
+def test_who_is_deactivated_is_out_and_can_come_back(server, ada, ben):
+    uid, page = ben.uid, Page(ben).watch("")
+    assert ada.submit(f"/admin/people/{uid}/deactivate").status_code == 303
+    assert page.wait_closed() == 1008
+    assert ben.get("/").status_code == 303
+    assert "Login or password is wrong." in sign_in(Visitor(server.url), ben.login).text
+    assert "deactivated" in ada.get(f"/admin/people?q={ben.login}").text
+    ada.submit(f"/admin/people/{uid}/activate")
+    assert sign_in(Visitor(server.url), ben.login).status_code == 303
+
+
+def test_an_admin_signs_somebody_out_everywhere(ada, ben):
+    page = Page(ben).watch("")
+    assert ada.submit(f"/admin/people/{ben.uid}/sign-out").status_code == 303
+    assert page.wait_closed() == 1008
+
+
+def test_a_link_for_a_new_password_works_once(server, ada, ben):
+    answer = ada.submit(f"/admin/people/{ben.uid}/reset")
+    link = re.search(r'value="(http[^"]+)"', answer.text)[1].removeprefix(server.url)
+    forgetful = Visitor(server.url)
+    assert ben.login in forgetful.get(link).text
+    assert forgetful.submit(link, link, password="short", again="short").status_code == 400
+    fields = {"password": "nine red kettles", "again": "nine red kettles"}
+    assert forgetful.submit(link, link, **fields).status_code == 303
+    assert forgetful.get("/").status_code == 200
+    assert ben.get("/").status_code == 303
+    assert forgetful.get(link).status_code == 404
+    assert sign_in(Visitor(server.url), ben.login, "nine red kettles").status_code == 303
+    assert "password link" in ada.get("/admin/audit").text
+
+
+def test_older_entries_of_the_audit(ada, ben):
+    for _ in range(51):
+        ada.submit(f"/admin/people/{ben.uid}/activate")
+    older = re.search(r'href="(/admin/audit\?before=[\d-]+)"', ada.get("/admin/audit").text)[1]
+    assert ada.get(older).status_code == 200
+    assert ada.get("/admin/audit?before=nonsense").status_code == 404
