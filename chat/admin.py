@@ -44,7 +44,7 @@ def deactivate(uid: str) -> Any:
         raise Refused("Take the admin role away first.")
     chat().store.people.edit(person, off="1")
     chat().store.sessions.end_all(uid)
-    _note("deactivated", person)
+    audit_note("deactivated", person)
     return _back()
 
 
@@ -52,7 +52,7 @@ def deactivate(uid: str) -> Any:
 def activate(uid: str) -> Any:
     person = _other(uid)
     chat().store.people.edit(person, off="")
-    _note("activated", person)
+    audit_note("activated", person)
     return _back()
 
 
@@ -61,7 +61,7 @@ def sign_out(uid: str) -> Any:
     """End all sessions of a person, in all places at once."""
     person = _other(uid)
     chat().store.sessions.end_all(uid)
-    _note("signed out everywhere", person)
+    audit_note("signed out everywhere", person)
     return _back()
 
 
@@ -72,7 +72,7 @@ def reset(uid: str) -> Any:
     if not person.login:
         raise Invalid("This person has no account with a password.")
     secret = chat().store.accounts.reset_token(uid)
-    _note("made a password link for", person)
+    audit_note("made a password link for", person)
     return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
 
 
@@ -94,7 +94,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
         raise Invalid("There is no such role.")
     chat().store.people.edit(person, role=role)
     chat().store.people.look_again(uid)
-    _note(f"gave the role {role} to", person)
+    audit_note(f"gave the role {role} to", person)
 
 
 def _other(uid: str) -> Person:
@@ -107,7 +107,8 @@ def _other(uid: str) -> Person:
     return person
 
 
-def _note(what: str, person: Person) -> None:
+def audit_note(what: str, person: Person) -> None:
+    """Write down what the admin who asks did to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
     chat().store.audit.note(g.person, what, whom, address())
 

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import (
     admin,
+    api,
     assets,
     composer,
     fragments,
@@ -25,6 +26,7 @@ from . import (
     session,
     sign_in,
     stream,
+    tokens,
 )
 from .errors import ChatError, StoreAway
 from .hub import Hub
@@ -78,11 +80,13 @@ def create_app(settings: Settings, store: Store) -> Chat:
     assets.init(app)
     app.fragments = fragments.Fragments(app.jinja_env)
     app.before_request(_limit_size)
-    CSRFProtect(app)
+    CSRFProtect(app).exempt(api.bp)  # a token is sent by no page that was not given it
     for bp in (
         session.bp,
         sign_in.bp,
         admin.bp,
+        tokens.bp,
+        api.bp,
         people.bp,
         rooms.bp,
         members.bp,
@@ -110,22 +114,24 @@ def _limit_size() -> None:
         request.max_content_length = MAX_REQUEST
 
 
-def error_page(status: int, title: str, text: str) -> tuple[str, int]:
-    """A page that says what went wrong and gives back what was written."""
+def error_page(status: int, title: str, text: str) -> Any:
+    """A page that says what went wrong and gives back what was written; JSON under /api."""
+    if request.path.startswith("/api/"):
+        return api.error_json(status, title, text)
     kept = request.form.get("body", "") if status != 413 and request.method == "POST" else ""
     return render_template("error.html", title=title, text=text, kept=kept), status
 
 
-def _refused(error: ChatError) -> tuple[str, int]:
+def _refused(error: ChatError) -> Any:
     return error_page(error.status, error.title, error.text)
 
 
-def _store_away(error: RedisError) -> tuple[str, int]:
+def _store_away(error: RedisError) -> Any:
     log.warning("Redis: %s", error)
     return _refused(StoreAway())
 
 
-def _stale_form(error: CSRFError) -> tuple[str, int]:
+def _stale_form(error: CSRFError) -> Any:
     return error_page(
         400,
         "This form has expired",
@@ -144,10 +150,12 @@ _WORDS = {
 def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
+    if request.path.startswith("/api/"):
+        return api.http_error(error)
     title, text = _WORDS.get(error.code, (error.name, "The chat cannot do that."))
     return error_page(error.code, title, text)
 
 
-def _broken(error: Exception) -> tuple[str, int]:
+def _broken(error: Exception) -> Any:
     log.error("in %s %s", request.method, request.path, exc_info=error)
     return error_page(500, "Something broke", "It has been written down. Please try again.")

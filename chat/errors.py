@@ -2,6 +2,7 @@
 
 ChatError
  ├── Invalid        400  what was typed cannot be used; the text says what to change
+ ├── Unauthorized   401  a program without a token that is in use
  ├── NotFound       404  no such room, or none that this person may see
  ├── NotMember      403  an open room that has not been joined
  ├── Refused        403  not with this person's rights, or not as things stand
@@ -27,6 +28,11 @@ class ChatError(Exception):
 class Invalid(ChatError):
     status = 400
     title = "That cannot be used"
+
+
+class Unauthorized(ChatError):
+    status = 401
+    title = "Who are you?"
 
 
 class NotFound(ChatError):

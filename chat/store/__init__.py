@@ -15,6 +15,7 @@ from .presence import Presence
 from .rooms import Room, Rooms, Row
 from .sessions import Session, Sessions
 from .throttle import Throttle
+from .tokens import Tokens
 
 __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "Sessions", "Store"]
 
@@ -32,6 +33,7 @@ class Store:
         self.sessions = Sessions(client)
         self.accounts = Accounts(client, self.people)
         self.presence = Presence(client, _script(client, "gone"))
+        self.tokens = Tokens(client)
         self.audit = Audit(client)
         self.throttle = Throttle(_script(client, "count"))
         scripts = {name: _appending(client, name) for name in _ROOM}

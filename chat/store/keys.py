@@ -23,6 +23,9 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:throttle:{w}:{x}     | string | tries of `what` by `whose` in the present span           |
 | chat:here                 | zset   | user ids by the time (s) until which they count as here  |
+| chat:bots                 | set    | user ids of the bots                                     |
+| chat:token:{t}            | hash   | a token by the digest of its secret (tokens.Token)       |
+| chat:user:{u}:tokens      | set    | digests of the tokens of this person or bot              |
 | chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
 | chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
@@ -36,6 +39,7 @@ sessions, the rooms or the rights of this person have changed, and are to be rea
 
 OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
+BOTS = "chat:bots"
 HERE = "chat:here"
 FIRST_ADMIN = "chat:admin"
 AUDIT = "chat:audit"
@@ -91,6 +95,14 @@ def room_channel(rid: str) -> str:
 
 def user_channel(uid: str) -> str:
     return f"chat:user:{uid}"
+
+
+def token(tid: str) -> str:
+    return f"chat:token:{tid}"
+
+
+def tokens(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:tokens"
 
 
 def login(login: str) -> str:

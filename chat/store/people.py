@@ -16,14 +16,14 @@ FOUND = 50  # people in one answer of `find`
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
 
-FIELDS = ("name", "role", "tag", "picture", "about", "zone", "theme", "login", "off")
+FIELDS = ("name", "role", "tag", "picture", "about", "zone", "theme", "login", "off", "bot")
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """`tag` tells apart those of the same name, "" for the first of them; `picture` names the
     version of a picture, "" for initials; `login` is the name of an account, "" for guests;
-    `off` is True for who was deactivated."""
+    `off` is True for who was deactivated; `bot` is the id of who made a bot, "" for people."""
 
     uid: str
     name: str
@@ -35,6 +35,7 @@ class Person:
     theme: str = ""
     login: str = ""
     off: bool = False
+    bot: str = ""
 
     def is_at_least(self, role: str) -> bool:
         """True when this person has the rights of `role`."""
@@ -99,6 +100,16 @@ class People:
         self._forget(set(found) - {person.uid for person in people})
         return [person for person in people if off or not person.off][:limit]
 
+    def make_bot(self, person: Person, by: str) -> None:
+        """Make a new person a bot of the person with the id `by`."""
+        self.client.hset(keys.user(person.uid), "bot", by)
+        self.client.sadd(keys.BOTS, person.uid)
+
+    def bots(self) -> list[Person]:
+        """All bots, by name."""
+        bots = self.several(sorted(self.client.smembers(keys.BOTS)))
+        return sorted(bots, key=lambda bot: bot.name.casefold())
+
     def look_again(self, uid: str) -> None:
         """Tell every process that something about the person has changed: sessions, rooms,
         role. The pages of theirs are brought in line with what is stored."""
@@ -132,10 +143,12 @@ class People:
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
     """The person whose stored fields are `values`, or None for nobody's."""
-    name, role, tag, picture, about, zone, theme, login, off = (value or "" for value in values)
+    name, role, tag, picture, about, zone, theme, login, off, bot = (
+        value or "" for value in values
+    )
     if not name:
         return None
-    return Person(uid, name, role or GUEST, tag, picture, about, zone, theme, login, bool(off))
+    return Person(uid, name, role or GUEST, tag, picture, about, zone, theme, login, bool(off), bot)
 
 
 def _named(event: Event, now: list[str | None] | None) -> Event:

@@ -1,0 +1,415 @@
+"""Everything the pages can do, for programs: JSON under /api, with a token.
+
+An operation is a row of `OPERATIONS`: what it is called, what it takes and gives, and the function
+that does it, which is the one the pages call. The OpenAPI document is made of the same rows, so
+that it cannot say anything else than what is checked.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from . import members, messages, room_settings, rooms
+from .composer import is_nonce
+from .current import chat
+from .errors import ChatError, Invalid, NotFound, Unauthorized
+from .errors import Refused as NotAllowed
+from .events import Event
+from .openapi import LAST, Operation, document, text, whole
+from .people import edit as edit_profile
+from .store import Person, Room
+from .store.messages import PAGE_SIZE
+from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_body, clean_line, clean_name
+
+bp = Blueprint("api", __name__, url_prefix="/api")
+
+MOST = 200  # events or people in one answer
+
+
+# What operations take.
+
+PEOPLE = {"type": "array", "items": text(64, 1), "maxItems": 500}
+NONCE = text(64, 1, pattern="^[A-Za-z0-9_-]+$")
+KIND = {"type": "string", "enum": ["open", "closed"]}
+ROOM_FIELDS = {"name": text(MAX_ROOM_NAME, 1), "about": text(MAX_ABOUT), "kind": KIND}
+
+
+# Who and what
+
+
+def me() -> Any:
+    return person_json(g.person)
+
+
+def edit_me(**fields: str) -> Any:
+    if "name" in fields:
+        fields["name"] = clean_name(fields["name"], "name", MAX_NAME)
+    if "about" in fields:
+        fields["about"] = clean_line(fields["about"], "text about you", MAX_ABOUT)
+    return person_json(edit_profile(g.person, fields) if fields else g.person)
+
+
+def people(q: str = "", limit: int = 50) -> Any:
+    return {"people": [person_json(person) for person in chat().store.people.find(q, limit)]}
+
+
+def person(uid: str) -> Any:
+    found = chat().store.people.get(uid)
+    if found is None:
+        raise NotFound("There is no such person.")
+    return person_json(found)
+
+
+def my_rooms() -> Any:
+    rows = chat().store.rooms.of(g.person.uid)
+    return {"rooms": [{**room_json(row.room), "unread": row.unread} for row in rows]}
+
+
+def open_rooms() -> Any:
+    return {"rooms": [room_json(room) for room in chat().store.rooms.open()]}
+
+
+def create_room(name: str, kind: str = "open", about: str = "", members: Any = ()) -> Any:
+    picked = _people(members)
+    return _room(rooms.start(g.person, name, kind, about, picked))
+
+
+def write_to(members: list[str]) -> Any:
+    return _room(rooms.start(g.person, "", "direct", "", _people(members)))
+
+
+def random_room() -> Any:
+    return _room(chat().store.rooms.random(g.person, chat().settings.random_seats))
+
+
+def room(rid: str) -> Any:
+    found, _ = chat().store.rooms.row(rid, g.person.uid)
+    return room_json(found)
+
+
+def edit_room(rid: str, **fields: str) -> Any:
+    room_settings.edit(g.person, rid, fields)
+    return _room(rid)
+
+
+def end_room(rid: str) -> None:
+    room_settings.end(g.person, rid)
+
+
+def join_room(rid: str) -> Any:
+    chat().store.rooms.join(rid, g.person)
+    return _room(rid)
+
+
+def leave_room(rid: str) -> None:
+    chat().store.rooms.leave(rid, g.person)
+
+
+def room_members(rid: str) -> Any:
+    chat().store.rooms.member(rid, g.person.uid)
+    return {"people": [person_json(member) for member in chat().store.rooms.members(rid)]}
+
+
+def add_members(rid: str, members: list[str]) -> Any:
+    _add(rid, members)
+    return room_members(rid)
+
+
+def remove_member(rid: str, uid: str) -> None:
+    members.remove(g.person, rid, uid)
+
+
+def hand_over(rid: str, owner: str) -> Any:
+    members.hand_over(g.person, rid, owner)
+    return _room(rid)
+
+
+def list_messages(
+    rid: str, before: int | None = None, after: int | None = None, limit: int = PAGE_SIZE
+) -> Any:
+    found, store = chat().store.rooms.member(rid, g.person.uid), chat().store.messages
+    if after is not None:
+        events = store.after(rid, after, limit)
+    else:
+        events = store.before(rid, before or LAST, limit)
+    return {"messages": [message_json(event) for event in events], "newest": found.seq}
+
+
+def post_message(rid: str, body: str, nonce: str = "") -> Any:
+    seq = chat().store.messages.post(rid, g.person, clean_body(body), nonce)
+    return message(rid, seq)
+
+
+def message(rid: str, seq: int) -> Any:
+    chat().store.rooms.member(rid, g.person.uid)
+    events = chat().store.messages.before(rid, seq + 1, 1)
+    if not events or events[0].seq != seq:
+        raise NotFound("There is no such message in this room.")
+    return message_json(events[0])
+
+
+def edit_message(rid: str, seq: int, body: str) -> Any:
+    messages.revise(g.person, rid, seq, body)
+    return message(rid, seq)
+
+
+def delete_message(rid: str, seq: int) -> None:
+    messages.delete(g.person, rid, seq)
+
+
+ROOM, MESSAGE = "/rooms/<rid>", "/rooms/<rid>/messages/<int:seq>"
+PROFILE = {"name": text(MAX_NAME, 1), "about": text(MAX_ABOUT)}
+CURSOR = {"before": whole(1), "after": whole(0), "limit": whole(1, MOST)}
+OPERATIONS = [
+    Operation("GET", "/me", "Who the token belongs to", me, "Person"),
+    Operation("PATCH", "/me", "Change one's profile", edit_me, "Person", PROFILE),
+    Operation(
+        "GET",
+        "/people",
+        "Find people by a word of their name",
+        people,
+        "People",
+        query={"q": text(100), "limit": whole(1, MOST)},
+    ),
+    Operation("GET", "/people/<uid>", "One person", person, "Person"),
+    Operation("GET", "/rooms", "One's own rooms, the last active first", my_rooms, "Rooms"),
+    Operation("GET", "/open-rooms", "The rooms anyone may join", open_rooms, "Rooms"),
+    Operation(
+        "POST",
+        "/rooms",
+        "Start a room",
+        create_room,
+        "Room",
+        {**ROOM_FIELDS, "members": PEOPLE},
+        ("name",),
+        status=201,
+    ),
+    Operation(
+        "POST",
+        "/direct-rooms",
+        "The direct room with these people",
+        write_to,
+        "Room",
+        {"members": PEOPLE},
+        ("members",),
+    ),
+    Operation("POST", "/random-rooms", "A seat among strangers", random_room, "Room"),
+    Operation("GET", ROOM, "One room", room, "Room"),
+    Operation("PATCH", ROOM, "Change a room", edit_room, "Room", ROOM_FIELDS),
+    Operation("DELETE", ROOM, "End a room for everyone", end_room, status=204),
+    Operation("POST", f"{ROOM}/join", "Join an open room", join_room, "Room"),
+    Operation("POST", f"{ROOM}/leave", "Leave a room", leave_room, status=204),
+    Operation("GET", f"{ROOM}/members", "Who is in a room", room_members, "People"),
+    Operation(
+        "POST",
+        f"{ROOM}/members",
+        "Add people to a room",
+        add_members,
+        "People",
+        {"members": PEOPLE},
+        ("members",),
+    ),
+    Operation("DELETE", f"{ROOM}/members/<uid>", "Remove a member", remove_member, status=204),
+    Operation(
+        "POST",
+        f"{ROOM}/owner",
+        "Hand a room over to a member",
+        hand_over,
+        "Room",
+        {"owner": text(64, 1)},
+        ("owner",),
+    ),
+    Operation(
+        "GET",
+        f"{ROOM}/messages",
+        "The newest events, or those before or after a number, oldest first",
+        list_messages,
+        "Messages",
+        query=CURSOR,
+    ),
+    Operation(
+        "POST",
+        f"{ROOM}/messages",
+        "Post; the same nonce and body again is the same message",
+        post_message,
+        "Message",
+        {"body": text(MAX_BODY, 1), "nonce": NONCE},
+        ("body",),
+        status=201,
+    ),
+    Operation("GET", MESSAGE, "One event of a room", message, "Message"),
+    Operation(
+        "PATCH",
+        MESSAGE,
+        "Edit a message",
+        edit_message,
+        "Message",
+        {"body": text(MAX_BODY, 1)},
+        ("body",),
+    ),
+    Operation("DELETE", MESSAGE, "Delete a message for everyone", delete_message, status=204),
+]
+
+
+# From the request to the function and back
+
+
+@bp.before_request
+def authorize() -> None:
+    """Find out whose token it is. Raises Unauthorized."""
+    if request.endpoint == "api.openapi":
+        return
+    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    found = chat().store.tokens.person(secret) if kind.lower() == "bearer" else None
+    if found is None:
+        raise Unauthorized("Send a token that is in use: Authorization: Bearer chat_…")
+    g.person, g.token = found
+
+
+def _view(operation: Operation) -> Callable[..., Any]:
+    def view(**path: Any) -> Any:
+        if operation.scope not in g.token.scopes:
+            raise NotAllowed(f"This token may not {operation.scope}.")
+        given = operation.act(**path, **_query(operation), **_body(operation))
+        return (jsonify(given), operation.status) if given is not None else ("", 204)
+
+    return view
+
+
+def _query(operation: Operation) -> dict[str, Any]:
+    """The fields of the address; raises Invalid."""
+    values: dict[str, Any] = {}
+    for name, schema in operation.query.items():
+        if name in request.args:
+            value: Any = request.args[name]
+            if schema["type"] == "integer":
+                if not value.isascii() or not value.isdecimal() or len(value) > 15:
+                    raise Invalid(f"{name} must be a whole number.")
+                value = int(value)
+            values[name] = _checked(name, value, schema)
+    return values
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    """The fields of the JSON body; raises Invalid."""
+    if not operation.takes:
+        return {}
+    try:
+        sent = request.get_json(silent=True, force=True)
+    except RecursionError:
+        sent = None
+    if not isinstance(sent, dict):
+        raise Invalid("Send a JSON object.")
+    if missing := [name for name in operation.needs if name not in sent]:
+        raise Invalid(f"{missing[0]} is missing.")
+    if unknown := [name for name in sent if name not in operation.takes]:
+        raise Invalid(f"{unknown[0][:40]!r} is not taken here.")
+    return {name: _checked(name, value, operation.takes[name]) for name, value in sent.items()}
+
+
+def _checked(name: str, value: Any, schema: dict[str, Any]) -> Any:
+    """`value` as the schema wants it; raises Invalid."""
+    if schema["type"] == "integer":
+        if not schema["minimum"] <= value <= schema["maximum"]:
+            raise Invalid(f"{name} is out of range.")
+        return value
+    if schema["type"] == "array":
+        if not isinstance(value, list) or len(value) > schema["maxItems"]:
+            raise Invalid(f"{name} must be a list of at most {schema['maxItems']} texts.")
+        return [_checked(name, item, schema["items"]) for item in value]
+    if not isinstance(value, str):
+        raise Invalid(f"{name} must be a text.")
+    if "enum" in schema and value not in schema["enum"]:
+        raise Invalid(f"{name} must be one of: {', '.join(schema['enum'])}.")
+    if "enum" not in schema and not schema["minLength"] <= len(value) <= schema["maxLength"]:
+        raise Invalid(
+            f"{name} must have {schema['minLength']} to {schema['maxLength']} characters."
+        )
+    if "pattern" in schema and not is_nonce(value):
+        raise Invalid(f"{name} has letters, digits, dashes and underscores only.")
+    return value
+
+
+def _people(uids: Any) -> list[Person]:
+    found = chat().store.people.several(list(dict.fromkeys(uids)))
+    if len(found) < len(set(uids)):
+        raise Invalid("One of the members is nobody.")
+    return found
+
+
+def _add(rid: str, uids: list[str]) -> None:
+    members.add(g.person, rid, _people(uids))
+
+
+def _room(rid: str) -> Any:
+    return room_json(chat().store.rooms.get(rid, g.person.uid))
+
+
+def person_json(person: Person) -> dict[str, Any]:
+    return {
+        "id": person.uid,
+        "name": person.name,
+        "tag": person.tag,
+        "role": person.role,
+        "about": person.about,
+        "bot": bool(person.bot),
+    }
+
+
+def room_json(room: Room) -> dict[str, Any]:
+    return {
+        "id": room.rid,
+        "name": room.name,
+        "about": room.about,
+        "kind": room.kind,
+        "owner": room.owner,
+        "newest": room.seq,
+        "active": room.last.at,
+    }
+
+
+def message_json(event: Event) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "at": event.at,
+        "kind": event.kind,
+        "author": {"id": event.uid, "name": event.name},
+        "body": event.body,
+        "edited": event.edited,
+        "changes": event.number if event.kind in ("edit", "delete") else None,
+    }
+
+
+def error_json(status: int, title: str, text: str) -> tuple[Response, int]:
+    """The one shape of everything that went wrong."""
+    return jsonify(error={"status": status, "title": title, "text": text}), status
+
+
+@bp.errorhandler(ChatError)
+def refused(error: ChatError) -> Any:
+    response, status = error_json(error.status, error.title, error.text)
+    if isinstance(error, Unauthorized):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response, status
+
+
+def http_error(error: HTTPException) -> Any:
+    """What Flask refuses under /api, in the same shape."""
+    response, status = error_json(error.code or 500, error.name, error.description or "")
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(error.valid_methods)
+    return response, status
+
+
+@bp.get("/openapi.json")
+def openapi() -> Any:
+    """What this module can do, for programs that read OpenAPI 3.1."""
+    return jsonify(document(OPERATIONS, __doc__ or ""))
+
+
+for _operation in OPERATIONS:
+    bp.add_url_rule(
+        _operation.path, _operation.name, _view(_operation), methods=[_operation.method]
+    )

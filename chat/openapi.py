@@ -1,0 +1,150 @@
+"""The operations of the API as rows, and the OpenAPI document that is made of them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+LAST = 10**15 - 1  # the largest number that is taken
+
+
+# A field is a JSON Schema; api._checked knows the few words of it that are used.
+
+
+def text(most: int, least: int = 0, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "minLength": least, "maxLength": most, **more}
+
+
+def whole(low: int, high: int = LAST) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`takes` are the fields of the JSON body, of which `needs` must be there; `query` those of
+    the address; `gives` names a schema of the answer; `status` that of success."""
+
+    method: str
+    path: str
+    summary: str
+    act: Callable[..., Any]
+    gives: str = ""
+    takes: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    query: dict[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+    @property
+    def scope(self) -> str:
+        return "read" if self.method == "GET" else "write"
+
+    @property
+    def name(self) -> str:
+        return self.act.__name__
+
+
+# The document
+
+_TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "Person": {**dict.fromkeys(("id", "name", "tag", "role", "about"), _TEXT), "bot": _YES},
+    "Room": {
+        **dict.fromkeys(("id", "name", "about", "kind", "owner"), _TEXT),
+        **dict.fromkeys(("newest", "active"), _NUMBER),
+    },
+    "Message": {
+        **dict.fromkeys(("seq", "at"), _NUMBER),
+        **dict.fromkeys(("kind", "body"), _TEXT),
+        "author": {"type": "object", "properties": {"id": _TEXT, "name": _TEXT}},
+        "edited": _YES,
+        "changes": {"type": ["integer", "null"]},
+    },
+    "People": {"people": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}}},
+    "Rooms": {"rooms": {"type": "array", "items": {"$ref": "#/components/schemas/Room"}}},
+    "Messages": {
+        "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+        "newest": _NUMBER,
+    },
+    "Error": {
+        "error": {
+            "type": "object",
+            "properties": {"status": _NUMBER, "title": _TEXT, "text": _TEXT},
+            "required": ["status", "title", "text"],
+        }
+    },
+}
+_REFUSED = {
+    400: "what was sent cannot be used",
+    401: "no token, or one that is not in use",
+    403: "not with this token or these rights",
+    404: "not there, or not for this person",
+    413: "too large",
+    503: "the database cannot be reached",
+}
+
+
+def document(operations: Iterable[Operation], text: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document (spec.openapis.org) of these operations; `text` describes it."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        path = operation.path.replace("<int:", "<").replace("<", "{").replace(">", "}")
+        paths.setdefault(path, {})[operation.method.lower()] = _described(operation)
+    schemas = {
+        name: {"type": "object", "properties": fields, "required": list(fields)}
+        for name, fields in _FIELDS.items()
+    }
+    bearer = {"type": "http", "scheme": "bearer"}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Chat", "version": "1", "description": text.strip()},
+        "servers": [{"url": "/api"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": {"token": bearer}},
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
+        "responses": {str(operation.status): _success(operation)},
+    }
+    for status, why in _REFUSED.items():
+        described["responses"][str(status)] = {"description": why, "content": _content("Error")}
+    if operation.takes:
+        schema = {
+            "type": "object",
+            "properties": operation.takes,
+            "required": list(operation.needs),
+            "additionalProperties": False,
+        }
+        content = {"application/json": {"schema": schema}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _success(operation: Operation) -> dict[str, Any]:
+    if not operation.gives:
+        return {"description": "done"}
+    return {"description": "done", "content": _content(operation.gives)}
+
+
+def _content(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    parts = [part.strip("<>") for part in path.split("/") if part.startswith("<")]
+    names = {"rid": text(64, 1), "uid": text(64, 1), "int:seq": whole(1)}
+    return [
+        {"name": part.removeprefix("int:"), "in": "path", "required": True, "schema": names[part]}
+        for part in parts
+    ]
+
+
+def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in operation.query.items()
+    ]

@@ -1,0 +1,79 @@
+"""Tokens for programs: each belongs to a person or a bot, and may do what that one may do."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from . import keys
+from .people import FIELDS, Person, person_of
+
+SCOPES = ("read", "write")
+NOTED = 3600  # seconds between two notes of a use
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`tid` is the public id, by which it can be revoked. Times are in seconds since 1970;
+    `used` is 0 for never."""
+
+    tid: str
+    uid: str
+    name: str
+    scopes: tuple[str, ...]
+    made: int
+    used: int
+
+
+class Tokens:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def make(self, uid: str, name: str, scopes: Iterable[str]) -> str:
+        """A new token; returns its secret, which is not kept."""
+        secret = f"chat_{secrets.token_urlsafe(30)}"
+        tid, made = _public(secret), int(time.time())
+        fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}
+        self.client.hset(keys.token(tid), mapping=fields)
+        self.client.sadd(keys.tokens(uid), tid)
+        return secret
+
+    def person(self, secret: str) -> tuple[Person, Token] | None:
+        """Whose token this is; None when it was revoked or that person was deactivated."""
+        token = self._get(_public(secret))
+        person = person_of(token.uid, self._fields(token.uid)) if token else None
+        if token is None or person is None or person.off:
+            return None
+        now = int(time.time())
+        if token.used < now - NOTED:
+            self.client.hset(keys.token(token.tid), "used", now)
+        return person, token
+
+    def of(self, uid: str) -> list[Token]:
+        """The tokens of a person, the newest first."""
+        tokens = map(self._get, self.client.smembers(keys.tokens(uid)))
+        found = [token for token in tokens if token]
+        return sorted(found, key=lambda token: token.made, reverse=True)
+
+    def revoke(self, uid: str, tid: str) -> None:
+        """End a token of this person at once; somebody else's stays."""
+        if self.client.srem(keys.tokens(uid), tid):
+            self.client.delete(keys.token(tid))
+
+    def _get(self, tid: str) -> Token | None:
+        fields = self.client.hgetall(keys.token(tid))
+        if not fields:
+            return None
+        scopes = tuple(fields["scopes"].split())
+        made, used = int(fields["made"]), int(fields["used"])
+        return Token(tid, fields["uid"], fields["name"], scopes, made, used)
+
+    def _fields(self, uid: str) -> list[str | None]:
+        return list(self.client.hmget(keys.user(uid), FIELDS))
+
+
+def _public(secret: str) -> str:
+    """What is kept of a token: nobody makes it of this."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:40]

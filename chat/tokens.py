@@ -1,0 +1,96 @@
+"""Tokens for programs, on pages: one's own, and for admins those of bots."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from .admin import audit_note
+from .current import chat
+from .errors import Invalid, NotFound
+from .permissions import check_admin
+from .session import require_person
+from .store import Person
+from .store.people import MEMBER
+from .store.tokens import SCOPES
+from .text import MAX_NAME, clean_name
+
+bp = Blueprint("tokens", __name__)
+bp.before_request(require_person)
+
+
+@bp.get("/me/tokens")
+def mine() -> Any:
+    return _page(g.person)
+
+
+@bp.get("/admin/bots")
+def bots() -> Any:
+    check_admin(g.person)
+    return _bots()
+
+
+@bp.post("/admin/bots")
+def make_bot() -> Any:
+    """A bot is a person without a way to sign in; it is added to rooms like anybody."""
+    check_admin(g.person)
+    try:
+        name = clean_name(request.form.get("name", ""), "name", MAX_NAME)
+    except Invalid as error:
+        return _bots(error.text), 400
+    bot = chat().store.people.create(name, MEMBER)
+    chat().store.people.make_bot(bot, g.person.uid)
+    audit_note("made the bot", bot)
+    return redirect(f"/tokens/{bot.uid}", 303)
+
+
+@bp.get("/tokens/<uid>")
+def of_bot(uid: str) -> Any:
+    return _page(_owner(uid))
+
+
+@bp.post("/tokens/<uid>")
+def make(uid: str) -> Any:
+    """A new token; the page that answers is the only one that ever shows it."""
+    owner = _owner(uid)
+    scopes = [scope for scope in SCOPES if scope in request.form.getlist("scopes")]
+    try:
+        name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME)
+        if not scopes:
+            raise Invalid("Choose what the token may do.")
+    except Invalid as error:
+        return _page(owner, error=error.text), 400
+    return _page(owner, secret=chat().store.tokens.make(owner.uid, name, scopes))
+
+
+@bp.post("/tokens/<uid>/revoke")
+def revoke(uid: str) -> Any:
+    owner = _owner(uid)
+    chat().store.tokens.revoke(owner.uid, request.form.get("tid", ""))
+    return redirect(f"/tokens/{uid}" if owner.bot else "/me/tokens", 303)
+
+
+def _owner(uid: str) -> Person:
+    """Oneself, or for admins a bot. Raises NotFound, Refused."""
+    if uid == g.person.uid:
+        return g.person  # type: ignore[no-any-return]
+    check_admin(g.person)
+    bot = chat().store.people.get(uid)
+    if bot is None or not bot.bot:
+        raise NotFound("There is no such bot.")
+    return bot
+
+
+def _page(owner: Person, error: str = "", secret: str = "") -> str:
+    return render_template(
+        "me/tokens.html",
+        owner=owner,
+        tokens=chat().store.tokens.of(owner.uid),
+        error=error,
+        secret=secret,
+        typed=request.form.get("name", ""),
+        scopes=SCOPES,
+    )
+
+
+def _bots(error: str = "") -> str:
+    return render_template("admin/bots.html", bots=chat().store.people.bots(), error=error)
