@@ -152,11 +152,13 @@ def browser(agent: str) -> str:
     return said or agent.split("/")[0][:40] or "Unknown browser"
 
 
+@lru_cache(maxsize=KEPT)
 def hue(uid: str) -> int:
     """The number of a person's colour, the same everywhere."""
     return zlib.crc32(uid.encode()) % HUES
 
 
+@lru_cache(maxsize=KEPT)
 def initials(name: str) -> str:
     """One or two letters that stand for a name."""
     words = name.split() or ["?"]

@@ -1,37 +1,56 @@
 """redis-py's blocking API on the event loop.
 
 The store is written against redis-py's synchronous client. In the server it is handed this
-one: the same methods, but each call awaits in its greenlet and costs no thread. Commands of
-all greenlets that ask in the same turn of the loop, or while a pipeline is on its way, share
-the next pipeline, so that a busy server makes few round trips.
+one: the same methods, but each call awaits in its greenlet and costs no thread. What all
+greenlets ask in one turn of the loop leaves as one write on one connection, and nobody waits
+for what others asked before.
 
 No command is ever sent twice: a write whose answer was lost may have happened, and only the
 caller knows whether repeating it is safe (redis-py's default retries turned one XADD into two).
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.client import EMPTY_RESPONSE
 from redis.commands.core import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError
+from redis.exceptions import TimeoutError as RedisTimeout
 
-Command = tuple[tuple[Any, ...], dict[str, Any], "asyncio.Future[Any]"]
+from .link import Link, pack
+
+TIMEOUT = 2.0  # seconds for connecting, and for Redis to say anything when an answer is due
 
 
-def connect(url: str, timeout: float = 2.0, **options: Any) -> "Redis":
-    """An asyncio client with no retries; `timeout` in seconds for connecting and each answer."""
+class Command:
+    """One command on its way, and who waits for its answer."""
+
+    __slots__ = ("answer", "options", "words")
+
+    def __init__(self, words: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
+        self.words = words
+        self.options = options
+        self.answer: asyncio.Future[Any] = answer
+
+
+def connect(url: str) -> "Redis":
+    """What makes connections to the server at `url`, without retries. RESP 2: an answer is never
+    overtaken by something else."""
     return Redis.from_url(
         url,
         decode_responses=True,
+        protocol=2,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=TIMEOUT,
         health_check_interval=0,
-        **options,
     )
 
 
@@ -44,12 +63,17 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         self.client = client
         self.await_ = await_
         self.loop = asyncio.get_running_loop()
-        self._waiting: list[Command] = []
-        self._task: asyncio.Task[None] | None = None
+        self._callbacks: Any = client.response_callbacks
+        self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
+        self._sent: deque[Command] = deque()  # their answers come in this order
+        self._since = 0.0  # when the first of them began to be waited for
+        self._link: Link | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command; returns its answer or raises what redis-py raises."""
-        return self.await_(self._add(args, options))
+        return self.await_(self.ask(args, options))
 
     def pipeline(self, transaction: bool = False) -> "LoopPipeline":
         """Collect commands and send them together; they are not a transaction."""
@@ -58,39 +82,101 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     def get_encoder(self) -> Any:
         return self.client.get_encoder()  # type: ignore[no-untyped-call]
 
-    def _add(self, args: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
+    def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
+        """Send a command when this turn of the loop is over; returns the answer to come."""
         answer: asyncio.Future[Any] = self.loop.create_future()
-        self._waiting.append((args, options, answer))
-        if self._task is None:
-            # The task starts after this turn of the loop, and takes what is there by then.
-            self._task = self.loop.create_task(self._send_all())
+        if not self._asked:
+            self.loop.call_soon(self._write)
+        self._asked.append(Command(words, options, answer))
         return answer
 
-    async def _send_all(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._send(batch)
-        finally:
-            self._task = None
+    async def aclose(self) -> None:
+        """End the connection; who still waits is told that the server is stopping."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._fail([*self._sent, *self._asked], RedisConnectionError, "the server is stopping")
+        if self._link is not None:
+            self._link.close()
+        await self.client.aclose()
 
-    async def _send(self, batch: list[Command]) -> None:
-        try:
-            pipeline = self.client.pipeline(transaction=False)
-            for args, options, _ in batch:
-                pipeline.execute_command(*args, **options)
-            answers = await pipeline.execute(raise_on_error=False)
-        except Exception as error:
-            answers = [error] * len(batch)
-        except asyncio.CancelledError:
-            answers = [RedisConnectionError("the server is stopping")] * len(batch)
-        for (_, _, waiting), answer in zip(batch, answers, strict=True):
-            if waiting.done():
-                continue  # the greenlet that asked was cancelled
-            if isinstance(answer, Exception):
-                waiting.set_exception(answer)
+    # The link
+
+    def _write(self) -> None:
+        if self._link is None:
+            if self._opening is None:
+                self._opening = self.loop.create_task(self._open())
+            return
+        asked, self._asked = self._asked, []
+        packed: list[bytes] = []
+        if not self._sent:
+            self._since = self.loop.time()
+        for command in asked:
+            try:
+                packed += pack(*command.words)
+            except DataError as error:
+                command.answer.set_exception(error)
             else:
-                waiting.set_result(answer)
+                self._sent.append(command)
+        self._link.write(b"".join(packed))
+        if self._watch is None:
+            self._watch = self.loop.call_later(TIMEOUT, self._look)
+
+    async def _open(self) -> None:
+        try:
+            self._link = await Link.open(self.client, self._take)
+        except Exception as error:
+            asked, self._asked = self._asked, []
+            self._fail(asked, type(error), str(error))
+        else:
+            self._link.ended.add_done_callback(self._lost)
+        finally:
+            self._opening = None
+        if self._asked:
+            self._write()
+
+    def _take(self, reply: Any) -> None:
+        command = self._sent.popleft()
+        self._since = self._link.heard if self._link is not None else 0.0
+        answer = command.answer
+        if answer.done():
+            return  # the greenlet that asked was cancelled
+        if isinstance(reply, Exception):
+            if EMPTY_RESPONSE not in command.options:
+                answer.set_exception(reply)
+                return
+            reply = command.options[EMPTY_RESPONSE]
+        read = self._callbacks.get(command.words[0])
+        try:
+            answer.set_result(read(reply, **_told(command.options)) if read else reply)
+        except Exception as error:
+            answer.set_exception(error)
+
+    def _look(self) -> None:
+        """Give a connection up on which answers are due and none has come for TIMEOUT."""
+        self._watch = None
+        if not self._sent:
+            return
+        left = self._since + TIMEOUT - self.loop.time()
+        if left > 0:
+            self._watch = self.loop.call_later(left, self._look)
+        elif self._link is not None:
+            self._link.close(RedisTimeout("Redis does not answer"))
+
+    def _lost(self, ended: "asyncio.Future[Exception | None]") -> None:
+        """What was sent may have happened or not; who asked is told, and nothing is repeated."""
+        error = ended.result()
+        self._link = None
+        sent, self._sent = self._sent, deque()
+        self._fail(sent, type(error or RedisConnectionError()), str(error or "closed"))
+        if self._asked:
+            self._write()
+
+    def _fail(self, commands: Any, kind: type[Exception], text: str) -> None:
+        for command in commands:
+            if not command.answer.done():
+                command.answer.set_exception(kind(text))
 
 
 class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
@@ -109,9 +195,15 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     def execute(self) -> list[Any]:
         """Send all; raises the first error among the answers."""
         commands, self._commands = self._commands, []
-        answers = [self.client._add(args, options) for args, options in commands]
-        results = self.client.await_(asyncio.gather(*answers, return_exceptions=True))
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return list(results)
+        answers = [self.client.ask(words, options) for words, options in commands]
+        if answers:
+            with suppress(Exception):  # it is raised below, if it is the first
+                self.client.await_(answers[-1])  # they come in order, so all are there
+        if failed := [error for answer in answers if (error := answer.exception())]:
+            raise failed[0]
+        return [answer.result() for answer in answers]
+
+
+def _told(options: dict[str, Any]) -> dict[str, Any]:
+    """What redis-py's reading of an answer is told; `keys` is for its cache."""
+    return {name: options[name] for name in options if name not in ("keys", EMPTY_RESPONSE)}

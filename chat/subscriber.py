@@ -10,11 +10,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from .events import Event
 from .hub import Hub
+from .link import Link, pack
 from .store import Store, keys
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,7 @@ class Subscriber:
         self.connected = False
         self._relinked = False  # the link was lost before: changes may have been missed
         self._wanted: dict[str, asyncio.Future[None]] = {}  # channel: done once subscribed
-        self._link: Any = None
-        self._sending = asyncio.Lock()
+        self._link: Link | None = None
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -55,13 +56,13 @@ class Subscriber:
         """The first viewer of `room:<id>` or `user:<id>` has come."""
         name = _key(channel)
         self._wanted[name] = asyncio.get_running_loop().create_future()
-        self._spawn(self._command("SUBSCRIBE", name))
+        self._command("SUBSCRIBE", name)
 
     def closed(self, channel: str) -> None:
         """The last viewer of the channel has gone."""
         name = _key(channel)
         self._wanted.pop(name).cancel()
-        self._spawn(self._command("UNSUBSCRIBE", name))
+        self._command("UNSUBSCRIBE", name)
 
     async def ready(self, rid: str, timeout: float = 3.0) -> None:
         """Wait until what is published to the room comes in; raises TimeoutError (seconds)."""
@@ -88,45 +89,45 @@ class Subscriber:
             wait = min(2 * wait, LONGEST_WAIT)
 
     async def _listen(self) -> None:
-        link = self.client.connection_pool.make_connection()
+        link = self._link = await Link.open(self.client, self._take_safely)
         try:
-            await link.connect()
-            self._link = link
             for name, future in self._wanted.items():
                 if future.done() and not future.cancelled():
                     self._wanted[name] = asyncio.get_running_loop().create_future()
             if self._wanted:
-                await self._command("SUBSCRIBE", *self._wanted)
+                self._command("SUBSCRIBE", *self._wanted)
             self.connected = True
-            asked = False
-            while True:
-                # redis-py answers None when `timeout` has passed.
-                answer = await link.read_response(timeout=PING_EVERY, disconnect_on_error=False)
-                if answer is not None:
-                    asked = False
-                    self._take_safely(answer)
-                elif asked:
-                    raise RedisTimeout("no answer to PING")
-                else:
-                    asked = True
-                    await self._command("PING")
+            while not link.ended.done():
+                asked = link.heard
+                await asyncio.wait({link.ended}, timeout=PING_EVERY)
+                if link.heard == asked and not link.ended.done():
+                    await self._ping(link)
+            raise link.ended.result() or RedisConnectionError("closed")
         finally:
             self._link = None
-            await link.disconnect(nowait=True)
+            link.close()
 
-    async def _command(self, *words: str) -> None:
-        async with self._sending:
-            # Connecting subscribes to all that is wanted; redis-py would connect by itself here.
-            if self._link is not None and self._link.is_connected:
-                await self._link.send_command(*words)
+    async def _ping(self, link: Link) -> None:
+        """Ask for a word; raises redis's TimeoutError when none comes."""
+        asked = link.heard
+        self._command("PING")
+        await asyncio.wait({link.ended}, timeout=PING_EVERY)
+        if link.heard == asked and not link.ended.done():
+            raise RedisTimeout("no answer to PING")
 
-    async def _drop_link(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            await link.disconnect(nowait=True)
+    def _command(self, *words: str) -> None:
+        # Connecting subscribes to all that is wanted.
+        if self._link is not None:
+            self._link.write(b"".join(pack(*words)))
 
-    def _take_safely(self, answer: list[str]) -> None:
+    def _drop_link(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+    def _take_safely(self, answer: Any) -> None:
         try:
+            if isinstance(answer, Exception):
+                raise answer
             self._take(answer)
         except Exception:
             log.exception("cannot use what Redis sent")
@@ -188,7 +189,7 @@ class Subscriber:
                         break
         except (RedisError, OSError) as error:
             log.warning("cannot read what room %s missed: %s", rid, error)
-            await self._drop_link()  # connecting again reads it again
+            self._drop_link()  # connecting again reads it again
         finally:
             del self._filling[rid]
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from greenback import await_
 from simple_websocket import ConnectionClosed
 
-from .environ import Receive, Send, spawn
+from .environ import Message, Receive, Send, spawn
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ class WebSocket:
         "_outbox",
         "_pump_task",
         "_queued",
-        "_reading",
         "_receive",
         "_registry",
         "_send",
@@ -80,7 +79,6 @@ class WebSocket:
         self._transport: Transport | None = None
         self._close: tuple[int, str] | None = None
         self._closing: asyncio.Future[Any] | None = None
-        self._reading: asyncio.Timeout | None = None
         self._outbox: deque[str | asyncio.Future[None]] | None = None
         self._queued = 0
         self._pump_task: asyncio.Future[Any] | None = None
@@ -170,22 +168,21 @@ class WebSocket:
         if self._close is None:
             self._close = code, reason
         self._registry.discard(self)
-        if self._reading is not None and not self._reading.expired():
-            self._reading.reschedule(0)
 
     async def _next(self, timeout: float | None) -> str | bytes | None:
         try:
-            async with asyncio.timeout(timeout) as self._reading:
-                message = await self._receive()
+            message = await (self._receive() if timeout is None else self._receive_for(timeout))
         except TimeoutError:
             return None
-        finally:
-            self._reading = None
         if message["type"] == "websocket.disconnect":
             self._gone(message.get("code") or 1005, message.get("reason") or "")
             return None
         data: str | bytes | None = message.get("text")
         return message.get("bytes") if data is None else data
+
+    async def _receive_for(self, timeout: float) -> Message:
+        async with asyncio.timeout(timeout):
+            return await self._receive()
 
     async def _send_message(self, data: str | bytes) -> None:
         if self._pump_task is not None:

@@ -34,8 +34,8 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     """The ASGI application; must be called on the event loop."""
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
-    client = connect(settings.redis_url)
-    app = create_app(settings, Store(LoopRedis(client, await_)))
+    client = LoopRedis(connect(settings.redis_url), await_)
+    app = create_app(settings, Store(client))
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
@@ -56,7 +56,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
 def _connect_hub(app: Chat, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     subscriber = Subscriber(
-        connect(settings.redis_url, protocol=2),
+        connect(settings.redis_url),
         app.store,
         greenback.with_portal_run_sync,
         partial(live.look_again, app),

@@ -29,9 +29,9 @@ import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 from hypercorn.asyncio.task_group import _handle
-from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.config import Config
-from hypercorn.events import Closed
+from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import Body, Data, EndBody, EndData, Request, Response, StreamClosed
 from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
@@ -535,6 +535,14 @@ class Buffer(StreamBuffer):
 class HTTP1(H11Protocol):
     """HTTP/1.1 that ignores `Upgrade: h2c`, which would slip past the rules of a proxy."""
 
+    async def handle(self, event: Any) -> None:
+        stream = self.stream
+        if isinstance(event, RawData) and isinstance(stream, Stream) and stream.handshake.accepted:
+            # Nothing but the websocket reads this connection any more.
+            await stream._feed(event.data)
+        else:
+            await super().handle(event)
+
     async def _check_protocol(self, event: Any) -> None:
         if event.method == b"PRI":
             await super()._check_protocol(event)
@@ -573,7 +581,14 @@ class Connection(TCPServer):
             connections.discard(self)
 
     async def _read_data(self) -> None:
-        await super()._read_data()
+        # As Hypercorn's, without a timer for each read: silence is the stream's business.
+        while not self.reader.at_eof():
+            try:
+                data = await self.reader.read(MAX_RECV)
+            except OSError:
+                break
+            await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
         # Nobody empties the buffers of an HTTP/2 connection any more: let go who waits for them.
         for buffer in getattr(self.protocol.protocol, "stream_buffers", {}).values():
             await buffer.close()

@@ -1,0 +1,71 @@
+"""One connection to Redis with nothing between its bytes and those who wait for them.
+
+redis-py makes the connection, which may mean TLS, a password, a database number; then its
+transport is taken over. From there on commands are packed and replies are read by hiredis, as
+they come, in order: no lock, no stream, no timer for each.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse
+
+pack: Callable[..., list[bytes]] = HiredisRespSerializer().pack
+"""A command's words as bytes; raises redis.exceptions.DataError for what Redis cannot take."""
+
+_NOTHING = object()
+
+
+class Link(asyncio.Protocol):
+    """Make one with `Link.open`. `ended` is done when the connection is over; its result is the
+    error that ended it, or None."""
+
+    def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[Exception | None] = self.loop.create_future()
+        self.heard = self.loop.time()  # when Redis last sent something
+        self._connection = connection
+        self._take = take
+        self._reader = hiredis.Reader(
+            protocolError=InvalidResponse,
+            replyError=connection._parser.parse_error,
+            encoding="utf-8",
+            errors="replace",
+            notEnoughData=_NOTHING,
+        )
+        self._transport = connection._writer.transport
+        self._transport.set_protocol(self)
+        if not self._transport.is_reading():
+            self._transport.resume_reading()
+        self.write = self._transport.write  # bytes; nothing happens once the connection is over
+
+    @classmethod
+    async def open(cls, client: Any, take: Callable[[Any], None]) -> "Link":
+        """A new connection of a redis.asyncio `client` that speaks RESP 2; each reply, errors
+        among them, goes to `take`. Raises what redis-py raises."""
+        connection = client.connection_pool.make_connection()
+        await connection.connect()
+        return cls(connection, take)
+
+    def close(self, error: Exception | None = None) -> None:
+        """End the connection, because of `error`."""
+        if not self.ended.done():
+            self.ended.set_result(error)
+        self._transport.abort()
+        self._connection._close()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = self.loop.time()
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not _NOTHING:
+                self._take(reply)
+        except InvalidResponse as error:
+            self.close(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.close(RedisConnectionError(str(error or "Redis closed the connection")))

@@ -1,0 +1,125 @@
+"""The event loop's own way to Redis, against redis-py's: the same answers, to who asked."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from chat.asgi import await_
+from chat.loopredis import LoopRedis, connect
+
+
+@pytest.fixture
+def talk(valkey, client):
+    """Run a coroutine with a client of the event loop, in an empty database."""
+
+    def run(conversation):
+        async def main():
+            redis = LoopRedis(connect(valkey.url), await_)
+            try:
+                await asyncio.wait_for(conversation(redis), 20)
+            finally:
+                await redis.aclose()
+
+        asyncio.run(main())
+
+    return run
+
+
+def ask(redis, *words):
+    return redis.ask(words, {})
+
+
+def test_answers_come_to_who_asked_however_many_ask_at_once(talk, client):
+    async def conversation(redis):
+        asked = [ask(redis, "ECHO", f"word {n}") for n in range(1000)]
+        assert await asyncio.gather(*asked) == [f"word {n}" for n in range(1000)]
+
+    talk(conversation)
+
+
+def test_answers_are_read_as_redis_py_reads_them(talk, client):
+    client.hset("h", mapping={"a": "1", "ü": "é"})
+    client.zadd("z", {"x": 1.5})
+    client.sadd("s", "one")
+
+    async def conversation(redis):
+        assert await ask(redis, "HGETALL", "h") == client.hgetall("h")
+        assert await ask(redis, "ZSCORE", "z", "x") == client.zscore("z", "x")
+        assert await ask(redis, "SMEMBERS", "s") == client.smembers("s")
+        assert await ask(redis, "GET", "none") is None
+
+    talk(conversation)
+
+
+def test_an_error_is_only_for_the_command_it_answers(talk):
+    async def conversation(redis):
+        good, bad, unsendable, last = (
+            ask(redis, "SET", "k", "v"),
+            ask(redis, "LPUSH", "k", "x"),
+            ask(redis, "SET", "k", object()),
+            ask(redis, "GET", "k"),
+        )
+        assert await good is True
+        with pytest.raises(ResponseError, match="wrong kind"):
+            await bad
+        with pytest.raises(RedisError):
+            await unsendable
+        assert await last == "v"
+
+    talk(conversation)
+
+
+def test_who_stops_waiting_shifts_nobodys_answer(talk):
+    async def conversation(redis):
+        await ask(redis, "PING")
+        asked = [ask(redis, "ECHO", str(n)) for n in range(100)]
+        await asyncio.sleep(0)
+        for answer in asked[::2]:
+            answer.cancel()
+        assert await asyncio.gather(*asked[1::2]) == [str(n) for n in range(1, 100, 2)]
+
+    talk(conversation)
+
+
+def test_a_lost_connection_fails_what_was_sent_and_is_made_again(talk, client):
+    async def conversation(redis):
+        await ask(redis, "CLIENT SETNAME", "doomed")
+        waiting = ask(redis, "BLPOP", "nothing", 10)
+        await asyncio.sleep(0)  # it leaves
+        doomed = [c["id"] for c in client.client_list() if c["name"] == "doomed"]
+        client.client_kill_filter(_id=doomed[0])
+        with pytest.raises(RedisConnectionError):
+            await waiting
+        assert await ask(redis, "ECHO", "again") == "again"
+
+    talk(conversation)
+
+
+def test_a_silent_redis_is_given_up_and_nothing_is_sent_twice(talk, client, valkey):
+    async def conversation(redis):
+        await ask(redis, "DEL", "count")
+        os.kill(valkey.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(RedisTimeout):
+                await ask(redis, "INCR", "count")
+        finally:
+            os.kill(valkey.process.pid, signal.SIGCONT)
+        assert await ask(redis, "ECHO", "there") == "there"
+        assert client.get("count") == "1", "it happened, once"
+
+    talk(conversation)
+
+
+def test_a_redis_that_is_not_there_is_told_to_who_asks():
+    async def conversation():
+        redis = LoopRedis(connect("redis://127.0.0.1:1"), await_)
+        with pytest.raises(RedisConnectionError):
+            await ask(redis, "PING")
+        await redis.aclose()
+
+    asyncio.run(conversation())
