@@ -3,7 +3,7 @@ serves pages, pushes and resume alike."""
 
 import logging
 import zlib
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -12,29 +12,33 @@ from markupsafe import Markup
 
 from .events import Event, tombstone, unreadable
 from .store import Row
+from .times import short_time, today, use_zone, when, zone
 
 log = logging.getLogger(__name__)
 
-KEPT = 4096  # renderings of messages, and of times, that are kept for the next page
+KEPT = 4096  # renderings of messages that are kept for the next page
 HUES = 12  # avatar colours in static/css/colors.css
 
 
 class Fragments:
-    """What is pushed. Nothing depends on who looks, so that one rendering serves everyone."""
+    """What is pushed. Nothing depends on who looks, so that one rendering serves everyone in a
+    time zone. What is not told a zone uses that of the task (times.use_zone)."""
 
     def __init__(self, env: Environment) -> None:
         self.push: Any = env.get_template("pushes/event.html").module
 
-    def shown(self, event: Event) -> str:
-        """An event for those who watch its room."""
+    def shown(self, event: Event, zone: str = "") -> str:
+        """An event for those who watch its room, with times of a zone."""
+        use_zone(zone)
         return str(self.push.shown(event))
 
-    def note(self, event: Event) -> str:
+    def note(self, event: Event, zone: str = "") -> str:
         """The mark of an event for those who merely belong to its room."""
         return str(self.push.note(event))
 
-    def line(self, event: Event) -> str:
+    def line(self, event: Event, zone: str = "") -> str:
         """The room's line in the side list, when this is its newest event."""
+        use_zone(zone)
         return str(self.push.line(event))
 
     def missed(self, events: list[Event]) -> str:
@@ -57,8 +61,9 @@ class Fragments:
         """Instead of the room on screen, that the person is in it no longer."""
         return str(self.push.gone(rid))
 
-    def again(self, events: list[Event]) -> str:
+    def again(self, events: list[Event], zone: str = "") -> str:
         """Events that are on screen, as they are to be shown from now on."""
+        use_zone(zone)
         return str(self.push.again(events))
 
     def here(self, rid: str, count: int) -> str:
@@ -91,11 +96,10 @@ class Fragments:
 
 
 def init(env: Environment) -> None:
-    """Give templates the filters that need no request. `at` is in ms since 1970; times are in
-    the server's zone (the TZ environment variable)."""
+    """Give templates the filters that need no request."""
 
     @lru_cache(maxsize=KEPT)
-    def message(event: Event, today: date) -> Markup:
+    def message(event: Event, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/messages.html").module
         try:
             return Markup(macros.item(event))
@@ -103,7 +107,7 @@ def init(env: Environment) -> None:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
             return Markup(macros.item(unreadable(event)))
 
-    env.globals["message"] = lambda event: message(event, date.today())
+    env.globals["message"] = lambda event: message(event, zone(), today())
     env.globals["tombstone"] = tombstone
     env.filters |= {
         "browser": browser,
@@ -112,34 +116,6 @@ def init(env: Environment) -> None:
         "when": when,
         "short_time": short_time,
     }
-
-
-def when(at: int) -> Markup:
-    """A `<time>` that reads as `short_time` and tells the whole when pointed at."""
-    return _when(at // 60_000, date.today())
-
-
-def short_time(at: int) -> str:
-    """21:04 today, otherwise 3 Nov 21:04, or with the year when it is another one."""
-    return _short(at // 60_000, date.today())
-
-
-@lru_cache(maxsize=KEPT)
-def _when(minute: int, today: date) -> Markup:
-    time = datetime.fromtimestamp(minute * 60).astimezone()
-    utc = f"{time.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-    title = f"{time:%A, %-d %B %Y, %H:%M %Z}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        utc, title, _short(minute, today)
-    )
-
-
-@lru_cache(maxsize=KEPT)
-def _short(minute: int, today: date) -> str:
-    time = datetime.fromtimestamp(minute * 60)
-    if time.date() == today:
-        return f"{time:%H:%M}"
-    return f"{time:%-d %b %H:%M}" if time.year == today.year else f"{time:%-d %b %Y}"
 
 
 def browser(agent: str) -> str:

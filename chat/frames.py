@@ -1,41 +1,70 @@
-"""Websocket frames built once for everyone (RFC 6455, section 5.2).
+"""Websocket messages built once for everyone (RFC 6455, section 5.2; RFC 7692).
 
 A server's frames are not masked, so the same bytes fit every connection: a message is framed
-once per event, however many people look.
+once, however many people look. The same holds for a compressed one when each message is a
+stream of its own: it refers to nothing that was sent before, on whichever connection.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable
 
 TEXT = 0x81  # FIN and opcode 1: a whole text message in one frame
+COMPRESSED = 0x40  # RSV1: the payload is deflated (RFC 7692, section 6)
+SMALLEST = 128  # bytes of a message that is worth compressing
+LEVEL = 1  # of zlib's 1 to 9: the others save few bytes of so little text and cost much
+
+_TAIL = b"\x00\x00\xff\xff"  # of a flushed block; the receiver adds it (RFC 7692, section 7.2.1)
+# A full flush forgets all that went before, so that one compressor serves all messages, and no
+# memory is asked for and cleared for each.
+_compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+
+
+class Packet:
+    """One message of HTML, ready for the wire in each form that a connection may want."""
+
+    __slots__ = ("_deflated", "plain", "text")
+
+    def __init__(self, text: str) -> None:
+        # hx-ws parses a message as JSON first and drops what is; a fragment is always markup.
+        assert text.startswith("<"), text
+        self.text = text
+        self.plain = text_frame(text)
+        self._deflated = b""
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Packet":
+        """Several fragments as one message: a page swaps them in one go."""
+        return cls("".join(texts))
+
+    @property
+    def deflated(self) -> bytes:
+        """The compressed frame, made when the first connection wants it; the plain one where
+        that would not be smaller."""
+        if not self._deflated:
+            self._deflated = self.plain
+            if len(self.text) >= SMALLEST:
+                packed = deflated_frame(self.text)
+                if len(packed) < len(self.plain):
+                    self._deflated = packed
+        return self._deflated
 
 
 def text_frame(text: str) -> bytes:
     """One unmasked, uncompressed text frame, ready for the wire."""
-    payload = text.encode(errors="replace")  # a lone surrogate has no bytes
+    return _frame(TEXT, text.encode(errors="replace"))  # a lone surrogate has no bytes
+
+
+def deflated_frame(text: str) -> bytes:
+    """One unmasked text frame that any connection with permessage-deflate can read."""
+    data = text.encode(errors="replace")
+    packed = _compressor.compress(data) + _compressor.flush(zlib.Z_FULL_FLUSH)
+    return _frame(TEXT | COMPRESSED, packed.removesuffix(_TAIL))
+
+
+def _frame(head: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((TEXT, size)) + payload
+        return bytes((head, size)) + payload
     if size < 65536:
-        return bytes((TEXT, 126)) + size.to_bytes(2, "big") + payload
-    return bytes((TEXT, 127)) + size.to_bytes(8, "big") + payload
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A fragment ready to send: its room's event number, its text and its bytes."""
-
-    seq: int
-    text: str
-    wire: bytes
-
-    @classmethod
-    def of(cls, seq: int, text: str) -> "Frame":
-        # hx-ws parses a frame as JSON first and drops what is; a fragment is always markup.
-        assert text.startswith("<"), text
-        return cls(seq, text, text_frame(text))
-
-
-def join(frames: Sequence[Frame]) -> tuple[bytes, list[str]]:
-    """The bytes of several frames as one write, and their texts for where bytes cannot go."""
-    return b"".join(frame.wire for frame in frames), [frame.text for frame in frames]
+        return bytes((head, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((head, 127)) + size.to_bytes(8, "big") + payload

@@ -1,23 +1,25 @@
 """The hub: who looks at which room in this process, and what goes out to them.
 
 It knows neither Redis nor Flask nor sockets. Events and viewers go in, writes come out. A
-room's event is rendered once and framed once; events of one turn of the event loop leave as
-one write per viewer. All methods run on the event loop and never block.
+room's event is rendered once for each time zone in use and framed once; events of one turn of
+the event loop leave as one message per viewer. All methods run on the event loop and never block.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from .events import Event
-from .frames import Frame, join
+from .frames import Packet
 
-# Writes framed bytes, or the same as texts where bytes cannot go; False when the viewer is gone.
-Push = Callable[[bytes, Sequence[str]], bool]
+# Writes a message; False when the viewer is gone.
+Push = Callable[[Packet], bool]
 # Closes the viewer's connection with a code of RFC 6455.
 Kick = Callable[[int], object]
-# Makes an event's fragment.
-Render = Callable[[Event], str]
+# Makes an event's fragment, for a time zone.
+Render = Callable[[Event, str], str]
+# A fragment of the watched room with the event's number, which is greater than that of the last.
+Numbered = tuple[int, str]
 log = logging.getLogger(__name__)
 
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
@@ -27,31 +29,48 @@ NOT_ALLOWED = 1008  # the one after which it does not
 class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
-    __slots__ = ("held", "kick", "push", "rooms", "sent", "session", "uid", "watching")
+    __slots__ = ("held", "kick", "push", "rooms", "sent", "session", "uid", "watching", "zone")
 
-    def __init__(self, push: Push, kick: Kick, uid: str, session: str) -> None:
+    def __init__(self, push: Push, kick: Kick, uid: str, session: str, zone: str) -> None:
         self.push = push
         self.kick = kick
         self.uid = uid
         self.session = session  # the id of the session that the page was opened in
+        self.zone = zone  # the time zone that the page shows
         self.rooms: set[str] = set()
         self.watching: str | None = None
         self.sent = 0  # the last number of the watched room that was sent
-        self.held: list[Frame] | None = None  # live frames kept back while history is read
+        self.held: list[Numbered] | None = None  # what is kept back while history is read
+
+
+class Group:
+    """Those of a room's viewers who are sent the same bytes: the time zone is theirs."""
+
+    __slots__ = ("belonging", "notes", "shown", "watching")
+
+    def __init__(self) -> None:
+        self.watching: dict[Viewer, None] = {}
+        self.belonging: dict[Viewer, None] = {}
+        self.shown: list[Numbered] = []  # of this turn of the loop, for the watching
+        self.notes: list[str] = []  # of this turn of the loop, for the belonging
 
 
 class Room:
     """A room as this process sees it: who looks, and the last number that came by."""
 
-    __slots__ = ("belonging", "last", "newest", "notes", "shown", "watching")
+    __slots__ = ("groups", "last", "newest")
 
     def __init__(self, last: int) -> None:
         self.last = last
-        self.watching: dict[Viewer, None] = {}
-        self.belonging: dict[Viewer, None] = {}
+        self.groups: dict[str, Group] = {}  # by time zone; none is empty
         self.newest: Event | None = None  # the last event of this turn of the loop
-        self.shown: list[Frame] = []  # of this turn of the loop, for the watching
-        self.notes: list[Frame] = []  # of this turn of the loop, for the belonging
+
+    def group(self, zone: str) -> Group:
+        """The group of a zone, a new one when it is the first."""
+        group = self.groups.get(zone)
+        if group is None:
+            group = self.groups[zone] = Group()
+        return group
 
 
 class Hub:
@@ -86,9 +105,12 @@ class Hub:
 
     # People come and go
 
-    def connect(self, push: Push, kick: Kick, uid: str, session: str = "") -> Viewer:
-        """A page of `uid` has opened, in a session of theirs; it gets what is sent to them."""
-        viewer = Viewer(push, kick, uid, session)
+    def connect(
+        self, push: Push, kick: Kick, uid: str, session: str = "", zone: str = ""
+    ) -> Viewer:
+        """A page of `uid` has opened, in a session of theirs; it gets what is sent to them, with
+        times of a zone."""
+        viewer = Viewer(push, kick, uid, session, zone)
         self.people.setdefault(uid, {})[viewer] = None
         self._open(f"user:{uid}")
         return viewer
@@ -113,7 +135,7 @@ class Hub:
         room = self.rooms.get(rid)
         if room is None:
             room = self.rooms[rid] = Room(seq)
-        room.belonging[viewer] = None
+        room.group(viewer.zone).belonging[viewer] = None
         self._open(f"room:{rid}")
 
     def leave(self, viewer: Viewer, rid: str) -> None:
@@ -122,11 +144,14 @@ class Hub:
             return
         viewer.rooms.remove(rid)
         room = self.rooms[rid]
-        room.watching.pop(viewer, None)
-        room.belonging.pop(viewer, None)
+        group = room.groups[viewer.zone]
+        group.watching.pop(viewer, None)
+        group.belonging.pop(viewer, None)
         if viewer.watching == rid:
             viewer.watching = viewer.held = None
-        if not room.watching and not room.belonging:
+        if not group.watching and not group.belonging:
+            del room.groups[viewer.zone]
+        if not room.groups:
             del self.rooms[rid]
         self._close(f"room:{rid}")
 
@@ -137,9 +162,9 @@ class Hub:
         until `live`, so that history read in between can go first."""
         self.unwatch(viewer)
         self.flush()
-        room = self.rooms[rid]
-        room.belonging.pop(viewer, None)
-        room.watching[viewer] = None
+        group = self.rooms[rid].groups[viewer.zone]
+        group.belonging.pop(viewer, None)
+        group.watching[viewer] = None
         viewer.watching = rid
         viewer.sent = 0
         viewer.held = []
@@ -155,9 +180,9 @@ class Hub:
         if viewer.watching is None:
             return
         self.flush()  # what it was to be shown must not turn into nothing
-        room = self.rooms[viewer.watching]
-        room.watching.pop(viewer, None)
-        room.belonging[viewer] = None
+        group = self.rooms[viewer.watching].groups[viewer.zone]
+        group.watching.pop(viewer, None)
+        group.belonging[viewer] = None
         viewer.watching = viewer.held = None
 
     # Events come in
@@ -178,10 +203,11 @@ class Hub:
                 self.later(self.flush)
             self._ready.append(room)
         room.newest = event
-        if room.watching:
-            room.shown.append(Frame.of(event.seq, self.show(event)))
-        if room.belonging:
-            room.notes.append(Frame.of(event.seq, self.note(event)))
+        for zone, group in room.groups.items():
+            if group.watching:
+                group.shown.append((event.seq, self.show(event, zone)))
+            if group.belonging:
+                group.notes.append(self.note(event, zone))
         return True
 
     def restart(self, rid: str, seq: int) -> None:
@@ -189,26 +215,28 @@ class Hub:
         come back with what they have, so that it is compared and replaced."""
         if rid in self.rooms:
             self.rooms[rid].last = seq
-            for viewer in [*self.rooms[rid].watching, *self.rooms[rid].belonging]:
-                viewer.kick(SERVICE_RESTART)
+            for group in self.rooms[rid].groups.values():
+                for viewer in [*group.watching, *group.belonging]:
+                    viewer.kick(SERVICE_RESTART)
 
     def tell(self, rid: str, text: str) -> None:
         """Send what is no event to all pages of a room's members."""
-        self.tell_watching(rid, text)
-        self._tell(self.rooms[rid].belonging if rid in self.rooms else (), text)
+        packet = Packet(text)
+        for group in self._groups(rid).values():
+            self._push_all([*group.watching, *group.belonging], packet)
 
-    def tell_watching(self, rid: str, text: str) -> None:
-        """Send what is no event to the pages that show a room."""
-        self._tell(self.rooms[rid].watching if rid in self.rooms else (), text)
+    def tell_watching(self, rid: str, make: Callable[[str], str]) -> None:
+        """Send what is no event to the pages that show a room; `make` is given a time zone."""
+        for zone, group in self._groups(rid).items():
+            if group.watching:
+                self._push_all(list(group.watching), Packet(make(zone)))
 
-    def _tell(self, viewers: Iterable[Viewer], text: str) -> None:
-        wire, texts = join([Frame.of(0, text)])
-        for viewer in list(viewers):
-            self._push(viewer, wire, texts)
+    def _groups(self, rid: str) -> dict[str, Group]:
+        return self.rooms[rid].groups if rid in self.rooms else {}
 
     def say(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""
-        self._push(viewer, *join([Frame.of(0, text)]))
+        self._push(viewer, Packet(text))
 
     def sign_out(self, viewer: Viewer, text: str) -> None:
         """Send a last fragment to a page and close it for good."""
@@ -216,48 +244,51 @@ class Hub:
         viewer.kick(NOT_ALLOWED)
 
     def flush(self) -> None:
-        """Write what this turn brought: one write for each viewer and room."""
+        """Write what this turn brought: one message for each viewer and room."""
         ready, self._ready = self._ready, []
         for room in ready:
             event, room.newest = room.newest, None
-            shown, room.shown = room.shown, []
-            notes, room.notes = room.notes, []
-            if event is None or not (shown or notes):
-                continue
-            line = Frame.of(event.seq, self.line(event))
-            if shown:
-                self._show(room, [*shown, line])
-            if notes:
-                wire, texts = join([*notes, line])
-                for viewer in room.belonging:
-                    self._push(viewer, wire, texts)
+            for zone, group in room.groups.items():
+                shown, group.shown = group.shown, []
+                notes, group.notes = group.notes, []
+                if event is None or not (shown or notes):
+                    continue
+                line = self.line(event, zone)
+                if shown:
+                    self._show(group, [*shown, (event.seq, line)])
+                if notes:
+                    self._push_all(group.belonging, Packet.of([*notes, line]))
 
-    def _show(self, room: Room, frames: list[Frame]) -> None:
+    def _show(self, group: Group, shown: list[Numbered]) -> None:
         """The hot path: everything that is the same for all viewers is done before the loop."""
-        wire, texts = join(frames)
-        before, last = frames[0].seq - 1, frames[-1].seq
-        for viewer in room.watching:
+        packet = Packet.of(text for _, text in shown)
+        before, last = shown[0][0] - 1, shown[-1][0]
+        for viewer in group.watching:
             if viewer.sent == before and viewer.held is None:
                 viewer.sent = last
                 try:
-                    viewer.push(wire, texts)
+                    viewer.push(packet)
                 except Exception:
                     self._failed(viewer)
             elif viewer.held is not None:
-                viewer.held += frames
+                viewer.held += shown
             else:
-                self._send(viewer, frames)
+                self._send(viewer, shown)
 
-    def _send(self, viewer: Viewer, frames: list[Frame]) -> None:
+    def _send(self, viewer: Viewer, shown: list[Numbered]) -> None:
         """The slow path: only what this viewer has not been sent."""
-        missing = [frame for frame in frames if frame.seq > viewer.sent]
+        missing = [(seq, text) for seq, text in shown if seq > viewer.sent]
         if missing:
-            viewer.sent = missing[-1].seq
-            self._push(viewer, *join(missing))
+            viewer.sent = missing[-1][0]
+            self._push(viewer, Packet.of(text for _, text in missing))
 
-    def _push(self, viewer: Viewer, wire: bytes, texts: Sequence[str]) -> None:
+    def _push_all(self, viewers: Iterable[Viewer], packet: Packet) -> None:
+        for viewer in viewers:
+            self._push(viewer, packet)
+
+    def _push(self, viewer: Viewer, packet: Packet) -> None:
         try:
-            viewer.push(wire, texts)
+            viewer.push(packet)
         except Exception:
             self._failed(viewer)
 

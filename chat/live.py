@@ -8,6 +8,7 @@ for each frame, here or in the store's scripts, never taken from what the page s
 
 import json
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g
@@ -19,13 +20,14 @@ from .composer import is_nonce, new_nonce
 from .current import chat
 from .errors import ChatError, NotFound
 from .fragments import digest
-from .hub import Viewer
+from .hub import SERVICE_RESTART, Viewer
 from .messages import refusal
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
 from .store.rooms import DIRECT
 from .text import clean_body, number
+from .times import use_zone
 
 if TYPE_CHECKING:
     from .app import Chat
@@ -92,7 +94,9 @@ class Page:
         self.subscriber = chat().subscriber
         self.fragments = chat().fragments
         self.presence = chat().presence
-        self.viewer: Viewer = self.hub.connect(ws.push, ws.kick, person.uid, g.session.sid)
+        self.viewer: Viewer = self.hub.connect(
+            ws.push, ws.kick, person.uid, g.session.sid, person.zone
+        )
         self.fresh = True  # nothing was said on this socket yet
         self.nonsense = 0
         self.remembered = ("", 0)  # room and number last written down as seen
@@ -268,9 +272,13 @@ def look_again(app: "Chat", uid: str) -> None:
     person, rows = app.store.people.get(uid), app.store.rooms.of(uid)
     sessions = {session.sid for session in app.store.sessions.of(uid)}
     mine = {row.room.rid for row in rows}
+    use_zone(person.zone if person else "")
     for viewer in pages:
         if person is None or person.off or viewer.session not in sessions:
             app.hub.sign_out(viewer, app.fragments.signed_out())
+            continue
+        if viewer.zone != person.zone:
+            viewer.kick(SERVICE_RESTART)  # it comes back with the other zone
             continue
         for row in rows:
             app.hub.belong(viewer, row.room.rid, row.room.seq)
@@ -285,10 +293,10 @@ def show_profile(app: "Chat", rid: str, uid: str) -> None:
     """A member of the room is called or looks otherwise: show it on what that person wrote last.
     Called in every process."""
     room = app.hub.rooms.get(rid)
-    if room and room.watching:
+    if room and any(group.watching for group in room.groups.values()):
         events = [event for event in app.store.messages.newest(rid) if event.uid == uid]
         if events:
-            app.hub.tell_watching(rid, app.fragments.again(events))
+            app.hub.tell_watching(rid, partial(app.fragments.again, events))
 
 
 HANDLERS = {"watch": Page.watch, "post": Page.post, "typed": Page.typed}

@@ -1,5 +1,7 @@
 """People's pages: one's own profile, everybody's page and picture, and what differs per viewer."""
 
+from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
@@ -11,6 +13,7 @@ from .passwords import off_loop
 from .session import current_person, require_person
 from .store import Person
 from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
+from .times import zones
 
 bp = Blueprint("people", __name__)
 
@@ -32,12 +35,12 @@ def style() -> Any:
 def profile_page() -> Any:
     if refused := require_person():
         return refused
-    return _profile(g.person.name, g.person.about, g.person.theme)
+    return _profile(g.person.name, g.person.about, g.person.theme, g.person.zone)
 
 
 @bp.post("/me")
 def profile() -> Any:
-    """Change name, about, theme and picture; open pages of others show it at once."""
+    """Change name, about, theme, time zone and picture; open pages of others show it at once."""
     if refused := require_person():
         return refused
     form = request.form
@@ -46,12 +49,13 @@ def profile() -> Any:
             "name": clean_name(form.get("name", ""), "name", MAX_NAME),
             "about": clean_line(form.get("about", ""), "text about you", MAX_ABOUT),
             "theme": form.get("theme", "") if form.get("theme") in THEMES else "",
+            "zone": form.get("zone", "") if form.get("zone") in zones() else "",
         }
         fields |= _picture(g.person)
         edit(g.person, fields)
     except Invalid as error:
-        name, about, theme = (form.get(field, "") for field in ("name", "about", "theme"))
-        return _profile(name, about, theme, error.text), 400
+        fields = {field: form.get(field, "") for field in ("name", "about", "theme", "zone")}
+        return _profile(**fields, error=error.text), 400
     return redirect("/me?saved=1", 303)
 
 
@@ -101,8 +105,11 @@ def _picture(person: Person) -> dict[str, str]:
     return {}
 
 
-def _profile(name: str, about: str, theme: str, error: str = "") -> str:
-    fields = {"name": name, "about": about, "theme": theme, "error": error}
+def _profile(name: str, about: str, theme: str, zone: str, error: str = "") -> str:
+    fields: dict[str, Any] = {"name": name, "about": about, "theme": theme, "zone": zone}
+    regions = groupby(zones(), lambda name: name.partition("/")[0])
+    fields |= {"zones": [(region, list(names)) for region, names in regions]}
+    fields |= {"now": f"{datetime.now():%H:%M}", "error": error}
     settings = chat().settings
     can_sign_up = "password" in settings.sign_in and settings.sign_up
     saved = "saved" in request.args

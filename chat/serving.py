@@ -20,7 +20,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.run import worker_serve
 from hypercorn.config import Sockets
 
-from . import wsstream
+from . import seam
 from .asgi import Bridge
 from .wsstream import Settings
 
@@ -84,7 +84,7 @@ async def serve(
     Returns within `drain` and about ten seconds, whatever clients and routes do. Raises
     `hypercorn.utils.LifespanFailureError` when the bridge's startup fails.
     """
-    wsstream.install()
+    seam.install()
     settings = _settings(config)
     loop = asyncio.get_running_loop()
     aborts: list[asyncio.TimerHandle] = []
@@ -93,7 +93,7 @@ async def serve(
         await stop.wait()
         await bridge.drain(drain)
         # From Python 3.12 on Hypercorn waits for every connection to end before it goes on.
-        aborts.extend(loop.call_later(LINGER * i, wsstream.abort_connections) for i in (1, 2))
+        aborts.extend(loop.call_later(LINGER * i, seam.abort_connections) for i in (1, 2))
 
     server = loop.create_task(
         worker_serve(

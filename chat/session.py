@@ -11,6 +11,7 @@ from flask import session as cookie
 from .current import chat
 from .security import address
 from .store import Person
+from .times import use_zone
 
 bp = Blueprint("session", __name__)
 
@@ -22,6 +23,7 @@ def current_person() -> Person | None:
         uid, secret = cookie.get("uid"), cookie.get("secret")
         found = chat().store.sessions.person(uid, secret) if uid and secret else None
         g.person, g.session = found or (None, None)
+        use_zone(g.person.zone if g.person else "")
     person: Person | None = g.person
     return person
 

@@ -7,13 +7,14 @@ a refresh that goes on from the last number, so that a viewer who left unseen is
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from flask import Blueprint, Response, g, render_template, request, stream_with_context
 
 from .asgi import await_
 from .current import chat
 from .errors import NotMember
+from .frames import Packet
 from .session import require_person
 from .store import Room
 from .text import number
@@ -44,34 +45,34 @@ class Waiting:
     """What is to be written to one reader; `push` and `kick` are what the hub calls."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[Sequence[str]] = asyncio.Queue()
+        self.queue: asyncio.Queue[str] = asyncio.Queue()
         self.ended = False
 
-    def push(self, wire: bytes, texts: Sequence[str]) -> bool:
+    def push(self, packet: Packet) -> bool:
         if self.queue.qsize() >= MOST:
             self.kick(0)
         if not self.ended:
-            self.queue.put_nowait(texts)
+            self.queue.put_nowait(packet.text)
         return not self.ended
 
     def kick(self, code: int) -> None:
         self.ended = True
-        self.queue.put_nowait(())
+        self.queue.put_nowait("")
 
-    def next(self) -> Sequence[str]:
+    def next(self) -> str:
         """What comes next; a comment when nothing does."""
         try:
-            texts: Sequence[str] = await_(asyncio.wait_for(self.queue.get(), QUIET))
+            text: str = await_(asyncio.wait_for(self.queue.get(), QUIET))
         except TimeoutError:
-            return ["<!-- still here -->"]
-        return texts
+            return "<!-- still here -->"
+        return text
 
 
 def _listen(room: Room, after: int, head: str) -> Iterator[str]:
     hub, store, fragments = chat().hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     waiting = Waiting()
-    viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid)
+    viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
     try:
         hub.belong(viewer, rid, room.seq)
         hub.watch(viewer, rid)
@@ -85,11 +86,11 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
         hub.live(viewer, missed.seq)
         end = time.monotonic() + LASTS
         while time.monotonic() < end and not waiting.ended and viewer.watching == rid:
-            yield from waiting.next()
+            yield waiting.next()
         # Nothing is added any more; what waits is written, and the next response goes on there.
         hub.unwatch(viewer)
         while not waiting.queue.empty():
-            yield from waiting.queue.get_nowait()
+            yield waiting.queue.get_nowait()
         if not waiting.ended:
             store.messages.seen(rid, uid, viewer.sent)
             yield _refresh(f"/rooms/{rid}/stream?after={viewer.sent}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from greenback import await_
@@ -28,6 +27,10 @@ CLOSE_TIMEOUT = 5.0
 class Transport(Protocol):
     """The direct way to a websocket's connection; every method returns at once."""
 
+    @property
+    def deflates(self) -> bool:
+        """True when the client reads compressed frames."""
+
     def write(self, frames: bytes, /) -> int:
         """Write frames as they are; returns the bytes that are still waiting to leave, or -1
         when the connection is closing and nothing was written."""
@@ -37,6 +40,21 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Cut the connection."""
+
+
+class Packet(Protocol):
+    """A text message in the forms that connections want."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def plain(self) -> bytes:
+        """The whole message as one unmasked frame."""
+
+    @property
+    def deflated(self) -> bytes:
+        """The same, compressed without reference to any other message (RFC 7692)."""
 
 
 class WebSocket:
@@ -51,6 +69,7 @@ class WebSocket:
     __slots__ = (
         "_close",
         "_closing",
+        "_deflates",
         "_outbox",
         "_pump_task",
         "_queued",
@@ -77,6 +96,7 @@ class WebSocket:
         self._send = send
         self._registry = registry
         self._transport: Transport | None = None
+        self._deflates = False
         self._close: tuple[int, str] | None = None
         self._closing: asyncio.Future[Any] | None = None
         self._outbox: deque[str | asyncio.Future[None]] | None = None
@@ -116,22 +136,22 @@ class WebSocket:
             await_(self._flush(CLOSE_TIMEOUT))
         self.kick(1000 if reason is None else reason, message or "")
 
-    def push(self, wire: bytes, texts: Sequence[str]) -> bool:
-        """Send without waiting, from any code on the loop.
+    def push(self, packet: Packet) -> bool:
+        """Send a message without waiting, from any code on the loop: its frame as it is where
+        the server offers the direct path, else its text.
 
-        wire: one or several complete frames; written as they are where the server offers the
-            direct path.
-        texts: the messages in those frames, sent one by one where it does not.
         Returns False if the connection is closed, or has just been closed with 1013 because the
         client reads too slowly.
         """
         if self._close is not None or not self.accepted:
             return False
         if self._transport is None:
-            self._enqueue(texts)
+            self._enqueue(packet.text)
             unsent = self._queued
+        elif self._deflates:
+            unsent = self._transport.write(packet.deflated)
         else:
-            unsent = self._transport.write(wire)
+            unsent = self._transport.write(packet.plain)
         if unsent < 0:
             # The route's `receive` finds out why, after what the client has sent before.
             return False
@@ -162,6 +182,7 @@ class WebSocket:
         await_(self._send({"type": "websocket.accept"}))
         self.accepted = True
         self._transport = self.environ["asgi.scope"]["extensions"].get(TRANSPORT)
+        self._deflates = self._transport is not None and self._transport.deflates
         self._registry.add(self)
 
     def _gone(self, code: int, reason: str = "") -> None:
@@ -202,11 +223,11 @@ class WebSocket:
         except TimeoutError:
             self._gone(1006)
 
-    def _enqueue(self, texts: Sequence[str]) -> None:
+    def _enqueue(self, text: str) -> None:
         if self._outbox is None:
             self._outbox = deque()
-        self._outbox.extend(texts)
-        self._queued += sum(map(len, texts))
+        self._outbox.append(text)
+        self._queued += len(text)
         if self._pump_task is None:
             self._pump_task = spawn(self._pump())
 

@@ -1,17 +1,10 @@
-"""The one seam into Hypercorn: its websocket stream and its connection, mended, put in their place.
+"""A websocket on Hypercorn, as a server on the internet must have it.
 
-Hypercorn documents no way to a connection's transport and leaves several things open that a server
-on the internet must settle. `install` replaces six names inside Hypercorn by the subclasses here:
-
-- `Stream` (for `WSStream`) ends a connection whose message is too large or whose frames are wrong
-  and keeps none of its bytes; negotiates no compression, so that one frame fits every connection;
-  tells the application the client's real close code; notices dead peers; never waits for an
-  application that has stopped reading; and offers itself as a direct way to the transport.
-- `Buffer` (for `StreamBuffer`) holds up whoever sends more over HTTP/2 than the client takes.
-- `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept.
-- `Connection` (for `TCPServer`) keeps the list of open connections, so that stopping can end them.
-
-Written against Hypercorn 0.18; `tests/unit/test_wsstream_seam.py` fails when the seam moves.
+`Stream` stands in for Hypercorn's `WSStream` (chat.seam puts it there). It ends a connection whose
+message is too large or whose frames are wrong and keeps none of its bytes; agrees to compression
+only where no connection holds any (chat.deflate); tells the application the client's real close
+code; notices dead peers; never waits for an application that has stopped reading; and offers
+itself as a direct way to the transport.
 """
 
 from __future__ import annotations
@@ -29,27 +22,22 @@ import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 from hypercorn.asyncio.task_group import _handle
-from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.config import Config
-from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import Body, Data, EndBody, EndData, Request, Response, StreamClosed
-from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState as State
-from hypercorn.protocol.ws_stream import WSStream
-from wsproto.connection import ConnectionState
+from hypercorn.protocol.ws_stream import Handshake, WSStream
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
-from wsproto.handshake import WEBSOCKET_VERSION
+from wsproto.handshake import WEBSOCKET_VERSION, server_extensions_handshake
 from wsproto.utilities import LocalProtocolError
 
+from .deflate import Deflate
 from .environ import spawn
 from .websocket import TRANSPORT
 
 TURN = 100
 """Frames of one client handled before the others have their turn."""
-
-connections: set[Connection] = set()
-"""Every open TCP connection of this process."""
 
 
 class Settings(Config):
@@ -131,6 +119,25 @@ class Inbox:
             _wake(self._writable)
 
 
+class Upgrade(Handshake):
+    """A handshake that agrees to compression over HTTP/1.1, where frames are written directly,
+    and only as `Deflate` does it. limit: bytes of a message."""
+
+    limit = 0
+    deflates = False
+
+    def accept(self, subprotocol: str | None, additional_headers: Any) -> Any:
+        offers, self.extensions = self.extensions or [], None
+        deflate = Deflate(self.limit)
+        agreed = server_extensions_handshake(offers, [deflate])
+        if self.http_version != "1.1" or agreed is None:
+            return super().accept(subprotocol, additional_headers)
+        self.deflates = True
+        headers = [*additional_headers, (b"sec-websocket-extensions", agreed)]
+        status, headers, _ = super().accept(subprotocol, headers)
+        return status, headers, Connection(ConnectionType.SERVER, [deflate])
+
+
 class Stream(WSStream):
     """One websocket connection over HTTP/1.1 or HTTP/2.
 
@@ -172,6 +179,11 @@ class Stream(WSStream):
             self._transport = self._writer.transport
 
     # The direct path.
+
+    @property
+    def deflates(self) -> bool:
+        """True when the client reads compressed frames."""
+        return self.handshake.deflates  # type: ignore[attr-defined, no-any-return]
 
     def write(self, frames: bytes) -> int:
         """Write frames as they are; returns the bytes the kernel has not taken yet, or -1, and
@@ -349,9 +361,7 @@ class Stream(WSStream):
             await self._send_wsproto_event(TextMessage(data=message["text"]))
 
     async def _accept(self, message: Any) -> None:
-        # A frame is built once for everyone, so no connection may have a compressor of its own;
-        # and Hypercorn's inflates without a limit.
-        self.handshake.extensions = None
+        self.handshake.limit = self.config.websocket_max_message_size  # type: ignore[attr-defined]
         self._heard = self._loop.time()
         await super()._accept(message)
         # What is left of the handshake is read by nobody, and is a tenth of an idle connection.
@@ -517,116 +527,6 @@ class _Starter:
             scope["extensions"][TRANSPORT] = stream
         self.tasks.spawn(_handle, app, config, scope, stream._inbox.get, send, None, None)
         return stream._inbox.put
-
-
-class Buffer(StreamBuffer):
-    """What an HTTP/2 stream is to send. Hypercorn's lets any amount in while the window is shut."""
-
-    async def pop(self, max_length: int) -> bytes:
-        data = bytes(self.buffer[:max_length])
-        del self.buffer[:max_length]
-        if len(self.buffer) < BUFFER_LOW_WATER:
-            await self._paused.set()
-        if not self.buffer:
-            await self._is_empty.set()
-        return data
-
-
-class HTTP1(H11Protocol):
-    """HTTP/1.1 that ignores `Upgrade: h2c`, which would slip past the rules of a proxy."""
-
-    async def handle(self, event: Any) -> None:
-        stream = self.stream
-        if isinstance(event, RawData) and isinstance(stream, Stream) and stream.handshake.accepted:
-            # Nothing but the websocket reads this connection any more.
-            await stream._feed(event.data)
-        else:
-            await super().handle(event)
-
-    async def _check_protocol(self, event: Any) -> None:
-        if event.method == b"PRI":
-            await super()._check_protocol(event)
-
-
-class HTTP2(H2Protocol):
-    """HTTP/2 that resets a stream where Hypercorn would fail, and all its neighbours with it."""
-
-    async def _handle_events(self, events: list[Any]) -> None:
-        for event in events:
-            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-                # Answered before its body had come.
-                self.connection.acknowledge_received_data(
-                    event.flow_controlled_length, event.stream_id
-                )
-                await self._refuse(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
-            elif isinstance(event, h2.events.RequestReceived) and not _readable(event.headers):
-                await self._refuse(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
-            else:
-                await super()._handle_events([event])
-
-    async def _refuse(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
-        with suppress(h2.exceptions.ProtocolError):
-            self.connection.reset_stream(stream_id, code)
-        await self._flush()
-
-
-class Connection(TCPServer):
-    """A TCP connection that is listed while it is open and dies quietly of any network error."""
-
-    async def run(self) -> None:
-        connections.add(self)
-        try:
-            await super().run()
-        finally:
-            connections.discard(self)
-
-    async def _read_data(self) -> None:
-        # As Hypercorn's, without a timer for each read: silence is the stream's business.
-        while not self.reader.at_eof():
-            try:
-                data = await self.reader.read(MAX_RECV)
-            except OSError:
-                break
-            await self.protocol.handle(RawData(data))
-        await self.protocol.handle(Closed())
-        # Nobody empties the buffers of an HTTP/2 connection any more: let go who waits for them.
-        for buffer in getattr(self.protocol.protocol, "stream_buffers", {}).values():
-            await buffer.close()
-
-    async def protocol_send(self, event: Any) -> None:
-        try:
-            await super().protocol_send(event)
-        except OSError:
-            # Hypercorn expects ConnectionError only; TCP_USER_TIMEOUT is a TimeoutError.
-            await self.protocol.handle(Closed())
-
-    async def _close(self) -> None:
-        with suppress(OSError):
-            await super()._close()
-
-
-def install() -> None:
-    """Put our classes in the place of Hypercorn's. May be called again."""
-    hypercorn.protocol.h11.WSStream = Stream  # type: ignore[attr-defined, misc]
-    hypercorn.protocol.h2.WSStream = Stream  # type: ignore[attr-defined, misc]
-    hypercorn.protocol.H11Protocol = HTTP1  # type: ignore[attr-defined, misc]
-    hypercorn.protocol.H2Protocol = HTTP2  # type: ignore[attr-defined, misc]
-    hypercorn.protocol.h2.StreamBuffer = Buffer  # type: ignore[misc]
-    hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined, misc]
-
-
-def abort_connections() -> None:
-    """Cut every connection that is still open."""
-    for connection in list(connections):
-        connection.writer.transport.abort()
-
-
-def _readable(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether Hypercorn can make a request of these: a page or a websocket, not a tunnel."""
-    fields = dict(headers)
-    if fields.get(b":method") == b"CONNECT" and fields.get(b":protocol") != b"websocket":
-        return False
-    return fields.get(b":path", b"").isascii() and b":path" in fields
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

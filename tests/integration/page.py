@@ -28,8 +28,9 @@ def reads(text: str) -> str:
 class Page:
     """A page of `visitor`; `watch` puts a room on its screen."""
 
-    def __init__(self, visitor: Visitor, **headers: str) -> None:
+    def __init__(self, visitor: Visitor, compression: str | None = None, **headers: str) -> None:
         self.visitor = visitor
+        self.compression = compression  # "deflate" offers what browsers offer
         self.shown: dict[int, str] = {}  # number: body ("" for a server line)
         self.times: dict[int, int] = {}  # number: how often it came
         self.order: list[int] = []  # numbers as they came
@@ -43,7 +44,7 @@ class Page:
             connect(
                 self.visitor.url.replace("http", "ws") + "/live",
                 additional_headers={k: v for k, v in all_headers.items() if v},
-                compression=None,
+                compression=self.compression,
                 user_agent_header=None,
             )
         )

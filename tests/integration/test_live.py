@@ -150,8 +150,9 @@ def test_a_room_that_is_not_on_screen_gets_the_unread_mark(ann, bob, tea, pages)
     on_tea = pages[1]
     on_tea.wait_for("Club")  # the list anew: joined in another page
     Page(ann).watch(club).post(club, "psst")
-    on_tea.wait_for(f'hx-target="#unread-{club}" hx-swap="beforeend"><i></i>')
-    assert f'hx-target="#last-{club}"' in on_tea.wait_for("psst")
+    told = on_tea.wait_for("psst")
+    assert f'hx-target="#unread-{club}" hx-swap="beforeend"><i></i>' in told
+    assert f'hx-target="#last-{club}"' in told
     assert "psst" not in on_tea.bodies
 
 
@@ -164,8 +165,8 @@ def test_switching_rooms_goes_on_on_the_same_socket(ann, bob, tea, pages):
     page.post(club, "here")
     page.wait_for("here")
     pages[1].post(tea, "there")
-    page.wait_for(f'hx-target="#unread-{tea}" hx-swap="beforeend"><i></i>')
-    page.wait_for("there")
+    told = page.wait_for("there")
+    assert f'hx-target="#unread-{tea}" hx-swap="beforeend"><i></i>' in told
 
 
 def test_joining_shows_the_room_in_every_open_page(ann, bob):
@@ -362,3 +363,17 @@ def test_a_frame_over_the_limit_closes_the_socket(ann):
     page = Page(ann)
     page.socket.send(json.dumps({"type": "watch", "room": "x" * 300_000}))
     assert page.wait_closed() == 1009
+
+
+def test_who_reads_compressed_messages_is_shown_the_same(ann, bob, tea):
+    """What a browser offers is agreed to, and the two see the same, in both directions."""
+    plain, packed = Page(ann).watch(tea), Page(bob, compression="deflate").watch(tea)
+    assert packed.socket.protocol.extensions
+    for page in (plain, packed):
+        page.wait_for("joined")
+    for n in range(20):
+        (plain if n % 2 else packed).post(tea, f"message {n:02} " + "words " * 20)
+        plain.wait_for(f"message {n:02}")
+    packed.wait_for("message 19")
+    assert packed.bodies == plain.bodies
+    assert len(packed.bodies) == 20

@@ -2,6 +2,8 @@
 
 import io
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
@@ -156,3 +158,51 @@ def test_who_was_not_spoken_of_is_gone_once(store):
     assert store.presence.go(now=100 + LASTS) == []
     assert store.presence.here(["ann", "bob"], now=140) == {"ann"}
     assert store.presence.here(["ann", "bob"], now=160) == set()
+
+
+# Time zones
+
+
+def times(text):
+    return re.findall(r'<time datetime="([^"]+)"[^>]*>([^<]+)</time>', text)
+
+
+def in_zone(utc, zone):
+    return f"{datetime.strptime(utc, '%Y-%m-%dT%H:%M%z').astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+def test_everybody_reads_times_in_a_zone_of_their_own(ann, bob, tea):
+    """One event, pushed to three zones, and the same on the page and with JavaScript off."""
+    save(ann, name="Ann", zone="Asia/Kolkata")
+    save(bob, name="Bob", zone="America/Lima")
+    pages = [Page(visitor).watch(tea) for visitor in (ann, bob)]
+    for page in pages:
+        page.wait_for("started this room")
+    bob.post(tea, "What time is it?")
+    for visitor, page, zone in zip(
+        (ann, bob), pages, ("Asia/Kolkata", "America/Lima"), strict=True
+    ):
+        [(utc, shown)] = times(page.wait_for("What time is it?"))
+        assert shown.endswith(in_zone(utc, zone))
+        assert times(visitor.room(tea))[-1] == (utc, shown)
+        assert f'row__time">{shown}<' in visitor.get("/").text
+
+
+def test_a_new_zone_brings_open_pages_back(ann, tea):
+    page = Page(ann).watch(tea)
+    page.wait_for("started this room")
+    save(ann, name="Ann", zone="Pacific/Auckland")
+    assert page.wait_closed() == 1012
+    page.reconnect()
+    page.watch(tea)
+    ann.post(tea, "Morning")
+    [(utc, shown)] = times(page.wait_for("Morning"))
+    assert shown.endswith(in_zone(utc, "Pacific/Auckland"))
+
+
+def test_what_is_no_zone_is_the_chats_own(ann):
+    for name in ("Mars/Olympus", "../../etc/passwd", "Etc/GMT+5"):
+        save(ann, name="Ann", zone=name)
+        assert "selected" not in ann.get("/me").text
+    save(ann, name="Ann", zone="Europe/London")
+    assert '<option value="Europe/London" selected>' in ann.get("/me").text

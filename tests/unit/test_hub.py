@@ -1,8 +1,12 @@
 """The hub without I/O: events and viewers go in, writes come out."""
 
+import re
+
 import pytest
 
+from chat import frames
 from chat.events import POST, Event
+from chat.frames import Packet
 from chat.hub import Hub
 
 
@@ -14,15 +18,15 @@ class Page:
     """A viewer's connection that records what is written to it."""
 
     def __init__(self) -> None:
-        self.writes: list[list[str]] = []
-        self.wires: list[bytes] = []
+        self.writes: list[str] = []
+        self.packets: list[Packet] = []
         self.kicked: list[int] = []
         self.open = True
 
-    def push(self, wire, texts):
+    def push(self, packet):
         if self.open:
-            self.writes.append(list(texts))
-            self.wires.append(wire)
+            self.writes.append(packet.text)
+            self.packets.append(packet)
         return self.open
 
     def kick(self, code):
@@ -31,7 +35,8 @@ class Page:
     @property
     def texts(self) -> list[str]:
         """What was shown or noted; the line of the list is looked at where it is the point."""
-        return [text for write in self.writes for text in write if not text.startswith("<line")]
+        texts = [text for write in self.writes for text in re.findall("<[^>]*>", write)]
+        return [text for text in texts if not text.startswith("<line")]
 
 
 class World:
@@ -44,14 +49,14 @@ class World:
         self.channels: list[str] = []
         self.hub = Hub(self.show, self.note, self.line, self.turn.append, self.opened, self.closed)
 
-    def show(self, event):
+    def show(self, event, zone):
         self.rendered.append(event.seq)
-        return f"<shown {event.room} {event.seq}>"
+        return f"<shown {event.room} {event.seq}{zone}>"
 
-    def note(self, event):
+    def note(self, event, zone):
         return f"<note {event.room} {event.seq}>"
 
-    def line(self, event):
+    def line(self, event, zone):
         self.lines.append(f"{event.room} {event.seq}")
         return f"<line {event.room} {event.seq}>"
 
@@ -66,10 +71,10 @@ class World:
         for call in turn:
             call()
 
-    def page(self, uid="ann", room="tea", seq=0, watch=True):
+    def page(self, uid="ann", room="tea", seq=0, watch=True, zone=""):
         """A page of `uid` that belongs to `room`, and watches it from number `seq`."""
         page = Page()
-        page.viewer = self.hub.connect(page.push, page.kick, uid)
+        page.viewer = self.hub.connect(page.push, page.kick, uid, zone=zone)
         self.hub.belong(page.viewer, room, seq)
         if watch:
             self.hub.watch(page.viewer, room)
@@ -89,23 +94,33 @@ def world():
 
 def test_one_event_to_100_connections_renders_once_and_frames_once(world, monkeypatch):
     framed = []
-    from chat import frames
-
     monkeypatch.setattr(
         frames, "text_frame", lambda text, make=frames.text_frame: framed.append(text) or make(text)
     )
     pages = [world.page() for _ in range(100)]
     world.publish(event(1))
     assert world.rendered == [1]
-    assert framed == ["<shown tea 1>", "<line tea 1>"]
+    assert framed == ["<shown tea 1><line tea 1>"]
     assert all(page.texts == ["<shown tea 1>"] for page in pages)
-    assert len({id(page.wires[0]) for page in pages}) == 1, "the very same bytes go to everyone"
+    assert len({id(page.packets[0]) for page in pages}) == 1, "the very same bytes go to everyone"
+
+
+def test_each_zone_in_use_is_rendered_once_for_those_in_it(world):
+    here, there = [[world.page(zone=zone) for _ in range(3)] for zone in (" Oslo", " Lima")]
+    world.publish(event(1))
+    assert world.rendered == [1, 1]
+    assert [page.texts for page in here] == [["<shown tea 1 Oslo>"]] * 3
+    assert [page.texts for page in there] == [["<shown tea 1 Lima>"]] * 3
+    for page in here:
+        world.hub.disconnect(page.viewer)
+    world.publish(event(2))
+    assert world.rendered == [1, 1, 2], "a zone nobody uses is not rendered"
 
 
 def test_events_of_one_turn_leave_as_one_write(world):
     page = world.page()
     world.publish(event(1), event(2), event(3))
-    assert page.writes == [["<shown tea 1>", "<shown tea 2>", "<shown tea 3>", "<line tea 3>"]]
+    assert page.writes == ["<shown tea 1><shown tea 2><shown tea 3><line tea 3>"]
 
 
 def test_a_slow_reader_is_closed_and_the_others_are_not_delayed(world):
@@ -217,7 +232,7 @@ def test_numbers_that_begin_anew_ask_everyone_back(world):
 def test_a_page_that_fails_is_asked_back_and_harms_nobody(world):
     broken, well = world.page(), world.page()
 
-    def fail(wire, texts):
+    def fail(packet):
         raise OSError("gone")
 
     broken.viewer.push = fail

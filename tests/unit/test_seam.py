@@ -1,4 +1,4 @@
-"""What `chat.wsstream` takes for granted in Hypercorn: these fail when the seam moves."""
+"""What the seam into Hypercorn takes for granted there: these fail when it moves."""
 
 import asyncio
 import inspect
@@ -18,8 +18,9 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, Websocke
 from hypercorn.typing import ConnectionState
 
 from chat import wsstream
+from chat.seam import HTTP1, HTTP2, Buffer, Connection, install
 from chat.serving import _settings
-from chat.wsstream import HTTP1, HTTP2, Buffer, Connection, Inbox, Settings, Stream, install
+from chat.wsstream import Inbox, Settings, Stream, Upgrade
 
 HANDSHAKE = (
     b"GET /live HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -60,8 +61,9 @@ def test_hypercorn_version():
 
 
 def test_names_to_replace():
-    """The six names exist, where Hypercorn looks them up, and are replaced."""
+    """The seven names exist, where Hypercorn looks them up, and are replaced."""
     install()
+    assert hypercorn.protocol.ws_stream.Handshake is Upgrade
     assert hypercorn.protocol.h11.WSStream is Stream
     assert hypercorn.protocol.h2.WSStream is Stream
     assert hypercorn.protocol.h2.StreamBuffer is Buffer
@@ -69,6 +71,7 @@ def test_names_to_replace():
     assert hypercorn.protocol.H2Protocol is HTTP2
     assert hypercorn.asyncio.run.TCPServer is Connection
     for module, name in [
+        (WSStream.handle, "Handshake"),
         (hypercorn.protocol.h11.H11Protocol._create_stream, "WSStream"),
         (hypercorn.protocol.h2.H2Protocol._create_stream, "WSStream"),
         (hypercorn.protocol.h2.H2Protocol._create_stream, "StreamBuffer"),
@@ -83,6 +86,7 @@ def test_names_to_replace():
     ("ours", "theirs"),
     [
         (Stream, WSStream),
+        (Upgrade, Handshake),
         (Buffer, StreamBuffer),
         (HTTP1, H11Protocol),
         (HTTP2, H2Protocol),
@@ -95,7 +99,7 @@ def test_methods_that_are_overridden(ours, theirs):
     own = {"_answer", "_app_ended", "_beat", "_close_frame", "_closing", "_disconnect"}
     own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
     own |= {"_over", "_put", "_refuse", "_reset", "_send_message", "_start_timer"}
-    own |= {"_stop_timer", "abort", "shut", "unsent", "write"}
+    own |= {"_stop_timer", "abort", "deflates", "shut", "unsent", "write"}
     for name, method in vars(ours).items():
         if not inspect.isfunction(method):
             continue
@@ -119,7 +123,7 @@ def test_names_that_are_used():
 
 
 def test_no_extension_without_an_offer():
-    """With the offer taken away nothing is negotiated."""
+    """With the offer taken away Hypercorn negotiates nothing by itself."""
     handshake = Handshake([(b"sec-websocket-extensions", b"permessage-deflate")], "1.1")
     handshake.extensions = None
     _, headers, _ = handshake.accept(None, [])

@@ -1,0 +1,146 @@
+"""The one seam into Hypercorn: subclasses of its parts, put in their place.
+
+Hypercorn documents no way to a connection's transport and leaves several things open that a server
+on the internet must settle. `install` replaces seven names inside Hypercorn:
+
+- `Stream` and `Upgrade` (for `WSStream` and `Handshake`): see chat.wsstream.
+- `Buffer` (for `StreamBuffer`) holds up whoever sends more over HTTP/2 than the client takes.
+- `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept.
+- `Connection` (for `TCPServer`) keeps the list of open connections, so that stopping can end them.
+
+Written against Hypercorn 0.18; `tests/unit/test_seam.py` fails when the seam moves.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import h2.errors
+import h2.events
+import h2.exceptions
+import hypercorn.asyncio.run
+import hypercorn.protocol
+import hypercorn.protocol.h2
+import hypercorn.protocol.h11
+import hypercorn.protocol.ws_stream
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.events import Closed, RawData
+from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
+from hypercorn.protocol.h11 import H11Protocol
+
+from .wsstream import Stream, Upgrade
+
+connections: set[Connection] = set()
+"""Every open TCP connection of this process."""
+
+
+class Buffer(StreamBuffer):
+    """What an HTTP/2 stream is to send. Hypercorn's lets any amount in while the window is shut."""
+
+    async def pop(self, max_length: int) -> bytes:
+        data = bytes(self.buffer[:max_length])
+        del self.buffer[:max_length]
+        if len(self.buffer) < BUFFER_LOW_WATER:
+            await self._paused.set()
+        if not self.buffer:
+            await self._is_empty.set()
+        return data
+
+
+class HTTP1(H11Protocol):
+    """HTTP/1.1 that ignores `Upgrade: h2c`, which would slip past the rules of a proxy."""
+
+    async def handle(self, event: Any) -> None:
+        stream = self.stream
+        if isinstance(event, RawData) and isinstance(stream, Stream) and stream.handshake.accepted:
+            # Nothing but the websocket reads this connection any more.
+            await stream._feed(event.data)
+        else:
+            await super().handle(event)
+
+    async def _check_protocol(self, event: Any) -> None:
+        if event.method == b"PRI":
+            await super()._check_protocol(event)
+
+
+class HTTP2(H2Protocol):
+    """HTTP/2 that resets a stream where Hypercorn would fail, and all its neighbours with it."""
+
+    async def _handle_events(self, events: list[Any]) -> None:
+        for event in events:
+            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
+                # Answered before its body had come.
+                self.connection.acknowledge_received_data(
+                    event.flow_controlled_length, event.stream_id
+                )
+                await self._refuse(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
+            elif isinstance(event, h2.events.RequestReceived) and not _readable(event.headers):
+                await self._refuse(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
+            else:
+                await super()._handle_events([event])
+
+    async def _refuse(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
+        with suppress(h2.exceptions.ProtocolError):
+            self.connection.reset_stream(stream_id, code)
+        await self._flush()
+
+
+class Connection(TCPServer):
+    """A TCP connection that is listed while it is open and dies quietly of any network error."""
+
+    async def run(self) -> None:
+        connections.add(self)
+        try:
+            await super().run()
+        finally:
+            connections.discard(self)
+
+    async def _read_data(self) -> None:
+        # As Hypercorn's, without a timer for each read: silence is the stream's business.
+        while not self.reader.at_eof():
+            try:
+                data = await self.reader.read(MAX_RECV)
+            except OSError:
+                break
+            await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
+        # Nobody empties the buffers of an HTTP/2 connection any more: let go who waits for them.
+        for buffer in getattr(self.protocol.protocol, "stream_buffers", {}).values():
+            await buffer.close()
+
+    async def protocol_send(self, event: Any) -> None:
+        try:
+            await super().protocol_send(event)
+        except OSError:
+            # Hypercorn expects ConnectionError only; TCP_USER_TIMEOUT is a TimeoutError.
+            await self.protocol.handle(Closed())
+
+    async def _close(self) -> None:
+        with suppress(OSError):
+            await super()._close()
+
+
+def install() -> None:
+    """Put our classes in the place of Hypercorn's. May be called again."""
+    hypercorn.protocol.ws_stream.Handshake = Upgrade  # type: ignore[misc]
+    hypercorn.protocol.h11.WSStream = Stream  # type: ignore[attr-defined, misc]
+    hypercorn.protocol.h2.WSStream = Stream  # type: ignore[attr-defined, misc]
+    hypercorn.protocol.H11Protocol = HTTP1  # type: ignore[attr-defined, misc]
+    hypercorn.protocol.H2Protocol = HTTP2  # type: ignore[attr-defined, misc]
+    hypercorn.protocol.h2.StreamBuffer = Buffer  # type: ignore[misc]
+    hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined, misc]
+
+
+def abort_connections() -> None:
+    """Cut every connection that is still open."""
+    for connection in list(connections):
+        connection.writer.transport.abort()
+
+
+def _readable(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether Hypercorn can make a request of these: a page or a websocket, not a tunnel."""
+    fields = dict(headers)
+    if fields.get(b":method") == b"CONNECT" and fields.get(b":protocol") != b"websocket":
+        return False
+    return fields.get(b":path", b"").isascii() and b":path" in fields

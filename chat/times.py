@@ -1,0 +1,79 @@
+"""Times as people read them, in the zone of who reads.
+
+Which zone that is belongs to the task: a request's and a socket's is that of its person, and
+what is pushed is made once for each zone in use. "" is the server's zone (the TZ variable).
+"""
+
+from contextvars import ContextVar
+from datetime import UTC, date, datetime, tzinfo
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from markupsafe import Markup
+
+KEPT = 4096  # times that are kept as text
+REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific"
+
+_present: ContextVar[str] = ContextVar("zone", default="")
+
+
+def use_zone(name: str) -> None:
+    """From here on, in this task, times are in the zone of this name ("": the server's)."""
+    _present.set(name)
+
+
+def zone() -> str:
+    """The name of the zone in use."""
+    return _present.get()
+
+
+@cache
+def zones() -> list[str]:
+    """The names people choose from: places, in the order of the alphabet, and UTC."""
+    return [*sorted(name for name in available_timezones() if _is_place(name)), "UTC"]
+
+
+def today() -> date:
+    """The date now in the zone in use."""
+    return datetime.now(_zone(zone())).date()
+
+
+def when(at: int) -> Markup:
+    """A `<time>` that reads as `short_time` and tells the whole when pointed at. `at` is in ms
+    since 1970."""
+    return _when(at // 60_000, zone(), today())
+
+
+def short_time(at: int) -> str:
+    """21:04 today, otherwise 3 Nov 21:04, or with the year when it is another one."""
+    return _short(at // 60_000, zone(), today())
+
+
+@lru_cache(maxsize=KEPT)
+def _when(minute: int, name: str, today: date) -> Markup:
+    time = datetime.fromtimestamp(minute * 60, UTC)
+    local = time.astimezone(_zone(name))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        f"{time:%Y-%m-%dT%H:%MZ}",
+        f"{local:%A, %-d %B %Y, %H:%M %Z}",
+        _short(minute, name, today),
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _short(minute: int, name: str, today: date) -> str:
+    time = datetime.fromtimestamp(minute * 60, UTC).astimezone(_zone(name))
+    if time.date() == today:
+        return f"{time:%H:%M}"
+    return f"{time:%-d %b %H:%M}" if time.year == today.year else f"{time:%-d %b %Y}"
+
+
+@cache
+def _zone(name: str) -> tzinfo | None:
+    return ZoneInfo(name) if name in zones() else None
+
+
+def _is_place(name: str) -> bool:
+    """Not an old or technical name of one: Etc/GMT+5, US/Eastern, EST5EDT, posix/…"""
+    region, slash, _ = name.partition("/")
+    return bool(slash) and region in REGIONS.split()
