@@ -1,6 +1,7 @@
 """Profiles, pictures and who is here, on the running chat."""
 
 import io
+import os
 import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -81,6 +82,14 @@ def test_a_picture_becomes_a_small_square(ann, bob, tea, form):
     assert save(ann, name="Ann", no_picture="1").status_code == 303
     assert bob.get(shown).status_code == 404
     assert not re.search(address, bob.room(tea))
+
+
+def test_a_picture_may_be_large(ann):
+    """Megabytes that a picture of noise takes, not only what a plain one does."""
+    file = io.BytesIO()
+    Image.frombytes("RGB", (1250, 1250), os.urandom(3 * 1250**2)).save(file, "PNG")
+    assert 0.8 * LARGEST < len(file.getvalue()) < LARGEST
+    assert save(ann, file.getvalue(), name="Ann").status_code == 303
 
 
 def test_what_is_no_picture_is_refused_with_the_reason(ann):
