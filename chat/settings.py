@@ -1,6 +1,7 @@
 """Every setting, once: its environment variable, unit, default and meaning."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -18,7 +19,8 @@ class BadSetting(ValueError):
 class Settings:
     """What a person who hosts the chat can choose. Read from the environment by `from_env`."""
 
-    # CHAT_BIND: address and port to listen on; port 0 lets the system choose one.
+    # CHAT_BIND: address and port to listen on; port 0 lets the system choose one. Without a
+    # port it is that of PORT, which platforms set; PORT never opens the chat to the network.
     host: str = "127.0.0.1"
     port: int = 8000
     # CHAT_WORKERS: server processes; each uses one core.
@@ -56,7 +58,7 @@ class Settings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         """Read the settings; raises BadSetting naming the variable and its value."""
-        host, port = _address(env.get("CHAT_BIND", "127.0.0.1:8000"))
+        host, port = _address(env)
         return cls(
             host=host,
             port=port,
@@ -87,11 +89,13 @@ def _default_data(env: Mapping[str, str]) -> str:
     return os.path.join(env.get("XDG_DATA_HOME") or "~/.local/share", "chat")
 
 
-def _address(value: str) -> tuple[str, int]:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
+def _address(env: Mapping[str, str]) -> tuple[str, int]:
+    value = env.get("CHAT_BIND") or "127.0.0.1"
+    parts = re.fullmatch(r"(\[[^][]+\]|[^][:]+)(?::(\d+))?", value)
+    if not parts or parts[1].isdecimal() or int(parts[2] or 0) > 65535:
         raise BadSetting(f"CHAT_BIND={value!r}: expected address:port, such as 127.0.0.1:8000")
-    return host.strip("[]"), int(port)
+    port = int(parts[2]) if parts[2] else _whole_number(env, "PORT", 8000, 0, 65535)
+    return parts[1].strip("[]"), port
 
 
 def _whole_number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

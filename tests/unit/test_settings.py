@@ -34,9 +34,29 @@ def test_everything_can_be_set():
 
 
 @pytest.mark.parametrize(
+    ("env", "address"),
+    [
+        ({"PORT": "3000"}, ("127.0.0.1", 3000)),
+        ({"PORT": "8080", "CHAT_BIND": "0.0.0.0"}, ("0.0.0.0", 8080)),
+        ({"PORT": "8080", "CHAT_BIND": "[::]"}, ("::", 8080)),
+        ({"PORT": "8080", "CHAT_BIND": "0.0.0.0:9000"}, ("0.0.0.0", 9000)),
+        ({"CHAT_BIND": "localhost"}, ("localhost", 8000)),
+        ({"CHAT_BIND": "", "PORT": "3000"}, ("127.0.0.1", 3000)),
+    ],
+)
+def test_a_platform_chooses_the_port_but_not_the_address(env, address):
+    settings = Settings.from_env(env)
+    assert (settings.host, settings.port) == address
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("CHAT_BIND", "8000"),
+        ("CHAT_BIND", "::1"),
+        ("CHAT_BIND", "localhost:"),
+        ("PORT", "http"),
+        ("PORT", "70000"),
         ("CHAT_BIND", "localhost:port"),
         ("CHAT_BIND", "localhost:70000"),
         ("CHAT_WORKERS", "0"),
