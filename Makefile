@@ -15,7 +15,7 @@ export CHAT_DATA ?= data
 run: $(VENV)/.run
 	@$(BIN)/chat serve
 
-test: $(VENV)/.dev chromium
+test: $(VENV)/.dev chromium docker-compose
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev
@@ -56,3 +56,8 @@ $(VENV)/.bench: $(UV) uv.lock pyproject.toml
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || sh .ci/debian chromium
+
+.PHONY: docker-compose
+docker-compose:
+	@command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 \
+	  || sh .ci/debian --no-install-recommends docker-compose
