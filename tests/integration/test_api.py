@@ -136,6 +136,13 @@ def test_without_a_token_nothing_is_told(server, ann, tea):
     assert ann.get("/api/me").status_code == 401, "a cookie is no token"
 
 
+def test_of_others_one_is_told_what_their_page_shows(bobs, anns):
+    """Not their login, sessions or address."""
+    shown = {"id", "name", "tag", "role", "about", "bot"}
+    assert set(anns("GET", f"/people/{bobs.uid}")) == shown
+    assert all(set(person) == shown for person in anns("GET", "/people?q=")["people"])
+
+
 def test_a_token_does_what_it_may_until_it_is_revoked(ann, anns, tea):
     reader = Program(ann, scopes=["read"])
     reader("GET", f"/rooms/{tea}/messages")

@@ -2,6 +2,8 @@
 
 import html
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -41,6 +43,16 @@ def test_a_message_is_acknowledged_by_the_nonce_of_its_composer(tea, pages):
     ann, _ = pages
     nonce = ann.post(tea, "hello")
     ann.wait_for(f'hx-target="#c-{nonce}" hx-swap="beforeend"><i class="sent">')
+
+
+def test_who_wrote_and_when_is_not_for_the_page_to_say(ann, tea, pages):
+    said = {"name": "server", "author": "x", "uid": "x", "time": "0", "at": "0", "kind": "start"}
+    pages[0].say(type="post", room=tea, body="it is me", nonce="claims", **said)
+    shown = pages[1].wait_for(">it is me</p>")
+    assert f'data-author="{ann.uid}"' in shown
+    assert "<bdi>Ann</bdi>" in shown
+    minutes = re.findall(r'<time datetime="([^"]+)"', shown)
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(minutes[0])).total_seconds()) < 120
 
 
 def test_a_resend_is_acknowledged_again_and_shown_once(tea, pages):

@@ -1,6 +1,7 @@
 """Every page as plain forms and links, on the running chat, with what protects it."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -52,6 +53,27 @@ def test_signing_out_ends_it(server):
     assert visitor.get("/").status_code == 200
     assert visitor.submit("/sign-out").status_code == 303
     assert visitor.get("/").status_code == 303
+
+
+def test_an_address_alone_changes_nothing(ann, tea):
+    """What a link, an image or a browser that looks ahead can open."""
+    for path in ("/sign-out", f"/rooms/{tea}/join", "/me/sessions/end", f"/rooms/{tea}/end"):
+        ann.get(path)
+    assert "Tea" in ann.room(tea)
+
+
+def test_people_at_once_stay_themselves(server):
+    """Requests that overlap in one process know their own person only."""
+    names = [f"Person {n} of many" for n in range(8)]
+    visitors = [Visitor(server.url, name) for name in names]
+
+    def look(pair):
+        visitor, name = pair
+        seen = [visitor.get("/me").text for _ in range(25)]
+        return all(f'value="{name}"' in page for page in seen)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert all(pool.map(look, zip(visitors, names, strict=True)))
 
 
 def test_htmx_is_told_to_go_and_sign_in(server):

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import socket
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -137,6 +138,21 @@ def test_who_has_a_page_open_is_here(ann, bob, tea):
     reading.wait_for("2 here")
     assert "here now" in ann.get(f"/people/{bob.uid}").text
     assert ann.get(f"/rooms/{tea}/people").text.count(">here now<") == 2
+
+
+def test_coming_and_going_is_no_line_in_the_room(server, ann, bob, tea):
+    """Pages that open, reload and vanish are presence, and nothing that is written down."""
+    reading = Page(bob).watch(tea)
+    for _ in range(5):
+        page = Page(ann).watch(tea)
+        page.wait_for("started this room")
+        page.close()
+    page = Page(ann).watch(tea)
+    page.socket.socket.shutdown(socket.SHUT_RDWR)
+    ann.post(tea, "the second line")
+    reading.wait_shown("the second line")
+    assert sorted(reading.shown) == [1, 2]
+    assert "Traceback" not in server.log()
 
 
 def test_a_direct_room_has_a_dot_while_the_other_is_here(ann, bob):

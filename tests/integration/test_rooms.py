@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ..running import Visitor
-from .page import Page
+from .page import Page, reads
 
 
 @pytest.fixture
@@ -68,6 +68,13 @@ def test_a_refused_room_keeps_what_was_picked(ann, bob):
     assert answer.status_code == 400
     assert re.search(rf'value="{bob.uid}" checked', answer.text)
     assert re.search(r'value="closed" checked', answer.text)
+
+
+def test_an_id_that_is_nobodys_is_not_picked(ann, bob):
+    """Ids that are names of keys among them."""
+    picked = [bob.uid, "random_rooms", "chat:rooms:open", "../x", ""]
+    rid = ann.create_room("Club", "closed", picked)
+    assert "2 members" in ann.room(rid)
 
 
 def test_writing_to_the_same_people_leads_to_the_same_room(ann, bob, cid):
@@ -162,6 +169,16 @@ def test_leaving_takes_the_room_off_every_page(tea, ann, bob):
     watched.wait_for("You are in no room yet")
     assert "1 member" in reading.wait_for("Bob left")
     assert bob.submit(f"/rooms/{tea}/leave").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["open", "closed"])
+def test_who_is_not_in_a_room_cannot_leave_or_end_it(ann, bob, cid, kind):
+    rid = ann.create_room("Tea", kind, [bob.uid])
+    for act in ("leave", "end"):
+        assert cid.submit(f"/rooms/{rid}/{act}").status_code in (403, 404)
+    assert bob.submit(f"/rooms/{rid}/end").status_code == 403
+    assert "2 members" in ann.room(rid)
+    assert "left" not in reads(ann.room(rid))
 
 
 def test_the_owner_is_asked_whom_to_hand_the_room_to(tea, ann, bob):

@@ -277,3 +277,27 @@ def worker_of(server, page):
                 if os.readlink(file) == f"socket:[{inode}]":
                     return pid
     return None
+
+
+# Behind a proxy
+
+
+@pytest.mark.parametrize(
+    ("proxies", "address"),
+    [
+        ("", "127.0.0.1"),
+        ("127.0.0.1", "203.0.113.10"),
+        ("127.0.0.0/8, 203.0.113.10", "198.51.100.7"),
+    ],
+)
+def test_the_visitor_is_who_the_known_proxies_say(tmp_path, proxies, address):
+    """What the visitor claims stands before what the proxies added, and counts for nothing."""
+    server = Server(tmp_path / "chat", CHAT_PROXIES=proxies).start()
+    try:
+        visitor = Visitor(server.url)
+        claimed = "192.0.2.1, 198.51.100.7, 203.0.113.10"
+        visitor.http.headers["X-Forwarded-For"] = claimed
+        visitor.sign_in("Ann")
+        assert f"guest, {address}, last seen" in visitor.get("/me/sessions").text
+    finally:
+        server.clean_up()

@@ -243,6 +243,24 @@ def test_an_admin_stays_one(ada):
     assert ada.get("/admin/people").status_code == 200
 
 
+def test_who_may_start_rooms_is_a_role_that_counts_at_once(tmp_path):
+    """Also for who is signed in already, and only for as long as it is given."""
+    env = {"CHAT_SIGN_IN": "guest,password", "CHAT_CREATE_ROOMS": "moderators"}
+    running = Server(tmp_path / "chat", **env).start()
+    try:
+        ada = account(Visitor(running.url), "ada", "/first-run")
+        ben = account(Visitor(running.url), "ben")
+        ada.create_room("Tea")
+        for role, status in (("member", 403), ("moderator", 200), ("member", 403)):
+            ada.submit(f"/admin/people/{ben.uid}/role", role=role)
+            assert ben.get("/rooms/new").status_code == status
+            answer = ben.submit("/rooms", "/", name="Club", kind="open")
+            assert answer.status_code == (303 if status == 200 else 403)
+        assert Visitor(running.url, "Gil").get("/rooms/new").status_code == 403
+    finally:
+        running.clean_up()
+
+
 def test_who_is_deactivated_is_out_and_can_come_back(server, ada, ben):
     uid, page = ben.uid, Page(ben).watch("")
     assert ada.submit(f"/admin/people/{uid}/deactivate").status_code == 303

@@ -52,6 +52,24 @@ def test_events_are_numbered_without_gaps(store, ann, tea):
     assert [event.seq for event in store.messages.newest(tea)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_nothing_is_forgotten_however_much_is_said(store, ann, tea):
+    for n in range(1500):
+        store.messages.post(tea, ann, f"m{n}")
+    assert store.rooms.get(tea).seq == 1501
+    assert [event.seq for event in store.messages.after(tea, 0, 3)] == [1, 2, 3]
+    assert store.messages.around(tea, 2)[1].body == "m0"
+    assert store.messages.newest(tea)[-1].body == "m1499"
+
+
+def test_rooms_of_one_person_share_nothing_but_the_person(store, ann):
+    rooms = [store.rooms.create("Tea", "open", ann) for _ in range(25)]
+    assert len(set(rooms)) == 25
+    for n, rid in enumerate(rooms):
+        store.messages.post(rid, ann, f"only in {n}")
+    assert [bodies(store, rid) for rid in rooms] == [[f"only in {n}"] for n in range(25)]
+    assert {row.room.rid for row in store.rooms.of(ann.uid)} == set(rooms)
+
+
 def test_the_same_nonce_and_body_is_stored_once(store, client, ann, tea):
     first = store.messages.post(tea, ann, "hello", "n1")
     assert store.messages.post(tea, ann, "hello", "n1") == first

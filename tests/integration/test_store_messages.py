@@ -53,6 +53,13 @@ def test_nothing_of_a_deleted_message_remains(store, client, ann, tea):
         store.messages.revise(tea, ann, seq, "again")
 
 
+def test_a_room_in_which_everything_was_deleted_stays_in_the_list(store, ann, bob, tea):
+    """The list is of memberships, not of what was said."""
+    store.messages.delete(tea, ann, store.messages.post(tea, ann, "one"))
+    for person in (ann, bob):
+        assert [row.room.rid for row in store.rooms.of(person.uid)] == [tea]
+
+
 def test_a_gap_with_deleted_messages_has_no_holes(store, ann, tea):
     for n in range(2, 8):
         store.messages.post(tea, ann, f"m{n}")

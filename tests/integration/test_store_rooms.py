@@ -190,6 +190,26 @@ def test_an_empty_random_room_vanishes(store, client, ann, bob):
     assert store.rooms.random(bob, 10) != rid
 
 
+def test_an_empty_random_room_takes_no_other_with_it(store, client, ann, bob, cid):
+    full, empty = store.rooms.random(ann, 2), None
+    assert store.rooms.random(bob, 2) == full
+    empty = store.rooms.random(cid, 2)
+    store.rooms.leave(empty, cid)
+    assert client.zrange(keys.RANDOM_ROOMS, 0, -1, withscores=True) == [(full, 2)]
+    store.rooms.leave(full, bob)
+    assert store.rooms.random(cid, 2) == full
+    assert {person.name for person in store.rooms.members(full)} == {"Ann", "Cid"}
+
+
+def test_a_new_random_room_is_new(store, client):
+    """The twelfth is not the eleventh again."""
+    people = [store.people.create(f"P{n}") for n in range(24)]
+    rooms = [store.rooms.random(person, 2) for person in people]
+    assert Counter(Counter(rooms).values()) == {2: 12}
+    names = {store.rooms.get(rid).name for rid in rooms}
+    assert names == {f"Random chat {n}" for n in range(1, 13)}
+
+
 def test_a_seat_that_becomes_free_is_taken(store, ann, bob, cid):
     rid = store.rooms.random(ann, 2)
     assert store.rooms.random(bob, 2) == rid
