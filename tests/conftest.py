@@ -1,5 +1,9 @@
-"""A real Valkey for the whole run, emptied for each test, and the chat as it runs."""
+"""A real Valkey for the whole run, emptied for each test, and the chat as it runs.
 
+Both are the run's own: no setting of the machine, a REDIS_URL above all, reaches the tests.
+"""
+
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +15,10 @@ from chat.embedded import EmbeddedValkey
 from chat.store import Store
 
 from .running import Server, Visitor, opened
+
+for name in list(os.environ):
+    if name.startswith("CHAT_") or name in ("REDIS_URL", "SECRET_KEY", "PORT"):
+        del os.environ[name]
 
 
 @pytest.fixture(autouse=True)

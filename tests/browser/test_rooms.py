@@ -141,16 +141,19 @@ def accessible_name(person: Person, selector: str) -> str:
     return tree["nodes"][0]["name"]["value"]
 
 
-def test_a_room_is_started_with_people_found_by_typing(ann: Person, bob: Person):
-    """Bob is ticked in what a search found, another search keeps him, and his list shows the
-    room by itself."""
-    bob.wait_live()
+def test_a_room_is_started_with_people_found_by_typing(people: People, server: Server, ann: Person):
+    """Quentin is ticked in what a search found, another search keeps him, and his list shows
+    the room by itself."""
+    quentin = people.come(server.url, "Quentin")
+    quentin.open("/")
+    expect(quentin.page.locator("#rooms > li.row")).to_have_count(0)
+    quentin.until(lambda: quentin.sent("watch"), "Quentin's page being live")
     ann.open("/rooms/new")
     ann.page.get_by_label("Name", exact=True).fill("Club")
     ann.page.get_by_label("Closed").check()
     search = ann.page.get_by_label("Find people by name")
-    search.press_sequentially("bo", delay=20)
-    box = ann.page.locator("#found label", has_text="Bob").first
+    search.press_sequentially("quen", delay=20)
+    box = ann.page.locator("#found label", has_text="Quentin")
     uid = box.locator("input").get_attribute("value")
     box.click()
     search.fill("nobody-like-that")
@@ -159,6 +162,12 @@ def test_a_room_is_started_with_people_found_by_typing(ann: Person, bob: Person)
     ann.page.get_by_role("button", name="Start the room").click()
     expect(ann.page.locator("#room-name")).to_have_text("Club")
     expect(ann.page.locator(".panel__size")).to_have_text("2 members")
+    club = ann.room
+    expect(quentin.page.locator(f"#name-{club}")).to_have_text("Club")
+    quentin.switch_to(club)
+    ann.wait_live()
+    ann.send("you are in it")
+    quentin.wait_for("you are in it")
 
 
 def test_a_rename_is_seen_in_the_other_browser(ann: Person, bob: Person, room: str):
