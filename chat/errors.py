@@ -7,6 +7,7 @@ ChatError
  ├── NotMember      403  an open room that has not been joined
  ├── Refused        403  not with this person's rights, or not as things stand
  ├── TooOften       429  so often that it looks like guessing
+ ├── Unreachable    502  another site that does not answer as it should
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
 Each class knows its HTTP status; one handler turns it into a page, and the live socket turns
@@ -53,6 +54,11 @@ class Refused(ChatError):
 class TooOften(ChatError):
     status = 429
     title = "Too many tries"
+
+
+class Unreachable(ChatError):
+    status = 502
+    title = "Another site does not answer"
 
 
 class StoreAway(ChatError):

@@ -1,0 +1,195 @@
+"""Requests to addresses that people have typed."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import threading
+from ipaddress import ip_network
+
+import pytest
+
+from chat.errors import Invalid, Unreachable
+from chat.outbound import MOST_READ, Answer, Outbound, is_public
+
+from ..receiver import Receiver
+
+HOME = [ip_network("127.0.0.0/8")]
+
+
+def check(address: str, **options) -> None:
+    asyncio.run(Outbound(**options).check(address))
+
+
+def post(address: str, body: bytes = b"{}", **options) -> Answer:
+    async def run() -> Answer:
+        outbound = Outbound(**options)
+        try:
+            return await outbound.post(address, body, {})
+        finally:
+            await outbound.aclose()
+
+    return asyncio.run(run())
+
+
+def named(**hosts: list[str]):
+    """A resolver that knows these names, and counts how often it was asked."""
+    asked = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return hosts[host.partition(".")[0]]
+
+    resolve.asked = asked
+    return resolve
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "2130706433", "0x7f000001", "0x7f.1", "127.1", "0177.0.0.1", "017700000001"),
+        *("127.0.0.1.", "localhost", "localhost.", "LOCALHOST", "0", "0.0.0.0", "127。0。0。1"),
+        *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]"),
+        *("169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518"),
+        *("0xa9.0xfe.0xa9.0xfe", "169.254.169.254.", "169。254。169。254"),
+        *("[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "[64:ff9b::a9fe:a9fe]"),
+        *("[2002:a9fe:a9fe::1]", "[fe80::1%25lo]", "[fe80::1]", "[fd00::1]", "10.1.2.3"),
+    ],
+)
+def test_no_spelling_of_an_inner_address_is_taken(host):
+    with pytest.raises(Invalid):
+        check(f"https://{host}/")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.8.8.8", "169.254.169.254"),
+        *("172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1"),
+        *("198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255"),
+        *("::", "::1", "::8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "64:ff9b:1::1", "100::1"),
+        *("2001::1", "2001:db8::1", "2002:808:808::1", "3fff::1", "5f00::1", "fc00::1", "fdff::1"),
+        *("fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "ff0e::1"),
+    ],
+)
+def test_what_is_not_the_public_internet(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "100.128.0.1", "172.32.0.1", "192.1.1.1", "2606:4700::1", "2a00:1450::1"],
+)
+def test_what_is(address):
+    assert is_public(address)
+
+
+def test_a_name_of_an_inner_address_is_refused():
+    for ips in (["10.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["2606:4700::1", "::1"]):
+        with pytest.raises(Invalid, match="no public address"):
+            check("https://inner.example/", resolve=named(inner=ips))
+    check("https://outer.example/", resolve=named(outer=["8.8.8.8", "2606:4700::1"]))
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://outer.example/", "https"),
+        ("https://outer.example:6379/", "port"),
+        ("https://me:secret@outer.example/", "password"),
+        ("ftp://outer.example/", "https"),
+        ("https:///x", "host"),
+        ("outer.example", "https"),
+        ("", "https"),
+        ("https://[x]/", "no address"),
+        ("https://outer.example/" + "x" * 500, "too long"),
+        ("https://outer.example\r\nX: y/", "no address"),
+    ],
+)
+def test_what_else_is_refused_says_why(address, why):
+    with pytest.raises(Invalid, match=why):
+        check(address, resolve=named(outer=["8.8.8.8"]))
+
+
+def test_in_an_allowed_network_all_is_allowed():
+    check("http://10.1.2.3:8080/", networks=[ip_network("10.0.0.0/8")])
+    for other in ("http://10.1.2.3/", "http://[::ffff:127.0.0.1]/"):
+        with pytest.raises(Invalid):
+            check(other, networks=HOME)
+
+
+def test_the_name_is_resolved_once_and_that_address_is_used():
+    receiver = Receiver((200, {}, b"hello"))
+    resolve = named(hook=["127.0.0.1"])
+    answer = post(f"http://hook.test:{receiver.port}/a?b", networks=HOME, resolve=resolve)
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert resolve.asked == ["hook.test"]
+    assert receiver.requests[0].headers["host"] == f"hook.test:{receiver.port}"
+    assert receiver.requests[0].path == "/a?b"
+
+
+def test_another_address_of_the_name_is_tried():
+    receiver = Receiver()
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.2", receiver.port))
+        ips = named(hook=["127.0.0.2", "127.0.0.1"])
+        answer = post(f"http://hook.test:{receiver.port}/", networks=HOME, resolve=ips)
+    assert answer.status == 200
+
+
+def test_the_certificate_must_be_that_of_the_name(tmp_path):
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hook.test"
+    command += f" -addext subjectAltName=DNS:hook.test -keyout {key} -out {cert}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(cert, key)
+    receiver = Receiver(context=server)
+    options = {
+        "networks": HOME,
+        "resolve": named(hook=["127.0.0.1"], other=["127.0.0.1"]),
+        "context": ssl.create_default_context(cafile=cert),
+    }
+    assert post(f"https://hook.test:{receiver.port}/", **options).status == 200
+    with pytest.raises(Unreachable, match="certificate"):
+        post(f"https://other.test:{receiver.port}/", **options)
+    with pytest.raises(Unreachable, match="certificate"):
+        post(f"https://hook.test:{receiver.port}/", **{**options, "context": None})
+    assert len(receiver.requests) == 1
+
+
+def test_a_redirect_is_an_answer_like_any():
+    inner = Receiver()
+    receiver = Receiver((307, {"Location": inner.url}, b""))
+    assert post(receiver.url, networks=HOME).status == 307
+    assert not inner.requests
+
+
+def test_no_proxy_of_the_environment_is_used(monkeypatch):
+    proxy, receiver = Receiver(), Receiver((200, {"Set-Cookie": "a=b"}, b""))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+    post(receiver.url, networks=HOME)
+    assert len(receiver.requests) == 1
+    assert not proxy.requests
+
+
+def test_only_so_much_of_an_answer_is_read():
+    assert len(post(Receiver((200, {}, b"x" * 10**6)).url, networks=HOME).body) == MOST_READ
+
+
+def test_who_does_not_answer_in_time_is_left():
+    wait = threading.Event()
+    receiver = Receiver(lambda request: (wait.wait(30), (200, {}, b""))[1])
+    try:
+        with pytest.raises(Unreachable, match=r"within 0\.3 seconds"):
+            post(receiver.url, networks=HOME, seconds=0.3)
+    finally:
+        wait.set()
+
+
+def test_who_is_not_there_is_told_apart():
+    with pytest.raises(Unreachable, match="connection failed"):
+        post("http://127.0.0.1:1/", networks=HOME)
+    with pytest.raises(Invalid, match="cannot be found"):
+        post("https://nobody.invalid/")
