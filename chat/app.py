@@ -15,6 +15,7 @@ from . import (
     assets,
     composer,
     fragments,
+    hooks,
     live,
     members,
     messages,
@@ -30,6 +31,7 @@ from . import (
 )
 from .errors import ChatError, StoreAway
 from .hub import Hub
+from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
 from .security import secure
@@ -54,6 +56,7 @@ class Chat(Flask):
         self.subscriber: Subscriber
         self.presence: Presence
         self.pictures = Pictures(settings.files or str(settings.data))
+        self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
 
 
@@ -85,6 +88,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
         sign_in.bp,
         admin.bp,
         tokens.bp,
+        hooks.bp,
         api.bp,
         people.bp,
         rooms.bp,

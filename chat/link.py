@@ -7,15 +7,18 @@ they come, in order: no lock, no stream, no timer for each.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import hiredis
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse
+from redis.exceptions import TimeoutError as RedisTimeout
 
 pack: Callable[..., list[bytes]] = HiredisRespSerializer().pack
 """A command's words as bytes; raises redis.exceptions.DataError for what Redis cannot take."""
+
+PING_EVERY = 10.0  # seconds without a word after which Redis is asked for one
 
 _NOTHING = object()
 
@@ -50,6 +53,26 @@ class Link(asyncio.Protocol):
         connection = client.connection_pool.make_connection()
         await connection.connect()
         return cls(connection, take)
+
+    async def outlive(self) -> NoReturn:
+        """Wait until the connection is over, which it is too when Redis says nothing for
+        PING_EVERY and then does not answer a PING; raises what ended it."""
+        asked = False
+        while not self.ended.done():
+            heard = self.heard
+            await asyncio.wait({self.ended}, timeout=PING_EVERY)
+            if heard != self.heard:
+                asked = False
+            elif asked:
+                self.close(RedisTimeout("no answer to PING"))
+            else:
+                asked = True
+                self.command("PING")
+        raise self.ended.result() or RedisConnectionError("closed")
+
+    def command(self, *words: str) -> None:
+        """Send a command; its reply goes where all go."""
+        self.write(b"".join(pack(*words)))
 
     def close(self, error: Exception | None = None) -> None:
         """End the connection, because of `error`."""

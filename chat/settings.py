@@ -52,6 +52,12 @@ class Settings:
     create_rooms: str = "everyone"
     # CHAT_RANDOM_SEATS: how many people are in a random room at most.
     random_seats: int = 10
+    # CHAT_HOOK_NETWORKS: networks in which bots may have their webhooks besides the public
+    # internet, comma-separated, such as 10.0.0.0/8; there http and all ports are allowed too.
+    hook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    # CHAT_HOOK_WAIT: seconds after which a delivery that failed is tried again; each time after
+    # that four times as long, eight tries in all.
+    hook_wait: int = 15
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
 
@@ -71,11 +77,13 @@ class Settings:
             fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
             sign_in=_sign_in(env.get("CHAT_SIGN_IN", "guest")),
             sign_up=_choice(env, "CHAT_SIGN_UP", ("on", "off")) == "on",
-            proxies=_networks(env.get("CHAT_PROXIES", "")),
+            proxies=_networks(env, "CHAT_PROXIES"),
             create_rooms=_choice(
                 env, "CHAT_CREATE_ROOMS", ("everyone", "members", "moderators", "admins")
             ),
             random_seats=_whole_number(env, "CHAT_RANDOM_SEATS", 10, 2, 1000),
+            hook_networks=_networks(env, "CHAT_HOOK_NETWORKS"),
+            hook_wait=_whole_number(env, "CHAT_HOOK_WAIT", 15, 1, 3600),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 
@@ -138,8 +146,9 @@ def _sign_in(value: str) -> tuple[str, ...]:
     return ways
 
 
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(env: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    value = env.get(name, "")
     try:
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
     except ValueError as error:
-        raise BadSetting(f"CHAT_PROXIES={value!r}: {error}") from None
+        raise BadSetting(f"{name}={value!r}: {error}") from None

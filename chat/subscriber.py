@@ -10,18 +10,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeout
 
 from .events import Event
 from .hub import Hub
-from .link import Link, pack
+from .link import Link
 from .store import Store, keys
 
 log = logging.getLogger(__name__)
 
-PING_EVERY = 10.0  # seconds without a word after which the link is asked for one
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds before connecting again; doubles
 PAGE = 500  # events read at once when a gap is filled
 
@@ -97,28 +94,15 @@ class Subscriber:
             if self._wanted:
                 self._command("SUBSCRIBE", *self._wanted)
             self.connected = True
-            while not link.ended.done():
-                asked = link.heard
-                await asyncio.wait({link.ended}, timeout=PING_EVERY)
-                if link.heard == asked and not link.ended.done():
-                    await self._ping(link)
-            raise link.ended.result() or RedisConnectionError("closed")
+            await link.outlive()
         finally:
             self._link = None
             link.close()
 
-    async def _ping(self, link: Link) -> None:
-        """Ask for a word; raises redis's TimeoutError when none comes."""
-        asked = link.heard
-        self._command("PING")
-        await asyncio.wait({link.ended}, timeout=PING_EVERY)
-        if link.heard == asked and not link.ended.done():
-            raise RedisTimeout("no answer to PING")
-
     def _command(self, *words: str) -> None:
         # Connecting subscribes to all that is wanted.
         if self._link is not None:
-            self._link.write(b"".join(pack(*words)))
+            self._link.command(*words)
 
     def _drop_link(self) -> None:
         if self._link is not None:

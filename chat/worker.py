@@ -12,6 +12,7 @@ import greenback
 from . import live
 from .app import Chat, create_app
 from .asgi import Bridge, await_
+from .deliver import Deliverer
 from .hub import Hub
 from .loopredis import LoopRedis, connect
 from .presence import Presence
@@ -36,16 +37,20 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     loop.add_reader(lifeline, _supervisor_died, lifeline)
     client = LoopRedis(connect(settings.redis_url), await_)
     app = create_app(settings, Store(client))
+    deliverer = Deliverer(app, connect(settings.redis_url))
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
         tasks.append(asyncio.create_task(app.subscriber.run()))
         tasks.append(asyncio.create_task(app.presence.run()))
+        tasks.append(asyncio.create_task(deliverer.run()))
 
     async def shutdown() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await app.outbound.aclose()
+        await deliverer.client.aclose()
         await app.subscriber.client.aclose()
         await client.aclose()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from .accounts import Accounts
 from .audit import Audit
+from .hooks import Hooks
 from .messages import Messages
 from .people import People, Person
 from .presence import Presence
@@ -35,6 +36,7 @@ class Store:
         self.presence = Presence(client, _script(client, "gone"))
         self.tokens = Tokens(client)
         self.audit = Audit(client)
+        self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
         self.throttle = Throttle(_script(client, "count"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}

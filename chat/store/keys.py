@@ -26,6 +26,13 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:bots                 | set    | user ids of the bots                                     |
 | chat:token:{t}            | hash   | a token by the digest of its secret (tokens.Token)       |
 | chat:user:{u}:tokens      | set    | digests of the tokens of this person or bot              |
+| chat:hooks                | set    | user ids of the bots that have a webhook                 |
+| chat:hooks:lease          | string | the process that delivers to webhooks                    |
+| chat:user:{u}:hook        | hash   | a bot's webhook (hooks.Hook)                             |
+| chat:user:{u}:hook:rooms  | hash   | room id: number up to which the webhook was queued for   |
+| chat:user:{u}:hook:queue  | zset   | `<room id> <number>` to deliver, by the time of it (ms)  |
+| chat:user:{u}:hook:tries  | hash   | the same: how often it has failed                        |
+| chat:user:{u}:hook:log    | list   | how the last tries went (hooks.Try), newest first        |
 | chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
 | chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
@@ -34,12 +41,15 @@ one slot of a Redis Cluster and one script never touches two tags.
 
 Channels: chat:room:{r} carries `<seq> <at> <data>`, `~here` when somebody in it came or went, and
 `~<user id>` when that member is called or looks otherwise; a word on chat:user:{u} says that the
-sessions, the rooms or the rights of this person have changed, and are to be read again.
+sessions, the rooms or the rights of this person have changed, and are to be read again; a user id
+on chat:hooks, that the webhook of this bot has.
 """
 
 OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
 BOTS = "chat:bots"
+HOOKS = "chat:hooks"
+HOOKS_LEASE = "chat:hooks:lease"
 HERE = "chat:here"
 FIRST_ADMIN = "chat:admin"
 AUDIT = "chat:audit"
@@ -103,6 +113,31 @@ def token(tid: str) -> str:
 
 def tokens(uid: str) -> str:
     return f"chat:user:{{{uid}}}:tokens"
+
+
+def hook(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:hook"
+
+
+def hook_cursors(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:hook:rooms"
+
+
+def hook_queue(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:hook:queue"
+
+
+def hook_tries(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:hook:tries"
+
+
+def hook_log(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:hook:log"
+
+
+def of_hook(uid: str) -> list[str]:
+    """All that is kept of a webhook."""
+    return [make(uid) for make in (hook, hook_cursors, hook_queue, hook_tries, hook_log)]
 
 
 def login(login: str) -> str:

@@ -1,0 +1,376 @@
+"""Telling bots' webhooks what concerns them, from the rooms' streams.
+
+Posting a message does nothing for this: a room's stream is the queue that everything is in
+already. For each bot and room there is a cursor; the script queue.lua moves it and puts what
+concerns the bot into the bot's queue, both or neither, so that each message is queued once,
+however many processes there are and wherever one dies. What is published in a room is only the
+nudge to read its stream, and every LOOK seconds all of them are looked at without one.
+
+One process at a time does this for all bots: who holds the lease. What it knows is read anew when
+it begins, so that the next one takes over where it was; a delivery stays in the queue until it
+went well or is given up. A program may be told twice of a message when a process dies, with the
+same id, but what it answers is posted once, for that id is the nonce.
+"""
+
+import asyncio
+import json
+import logging
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from greenback import with_portal_run_sync
+from redis.exceptions import RedisError
+
+from . import webhook
+from .api import message_json, person_json, room_json
+from .errors import ChatError, NotFound
+from .events import POST, Event
+from .link import Link
+from .mentions import mentioned
+from .outbound import Answer
+from .store import Person, keys
+from .store.hooks import Delivery, Hook
+from .store.rooms import DIRECT
+from .text import clean_body
+
+if TYPE_CHECKING:
+    from .app import Chat
+
+log = logging.getLogger(__name__)
+
+LEASE, RENEW = 12.0, 3.0  # seconds that the lease lasts, and after which it is renewed or tried
+TURN = 1.0  # seconds between two looks at what is due
+LOOK = 60.0  # seconds between two looks at everything
+PAGE = 500  # events read at once
+FIRST = 200  # events that are looked at in a room the first time: those since the bot joined
+LATEST = 24 * 3600 * 1000  # ms after which a message is too old to be told of
+PER_BOT, AT_ONCE = 4, 100  # deliveries on their way; only one for a bot whose last one failed
+REST = 5.0  # seconds before a delivery is touched again whose end could not be written down
+
+
+@dataclass(slots=True)
+class Listener:
+    """A bot that has a webhook, and its rooms with their kinds."""
+
+    bot: Person
+    hook: Hook
+    rooms: dict[str, str]
+
+
+class Deliverer:
+    """`client` is a redis.asyncio client of its own, RESP 2."""
+
+    def __init__(self, app: "Chat", client: Any) -> None:
+        self.app = app
+        self.client = client
+        self.store = app.store.hooks
+        self.name = secrets.token_urlsafe(12)
+        self.wake = asyncio.Event()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.bots: dict[str, Listener] = {}
+        self.channels: set[str] = set()  # that are subscribed to
+        self.changed: set[str] = set()  # bots whose webhook, rooms or rights are to be read
+        self.said: set[str] = set()  # rooms whose streams are to be read
+        self.waiting: set[str] = set()  # bots whose queue may hold something
+        self.failing: set[str] = set()  # bots whose last delivery failed
+        self.running: dict[tuple[str, str, int], asyncio.Task[None]] = {}
+        self.renewed = self.looked = 0.0
+
+    async def run(self) -> None:
+        """Deliver whenever this process holds the lease, until cancelled."""
+        try:
+            while True:
+                try:
+                    if await self._ask(self._hold):
+                        await self._lead()
+                except (RedisError, OSError, TimeoutError) as error:
+                    log.warning("webhooks have to wait: %s", error)
+                except Exception:
+                    log.exception("webhooks have to wait")
+                await asyncio.sleep(RENEW * random.uniform(0.8, 1.2))
+        finally:
+            await self._ask(self.store.lease, self.name, 0)
+
+    async def _ask(self, function: Any, *args: Any) -> Any:
+        """Call a function that asks the store, in a greenlet of its own."""
+        return await with_portal_run_sync(function, *args)
+
+    def _hold(self) -> bool:
+        """Take the lease or renew it; False when another process has it."""
+        asked = time.monotonic()
+        held = self.store.lease(self.name, LEASE)
+        self.renewed = asked if held else 0.0
+        return held
+
+    async def _lead(self) -> None:
+        link = await Link.open(self.client, self._hear)
+        living = asyncio.create_task(link.outlive())
+        living.add_done_callback(lambda _: self.wake.set())
+        try:
+            self._subscribe(link, {keys.HOOKS})
+            while not living.done():
+                self.wake.clear()
+                if not await self._ask(self._turn):
+                    return
+                self._subscribe(link, self._wanted())
+                await self._wait()
+            living.result()
+        finally:
+            tasks = [*self.running.values(), living]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            link.close()
+            self._forget()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(TURN):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+
+    # What is said
+
+    def _wanted(self) -> set[str]:
+        rooms = {rid for listener in self.bots.values() for rid in listener.rooms}
+        wanted = {keys.HOOKS, *map(keys.user_channel, self.bots)}
+        return wanted.union(map(keys.room_channel, rooms))
+
+    def _subscribe(self, link: Link, wanted: set[str]) -> None:
+        """Subscribe to these channels and no others. Each answer makes us read what the channel
+        is about: something may have happened before the subscription stood."""
+        new, gone = wanted - self.channels, self.channels - wanted
+        if new:
+            link.command("SUBSCRIBE", *new)
+        if gone:
+            link.command("UNSUBSCRIBE", *gone)
+        self.channels = wanted
+
+    def _hear(self, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            log.warning("webhooks: %s", reply)
+            return
+        kind, channel, said = [*reply, ""][:3]
+        if kind not in ("message", "subscribe"):
+            return
+        news = kind == "message"
+        _, what, *rest = channel.split(":", 2)
+        if channel == keys.HOOKS:
+            if news:
+                self.changed.add(said)
+            else:
+                self.looked = 0.0
+        elif what == "user":
+            self.changed.add(rest[0])
+        elif not news:
+            self.changed.update(self._in(rest[0]))
+        elif self._is_for_somebody(rest[0], said):
+            self.said.add(rest[0])
+        else:
+            return
+        self.wake.set()
+
+    def _is_for_somebody(self, rid: str, line: str) -> bool:
+        """False for what can be no bot's business; the cursor passes it later."""
+        if line.startswith("~"):
+            return False
+        event = Event.parse_line(rid, line)
+        if event.kind != POST:
+            return False
+        return "@" in event.body or any(
+            listener.rooms[rid] == DIRECT for listener in self._in(rid).values()
+        )
+
+    def _in(self, rid: str) -> dict[str, Listener]:
+        """The bots that are in a room, by their ids."""
+        return {uid: bot for uid, bot in self.bots.items() if rid in bot.rooms}
+
+    # A turn: what was said goes into queues, what is due leaves them
+
+    def _turn(self) -> bool:
+        """False when another process has taken the lease."""
+        now = time.monotonic()
+        if now > self.renewed + RENEW and not self._hold():
+            return False
+        if now > self.looked + LOOK or not self.looked:
+            self.looked = now
+            self.changed.update(self.store.uids(), self.bots)
+        changed, self.changed = self.changed, set()
+        for uid in changed:
+            self._refresh(uid)
+        said, self.said = self.said, set()
+        for rid in said:
+            for listener in self._in(rid).values():
+                self._read(listener, rid)
+        self._start_due()
+        return True
+
+    def _refresh(self, uid: str) -> None:
+        """Read a bot, its webhook and its rooms."""
+        bot, hook = self.app.store.people.get(uid), self.store.get(uid)
+        if bot is None or hook is None or bot.off or hook.off:
+            self.bots.pop(uid, None)
+            self.waiting.discard(uid)
+            return
+        rooms = self.store.rooms(uid)
+        self.bots[uid] = Listener(bot, hook, rooms)
+        self.said.update(self.store.behind(uid, list(rooms)))
+        self.waiting.add(uid)
+
+    def _read(self, listener: Listener, rid: str) -> None:
+        """Queue for a bot what was said in a room since it was looked at last."""
+        uid, now = listener.bot.uid, _now()
+        while True:
+            before, newest, joined = self.store.cursor(uid, rid)
+            if joined is None:
+                return
+            since = max(joined, listener.hook.since, now - LATEST)
+            start = int(before) if before else max(0, newest - FIRST)
+            events = self.app.store.messages.after(rid, start, PAGE)
+            if not events:
+                return
+            seqs = [e.seq for e in events if e.at >= since and self._concerns(listener, rid, e)]
+            queued = self.store.queue(uid, rid, before, events[-1].seq, seqs, now)
+            if seqs:
+                self.waiting.add(uid)
+            if 0 <= queued < len(seqs):
+                log.warning("the queue of the bot %s is full", listener.bot.name)
+            if queued < 0 or len(events) < PAGE:
+                return
+
+    def _concerns(self, listener: Listener, rid: str, event: Event) -> bool:
+        """True for what is said in a direct room with the bot or mentions it, but not by a bot:
+        two of them would never stop."""
+        if event.kind != POST or event.uid == listener.bot.uid:
+            return False
+        if listener.rooms[rid] != DIRECT:
+            names = [other.bot.name for other in self._in(rid).values()]
+            if listener.bot.name not in mentioned(event.body, names):
+                return False
+        author = self.app.store.people.get(event.uid)
+        return author is not None and not author.bot
+
+    def _start_due(self) -> None:
+        """Begin what is due, as much as may be on its way at once: nobody waits for a program
+        that is slow but its own bot."""
+        for uid in random.sample(sorted(self.waiting), len(self.waiting)):
+            mine = sum(key[0] == uid for key in self.running)
+            free = min((1 if uid in self.failing else PER_BOT) - mine, AT_ONCE - len(self.running))
+            if free <= 0:
+                continue
+            due, waiting = self.store.due(uid, _now(), PER_BOT + free)
+            due = [delivery for delivery in due if _key(delivery) not in self.running]
+            for delivery in due[:free]:
+                self.running[_key(delivery)] = asyncio.create_task(self._deliver(delivery))
+            if not waiting:
+                self.waiting.discard(uid)
+
+    # A delivery
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            prepared = await self._ask(self._prepare, delivery)
+            if prepared is None:
+                return
+            try:
+                answer = await self.app.outbound.post(*prepared)
+            except ChatError as error:
+                await self._ask(self._failed, delivery, error.text)
+            else:
+                await self._ask(self._answered, delivery, answer)
+        except (RedisError, OSError) as error:
+            log.warning("a delivery to a webhook could not be ended: %s", error)
+            await asyncio.sleep(REST)
+        except Exception:
+            log.exception("a delivery to a webhook broke")
+            await self._ask(self._failed, delivery, "Something broke in the chat.")
+        finally:
+            self.running.pop(_key(delivery), None)
+            self.wake.set()
+
+    def _prepare(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
+        """Address, body and headers; None when there is nothing to tell any more."""
+        hook, bot = self.store.get(delivery.uid), self.app.store.people.get(delivery.uid)
+        if hook is None or bot is None or hook.off or bot.off:
+            self.changed.add(delivery.uid)
+            return None
+        found = self._message(delivery)
+        if found is None:
+            self.store.done(delivery)
+            return None
+        room, event = found
+        told = {
+            "event": "direct" if room["kind"] == DIRECT else "mention",
+            "bot": person_json(bot),
+            "room": room,
+            "message": event,
+        }
+        body = json.dumps(told, ensure_ascii=False).encode()
+        return hook.address, body, webhook.signed(hook.secret, delivery.did, body, _now() // 1000)
+
+    def _message(self, delivery: Delivery) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Room and message as the API gives them to the bot; None when the message is deleted or
+        the bot is not there any more."""
+        try:
+            room = self.app.store.rooms.member(delivery.rid, delivery.uid)
+        except NotFound:
+            return None
+        events = self.app.store.messages.before(delivery.rid, delivery.seq + 1, 1)
+        if not events or events[0].seq != delivery.seq or events[0].kind != POST:
+            return None
+        return room_json(room), message_json(events[0])
+
+    def _answered(self, delivery: Delivery, answer: Answer) -> None:
+        if 200 <= answer.status < 300:
+            outcome = self._reply(delivery, webhook.reply(answer))
+            self.store.done(delivery)
+            self.store.note(delivery, _now(), outcome)
+            self.failing.discard(delivery.uid)
+        elif answer.status == 410:
+            self.store.note(delivery, _now(), "The program answered 410: no more of this.")
+            self.store.switch_off(delivery.uid, "The program answered 410: no more of this.")
+        else:
+            why = f"The program answered {answer.status}."
+            if 300 <= answer.status < 400:
+                why += " Redirects are not followed."
+            self._failed(delivery, why, webhook.asked_to_wait(answer))
+
+    def _reply(self, delivery: Delivery, text: str) -> str:
+        """Post what the program says; returns how the delivery went."""
+        if not text:
+            return "Delivered."
+        rid, messages = delivery.rid, self.app.store.messages
+        bot = self.app.store.people.get(delivery.uid)
+        try:
+            if bot and messages.posted(rid, bot, delivery.did) is None:
+                messages.post(rid, bot, clean_body(text), delivery.did)
+        except ChatError as error:
+            return f"Delivered, but the answer was not posted: {error.text}"
+        return "Delivered, and the answer is in the room."
+
+    def _failed(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
+        """Try again later, or give up."""
+        self.failing.add(delivery.uid)
+        tries = delivery.tries + 1
+        if tries >= webhook.MOST_TRIES:
+            self.store.done(delivery)
+            self.store.note(delivery, _now(), f"{why} Given up.")
+            return
+        wait = max(wait, webhook.wait_after(tries, self.app.settings.hook_wait))
+        self.store.again(delivery, _now() + int(wait * 1000))
+        self.store.note(delivery, _now(), why)
+
+
+def _key(delivery: Delivery) -> tuple[str, str, int]:
+    return delivery.uid, delivery.rid, delivery.seq
+
+
+def _now() -> int:
+    """ms since 1970"""
+    return int(time.time() * 1000)

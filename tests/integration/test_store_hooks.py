@@ -1,0 +1,90 @@
+"""Webhooks in the store: what is queued for a bot, once."""
+
+import pytest
+
+from chat.store import keys
+from chat.store.hooks import MOST_WAITING, Delivery
+
+
+@pytest.fixture
+def bot(store):
+    robot = store.people.create("Robot")
+    store.people.make_bot(robot, "")
+    store.hooks.set(robot.uid, "https://bot.example.org/", "whsec_eA==")
+    return robot
+
+
+def due(store, bot, now=100):
+    deliveries, waiting = store.hooks.due(bot.uid, now, 5000)
+    return [(delivery.rid, delivery.seq, delivery.tries) for delivery in deliveries], waiting
+
+
+def test_a_message_is_queued_once_whoever_reads_the_room(store, bot):
+    assert store.hooks.queue(bot.uid, "r", "", 5, [3, 5], 100) == 2
+    assert store.hooks.queue(bot.uid, "r", "", 5, [3, 5], 100) == -1
+    assert store.hooks.queue(bot.uid, "r", "4", 9, [7], 100) == -1
+    store.hooks.done(Delivery(bot.uid, "r", 3))
+    assert store.hooks.queue(bot.uid, "r", "5", 9, [], 100) == 0
+    assert due(store, bot) == ([("r", 5, 0)], 1)
+    assert store.hooks.cursor(bot.uid, "r")[0] == "9"
+
+
+def test_a_queue_has_an_end(store, bot):
+    seqs = list(range(1, MOST_WAITING + 10))
+    assert store.hooks.queue(bot.uid, "r", "", seqs[-1], seqs, 100) == MOST_WAITING
+    assert store.hooks.queue(bot.uid, "q", "", 1, [1], 100) == 0
+    assert due(store, bot)[1] == MOST_WAITING
+
+
+def test_what_failed_is_due_later_and_counted(store, bot):
+    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
+    store.hooks.again(Delivery(bot.uid, "r", 5), 200)
+    assert due(store, bot) == ([], 1)
+    assert due(store, bot, 200) == ([("r", 5, 1)], 1)
+
+
+def test_saving_the_address_again_makes_all_due(store, bot):
+    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
+    later = store.hooks.get(bot.uid).since + 10**6
+    store.hooks.again(Delivery(bot.uid, "r", 5), later)
+    store.hooks.set(bot.uid, "https://bot.example.org/new", "whsec_eA==")
+    assert due(store, bot, later - 1) == ([("r", 5, 1)], 1)
+
+
+def test_nothing_comes_back_when_a_webhook_is_gone(store, bot, client):
+    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
+    store.hooks.remove(bot.uid)
+    store.hooks.switch_off(bot.uid, "gone")
+    store.hooks.again(Delivery(bot.uid, "r", 5), 200)
+    assert store.hooks.queue(bot.uid, "r", "", 6, [6], 100) == -1
+    assert due(store, bot, 300) == ([], 0)
+    assert store.hooks.get(bot.uid) is None
+    assert not client.exists(keys.hook(bot.uid))
+    assert store.hooks.uids() == []
+
+
+def test_rooms_are_behind_until_they_were_read(store, bot):
+    tea = store.rooms.create("Tea", "closed", store.people.create("Ann"), [bot])
+    assert store.hooks.rooms(bot.uid) == {tea: "closed"}
+    assert store.hooks.behind(bot.uid, [tea]) == [tea]
+    store.hooks.queue(bot.uid, tea, "", 1, [], 100)
+    assert store.hooks.behind(bot.uid, [tea, "nowhere"]) == []
+
+
+def test_one_process_delivers(store):
+    assert store.hooks.lease("a", 10)
+    assert not store.hooks.lease("b", 10)
+    assert store.hooks.lease("a", 10)
+    store.hooks.lease("b", 0)
+    assert not store.hooks.lease("b", 10)
+    store.hooks.lease("a", 0)
+    assert store.hooks.lease("b", 10)
+
+
+def test_a_delivery_has_one_id():
+    ids = {
+        Delivery(*place).did
+        for place in (("b", "r", 1), ("b", "r", 2), ("c", "r", 1), ("b", "q", 1))
+    }
+    assert len(ids) == 4
+    assert Delivery("b", "r", 1, 3).did == Delivery("b", "r", 1).did
