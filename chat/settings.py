@@ -8,7 +8,13 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
-WAYS = ("guest", "password")  # of signing in
+WAYS = ("guest", "password", "oidc", "jwt", "proxy")  # of signing in
+
+_NEEDED = {  # besides what each way has a default for
+    "oidc": ("CHAT_OIDC_ISSUER", "CHAT_OIDC_CLIENT_ID"),
+    "jwt": ("CHAT_JWT_ISSUER", "CHAT_JWT_AUDIENCE"),
+    "proxy": ("CHAT_PROXIES",),
+}
 
 
 class BadSetting(ValueError):
@@ -40,13 +46,33 @@ class Settings:
     # CHAT_FSYNC: the embedded server's appendfsync. `everysec` survives the death of any
     # process and may lose the last second on a power cut; `always` loses nothing, slower.
     fsync: str = "everysec"
-    # CHAT_SIGN_IN: ways of signing in, comma-separated: guest (a name) and password (accounts).
+    # CHAT_SIGN_IN: ways of signing in, comma-separated: guest (a name), password (accounts),
+    # oidc, jwt and proxy (docs/sign-in.md).
     sign_in: tuple[str, ...] = ("guest",)
     # CHAT_SIGN_UP: `off` lets nobody make an account but by an admin's link.
     sign_up: bool = True
     # CHAT_PROXIES: addresses or networks of the proxies before the chat, comma-separated. Only
     # what these say of the visitor's address is believed.
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    # CHAT_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET: an OpenID Connect provider, and what it calls
+    # this chat; the secret is empty for a public client. CHAT_OIDC_NAME: as the button says it.
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_name: str = "single sign-on"
+    # CHAT_JWT_SECRET (HS256) or CHAT_JWT_JWKS (the address of public keys): what the tokens of
+    # another site are signed with. CHAT_JWT_ISSUER, _AUDIENCE: their `iss` and `aud`.
+    # CHAT_JWT_ORIGIN: the sites whose pages may hand a visitor over, comma-separated; empty:
+    # only programs may.
+    jwt_secret: str = field(default="", repr=False)
+    jwt_jwks: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_origins: tuple[str, ...] = ()
+    # CHAT_PROXY_HEADER, _NAME_HEADER: in what a proxy of CHAT_PROXIES says whom it has let in,
+    # and how that person is called.
+    proxy_header: str = "X-Forwarded-User"
+    proxy_name_header: str = ""
     # CHAT_CREATE_ROOMS: who may start rooms: everyone, members (people with an account),
     # moderators or admins. Direct and random rooms are everybody's.
     create_rooms: str = "everyone"
@@ -65,19 +91,36 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         """Read the settings; raises BadSetting naming the variable and its value."""
         host, port = _address(env)
+        host, port = _address(env.get("CHAT_BIND", "127.0.0.1:8000"))
+        ways = _sign_in(env.get("CHAT_SIGN_IN", "guest"))
+        _check_complete(env, ways)
         return cls(
             host=host,
             port=port,
             workers=_whole_number(env, "CHAT_WORKERS", 1, 1, 256),
             redis_url=_redis_url(env.get("REDIS_URL", "")),
             data=Path(env.get("CHAT_DATA") or _default_data(env)).expanduser().absolute(),
-            secret_key=_secret(env.get("SECRET_KEY", "")),
+            secret_key=_secret("SECRET_KEY", env.get("SECRET_KEY", "")),
             files=env.get("CHAT_FILES", ""),
-            origin=_origin(env.get("CHAT_ORIGIN", "")),
+            origin=_origin("CHAT_ORIGIN", env.get("CHAT_ORIGIN", "")),
             fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
-            sign_in=_sign_in(env.get("CHAT_SIGN_IN", "guest")),
+            sign_in=ways,
             sign_up=_choice(env, "CHAT_SIGN_UP", ("on", "off")) == "on",
             proxies=_networks(env, "CHAT_PROXIES"),
+            proxies=_networks(env.get("CHAT_PROXIES", "")),
+            oidc_issuer=_site(env, "CHAT_OIDC_ISSUER"),
+            oidc_client_id=env.get("CHAT_OIDC_CLIENT_ID", ""),
+            oidc_client_secret=env.get("CHAT_OIDC_CLIENT_SECRET", ""),
+            oidc_name=env.get("CHAT_OIDC_NAME") or cls.oidc_name,
+            jwt_secret=_secret("CHAT_JWT_SECRET", env.get("CHAT_JWT_SECRET", "")),
+            jwt_jwks=_site(env, "CHAT_JWT_JWKS"),
+            jwt_issuer=env.get("CHAT_JWT_ISSUER", ""),
+            jwt_audience=env.get("CHAT_JWT_AUDIENCE", ""),
+            jwt_origins=tuple(
+                _origin("CHAT_JWT_ORIGIN", part) for part in _parts(env.get("CHAT_JWT_ORIGIN", ""))
+            ),
+            proxy_header=_header(env, "CHAT_PROXY_HEADER") or cls.proxy_header,
+            proxy_name_header=_header(env, "CHAT_PROXY_NAME_HEADER"),
             create_rooms=_choice(
                 env, "CHAT_CREATE_ROOMS", ("everyone", "members", "moderators", "admins")
             ),
@@ -126,21 +169,57 @@ def _redis_url(value: str) -> str:
     return value
 
 
-def _secret(value: str) -> str:
+def _secret(name: str, value: str) -> str:
     if value and len(value) < 32:
-        raise BadSetting("SECRET_KEY: expected at least 32 characters")
+        raise BadSetting(f"{name}: expected at least 32 characters")
     return value
 
 
-def _origin(value: str) -> str:
+def _origin(name: str, value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.path):
-        raise BadSetting(f"CHAT_ORIGIN={value!r}: expected such as https://chat.example.org")
+        raise BadSetting(f"{name}={value!r}: expected such as https://chat.example.org")
     return value
+
+
+def _site(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if value and not is_safe(value):
+        raise BadSetting(f"{name}={value!r}: expected an address that begins with https://")
+    return value
+
+
+def is_safe(url: str) -> bool:
+    """True for an address on the way to which nobody else can read or answer: https, or http
+    on this machine."""
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    return bool(parts.hostname) and (parts.scheme == "https" or local)
+
+
+def _header(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name, "")
+    if value and not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        raise BadSetting(f"{name}={value!r}: expected the name of a header, without underscores")
+    return value
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _check_complete(env: Mapping[str, str], ways: tuple[str, ...]) -> None:
+    """Raise BadSetting when a way of signing in is on and something that it needs is missing."""
+    for way in ways:
+        missing = [name for name in _NEEDED.get(way, ()) if not _parts(env.get(name, ""))]
+        if missing:
+            raise BadSetting(f"CHAT_SIGN_IN has {way}, which needs {' and '.join(missing)}")
+    if "jwt" in ways and bool(env.get("CHAT_JWT_SECRET")) == bool(env.get("CHAT_JWT_JWKS")):
+        raise BadSetting("CHAT_SIGN_IN has jwt, which needs CHAT_JWT_SECRET or CHAT_JWT_JWKS, one")
 
 
 def _sign_in(value: str) -> tuple[str, ...]:
-    ways = tuple(way.strip() for way in value.split(",") if way.strip())
+    ways = _parts(value)
     if not ways or set(ways) - set(WAYS):
         raise BadSetting(f"CHAT_SIGN_IN={value!r}: expected some of {', '.join(WAYS)}")
     return ways
@@ -149,6 +228,6 @@ def _sign_in(value: str) -> tuple[str, ...]:
 def _networks(env: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     value = env.get(name, "")
     try:
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return tuple(ip_network(part) for part in _parts(value))
     except ValueError as error:
         raise BadSetting(f"{name}={value!r}: {error}") from None

@@ -71,8 +71,46 @@ def test_a_platform_chooses_the_port_but_not_the_address(env, address):
         ("CHAT_HOOK_WAIT", "soon"),
         ("REDIS_URL", "http://localhost"),
         ("SECRET_KEY", "short"),
+        ("CHAT_JWT_SECRET", "short"),
+        ("CHAT_JWT_ORIGIN", "https://www.example.org, www.example.org"),
+        ("CHAT_JWT_JWKS", "http://www.example.org/keys"),
+        ("CHAT_OIDC_ISSUER", "http://id.example.org"),
+        ("CHAT_OIDC_ISSUER", "file:///etc/passwd"),
+        ("CHAT_PROXY_HEADER", "X_Forwarded_User"),
+        ("CHAT_PROXY_NAME_HEADER", "X-Name:"),
     ],
 )
 def test_a_wrong_value_is_named(name, value):
     with pytest.raises(BadSetting, match=name):
         Settings.from_env({name: value})
+
+
+OIDC = {"CHAT_OIDC_ISSUER": "https://accounts.google.com", "CHAT_OIDC_CLIENT_ID": "chat"}
+JWT = {"CHAT_JWT_ISSUER": "https://www.example.org", "CHAT_JWT_AUDIENCE": "chat"}
+SECRET, KEYS = {"CHAT_JWT_SECRET": "s" * 32}, {"CHAT_JWT_JWKS": "https://www.example.org/keys"}
+
+
+@pytest.mark.parametrize(
+    ("way", "env", "missing"),
+    [
+        ("oidc", {"CHAT_OIDC_CLIENT_ID": "chat"}, "needs CHAT_OIDC_ISSUER"),
+        ("oidc", {}, "needs CHAT_OIDC_ISSUER and CHAT_OIDC_CLIENT_ID"),
+        ("jwt", SECRET, "needs CHAT_JWT_ISSUER and CHAT_JWT_AUDIENCE"),
+        ("jwt", JWT, "needs CHAT_JWT_SECRET or CHAT_JWT_JWKS"),
+        ("jwt", {**JWT, **SECRET, **KEYS}, "needs CHAT_JWT_SECRET or CHAT_JWT_JWKS"),
+        ("proxy", {}, "needs CHAT_PROXIES"),
+        ("proxy", {"CHAT_PROXIES": " , "}, "needs CHAT_PROXIES"),
+    ],
+)
+def test_a_way_of_signing_in_says_what_it_needs(way, env, missing):
+    with pytest.raises(BadSetting, match=f"CHAT_SIGN_IN has {way}, which {missing}"):
+        Settings.from_env({"CHAT_SIGN_IN": f"guest,{way}", **env})
+
+
+@pytest.mark.parametrize("keys", [SECRET, KEYS])
+def test_all_ways_of_signing_in_at_once(keys):
+    env = {"CHAT_SIGN_IN": "guest,password,oidc,jwt,proxy", "CHAT_PROXIES": "10.0.0.1"}
+    settings = Settings.from_env({**env, **OIDC, **JWT, **keys})
+    assert settings.sign_in == ("guest", "password", "oidc", "jwt", "proxy")
+    assert settings.proxy_header == "X-Forwarded-User"
+    assert SECRET["CHAT_JWT_SECRET"] not in repr(settings)
