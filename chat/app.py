@@ -19,6 +19,7 @@ from . import (
     live,
     members,
     messages,
+    oidc,
     operations,
     people,
     picker,
@@ -58,6 +59,7 @@ class Chat(Flask):
         self.pictures = Pictures(settings.files or str(settings.data))
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
+        self.provider = oidc.Provider(settings)
 
 
 def create_app(settings: Settings, store: Store) -> Chat:
@@ -86,6 +88,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
     for bp in (
         session.bp,
         sign_in.bp,
+        oidc.bp,
         admin.bp,
         tokens.bp,
         hooks.bp,

@@ -15,6 +15,12 @@ from .times import use_zone
 
 bp = Blueprint("session", __name__)
 
+# How somebody signed in, as the list of sessions says it.
+WORDS = {
+    "guest": "as a guest",
+    "password": "with a password",
+}
+
 
 def current_person() -> Person | None:
     """Who is signed in, or None. Read from the store once in a request; `g.session` is then
@@ -76,7 +82,10 @@ def mine() -> Any:
     if refused := require_person():
         return refused
     sessions = chat().store.sessions.of(g.person.uid)
-    return render_template("me/sessions.html", sessions=sessions, present=g.session.sid)
+    words = {**WORDS, "oidc": f"with {chat().settings.oidc_name}"}
+    return render_template(
+        "me/sessions.html", sessions=sessions, words=words, present=g.session.sid
+    )
 
 
 @bp.post("/me/sessions/end")

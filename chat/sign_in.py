@@ -1,4 +1,5 @@
-"""The ways of signing in that are this chat's own: a guest's name, and accounts with passwords.
+"""The sign-in page, and the ways that are this chat's own: a guest's name, and accounts with
+passwords. Those by which another site says who somebody is are elsewhere.
 
 Nobody is told whether a login exists: a wrong login and a wrong password read the same and take
 the same time. Making an account tells, as it must; that is counted (`TRIES`).
@@ -14,6 +15,7 @@ from .current import chat
 from .errors import Invalid, TooOften
 from .security import address
 from .session import begin, current_person, require_person
+from .store import Person
 from .store.accounts import clean_login
 from .text import MAX_NAME, clean_name
 
@@ -26,14 +28,16 @@ TRIES = {
     "address": (100, 15 * 60),
     "sign-up": (100, 3600),
     "guest": (1000, 3600),
+    "oidc": (1000, 3600),
 }
 WRONG = "Login or password is wrong."
 
 
 @bp.get("/sign-in")
 def page() -> Any:
+    next = local_path(request.args.get("next", ""))
     if current_person():
-        return redirect(local_path(request.args.get("next", "")), 303)
+        return redirect(next, 303)
     if "password" in ways() and not chat().store.accounts.has_admin():
         return redirect("/first-run", 303)
     return _page()
@@ -187,7 +191,23 @@ def local_path(path: str) -> str:
     return path if local and path.isprintable() else "/"
 
 
-def _in(person: Any, way: str) -> Any:
+def come_in(person: Person, way: str, next: str) -> Any:
+    """Sign in who has proved to be this person by another site, and go to `next`. Whoever was
+    signed in here before is not any more."""
+    if person.off:
+        return turn_away("Your account here has been deactivated. Ask an admin.", 403, next)
+    if before := current_person():
+        chat().store.sessions.end(before.uid, g.session.sid)
+    begin(person, way)
+    return redirect(next, 303)
+
+
+def turn_away(text: str, status: int, next: str = "/") -> Any:
+    """The sign-in page, with what came of the try."""
+    return _page(trouble=text, next=next), status
+
+
+def _in(person: Person, way: str) -> Any:
     begin(person, way)
     return redirect(local_path(request.form.get("next", "")), 303)
 
@@ -220,10 +240,11 @@ def _check_first_run() -> None:
         raise NoPage
 
 
-def _page(error: str = "") -> str:
-    can_sign_up = "password" in ways() and chat().settings.sign_up
-    form = render_template("sign_in.html", ways=ways(), can_sign_up=can_sign_up, **_typed(error))
-    return form
+def _page(error: str = "", **more: str) -> str:
+    settings = chat().settings
+    can_sign_up = "password" in ways() and settings.sign_up
+    shown = {"settings": settings, "ways": ways(), "can_sign_up": can_sign_up}
+    return render_template("sign_in.html", **shown, **{**_typed(error), **more})
 
 
 def _typed(error: str = "") -> dict[str, str]:

@@ -14,6 +14,7 @@ import redis
 from chat.embedded import EmbeddedValkey
 from chat.store import Store
 
+from .provider import Provider
 from .running import Server, Visitor, opened
 
 for name in list(os.environ):
@@ -46,6 +47,14 @@ def client(valkey: EmbeddedValkey) -> Iterator[redis.Redis]:
 @pytest.fixture
 def store(client: redis.Redis) -> Store:
     return Store(client)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """Another site, at which people sign in."""
+    running = Provider().start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="module")

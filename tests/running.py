@@ -86,6 +86,12 @@ class Server:
         self.process = None
         return code
 
+    def console(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """The `chat` command, on the same machine."""
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "CHAT_DATA": str(self.data), **self.env}
+        command = [sys.executable, "-m", "chat", *args]
+        return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
+
     def kill(self) -> None:
         """Kill the supervisor as if the machine's memory had run out, and see its workers end.
         The embedded Valkey lives on until the next start ends it."""

@@ -1,0 +1,111 @@
+"""What other sites say: small JSON documents, asked for on the loop, within limits.
+
+The addresses come from the settings, and from documents that those lead to; never from visitors.
+Redirects are not followed.
+"""
+
+import asyncio
+import functools
+import json
+import ssl
+import time
+from typing import Any
+
+import httpx
+
+from .asgi import await_
+from .settings import is_safe
+
+WITHIN = 10.0  # seconds for a whole answer
+LARGEST = 256 * 1024  # bytes of an answer
+KEPT = 3600  # seconds until a document is fetched again
+AGAIN = 60  # seconds between two looks for something new in one that is kept
+
+
+class Unreachable(Exception):
+    """Another site did not answer as it should; the text is for the log."""
+
+
+def get_json(url: str, token: str = "") -> dict[str, Any]:
+    """The JSON object at `url`, asked for with a Bearer `token`. Raises Unreachable."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return await_(_ask("GET", url, headers))
+
+
+def post_form(url: str, form: dict[str, str], login: tuple[str, str] | None) -> dict[str, Any]:
+    """The JSON object that a form is answered with; `login` is for HTTP Basic authentication.
+    Raises Unreachable."""
+    return await_(_ask("POST", url, {}, data=form, auth=login))
+
+
+class Kept:
+    """A JSON document of another site, kept for a while. However many ask, it is fetched once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._document: dict[str, Any] = {}
+        self._old = self._looked = float("-inf")  # when it is old, and was last looked at again
+        self._task: asyncio.Task[None] | None = None
+
+    def get(self) -> dict[str, Any]:
+        """The document. Raises Unreachable."""
+        if time.monotonic() > self._old:
+            self._fetch()
+        return self._document
+
+    def renew(self) -> dict[str, Any]:
+        """The document as it is now, or as it was up to AGAIN seconds ago: strangers, who can
+        ask for what is not in it, make no more requests of it than that."""
+        if time.monotonic() > self._looked + AGAIN:
+            self._looked = time.monotonic()
+            self._fetch()
+        return self._document
+
+    def _fetch(self) -> None:
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._load())
+        await_(asyncio.shield(self._task))
+
+    async def _load(self) -> None:
+        try:
+            self._document = await _ask("GET", self.url, {})
+            self._old = time.monotonic() + KEPT
+        finally:
+            self._task = None
+
+
+async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> dict[str, Any]:
+    if not is_safe(url):
+        raise Unreachable(f"{url!r} is not an https address")
+    # As it is, for what is packed small may be large.
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
+    try:
+        async with asyncio.timeout(WITHIN), httpx.AsyncClient(verify=_tls()) as client:
+            async with client.stream(method, url, headers=headers, **more) as answer:
+                body = await _read(answer)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise Unreachable(f"{url}: {type(error).__name__} {error}") from None
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if answer.status_code != 200 or not isinstance(document, dict):
+        # What a token endpoint says of an error (RFC 6749, section 5.2).
+        said = document.get("error") if isinstance(document, dict) else "no JSON object"
+        raise Unreachable(f"{url} answered {answer.status_code}, {str(said)[:100]!r}")
+    return document
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    async for piece in answer.aiter_raw():
+        body += piece
+        if len(body) > LARGEST:
+            raise Unreachable(f"{answer.url} answered more than {LARGEST} bytes")
+    return bytes(body)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Once: reading the certificates takes tens of milliseconds."""
+    return httpx.create_ssl_context()
