@@ -16,6 +16,7 @@ from . import (
     composer,
     fragments,
     hooks,
+    jwt,
     live,
     members,
     messages,
@@ -60,6 +61,7 @@ class Chat(Flask):
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
         self.provider = oidc.Provider(settings)
+        self.handed = jwt.keys(settings)
 
 
 def create_app(settings: Settings, store: Store) -> Chat:
@@ -84,11 +86,14 @@ def create_app(settings: Settings, store: Store) -> Chat:
     assets.init(app)
     app.fragments = fragments.Fragments(app.jinja_env)
     app.before_request(_limit_size)
-    CSRFProtect(app).exempt(api.bp)  # a token is sent by no page that was not given it
+    csrf = CSRFProtect(app)
+    csrf.exempt(api.bp)  # a token is sent by no page that was not given it
+    csrf.exempt(jwt.hand_over)
     for bp in (
         session.bp,
         sign_in.bp,
         oidc.bp,
+        jwt.bp,
         admin.bp,
         tokens.bp,
         hooks.bp,

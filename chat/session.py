@@ -19,6 +19,7 @@ bp = Blueprint("session", __name__)
 WORDS = {
     "guest": "as a guest",
     "password": "with a password",
+    "jwt": "from another site",
 }
 
 

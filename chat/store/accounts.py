@@ -80,6 +80,10 @@ class Accounts:
             uid = self.client.get(key)
         return self.people.get(uid) or self.people.create(name, MEMBER, uid=uid)
 
+    def use_once(self, digest: str, seconds: int) -> bool:
+        """True for the first who uses what has this digest, within so many seconds."""
+        return bool(self.client.set(keys.used(digest), "", nx=True, ex=seconds))
+
     def reset_token(self, uid: str) -> str:
         """The secret of a link with which this person may set a password, once."""
         secret = secrets.token_urlsafe(24)

@@ -18,6 +18,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
 | chat:login:{l}            | string | user id of the account with this login                   |
 | chat:subject:{s}          | string | user id of who another site knows by this digest         |
+| chat:used:{s}             | string | says that the signed token of this digest was used        |
 | chat:reset:{s}            | string | user id that a link with this digest sets a password for |
 | chat:admin                | string | login of the first account                               |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
@@ -146,6 +147,10 @@ def login(login: str) -> str:
 
 def subject(digest: str) -> str:
     return f"chat:subject:{digest}"
+
+
+def used(digest: str) -> str:
+    return f"chat:used:{digest}"
 
 
 def reset(digest: str) -> str:
