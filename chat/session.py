@@ -8,6 +8,7 @@ from urllib.parse import quote
 from flask import Blueprint, g, redirect, render_template, request
 from flask import session as cookie
 
+from . import proxy
 from .current import chat
 from .security import address
 from .store import Person
@@ -20,6 +21,7 @@ WORDS = {
     "guest": "as a guest",
     "password": "with a password",
     "jwt": "from another site",
+    "proxy": "by the proxy in front",
 }
 
 
@@ -31,8 +33,18 @@ def current_person() -> Person | None:
         found = chat().store.sessions.person(uid, secret) if uid and secret else None
         g.person, g.session = found or (None, None)
         use_zone(g.person.zone if g.person else "")
+        _check_proxy()
     person: Person | None = g.person
     return person
+
+
+def _check_proxy() -> None:
+    """End the session of somebody else than the one whom a proxy has let in."""
+    named = proxy.subject()
+    if g.person and named and cookie.get("proxied") != named:
+        chat().store.sessions.end(g.person.uid, g.session.sid)
+        cookie.clear()
+        g.person = g.session = None
 
 
 def begin(person: Person, way: str) -> None:
@@ -43,6 +55,8 @@ def begin(person: Person, way: str) -> None:
     cookie.clear()
     cookie.permanent = True
     cookie["uid"], cookie["secret"] = person.uid, secret
+    if way == "proxy":
+        cookie["proxied"] = proxy.subject()
 
 
 def require_person() -> Any:
@@ -74,7 +88,7 @@ def sign_out() -> Any:
     if current_person():
         chat().store.sessions.end(g.person.uid, g.session.sid)
     cookie.clear()
-    return redirect("/sign-in", 303)
+    return redirect("/sign-in?out=1" if proxy.subject() else "/sign-in", 303)
 
 
 @bp.get("/me/sessions")

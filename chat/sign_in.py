@@ -1,5 +1,5 @@
 """The sign-in page, and the ways that are this chat's own: a guest's name, and accounts with
-passwords. Those by which another site says who somebody is are elsewhere.
+passwords. Those by which another site says who somebody is are in oidc, jwt and proxy.
 
 Nobody is told whether a login exists: a wrong login and a wrong password read the same and take
 the same time. Making an account tells, as it must; that is counted (`TRIES`).
@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 from werkzeug.exceptions import NotFound as NoPage
 
-from . import passwords
+from . import passwords, proxy
 from .current import chat
 from .errors import Invalid, TooOften
 from .security import address
@@ -35,9 +35,12 @@ WRONG = "Login or password is wrong."
 
 @bp.get("/sign-in")
 def page() -> Any:
+    """The ways to sign in. Whom a proxy names goes on at once, unless just signed out here."""
     next = local_path(request.args.get("next", ""))
     if current_person():
         return redirect(next, 303)
+    if (named := proxy.subject()) and "out" not in request.args:
+        return come_in(proxy.person(named), "proxy", next)
     if "password" in ways() and not chat().store.accounts.has_admin():
         return redirect("/first-run", 303)
     return _page()
@@ -241,9 +244,10 @@ def _check_first_run() -> None:
 
 
 def _page(error: str = "", **more: str) -> str:
-    settings = chat().settings
-    can_sign_up = "password" in ways() and settings.sign_up
-    shown = {"settings": settings, "ways": ways(), "can_sign_up": can_sign_up}
+    settings, named = chat().settings, proxy.subject()
+    on = () if named else ways()  # whom a proxy names is nobody else
+    can_sign_up = "password" in on and settings.sign_up
+    shown = {"settings": settings, "ways": on, "named": named, "can_sign_up": can_sign_up}
     return render_template("sign_in.html", **shown, **{**_typed(error), **more})
 
 

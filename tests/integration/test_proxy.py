@@ -1,0 +1,124 @@
+"""A proxy in front says who has come. Here 127.0.0.1 is the proxy and 127.0.0.2 is not."""
+
+import httpx
+import pytest
+
+from ..running import Server, Visitor, opened
+from .page import Page
+
+STRANGER = "127.0.0.2"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = Server(
+        tmp_path_factory.mktemp("chat"),
+        CHAT_SIGN_IN="guest,proxy",
+        CHAT_PROXIES="127.0.0.1",
+        CHAT_PROXY_NAME_HEADER="X-Forwarded-Name",
+    ).start()
+    yield running
+    running.clean_up()
+
+
+def come(server, user=None, address="127.0.0.1", **headers):
+    """Somebody whose requests come from `address`, with the header that names `user`."""
+    visitor = Visitor(server.url)
+    visitor.http = opened.enter_context(
+        httpx.Client(
+            base_url=server.url, transport=httpx.HTTPTransport(local_address=address), timeout=30
+        )
+    )
+    visitor.http.headers.update(headers)
+    if user is not None:
+        visitor.http.headers.update({"X-Forwarded-User": user})
+    return visitor
+
+
+def is_in(visitor):
+    return visitor.get("/", follow_redirects=True).url.path != "/sign-in"
+
+
+def test_whom_the_proxy_names_is_signed_in(server):
+    visitor = come(server, "zoe@example.org", **{"X-Forwarded-Name": "Zoë Zuse, Dr.".encode()})
+    assert visitor.get("/me", follow_redirects=True).url.path == "/me"
+    assert 'value="Zoë Zuse, Dr."' in visitor.get("/me").text
+    assert "Signed in by the proxy in front" in visitor.get("/me/sessions").text
+    other = come(server, "zoe@example.org")
+    assert is_in(other)
+    assert other.uid == visitor.uid
+
+
+@pytest.mark.parametrize(
+    ("user", "name"), [("ann@example.org", "ann"), ("bob", "bob"), ("\u200b", "New member")]
+)
+def test_a_name_is_made_of_the_user(server, user, name):
+    visitor = come(server, user.encode())
+    assert f'value="{name}"' in visitor.get("/me", follow_redirects=True).text
+
+
+def test_a_stranger_who_sends_the_header_is_nobody(server):
+    assert not is_in(come(server, "zoe@example.org", STRANGER))
+    assert not is_in(
+        come(server, "zoe@example.org", STRANGER, **{"X-Forwarded-For": "127.0.0.1"})
+    ), "the connection counts, not what it says of itself"
+
+
+@pytest.mark.parametrize("user", ["", "eve,zoe", "u" * 256])
+def test_a_header_that_names_nobody(server, user):
+    assert not is_in(come(server, user))
+
+
+def test_a_visitors_own_header_beside_the_proxys_names_nobody(server):
+    both = [("X-Forwarded-User", "boss"), ("X-Forwarded-User", "zoe")]
+    assert httpx.get(f"{server.url}/sign-in", headers=both).status_code == 200
+
+
+def test_an_underscore_does_not_pass_for_a_hyphen(server):
+    """A proxy that replaces X-Forwarded-User lets X_Forwarded_User through."""
+    assert not is_in(come(server, None, **{"X_Forwarded_User": "boss"}))
+    assert is_in(come(server, "zoe", **{"X_Forwarded_User": "boss"}))
+
+
+def test_when_the_proxy_names_another_the_session_ends(server):
+    visitor = come(server, "first")
+    assert is_in(visitor)
+    first, page = visitor.uid, Page(visitor, **{"X-Forwarded-User": "first"}).watch("")
+    cookie = visitor.cookie
+    visitor.http.headers["X-Forwarded-User"] = "second"
+    assert visitor.get("/me").headers["location"] == "/sign-in?next=/me"
+    assert page.wait_closed() == 1008
+    assert visitor.get("/me", follow_redirects=True).url.path == "/me"
+    assert visitor.uid != first
+    old = {"Cookie": cookie, "X-Forwarded-User": "first"}
+    assert httpx.get(f"{server.url}/me", headers=old).status_code == 303, "it is over"
+
+
+def test_a_guest_becomes_whom_the_proxy_names(server):
+    visitor = come(server)
+    visitor.sign_in("Gus")
+    guest = visitor.uid
+    visitor.http.headers["X-Forwarded-User"] = "gus"
+    assert is_in(visitor)
+    assert visitor.uid != guest
+
+
+def test_who_signs_out_is_not_signed_in_again_at_once(server):
+    visitor = come(server, "zoe")
+    assert is_in(visitor)
+    answer = visitor.submit("/sign-out")
+    page = visitor.get(answer.headers["location"]).text
+    assert "You have signed out here." in page
+    assert visitor.get("/sign-in?out=1").status_code == 200
+    assert visitor.get("/sign-in").status_code == 303
+
+
+def test_the_page_says_that_the_proxy_named_nobody(tmp_path):
+    settings = {"CHAT_SIGN_IN": "proxy", "CHAT_PROXIES": "10.0.0.0/8", "CHAT_PROXY_HEADER": "X-Me"}
+    running = Server(tmp_path / "chat", **settings).start()
+    try:
+        page = httpx.get(f"{running.url}/sign-in", headers={"X-Me": "boss"}).text
+        assert "it has not said who you are" in page
+        assert "<form" not in page
+    finally:
+        running.clean_up()
