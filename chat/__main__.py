@@ -13,6 +13,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="chat", description="A web chat that is plain HTML.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve the chat until SIGTERM or Ctrl-C")
+    admin = commands.add_parser("admin", help="make somebody an admin of the running chat")
+    admin.add_argument("who", help="login or id; the id ends the address of that person's page")
     worker = commands.add_parser("worker")  # what `serve` starts; not for people
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
@@ -26,6 +28,10 @@ def main(argv: list[str] | None = None) -> None:
             from .worker import main as work
 
             work(settings, args.listener, args.lifeline)
+        elif args.command == "admin":
+            from .console import make_admin
+
+            print(make_admin(settings, args.who))
         else:
             from .supervisor import Supervisor
 

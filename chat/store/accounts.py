@@ -84,6 +84,14 @@ class Accounts:
         """True for the first who uses what has this digest, within so many seconds."""
         return bool(self.client.set(keys.used(digest), "", nx=True, ex=seconds))
 
+    def make_admin(self, person: Person) -> Person:
+        """Give the admin role to somebody, for good; there is no first account to be made then."""
+        admin = self.people.edit(person, role=ADMIN)
+        self.client.persist(keys.user(person.uid))
+        self.client.set(keys.FIRST_ADMIN, person.login or person.uid)
+        self.people.look_again(person.uid)
+        return admin
+
     def reset_token(self, uid: str) -> str:
         """The secret of a link with which this person may set a password, once."""
         secret = secrets.token_urlsafe(24)

@@ -20,7 +20,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:subject:{s}          | string | user id of who another site knows by this digest         |
 | chat:used:{s}             | string | says that the signed token of this digest was used        |
 | chat:reset:{s}            | string | user id that a link with this digest sets a password for |
-| chat:admin                | string | login of the first account                               |
+| chat:admin                | string | login (or id) of the first account                       |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:throttle:{w}:{x}     | string | tries of `what` by `whose` in the present span           |
 | chat:here                 | zset   | user ids by the time (s) until which they count as here  |

@@ -221,6 +221,13 @@ def test_who_was_signed_in_before_is_not_any_more(by_secret):
     assert old.status_code == 303
 
 
+def test_who_was_deactivated_is_not_let_in(by_secret):
+    admin, visitor = (hand_over(by_secret, signed(claims(sub=sub))) for sub in ("admin", "off"))
+    by_secret.console("admin", admin.uid)
+    assert admin.submit(f"/admin/people/{visitor.uid}/deactivate").status_code == 303
+    assert refused(hand_over(by_secret, signed(claims(sub="off", jti="2"))), 403)
+
+
 def test_other_forms_still_need_their_token(by_secret):
     visitor = hand_over(by_secret, signed(claims()))
     assert visitor.http.post("/rooms", data={"name": "Tea", "kind": "open"}).status_code == 400

@@ -222,11 +222,43 @@ def test_a_provider_of_another_name_is_not_taken(tmp_path, provider):
         running.clean_up()
 
 
+def test_an_admin_is_made_on_the_console(server, visitor):
+    sign_in(visitor, sub="boss", name="Bea")
+    assert visitor.get("/admin/people").status_code == 403
+    refused = server.console("admin", "Bea")
+    assert refused.returncode == 1
+    assert f"{visitor.uid}  Bea (member)" in refused.stderr
+    made = server.console("admin", visitor.uid)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert visitor.get("/admin/people").status_code == 200
+    assert "was made an admin on the console" in visitor.get("/admin/audit").text
+
+
+def test_the_console_says_when_no_chat_is_running(tmp_path):
+    server = Server(tmp_path)
+    refused = server.console("admin", "ada")
+    assert refused.returncode == 1
+    assert "no chat is running" in refused.stderr
+
+
+def test_who_was_deactivated_is_not_let_in(server, visitor):
+    admin = Visitor(server.url)
+    sign_in(admin, sub="admin")
+    server.console("admin", admin.uid)
+    sign_in(visitor, sub="off")
+    assert admin.submit(f"/admin/people/{visitor.uid}/deactivate").status_code == 303
+    answer = sign_in(visitor, sub="off")
+    assert answer.status_code == 403
+    assert "deactivated" in trouble(answer)
+    assert visitor.get("/").status_code == 303
+
+
 def test_nothing_is_there_when_it_is_off(tmp_path):
     running = Server(tmp_path / "chat").start()
     try:
         visitor = Visitor(running.url)
         assert visitor.get("/sign-in/oidc").status_code == 404
         assert visitor.get(BACK).status_code == 404
+        assert visitor.http.post("/sign-in/token").status_code == 404
     finally:
         running.clean_up()

@@ -113,6 +113,18 @@ def test_who_signs_out_is_not_signed_in_again_at_once(server):
     assert visitor.get("/sign-in").status_code == 303
 
 
+def test_who_was_deactivated_is_not_let_in(server):
+    admin, visitor = come(server, "admin"), come(server, "off")
+    assert is_in(admin)
+    assert is_in(visitor)
+    server.console("admin", admin.uid)
+    assert admin.submit(f"/admin/people/{visitor.uid}/deactivate").status_code == 303
+    answer = visitor.get("/", follow_redirects=True)
+    assert answer.status_code == 403
+    assert "deactivated" in answer.text
+    assert "signed out" not in answer.text
+
+
 def test_the_page_says_that_the_proxy_named_nobody(tmp_path):
     settings = {"CHAT_SIGN_IN": "proxy", "CHAT_PROXIES": "10.0.0.0/8", "CHAT_PROXY_HEADER": "X-Me"}
     running = Server(tmp_path / "chat", **settings).start()
