@@ -32,8 +32,8 @@ def current_person() -> Person | None:
         uid, secret = cookie.get("uid"), cookie.get("secret")
         found = chat().store.sessions.person(uid, secret) if uid and secret else None
         g.person, g.session = found or (None, None)
-        use_zone(g.person.zone if g.person else "")
         _check_proxy()
+        use_zone(g.person.zone if g.person else "")
     person: Person | None = g.person
     return person
 

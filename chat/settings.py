@@ -91,7 +91,6 @@ class Settings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
         """Read the settings; raises BadSetting naming the variable and its value."""
         host, port = _address(env)
-        host, port = _address(env.get("CHAT_BIND", "127.0.0.1:8000"))
         ways = _sign_in(env.get("CHAT_SIGN_IN", "guest"))
         _check_complete(env, ways)
         return cls(
@@ -107,7 +106,6 @@ class Settings:
             sign_in=ways,
             sign_up=_choice(env, "CHAT_SIGN_UP", ("on", "off")) == "on",
             proxies=_networks(env, "CHAT_PROXIES"),
-            proxies=_networks(env.get("CHAT_PROXIES", "")),
             oidc_issuer=_site(env, "CHAT_OIDC_ISSUER"),
             oidc_client_id=env.get("CHAT_OIDC_CLIENT_ID", ""),
             oidc_client_secret=env.get("CHAT_OIDC_CLIENT_SECRET", ""),
