@@ -56,6 +56,13 @@ class Deflate(Extension):
         self._agreed = True
         return "server_no_context_takeover; client_no_context_takeover"
 
+    def whole(self, payload: bytes) -> bytes | None:
+        """A whole message inflated; None for what is wrong or too large in any way."""
+        self._inflater, self._size = None, 0
+        text = self._inflate(payload + _TAIL)
+        self._inflater = None
+        return text if isinstance(text, bytes) else None
+
     # What wsproto asks while a message comes in; what goes out is not its business.
 
     def frame_inbound_header(

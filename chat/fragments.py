@@ -107,6 +107,12 @@ def init(env: Environment) -> None:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
             return Markup(macros.item(unreadable(event)))
 
+    @lru_cache(maxsize=KEPT)
+    def face(uid: str, name: str, picture: str) -> Markup:
+        macros: Any = env.get_template("macros/ui.html").module
+        return Markup(macros.avatar(uid, name, picture))
+
+    env.globals["face"] = face
     env.globals["message"] = lambda event: message(event, zone(), today())
     env.globals["tombstone"] = tombstone
     env.filters |= {

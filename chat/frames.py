@@ -61,6 +61,24 @@ def deflated_frame(text: str) -> bytes:
     return _frame(TEXT | COMPRESSED, packed.removesuffix(_TAIL))
 
 
+def whole_text(data: bytes) -> tuple[bytes, bool] | None:
+    """What a client's text frame carries, and whether that is compressed; None unless `data` is
+    exactly one masked frame with a whole message. What it is else is for a real parser to say."""
+    if len(data) < 6 or data[0] & ~COMPRESSED != TEXT or data[1] < 128:
+        return None
+    size, start = data[1] & 127, 2
+    if size == 126:
+        size, start = int.from_bytes(data[2:4], "big"), 4
+        if size < 126:
+            return None
+    if size == 127 or len(data) != start + 4 + size:
+        return None
+    mask = data[start : start + 4] * (size // 4 + 1)
+    masked = int.from_bytes(data[start + 4 :], "big")
+    payload = masked ^ int.from_bytes(mask[:size], "big")
+    return payload.to_bytes(size, "big"), data[0] != TEXT
+
+
 def _frame(head: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:

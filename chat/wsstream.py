@@ -34,6 +34,7 @@ from wsproto.utilities import LocalProtocolError
 
 from .deflate import Deflate
 from .environ import spawn
+from .frames import whole_text
 from .websocket import TRANSPORT
 
 TURN = 100
@@ -124,7 +125,7 @@ class Upgrade(Handshake):
     and only as `Deflate` does it. limit: bytes of a message."""
 
     limit = 0
-    deflates = False
+    deflate: Deflate | None = None
 
     def accept(self, subprotocol: str | None, additional_headers: Any) -> Any:
         offers, self.extensions = self.extensions or [], None
@@ -132,7 +133,7 @@ class Upgrade(Handshake):
         agreed = server_extensions_handshake(offers, [deflate])
         if self.http_version != "1.1" or agreed is None:
             return super().accept(subprotocol, additional_headers)
-        self.deflates = True
+        self.deflate = deflate
         headers = [*additional_headers, (b"sec-websocket-extensions", agreed)]
         status, headers, _ = super().accept(subprotocol, headers)
         return status, headers, Connection(ConnectionType.SERVER, [deflate])
@@ -183,7 +184,7 @@ class Stream(WSStream):
     @property
     def deflates(self) -> bool:
         """True when the client reads compressed frames."""
-        return self.handshake.deflates  # type: ignore[attr-defined, no-any-return]
+        return self.handshake.deflate is not None  # type: ignore[attr-defined]
 
     def write(self, frames: bytes) -> int:
         """Write frames as they are; returns the bytes the kernel has not taken yet, or -1, and
@@ -246,8 +247,33 @@ class Stream(WSStream):
             await self._refuse(400)
             return
         self._heard = self._loop.time()
-        self.connection.receive_data(data)
-        await self._handle_events()
+        text = self._whole_text(data)
+        if text is None:
+            self.connection.receive_data(data)
+            await self._handle_events()
+        else:
+            await self._inbox.put({"type": "websocket.receive", "text": text})
+
+    def _whole_text(self, data: bytes) -> str | None:
+        """The message in `data`, where that is nothing but one whole text frame, as nearly all
+        are; None leaves it to wsproto, which takes fifteen times as long."""
+        decoder = self.connection._proto._frame_decoder
+        between = decoder.header is None and not decoder.buffer.buffer and self.buffer.value is None
+        if not between or self._h2 is not None or self.state is not State.CONNECTED:
+            return None
+        frame = whole_text(data)
+        if frame is None:
+            return None
+        payload: bytes | None = frame[0]
+        if frame[1]:
+            deflate = self.handshake.deflate  # type: ignore[attr-defined]
+            payload = deflate.whole(payload) if deflate else None
+        if payload is None or len(payload) > self.config.websocket_max_message_size:
+            return None
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            return None
 
     async def _handle_events(self) -> None:
         for i, event in enumerate(self.connection.events(), 1):

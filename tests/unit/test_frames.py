@@ -7,7 +7,8 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 from wsproto.extensions import PerMessageDeflate
 
-from chat.frames import Packet, deflated_frame, text_frame
+from chat.deflate import Deflate
+from chat.frames import Packet, deflated_frame, text_frame, whole_text
 
 
 def read(wire: bytes, deflate: bool = False) -> list[str]:
@@ -57,3 +58,44 @@ def test_what_is_not_markup_is_no_message():
     """hx-ws would take a JSON text for data and drop it."""
     with pytest.raises(AssertionError):
         Packet("123")
+
+
+def client_frame(text: str, deflate: bool = False) -> bytes:
+    """What a client's own framer makes of a text."""
+    extension = PerMessageDeflate()
+    if deflate:
+        extension.finalize("server_no_context_takeover; client_no_context_takeover")
+    client = Connection(ConnectionType.CLIENT, [extension] if deflate else [])
+    return client.send(TextMessage(text))
+
+
+@given(st.text(max_size=400), st.booleans())
+def test_a_whole_text_of_a_client_is_read(text, deflate):
+    payload, compressed = whole_text(client_frame(text, deflate))
+    assert compressed is deflate
+    if deflate:
+        payload = Deflate(10_000).whole(payload)
+    assert payload.decode() == text
+
+
+@given(st.binary(max_size=40))
+def test_what_is_read_is_what_a_real_parser_reads(data):
+    """For bytes of any kind: nothing, or the same."""
+    found = whole_text(b"\x81" + data)
+    if found is not None:
+        server = Connection(ConnectionType.SERVER)
+        server.receive_data(b"\x81" + data)
+        [event] = server.events()
+        if isinstance(event, TextMessage):  # else it is no UTF-8, which is looked at later
+            assert event.message_finished
+            assert event.data.encode() == found[0]
+
+
+@pytest.mark.parametrize("wrong", [b"", b"\x81", b"\x01\x80abcd", b"\x82\x80abcd", b"\x81\x00"])
+def test_what_is_no_whole_text_is_left_to_the_parser(wrong):
+    assert whole_text(wrong) is None
+    frame = client_frame("hello")
+    assert whole_text(frame) is not None
+    assert whole_text(frame[:-1]) is None
+    assert whole_text(frame + b"x") is None
+    assert whole_text(frame + frame) is None

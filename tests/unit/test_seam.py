@@ -10,6 +10,7 @@ import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import pytest
+import wsproto.connection
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
@@ -99,7 +100,7 @@ def test_methods_that_are_overridden(ours, theirs):
     own = {"_answer", "_app_ended", "_beat", "_close_frame", "_closing", "_disconnect"}
     own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
     own |= {"_over", "_put", "_refuse", "_reset", "_send_message", "_start_timer"}
-    own |= {"_stop_timer", "abort", "deflates", "shut", "unsent", "write"}
+    own |= {"_stop_timer", "_whole_text", "abort", "deflates", "shut", "unsent", "write"}
     for name, method in vars(ours).items():
         if not inspect.isfunction(method):
             continue
@@ -117,6 +118,9 @@ def test_names_that_are_used():
     assert parameters(H2Protocol._flush) == ["self"]
     assert {"_paused", "_is_empty", "buffer"} <= set(vars(StreamBuffer(WorkerContext.event_class)))
     assert {"length", "value"} <= set(vars(WebsocketBuffer(1)))
+    decoder = wsproto.connection.Connection(wsproto.connection.ConnectionType.SERVER)._proto
+    assert decoder._frame_decoder.header is None
+    assert decoder._frame_decoder.buffer.buffer == b""
     handshake = Handshake([(b"sec-websocket-extensions", b"permessage-deflate")], "1.1")
     assert handshake.extensions == ["permessage-deflate"]
     assert handshake.version is None
