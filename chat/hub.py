@@ -155,6 +155,12 @@ class Hub:
             del self.rooms[rid]
         self._close(f"room:{rid}")
 
+    def uids(self, rid: str) -> list[str]:
+        """The people whose pages get something of a room."""
+        room = self.rooms.get(rid)
+        viewers = [*room.watching, *room.belonging] if room else []
+        return list(dict.fromkeys(viewer.uid for viewer in viewers))
+
     # Watching: hold, read the history, go live
 
     def watch(self, viewer: Viewer, rid: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from .events import Event
+from .events import LEAVE, REMOVE, Event
 from .hub import Hub
 from .link import Link
 from .store import Store, keys
@@ -140,8 +140,11 @@ class Subscriber:
             self.word(rid, line[1:])
         elif rid in self._filling:
             self._filling[rid] = True
-        elif not self.hub.publish(Event.parse_line(rid, line)):
-            self._fill(rid)
+        else:
+            event = Event.parse_line(rid, line)
+            # Somebody is out: what follows is read, together with who is still in.
+            if not self.hub.publish(event) or event.kind in (LEAVE, REMOVE):
+                self._fill(rid)
 
     # Gaps
 
@@ -153,13 +156,16 @@ class Subscriber:
             self._spawn(self._read_gap(rid))
 
     async def _read_gap(self, rid: str) -> None:
-        """Publish to the hub what the room's stream has and the hub has not. What is published
-        meanwhile is read from the stream too, in order."""
+        """Publish to the hub what the room's stream has and the hub has not, to those only who
+        are in the room. What is published meanwhile is read from the stream too, in order."""
         try:
             while self._filling[rid]:
                 self._filling[rid] = False
                 while (room := self.hub.rooms.get(rid)) is not None:
-                    seq, events = await self.portal(self.store.messages.gap, rid, room.last, PAGE)
+                    uids, gap = self.hub.uids(rid), self.store.messages.gap
+                    seq, events, gone = await self.portal(gap, rid, room.last, PAGE, uids)
+                    for uid in gone:
+                        await self.portal(self.changed, uid)
                     room = self.hub.rooms.get(rid)
                     if room is None:
                         break

@@ -1,6 +1,7 @@
 """What is said in a room: its numbered events, read by number."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,13 +117,18 @@ class Messages:
         events = self.newest(rid) if anew else self._now(rid, _events(rid, entries, after))
         return Missed(events, anew, events[-1].seq if events else after, present or "")
 
-    def gap(self, rid: str, after: int, limit: int) -> tuple[int, list[Event]]:
-        """The room's newest number and the first `limit` events after number `after`."""
+    def gap(
+        self, rid: str, after: int, limit: int, uids: Sequence[str]
+    ) -> tuple[int, list[Event], list[str]]:
+        """The room's newest number, the first `limit` events after number `after`, and those of
+        the people `uids` (at least one) who must not see them: they are no members any more."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hget(keys.room(rid), "seq")
         pipeline.xrange(keys.events(rid), f"({after}-0", "+", count=limit)
-        seq, entries = pipeline.execute()
-        return int(seq or 0), self._now(rid, _events(rid, entries, after))
+        pipeline.zmscore(keys.members(rid), uids)  # last: who was in it before may be gone by then
+        seq, entries, joined = pipeline.execute()
+        gone = [uid for uid, at in zip(uids, joined, strict=True) if at is None]
+        return int(seq or 0), self._now(rid, _events(rid, entries, after)), gone
 
     def seen(self, rid: str, uid: str, seq: int) -> None:
         """Remember that `uid` has seen the room up to `seq`; it never goes back, and never

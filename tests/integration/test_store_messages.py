@@ -65,9 +65,16 @@ def test_a_gap_with_deleted_messages_has_no_holes(store, ann, tea):
         store.messages.post(tea, ann, f"m{n}")
     for seq in (2, 3, 5):
         store.messages.delete(tea, ann, seq)
-    seq, events = store.messages.gap(tea, 1, 100)
+    seq, events, _ = store.messages.gap(tea, 1, 100, [ann.uid])
     assert [event.seq for event in events] == list(range(2, seq + 1))
     assert [event.seq for event in events if event.kind == DELETED] == [2, 3, 5]
+
+
+def test_with_a_gap_comes_who_must_not_see_it(store, ann, bob, tea):
+    eve = store.people.create("Eve")
+    assert store.messages.gap(tea, 0, 9, [ann.uid, eve.uid, bob.uid])[2] == [eve.uid]
+    store.rooms.leave(tea, bob)
+    assert store.messages.gap(tea, 0, 9, [ann.uid, bob.uid])[2] == [bob.uid]
 
 
 def test_only_the_author_changes_a_message_or_who_may(store, ann, bob, tea):
