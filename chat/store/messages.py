@@ -131,9 +131,9 @@ class Messages:
         return int(seq or 0), self._now(rid, _events(rid, entries, after)), gone
 
     def seen(self, rid: str, uid: str, seq: int) -> None:
-        """Remember that `uid` has seen the room up to `seq`; it never goes back, and never
-        beyond the newest."""
-        self._seen(keys=[keys.read(rid), keys.room(rid)], args=[uid, seq])
+        """Remember that the member `uid` has seen the room up to `seq`; it never goes back, and
+        never beyond the newest."""
+        self._seen(keys=[keys.read(rid), keys.room(rid), keys.members(rid)], args=[uid, seq])
 
     def _back(self, rid: str, end: str, limit: int) -> list[Event]:
         entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)

@@ -77,6 +77,16 @@ def test_who_leaves_is_in_nothing_of_the_room(store, client, bob, tea):
     assert kinds(store, tea) == [START, LEAVE]
 
 
+def test_nothing_is_kept_of_what_others_have_seen(store, client, ann, bob, tea):
+    """A page may say so a moment after its person has left, or after the room has ended."""
+    store.rooms.leave(tea, bob)
+    store.messages.seen(tea, bob.uid, 2)
+    assert not client.hexists(keys.read(tea), bob.uid)
+    store.rooms.end(tea, ann)
+    store.messages.seen(tea, ann.uid, 2)
+    assert not client.exists(keys.read(tea))
+
+
 def test_an_owner_hands_over_before_leaving(store, ann, bob, cid, tea):
     with pytest.raises(Refused):
         store.rooms.leave(tea, ann)
