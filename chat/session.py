@@ -49,7 +49,10 @@ def _check_proxy() -> None:
 
 def begin(person: Person, way: str) -> None:
     """Sign a person in: a new session, and a cookie with nothing of who was here before, the
-    CSRF token included. `way` says how they proved who they are."""
+    CSRF token included. The session that was here before ends, with its pages. `way` says how
+    they proved who they are."""
+    if current_person():
+        chat().store.sessions.end(g.person.uid, g.session.sid)
     agent = request.headers.get("User-Agent", "")
     secret = chat().store.sessions.begin(person.uid, way, agent, address())
     cookie.clear()

@@ -94,8 +94,6 @@ def sign_up() -> Any:
         person = chat().store.accounts.create(login, name, kept, guest)
     except Invalid as error:
         return render_template("sign_up.html", first=False, **_typed(error.text)), 400
-    if guest:
-        chat().store.sessions.end(guest.uid, g.session.sid)
     return _in(person, "password")
 
 

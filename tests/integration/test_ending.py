@@ -95,6 +95,10 @@ def an_admin_who_deactivates(ada, ben, phone):
     return ada.submit(f"/admin/people/{ben.uid}/deactivate")
 
 
+def signing_in_as_somebody_else(ada, ben, phone):
+    return phone.submit("/sign-in", "/rooms/new", name="Somebody")
+
+
 ENDS = [
     signing_out,
     ending_it_elsewhere,
@@ -103,6 +107,7 @@ ENDS = [
     a_link_for_a_new_password,
     an_admin_who_signs_out_everywhere,
     an_admin_who_deactivates,
+    signing_in_as_somebody_else,
 ]
 
 
