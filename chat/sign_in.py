@@ -125,7 +125,8 @@ def password_page() -> Any:
 
 @bp.post("/me/password")
 def change_password() -> Any:
-    """A new password for who knows the old one; all other sessions end."""
+    """A new password for who knows the old one. All sessions end, and this one goes on under a
+    new cookie: the old password may not be all that somebody else has got hold of."""
     if refused := require_person():
         return refused
     check_way("password")
@@ -138,7 +139,8 @@ def change_password() -> Any:
         accounts.set_password(person.uid, _hashed(person.login, person.name))
     except Invalid as error:
         return render_template("me/password.html", person=person, error=error.text), 400
-    chat().store.sessions.end_all(person.uid, but=g.session.sid)
+    chat().store.sessions.end_all(person.uid)
+    begin(person, g.session.way)
     return redirect("/me/sessions", 303)
 
 

@@ -150,6 +150,15 @@ class Stream:
         return not self.thread.is_alive()
 
 
+def test_a_new_password_renews_the_own_session_too(server, ben):
+    """Who had the old cookie, wherever from, has nothing of it."""
+    old = ben.cookie
+    assert a_new_password(None, ben, None).status_code == 303
+    assert ben.get("/").status_code == 200
+    answer = httpx.get(f"{server.url}/", headers={"Cookie": old})
+    assert answer.status_code == 303
+
+
 # The place in a room
 
 
