@@ -160,7 +160,7 @@ def reset(secret: str) -> Any:
         kept = _hashed(person.login, person.name) if person else ""
     except Invalid as error:
         return render_template("reset.html", owner=person, error=error.text), 400
-    if not accounts.take_reset(secret) or person is None:
+    if person is None or not accounts.take_reset(secret):
         return render_template("reset.html", owner=None, error=""), 404
     accounts.set_password(person.uid, kept)
     chat().store.sessions.end_all(person.uid)

@@ -99,9 +99,11 @@ class Accounts:
         return secret
 
     def resetting(self, secret: str) -> Person | None:
-        """Whose password the link is for; None when it is used or old."""
+        """Whose password the link is for; None when it is used or old, or that person was
+        deactivated."""
         uid = self.client.get(keys.reset(_digest(secret)))
-        return self.people.get(uid) if uid else None
+        person = self.people.get(uid) if uid else None
+        return None if person is None or person.off else person
 
     def take_reset(self, secret: str) -> Person | None:
         """As `resetting`, and the link is used."""

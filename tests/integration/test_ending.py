@@ -159,6 +159,15 @@ def test_a_new_password_renews_the_own_session_too(server, ben):
     assert answer.status_code == 303
 
 
+def test_a_link_lets_nobody_in_who_was_deactivated(server, ada, ben):
+    answer = ada.submit(f"/admin/people/{ben.uid}/reset")
+    link = re.search(r'value="(http[^"]+)"', answer.text)[1].removeprefix(server.url)
+    ada.submit(f"/admin/people/{ben.uid}/deactivate")
+    visitor = Visitor(server.url)
+    assert visitor.get(link).status_code == 404
+    assert visitor.submit(link, "/sign-in", password=NEW, again=NEW).status_code == 404
+
+
 # The place in a room
 
 
