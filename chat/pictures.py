@@ -7,11 +7,12 @@ metadata, no place where it was taken, no file that is two things at once.
 import contextlib
 import io
 import secrets
+import struct
 from typing import Any
 
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, from_url
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from .asgi import await_
 from .errors import Invalid
@@ -20,6 +21,8 @@ LARGEST = 5 * 2**20  # bytes of a picture that is sent
 SIDE = 256  # pixels of the picture that is kept
 MOST_PIXELS = 40_000_000  # of one that is sent: more is no photograph but an attack
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+# What Pillow says of files that are broken or made to do harm: the last is of metadata.
+UNUSABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, struct.error)
 
 
 def square(sent: bytes) -> bytes:
@@ -31,9 +34,9 @@ def square(sent: bytes) -> bytes:
             if image.width * image.height > MOST_PIXELS:
                 raise Invalid("The picture has too many pixels.")
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-            small = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            middle = ImageOps.fit(image.convert("RGBA"), (SIDE, SIDE), Image.Resampling.LANCZOS)
+            small = ImageOps.exif_transpose(middle)
+    except UNUSABLE as error:
         raise Invalid(
             "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF."
         ) from error

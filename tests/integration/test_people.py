@@ -1,9 +1,13 @@
 """Profiles, pictures and who is here, on the running chat."""
 
+import contextlib
 import io
 import os
+import random
 import re
 import socket
+import struct
+import zlib
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -114,9 +118,48 @@ def test_nothing_but_pixels_is_kept():
     assert not Image.open(io.BytesIO(kept)).getexif()
 
 
-def test_a_bomb_is_refused():
+def test_a_picture_stands_upright():
+    turned = Image.new("RGB", (80, 80), "red")
+    turned.paste("blue", (0, 0, 80, 40))
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    turned.save(file, "JPEG", exif=exif)
+    kept = Image.open(io.BytesIO(square(file.getvalue()))).convert("RGB")
+    assert kept.getpixel((20, SIDE // 2))[0] > 200, "red on the left"
+    assert kept.getpixel((SIDE - 20, SIDE // 2))[2] > 200
+
+
+@pytest.mark.parametrize("side", [9000, 50_000, 2**31 - 1])
+def test_a_bomb_is_refused(side):
+    """A small file that says it is a picture of this side."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     with pytest.raises(Invalid):
-        square(picture("PNG", size=(9000, 9000)))
+        square(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+        )
+
+
+def chunk(kind, content):
+    """A part of a PNG file."""
+    size, check = len(content), zlib.crc32(kind + content)
+    return struct.pack(">I", size) + kind + content + struct.pack(">I", check)
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of what is broken
+def test_broken_metadata_is_no_crash():
+    """Whatever bytes are there, a picture comes of it or it is refused."""
+    exif, chance = Image.Exif(), random.Random(1)
+    exif[0x0112], exif[0x010E] = 6, "x" * 20
+    for form in ("JPEG", "PNG", "WEBP", "GIF"):
+        sent = picture(form, exif=exif) if form != "GIF" else picture(form)
+        for _ in range(500):
+            broken = bytearray(sent)
+            for _ in range(chance.randrange(1, 9)):
+                broken[chance.randrange(len(broken))] = chance.choice(
+                    (0, 255, chance.randrange(256))
+                )
+            with contextlib.suppress(Invalid):
+                square(bytes(broken))
 
 
 def test_people_of_one_name_are_told_apart(server, ann, tea):
