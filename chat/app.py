@@ -168,5 +168,6 @@ def _http_error(error: HTTPException) -> Any:
 
 
 def _broken(error: Exception) -> Any:
-    log.error("in %s %s", request.method, request.path, exc_info=error)
+    # Quoted: a path may hold anything, line ends too.
+    log.error("in %s %r", request.method, request.path, exc_info=error)
     return error_page(500, "Something broke", "It has been written down. Please try again.")

@@ -67,7 +67,7 @@ class Exchange:
         try:
             body = await with_portal_run_sync(self._respond, app, environ)
         except Exception:
-            log.exception("%s %s failed", self._scope["method"], self._scope["path"])
+            log.exception("%s %r failed", self._scope["method"], self._scope["path"])
             if not self._started:
                 await self.refuse(500, "Internal Server Error")
             else:

@@ -31,15 +31,6 @@ def test_who_is_not_signed_in_is_asked_to_and_led_back(server, ann, tea):
     assert answer.headers["location"] == f"/rooms/{tea}"
 
 
-@pytest.mark.parametrize(
-    "target",
-    ["//evil.example", "/\\evil.example", "https://evil.example", "\\\\evil", "/\t/evil", "x", ""],
-)
-def test_nobody_is_led_to_another_site(server, target):
-    answer = Visitor(server.url).submit("/sign-in", "/sign-in", name="Eve", next=target)
-    assert answer.headers["location"] == "/"
-
-
 @pytest.mark.parametrize("name", ["", "   ", "x" * 41, "​"])
 def test_a_name_that_cannot_be_used_comes_back_with_the_reason(server, name):
     answer = Visitor(server.url).submit("/sign-in", "/sign-in", name=name)
