@@ -272,6 +272,8 @@ def _view(operation: Operation) -> Callable[..., Any]:
     def view(**path: Any) -> Any:
         if operation.scope not in g.token.scopes:
             raise NotAllowed(f"This token may not {operation.scope}.")
+        if path.get("seq", 0) > LAST:
+            raise NotFound("There is no such message in this room.")
         given = operation.act(**path, **_query(operation), **_body(operation))
         return (jsonify(given), operation.status) if given is not None else ("", 204)
 
@@ -333,7 +335,8 @@ def _checked(name: str, value: Any, schema: dict[str, Any]) -> Any:
 
 
 def _people(uids: Any) -> list[Person]:
-    found = chat().store.people.several(list(dict.fromkeys(uids)))
+    people = chat().store.people.several(list(dict.fromkeys(uids)))
+    found = [person for person in people if not person.off]
     if len(found) < len(set(uids)):
         raise Invalid("One of the members is nobody.")
     return found

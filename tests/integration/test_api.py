@@ -127,6 +127,13 @@ def test_what_is_no_json_is_explained(anns):
     assert anns.http.post("/rooms", content=b"x" * 70_000).status_code == 413
 
 
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_a_number_beyond_all_is_that_of_no_message(anns, tea, method):
+    for seq in ("9" * 19, str(2**64 - 1), "9" * 25, "9" * 4000):
+        answer = anns.http.request(method, f"/rooms/{tea}/messages/{seq}", json={"body": "x"})
+        assert answer.status_code == 404
+
+
 def test_without_a_token_nothing_is_told(server, ann, tea):
     for headers in ({}, {"Authorization": "Bearer chat_x"}, {"Authorization": "Basic eDp5"}):
         answer = httpx.get(f"{server.url}/api/rooms/{tea}", headers=headers)

@@ -291,6 +291,20 @@ def test_a_picker_tells_nothing_of_rooms_one_is_not_in(world):
             assert (world["member"].uid in found) == shown
 
 
+def test_who_was_deactivated_is_nobody_to_pick(world):
+    owner, off, rid = world["owner"], world["off"].uid, world.rooms["closed"]
+    owner.call("DELETE", f"/api/rooms/{rid}/members/{off}")
+    before = world.state()
+    for path, fields in (
+        ("/rooms", {"name": "x"}),
+        ("/direct-rooms", {}),
+        (f"/rooms/{rid}/members", {}),
+    ):
+        assert owner.call("POST", f"/api{path}", {**fields, "members": [off]}).status_code == 400
+    assert owner.ask("POST", f"/rooms/{rid}/people", {"members": off}).status_code == 400
+    assert world.state() == before
+
+
 # Forms of other sites
 
 
