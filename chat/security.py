@@ -6,7 +6,7 @@ to the same-origin policy, so its handshake must come from our own origin exactl
 section 10.2); a missing, null or foreign Origin is refused.
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from flask import Flask, Response, request
 
@@ -36,6 +36,19 @@ def address() -> str:
             break
         seen = hop.strip()
     return seen
+
+
+def neighbourhood() -> str:
+    """What a visitor's tries are counted by: the address, or the network of 64 bits for IPv6,
+    where who has one address has them all (RFC 6177)."""
+    seen = address()[:64]
+    try:
+        ip = ip_address(seen)
+    except ValueError:
+        return seen
+    if isinstance(ip, IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
 
 
 def is_proxy(seen: str) -> bool:

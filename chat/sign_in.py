@@ -13,10 +13,10 @@ from werkzeug.exceptions import NotFound as NoPage
 from . import passwords, proxy
 from .current import chat
 from .errors import Invalid, TooOften
-from .security import address
+from .security import address, neighbourhood
 from .session import begin, current_person, require_person
 from .store import Person
-from .store.accounts import clean_login
+from .store.accounts import LONGEST_LOGIN, clean_login
 from .text import MAX_NAME, clean_name
 
 bp = Blueprint("sign_in", __name__)
@@ -60,14 +60,14 @@ def sign_in() -> Any:
 def _as_guest(name: str) -> Any:
     check_way("guest")
     clean = clean_name(name, "name", MAX_NAME)
-    count_try("guest", address())
+    count_try("guest", neighbourhood())
     return _in(chat().store.people.create(clean), "guest")
 
 
 def _with_password(login: str) -> Any:
     check_way("password")
-    count_try("address", address())
-    count_try("login", login.strip().lower())
+    count_try("address", neighbourhood())
+    count_try("login", login.strip().lower()[:LONGEST_LOGIN])
     accounts = chat().store.accounts
     uid, kept = accounts.by_login(login)
     right = passwords.off_loop(passwords.is_right, kept, request.form["password"])
@@ -87,7 +87,7 @@ def sign_up_page() -> Any:
 def sign_up() -> Any:
     """Make an account; a guest goes on as the same person."""
     _check_sign_up()
-    count_try("sign-up", address())
+    count_try("sign-up", neighbourhood())
     try:
         login, name, kept = _new_account()
         guest = current_person()

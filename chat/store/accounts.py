@@ -11,6 +11,7 @@ from .people import ADMIN, GUEST, MEMBER, People, Person
 
 MAKING = 60  # seconds after which a server that makes the first account has died of it
 RESET_LASTS = 24 * 3600  # seconds until a link for a new password is of no use
+LONGEST_LOGIN = 32  # characters
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
 

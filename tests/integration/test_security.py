@@ -1,0 +1,49 @@
+"""Whose request it is: addresses behind proxies, and by what tries are counted."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from chat.app import create_app
+from chat.security import address, neighbourhood
+from chat.settings import Settings
+
+
+@pytest.fixture
+def app(store, tmp_path):
+    proxies = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    return create_app(Settings(secret_key="x" * 32, data=tmp_path, proxies=proxies), store)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "seen"),
+    [
+        ("192.0.2.1", "", "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),  # not by a proxy
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.7", "198.51.100.7"),  # the first is what a visitor says
+        ("10.0.0.1", "1.1.1.1, 198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        ("fd00::1", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.1", "", "10.0.0.1"),
+    ],
+)
+def test_the_visitors_address(app, peer, forwarded, seen):
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    with app.test_request_context(environ_base={"REMOTE_ADDR": peer}, headers=headers):
+        assert address() == seen
+
+
+@pytest.mark.parametrize(
+    ("peer", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("", ""),
+        ("x" * 5000, "x" * 64),
+    ],
+)
+def test_who_has_one_address_of_a_network_has_them_all(app, peer, counted):
+    with app.test_request_context(environ_base={"REMOTE_ADDR": peer}):
+        assert neighbourhood() == counted
