@@ -23,7 +23,7 @@ from .fragments import digest
 from .hub import SERVICE_RESTART, Viewer
 from .messages import refusal
 from .security import is_own_origin
-from .session import current_person
+from .session import current_person, is_still_on
 from .store import Person, Row
 from .store.rooms import DIRECT
 from .text import clean_body, number
@@ -105,6 +105,8 @@ class Page:
 
     def open(self) -> None:
         """Belong to the rooms of this person."""
+        if not is_still_on(self.person.uid, self.viewer.session):
+            self.hub.sign_out(self.viewer, self.fragments.signed_out())
         self.rows = self.store.rooms.of(self.person.uid)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq)
@@ -164,7 +166,7 @@ class Page:
         # Subscribe first, hold what comes, read the history, and only then go live: an event
         # in between is in at least one of the two, and is sent once.
         self.hub.watch(self.viewer, rid)
-        await_(self.subscriber.ready(rid))
+        await_(self.subscriber.ready(f"room:{rid}"))
         missed = self.store.messages.missed(rid, self.person.uid, after, epoch)
         if missed is None:
             self.hub.leave(self.viewer, rid)

@@ -9,6 +9,7 @@ from flask import Blueprint, g, redirect, render_template, request
 from flask import session as cookie
 
 from . import proxy
+from .asgi import await_
 from .current import chat
 from .security import address
 from .store import Person
@@ -60,6 +61,13 @@ def begin(person: Person, way: str) -> None:
     cookie["uid"], cookie["secret"] = person.uid, secret
     if way == "proxy":
         cookie["proxied"] = proxy.subject()
+
+
+def is_still_on(uid: str, sid: str) -> bool:
+    """For what stays open, after it was connected to the hub: True when the session `sid` of this
+    person goes on. Its end is heard of from here on; one before that would not have been."""
+    await_(chat().subscriber.ready(f"user:{uid}"))
+    return chat().store.sessions.is_on(uid, sid)
 
 
 def require_person() -> Any:

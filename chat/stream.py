@@ -15,7 +15,7 @@ from .asgi import await_
 from .current import chat
 from .errors import NotMember
 from .frames import Packet
-from .session import require_person
+from .session import is_still_on, require_person
 from .store import Room
 from .text import number
 
@@ -76,10 +76,11 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
     try:
         hub.belong(viewer, rid, room.seq)
         hub.watch(viewer, rid)
-        await_(chat().subscriber.ready(rid))
+        await_(chat().subscriber.ready(f"room:{rid}"))
+        is_on = is_still_on(uid, viewer.session)
         missed = store.messages.missed(rid, uid, after, room.epoch)
         yield head
-        if missed is None:
+        if missed is None or not is_on:
             return
         if missed.events:
             yield fragments.missed(missed.events)

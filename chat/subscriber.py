@@ -61,10 +61,11 @@ class Subscriber:
         self._wanted.pop(name).cancel()
         self._command("UNSUBSCRIBE", name)
 
-    async def ready(self, rid: str, timeout: float = 3.0) -> None:
-        """Wait until what is published to the room comes in; raises TimeoutError (seconds)."""
+    async def ready(self, channel: str, timeout: float = 3.0) -> None:
+        """Wait until what is published to `room:<id>` or `user:<id>` comes in; raises TimeoutError
+        (seconds)."""
         async with asyncio.timeout(timeout):
-            await asyncio.shield(self._wanted[keys.room_channel(rid)])
+            await asyncio.shield(self._wanted[_key(channel)])
 
     # The link
 

@@ -62,6 +62,10 @@ class Sessions:
             self._note(uid, session, now)
         return person, session
 
+    def is_on(self, uid: str, sid: str) -> bool:
+        """True when this session of the person has not ended."""
+        return bool(self.client.hexists(keys.sessions(uid), sid))
+
     def of(self, uid: str) -> list[Session]:
         """The sessions of a person, the last used first."""
         packed = self.client.hgetall(keys.sessions(uid))

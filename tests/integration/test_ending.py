@@ -1,5 +1,6 @@
 """What ends, ends at once: sessions with their pages and streams, and the place in a room."""
 
+import contextlib
 import re
 import threading
 
@@ -166,6 +167,24 @@ def test_a_link_lets_nobody_in_who_was_deactivated(server, ada, ben):
     visitor = Visitor(server.url)
     assert visitor.get(link).status_code == 404
     assert visitor.submit(link, "/sign-in", password=NEW, again=NEW).status_code == 404
+
+
+def test_no_page_outlives_a_session_that_ends_while_it_opens(server, store, client):
+    """The end is said between the handshake, which was right, and the page's listening: a little
+    later each time, counted in words with the database."""
+    for words in range(60):
+        visitor = Visitor(server.url, "Eve")
+        end = threading.Thread(target=end_after, args=(client, store, words, visitor.uid))
+        end.start()
+        with contextlib.suppress(InvalidStatus):  # ended before the handshake
+            assert Page(visitor).wait_closed(AT_ONCE) == 1008
+        end.join()
+
+
+def end_after(client, store, words, uid):
+    for _ in range(words):
+        client.ping()
+    store.sessions.end_all(uid)
 
 
 # The place in a room
