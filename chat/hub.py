@@ -54,6 +54,10 @@ class Group:
         self.shown: list[Numbered] = []  # of this turn of the loop, for the watching
         self.notes: list[str] = []  # of this turn of the loop, for the belonging
 
+    def viewers(self) -> list[Viewer]:
+        """All of them, as they are now."""
+        return [*self.watching, *self.belonging]
+
 
 class Room:
     """A room as this process sees it: who looks, and the last number that came by."""
@@ -157,9 +161,8 @@ class Hub:
 
     def uids(self, rid: str) -> list[str]:
         """The people whose pages get something of a room."""
-        room = self.rooms.get(rid)
-        viewers = [*room.watching, *room.belonging] if room else []
-        return list(dict.fromkeys(viewer.uid for viewer in viewers))
+        groups = self._groups(rid).values()
+        return list({viewer.uid for group in groups for viewer in group.viewers()})
 
     # Watching: hold, read the history, go live
 
@@ -222,14 +225,14 @@ class Hub:
         if rid in self.rooms:
             self.rooms[rid].last = seq
             for group in self.rooms[rid].groups.values():
-                for viewer in [*group.watching, *group.belonging]:
+                for viewer in group.viewers():
                     viewer.kick(SERVICE_RESTART)
 
     def tell(self, rid: str, text: str) -> None:
         """Send what is no event to all pages of a room's members."""
         packet = Packet(text)
         for group in self._groups(rid).values():
-            self._push_all([*group.watching, *group.belonging], packet)
+            self._push_all(group.viewers(), packet)
 
     def tell_watching(self, rid: str, make: Callable[[str], str]) -> None:
         """Send what is no event to the pages that show a room; `make` is given a time zone."""

@@ -22,6 +22,9 @@ GET /sign-up                                     200
 POST /sign-up                                    303
 GET /first-run                                   404
 POST /first-run                                  404
+GET /sign-in/oidc                                404
+GET /sign-in/oidc/callback                       404
+POST /sign-in/token                              404
 GET /sign-in/reset/nothing                       404
 POST /sign-in/reset/nothing                      404
 GET /                                            401 200
@@ -50,6 +53,10 @@ POST /admin/people/{target}/reset                401 403 403 403 403 403 403 200
 GET /admin/audit                                 401 403 403 403 403 403 403 200 403
 GET /admin/bots                                  401 403 403 403 403 403 403 200 403
 POST /admin/bots                                 401 403 403 403 403 403 403 303 403
+GET /admin/bots/{bot}/webhook                    401 403 403 403 403 403 403 200 403
+POST /admin/bots/{bot}/webhook                   401 403 403 403 403 403 403 400 403
+POST /admin/bots/{bot}/webhook/remove            401 403 403 403 403 403 403 303 403
+POST /admin/bots/{bot}/webhook/secret            401 403 403 403 403 403 403 404 403
 GET /people                                      401 200
 GET /people/picker                               401 200
 GET /people/{target}                             401 200
