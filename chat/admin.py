@@ -52,15 +52,17 @@ def deactivate(uid: str) -> Any:
 def activate(uid: str) -> Any:
     person = _other(uid)
     chat().store.people.edit(person, off="")
+    chat().store.people.look_again(uid)
     audit_note("activated", person)
     return _back()
 
 
 @bp.post("/people/<uid>/sign-out")
 def sign_out(uid: str) -> Any:
-    """End all sessions of a person, in all places at once."""
+    """End all sessions of a person, in all places at once, and all tokens."""
     person = _other(uid)
     chat().store.sessions.end_all(uid)
+    chat().store.tokens.revoke_all(uid)
     audit_note("signed out everywhere", person)
     return _back()
 
@@ -93,6 +95,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
     if role not in ROLES:
         raise Invalid("There is no such role.")
     chat().store.people.edit(person, role=role)
+    chat().store.people.keep(uid)
     chat().store.people.look_again(uid)
     audit_note(f"gave the role {role} to", person)
 

@@ -6,10 +6,8 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
-from . import pictures
 from .current import chat
 from .errors import Invalid, NotFound
-from .passwords import off_loop
 from .session import current_person, require_person
 from .store import Person
 from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
@@ -97,7 +95,7 @@ def _picture(person: Person) -> dict[str, str]:
     Raises Invalid for what is no picture."""
     file = request.files.get("picture")
     if file and file.filename:
-        image = off_loop(pictures.square, file.read())
+        image = chat().pictures.make(file.read())
         return {"picture": chat().pictures.put(person.uid, image)}
     if "no_picture" in request.form:
         chat().pictures.delete(person.uid)

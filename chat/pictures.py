@@ -4,6 +4,7 @@ What was sent is decoded and encoded anew, so that nothing of it reaches a brows
 metadata, no place where it was taken, no file that is two things at once.
 """
 
+import asyncio
 import contextlib
 import io
 import secrets
@@ -50,7 +51,17 @@ class Pictures:
 
     def __init__(self, place: str) -> None:
         is_url = "://" in place
+        self._at_work = asyncio.Lock()
         self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
+
+    def make(self, sent: bytes) -> bytes:
+        """`square` in a thread, one picture at a time: one of the largest takes half a gigabyte
+        while it is worked on. Raises Invalid."""
+        return await_(self._make(sent))
+
+    async def _make(self, sent: bytes) -> bytes:
+        async with self._at_work:
+            return await asyncio.to_thread(square, sent)
 
     def put(self, uid: str, image: bytes) -> str:
         """Keep a person's picture; returns the name of its version."""

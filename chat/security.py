@@ -54,9 +54,12 @@ def neighbourhood() -> str:
 def is_proxy(seen: str) -> bool:
     """True for the address of a proxy of CHAT_PROXIES."""
     try:
-        return any(ip_address(seen) in network for network in chat().settings.proxies)
+        ip = ip_address(seen)
     except ValueError:
         return False
+    # A socket for both families says ::ffff:10.0.0.1 of an IPv4 neighbour.
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in network for network in chat().settings.proxies)
 
 
 def is_own_origin() -> bool:

@@ -164,6 +164,7 @@ def reset(secret: str) -> Any:
         return render_template("reset.html", owner=None, error=""), 404
     accounts.set_password(person.uid, kept)
     chat().store.sessions.end_all(person.uid)
+    chat().store.tokens.revoke_all(person.uid)
     chat().store.audit.note(person, "set a password by a link", "", address())
     return _in(person, "password")
 

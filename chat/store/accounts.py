@@ -43,7 +43,7 @@ class Accounts:
         fields = {"login": login, "password": kept}
         if guest and guest.uid == uid:
             person = self.people.edit(guest, name=name, login=login, role=MEMBER)
-            self.client.persist(keys.user(uid))
+            self.people.keep(uid)
         else:
             person = self.people.create(name, MEMBER, login, uid)
         self.client.hset(keys.user(uid), mapping=fields)
@@ -88,7 +88,7 @@ class Accounts:
     def make_admin(self, person: Person) -> Person:
         """Give the admin role to somebody, for good; there is no first account to be made then."""
         admin = self.people.edit(person, role=ADMIN)
-        self.client.persist(keys.user(person.uid))
+        self.people.keep(person.uid)
         self.client.set(keys.FIRST_ADMIN, person.login or person.uid)
         self.people.look_again(person.uid)
         return admin

@@ -110,6 +110,10 @@ class People:
         bots = self.several(sorted(self.client.smembers(keys.BOTS)))
         return sorted(bots, key=lambda bot: bot.name.casefold())
 
+    def keep(self, uid: str) -> None:
+        """Never forget this person, even a guest who has joined no room."""
+        self.client.persist(keys.user(uid))
+
     def look_again(self, uid: str) -> None:
         """Tell every process that something about the person has changed: sessions, rooms,
         role. The pages of theirs are brought in line with what is stored."""

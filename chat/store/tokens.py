@@ -62,6 +62,11 @@ class Tokens:
         if self.client.srem(keys.tokens(uid), tid):
             self.client.delete(keys.token(tid))
 
+    def revoke_all(self, uid: str) -> None:
+        """End all tokens of this person at once."""
+        for token in self.of(uid):
+            self.revoke(uid, token.tid)
+
     def _get(self, tid: str) -> Token | None:
         fields = self.client.hgetall(keys.token(tid))
         if not fields:

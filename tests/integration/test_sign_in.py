@@ -3,6 +3,7 @@
 import re
 import threading
 
+import httpx
 import pytest
 
 from chat.settings import WAYS
@@ -272,16 +273,31 @@ def test_who_is_deactivated_is_out_and_can_come_back(server, ada, ben):
     assert sign_in(Visitor(server.url), ben.login).status_code == 303
 
 
+def status_of(visitor, token):
+    """What the API answers to a token."""
+    return httpx.get(
+        f"{visitor.url}/api/me", headers={"Authorization": f"Bearer {token}"}
+    ).status_code
+
+
+def token_of(visitor):
+    page = visitor.submit(f"/tokens/{visitor.uid}", "/me/tokens", name="mine", scopes="read").text
+    token = re.search(r'value="(chat_[\w-]+)"', page)[1]
+    assert status_of(visitor, token) == 200
+    return token
+
+
 def test_an_admin_signs_somebody_out_everywhere(ada, ben):
-    page = Page(ben).watch("")
+    page, token = Page(ben).watch(""), token_of(ben)
     assert ada.submit(f"/admin/people/{ben.uid}/sign-out").status_code == 303
     assert page.wait_closed() == 1008
+    assert status_of(ben, token) == 401
 
 
 def test_a_link_for_a_new_password_works_once(server, ada, ben):
     answer = ada.submit(f"/admin/people/{ben.uid}/reset")
     link = re.search(r'value="(http[^"]+)"', answer.text)[1].removeprefix(server.url)
-    forgetful = Visitor(server.url)
+    forgetful, token = Visitor(server.url), token_of(ben)
     assert ben.login in forgetful.get(link).text
     assert forgetful.submit(link, link, password="short", again="short").status_code == 400
     fields = {"password": "nine red kettles", "again": "nine red kettles"}
@@ -289,6 +305,7 @@ def test_a_link_for_a_new_password_works_once(server, ada, ben):
     assert forgetful.get("/").status_code == 200
     assert ben.get("/").status_code == 303
     assert forgetful.get(link).status_code == 404
+    assert status_of(ben, token) == 401
     assert sign_in(Visitor(server.url), ben.login, "nine red kettles").status_code == 303
     assert "password link" in ada.get("/admin/audit").text
 
