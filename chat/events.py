@@ -10,7 +10,8 @@ POST, START, END = "post", "start", "end"
 EDIT, DELETE = "edit", "delete"
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
-_LATER = ["", "", "0"]  # tag, picture and number of an event that was stored without
+# Tag, picture, number, time of the one before and sameness of an event that was stored without.
+_LATER = ["", "", "0", "0", ""]
 DELETED = "deleted"  # what stands in for a message that was deleted
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
 
@@ -29,6 +30,8 @@ class Event:
     tag: str = ""  # of the author, as in people.Person
     picture: str = ""
     number: int = 0  # of members after the event, or of the message that it changes
+    before: int = 0  # when the event before this one was, in ms; 0 for the first
+    same: bool = False  # a message that the same author wrote not long after the one before
     edited: bool = False  # a message whose body was changed
 
     @classmethod
@@ -37,8 +40,11 @@ class Event:
         becomes an UNREADABLE one: the room lives."""
         try:
             fields = [_text(value) for value in json.loads(data)]
-            kind, uid, name, body, tag, picture, number = fields + _LATER[len(fields) - 4 :]
-            return cls(room, seq, at, kind, uid, name, body, tag, picture, int(number))
+            kind, uid, name, body, tag, picture, number, before, same = (
+                fields + _LATER[len(fields) - 4 :]
+            )
+            rest = int(number), int(before), bool(same)
+            return cls(room, seq, at, kind, uid, name, body, tag, picture, *rest)
         except (ValueError, TypeError):
             return cls(room, seq, at, UNREADABLE, "", "", "")
 
@@ -50,8 +56,8 @@ class Event:
 
 
 def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = "") -> str:
-    """The stored form of an event, without what only the store knows: its number and
-    time, and the number that its scripts put behind the rest."""
+    """The stored form of an event, without what only the store knows: its number and time, and
+    what its scripts put behind the rest (append.lua)."""
     fields = [kind, uid, name, body, tag, picture]
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 

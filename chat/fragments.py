@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from .events import Event, tombstone, unreadable
 from .store import Row
-from .times import short_time, today, use_zone, when, zone
+from .times import new_day, short_time, today, use_zone, when, zone
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ def init(env: Environment) -> None:
         "browser": browser,
         "hue": hue,
         "initials": initials,
+        "new_day": new_day,
         "when": when,
         "short_time": short_time,
     }

@@ -1,5 +1,6 @@
 """A room's messages over plain HTTP: posting without JavaScript, older pages, permalinks."""
 
+from datetime import date
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
@@ -13,6 +14,7 @@ from .rooms import room_page, store
 from .session import require_person
 from .store import Person, Room
 from .text import clean_body, number
+from .times import ms_of
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
@@ -41,12 +43,32 @@ def before(rid: str) -> Any:
     return room_page(room, events, history=True)
 
 
+@bp.get("/rooms/<rid>/on")
+def on(rid: str) -> Any:
+    """Go to the first message of a day (`day`, as 2026-11-25) in the reader's zone."""
+    room = _room(rid)
+    try:
+        day = date.fromisoformat(request.args.get("day", ""))
+    except ValueError:
+        raise Invalid("Choose a day first.") from None
+    seq = store().messages.first_since(rid, ms_of(day)) or room.seq
+    return redirect(f"/rooms/{rid}/messages/{seq}#m-{seq}", 303)
+
+
+@bp.post("/rooms/<rid>/messages/<seq>/unread")
+def unread(rid: str, seq: str) -> Any:
+    """From this message on, the room counts as unread again."""
+    room, event = _message(rid, seq)
+    store().messages.unsee(room.rid, g.person.uid, event.seq)
+    return redirect("/", 303)
+
+
 @bp.get("/rooms/<rid>/messages/<seq>")
 def permalink(rid: str, seq: str) -> Any:
     """One message among those around it."""
     room, event = _message(rid, seq)
-    own = event if may_change(g.person, room, event) else None
-    return room_page(room, store().messages.around(rid, event.seq), history=True, own=own)
+    events = store().messages.around(rid, event.seq)
+    return room_page(room, events, history=True, about=event)
 
 
 @bp.get("/rooms/<rid>/messages/<seq>/edit")

@@ -9,7 +9,7 @@ from .current import chat
 from .errors import Invalid
 from .events import Event
 from .fragments import digest
-from .permissions import check_create_rooms, may_create_rooms, may_manage
+from .permissions import check_create_rooms, may_change, may_create_rooms, may_manage
 from .picker import is_search, picked_people, picking
 from .session import require_person
 from .store import Person, Room, Store
@@ -107,7 +107,7 @@ def show(rid: str) -> Any:
         return render_template("rooms/join.html", room=room, size=store().rooms.size(rid))
     events = store().messages.newest(rid)
     store().messages.seen(rid, g.person.uid, room.seq)
-    return room_page(room, events)
+    return room_page(room, events, new=read + 1 if 0 < read < room.seq else 0)
 
 
 def room_page(
@@ -116,11 +116,13 @@ def room_page(
     history: bool = False,
     body: str = "",
     error: str = "",
-    own: Event | None = None,
+    about: Event | None = None,
+    new: int = 0,
 ) -> str:
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why;
-    `own`: the message the page is about, where the person may change it."""
+    `about`: the message the page is about; `new`: the number of
+    the first event that the person has not seen, 0 for none."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -136,7 +138,9 @@ def room_page(
         history=history,
         body=body,
         error=error,
-        own=own,
+        about=about,
+        own=about is not None and may_change(g.person, room, about),
+        new=new,
     )
 
 

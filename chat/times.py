@@ -49,6 +49,28 @@ def short_time(at: int) -> str:
     return _short(at // 60_000, zone(), today())
 
 
+def new_day(at: int, before: int) -> Markup:
+    """The day of the time `at` as a `<time>`, where it is another one than that of `before`; ""
+    otherwise. Both in ms since 1970."""
+    # No two zones differ by less than a quarter of an hour: the same quarter is the same day.
+    return Markup("") if at // 900_000 == before // 900_000 else _new_day(at, before, zone())
+
+
+def ms_of(day: date) -> int:
+    """When a day begins in the zone in use, in ms since 1970."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=_zone(zone())).timestamp() * 1000)
+
+
+@lru_cache(maxsize=KEPT)
+def _new_day(at: int, before: int, name: str) -> Markup:
+    now, then = (
+        datetime.fromtimestamp(ms // 1000, UTC).astimezone(_zone(name)) for ms in (at, before)
+    )
+    if now.date() == then.date():
+        return Markup("")
+    return Markup('<time datetime="{}">{}</time>').format(f"{now:%Y-%m-%d}", f"{now:%A, %-d %B %Y}")
+
+
 @lru_cache(maxsize=KEPT)
 def _when(minute: int, name: str, today: date) -> Markup:
     time = datetime.fromtimestamp(minute * 60, UTC)

@@ -96,6 +96,24 @@ class Messages:
         entries = self.client.xrange(keys.events(rid), f"({seq}-0", "+", count=limit)
         return self._now(rid, _events(rid, entries, seq))
 
+    def first_since(self, rid: str, at: int) -> int:
+        """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and
+        times grow together but for a clock that was set back, which costs some accuracy."""
+        low, high = 1, int(self.client.hget(keys.room(rid), "seq") or 0) + 1
+        newest = high
+        while low < high:
+            middle = (low + high) // 2
+            entries = self.client.xrange(keys.events(rid), f"{middle}-0", "+", count=1)
+            if not entries or int(entries[0][1]["at"]) >= at:
+                high = middle
+            else:
+                low = middle + 1
+        return low if low < newest else 0
+
+    def unsee(self, rid: str, uid: str, seq: int) -> None:
+        """Forget that the member `uid` has seen message `seq` and what followed."""
+        self.client.hset(keys.read(rid), uid, max(0, seq - 1))
+
     def around(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """Events around number `seq`, which is among them, oldest first. Raises NotFound."""
         events = self.before(rid, seq + 1, limit // 2 + 1)

@@ -96,6 +96,10 @@ GET /rooms/{open}/messages                       401 403 403 200 200 200 403 403
 GET /rooms/{closed|direct|random}/messages       401 404 404 200 200 200 404 404 404
 POST /rooms/{open}/messages                      401 403 403 303 303 303 403 403 403
 POST /rooms/{closed|direct|random}/messages      401 404 404 303 303 303 404 404 404
+GET /rooms/{open}/on?day=2026-01-01              401 403 403 303 303 303 403 403 403
+GET /rooms/{closed|direct|random}/on?day=2026-01-01      401 404 404 303 303 303 404 404 404
+POST /rooms/{open}/messages/{seq}/unread                 401 403 403 303 303 303 403 403 403
+POST /rooms/{closed|direct|random}/messages/{seq}/unread 401 404 404 303 303 303 404 404 404
 GET /rooms/{open}/messages/{seq}                 401 403 403 200 200 200 403 403 403
 GET /rooms/{closed|direct|random}/messages/{seq} 401 404 404 200 200 200 404 404 404
 GET /rooms/{open}/messages/{seq}/edit            401 403 403 200 403 200 403 403 403

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import httpx
 import pytest
@@ -343,3 +344,55 @@ def test_my_style_sheet_is_mine(server, ann):
 def test_it_is_alive_and_ready(server):
     for path in ("/healthz", "/readyz"):
         assert httpx.get(f"{server.url}{path}").text == "ok\n"
+
+
+# Reading on where one was
+
+
+def test_what_is_new_since_the_last_visit_is_marked(ann, bob):
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    assert "New since" not in bob.room(rid)
+    ann.post(rid, "Seen")
+    bob.room(rid)
+    ann.post(rid, "Unseen")
+    page = bob.room(rid)
+    assert page.index(">Seen<") < page.index("New since your last visit") < page.rindex(">Unseen<")
+    assert "New since" not in bob.room(rid), "all of it has been seen now"
+    for n in range(60):
+        ann.post(rid, f"more {n}")
+    assert re.search(r'messages/5#m-5">60 new since your last visit', bob.room(rid))
+
+
+def test_a_room_is_unread_again_from_a_message_on(ann, bob):
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    for n in range(3):
+        ann.post(rid, f"message {n}")
+    bob.room(rid)
+    assert f'id="unread-{rid}"></span>' in bob.get("/").text
+    assert bob.submit(f"/rooms/{rid}/messages/4/unread").status_code == 303
+    assert f'id="unread-{rid}"><i></i><i></i></span>' in bob.get("/").text
+    assert "New since your last visit" in bob.room(rid)
+
+
+def test_going_to_a_day(ann):
+    rid = ann.create_room("Tea")
+    for n in range(3):
+        ann.post(rid, f"message {n}")
+    for day, seq in (("2020-02-29", 1), (f"{date.today()}", 1), ("2999-01-01", 4)):
+        answer = ann.get(f"/rooms/{rid}/on?day={day}")
+        assert answer.headers["location"] == f"/rooms/{rid}/messages/{seq}#m-{seq}"
+    for wrong in ("", "yesterday", "2026-02-30"):
+        assert ann.get(f"/rooms/{rid}/on?day={wrong}").status_code == 400
+
+
+def test_messages_in_a_row_stand_together(ann, bob):
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    for who, text in ((ann, "one"), (ann, "two"), (bob, "three"), (ann, "four")):
+        who.post(rid, text)
+    page = ann.room(rid)
+    same = re.findall(r'<li id="m-(\d+)" class="message message--same"', page)
+    assert same == ["4"]
+    assert page.count('class="day"') == 1

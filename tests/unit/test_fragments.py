@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import assets, fragments
+from chat import assets, fragments, times
 from chat.events import JOIN, POST, START, Event, pack
 
 HOSTILE = [
@@ -140,3 +140,15 @@ def test_a_history_page_and_a_push_hold_the_same_message(env, made):
 )
 def test_initials(name, letters):
     assert fragments.initials(name) == letters
+
+
+def test_a_day_is_told_where_it_begins_for_the_reader():
+    """Midnight is at another moment in each zone."""
+    noon = 1_700_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
+    for zone, hours in (("", 12), ("Asia/Kolkata", 6.5), ("America/Lima", 17)):
+        times.use_zone(zone)
+        midnight = noon + int(hours * 3_600_000)
+        assert times.new_day(midnight, midnight - 1)
+        assert not times.new_day(midnight - 1, midnight - 60_000)
+        assert not times.new_day(midnight + 80_000_000, midnight)
+    times.use_zone("")

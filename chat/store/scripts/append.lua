@@ -1,18 +1,23 @@
 -- Put before every script that changes a room. KEYS of them all: the room's hash, its stream,
 -- its members, what they have read, nonces, edited bodies; ARGV[1] the room's channel.
 
--- append(data, number, said): gives `data` the next number, adds it to the stream, publishes it;
--- with `number` (of members from now on, or of the message that changes) behind the rest. `said`
--- is published in the place of `data` where more is to be told than kept.
+-- append(data, number, said): gives `data` the next number, adds it to the stream, publishes it.
+-- Behind the rest it puts `number` (of members from now on, or of the message that changes), the
+-- time of the event before, and '1' where that was a message by the same author not long ago.
+-- `said` is published in the place of `data` where more is to be told than kept.
 -- Returns number and time (ms) as strings. The publish comes last and only from here: alone it
 -- would succeed where the append is refused (out of memory, read-only, disk full).
 local function append(data, number, said)
-  local rest = number and ',"' .. number .. '"]' or ']'
-  data = string.sub(data, 1, -2) .. rest
-  said = said and string.sub(said, 1, -2) .. rest or data
   local time = redis.call('TIME')
   local at = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
-  local seq = string.format('%d', (tonumber(redis.call('HGET', KEYS[1], 'seq')) or 0) + 1)
+  local newest = redis.call('HMGET', KEYS[1], 'seq', 'last')
+  local seq = string.format('%d', (tonumber(newest[1]) or 0) + 1)
+  local before, line = string.match(newest[2] or '', '^%d+ (%d+) (.*)')
+  local author = line and string.match(data, '^%["post","[^"]*",')
+  local same = author and string.sub(line, 1, #author) == author and at - before < 300000
+  local rest = string.format(',"%s","%s","%s"]', number or '0', before or '0', same and '1' or '')
+  data = string.sub(data, 1, -2) .. rest
+  said = said and string.sub(said, 1, -2) .. rest or data
   redis.call('XADD', KEYS[2], seq .. '-0', 'at', at, 'data', data)
   local head = seq .. ' ' .. at .. ' '
   redis.call('HSET', KEYS[1], 'seq', seq, 'last', head .. data)
