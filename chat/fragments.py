@@ -11,7 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from .events import Event, tombstone, unreadable
-from .store import Row
+from .store import Person, Row
 from .times import new_day, short_time, today, use_zone, when, zone
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,14 @@ class Fragments:
     def here(self, rid: str, count: int) -> str:
         """How many of the members are here, at the head of the room."""
         return str(self.push.here(rid, count))
+
+    def typing(self, rid: str, person: Person) -> str:
+        """A person is writing a message, for a few seconds from when it is shown."""
+        return str(self.push.typing(rid, person))
+
+    def typed(self, rid: str, uid: str) -> str:
+        """What that person was writing is there."""
+        return str(self.push.typed(rid, uid))
 
     def dots(self, rid: str, uids: list[str]) -> str:
         """Who of a direct room is here, in the side list."""

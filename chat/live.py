@@ -8,6 +8,7 @@ for each frame, here or in the store's scripts, never taken from what the page s
 
 import json
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_PENDING = 50  # of them taken from one frame; the others come with the next
+TYPING_EVERY = 2.0  # seconds between two words of one page that somebody is typing
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."
 WORST = 20  # frames that make no sense before the socket is closed for good
@@ -82,6 +84,7 @@ class Page:
         "rows",
         "store",
         "subscriber",
+        "typing_at",
         "viewer",
         "ws",
     )
@@ -99,6 +102,7 @@ class Page:
         )
         self.fresh = True  # nothing was said on this socket yet
         self.nonsense = 0
+        self.typing_at = 0.0  # when it was told last that the person is typing
         self.remembered = ("", 0)  # room and number last written down as seen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
@@ -137,6 +141,7 @@ class Page:
         """Show a room from the number the page has: what it lacks, then everything live."""
         rid, before = one(frame, "room"), self.viewer.watching
         if before and before != rid:
+            self.typing_at = 0.0
             self._seen(before, self.viewer.sent)
             self._say(self.fragments.read(before))
         if self.fresh:
@@ -221,6 +226,13 @@ class Page:
         if len(self.posted) > REMEMBERED:
             del self.posted[next(iter(self.posted))]
 
+    def typing(self, frame: dict[str, Any]) -> None:
+        """Keys are pressed in the composer of the room on screen: tell the others, now and then."""
+        rid, now = one(frame, "room"), time.monotonic()
+        if rid and rid == self.viewer.watching and now > self.typing_at + TYPING_EVERY:
+            self.typing_at = now
+            self.store.presence.typing(rid, self.person.uid, True)
+
     def typed(self, frame: dict[str, Any]) -> None:
         """A composer that was sent takes no more keys. What it holds beyond what was sent comes
         back as a composer of its own; otherwise it goes."""
@@ -259,6 +271,9 @@ class Page:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False
         self._say(self.fragments.stored(composer))
+        if self.typing_at:
+            self.typing_at = 0.0
+            self.store.presence.typing(rid, self.person.uid, False)
         return True
 
     def _say(self, text: str) -> None:
@@ -301,7 +316,14 @@ def show_profile(app: "Chat", rid: str, uid: str) -> None:
             app.hub.tell_watching(rid, partial(app.fragments.again, events))
 
 
-HANDLERS = {"watch": Page.watch, "post": Page.post, "typed": Page.typed}
+def show_typing(app: "Chat", rid: str, uid: str) -> None:
+    """A member of the room is writing: show it to those who look. Called in every process."""
+    person = app.store.people.get(uid) if app.hub.uids(rid) else None
+    if person:
+        app.hub.tell_watching(rid, lambda zone: app.fragments.typing(rid, person))
+
+
+HANDLERS = {"watch": Page.watch, "post": Page.post, "typing": Page.typing, "typed": Page.typed}
 
 
 def parse(text: str | bytes | None) -> dict[str, Any]:

@@ -68,8 +68,13 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
     )
 
     def word(rid: str, word: str) -> None:
+        kind, _, uid = word.partition(" ")
         if word == "here":
             app.presence.stale.add(rid)
+        elif kind == "typing":
+            subscriber.ask(live.show_typing, app, rid, uid)
+        elif kind == "typed":
+            app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
         else:
             subscriber.ask(live.show_profile, app, rid, word)
 

@@ -36,6 +36,11 @@ class Presence:
         """Forget whom nobody has spoken of for LASTS seconds; returns them, to one caller only."""
         return list(self._gone(keys=[keys.HERE], args=[now or time.time()]))
 
+    def typing(self, rid: str, uid: str, is_typing: bool) -> None:
+        """Tell those who look at a room that a member writes a message, or has sent it. Nothing
+        is stored."""
+        self.client.publish(keys.room_channel(rid), f"~{'typing' if is_typing else 'typed'} {uid}")
+
     def here(self, uids: Sequence[str], now: float | None = None) -> set[str]:
         """Those of these people who are here."""
         if not uids:

@@ -49,6 +49,17 @@ def test_own_message_appears_once(ann: Person, room: str):
     assert ann.messages() == ["only once", "and again"]
 
 
+def test_who_is_typing_is_seen_by_the_other(ann: Person, bob: Person, room: str):
+    """Until the message is there, and not by who types."""
+    ann.type("I am wri")
+    expect(bob.page.locator("#typing")).to_contain_text("Ann")
+    expect(bob.page.locator("#typing")).to_contain_text("is typing")
+    expect(ann.page.locator(".typing__who:visible")).to_have_count(0)
+    ann.enter("ting this")
+    bob.wait_for("I am writing this")
+    expect(bob.page.locator(".typing__who")).to_have_count(0)
+
+
 @pytest.fixture
 def far(server: Server, network) -> Proxy:
     """A slow network: 0.5 s each way on the socket, 0.3 s until the next composer."""

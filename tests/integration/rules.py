@@ -157,6 +157,7 @@ DELETE /rooms/{direct}/messages/{seq}                    401 404 404 204 403 403
 FRAMES = """
 watch {open|closed|direct|random}                401 404 404 200 200 200 404 404 404
 post {open|closed|direct|random}                 401 404 404 200 200 200 404 404 404
+typing {open|closed|direct|random}               401 404 404 200 200 200 404 404 404
 typed {open|closed|direct|random}                401 404 404 200 200 200 404 404 404
 """
 

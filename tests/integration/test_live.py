@@ -389,3 +389,15 @@ def test_who_reads_compressed_messages_is_shown_the_same(ann, bob, tea):
     packed.wait_for("message 19")
     assert packed.bodies == plain.bodies
     assert len(packed.bodies) == 20
+
+
+def test_who_is_typing_is_shown_until_it_is_sent(tea, pages):
+    ann, bob = pages
+    ann.say(type="typing", room=tea)
+    ann.say(type="typing", room=tea)
+    shown = bob.wait_for("Ann is typing")
+    assert f'id="typing-{ann.visitor.uid}"' in shown
+    ann.post(tea, "there")
+    assert 'hx-swap="delete"' in bob.wait_for(f"#typing-{ann.visitor.uid}")
+    bob.wait_shown("there")
+    assert sum("is typing" in frame for frame in bob.frames) == 1, "not told for every key"

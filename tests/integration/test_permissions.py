@@ -149,6 +149,13 @@ def post(page, kind, rid):
     return f'#c-post-{kind}" hx-swap="beforeend"><i class="sent">' in told(page, rid, post)
 
 
+def typing(page, kind, rid):
+    """Who is typing is told to who looks at the room, oneself among them."""
+    frames = {"type": "watch", "after": "0"}, {"type": "typing"}
+    said = told(page, rid, *frames)
+    return secret(kind) in said and "is typing" in (said + (page.wait_for("is typing") or ""))
+
+
 def typed(page, kind, rid):
     """Somebody types on after Enter: what was sent is stored, the rest comes back."""
     fields = {"nonce": f"typed-{kind}"}
@@ -156,7 +163,7 @@ def typed(page, kind, rid):
     return "You typed this" in told(page, rid, post, {"type": "typed", "body": "one two", **fields})
 
 
-TRIES = {"watch": watch, "post": post, "typed": typed}
+TRIES = {"watch": watch, "post": post, "typing": typing, "typed": typed}
 
 
 @pytest.mark.parametrize("who", WHO)
