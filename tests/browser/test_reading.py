@@ -116,3 +116,29 @@ def test_an_edited_and_a_deleted_message_change_in_place(ann: Person, bob: Perso
     expect(bob.page.locator("#messages")).to_contain_text("A message was deleted")
     assert ann.messages() == bob.messages()
     assert bob.seqs() == ann.seqs()
+
+
+def test_a_page_left_open_stays_light(ann: Person, bob: Person, room: str, talk):
+    """Old messages leave the list of who is not in it, and come back when asked for; with the
+    pointer over the list nothing is taken away."""
+    for person in (ann, bob):
+        person.page.mouse.move(5, 5)
+    bob.page.locator("#scroll").hover()
+    for start in range(0, 500, 100):
+        talk(room, [f"number {number}" for number in range(start, start + 100)])
+        for person in (ann, bob):
+            person.wait_for(f"number {start + 99}")
+    assert 250 < len(ann.seqs()) <= 351
+    assert len(bob.seqs()) > 500
+    oldest = ann.seqs()[0]
+    expect(ann.page.locator(".older a")).to_have_attribute(
+        "href", f"/rooms/{room}/messages?before={oldest}"
+    )
+    ann.scroll(-100_000)
+    expect(ann.page.locator(f"#m-{oldest - 1}")).to_be_attached()
+    assert ann.seqs() == list(range(ann.seqs()[0], ann.seqs()[-1] + 1))
+    before = len(ann.seqs())
+    ann.page.mouse.move(5, 5)
+    talk(room, [f"later {number}" for number in range(60)])
+    ann.wait_for("later 59")
+    assert len(ann.seqs()) >= before, "who has gone back keeps what was fetched"
