@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Flask, render_template, request
+from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
@@ -80,7 +81,13 @@ def create_app(settings: Settings, store: Store) -> Chat:
         # A page may stay open for days; the token lives as long as the session.
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
+        # Cookies are SameSite, so no other site can have pages made to measure what is in them
+        # (BREACH). What never ends is sent as it comes (chat.stream).
+        COMPRESS_ALGORITHM=["zstd", "gzip"],
+        COMPRESS_LEVEL=4,
+        COMPRESS_STREAMS=False,
     )
+    Compress(app)
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env)
     assets.init(app)

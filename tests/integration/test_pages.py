@@ -396,3 +396,24 @@ def test_messages_in_a_row_stand_together(ann, bob):
     same = re.findall(r'<li id="m-(\d+)" class="message message--same"', page)
     assert same == ["4"]
     assert page.count('class="day"') == 1
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_pages_are_compressed_for_who_reads_it(ann, tea, encoding):
+    for _ in range(30):
+        ann.post(tea, "words that repeat themselves")
+    plain = ann.get(f"/rooms/{tea}", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    with ann.http.stream("GET", f"/rooms/{tea}", headers={"Accept-Encoding": encoding}) as answer:
+        packed = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == encoding
+    assert len(packed) * 4 < len(plain.content)
+    assert "accept-encoding" in answer.headers["vary"].lower()
+
+
+def test_what_never_ends_is_not_compressed(ann, tea):
+    with ann.http.stream(
+        "GET", f"/rooms/{tea}/stream", headers={"Accept-Encoding": "gzip"}
+    ) as answer:
+        assert "content-encoding" not in answer.headers
+        assert b"<!DOCTYPE html>" in next(answer.iter_raw())
