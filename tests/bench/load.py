@@ -306,9 +306,9 @@ class Load:
             self.turn(0.1)
 
     def finish(self, rooms):
-        """Let what is under way arrive, for at most five seconds."""
+        """Let what is under way arrive."""
         self.posting = False
-        limit = perf_counter() + 5
+        limit = perf_counter() + STALL_LIMIT
         while any(room.arrived < room.sent for room in rooms) and perf_counter() < limit:
             self.turn(0.1)
         missing = sum(room.sent - room.arrived for room in rooms)
