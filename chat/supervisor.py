@@ -24,6 +24,8 @@ from redis.retry import Retry
 from .embedded import CannotStart, EmbeddedValkey
 from .serving import listen
 from .settings import Settings
+from .store import Store
+from .store.schema import TooNew
 
 OLDEST_REDIS = (7, 0)
 TOO_SOON = 1.0  # seconds; a worker that lives shorter is not started again at once
@@ -87,6 +89,7 @@ class Supervisor:
             self.valkey.start()
             url = self.valkey.url
         check_redis(url)
+        prepare(url)
         self.env["REDIS_URL"] = url
 
     def _start(self, number: int) -> None:
@@ -141,6 +144,17 @@ def check_redis(url: str) -> None:
     version = str(info.get("valkey_version") or info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
         raise CannotStart(f"Redis at {masked(url)} is version {version}; 7.0 or newer is needed")
+
+
+def prepare(url: str) -> None:
+    """Bring the database at `url` up to the form that this chat knows; raises CannotStart."""
+    try:
+        with redis.Redis.from_url(url, decode_responses=True) as client:
+            Store(client).schema.prepare()
+    except TooNew as error:
+        raise CannotStart(str(error)) from None
+    except (RedisError, OSError) as error:
+        raise CannotStart(f"cannot write to Redis at {masked(url)}: {error}") from None
 
 
 def masked(url: str) -> str:

@@ -14,6 +14,7 @@ from .messages import Messages
 from .people import People, Person
 from .presence import Presence
 from .rooms import Room, Rooms, Row
+from .schema import Schema
 from .sessions import Session, Sessions
 from .throttle import Throttle
 from .tokens import Tokens
@@ -37,6 +38,7 @@ class Store:
         self.tokens = Tokens(client)
         self.audit = Audit(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
+        self.schema = Schema(client, _script(client, "lease"))
         self.throttle = Throttle(_script(client, "count"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}

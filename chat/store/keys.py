@@ -21,6 +21,8 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:used:{s}             | string | says that the signed token of this digest was used        |
 | chat:reset:{s}            | string | user id that a link with this digest sets a password for |
 | chat:admin                | string | login (or id) of the first account                       |
+| chat:schema               | string | number of the form in which all this is (schema.Schema)  |
+| chat:schema:lease         | string | the server that brings it up to a newer one              |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:throttle:{w}:{x}     | string | tries of `what` by `whose` in the present span           |
 | chat:here                 | zset   | user ids by the time (s) until which they count as here  |
@@ -55,6 +57,8 @@ HOOKS_LEASE = "chat:hooks:lease"
 HERE = "chat:here"
 FIRST_ADMIN = "chat:admin"
 AUDIT = "chat:audit"
+SCHEMA = "chat:schema"
+SCHEMA_LEASE = "chat:schema:lease"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"
