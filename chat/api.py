@@ -144,10 +144,7 @@ def post_message(rid: str, body: str, nonce: str = "") -> Any:
 
 def message(rid: str, seq: int) -> Any:
     chat().store.rooms.member(rid, g.person.uid)
-    events = chat().store.messages.before(rid, seq + 1, 1)
-    if not events or events[0].seq != seq:
-        raise NotFound("There is no such message in this room.")
-    return message_json(events[0])
+    return message_json(chat().store.messages.get(rid, seq))
 
 
 def edit_message(rid: str, seq: int, body: str) -> Any:

@@ -45,9 +45,10 @@ class Fragments:
         """The events (at least one) that a page lacks, to be put in their places."""
         return str(self.push.missed(events))
 
-    def replaced(self, rid: str, events: list[Event], epoch: str) -> str:
-        """The newest events instead of a list that cannot be continued."""
-        return str(self.push.replaced(rid, events, epoch))
+    def replaced(self, rid: str, events: list[Event], epoch: str, first: int = 1) -> str:
+        """The newest events instead of a list that cannot be continued; `first` is the oldest
+        number that is kept."""
+        return str(self.push.replaced(rid, events, epoch, first))
 
     def read(self, rid: str) -> str:
         """Nothing in this room is unread."""

@@ -177,7 +177,8 @@ class Page:
             self.hub.leave(self.viewer, rid)
             return
         if missed.replace:
-            self._say(self.fragments.replaced(rid, missed.events, missed.epoch))
+            first = missed.first
+            self._say(self.fragments.replaced(rid, missed.events, missed.epoch, first))
         elif missed.events:
             self._say(self.fragments.missed(missed.events))
         if entered:

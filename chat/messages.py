@@ -117,10 +117,7 @@ def refusal(error: Exception) -> str:
 
 def _message(rid: str, seq: str) -> tuple[Room, Event]:
     """The room and one event of it; raises NotFound."""
-    room, events = _room(rid), store().messages.before(rid, number(seq) + 1, 1)
-    if not events or events[0].seq != number(seq):
-        raise NotFound("There is no such message in this room.")
-    return room, events[0]
+    return _room(rid), store().messages.get(rid, number(seq))
 
 
 def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:

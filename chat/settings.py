@@ -84,6 +84,10 @@ class Settings:
     # CHAT_HOOK_WAIT: seconds after which a delivery that failed is tried again; each time after
     # that four times as long, eight tries in all.
     hook_wait: int = 15
+    # CHAT_KEEP_MESSAGES, CHAT_KEEP_DAYS: how many events of each room are kept, and for how many
+    # days; 0 keeps all.
+    keep_messages: int = 0
+    keep_days: int = 0
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
 
@@ -125,6 +129,8 @@ class Settings:
             random_seats=_whole_number(env, "CHAT_RANDOM_SEATS", 10, 2, 1000),
             hook_networks=_networks(env, "CHAT_HOOK_NETWORKS"),
             hook_wait=_whole_number(env, "CHAT_HOOK_WAIT", 15, 1, 3600),
+            keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
+            keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 

@@ -170,7 +170,8 @@ class Subscriber:
                     room = self.hub.rooms.get(rid)
                     if room is None:
                         break
-                    if seq < room.last:
+                    too_old = bool(events) and events[0].seq > room.last + 1
+                    if seq < room.last or too_old:
                         self.hub.restart(rid, seq)
                         return
                     for event in events:

@@ -16,6 +16,7 @@ from .deliver import Deliverer
 from .hub import Hub
 from .loopredis import LoopRedis, connect
 from .presence import Presence
+from .retention import Trimmer
 from .serving import run
 from .settings import Settings
 from .store import Store
@@ -44,6 +45,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         tasks.append(asyncio.create_task(app.subscriber.run()))
         tasks.append(asyncio.create_task(app.presence.run()))
         tasks.append(asyncio.create_task(deliverer.run()))
+        tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
 
     async def shutdown() -> None:
         for task in tasks:

@@ -13,6 +13,7 @@ from .hooks import Hooks
 from .messages import Messages
 from .people import People, Person
 from .presence import Presence
+from .retention import Retention
 from .rooms import Room, Rooms, Row
 from .schema import Schema
 from .sessions import Session, Sessions
@@ -39,6 +40,7 @@ class Store:
         self.audit = Audit(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
         self.schema = Schema(client, _script(client, "lease"))
+        self.retention = Retention(client, _script(client, "trim"), _script(client, "lease"))
         self.throttle = Throttle(_script(client, "count"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}

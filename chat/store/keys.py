@@ -6,8 +6,9 @@ one slot of a Redis Cluster and one script never touches two tags.
 | key                       | type   | holds                                                    |
 |---------------------------|--------|----------------------------------------------------------|
 | chat:room:{r}             | hash   | name, about, kind, owner, epoch, created; the newest     |
-|                           |        | event: seq, its number, and last, its line. The name of  |
-|                           |        | a direct room is the ids of those in it                  |
+|                           |        | event: seq, its number, and last, its line; first, the   |
+|                           |        | oldest number that is kept, where some are no longer.    |
+|                           |        | The name of a direct room is the ids of those in it      |
 | chat:room:{r}:events      | stream | entry <seq>-0: at (ms), data (events.pack)               |
 | chat:room:{r}:members     | zset   | user ids by time of joining (ms)                         |
 | chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
@@ -23,6 +24,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:admin                | string | login (or id) of the first account                       |
 | chat:schema               | string | number of the form in which all this is (schema.Schema)  |
 | chat:schema:lease         | string | the server that brings it up to a newer one              |
+| chat:trim:lease           | string | the process that lets old messages go                    |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:throttle:{w}:{x}     | string | tries of `what` by `whose` in the present span           |
 | chat:here                 | zset   | user ids by the time (s) until which they count as here  |
@@ -59,6 +61,7 @@ FIRST_ADMIN = "chat:admin"
 AUDIT = "chat:audit"
 SCHEMA = "chat:schema"
 SCHEMA_LEASE = "chat:schema:lease"
+TRIM_LEASE = "chat:trim:lease"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"

@@ -17,13 +17,15 @@ NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What a page lacks. `replace`: it knows another history, or lacks too much; `events` are
-    then a page of the newest, to be shown instead of its list."""
+    """What a page lacks. `replace`: it knows another history, or lacks too much or what is no
+    longer kept; `events` are then a page of the newest, to be shown instead of its list. `first`
+    is the oldest number that is kept."""
 
     events: list[Event]
     replace: bool
     seq: int
     epoch: str
+    first: int = 1
 
 
 class Messages:
@@ -79,7 +81,7 @@ class Messages:
         """The body that was first posted with this nonce, or None."""
         seq = self.client.zscore(keys.nonces(rid), f"{author.uid} {nonce}")
         events = [] if seq is None else self.after(rid, int(seq) - 1, 1)
-        return events[0].body if events else None
+        return events[0].body if events and events[0].seq == seq else None
 
     # Reading
 
@@ -93,8 +95,20 @@ class Messages:
 
     def after(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The first `limit` events after number `seq`, oldest first."""
-        entries = self.client.xrange(keys.events(rid), f"({seq}-0", "+", count=limit)
-        return self._now(rid, _events(rid, entries, seq))
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hget(keys.room(rid), "first")
+        pipeline.xrange(keys.events(rid), f"({seq}-0", "+", count=limit)
+        first, entries = pipeline.execute()
+        return self._now(rid, _events(rid, entries, seq, first))
+
+    def get(self, rid: str, seq: int) -> Event:
+        """Event `seq`; raises NotFound."""
+        events = self.before(rid, seq + 1, 1)
+        if events and events[0].seq == seq:
+            return events[0]
+        if 0 < seq < int(self.client.hget(keys.room(rid), "first") or 1):
+            raise NotFound("This message is old, and old messages are not kept here.")
+        raise NotFound("There is no such message in this room.")
 
     def first_since(self, rid: str, at: int) -> int:
         """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and
@@ -116,37 +130,38 @@ class Messages:
 
     def around(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """Events around number `seq`, which is among them, oldest first. Raises NotFound."""
-        events = self.before(rid, seq + 1, limit // 2 + 1)
-        if not events or events[-1].seq != seq:
-            raise NotFound("There is no such message in this room.")
-        return events + self.after(rid, seq, limit // 2)
+        self.get(rid, seq)
+        return self.before(rid, seq + 1, limit // 2 + 1) + self.after(rid, seq, limit // 2)
 
     def missed(self, rid: str, uid: str, after: int, epoch: str, limit: int = 300) -> Missed | None:
         """What the page of `uid` that shows `rid` up to number `after` lacks; None when `uid` is
         no member. An `epoch` of "" is taken as the present one."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zscore(keys.members(rid), uid)
-        pipeline.hmget(keys.room(rid), "seq", "epoch")
+        pipeline.hmget(keys.room(rid), "seq", "epoch", "first")
         pipeline.xrange(keys.events(rid), f"({after}-0", "+", count=limit + 1)
-        member, (seq, present), entries = pipeline.execute()
+        member, (seq, present, first), entries = pipeline.execute()
         if member is None or seq is None:
             return None
         anew = (epoch or present) != present or after > int(seq) or len(entries) > limit
+        anew = anew or after + 1 < int(first or 1)
         events = self.newest(rid) if anew else self._now(rid, _events(rid, entries, after))
-        return Missed(events, anew, events[-1].seq if events else after, present or "")
+        upto = events[-1].seq if events else after
+        return Missed(events, anew, upto, present or "", int(first or 1))
 
     def gap(
         self, rid: str, after: int, limit: int, uids: Sequence[str]
     ) -> tuple[int, list[Event], list[str]]:
-        """The room's newest number, the first `limit` events after number `after`, and those of
-        the people `uids` (at least one) who must not see them: they are no members any more."""
+        """The room's newest number; the first `limit` events after number `after`: the next one,
+        or where that is no longer kept, the oldest that is; and those of the people `uids` (at
+        least one) who must not see them: they are no members any more."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hget(keys.room(rid), "seq")
+        pipeline.hmget(keys.room(rid), "seq", "first")
         pipeline.xrange(keys.events(rid), f"({after}-0", "+", count=limit)
         pipeline.zmscore(keys.members(rid), uids)  # last: who was in it before may be gone by then
-        seq, entries, joined = pipeline.execute()
+        (seq, first), entries, joined = pipeline.execute()
         gone = [uid for uid, at in zip(uids, joined, strict=True) if at is None]
-        return int(seq or 0), self._now(rid, _events(rid, entries, after)), gone
+        return int(seq or 0), self._now(rid, _events(rid, entries, after, first)), gone
 
     def seen(self, rid: str, uid: str, seq: int) -> None:
         """Remember that the member `uid` has seen the room up to `seq`; it never goes back, and
@@ -169,10 +184,14 @@ class Messages:
         return self.people.named(events)
 
 
-def _events(rid: str, entries: list[tuple[str, dict[str, str]]], after: int = 0) -> list[Event]:
+def _events(
+    rid: str, entries: list[tuple[str, dict[str, str]]], after: int = 0, first: str | None = None
+) -> list[Event]:
     """Stream entries as events, with something in the place of those that were deleted: their
-    numbers are missing after number `after` (0: after the first entry) and between entries."""
+    numbers are missing after number `after` (0: after the first entry) and between entries. What
+    is missing before the number `first` was not deleted but is no longer kept."""
     events: list[Event] = []
+    after = max(after, int(first or 1) - 1)
     for number, fields in entries:
         seq, at = int(number.partition("-")[0]), int(fields["at"])
         missing = range(events[-1].seq + 1 if events else (after + 1 if after else seq), seq)

@@ -23,15 +23,16 @@ OPEN, CLOSED, DIRECT, RANDOM, ENDED = "open", "closed", "direct", "random", "end
 MOST_MEMBERS = 10_000  # of a room, when it is started
 MOST_DIRECT = 10  # people in a direct room
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FIELDS = ("name", "about", "kind", "owner", "epoch", "seq", "last")
+_FIELDS = ("name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _NONE = "There is no such room."
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
     """`seq` is the number of the newest event, `last` that event. `epoch` differs in another
-    life of the database, where the same numbers mean other events. `owner` is "" where nobody
-    owns it. The name of a direct room is that of the others in it."""
+    life of the database, where the same numbers mean other events. `first` is the oldest number
+    that is kept. `owner` is "" where nobody owns it. The name of a direct room is that of the
+    others in it."""
 
     rid: str
     name: str
@@ -41,6 +42,7 @@ class Room:
     epoch: str
     seq: int
     last: Event
+    first: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,8 +363,10 @@ def _ask(pipeline: Any, rid: str, uid: str) -> None:
 
 
 def _room(rid: str, values: list[str | None]) -> Room | None:
-    name, about, kind, owner, epoch, seq, last = values
+    name, about, kind, owner, epoch, seq, last, first = values
     if name is None or kind is None or seq is None or last is None or kind == ENDED:
         return None
     newest = Event.parse_line(rid, last)
-    return Room(rid, name, about or "", kind, owner or "", epoch or "", int(seq), newest)
+    return Room(
+        rid, name, about or "", kind, owner or "", epoch or "", int(seq), newest, int(first or 1)
+    )

@@ -23,11 +23,14 @@ def test_everything_can_be_set():
             "CHAT_DATA": "/tmp/somewhere",
             "CHAT_ORIGIN": "https://chat.example.org",
             "CHAT_LIMITS": "off",
+            "CHAT_KEEP_MESSAGES": "5000",
+            "CHAT_KEEP_DAYS": "365",
             "REDIS_URL": "redis://localhost/3",
             "SECRET_KEY": "k" * 32,
         }
     )
     assert (settings.host, settings.port, settings.workers) == ("::1", 9000, 3)
+    assert (settings.keep_messages, settings.keep_days) == (5000, 365)
     assert settings.data == Path("/tmp/somewhere")
     assert settings.secure
     assert not settings.limits

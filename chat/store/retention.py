@@ -1,0 +1,40 @@
+"""How much of each room is kept. What is older goes, from the front of its stream."""
+
+import re
+import time
+from typing import Any
+
+from . import keys
+
+STEP = 500  # events that go in one script, and keys that are looked at in one command
+NONCES_LAST = 24 * 3600 * 1000  # ms after which a message that has gone is not sent again
+_ROOM = re.compile(r"chat:room:\{([^{}]+)\}")
+
+
+class Retention:
+    """`trim` and `lease` are the scripts of these names."""
+
+    def __init__(self, client: Any, trim: Any, lease: Any) -> None:
+        self.client = client
+        self._trim = trim
+        self._lease = lease
+
+    def lease(self, who: str, seconds: float) -> bool:
+        """True when `who` is the one process that trims, for so long from now; 0 seconds lets
+        another one take over."""
+        return bool(self._lease(keys=[keys.TRIM_LEASE], args=[who, int(seconds * 1000)]))
+
+    def some_rooms(self, cursor: int) -> tuple[int, list[str]]:
+        """Ids of some rooms, beginning with cursor 0, and the cursor for more of them, 0 at the
+        end. One may come twice."""
+        cursor, names = self.client.scan(cursor, match=keys.room("*"), count=STEP, _type="hash")
+        found = [_ROOM.fullmatch(name) for name in names]
+        return int(cursor), [room[1] for room in found if room]
+
+    def trim(self, rid: str, messages: int, days: int) -> int:
+        """Let go what is beyond the newest so many events (0: all are kept) or older than so
+        many days (0: however old), STEP of them at most. Returns how many have gone: when it is
+        STEP, there may be more."""
+        since = int(time.time() - days * 24 * 3600) * 1000 if days else 0
+        args = [messages, since, STEP, NONCES_LAST]
+        return int(self._trim(keys=keys.of_room(rid), args=args))
