@@ -15,6 +15,10 @@ def main(argv: list[str] | None = None) -> None:
     commands.add_parser("serve", help="serve the chat until SIGTERM or Ctrl-C")
     admin = commands.add_parser("admin", help="make somebody an admin of the running chat")
     admin.add_argument("who", help="login or id; the id ends the address of that person's page")
+    check = commands.add_parser(
+        "check", help="look for what is wrong in the running chat's database"
+    )
+    check.add_argument("--repair", action="store_true", help="put right what can be")
     worker = commands.add_parser("worker")  # what `serve` starts; not for people
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
@@ -29,9 +33,13 @@ def main(argv: list[str] | None = None) -> None:
 
             work(settings, args.listener, args.lifeline)
         elif args.command == "admin":
-            from .console import make_admin
+            from . import console
 
-            print(make_admin(settings, args.who))
+            console.make_admin(settings, args.who)
+        elif args.command == "check":
+            from . import console
+
+            console.check(settings, args.repair)
         else:
             from .supervisor import Supervisor
 

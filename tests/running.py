@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
+import redis
+
+from chat.embedded import EmbeddedValkey
 
 ROOT = Path(__file__).parents[1]
 opened = contextlib.ExitStack()  # what a test has opened; closed at its end
@@ -91,6 +94,11 @@ class Server:
         env = {**os.environ, "PYTHONPATH": str(ROOT), "CHAT_DATA": str(self.data), **self.env}
         command = [sys.executable, "-m", "chat", *args]
         return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
+
+    def redis(self) -> redis.Redis:
+        """A connection to the database of the chat."""
+        url = self.env.get("REDIS_URL") or EmbeddedValkey(self.data / "valkey").url
+        return redis.Redis.from_url(url, decode_responses=True)
 
     def kill(self) -> None:
         """Kill the supervisor as if the machine's memory had run out, and see its workers end.

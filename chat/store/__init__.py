@@ -9,6 +9,7 @@ from typing import Any
 
 from .accounts import Accounts
 from .audit import Audit
+from .check import Check
 from .hooks import Hooks
 from .messages import Messages
 from .people import People, Person
@@ -45,6 +46,7 @@ class Store:
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}
         self.rooms = Rooms(client, self.people, scripts)
+        self.check = Check(client, self.rooms)
         self.messages = Messages(
             client,
             self.people,

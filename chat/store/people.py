@@ -56,7 +56,7 @@ class People:
         pipeline.hset(keys.user(uid), mapping=stored)
         if role == GUEST:
             pipeline.expire(keys.user(uid), FORGOTTEN)
-        pipeline.zadd(keys.NAMES, dict.fromkeys(_entries(uid, name), 0))
+        pipeline.zadd(keys.NAMES, dict.fromkeys(entries(uid, name), 0))
         pipeline.execute()
         return person
 
@@ -80,10 +80,10 @@ class People:
         changed = replace(person, **{**fields, "off": off})  # type: ignore[arg-type]
         pipeline = self.client.pipeline(transaction=False)
         if changed.name != person.name:
-            pipeline.zrem(keys.NAMES, *_entries(person.uid, person.name))
+            pipeline.zrem(keys.NAMES, *entries(person.uid, person.name))
             changed = replace(changed, tag=self._tag(person.uid, changed.name))
             fields = {**fields, "tag": changed.tag}
-            pipeline.zadd(keys.NAMES, dict.fromkeys(_entries(person.uid, changed.name), 0))
+            pipeline.zadd(keys.NAMES, dict.fromkeys(entries(person.uid, changed.name), 0))
         pipeline.hset(keys.user(person.uid), mapping=fields)
         pipeline.execute()
         return changed
@@ -170,7 +170,7 @@ def _folded(text: str) -> str:
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
-def _entries(uid: str, name: str) -> list[str]:
+def entries(uid: str, name: str) -> list[str]:
     """A name in the index: once from the beginning of each of its words."""
     words = _folded(name).split(" ")
     return [f"{' '.join(words[n:])}\0{uid}" for n in range(len(words))]

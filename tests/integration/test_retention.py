@@ -3,9 +3,7 @@
 import time
 
 import pytest
-import redis
 
-from chat.embedded import EmbeddedValkey
 from chat.errors import NotFound
 from chat.events import DELETE, DELETED, EDIT, POST, pack
 from chat.store import keys
@@ -260,7 +258,7 @@ def test_a_page_comes_back_when_what_its_server_missed_is_no_longer_kept(server,
     rid = ann.create_room("Tea")
     page = Page(ann).watch(rid)
     page.wait_for("started this room")
-    with redis.Redis.from_url(EmbeddedValkey(server.data / "valkey").url) as client:
+    with server.redis() as client:
         at_once = client.pipeline(transaction=True)
         at_once.client_kill_filter(_type="pubsub")
         for n in range(2, 31):

@@ -1,0 +1,316 @@
+"""`chat check`: what points to rooms and people, held against them and put right."""
+
+import pytest
+
+from chat.events import START, pack
+from chat.store import keys
+
+from ..running import Visitor
+from .page import Page
+
+
+@pytest.fixture
+def ann(store):
+    return store.accounts.create("ann", "Ann Lee", "hash")
+
+
+@pytest.fixture
+def bot(store, ann):
+    made = store.people.create("Robot", "member")
+    store.people.make_bot(made, ann.uid)
+    store.hooks.set(made.uid, "https://bots.example.org", "secret")
+    return made
+
+
+@pytest.fixture
+def tea(store, ann, bot):
+    rid = store.rooms.create("Tea", "open", ann, [bot])
+    seq = store.messages.post(rid, ann, "teh", "n1")
+    store.messages.revise(rid, ann, seq, "the")
+    return rid
+
+
+@pytest.fixture
+def chat(store, ann, bot, tea):
+    """One of everything, by name; all is right."""
+    store.tokens.make(ann.uid, "laptop", ["read"])
+    random = store.rooms.random(ann, 10)
+    ended = store.rooms.create("Over", "closed", ann)
+    store.rooms.end(ended, ann)
+    store.hooks.queue(bot.uid, tea, "", 3, [2], 1)
+    (tid,) = store.client.smembers(keys.tokens(ann.uid))
+    assert found(store) == []
+    return {
+        "ann": ann.uid,
+        "bot": bot.uid,
+        "tea": tea,
+        "random": random,
+        "ended": ended,
+        "tid": tid,
+    }
+
+
+def found(store):
+    return list(store.check.everything(settles=0))
+
+
+def cut_off(client, rid):
+    """The stream as it would be without its last event."""
+    kept = client.xrange(keys.events(rid))[:-1]
+    client.delete(keys.events(rid))
+    for entry, fields in kept:
+        client.xadd(keys.events(rid), fields, id=entry)
+
+
+# What breaks, and what it is called; `{tea}` and so on are the ids.
+BROKEN = {
+    "a member's list lacks a room": (
+        lambda client, c: client.srem(keys.user_rooms(c["ann"]), c["tea"]),
+        "the list of {ann} lacks the room {tea}",
+    ),
+    "a list has a room too many": (
+        lambda client, c: client.sadd(keys.user_rooms(c["ann"]), "gone"),
+        "the list of {ann} has the room gone, without membership",
+    ),
+    "a member is nobody": (
+        lambda client, c: client.zadd(keys.members(c["tea"]), {"nobody": 1}),
+        "the room {tea} has a member nobody, who is nobody",
+    ),
+    "an open room is not found": (
+        lambda client, c: client.zrem(keys.OPEN_ROOMS, c["tea"]),
+        "the open room {tea} is not in the index of open rooms",
+    ),
+    "an ended room is found": (
+        lambda client, c: client.zadd(keys.OPEN_ROOMS, {c["ended"]: 1}),
+        "the index of open rooms has {ended}, which is none",
+    ),
+    "a random room is not found": (
+        lambda client, c: client.zrem(keys.RANDOM_ROOMS, c["random"]),
+        "the seats of the random room {random} are not those taken",
+    ),
+    "a random room counts too many": (
+        lambda client, c: client.zadd(keys.RANDOM_ROOMS, {c["random"]: 7}),
+        "the seats of the random room {random} are not those taken",
+    ),
+    "a random room that is gone": (
+        lambda client, c: client.zadd(keys.RANDOM_ROOMS, {"gone": 3}),
+        "the index of random rooms has gone, which is none",
+    ),
+    "a seat is lost": (
+        lambda client, c: client.zrem(keys.RANDOM_SEATS, f"{c['ann']} {c['random']}"),
+        "{ann} is in the random room {random} without a seat",
+    ),
+    "a seat that nobody sits in": (
+        lambda client, c: client.zadd(keys.RANDOM_SEATS, {f"{c['bot']} {c['random']}": 0}),
+        "{bot} has a seat in {random} and is not there",
+    ),
+    "a name is not found": (
+        lambda client, c: client.zrem(keys.NAMES, f"lee\0{c['ann']}"),
+        "{ann} is not found by the name 'Ann Lee'",
+    ),
+    "a name finds somebody else": (
+        lambda client, c: client.zadd(keys.NAMES, {f"eve\0{c['ann']}": 0}),
+        "'eve' finds {ann}, whose name is another",
+    ),
+    "a login is lost": (
+        lambda client, c: client.delete(keys.login("ann")),
+        "the login 'ann' of {ann} leads to nobody",
+    ),
+    "a login leads to somebody else's": (
+        lambda client, c: client.set(keys.login("bob"), c["ann"]),
+        "the login 'bob' leads to {ann}, whose it is not",
+    ),
+    "a token is in no list": (
+        lambda client, c: client.srem(keys.tokens(c["ann"]), c["tid"]),
+        "a token of {ann} is not in the list of theirs",
+    ),
+    "a token that is not there": (
+        lambda client, c: client.sadd(keys.tokens(c["ann"]), "gone"),
+        "{ann} is said to have a token that is not there",
+    ),
+    "a token of nobody": (
+        lambda client, c: client.hset(keys.token("gone"), "uid", "nobody"),
+        "a token belongs to nobody",
+    ),
+    "somebody of another site is nobody": (
+        lambda client, c: client.set(keys.subject("digest"), "nobody"),
+        "somebody known by another site is nobody, who is nobody",
+    ),
+    "a bot is in no list": (
+        lambda client, c: client.srem(keys.BOTS, c["bot"]),
+        "{bot} is not in the list of bots",
+    ),
+    "a person is listed as a bot": (
+        lambda client, c: client.sadd(keys.BOTS, c["ann"]),
+        "{ann} is listed as a bot and is none",
+    ),
+    "a webhook is in no list": (
+        lambda client, c: client.srem(keys.HOOKS, c["bot"]),
+        "{bot} is not in the list of bots with a webhook",
+    ),
+    "a webhook that is not there": (
+        lambda client, c: client.sadd(keys.HOOKS, c["ann"]),
+        "{ann} is listed as a webhook and is none",
+    ),
+    "a bot was told too much": (
+        lambda client, c: client.hset(keys.hook_cursors(c["bot"]), c["tea"], 99),
+        "the bot {bot} was told of more of {tea} than there is",
+    ),
+    "a bot was told of a room it left": (
+        lambda client, c: client.hset(keys.hook_cursors(c["bot"]), "gone", 1),
+        "how far the bot {bot} was told of gone is kept, where it is not",
+    ),
+    "a bot is to be told of a room it left": (
+        lambda client, c: client.zadd(keys.hook_queue(c["bot"]), {"gone 4": 1}),
+        "the bot {bot} is to be told of a room it is not in",
+    ),
+    "tries of nothing": (
+        lambda client, c: client.hset(keys.hook_tries(c["bot"]), "gone 4", 1),
+        "tries for the bot {bot} are counted of what does not wait",
+    ),
+    "read by no member": (
+        lambda client, c: client.hset(keys.read(c["tea"]), "nobody", 1),
+        "how far nobody has read {tea} is kept for no member",
+    ),
+    "read beyond the end": (
+        lambda client, c: client.hset(keys.read(c["tea"]), c["ann"], 99),
+        "{ann} is said to have read {tea} beyond its end",
+    ),
+    "the text of what is gone": (
+        lambda client, c: client.hset(keys.edits(c["tea"]), 99, "x"),
+        "the room {tea} keeps the text of 99, which is gone",
+    ),
+    "the number is behind the stream": (
+        lambda client, c: client.hset(keys.room(c["tea"]), mapping={"seq": 2, "last": "2 1 []"}),
+        "the room {tea} does not know its last event, number 3",
+    ),
+    "the last line is an old one": (
+        lambda client, c: client.hset(keys.room(c["tea"]), "last", "2 1 []"),
+        "the room {tea} does not know its last event, number 3",
+    ),
+    "the stream lacks its end": (
+        lambda client, c: cut_off(client, c["tea"]),
+        "the room {tea} is at number 3, but its last event has number 2",
+    ),
+    "the stream lacks its beginning": (
+        lambda client, c: client.xdel(keys.events(c["tea"]), "1-0"),
+        "the room {tea} is said to begin at number 1, but begins at 2",
+    ),
+    "an ended room has members": (
+        lambda client, c: client.zadd(keys.members(c["ended"]), {c["ann"]: 1}),
+        "the room {ended} has ended, but not all of it has gone",
+    ),
+    "an ended room stays": (
+        lambda client, c: client.persist(keys.events(c["ended"])),
+        "the room {ended} has ended, but chat:room:{{{ended}}}:events is kept for ever",
+    ),
+    "what is left of a room": (
+        lambda client, c: client.hset(keys.read("gone"), c["ann"], 1),
+        "chat:room:{{gone}}:read belongs to nothing",
+    ),
+    "what is left of a person": (
+        lambda client, c: client.sadd(keys.user_rooms("gone"), c["tea"]),
+        "chat:user:{{gone}}:rooms belongs to nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_wrong_is_found_said_and_put_right(client, store, chat, what):
+    break_it, text = BROKEN[what]
+    break_it(client, chat)
+    findings = found(store)
+    assert text.format(**chat) in [finding.text for finding in findings]
+    for finding in findings:
+        finding.repair()
+    assert found(store) == []
+
+
+# What cannot be repaired is said too.
+HOPELESS = {
+    "a room without events": lambda client, c: client.delete(keys.events(c["tea"])),
+    "a room without a kind": lambda client, c: client.hdel(keys.room(c["tea"]), "kind"),
+    "a login that two have": lambda client, c: client.hset(keys.user(c["bot"]), "login", "ann"),
+    "a person without a name": lambda client, c: client.hdel(keys.user(c["bot"]), "name"),
+}
+
+
+@pytest.mark.parametrize("what", HOPELESS)
+def test_what_cannot_be_put_right_is_said(client, store, chat, what):
+    HOPELESS[what](client, chat)
+    assert [finding for finding in found(store) if finding.repair is None]
+
+
+def test_a_number_that_was_lost_with_the_end_of_the_stream_comes_back(client, store, ann, tea):
+    cut_off(client, tea)
+    (finding,) = found(store)
+    finding.repair()
+    assert [event.seq for event in store.messages.newest(tea)] == [1, 2, 3]
+    assert store.messages.post(tea, ann, "on") == 4
+
+
+def test_what_is_half_done_is_not_wrong(client, store, ann, tea):
+    """It is looked at again, and done by then."""
+    client.srem(keys.user_rooms(ann.uid), tea)
+    room, looks = store.check.room, []
+
+    def look(rid):
+        if looks:
+            store.rooms.mend_list(rid, ann.uid)
+        looks.append(rid)
+        yield from room(rid)
+
+    store.check.room = look
+    assert found(store) == []
+    assert looks == [tea, tea]
+
+
+def test_many_rooms_are_looked_at_page_by_page(client, store, ann):
+    for n in range(1200):
+        rid = f"r{n}"
+        fields = {"name": "R", "kind": "closed", "epoch": "e", "seq": 1, "owner": ann.uid}
+        client.hset(keys.room(rid), mapping={**fields, "last": f"1 1 {pack(START, 'a', 'A')}"})
+        client.xadd(keys.events(rid), {"at": 1, "data": pack(START, "a", "A")}, id="1-0")
+        client.zadd(keys.members(rid), {ann.uid: 1})
+    assert {finding.text for finding in found(store)} == {
+        f"the list of {ann.uid} lacks the room r{n}" for n in range(1200)
+    }
+
+
+# On the console
+
+
+def test_a_chat_in_use_is_right_and_what_breaks_is_repaired(server):
+    ann, bob = Visitor(server.url, "Ann"), Visitor(server.url, "Bob")
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    page = Page(bob).watch(rid)
+    ann.post(rid, "hello")
+    page.wait_shown("hello")
+    ann.submit("/rooms", kind="direct", members=[bob.uid])
+    bob.submit("/rooms/random", "/rooms/random")
+    bob.submit(f"/rooms/{rid}/leave")
+    page.wait_for("no longer in this room")
+    checked = server.console("check")
+    assert (checked.returncode, checked.stdout) == (0, "Everything is right.\n"), checked.stdout
+
+    with server.redis() as client:
+        client.srem(keys.user_rooms(ann.uid), rid)
+    checked = server.console("check")
+    assert checked.returncode == 1
+    assert checked.stdout == f"the list of {ann.uid} lacks the room {rid}\n"
+    assert "1 thing is wrong; chat check --repair" in checked.stderr
+    repaired = server.console("check", "--repair")
+    assert repaired.returncode == 0
+    assert repaired.stdout.startswith("Repaired: the list of")
+    assert server.console("check").returncode == 0
+    assert rid in ann.get("/").text
+
+
+def test_what_needs_a_running_chat_says_so(tmp_path):
+    from ..running import Server
+
+    ended = Server(tmp_path).console("check")
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert "no chat is running" in ended.stderr
