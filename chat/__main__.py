@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from typing import Any
 
 from .embedded import CannotStart
 from .settings import BadSetting, Settings
@@ -19,6 +20,7 @@ def main(argv: list[str] | None = None) -> None:
         "check", help="look for what is wrong in the running chat's database"
     )
     check.add_argument("--repair", action="store_true", help="put right what can be")
+    _archive_commands(commands)
     worker = commands.add_parser("worker")  # what `serve` starts; not for people
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
@@ -40,12 +42,53 @@ def main(argv: list[str] | None = None) -> None:
             from . import console
 
             console.check(settings, args.repair)
+        elif args.command == "export":
+            _export(settings, args)
+        elif args.command == "import":
+            from . import console
+
+            console.import_(settings, args.file)
         else:
             from .supervisor import Supervisor
 
             Supervisor(settings).serve()
     except (BadSetting, CannotStart) as error:
         sys.exit(f"chat: {error}")
+
+
+def _archive_commands(commands: Any) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write rooms of the running chat, or all of it, into a file",
+        usage="chat export ROOM... FILE | --all [--with-secrets] FILE | ROOM --html FILE",
+    )
+    export.add_argument("what", nargs="+", metavar="ROOM", help="its id or address; then FILE")
+    export.add_argument("--all", action="store_true", help="all rooms and people")
+    export.add_argument(
+        "--with-secrets",
+        action="store_true",
+        help="with --all: also what people sign in with (hashes of passwords, sessions, tokens), "
+        "webhooks and the audit; keep that file as you keep the database",
+    )
+    export.add_argument("--html", metavar="FILE", help="one room as a page for people")
+    taking = commands.add_parser("import", help="put such a file into the running chat")
+    taking.add_argument("file", metavar="FILE")
+
+
+def _export(settings: Settings, args: argparse.Namespace) -> None:
+    from . import console
+
+    if args.with_secrets and not args.all:
+        raise CannotStart("--with-secrets goes with --all only")
+    if args.html and (args.all or len(args.what) != 1):
+        raise CannotStart("--html takes one room")
+    *rooms, file = args.what
+    if args.html:
+        console.export_html(settings, file, args.html)
+    elif bool(rooms) == args.all:
+        raise CannotStart("name rooms and then a file, or --all and a file")
+    else:
+        console.export(settings, rooms, file, args.with_secrets)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,25 @@
 """What whoever runs the chat does on its machine, where no page can be trusted with it."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
 
 import redis
+from greenback import with_portal_run_sync
 from redis.exceptions import RedisError
 
+from . import archive
 from .embedded import CannotStart, EmbeddedValkey
+from .errors import NotFound
+from .pictures import Pictures
 from .settings import Settings
-from .store import Person, Store
+from .store import Person, Store, keys
+from .store.load import Load
 from .store.schema import TooNew
 from .supervisor import masked
+from .transcript import transcript
 
 
 @contextmanager
@@ -68,6 +77,92 @@ def check(settings: Settings, repair: bool) -> None:
         hint = "" if repair else "; chat check --repair puts right what can be"
         raise CannotStart(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong{hint}")
     print("Everything is right." if not told else "Everything is right now.")
+
+
+def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -> None:
+    """Write rooms into a file, or everything when none is named."""
+    with running(settings) as store, _told(file):
+        dump = store.dump(whole=not rooms, secrets=secrets)
+        rids = [_rid(store, room) for room in rooms]
+        records = chain(*map(dump.room, rids)) if rids else dump.everything()
+
+        def write() -> None:
+            found = archive.with_pictures(records, _pictures(settings))
+            count = archive.write(Path(file), found, not rids, secrets)
+            print(f"{count} records are in {file}; only you may read it.")
+
+        _run(write)
+    if not rids and not secrets:
+        print("Nobody can sign in with it: passwords and tokens go along with --with-secrets.")
+
+
+def export_html(settings: Settings, room: str, file: str) -> None:
+    """Write a room into a file for people."""
+    with running(settings) as store, _told(file), archive.private_file(Path(file)) as made:
+        for piece in transcript(store, _rid(store, room)):
+            made.write(piece.encode())
+    print(f"The room is in {file}; only you may read it.")
+
+
+def import_(settings: Settings, file: str) -> None:
+    """Put in what a file has and the running chat has not. Raises CannotStart when some of it
+    had to be left alone."""
+    with running(settings) as store, _told(file):
+        header, records = archive.read(Path(file))
+        load = store.load(whole=bool(header["whole"]))
+
+        def take() -> None:
+            for record in records:
+                load.take(record)
+                archive.take_picture(record, store, _pictures(settings))
+
+        try:
+            _run(take)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CannotStart(f"{file} has a record that makes no sense: {error}") from None
+        finally:
+            _say_done(load)
+    if load.problems:
+        raise CannotStart("not everything could be imported")
+
+
+def _say_done(load: Load) -> None:
+    print(", ".join(f"{count} {what}" for what, count in load.done.items()) or "Nothing is new.")
+    for problem in load.problems:
+        print(problem)
+
+
+@contextmanager
+def _told(file: str) -> Iterator[None]:
+    """What is wrong with a file or a room, in a line."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotStart(f"{error.filename or file}: {error.strerror or error}") from None
+    except archive.BadArchive as error:
+        raise CannotStart(f"{file}: {error}") from None
+    except NotFound as error:
+        raise CannotStart(error.text) from None
+
+
+def _run(function: Callable[[], None]) -> None:
+    """Call what reads or writes pictures, which needs an event loop."""
+    asyncio.run(with_portal_run_sync(function))
+
+
+def _pictures(settings: Settings) -> Pictures:
+    return Pictures(settings.files or str(settings.data))
+
+
+def _rid(store: Store, room: str) -> str:
+    """The id of a room, from that or its address. A name only lists who bears it, for names are
+    no room's own. Raises CannotStart."""
+    rid = room.rstrip("/").rpartition("/")[2]
+    if store.client.exists(keys.room(rid)):
+        return rid
+    found = {rid: store.client.hget(keys.room(rid), "name") for rid in store.dump().rids()}
+    listed = "".join(f"\n  {rid}  {name}" for rid, name in found.items() if name == room)
+    raise CannotStart(f"there is no room with the id {room!r}; of that name there are:{listed}")
 
 
 def _line(person: Person) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 from .accounts import Accounts
 from .audit import Audit
 from .check import Check
+from .dump import Dump
 from .hooks import Hooks
+from .load import Load
 from .messages import Messages
 from .people import People, Person
 from .presence import Presence
@@ -53,6 +55,15 @@ class Store:
             {name: _appending(client, name) for name in ("post", "revise", "delete")},
             _script(client, "seen"),
         )
+
+    def dump(self, whole: bool = False, secrets: bool = False) -> Dump:
+        """Rooms and people as records."""
+        return Dump(self.client, whole, secrets)
+
+    def load(self, whole: bool = False) -> Load:
+        """Takes records in; `whole` when they are of everything."""
+        place = _script(self.client, "place")
+        return Load(self.client, self.check, self.people, place, whole)
 
     def ping(self) -> bool:
         """True when Redis answers; raises redis.exceptions.RedisError otherwise."""

@@ -219,6 +219,13 @@ class Check:
 
     def person(self, uid: str) -> Iterator[Finding]:
         """What is wrong with a person, and with what points to them."""
+        yield from self.known(uid)
+        yield from self._list(uid)
+        yield from self._tokens(uid)
+        yield from self._hook(uid)
+
+    def known(self, uid: str) -> Iterator[Finding]:
+        """Whether a person is found by name and login, and among the bots."""
         fields = self.client.hgetall(keys.user(uid))
         if not fields:
             return
@@ -242,9 +249,6 @@ class Check:
             if is_in and not self.client.sismember(key, uid):
                 add = partial(self.client.sadd, key, uid)
                 yield Finding(f"{uid} is not in the list of {what}", add)
-        yield from self._list(uid)
-        yield from self._tokens(uid)
-        yield from self._hook(uid)
 
     def _list(self, uid: str) -> Iterator[Finding]:
         for rids in _pages(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE)):

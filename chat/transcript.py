@@ -1,0 +1,41 @@
+"""A room as one HTML file for people to keep, read and search, made of the messages that pages
+show. Pictures are initials, and links lead nowhere but to other messages of the file."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+
+from . import fragments
+from .assets import folder
+from .store import Store
+from .times import use_zone
+
+PAGE = 1000  # events that are in memory at once
+# What a person writes cannot look like these: it is escaped.
+_PERMALINK = re.compile(r'href="/rooms/[\w-]+/messages/\d+(#m-\d+)"')
+_ELSEWHERE = re.compile(r' href="/[^"]*"')
+
+
+def transcript(store: Store, rid: str) -> Iterator[str]:
+    """The file, piece by piece; times are in the server's zone. Raises NotFound."""
+    room = store.rooms.get(rid)
+    env = Environment(loader=FileSystemLoader(folder("templates")), autoescape=True)
+    fragments.init(env)
+    use_zone("")
+    page: Any = env.get_template("transcript.html").module
+    yield str(page.begin(room, f"{datetime.now().astimezone():%-d %B %Y, %H:%M %Z}"))
+    day, after = "", 0
+    while events := store.messages.after(rid, after, PAGE):
+        for event in events:
+            date = f"{datetime.fromtimestamp(event.at / 1000):%A, %-d %B %Y}"
+            if date != day:
+                day = date
+                yield str(page.day(day))
+            item = str(env.globals["message"](replace(event, picture="")))  # type: ignore[operator]
+            yield _ELSEWHERE.sub("", _PERMALINK.sub(r'href="\1"', item)) + "\n"
+        after = events[-1].seq
+    yield str(page.end())
