@@ -34,24 +34,12 @@ def main(argv: list[str] | None = None) -> None:
             from .worker import main as work
 
             work(settings, args.listener, args.lifeline)
-        elif args.command == "admin":
-            from . import console
-
-            console.make_admin(settings, args.who)
-        elif args.command == "check":
-            from . import console
-
-            console.check(settings, args.repair)
-        elif args.command == "export":
-            _export(settings, args)
-        elif args.command == "import":
-            from . import console
-
-            console.import_(settings, args.file)
-        else:
+        elif args.command == "serve":
             from .supervisor import Supervisor
 
             Supervisor(settings).serve()
+        else:
+            _on_the_console(settings, args)
     except (BadSetting, CannotStart) as error:
         sys.exit(f"chat: {error}")
 
@@ -74,20 +62,36 @@ def _archive_commands(commands: Any) -> None:
     taking = commands.add_parser("import", help="put such a file into the running chat")
     taking.add_argument("file", metavar="FILE")
 
+    for name, words in (
+        ("backup", "copy all that the running chat keeps into a folder (embedded Valkey only)"),
+        ("restore", "put such a copy into an empty CHAT_DATA, while no chat uses it"),
+    ):
+        commands.add_parser(name, help=words).add_argument("folder", metavar="FOLDER")
 
-def _export(settings: Settings, args: argparse.Namespace) -> None:
+
+def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
     from . import console
 
-    if args.with_secrets and not args.all:
-        raise CannotStart("--with-secrets goes with --all only")
-    if args.html and (args.all or len(args.what) != 1):
-        raise CannotStart("--html takes one room")
-    *rooms, file = args.what
-    if args.html:
-        console.export_html(settings, file, args.html)
-    elif bool(rooms) == args.all:
-        raise CannotStart("name rooms and then a file, or --all and a file")
+    if args.command == "admin":
+        console.make_admin(settings, args.who)
+    elif args.command == "check":
+        console.check(settings, args.repair)
+    elif args.command == "import":
+        console.import_(settings, args.file)
+    elif args.command == "backup":
+        console.backup(settings, args.folder)
+    elif args.command == "restore":
+        console.restore(settings, args.folder)
+    elif args.html:
+        if args.all or len(args.what) != 1:
+            raise CannotStart("--html takes one room")
+        console.export_html(settings, args.what[0], args.html)
     else:
+        *rooms, file = args.what
+        if args.with_secrets and not args.all:
+            raise CannotStart("--with-secrets goes with --all only")
+        if bool(rooms) == args.all:
+            raise CannotStart("name rooms and then a file, or --all and a file")
         console.export(settings, rooms, file, args.with_secrets)
 
 

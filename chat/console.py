@@ -11,6 +11,7 @@ from greenback import with_portal_run_sync
 from redis.exceptions import RedisError
 
 from . import archive
+from . import backup as copies
 from .embedded import CannotStart, EmbeddedValkey
 from .errors import NotFound
 from .pictures import Pictures
@@ -124,6 +125,18 @@ def import_(settings: Settings, file: str) -> None:
             _say_done(load)
     if load.problems:
         raise CannotStart("not everything could be imported")
+
+
+def backup(settings: Settings, folder: str) -> None:
+    """Copy all that the running chat keeps into a folder."""
+    with running(settings) as store, _told(folder):
+        print(copies.backup(settings, store.client, Path(folder).absolute()))
+
+
+def restore(settings: Settings, folder: str) -> None:
+    """Put such a copy into an empty CHAT_DATA."""
+    with _told(folder):
+        print(copies.restore(settings, Path(folder).absolute()))
 
 
 def _say_done(load: Load) -> None:

@@ -56,10 +56,22 @@ class EmbeddedValkey:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        self._take_folder()
+        self.take_folder()
         self._end_orphan()
         self.spawn()
         self.wait()
+
+    def take_folder(self) -> None:
+        """Keep every other chat out of the folder, until `stop`; raises CannotStart."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / "lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise CannotStart(f"cannot write to the data folder {self.folder}: {error.strerror}")  # noqa: B904
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(f"another chat is using the data folder {self.folder}") from None
 
     def spawn(self) -> None:
         """Start the server's process; `wait` until it answers."""
@@ -121,17 +133,6 @@ class EmbeddedValkey:
             *("--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"),
             *("--pidfile", str(self.folder / "valkey.pid"), "--loglevel", "notice"),
         ]
-
-    def _take_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / "lock", "w")  # noqa: SIM115
-        except OSError as error:
-            raise CannotStart(f"cannot write to the data folder {self.folder}: {error.strerror}")  # noqa: B904
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CannotStart(f"another chat is using the data folder {self.folder}") from None
 
     def _end_orphan(self) -> None:
         """Stop a server whose chat was killed: the lock says that nobody else uses it. Two

@@ -1,0 +1,135 @@
+"""A copy of the embedded Valkey's data, taken while people write, and put back.
+
+Valkey writes a snapshot of one moment (BGSAVE) without stopping; what was acknowledged before is
+in it. The copy has the form of a data folder whose append-only file begins with that snapshot, so
+that putting it back is copying it; only the epochs of rooms are new then.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from .embedded import CannotStart, EmbeddedValkey
+from .settings import Settings
+from .store import Store, keys
+
+NOTE = "backup.json"  # written last: a folder without it is no whole backup
+AOF = Path("valkey", "appendonlydir")
+BASE = "appendonly.aof.1.base.rdb"
+MANIFEST = f"file {BASE} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+LOOK = 0.05  # seconds between two looks at whether the snapshot is written
+
+
+def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
+    """Copy what the running chat keeps into `folder`, which must be new or empty; returns a
+    sentence on it. Raises CannotStart, OSError and redis's errors."""
+    if settings.redis_url:
+        raise CannotStart(
+            "REDIS_URL is set: that database is backed up with its own tools (docs/data.md)"
+        )
+    if folder.exists() and (not folder.is_dir() or os.listdir(folder)):
+        raise CannotStart(f"{folder} is not empty: a backup goes into a new folder")
+    (folder / AOF).mkdir(parents=True)
+    folder.chmod(0o700)
+    snapshot = _snapshot(client)
+    shutil.move(snapshot, folder / AOF / BASE)
+    (folder / AOF / BASE).chmod(0o600)
+    (folder / AOF / "appendonly.aof.1.incr.aof").touch(0o600)
+    (folder / AOF / "appendonly.aof.manifest").write_text(MANIFEST)
+    left_out = _copy_beside(settings.data, folder)
+    if settings.files:
+        left_out += "; pictures are in CHAT_FILES and not in it"
+    made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    note = {"format": "chat backup", "version": 1, "made": made}
+    digest = {"sha256": _digest(folder / AOF / BASE)}
+    (folder / NOTE).write_text(json.dumps({**note, **digest}) + "\n")
+    return f"The backup is in {folder}{left_out}."
+
+
+def restore(settings: Settings, folder: Path) -> str:
+    """Put a backup into CHAT_DATA, which must be empty, while no chat uses it; returns a
+    sentence on it. Raises CannotStart and OSError."""
+    if settings.redis_url:
+        raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")
+    try:
+        note: dict[str, Any] = json.loads((folder / NOTE).read_text())
+        is_whole = note["sha256"] == _digest(folder / AOF / BASE)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CannotStart(f"{folder} is no whole backup of chat backup") from None
+    if not is_whole:
+        raise CannotStart(f"the backup in {folder} is damaged: {BASE} is not as it was written")
+    data = settings.data
+    valkey = EmbeddedValkey(data / "valkey")
+    valkey.take_folder()
+    try:
+        for name in ("secret", "pictures/*", AOF):
+            if found := next(data.glob(str(name)), None):
+                raise CannotStart(f"{found} is there: a backup goes into an empty CHAT_DATA")
+        _copy_beside(folder, data)
+        part = data / "valkey" / "restoring"
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(folder / AOF, part / AOF.name)
+        _begin_anew(part)
+        (part / AOF.name).rename(data / AOF)
+        shutil.rmtree(part)
+    finally:
+        valkey.stop()
+    return f"{data} is as it was on {note['made']}; chat serve starts with it."
+
+
+def _begin_anew(folder: Path) -> None:
+    """Give every room another epoch: numbers beyond the backup's end are given once more, and
+    pages that show the first ones must not take them for the same. It is a trial start, too."""
+    valkey = EmbeddedValkey(folder)
+    valkey.start()
+    try:
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+            for rid in Store(client).dump().rids():
+                client.hset(keys.room(rid), "epoch", secrets.token_urlsafe(6))
+    finally:
+        valkey.stop()
+
+
+def _snapshot(client: redis.Redis) -> Path:
+    """Have the server write what it holds now; returns where."""
+    _wait(client)
+    client.bgsave(schedule=False)
+    if _wait(client)["rdb_last_bgsave_status"] != "ok":
+        raise CannotStart("Valkey could not write its snapshot: see valkey/valkey.log")
+    where = client.config_get("dir", "dbfilename")
+    return Path(str(where["dir"]), str(where["dbfilename"]))
+
+
+def _wait(client: redis.Redis) -> dict[str, Any]:
+    """Wait until nothing is being written in the background; returns how it went."""
+    while True:
+        info: dict[str, Any] = client.info("persistence")
+        if not info["rdb_bgsave_in_progress"] and not info["aof_rewrite_in_progress"]:
+            return info
+        time.sleep(LOOK)
+
+
+def _copy_beside(data: Path, folder: Path) -> str:
+    """Copy what stands beside the database: the secret that signs cookies, and pictures."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    for picture in (data / "pictures").glob("*.webp"):
+        with suppress(FileNotFoundError):  # its person has just deleted it
+            shutil.copy2(picture, folder / "pictures")
+    if not (data / "secret").exists():
+        return "; the key in SECRET_KEY is not in it"
+    shutil.copy2(data / "secret", folder / "secret")
+    return ""
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,156 @@
+"""Copying what a chat keeps while people write, and going on from the copy."""
+
+import threading
+
+import pytest
+
+from chat.backup import AOF, BASE, NOTE
+from chat.store import Store
+
+from ..running import Server, Visitor, wait_until
+from .page import Page
+from .test_people import picture, save
+
+
+@pytest.fixture
+def restored(fresh_server, tmp_path):
+    """Another chat, over an empty folder until something is put into it."""
+    running = Server(tmp_path / "restored")
+    yield running
+    running.clean_up()
+
+
+def ok(ended):
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_a_backup_while_people_write_has_all_that_was_acknowledged(
+    fresh_server, restored, tmp_path
+):
+    ann = Visitor(fresh_server.url, "Ann")
+    assert save(ann, picture(), name="Ann").status_code == 303
+    rid = ann.create_room("Tea")
+    uid, kept = ann.uid, tmp_path / "backup"
+    page, stop, acknowledged = Page(ann).watch(rid), threading.Event(), [0]
+
+    def write():
+        """Posts without a pause and counts what was acknowledged."""
+        while not stop.is_set():
+            nonce = page.post(rid, f"message {acknowledged[0] + 1}")
+            page.wait_for(f'hx-target="#c-{nonce}" hx-swap="beforeend"><i class="sent">')
+            acknowledged[0] += 1
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        wait_until(lambda: acknowledged[0] > 20, "some messages")
+        before = acknowledged[0]
+        assert "The backup is in" in ok(fresh_server.console("backup", str(kept)))
+        wait_until(lambda: acknowledged[0] > before + 20, "more messages")
+    finally:
+        stop.set()
+        writing.join()
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert fresh_server.stop() == 0
+
+    assert "chat serve starts with it" in ok(restored.console("restore", str(kept)))
+    restored.start()
+    with restored.redis() as client:
+        messages = Store(client).messages.after(rid, 1, limit=10**6)
+    assert [event.body for event in messages] == [f"message {n + 1}" for n in range(len(messages))]
+    assert [event.seq for event in messages] == list(range(2, len(messages) + 2))
+    assert before <= len(messages) < acknowledged[0]
+
+    there = Visitor(restored.url)
+    there.http.cookies = ann.http.cookies  # the key that signed it is the same
+    shown = Page(there).watch(rid)
+    shown.wait_for("message")
+    shown.post(rid, "and on")
+    shown.wait_shown("and on")
+    assert there.get(f"/people/{uid}/picture").headers["content-type"] == "image/webp"
+    assert ok(restored.console("check")) == "Everything is right.\n"
+
+
+def test_a_restored_chat_survives_as_any_other(fresh_server, restored, tmp_path):
+    """What is written after the restore is kept too: the append-only file goes on."""
+    rid = Visitor(fresh_server.url, "Ann").create_room("Tea")
+    ok(fresh_server.console("backup", str(tmp_path / "b")))
+    ok(restored.console("restore", str(tmp_path / "b")))
+    restored.start()
+    bob = Visitor(restored.url, "Bob")
+    bob.join(rid)
+    bob.post(rid, "after the restore")
+    restored.kill()
+    restored.start()
+    assert "after the restore" in bob.room(rid)
+
+
+def test_a_page_that_shows_what_the_backup_has_not_gets_the_list_anew(
+    fresh_server, restored, tmp_path
+):
+    """Numbers are given once more: they must not be taken for what was lost."""
+    ann = Visitor(fresh_server.url, "Ann")
+    rid = ann.create_room("Tea")
+    ok(fresh_server.console("backup", str(tmp_path / "b")))
+    with fresh_server.redis() as client:
+        epoch = Store(client).rooms.get(rid).epoch
+    page = Page(ann).watch(rid, epoch=epoch)
+    for n in range(3):
+        page.post(rid, f"lost {n}")
+    page.wait_shown("lost 2")
+    ok(restored.console("restore", str(tmp_path / "b")))
+    restored.start()
+    there = Visitor(restored.url)
+    there.http.cookies = ann.http.cookies
+    for n in range(5):
+        there.post(rid, f"new {n}")
+    page.visitor = there
+    page.reconnect()
+    page.watch(rid, epoch=epoch)
+    page.wait_shown("new 4")
+    assert page.bodies == [f"new {n}" for n in range(5)]
+
+
+def test_what_stands_in_the_way_is_said_in_a_line(fresh_server, restored, tmp_path):
+    kept = tmp_path / "b"
+    ok(fresh_server.console("backup", str(kept)))
+    for server, args, said in (
+        (fresh_server, ["backup", str(kept)], "is not empty"),
+        (fresh_server, ["restore", str(kept)], "another chat is using"),
+        (restored, ["restore", str(tmp_path)], "no whole backup"),
+        (restored, ["backup", str(tmp_path / "new")], "no chat is running"),
+    ):
+        ended = server.console(*args)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("chat: ")
+        assert said in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+    assert not (restored.data / AOF).exists()
+
+    fresh_server.stop()
+    ended = fresh_server.console("restore", str(kept))
+    assert "a backup goes into an empty CHAT_DATA" in ended.stderr
+    fresh_server.start()
+
+
+def test_a_damaged_backup_is_not_put_in(fresh_server, restored, tmp_path):
+    kept = tmp_path / "b"
+    ok(fresh_server.console("backup", str(kept)))
+    whole = (kept / AOF / BASE).read_bytes()
+    (kept / AOF / BASE).write_bytes(whole[:-1])
+    assert "is damaged" in restored.console("restore", str(kept)).stderr
+    (kept / AOF / BASE).unlink()
+    assert "no whole backup" in restored.console("restore", str(kept)).stderr
+    (kept / AOF / BASE).write_bytes(whole)
+    (kept / NOTE).unlink()
+    assert "no whole backup" in restored.console("restore", str(kept)).stderr
+    assert not (restored.data / "secret").exists()
+
+
+def test_a_database_of_its_own_is_backed_up_with_its_own_tools(valkey, client, tmp_path):
+    chat = Server(tmp_path / "chat", REDIS_URL=valkey.url)
+    for command in ("backup", "restore"):
+        ended = chat.console(command, str(tmp_path / "b"))
+        assert ended.returncode == 1
+        assert "REDIS_URL is set" in ended.stderr
