@@ -1,5 +1,6 @@
 """Nothing that people write leaves its element; a fragment does not depend on who looks."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import jinja2
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat import assets, fragments, times
-from chat.events import JOIN, POST, START, Event, pack
+from chat.events import EDIT, JOIN, POST, START, Event, pack
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -152,3 +153,16 @@ def test_a_day_is_told_where_it_begins_for_the_reader():
         assert not times.new_day(midnight - 1, midnight - 60_000)
         assert not times.new_day(midnight + 80_000_000, midnight)
     times.use_zone("")
+
+
+def test_a_change_of_a_message_that_is_gone_does_not_empty_it_on_screen(made):
+    """Its text went with it: see store.retention."""
+    edit = Event("tea", 9, 0, EDIT, "u1", "Ann", "new text", number=4)
+    assert "#m-4 .message__body" in made.missed([edit])
+    assert "#m-4" not in made.missed([replace(edit, body="")])
+
+
+def test_older_messages_are_offered_down_to_the_oldest_that_is_kept(made):
+    event = said("same")
+    assert "Older messages" in made.replaced("tea", [event], "e", event.seq - 1)
+    assert "Older messages" not in made.replaced("tea", [event], "e", event.seq)
