@@ -14,6 +14,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
+| chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
 | chat:user:{u}             | hash   | name, role and the rest of people.Person                 |
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
@@ -94,6 +95,11 @@ def read(rid: str) -> str:
 def of_room(rid: str) -> list[str]:
     """What the scripts that change a room are given, in this order."""
     return [make(rid) for make in (room, events, members, read, nonces, edits)]
+
+
+def made(rid: str) -> list[str]:
+    """The same but the room itself, for one that is put together beside its place."""
+    return [f"{key}:made" for key in of_room(rid)[1:]]
 
 
 def user(uid: str) -> str:

@@ -175,8 +175,7 @@ class _Room:
         self.problem = ""  # why it is left alone
         here = client.hgetall(keys.room(rid))
         self.here = int(here.get("seq", 0))  # the number of the newest event here
-        # Beside its place, under the same names with another end.
-        self.made = [f"{key}:made" for key in keys.of_room(rid)[1:]]
+        self.made = keys.made(rid)
         self.waiting: list[tuple[int, int, str]] = []  # events that are not written yet
         self.first = 0  # number of the first event
         self.last = 0
