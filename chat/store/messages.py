@@ -113,8 +113,8 @@ class Messages:
     def first_since(self, rid: str, at: int) -> int:
         """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and
         times grow together but for a clock that was set back, which costs some accuracy."""
-        low, high = 1, int(self.client.hget(keys.room(rid), "seq") or 0) + 1
-        newest = high
+        first, newest = self.client.hmget(keys.room(rid), "first", "seq")
+        low, high = int(first or 1), int(newest or 0) + 1
         while low < high:
             middle = (low + high) // 2
             entries = self.client.xrange(keys.events(rid), f"{middle}-0", "+", count=1)
@@ -122,7 +122,7 @@ class Messages:
                 high = middle
             else:
                 low = middle + 1
-        return low if low < newest else 0
+        return low if low <= int(newest or 0) else 0
 
     def unsee(self, rid: str, uid: str, seq: int) -> None:
         """Forget that the member `uid` has seen message `seq` and what followed."""
