@@ -23,6 +23,10 @@ PING_EVERY = 10.0  # seconds without a word after which Redis is asked for one
 _NOTHING = object()
 
 
+def _nowhere(data: bytes) -> None:
+    """What writes once the connection is over: uvloop's transport would raise."""
+
+
 class Link(asyncio.Protocol):
     """Make one with `Link.open`. `ended` is done when the connection is over; its result is the
     error that ended it, or None."""
@@ -44,7 +48,8 @@ class Link(asyncio.Protocol):
         self._transport.set_protocol(self)
         if not self._transport.is_reading():
             self._transport.resume_reading()
-        self.write = self._transport.write  # bytes; nothing happens once the connection is over
+        # Takes bytes; nothing happens once the connection is over.
+        self.write: Callable[[bytes], None] = self._transport.write
 
     @classmethod
     async def open(cls, client: Any, take: Callable[[Any], None]) -> "Link":
@@ -78,6 +83,7 @@ class Link(asyncio.Protocol):
         """End the connection, because of `error`."""
         if not self.ended.done():
             self.ended.set_result(error)
+        self.write = _nowhere
         self._transport.abort()
         self._connection._close()
 

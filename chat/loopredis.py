@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE
 from redis.commands.core import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError
+from redis.exceptions import DataError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from .link import Link, pack
@@ -128,7 +128,8 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             self._link = await Link.open(self.client, self._take)
         except Exception as error:
             asked, self._asked = self._asked, []
-            self._fail(asked, type(error), str(error))
+            kind = type(error) if isinstance(error, RedisError) else RedisConnectionError
+            self._fail(asked, kind, str(error))
         else:
             self._link.ended.add_done_callback(self._lost)
         finally:
@@ -196,9 +197,12 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         """Send all; raises the first error among the answers."""
         commands, self._commands = self._commands, []
         answers = [self.client.ask(words, options) for words, options in commands]
-        if answers:
-            with suppress(Exception):  # it is raised below, if it is the first
-                self.client.await_(answers[-1])  # they come in order, so all are there
+        # They come in order, so that the last is waited for, as a rule, and no other; but what
+        # cannot be sent has its answer at once.
+        for answer in reversed(answers):
+            if not answer.done():
+                with suppress(Exception):  # it is raised below, if it is the first
+                    self.client.await_(answer)
         if failed := [error for answer in answers if (error := answer.exception())]:
             raise failed[0]
         return [answer.result() for answer in answers]

@@ -4,12 +4,15 @@ import asyncio
 import os
 import signal
 
+import greenback
 import pytest
+import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from chat.asgi import await_
+from chat.link import Link
 from chat.loopredis import LoopRedis, connect
 
 
@@ -120,6 +123,55 @@ def test_a_redis_that_is_not_there_is_told_to_who_asks():
         redis = LoopRedis(connect("redis://127.0.0.1:1"), await_)
         with pytest.raises(RedisConnectionError):
             await ask(redis, "PING")
+        await redis.aclose()
+
+    asyncio.run(conversation())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_link_that_is_over_takes_words_and_does_nothing(run, valkey, client):
+    """Who writes in the turn in which Redis goes away learns it from `ended`, not by an error
+    that ends a page."""
+
+    async def conversation():
+        redis = connect(valkey.url)
+        link = await Link.open(redis, lambda reply: None)
+        link.command("QUIT")
+        await asyncio.wait_for(link.ended, 5)
+        link.command("PING")
+        await asyncio.sleep(0)
+        link.command("PING")
+        await redis.aclose()
+
+    run(conversation())
+
+
+def test_a_pipeline_with_a_command_that_cannot_be_sent_says_so(valkey, client):
+    async def conversation():
+        redis = LoopRedis(connect(valkey.url), await_)
+
+        def ask_two():
+            pipeline = redis.pipeline()
+            pipeline.set("k", "v")
+            pipeline.set("k", object())
+            with pytest.raises(DataError):
+                pipeline.execute()
+
+        await greenback.with_portal_run_sync(ask_two)
+        await redis.aclose()
+
+    asyncio.run(conversation())
+
+
+def test_an_error_of_connecting_that_is_made_of_more_than_a_text_is_told_too(monkeypatch):
+    async def conversation():
+        async def fail(client, take):
+            b"\xff".decode()
+
+        monkeypatch.setattr(Link, "open", fail)
+        redis = LoopRedis(connect("redis://127.0.0.1:1"), await_)
+        with pytest.raises(RedisConnectionError):
+            await asyncio.wait_for(ask(redis, "PING"), 5)
         await redis.aclose()
 
     asyncio.run(conversation())
