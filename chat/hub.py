@@ -62,10 +62,11 @@ class Group:
 class Room:
     """A room as this process sees it: who looks, and the last number that came by."""
 
-    __slots__ = ("groups", "last", "newest")
+    __slots__ = ("at", "groups", "last", "newest")
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: int, at: int) -> None:
         self.last = last
+        self.at = at  # the time of the last event; 0 when it is not known
         self.groups: dict[str, Group] = {}  # by time zone; none is empty
         self.newest: Event | None = None  # the last event of this turn of the loop
 
@@ -131,14 +132,15 @@ class Hub:
             self.leave(viewer, rid)
         self._close(f"user:{viewer.uid}")
 
-    def belong(self, viewer: Viewer, rid: str, seq: int) -> None:
-        """The viewer gets the unread mark of `rid`; `seq` is the room's number now."""
+    def belong(self, viewer: Viewer, rid: str, seq: int, at: int = 0) -> None:
+        """The viewer gets the unread mark of `rid`; `seq` is the room's number now, and `at` the
+        time of that event."""
         if rid in viewer.rooms:
             return
         viewer.rooms.add(rid)
         room = self.rooms.get(rid)
         if room is None:
-            room = self.rooms[rid] = Room(seq)
+            room = self.rooms[rid] = Room(seq, at)
         room.group(viewer.zone).belonging[viewer] = None
         self._open(f"room:{rid}")
 
@@ -198,15 +200,16 @@ class Hub:
 
     def publish(self, event: Event) -> bool:
         """Send an event to whom it concerns. A number seen before is dropped. Returns False,
-        having done nothing, when numbers before it are missing: they must come first."""
+        having done nothing, when numbers before it are missing, which must come first, or when
+        it is newer than the last one and its number is not: that event was lost."""
         room = self.rooms.get(event.room)
         if room is None:
             return True
         if event.seq <= room.last:
-            return True
+            return not 0 < room.at < event.at
         if event.seq > room.last + 1:
             return False
-        room.last = event.seq
+        room.last, room.at = event.seq, event.at
         if room.newest is None:
             if not self._ready:
                 self.later(self.flush)
@@ -223,7 +226,7 @@ class Hub:
         """The room's numbers began anew (another database) and are at `seq`: ask its viewers to
         come back with what they have, so that it is compared and replaced."""
         if rid in self.rooms:
-            self.rooms[rid].last = seq
+            self.rooms[rid].last, self.rooms[rid].at = seq, 0
             for group in self.rooms[rid].groups.values():
                 for viewer in group.viewers():
                     viewer.kick(SERVICE_RESTART)

@@ -27,7 +27,7 @@ from .security import is_own_origin
 from .session import current_person, is_still_on
 from .store import Person, Row
 from .store.rooms import DIRECT
-from .text import clean_body, number
+from .text import clean_body, cursor
 from .times import use_zone
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Page:
             self.hub.sign_out(self.viewer, self.fragments.signed_out())
         self.rows = self.store.rooms.of(self.person.uid)
         for row in self.rows:
-            self.hub.belong(self.viewer, row.room.rid, row.room.seq)
+            self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.last.at)
             if row.room.kind == DIRECT:
                 self.presence.stale.add(row.room.rid)
 
@@ -152,7 +152,7 @@ class Page:
         for to, nonce, body in pending(frame):
             self._post_pending(to, nonce, body)
         if rid:
-            self._resume(rid, number(one(frame, "after")), one(frame, "epoch"), before != rid)
+            self._resume(rid, cursor(one(frame, "after")), one(frame, "epoch"), before != rid)
         else:
             self.hub.unwatch(self.viewer)
 
@@ -165,14 +165,15 @@ class Page:
                 break
         return rows
 
-    def _resume(self, rid: str, after: int, epoch: str, entered: bool) -> None:
+    def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):
             return
         # Subscribe first, hold what comes, read the history, and only then go live: an event
         # in between is in at least one of the two, and is sent once.
         self.hub.watch(self.viewer, rid)
         await_(self.subscriber.ready(f"room:{rid}"))
-        missed = self.store.messages.missed(rid, self.person.uid, after, epoch)
+        after, at = last
+        missed = self.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
         if missed is None:
             self.hub.leave(self.viewer, rid)
             return
@@ -206,7 +207,7 @@ class Page:
                 return False
             if read is None:
                 return False
-            self.hub.belong(self.viewer, rid, room.seq)
+            self.hub.belong(self.viewer, rid, room.seq, room.last.at)
         return True
 
     def post(self, frame: dict[str, Any]) -> None:
@@ -299,7 +300,7 @@ def look_again(app: "Chat", uid: str) -> None:
             viewer.kick(SERVICE_RESTART)  # it comes back with the other zone
             continue
         for row in rows:
-            app.hub.belong(viewer, row.room.rid, row.room.seq)
+            app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.last.at)
         for rid in viewer.rooms - mine:
             if rid == viewer.watching:
                 app.hub.say(viewer, app.fragments.gone(rid))

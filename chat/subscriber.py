@@ -164,14 +164,12 @@ class Subscriber:
                 self._filling[rid] = False
                 while (room := self.hub.rooms.get(rid)) is not None:
                     uids, gap = self.hub.uids(rid), self.store.messages.gap
-                    seq, events, gone = await self.portal(gap, rid, room.last, PAGE, uids)
+                    seq, events, gone = await self.portal(gap, rid, room.last, PAGE, uids, room.at)
                     for uid in gone:
                         await self.portal(self.changed, uid)
-                    room = self.hub.rooms.get(rid)
-                    if room is None:
-                        break
-                    too_old = bool(events) and events[0].seq > room.last + 1
-                    if seq < room.last or too_old:
+                    if room is not self.hub.rooms.get(rid):
+                        continue  # its last viewer went meanwhile
+                    if events is None:
                         self.hub.restart(rid, seq)
                         return
                     for event in events:

@@ -62,6 +62,13 @@ def number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
+def cursor(text: str) -> tuple[int, int]:
+    """`<number>-<time in ms>` of the last event that a page shows; 0 for what is missing. The
+    time tells it from another event with its number, in a database that has lost it."""
+    seq, _, at = text.partition("-")
+    return number(seq), number(at)
+
+
 def _check_size(text: str, limit: int, what: str) -> None:
     """Refuse what is far too long before any work is done on it."""
     if len(text) > 4 * limit:

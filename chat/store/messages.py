@@ -133,35 +133,42 @@ class Messages:
         self.get(rid, seq)
         return self.before(rid, seq + 1, limit // 2 + 1) + self.after(rid, seq, limit // 2)
 
-    def missed(self, rid: str, uid: str, after: int, epoch: str, limit: int = 300) -> Missed | None:
-        """What the page of `uid` that shows `rid` up to number `after` lacks; None when `uid` is
-        no member. An `epoch` of "" is taken as the present one."""
+    def missed(
+        self, rid: str, uid: str, after: int, epoch: str, limit: int = 300, at: int = 0
+    ) -> Missed | None:
+        """What the page of `uid` that shows `rid` up to number `after`, of the time `at`, lacks;
+        None when `uid` is no member. An `epoch` of "" is taken as the present one, and so is
+        an `at` of 0."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zscore(keys.members(rid), uid)
         pipeline.hmget(keys.room(rid), "seq", "epoch", "first")
-        pipeline.xrange(keys.events(rid), f"({after}-0", "+", count=limit + 1)
-        member, (seq, present, first), entries = pipeline.execute()
+        _ask_after(pipeline, rid, after, limit + 1)
+        member, (seq, present, first), *answers = pipeline.execute()
         if member is None or seq is None:
             return None
-        anew = (epoch or present) != present or after > int(seq) or len(entries) > limit
-        anew = anew or after + 1 < int(first or 1)
-        events = self.newest(rid) if anew else self._now(rid, _events(rid, entries, after))
+        entries = _following(after, at, *answers)
+        same = (epoch or present) == present and after <= int(seq)
+        anew = not same or entries is None or len(entries) > limit
+        events = self.newest(rid) if anew else self._now(rid, _events(rid, entries or [], after))
         upto = events[-1].seq if events else after
         return Missed(events, anew, upto, present or "", int(first or 1))
 
     def gap(
-        self, rid: str, after: int, limit: int, uids: Sequence[str]
-    ) -> tuple[int, list[Event], list[str]]:
-        """The room's newest number; the first `limit` events after number `after`: the next one,
-        or where that is no longer kept, the oldest that is; and those of the people `uids` (at
+        self, rid: str, after: int, limit: int, uids: Sequence[str], at: int = 0
+    ) -> tuple[int, list[Event] | None, list[str]]:
+        """The room's newest number; the first `limit` events after number `after`, of the time
+        `at`, None instead of them when they do not follow it; and those of the people `uids` (at
         least one) who must not see them: they are no members any more."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(keys.room(rid), "seq", "first")
-        pipeline.xrange(keys.events(rid), f"({after}-0", "+", count=limit)
+        pipeline.hget(keys.room(rid), "seq")
+        _ask_after(pipeline, rid, after, limit)
         pipeline.zmscore(keys.members(rid), uids)  # last: who was in it before may be gone by then
-        (seq, first), entries, joined = pipeline.execute()
-        gone = [uid for uid, at in zip(uids, joined, strict=True) if at is None]
-        return int(seq or 0), self._now(rid, _events(rid, entries, after, first)), gone
+        answer, *answers, joined = pipeline.execute()
+        gone = [uid for uid, since in zip(uids, joined, strict=True) if since is None]
+        seq, entries = int(answer or 0), _following(after, at, *answers)
+        if entries is None or after > seq:
+            return seq, None, gone
+        return seq, self._now(rid, _events(rid, entries, after)), gone
 
     def seen(self, rid: str, uid: str, seq: int) -> None:
         """Remember that the member `uid` has seen the room up to `seq`; it never goes back, and
@@ -182,6 +189,26 @@ class Messages:
             if body is not None:
                 events[n] = replace(events[n], body=body, edited=True)
         return self.people.named(events)
+
+
+def _ask_after(pipeline: Any, rid: str, after: int, limit: int) -> None:
+    """Ask for the oldest event that is kept, for event `after`, and for `limit` behind it."""
+    pipeline.xrange(keys.events(rid), "-", "+", count=1)
+    pipeline.xrange(keys.events(rid), f"{after}-0", "+", count=limit + 1)
+
+
+def _following(after: int, at: int, oldest: list[Any], entries: list[Any]) -> list[Any] | None:
+    """Of what `_ask_after` asked for, the entries behind number `after`; None when they do not
+    follow it: what came next is kept no longer, or event `after` was lost (in a failover to a
+    replica that lagged) and its number is that of another now, which has another time."""
+    if entries and _seq(entries[0]) == after:
+        return entries[1:] if not at or int(entries[0][1]["at"]) == at else None
+    # The first event of a room is never deleted: what is not there before the oldest is trimmed.
+    return entries if oldest and _seq(oldest[0]) <= after + 1 else None
+
+
+def _seq(entry: tuple[str, dict[str, str]]) -> int:
+    return int(entry[0].partition("-")[0])
 
 
 def _events(

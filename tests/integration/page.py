@@ -14,7 +14,8 @@ from ..running import DEADLINE, Visitor, opened
 
 _nonces = itertools.count(1)
 _MESSAGE = re.compile(
-    r'<li id="m-(\d+)".*?(?:<p class="message__body"[^>]*>(.*?)</p>.*?)?name="after" value="\1">',
+    r'<li id="m-(\d+)".*?(?:<p class="message__body"[^>]*>(.*?)</p>.*?)?'
+    r'name="after" value="(\1-\d+)">',
     re.S,
 )
 
@@ -32,6 +33,7 @@ class Page:
         self.visitor = visitor
         self.compression = compression  # "deflate" offers what browsers offer
         self.shown: dict[int, str] = {}  # number: body ("" for a server line)
+        self.cursors: dict[int, str] = {}  # number: what the page says of the message
         self.times: dict[int, int] = {}  # number: how often it came
         self.order: list[int] = []  # numbers as they came
         self.frames: list[str] = []
@@ -58,8 +60,9 @@ class Page:
 
     def watch(self, rid: str, after: int | None = None, **fields) -> "Page":
         """Put a room on screen from the last number shown; waits until it is live."""
-        last = max(self.shown, default=0) if after is None else after
-        self.say(type="watch", room=rid, after=str(last), **fields)
+        last = max(self.shown, default=0)
+        cursor = self.cursors.get(last, "") if after is None else str(after)
+        self.say(type="watch", room=rid, after=cursor, **fields)
         return self
 
     def post(self, rid: str, body: str, nonce: str = "") -> str:
@@ -83,9 +86,10 @@ class Page:
             r"#messages\[data-live='[^']+'\]\" hx-swap=\"innerHTML\"", html.unescape(text)
         ):
             self.shown.clear()
-        for number, body in _MESSAGE.findall(text):
+        for number, body, cursor in _MESSAGE.findall(text):
             seq = int(number)
             self.shown[seq] = html.unescape(body)
+            self.cursors[seq] = cursor
             self.times[seq] = self.times.get(seq, 0) + 1
             self.order.append(seq)
         return text

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from ..faults.replica import fail_over, state_of
 from ..running import ROOT, Server, Visitor, alive, children, wait_until
 from .page import Page
 
@@ -242,6 +243,30 @@ def test_a_link_cut_between_publish_and_subscribe_is_repaired(fresh_server):
     assert page.bodies == [f"message {n:02}" for n in range(30)]
     assert set(page.times.values()) == {1}
     assert page.code is None
+
+
+def test_a_failover_that_loses_what_was_shown_is_told_to_every_page(fresh_server):
+    """Numbers are used again before the process, or a page, comes back: the list is replaced."""
+    ann, bob, rid = conversation(fresh_server, 2)
+    page = Page(bob).watch(rid)
+    page.wait_shown("message 1")
+    away = Page(bob).watch(rid)
+    away.wait_shown("message 1")
+    url = f"unix://{fresh_server.data}/valkey/valkey.sock"
+    replica = state_of(url)
+    ann.post(rid, "lost")
+    for each in (page, away):
+        each.wait_shown("lost")
+    away.close()
+    fail_over(url, replica)
+    for n in range(3):
+        assert ann.post(rid, f"kept {n}").status_code == 303
+    assert page.wait_closed() == 1012
+    for each in (page, away):
+        each.reconnect()
+        each.watch(rid)
+        each.wait_shown("kept 2")
+        assert each.bodies == ["message 0", "message 1", "kept 0", "kept 1", "kept 2"]
 
 
 def test_two_workers_serve_one_conversation(tmp_path):

@@ -6,6 +6,8 @@ from chat.errors import NotFound, Refused
 from chat.events import DELETE, DELETED, EDIT, POST, START
 from chat.store import keys
 
+from ..faults.replica import fail_over, state_of
+
 
 @pytest.fixture
 def ann(store):
@@ -75,6 +77,44 @@ def test_with_a_gap_comes_who_must_not_see_it(store, ann, bob, tea):
     assert store.messages.gap(tea, 0, 9, [ann.uid, eve.uid, bob.uid])[2] == [eve.uid]
     store.rooms.leave(tea, bob)
     assert store.messages.gap(tea, 0, 9, [ann.uid, bob.uid])[2] == [bob.uid]
+
+
+def test_a_number_that_was_lost_and_used_again_replaces_the_list(store, valkey, ann, tea):
+    """The page that comes back shows an event that is not there; its number is another's now."""
+    replica = state_of(valkey.url)
+    seq = store.messages.post(tea, ann, "lost")
+    at = store.messages.newest(tea)[-1].at
+    assert not store.messages.missed(tea, ann.uid, seq, "", at=at).replace
+    fail_over(valkey.url, replica)
+    for n in range(3):
+        store.messages.post(tea, ann, f"m{n}")
+    missed = store.messages.missed(tea, ann.uid, seq, "", at=at)
+    assert missed.replace
+    assert [event.body for event in missed.events] == ["", "m0", "m1", "m2"]
+    assert store.messages.gap(tea, seq, 100, [ann.uid], at) == (4, None, [])
+    assert store.messages.gap(tea, 99, 100, [ann.uid]) == (4, None, [])
+
+
+def test_a_cursor_older_than_what_is_kept_replaces_the_list(store, client, ann, tea):
+    """It is not filled with messages that look deleted."""
+    for n in range(2, 12):
+        store.messages.post(tea, ann, f"m{n}")
+    client.xtrim(keys.events(tea), maxlen=4, approximate=False)
+    for after, replaced in [(1, True), (6, True), (7, False), (8, False), (11, False), (0, True)]:
+        missed = store.messages.missed(tea, ann.uid, after, "")
+        assert missed.replace == replaced, after
+        assert [event.kind for event in missed.events if event.kind == DELETED] == []
+        assert (store.messages.gap(tea, after, 100, [ann.uid])[1] is None) == replaced
+    client.xtrim(keys.events(tea), maxlen=0, approximate=False)
+    assert store.messages.missed(tea, ann.uid, 5, "").replace
+
+
+def test_a_cursor_whose_message_was_deleted_goes_on(store, ann, tea):
+    seq = store.messages.post(tea, ann, "m2")
+    at = store.messages.newest(tea)[-1].at
+    store.messages.delete(tea, ann, seq)
+    missed = store.messages.missed(tea, ann.uid, seq, "", at=at)
+    assert (missed.replace, [event.kind for event in missed.events]) == (False, [DELETE])
 
 
 def test_only_the_author_changes_a_message_or_who_may(store, ann, bob, tea):

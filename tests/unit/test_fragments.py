@@ -91,7 +91,7 @@ def test_an_event_that_cannot_be_read_leaves_the_room_alive(made, data):
     event = Event.parse("tea", 5, 0, data)
     shown, note = made.shown(event), made.note(event)
     assert 'id="m-5"' in shown
-    assert 'name="after" value="5"' in shown
+    assert 'name="after" value="5-0"' in shown
     assert "cannot be shown" in shown
     assert note
 

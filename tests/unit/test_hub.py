@@ -1,6 +1,7 @@
 """The hub without I/O: events and viewers go in, writes come out."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -217,6 +218,14 @@ def test_what_is_said_to_one_page_reaches_no_other(world):
     one, two = world.page("ann"), world.page("ann")
     world.hub.say(one.viewer, "<list>")
     assert (one.texts, two.texts) == (["<list>"], [])
+
+
+def test_an_older_number_of_a_newer_time_is_no_repeat(world):
+    """The database was replaced by one that lacks what this process has shown."""
+    world.page()
+    world.publish(replace(event(1), at=100), replace(event(2), at=200))
+    assert world.publish(replace(event(1), at=100), replace(event(2), at=200)) == [True, True]
+    assert world.publish(replace(event(2), at=300)) == [False]
 
 
 def test_numbers_that_begin_anew_ask_everyone_back(world):
