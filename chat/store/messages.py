@@ -78,10 +78,12 @@ class Messages:
         _check(self.scripts["delete"](keys=keys.of_room(rid), args=args))
 
     def posted(self, rid: str, author: Person, nonce: str) -> str | None:
-        """The body that was first posted with this nonce, or None."""
+        """The body that was first posted with this nonce; None when there was none, or is none
+        any more."""
         seq = self.client.zscore(keys.nonces(rid), f"{author.uid} {nonce}")
         events = [] if seq is None else self.after(rid, int(seq) - 1, 1)
-        return events[0].body if events and events[0].seq == seq else None
+        there = events and events[0].seq == seq and events[0].kind == POST
+        return events[0].body if there else None
 
     # Reading
 

@@ -204,6 +204,20 @@ def test_text_typed_on_before_the_line_broke_comes_back_and_is_not_stored_twice(
     assert bob.bodies == ["good", "the end"]
 
 
+def test_what_was_deleted_before_it_is_sent_again_does_not_come_back(ann, tea, pages):
+    """Its acknowledgement was lost, and it was deleted since: it counts as sent."""
+    page = pages[0]
+    page.post(tea, "oops", "n6x")
+    page.wait_shown("oops")
+    seq = max(page.shown)
+    page.close()
+    ann.submit(f"/rooms/{tea}/messages/{seq}/delete")
+    page.reconnect()
+    page.watch(tea, to=tea, nonce="n6x", body="oops")
+    assert "oops" not in page.wait_for("#c-n6x")
+    assert "oops" not in ann.room(tea)
+
+
 def test_a_refused_rest_is_sent_again_alone(tea, pages):
     ann, bob = pages
     ann.post(tea, "one", "n5x")
