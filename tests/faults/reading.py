@@ -1,0 +1,114 @@
+"""What a page is told, read from the fragments as htmx would put them in their places."""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An event in the list of a room; `body` is None for what is no message."""
+
+    room: str
+    seq: int
+    at: int
+    author: str
+    body: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The list of a room is replaced by what follows."""
+
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """From now on the page says this epoch."""
+
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The acknowledgement of the composer `nonce`."""
+
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The composer `nonce` keeps its text and says why."""
+
+    nonce: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The person is no longer in the room on screen."""
+
+    room: str
+
+
+Told = Shown | Reset | Epoch | Stored | Refused | Gone
+
+_LIVE = r"\"#messages\[data-live=(?:'|&#39;)(?P<%s>[\w-]+)(?:'|&#39;)\]"
+_PARTS = re.compile(
+    "|".join(
+        (
+            r"<hx-upsert hx-target=" + _LIVE % "upsert" + '"',
+            r"<hx-partial hx-target=" + _LIVE % "reset" + r'" hx-swap="innerHTML"',
+            # A message that is on screen already, as it is from now on.
+            r"<hx-partial hx-target=" + _LIVE % "again" + r" &gt; |" + _LIVE % "once" + " > ",
+            r'<ol id="messages"[^>]* data-live="(?P<page>[\w-]+)"',
+            r'<li id="m-(?P<seq>\d+)"(?P<item>.*?)name="after" value="(?P=seq)-(?P<at>\d+)">',
+            r'<input type="hidden" name="epoch" value="(?P<epoch>[^"]*)">',
+            r'hx-target="#c-(?P<stored>[\w-]+)" hx-swap="(?:beforeend"><i class="sent"|delete")',
+            r'hx-target="#c-(?P<refused>[\w-]+)" hx-swap="afterbegin">(?P<why>.*?)</hx-partial>',
+            r"hx-target=\"#panel\[data-room=(?:'|&#39;)(?P<gone>[\w-]+)(?:'|&#39;)\]\" "
+            r'hx-swap="outerHTML"',
+        )
+    ),
+    re.S,
+)
+_AUTHOR = re.compile(r'data-author="([\w-]+)"')
+_BODY = re.compile(r'<p class="message__body"[^>]*>(.*?)</p>', re.S)
+
+
+def told(text: str) -> Iterator[Told]:
+    """What a frame, or a whole page, says, in order."""
+    room = ""
+    for part in _PARTS.finditer(text):
+        kind = part.lastgroup
+        if part["seq"]:
+            if room:
+                yield _shown(room, part)
+        elif part["upsert"] or part["page"]:
+            room = part["upsert"] or part["page"]
+        elif part["reset"]:
+            room = part["reset"]
+            yield Reset(room)
+        elif kind in ("again", "once"):
+            room = ""
+        elif kind == "epoch":
+            yield Epoch(part["epoch"])
+        elif part["stored"]:
+            yield Stored(part["stored"])
+        elif part["refused"]:
+            yield Refused(part["refused"], html.unescape(re.sub("<[^>]*>", "", part["why"])))
+        elif part["gone"]:
+            yield Gone(part["gone"])
+
+
+def _shown(room: str, part: re.Match[str]) -> Shown:
+    author, body = _AUTHOR.search(part["item"]), _BODY.search(part["item"])
+    return Shown(
+        room,
+        int(part["seq"]),
+        int(part["at"]),
+        author[1] if author else "",
+        html.unescape(body[1]) if body else None,
+    )
