@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from .events import Event
 from .frames import Packet
+from .metrics import EVENTS
 
 # Writes a message; False when the viewer is gone.
 Push = Callable[[Packet], bool]
@@ -210,6 +211,7 @@ class Hub:
         if event.seq > room.last + 1:
             return False
         room.last, room.at = event.seq, event.at
+        EVENTS.inc()
         if room.newest is None:
             if not self._ready:
                 self.later(self.flush)

@@ -1,11 +1,15 @@
 """For those who run the chat: is the process alive, can it work, what does it do."""
 
+from ipaddress import ip_address
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 from redis.exceptions import RedisError
 
+from . import metrics
 from .current import chat
+from .errors import NotFound
+from .security import address, is_proxy
 
 bp = Blueprint("operations", __name__)
 
@@ -27,3 +31,22 @@ def readyz() -> Any:
     if not chat().subscriber.connected:
         return "not subscribed to Redis yet\n", 503, plain
     return "ok\n", 200, plain
+
+
+@bp.get("/metrics")
+def prometheus() -> Any:
+    """What this process counts, for those of CHAT_METRICS; for others there is no such page."""
+    if not _may_measure():
+        raise NotFound("There is no such page.")
+    return metrics.text(), 200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+
+
+def _may_measure() -> bool:
+    """A request that has come through a proxy unknown to us is everybody's, wherever that is."""
+    passed_on = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "Via"))
+    if passed_on and not is_proxy(request.remote_addr or ""):
+        return False
+    try:
+        return any(ip_address(address()) in network for network in chat().settings.metrics)
+    except ValueError:
+        return False

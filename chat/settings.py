@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 WAYS = ("guest", "password", "oidc", "jwt", "proxy")  # of signing in
 
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
 _NEEDED = {  # besides what each way has a default for
     "oidc": ("CHAT_OIDC_ISSUER", "CHAT_OIDC_CLIENT_ID"),
     "jwt": ("CHAT_JWT_ISSUER", "CHAT_JWT_AUDIENCE"),
@@ -88,6 +90,8 @@ class Settings:
     # days; 0 keeps all.
     keep_messages: int = 0
     keep_days: int = 0
+    # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated.
+    metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
 
@@ -131,6 +135,7 @@ class Settings:
             hook_wait=_whole_number(env, "CHAT_HOOK_WAIT", 15, 1, 3600),
             keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
+            metrics=_networks(env, "CHAT_METRICS") if "CHAT_METRICS" in env else LOOPBACK,
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 

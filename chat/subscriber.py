@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from .events import LEAVE, REMOVE, Event
 from .hub import Hub
 from .link import Link
+from .metrics import GAPS
 from .store import Store, keys
 
 log = logging.getLogger(__name__)
@@ -172,6 +173,8 @@ class Subscriber:
                     if events is None:
                         self.hub.restart(rid, seq)
                         return
+                    if events:
+                        GAPS.inc()
                     for event in events:
                         room.last = max(room.last, event.seq - 1)  # what is not there is gone
                         self.hub.publish(event)

@@ -11,6 +11,7 @@ from greenback import await_
 from simple_websocket import ConnectionClosed
 
 from .environ import Message, Receive, Send, spawn
+from .metrics import SLOW
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ class WebSocket:
             # The route's `receive` finds out why, after what the client has sent before.
             return False
         if unsent > self.max_unsent:
+            SLOW.inc()
             self.kick(1013, "too slow")
             return False
         return True

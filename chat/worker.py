@@ -9,7 +9,7 @@ from typing import Any
 
 import greenback
 
-from . import live
+from . import live, metrics
 from .app import Chat, create_app
 from .asgi import Bridge, await_
 from .deliver import Deliverer
@@ -46,6 +46,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         tasks.append(asyncio.create_task(app.presence.run()))
         tasks.append(asyncio.create_task(deliverer.run()))
         tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
+        tasks.append(asyncio.create_task(metrics.measure_lag()))
 
     async def shutdown() -> None:
         for task in tasks:
@@ -57,6 +58,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         await client.aclose()
 
     _connect_hub(app, settings)
+    metrics.watch(app)
     return Bridge(app, startup=startup, shutdown=shutdown)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import NotFound, NotMember, Refused
 from ..events import DELETE, DELETED, EDIT, POST, Event
+from ..metrics import POSTED
 from . import keys
 from .people import People, Person
 from .rooms import pack_by
@@ -48,7 +49,7 @@ class Messages:
         posting it again with its nonce is safe.
         """
         digest = hashlib.sha256(body.encode()).hexdigest()[:32]
-        seq, _ = self.scripts["post"](
+        seq, new = self.scripts["post"](
             keys=keys.of_room(rid),
             args=[
                 keys.room_channel(rid),
@@ -63,6 +64,8 @@ class Messages:
             raise NotFound("There is no such room.")
         if seq == -2:
             raise NotMember("Join the room first to write here.")
+        if new:
+            POSTED.inc()
         return int(seq)
 
     def revise(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:

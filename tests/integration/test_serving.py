@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 
@@ -326,3 +328,61 @@ def test_the_visitor_is_who_the_known_proxies_say(tmp_path, proxies, address):
         assert f"guest, {address}, last seen" in visitor.get("/me/sessions").text
     finally:
         server.clean_up()
+
+
+# What it measures
+
+
+def measures(server, **headers):
+    """/metrics as numbers, by name and labels without the process id."""
+    answer = httpx.get(f"{server.url}/metrics", headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = [line for line in answer.text.splitlines() if not line.startswith("#")]
+    assert all('pid="' in line for line in lines)
+    pairs = [re.sub(r',?pid="\d+"', "", line).replace("{}", "").split() for line in lines]
+    return {name: float(value) for name, value in pairs}
+
+
+def test_metrics_count_what_happens(fresh_server):
+    ann, bob, rid = conversation(fresh_server, 0)
+    page = Page(bob).watch(rid)
+    page.wait_for("joined")
+    before = measures(fresh_server)
+    for n in range(3):
+        assert ann.post(rid, f"message {n}", f"k{n}").status_code == 303
+        assert ann.post(rid, f"message {n}", f"k{n}").status_code == 303, "a repeat"
+    page.wait_shown("message 2")
+    after = measures(fresh_server)
+    assert after["chat_messages_posted_total"] - before["chat_messages_posted_total"] == 3
+    assert after["chat_events_total"] - before["chat_events_total"] == 3
+    assert (after["chat_connections"], after["chat_rooms"]) == (1, 1)
+    assert after["chat_redis_connected"] == 1
+    assert after["chat_slow_readers_total"] == 0
+    assert after["process_resident_memory_bytes"] > 1e7
+    wait_until(
+        lambda: (
+            measures(fresh_server)["chat_loop_lag_seconds_count"]
+            > after["chat_loop_lag_seconds_count"]
+        ),
+        "another look at the loop",
+    )
+    page.close()
+
+
+def test_metrics_are_not_for_everybody(tmp_path):
+    server = Server(tmp_path / "chat", CHAT_METRICS="127.0.0.3").start()
+    try:
+        assert httpx.get(f"{server.url}/metrics").status_code == 404
+        local = httpx.HTTPTransport(local_address="127.0.0.3")
+        with httpx.Client(transport=local) as allowed:
+            assert allowed.get(f"{server.url}/metrics").status_code == 200
+    finally:
+        server.clean_up()
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+def test_metrics_are_not_for_what_came_through_a_proxy(server, header):
+    assert measures(server)
+    answer = httpx.get(f"{server.url}/metrics", headers={header: "127.0.0.1"})
+    assert answer.status_code == 404

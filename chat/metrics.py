@@ -1,0 +1,72 @@
+"""What one process counts and measures, for Prometheus (prometheus.io/docs/instrumenting).
+
+Nothing is counted for each delivery: what is sent to a thousand pages is one event. With several
+workers on a port each answer is of whichever took the request; `pid` in every sample tells them
+apart.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+
+if TYPE_CHECKING:
+    from .app import Chat
+
+LAG_EVERY = 0.1  # seconds between two looks at the event loop
+LAGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+_own = CollectorRegistry()
+ProcessCollector(registry=_own)
+
+EVENTS = Counter("chat_events", "Events of rooms that this process shows", registry=_own)
+POSTED = Counter("chat_messages_posted", "Messages stored for authors here", registry=_own)
+SLOW = Counter("chat_slow_readers", "Sockets closed as their reader was slow", registry=_own)
+GAPS = Counter(
+    "chat_gaps_repaired", "Times that events were read which did not come", registry=_own
+)
+LAG = Histogram("chat_loop_lag_seconds", "How late the event loop is", buckets=LAGS, registry=_own)
+_PAGES = Gauge("chat_connections", "Open pages, and frames without JavaScript", registry=_own)
+_ROOMS = Gauge("chat_rooms", "Rooms that open pages belong to", registry=_own)
+_REDIS = Gauge("chat_redis_connected", "1 while what is published comes in", registry=_own)
+
+
+def watch(app: "Chat") -> None:
+    """Measure what `app` has at the time of asking."""
+    _PAGES.set_function(lambda: sum(map(len, app.hub.people.values())))
+    _ROOMS.set_function(lambda: len(app.hub.rooms))
+    _REDIS.set_function(lambda: app.subscriber.connected)
+
+
+async def measure_lag() -> None:
+    """Look how late the event loop is, until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_EVERY
+        await asyncio.sleep(LAG_EVERY)
+        LAG.observe(max(0.0, loop.time() - due))
+
+
+def text() -> bytes:
+    """All of it, in Prometheus's text format 0.0.4."""
+    return generate_latest(_Process())
+
+
+class _Process(CollectorRegistry):
+    """The registry, with the process named in every sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pid = str(os.getpid())
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in _own.collect():
+            metric.samples = [self._named(sample) for sample in metric.samples]
+            yield metric
+
+    def _named(self, sample: Any) -> Any:
+        return sample._replace(labels={**sample.labels, "pid": self.pid})
