@@ -10,7 +10,7 @@ SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --c
 
 export CHAT_DATA ?= data
 
-.PHONY: run test check bench format clean
+.PHONY: run test check bench faults soak format clean
 
 run: $(VENV)/.run
 	@$(BIN)/chat serve
@@ -26,6 +26,13 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+faults: $(VENV)/.dev
+	@ls /usr/lib/*/faketime >/dev/null 2>&1 || sh .ci/debian libfaketime || true
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .

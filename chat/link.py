@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 pack: Callable[..., list[bytes]] = HiredisRespSerializer().pack
 """A command's words as bytes; raises redis.exceptions.DataError for what Redis cannot take."""
 
-PING_EVERY = 10.0  # seconds without a word after which Redis is asked for one
+PING_EVERY = 5.0  # seconds without a word after which Redis is asked for one
 
 _NOTHING = object()
 

@@ -252,7 +252,7 @@ class World:
 
 async def until(true):
     """Turns of the loop until something is true."""
-    while not true():  # noqa: ASYNC110
+    while not true():
         await asyncio.sleep(0)
 
 

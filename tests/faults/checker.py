@@ -1,0 +1,214 @@
+"""The promise of docs/guarantees.md, checked against what the pages wrote down and the database.
+
+Records (see journal.py), by `op`:
+
+    send     room, nonce, body    Enter was pressed for the first time
+    acked    nonce                the page was told that it is stored
+    refused  nonce, why           the page was told that it is not, for now
+    reset    room                 the page began a list anew, as it was told to
+    open                          the socket was opened
+    watch    after                the page said the last number it shows
+    shown    room, seq, at, author, body   an event was put into the list
+    again    the same             an event that was in the list came again, and replaced itself;
+             which may be where it was on its way when `watch` said that it was not there yet
+    left     room                 the answer to leaving had come; a reset ends it
+    end                           the page was there to the last
+    lost     -                    (by the harness) a failover to a replica that lagged
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .journal import Record
+
+Streams = dict[str, list[tuple[int, int, list]]]  # room: number, time, the event's fields
+
+MISSING, DOUBLED, DISORDER, OTHER = "missing", "doubled", "out of order", "other"
+GRACE = 1.0  # seconds after leaving in which what was under way may still come
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A promise that was not kept, at a time."""
+
+    t: float
+    promise: str  # I1 to I9
+    kind: str
+    text: str
+
+
+@dataclass
+class Verdict:
+    broken: list[Broken] = field(default_factory=list)
+    acked: list[float] = field(default_factory=list)  # when
+    lost: int = 0  # acknowledged, and lost in a failover to a replica that lagged; everyone told
+
+    def add(self, t: float, promise: str, kind: str, text: str) -> None:
+        self.broken.append(Broken(t, promise, kind, text))
+
+
+@dataclass
+class Sent:
+    t: float
+    who: str
+    room: str
+    body: str
+    acked: float | None = None
+
+
+def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> Verdict:
+    """`uids` has the person of each page by its name."""
+    records = sorted(records, key=lambda record: record["t"])
+    verdict = Verdict()
+    sent = _sent(records, verdict)
+    losses = [record["t"] for record in records if record["op"] == "lost"]
+    where = {
+        (room, fields[3]): (seq, fields[1])
+        for room, events in streams.items()
+        for seq, _, fields in events
+        if fields[0] == "post"
+    }
+    _durable(sent, where, losses, verdict)
+    _unique(sent, streams, uids, verdict)
+    _real_time(sent, where, verdict)
+    pages = defaultdict(list)
+    for record in records:
+        pages[record["who"]].append(record)
+    bodies = {(one.room, one.body): uids[one.who] for one in sent.values()}
+    for who, own in pages.items():
+        _page(who, own, streams, bodies, losses, verdict)
+    return verdict
+
+
+def _sent(records: list[Record], verdict: Verdict) -> dict[str, Sent]:
+    """What was sent, by nonce; I8: nothing else is acknowledged, and to nobody else."""
+    sent: dict[str, Sent] = {}
+    for record in records:
+        if record["op"] == "send":
+            sent[record["nonce"]] = Sent(record["t"], record["who"], record["room"], record["body"])
+        elif record["op"] == "acked":
+            one = sent.get(record["nonce"])
+            if one is None or one.who != record["who"]:
+                verdict.add(record["t"], "I8", OTHER, f"an answer to nothing: {record}")
+            elif one.acked is None:
+                one.acked = record["t"]
+                verdict.acked.append(record["t"])
+    return sent
+
+
+def _durable(sent: dict[str, Sent], where: dict, losses: list[float], verdict: Verdict) -> None:
+    """I1: what was acknowledged is there."""
+    for one in sent.values():
+        if one.acked is not None and (one.room, one.body) not in where:
+            if any(one.acked < t for t in losses):
+                verdict.lost += 1
+            else:
+                verdict.add(one.acked, "I1", MISSING, f"acknowledged and not there: {one.body}")
+
+
+def _unique(
+    sent: dict[str, Sent], streams: Streams, uids: dict[str, str], verdict: Verdict
+) -> None:
+    """I2: each message is there once at most; I5: and was sent, there, by its author."""
+    times = {(one.room, uids[one.who], one.body): one.t for one in sent.values()}
+    for room, events in streams.items():
+        seen = set()
+        numbers = [seq for seq, _, _ in events]
+        if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            verdict.add(0.0, "I3", DISORDER, f"the numbers of {room} have holes")
+        for seq, _, fields in events:
+            if fields[0] != "post":
+                continue
+            message = room, fields[1], fields[3]
+            if message not in times:
+                verdict.add(0.0, "I5", OTHER, f"nobody sent {seq} of {room}: {fields[3]}")
+            if message in seen:
+                verdict.add(times.get(message, 0.0), "I2", DOUBLED, f"twice: {fields[3]}")
+            seen.add(message)
+
+
+def _real_time(sent: dict[str, Sent], where: dict, verdict: Verdict) -> None:
+    """I4: what was sent after an acknowledgement has a greater number than what it was for."""
+    moments = defaultdict(list)
+    for one in sent.values():
+        if (one.room, one.body) in where:
+            seq = where[one.room, one.body][0]
+            moments[one.room].append((one.t, 1, seq, one.body))
+            if one.acked is not None:
+                moments[one.room].append((one.acked, 0, seq, one.body))
+    for all_of_room in moments.values():
+        highest = 0
+        for t, is_send, seq, body in sorted(all_of_room):
+            if not is_send:
+                highest = max(highest, seq)
+            elif seq < highest:
+                verdict.add(t, "I4", DISORDER, f"{body} has {seq}, sent after {highest} was there")
+
+
+def _page(
+    who: str,
+    records: list[Record],
+    streams: Streams,
+    bodies: dict[tuple[str, str], str],
+    losses: list[float],
+    verdict: Verdict,
+) -> None:
+    """I3, I5, I6, I7 and I9 for one page, which shows one room."""
+    truth = {
+        (room, seq): (at, fields[1] if fields[0] == "post" else "", _body(fields))
+        for room, events in streams.items()
+        for seq, at, fields in events
+    }
+    room, last, shown, left = "", None, {}, None
+    said, came = [], Counter()
+    for record in records:
+        t = record["t"]
+        if record["op"] == "open":
+            said, came = [], Counter()
+        elif record["op"] == "watch":
+            said.append(record["after"])
+        elif record["op"] == "again":
+            seq = record["seq"]
+            came[seq] += 1
+            if came[seq] > sum(after < seq for after in said):
+                verdict.add(t, "I3", DOUBLED, f"{who} was shown {seq} of {room} again")
+            if shown.get(seq) != _what(record):
+                verdict.add(t, "I3", OTHER, f"{who} was shown another {seq} of {room}")
+        elif record["op"] == "reset":
+            room, last, shown, left = record["room"], None, {}, None
+        elif record["op"] == "left":
+            left = t
+        elif record["op"] == "shown":
+            room, seq, body = record["room"], record["seq"], record["body"]
+            if left is not None and t > left + GRACE:
+                verdict.add(t, "I9", OTHER, f"{who} is out of {room} and was shown {seq}")
+            if last is not None and seq != last + 1:
+                if seq in shown:
+                    verdict.add(t, "I3", DOUBLED, f"{who} was shown {seq} of {room} again")
+                elif seq > last:
+                    verdict.add(t, "I3", MISSING, f"{who} was shown {seq} of {room} after {last}")
+                else:
+                    verdict.add(t, "I3", DISORDER, f"{who} was shown {seq} of {room} after {last}")
+            if body is not None and bodies.get((room, body)) != record["author"]:
+                verdict.add(t, "I5", OTHER, f"{who} was shown what nobody said: {body}")
+            same = truth.get((room, seq)) == _what(record)
+            if not same and not any(t < loss for loss in losses):
+                verdict.add(t, "I3", OTHER, f"{who} was shown a {seq} of {room} that is not there")
+            if same and last in shown and shown[last] != truth.get((room, last)):
+                verdict.add(t, "I7", MISSING, f"{who} was not told that {last} of {room} is lost")
+            last, shown[seq] = seq, _what(record)
+        elif record["op"] == "end" and left is None:
+            top = streams[room][-1][0] if streams.get(room) else 0
+            if last != top:
+                verdict.add(t, "I6", MISSING, f"{who} shows {room} up to {last}, not {top}")
+            if any(truth.get((room, seq)) != what for seq, what in shown.items()):
+                verdict.add(t, "I7", OTHER, f"{who} shows what is lost")
+
+
+def _what(record: Record) -> tuple[int, str, str | None]:
+    return record["at"], record["author"], record["body"]
+
+
+def _body(fields: list) -> str | None:
+    return fields[3] if fields[0] == "post" else None

