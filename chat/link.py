@@ -56,7 +56,11 @@ class Link(asyncio.Protocol):
         """A new connection of a redis.asyncio `client` that speaks RESP 2; each reply, errors
         among them, goes to `take`. Raises what redis-py raises."""
         connection = client.connection_pool.make_connection()
-        await connection.connect()
+        try:
+            await connection.connect()
+        except RuntimeError as error:  # uvloop's, of a transport that was closed meanwhile
+            connection._close()
+            raise RedisConnectionError(str(error)) from error
         return cls(connection, take)
 
     async def outlive(self) -> NoReturn:

@@ -7,6 +7,7 @@ import signal
 import greenback
 import pytest
 import uvloop
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
@@ -158,6 +159,23 @@ def test_a_pipeline_with_a_command_that_cannot_be_sent_says_so(valkey, client):
                 pipeline.execute()
 
         await greenback.with_portal_run_sync(ask_two)
+        await redis.aclose()
+
+    asyncio.run(conversation())
+
+
+def test_a_connection_that_ends_while_it_is_made_is_an_error_of_redis(monkeypatch):
+    """uvloop's transport raises what redis-py does not expect."""
+
+    async def ended(self):
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+    monkeypatch.setattr(AbstractConnection, "connect", ended)
+
+    async def conversation():
+        redis = connect("redis://127.0.0.1:1")
+        with pytest.raises(RedisConnectionError):
+            await Link.open(redis, lambda reply: None)
         await redis.aclose()
 
     asyncio.run(conversation())
