@@ -56,6 +56,31 @@ def test_message_survives_the_death_of_the_server(
     assert ann.messages() == bob.messages() == ["before", "into the void", "the next draft"]
 
 
+def test_while_the_database_is_away_the_page_stays_and_the_text_too(
+    ann: Person, bob: Person, room: str, fresh_server: Server
+):
+    """What was said can be read, what was written says why it is not sent; then it can be."""
+    ann.send("before")
+    bob.wait_for("before")
+    ann.wait_next_form(2)
+    valkey = fresh_server.valkey()
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        ann.enter("can you hear me")
+        refused = ann.page.locator(".composer:has(.problem)")
+        expect(refused.get_by_role("alert")).to_contain_text("cannot reach its database")
+        expect(refused.locator(".composer__body")).to_have_value("can you hear me")
+        assert ann.messages() == bob.messages() == ["before"]
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+    wait_until(fresh_server.is_ready, "the return of the database")
+    refused.locator(".composer__body").press("Enter")
+    for person in (ann, bob):
+        person.wait_for("can you hear me")
+        assert person.messages() == ["before", "can you hear me"]
+    expect(refused).to_be_hidden()
+
+
 def test_page_that_was_offline_catches_up(people: People, fresh_server: Server, network):
     """Sixty messages, and some of its own meanwhile: all there, without a reload."""
     people.may_lose_the_server()

@@ -138,6 +138,7 @@ class Page:
         finally:
             self.socket = None
             beat.cancel()
+            socket.transport.close()
 
     async def _beat(self) -> None:
         while True:

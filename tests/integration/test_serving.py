@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from websockets.exceptions import InvalidStatus
 
 from ..faults.replica import fail_over, state_of
 from ..running import ROOT, Server, Visitor, alive, children, wait_until
@@ -216,6 +217,29 @@ def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
     page.post(rid, "the end")
     page.wait_shown("the end")
     assert page.bodies.count("can you hear me") == 1
+
+
+def test_while_valkey_is_away_a_form_comes_back_with_its_text(fresh_server):
+    """503, and everything that was written on the page that says so; JSON for programs."""
+    ann, _, rid = conversation(fresh_server, 0)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', ann.room(rid))[1]
+    form = {"csrf_token": token, "body": "a long & careful text", "nonce": "w1"}
+    os.kill(fresh_server.valkey(), signal.SIGSTOP)
+    try:
+        answer = ann.http.post(f"/rooms/{rid}/messages", data=form)
+        assert answer.status_code == 503
+        assert "a long &amp; careful text" in answer.text
+        assert "cannot reach its database" in answer.text
+        told = ann.http.get("/api/me", headers={"Authorization": "Bearer x"})
+        assert (told.status_code, told.headers["content-type"]) == (503, "application/json")
+        with pytest.raises(InvalidStatus) as refused:
+            Page(ann)
+        assert refused.value.response.status_code == 503, "it tries again, later each time"
+    finally:
+        os.kill(fresh_server.valkey(), signal.SIGCONT)
+    wait_until(fresh_server.is_ready, "Valkey's return")
+    assert ann.http.post(f"/rooms/{rid}/messages", data=form).status_code == 303
+    assert len(re.findall(r"message__body[^>]*>a long &amp; careful text", ann.room(rid))) == 1
 
 
 def test_a_worker_that_dies_is_replaced(fresh_server):

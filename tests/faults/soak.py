@@ -1,0 +1,198 @@
+"""`make soak`: an hour of people who come, talk and go. `make soak ARGS="--seconds 600"`.
+
+It fails when the memory or the file descriptors of a worker grow, when the event loop is late by
+more than 50 ms at the 99th percentile, or when the log has an exception that nobody expected.
+"""
+
+import argparse
+import asyncio
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from ..running import Server, Visitor, opened
+from .crowd import Page, Person
+from .journal import Journal
+from .stage import FAULTS_OF_OURS, WORDS
+
+PEOPLE_IN_ROOM, ROOMS_OF_PERSON, PAGES_OF_PERSON = 50, 4, 10
+STAYS = 30.0, 300.0  # seconds a page is open
+SAMPLE_EVERY = 5.0  # seconds
+LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAGS
+
+
+class Silent(Journal):
+    """Nothing is remembered, for there is an hour of it."""
+
+    def write(self, who, op, **fields):
+        self.sent.clear()
+        return time.monotonic()
+
+
+class Soak:
+    """`size` pages, `rate` messages a second between them, for `seconds`."""
+
+    def __init__(self, folder: Path, size: int, rate: float, seconds: float, workers: int) -> None:
+        self.server = Server(folder, CHAT_LIMITS="off", CHAT_WORKERS=str(workers))
+        self.size, self.rate, self.seconds = size, rate, seconds
+        self.people: list[tuple[Person, list[str]]] = []
+        self.open: dict[Page, asyncio.Task] = {}
+        self.opened = 0
+        self.acked = 0
+        self.samples: dict[int, list[tuple[int, int]]] = {}  # worker: kB, descriptors
+
+    async def run(self) -> dict[int, dict[str, float]]:
+        """Returns what /metrics of each worker said of the loop, as it changed meanwhile."""
+        await asyncio.to_thread(self.server.start)
+        await asyncio.to_thread(self._invite)
+        talking = asyncio.create_task(self._talk())
+        coming = asyncio.create_task(self._keep_open())
+        while len(self.open) < self.size:
+            await asyncio.sleep(0.5)
+        print(f"{self.size} pages are open", flush=True)
+        before, end = await self._lag(), time.monotonic() + self.seconds
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(SAMPLE_EVERY, left))
+            self._sample()
+        after = await self._lag()
+        for task in (talking, coming, *self.open.values()):
+            task.cancel()
+        await asyncio.gather(talking, coming, *self.open.values(), return_exceptions=True)
+        return {
+            pid: {
+                edge: after[pid][edge] - before.get(pid, {}).get(edge, 0.0) for edge in after[pid]
+            }
+            for pid in after
+        }
+
+    def _invite(self) -> None:
+        rooms: list[str] = []
+        for n in range(max(1, self.size // PAGES_OF_PERSON)):
+            visitor = Visitor(self.server.url, f"Person {n}")
+            if len(rooms) < max(1, self.size // PEOPLE_IN_ROOM):
+                rooms.append(visitor.create_room(f"Room {n}"))
+            mine = random.sample(rooms, min(len(rooms), ROOMS_OF_PERSON))
+            for room in mine:
+                visitor.join(room)
+            self.people.append((Person(visitor.cookie, visitor.uid), mine))
+            opened.pop_all().close()
+
+    async def _keep_open(self) -> None:
+        """Whoever goes is followed by somebody else; the first come one behind the other."""
+        while True:
+            for page, task in list(self.open.items()):
+                if task.done():
+                    del self.open[page]
+                    self.acked += page.acked
+            while len(self.open) < self.size:
+                self._come()
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+
+    def _come(self) -> None:
+        person, rooms = random.choice(self.people)
+        self.opened += 1
+        page = Page(
+            f"page{self.opened}",
+            person,
+            random.choice(rooms),
+            [self.server.port],
+            Silent(),
+            self.opened,
+        )
+        self.open[page] = asyncio.create_task(_stay(page))
+
+    async def _talk(self) -> None:
+        while True:
+            await asyncio.sleep(random.expovariate(self.rate))
+            page = random.choice(list(self.open) or [None])
+            if page is not None and page.socket is not None:
+                page.send(" ".join(random.choices(WORDS, k=8)))
+
+    def _sample(self) -> None:
+        for pid in self.server.workers():
+            status = Path(f"/proc/{pid}/status").read_text()
+            memory = int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+            descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            self.samples.setdefault(pid, []).append((memory, descriptors))
+
+    async def _lag(self) -> dict[int, dict[str, float]]:
+        """Of each worker, how often the loop was late by how much at most."""
+        found: dict[int, dict[str, float]] = {}
+        wanted = set(self.server.workers())
+        pattern = r'chat_loop_lag_seconds_(?:bucket|count)\{(?:le="([^"]+)",)?pid="(\d+)"\} (\S+)'
+        async with httpx.AsyncClient(headers={"Connection": "close"}, timeout=30) as client:
+            while set(found) != wanted:
+                text = (await client.get(f"{self.server.url}/metrics")).text
+                for edge, pid, count in re.findall(pattern, text):
+                    found.setdefault(int(pid), {})[edge or "all"] = float(count)
+        return found
+
+    def problems(self, lag: dict[int, dict[str, float]]) -> list[str]:
+        """What is not as it should be, in words; and prints what was measured."""
+        found = []
+        for pid, samples in self.samples.items():
+            quarter = max(1, len(samples) // 4)
+            early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
+            memory = [median(kb for kb, _ in part) / 1024 for part in (early, late)]
+            descriptors = [median(n for _, n in part) for part in (early, late)]
+            in_time = lag[pid][LATEST] / lag[pid]["all"] if pid in lag else 0.0
+            print(
+                f"worker {pid}: {memory[0]:.0f} MB, then {memory[1]:.0f}; {descriptors[0]:.0f} "
+                f"descriptors, then {descriptors[1]:.0f}; the loop was in time, by {LATEST} s, "
+                f"{100 * in_time:.2f} times of 100"
+            )
+            if memory[1] > 1.1 * memory[0] + 10:
+                found.append(f"the memory of worker {pid} grows")
+            if descriptors[1] > 1.1 * descriptors[0] + 20:
+                found.append(f"the file descriptors of worker {pid} grow")
+            if in_time < 0.99:
+                found.append(f"the event loop of worker {pid} is late")
+        if len(self.samples) != int(self.server.env["CHAT_WORKERS"]):
+            found.append("a worker has died")
+        lines = self.server.log().splitlines()
+        found += [line for line in lines if any(word in line for word in FAULTS_OF_OURS)]
+        stuck = [page.name for page in self.open if page.over.is_set()]
+        return found + [f"{name} was closed for good" for name in stuck]
+
+
+async def _stay(page: Page) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(random.uniform(*STAYS)):
+            await page.run()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3600.0)
+    parser.add_argument("--pages", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=10.0, help="messages a second")
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="chat-soak-"))
+    soak = Soak(folder, options.pages, options.rate, options.seconds, options.workers)
+    try:
+        lag = asyncio.run(soak.run())
+        print(f"{soak.opened} pages came and went; {soak.acked} messages by those who went")
+        problems = soak.problems(lag)
+    finally:
+        soak.server.clean_up()
+    for problem in problems[:20]:
+        print(f"PROBLEM: {problem}")
+    if problems:
+        print(f"the log is {folder / 'chat.log'}")
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
