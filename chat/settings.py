@@ -90,7 +90,8 @@ class Settings:
     # days; 0 keeps all.
     keep_messages: int = 0
     keep_days: int = 0
-    # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated.
+    # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated; empty:
+    # this machine; `off`: none.
     metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
@@ -135,7 +136,7 @@ class Settings:
             hook_wait=_whole_number(env, "CHAT_HOOK_WAIT", 15, 1, 3600),
             keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
-            metrics=_networks(env, "CHAT_METRICS") if "CHAT_METRICS" in env else LOOPBACK,
+            metrics=_metrics(env),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 
@@ -232,6 +233,12 @@ def _sign_in(value: str) -> tuple[str, ...]:
     if not ways or set(ways) - set(WAYS):
         raise BadSetting(f"CHAT_SIGN_IN={value!r}: expected some of {', '.join(WAYS)}")
     return ways
+
+
+def _metrics(env: Mapping[str, str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    if env.get("CHAT_METRICS", "") == "off":
+        return ()
+    return _networks(env, "CHAT_METRICS") or LOOPBACK
 
 
 def _networks(env: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -117,3 +117,13 @@ def test_all_ways_of_signing_in_at_once(keys):
     assert settings.sign_in == ("guest", "password", "oidc", "jwt", "proxy")
     assert settings.proxy_header == "X-Forwarded-User"
     assert SECRET["CHAT_JWT_SECRET"] not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "networks"),
+    [("", ["127.0.0.0/8", "::1/128"]), ("off", []), ("10.0.0.0/8, ::2", ["10.0.0.0/8", "::2/128"])],
+)
+def test_metrics_are_for_this_machine_unless_said_otherwise(value, networks):
+    assert [
+        str(network) for network in Settings.from_env({"CHAT_METRICS": value}).metrics
+    ] == networks
