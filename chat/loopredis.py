@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE
 from redis.commands.core import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, RedisError
+from redis.exceptions import DataError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from .link import Link, pack
@@ -144,6 +144,8 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         if answer.done():
             return  # the greenlet that asked was cancelled
         if isinstance(reply, Exception):
+            if isinstance(reply, ReadOnlyError):
+                self.loop.call_soon(self._look_elsewhere)
             if EMPTY_RESPONSE not in command.options:
                 answer.set_exception(reply)
                 return
@@ -153,6 +155,16 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             answer.set_result(read(reply, **_told(command.options)) if read else reply)
         except Exception as error:
             answer.set_exception(error)
+
+    def _look_elsewhere(self) -> None:
+        """This server has become a replica: connect anew, to what the address means now, as soon
+        as nobody waits for an answer of the old connection."""
+        if self._link is None or self._link.ended.done():
+            return
+        if self._sent:
+            self.loop.call_later(0.02, self._look_elsewhere)
+        else:
+            self._link.close(RedisConnectionError("Redis has become a replica"))
 
     def _look(self) -> None:
         """Give a connection up on which answers are due and none has come for TIMEOUT."""

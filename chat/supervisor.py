@@ -28,7 +28,7 @@ from .store import Store
 from .store.schema import TooNew
 
 OLDEST_REDIS = (7, 0)
-TOO_SOON = 1.0  # seconds; a worker that lives shorter is not started again at once
+TOO_SOON = 1.0  # seconds; what lives shorter is not started again at once
 STOPS_WITHIN = 15.0  # seconds; then a worker is killed
 
 
@@ -105,7 +105,8 @@ class Supervisor:
 
     def _look_after(self) -> None:
         valkey = self.valkey
-        if valkey and valkey.process and valkey.process.poll() is not None:
+        soon = valkey is not None and time.monotonic() - valkey.spawned < TOO_SOON
+        if valkey and valkey.process and valkey.process.poll() is not None and not soon:
             say("the embedded Valkey has died; starting it again")
             valkey.spawn()
         for number, worker in self.workers.items():

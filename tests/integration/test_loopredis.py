@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, RedisError, ResponseError
+from redis.exceptions import DataError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from chat.asgi import await_
@@ -115,6 +115,30 @@ def test_a_silent_redis_is_given_up_and_nothing_is_sent_twice(talk, client, valk
             os.kill(valkey.process.pid, signal.SIGCONT)
         assert await ask(redis, "ECHO", "there") == "there"
         assert client.get("count") == "1", "it happened, once"
+
+    talk(conversation)
+
+
+def test_after_a_refusal_for_being_a_replica_the_address_is_looked_up_anew(talk, client):
+    """In a failover behind a name, the old primary may live on as a replica, connections and all."""
+
+    async def conversation(redis):
+        first = await ask(redis, "CLIENT ID")
+        assert await ask(redis, "CLIENT ID") == first
+        client.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(ReadOnlyError):
+                await ask(redis, "SET", "k", "v")
+            later = await ask(redis, "CLIENT ID")
+            while later == first:
+                later = await ask(redis, "CLIENT ID")
+            asked = [ask(redis, "SET", "k", "v"), ask(redis, "ECHO", "others are answered")]
+            refused, echo = await asyncio.gather(*asked, return_exceptions=True)
+            assert isinstance(refused, ReadOnlyError)
+            assert echo == "others are answered"
+        finally:
+            client.replicaof("NO", "ONE")
+        assert await ask(redis, "SET", "k", "v")
 
     talk(conversation)
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -195,6 +196,21 @@ def test_killing_valkey_during_a_conversation_loses_nothing_acknowledged(fresh_s
     assert reader.bodies == [f"message {n:03}" for n in range(40)]
     assert reader.code is None
     assert set(reader.times.values()) == {1}
+
+
+def test_a_valkey_that_cannot_start_is_not_started_without_pause(fresh_server):
+    """And comes up when what was wrong is mended."""
+    fresh_server.stop()
+    (manifest,) = (fresh_server.data / "valkey" / "appendonlydir").glob("*.manifest")
+    fresh_server.start()
+    good = manifest.read_text()
+    manifest.write_text("nonsense\n")
+    begun = time.monotonic()
+    os.kill(fresh_server.valkey(), signal.SIGKILL)
+    wait_until(lambda: fresh_server.log().count("Valkey has died") >= 4, "the fourth try")
+    assert time.monotonic() - begun > 2
+    manifest.write_text(good)
+    wait_until(fresh_server.is_ready, "Valkey's return")
 
 
 def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
