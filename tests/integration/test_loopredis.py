@@ -120,7 +120,7 @@ def test_a_silent_redis_is_given_up_and_nothing_is_sent_twice(talk, client, valk
 
 
 def test_after_a_refusal_for_being_a_replica_the_address_is_looked_up_anew(talk, client):
-    """In a failover behind a name, the old primary may live on as a replica, connections and all."""
+    """In a failover behind a name the old primary may live on, a replica with its connections."""
 
     async def conversation(redis):
         first = await ask(redis, "CLIENT ID")

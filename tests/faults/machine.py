@@ -1,0 +1,372 @@
+"""One process, two pages and one room, and what can happen to them between two steps: the real
+scripts on a real Valkey and the real delivery code, without processes."""
+
+import asyncio
+import itertools
+from types import SimpleNamespace
+
+import greenback
+from flask import g
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from chat import live
+from chat.hub import Hub
+from chat.loopredis import connect
+from chat.store import keys
+from chat.subscriber import Subscriber
+
+from .reading import Epoch, Reset, Shown, Stored, told
+from .replica import fail_over, state_of
+
+
+class Held(Subscriber):
+    """The subscriber, whose link gives what is published when it is told to."""
+
+    def start(self):
+        self.came, self.gave = [], []
+        self.pong = None  # the answer to the last PING
+
+    def _take_safely(self, answer):
+        if isinstance(answer, list) and answer[0] == "message":
+            self.came.append(answer)
+        elif "pong" in answer or answer == "PONG":
+            self.pong.set_result(True)
+        else:
+            super()._take_safely(answer)
+
+    def give(self, answer):
+        self.gave.append(answer)
+        super()._take_safely(answer)
+
+
+class Browser:
+    """A page's list, its composers and its line to the server."""
+
+    def __init__(self, world, person):
+        self.world, self.person = world, person
+        self.page = None
+        self.whole = False  # the line: what is written arrives
+        self.epoch = ""
+        self.list = {}  # number: time
+        self.pending = {}  # nonce: body
+
+    def push(self, packet):
+        if self.whole:
+            for what in told(packet.text):
+                self.take(what)
+        return True
+
+    def kick(self, code, reason=""):
+        assert code not in (1000, 1008), "htmx would never come back"
+        self.whole = False
+
+    def take(self, what):
+        if isinstance(what, Reset):
+            self.list = {}
+        elif isinstance(what, Epoch):
+            self.epoch = what.epoch
+        elif isinstance(what, Stored):
+            if what.nonce in self.pending:
+                self.world.acked[what.nonce] = self.pending.pop(what.nonce)
+        elif isinstance(what, Shown):
+            if self.list:
+                last = max(self.list)
+                if what.seq != last + 1:  # I3
+                    self.world.wrong.append(f"{what.seq} after {last}")
+                if self.world.time_of(last) not in (None, self.list[last]):  # I7
+                    self.world.wrong.append(f"the loss of {last} was not told of")
+            self.list[what.seq] = what.at
+
+    @property
+    def last(self):
+        return max(self.list, default=0)
+
+    def frame(self):
+        """What #watch says."""
+        return {
+            "type": "watch",
+            "room": self.world.rid,
+            "after": f"{self.last}-{self.list[self.last]}" if self.list else "",
+            "epoch": self.epoch,
+            "digest": "",
+            "to": [self.world.rid] * len(self.pending),
+            "nonce": list(self.pending),
+            "body": list(self.pending.values()),
+        }
+
+
+class World:
+    """One room, one server process, two pages of two people."""
+
+    def __init__(self, app, url, client):
+        self.app, self.url, self.client = app, url, client
+        client.flushdb()
+        self.store = app.store
+        self.acked, self.numbers = {}, itertools.count()
+        self.wrong = []  # what pages were told that they must not be
+        people = [self.store.people.create(name) for name in ("Ann", "Bob")]
+        self.rid = self.store.rooms.create("Tea", "closed", people[0], people[1:])
+        self.replica = state_of(url)
+        self.runner = asyncio.Runner()
+        self.runner.run(self.start())
+        self.browsers = [Browser(self, person) for person in people]
+        for browser in self.browsers:
+            self.run(self.come_back, browser)
+
+    async def start(self):
+        app = self.app
+        portal = greenback.with_portal_run_sync
+        app.subscriber = Held(connect(self.url), self.store, portal, lambda uid: None)
+        app.subscriber.start()
+        app.presence = SimpleNamespace(stale=set())
+        app.hub = app.subscriber.hub = Hub(
+            app.fragments.shown,
+            app.fragments.note,
+            app.fragments.line,
+            asyncio.get_running_loop().call_soon,
+            app.subscriber.opened,
+            app.subscriber.closed,
+        )
+        self.running = asyncio.create_task(app.subscriber.run())
+        await until(lambda: app.subscriber.connected)
+
+    def run(self, step, *args):
+        self.runner.run(step(*args))
+
+    def stop(self):
+        async def stop():
+            self.running.cancel()
+            await asyncio.gather(self.running, return_exceptions=True)
+            await self.app.subscriber.client.aclose()
+
+        self.runner.run(stop())
+        self.runner.close()
+
+    # What is there
+
+    @property
+    def top(self):
+        return int(self.client.hget(keys.room(self.rid), "seq"))
+
+    def time_of(self, seq):
+        entry = self.client.xrange(keys.events(self.rid), f"{seq}-0", f"{seq}-0")
+        return int(entry[0][1]["at"]) if entry else None
+
+    def stored(self):
+        """Bodies by number."""
+        entries = self.store.messages.after(self.rid, 0, 10_000)
+        return {event.seq: event.body for event in entries if event.kind == "post"}
+
+    # Steps
+
+    async def quiet(self):
+        """Let the subscriber do all that it can without what is held."""
+        held, pong = self.app.subscriber, None
+        while pong is None or not pong.done():
+            await until(lambda: held._link is not None and not held._link.ended.done())
+            pong = held.pong = asyncio.get_running_loop().create_future()
+            held._link.command("PING")
+            await asyncio.wait({pong, held._link.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await until(lambda: not held._tasks and not held._filling)
+        await asyncio.sleep(0)
+
+    async def give(self, count=10_000):
+        await self.quiet()
+        held = self.app.subscriber
+        while held.came and count:
+            held.give(held.came.pop(0))
+            count -= 1
+        await self.quiet()
+
+    def post(self, person):
+        nonce = f"n{next(self.numbers)}"
+        self.store.messages.post(self.rid, person, f"message {nonce}", nonce)
+
+    async def say(self, browser, what, *frame):
+        await self.quiet()
+        await greenback.with_portal_run_sync(what, browser.page, *frame)
+        await self.quiet()
+
+    async def come_back(self, browser, before=None, after=None):
+        """The socket opens anew, while the functions `before` and `after` happen around the
+        reading of the history."""
+        if browser.page is not None:
+            await self.say(browser, live.Page.close)
+        read = self.store.messages.missed
+
+        def missed(*args, **kwargs):
+            if before:
+                before()
+            answer = read(*args, **kwargs)
+            if after:
+                after()
+            return answer
+
+        with self.app.test_request_context():
+            g.session = SimpleNamespace(sid="s")
+            browser.page = live.Page(browser, browser.person)
+        browser.whole = True
+        self.store.messages.missed = missed
+        try:
+            await self.say(browser, live.Page.open)
+            await self.say(browser, live.Page.watch, browser.frame())
+        finally:
+            del self.store.messages.missed
+
+    async def settle(self):
+        """The network is whole again, everyone comes back, and nothing new is said."""
+        await self.give()
+        for _ in range(3):
+            for browser in self.browsers:
+                if not browser.whole:
+                    await self.come_back(browser)
+            await self.give()
+        for browser in self.browsers:  # the heartbeat
+            await self.say(browser, live.Page.watch, browser.frame())
+        await self.give()
+        for browser in self.browsers:
+            if not browser.whole:
+                await self.come_back(browser)
+
+    def check(self):
+        assert not self.wrong
+        stored = self.stored()
+        bodies = list(stored.values())
+        assert len(bodies) == len(set(bodies)), "doubled"  # I2
+        oldest = int(self.client.xrange(keys.events(self.rid), "-", "+", count=1)[0][0][:-2])
+        for body in self.acked.values():
+            assert body in bodies or oldest > 1, "acknowledged and lost"  # I1
+        for browser in self.browsers:
+            assert browser.last == self.top, "not current"  # I6
+            for seq, at in browser.list.items():
+                assert self.time_of(seq) in (at, None), "shows what is not there"  # I3, I5
+            assert not browser.pending
+
+
+async def until(true):
+    """Turns of the loop until something is true."""
+    while not true():
+        await asyncio.sleep(0)
+
+
+class Machine(RuleBasedStateMachine):
+    app = url = client = None
+
+    def __init__(self):
+        super().__init__()
+        self.world = World(self.app, self.url, self.client)
+
+    def browser(self, number):
+        return self.world.browsers[number]
+
+    which = st.sampled_from((0, 1))
+
+    @rule(number=which, lose_ack=st.booleans())
+    def send(self, number, lose_ack):
+        """Enter is pressed. The line may break, without the page's knowledge, before or after."""
+        browser, nonce = self.browser(number), f"n{next(self.world.numbers)}"
+        body = f"message {nonce}"
+        browser.pending[nonce] = body
+        if browser.whole:
+            frame = {"type": "post", "room": self.world.rid, "nonce": nonce, "body": body}
+            browser.whole = not lose_ack
+            self.world.run(self.world.say, browser, live.Page.post, frame)
+
+    @rule(number=which)
+    def send_again(self, number):
+        """What was acknowledged is sent again with its nonce, by a late retry."""
+        if self.world.acked and self.browser(number).whole:
+            nonce, body = list(self.world.acked.items())[-1]
+            if body not in self.world.stored().values():
+                return
+            top = self.world.top
+            author = self.world.store.people.get(self.author_of(body))
+            self.world.store.messages.post(self.world.rid, author, body, nonce)
+            assert self.world.top == top, "doubled"  # I8
+
+    def author_of(self, body):
+        events = self.world.store.messages.after(self.world.rid, 0, 10_000)
+        return next(event.uid for event in events if event.body == body)
+
+    @rule(number=which)
+    def another_writes(self, number):
+        self.world.post(self.browser(number).person)
+
+    @rule(count=st.integers(1, 3))
+    def pump(self, count):
+        self.world.run(self.world.give, count)
+
+    @rule()
+    def lose_what_was_published(self):
+        self.world.run(self.world.quiet)
+        if self.world.app.subscriber.came:
+            self.world.app.subscriber.came.pop(0)
+
+    @rule()
+    def give_it_twice(self):
+        held = self.world.app.subscriber
+        held.came += held.gave[-2:]
+        self.world.run(self.world.give)
+
+    @rule(number=which)
+    def break_the_line(self, number):
+        self.browser(number).whole = False
+
+    @rule(number=which, before=st.booleans(), after=st.booleans())
+    def come_back(self, number, before, after):
+        world, browser = self.world, self.browser(number)
+        if browser.whole:
+            return
+        world.run(world.give)
+        room = world.app.hub.rooms.get(world.rid)
+        current = room is not None and (room.last, room.at) == (world.top, world.time_of(world.top))
+
+        def post():
+            # The process hears of it before the next step of the page.
+            world.post(browser.person)
+            greenback.await_(world.give())
+
+        world.run(world.come_back, browser, before and post, after and post)
+        world.run(world.give)
+        if current and browser.whole:
+            assert browser.last == world.top, "not current after coming back"  # I6
+
+    @rule()
+    def cut_the_subscriber(self):
+        self.lose_all()
+        self.world.client.client_kill_filter(_type="pubsub")
+
+    def lose_all(self):
+        self.world.run(self.world.quiet)
+        self.world.app.subscriber.came.clear()
+        self.world.app.subscriber.gave.clear()
+
+    @rule(kept=st.integers(1, 6))
+    def trim(self, kept):
+        self.world.client.xtrim(keys.events(self.world.rid), maxlen=kept, approximate=False)
+
+    @rule()
+    def replicate(self):
+        self.world.replica = state_of(self.world.url)
+
+    @rule(posts=st.integers(0, 4))
+    def fail_over(self, posts):
+        """To the replica as it was; numbers are used again before anybody has noticed."""
+        self.lose_all()
+        fail_over(self.world.url, self.world.replica)
+        kept = self.world.stored().values()
+        self.world.acked = {n: body for n, body in self.world.acked.items() if body in kept}
+        for _ in range(posts):
+            self.world.post(self.browser(0).person)
+
+    @invariant()
+    def nothing_is_wrong(self):
+        assert not self.world.wrong
+
+    def teardown(self):
+        try:
+            self.world.run(self.world.settle)
+            self.world.check()
+        finally:
+            self.world.stop()
