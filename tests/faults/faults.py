@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from .crowd import Person
 from .database import FAKETIME
 from .stage import Stage
 
@@ -179,21 +180,28 @@ async def reconnect_storm(stage: Stage) -> None:
 
 
 async def readers_that_never_read(stage: Stage) -> None:
-    """Some open a page of a room that gets loud, and take nothing of it."""
+    """Some open a page of a room that gets loud, and take nothing of it: they are let go."""
     room, person = stage.random.choice(stage.rooms), stage.random.choice(stage.people)
     deaf = [await _deaf(stage, person, room) for _ in range(3)]
     loud = [page for page in stage.present if page.room == room and page.last][:3]
-    for _ in range(60):
+    for _ in range(160):
         for page in loud:
             page.send("x" * 3900)
         await asyncio.sleep(0.03)
-    for writer in deaf:
+    for reader, writer in deaf:
+        writer.transport.resume_reading()
+        async with asyncio.timeout(20):
+            with suppress(OSError):
+                while await reader.read(1 << 20):
+                    pass
         writer.close()
 
 
-async def _deaf(stage: Stage, person, room: str) -> asyncio.StreamWriter:
+async def _deaf(
+    stage: Stage, person: Person, room: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     port = stage.random.choice(stage.hosts).port
-    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(
         f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
         f"Cookie: {person.cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -204,7 +212,7 @@ async def _deaf(stage: Stage, person, room: str) -> asyncio.StreamWriter:
     await asyncio.sleep(0.3)
     writer.write(bytes((0x81, 0x80 | len(said), 0, 0, 0, 0)) + said)
     writer.transport.pause_reading()
-    return writer
+    return reader, writer
 
 
 async def people_leave_and_join(stage: Stage) -> None:
