@@ -14,6 +14,7 @@ from chat import live
 from chat.hub import Hub
 from chat.loopredis import connect
 from chat.store import keys
+from chat.store.sessions import public
 from chat.subscriber import Subscriber
 
 from .reading import Epoch, Reset, Shown, Stored, told
@@ -107,6 +108,8 @@ class World:
         self.wrong = []  # what pages were told that they must not be
         people = [self.store.people.create(name) for name in ("Ann", "Bob")]
         self.rid = self.store.rooms.create("Tea", "closed", people[0], people[1:])
+        begin = self.store.sessions.begin
+        self.sids = {person.uid: public(begin(person.uid, "guest")) for person in people}
         self.replica = state_of(url)
         self.runner = asyncio.Runner()
         self.runner.run(self.start())
@@ -203,13 +206,13 @@ class World:
                 after()
             return answer
 
-        with self.app.test_request_context():
-            g.session = SimpleNamespace(sid="s")
-            browser.page = live.Page(browser, browser.person)
         browser.whole = True
         self.store.messages.missed = missed
         try:
-            await self.say(browser, live.Page.open)
+            with self.app.test_request_context():
+                g.session = SimpleNamespace(sid=self.sids[browser.person.uid])
+                browser.page = live.Page(browser, browser.person)
+                await self.say(browser, live.Page.open)
             await self.say(browser, live.Page.watch, browser.frame())
         finally:
             del self.store.messages.missed

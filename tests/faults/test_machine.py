@@ -94,7 +94,7 @@ def silent_loss(patch):
         answer = missed(self, rid, uid, after, epoch, **kwargs)
         if answer is None or not answer.replace:
             return answer
-        return Missed(self.after(rid, after), False, answer.seq, answer.epoch)
+        return Missed(self.after(rid, after), False, answer.seq, answer.epoch, answer.first)
 
     patch.setattr(Messages, "missed", pretending)
 
@@ -125,7 +125,9 @@ def same_epoch(patch):
         lambda self, rid, uid, after, epoch, at=0: missed(self, rid, uid, after, ""),
     )
     patch.setattr(
-        Messages, "gap", lambda self, rid, after, limit, at=0: gap(self, rid, after, limit)
+        Messages,
+        "gap",
+        lambda self, rid, after, limit, uids, at=0: gap(self, rid, after, limit, uids),
     )
 
 
