@@ -21,7 +21,7 @@ from .openapi import LAST, Operation, document, text, whole
 from .people import edit as edit_profile
 from .store import Person, Room
 from .store.messages import PAGE_SIZE
-from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_body, clean_line, clean_name
+from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_line, clean_name
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 
@@ -48,7 +48,10 @@ def edit_me(**fields: str) -> Any:
         fields["name"] = clean_name(fields["name"], "name", MAX_NAME)
     if "about" in fields:
         fields["about"] = clean_line(fields["about"], "text about you", MAX_ABOUT)
-    return person_json(edit_profile(g.person, fields) if fields else g.person)
+    if not fields:
+        return person_json(g.person)
+    chat().limits.use("profile", g.person.uid)
+    return person_json(edit_profile(g.person, fields))
 
 
 def people(q: str = "", limit: int = 50) -> Any:
@@ -81,7 +84,7 @@ def write_to(members: list[str]) -> Any:
 
 
 def random_room() -> Any:
-    return _room(chat().store.rooms.random(g.person, chat().settings.random_seats))
+    return _room(rooms.sit(g.person))
 
 
 def room(rid: str) -> Any:
@@ -99,7 +102,7 @@ def end_room(rid: str) -> None:
 
 
 def join_room(rid: str) -> Any:
-    chat().store.rooms.join(rid, g.person)
+    rooms.enter(g.person, rid)
     return _room(rid)
 
 
@@ -138,8 +141,7 @@ def list_messages(
 
 
 def post_message(rid: str, body: str, nonce: str = "") -> Any:
-    seq = chat().store.messages.post(rid, g.person, clean_body(body), nonce)
-    return message(rid, seq)
+    return message(rid, messages.say(g.person, rid, body, nonce))
 
 
 def message(rid: str, seq: int) -> Any:
@@ -389,10 +391,7 @@ def error_json(status: int, title: str, text: str) -> tuple[Response, int]:
 
 @bp.errorhandler(ChatError)
 def refused(error: ChatError) -> Any:
-    response, status = error_json(error.status, error.title, error.text)
-    if isinstance(error, Unauthorized):
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response, status
+    return *error_json(error.status, error.title, error.text), error.headers
 
 
 def http_error(error: HTTPException) -> Any:

@@ -15,6 +15,7 @@ from . import (
     api,
     assets,
     composer,
+    crowd,
     fragments,
     hooks,
     jwt,
@@ -34,6 +35,7 @@ from . import (
 )
 from .errors import ChatError, StoreAway
 from .hub import Hub
+from .limits import Limits
 from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
@@ -58,6 +60,8 @@ class Chat(Flask):
         self.hub: Hub
         self.subscriber: Subscriber
         self.presence: Presence
+        self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
+        self.crowd = crowd.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
@@ -114,6 +118,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
         messages.bp,
         stream.bp,
         live.bp,
+        crowd.bp,
         operations.bp,
     ):
         app.register_blueprint(bp)
@@ -141,7 +146,7 @@ def error_page(status: int, title: str, text: str) -> Any:
 
 
 def _refused(error: ChatError) -> Any:
-    return error_page(error.status, error.title, error.text)
+    return *error_page(error.status, error.title, error.text), error.headers
 
 
 def _store_away(error: RedisError) -> Any:

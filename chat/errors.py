@@ -6,7 +6,7 @@ ChatError
  ├── NotFound       404  no such room, or none that this person may see
  ├── NotMember      403  an open room that has not been joined
  ├── Refused        403  not with this person's rights, or not as things stand
- ├── TooOften       429  so often that it looks like guessing
+ ├── TooOften       429  more often, or more at once, than one person or address may
  ├── Unreachable    502  another site that does not answer as it should
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
@@ -14,12 +14,16 @@ Each class knows its HTTP status; one handler turns it into a page, and the live
 it into a fragment beside the text it concerns.
 """
 
+import math
+from collections.abc import Mapping
+
 
 class ChatError(Exception):
     """A refusal in plain words. `text` is shown to the person as it stands."""
 
     status = 500
     title = "Something went wrong"
+    headers: Mapping[str, str] = {}  # of the HTTP response
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -34,6 +38,7 @@ class Invalid(ChatError):
 class Unauthorized(ChatError):
     status = 401
     title = "Who are you?"
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class NotFound(ChatError):
@@ -52,8 +57,14 @@ class Refused(ChatError):
 
 
 class TooOften(ChatError):
+    """`wait`: seconds after which it is worth trying again."""
+
     status = 429
-    title = "Too many tries"
+    title = "Not so fast"
+
+    def __init__(self, text: str, wait: float) -> None:
+        super().__init__(text)
+        self.headers = {"Retry-After": str(math.ceil(wait))}
 
 
 class Unreachable(ChatError):

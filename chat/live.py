@@ -6,6 +6,7 @@ socket opens, when the room changes and every 45 s; and `post`. What a page may 
 for each frame, here or in the store's scripts, never taken from what the page showed before.
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -16,13 +17,14 @@ from flask import Blueprint, Response, g
 from flask_sock import Sock
 from redis.exceptions import RedisError
 
+from . import crowd
 from .asgi import WebSocket, await_
 from .composer import is_nonce, new_nonce
 from .current import chat
-from .errors import ChatError, NotFound
+from .errors import ChatError, NotFound, TooOften
 from .fragments import digest
 from .hub import SERVICE_RESTART, Viewer
-from .messages import refusal
+from .messages import refusal, say
 from .security import is_own_origin
 from .session import current_person, is_still_on
 from .store import Person, Row
@@ -48,12 +50,23 @@ sock = Sock()
 
 @bp.before_request
 def only_own_pages() -> Response | None:
-    """Refuse a handshake of another site (403) or of nobody (401)."""
+    """Refuse a handshake of another site (403), of nobody (401), or too many (429). htmx then
+    tries again, after ever longer waits: nothing but an open socket makes them short anew."""
     if not is_own_origin():
         return Response("This socket is for the chat's own pages.\n", 403, mimetype="text/plain")
     if current_person() is None:
         return Response("Sign in first.\n", 401, mimetype="text/plain")
+    try:
+        g.leave = crowd.enter()
+    except TooOften as error:
+        return Response(error.text, 429, error.headers, mimetype="text/plain")
     return None
+
+
+@bp.teardown_request
+def leave(_: Any) -> None:
+    if "leave" in g:
+        g.leave()
 
 
 @sock.route("/live", bp=bp)  # type: ignore[untyped-decorator]
@@ -69,6 +82,22 @@ def live(ws: WebSocket) -> None:
         page.close()
 
 
+class Pace:
+    """Frames of one page: AT_ONCE, then EACH second one. Who sends more is not refused anything
+    but read more slowly, until the network holds up the sender."""
+
+    AT_ONCE, EACH = 60, 0.05
+
+    def __init__(self) -> None:
+        self.due = 0.0  # when all there were so far should have come
+
+    def keep(self) -> None:
+        now = time.monotonic()
+        self.due = max(self.due, now - self.AT_ONCE * self.EACH) + self.EACH
+        if self.due > now:
+            await_(asyncio.sleep(self.due - now))
+
+
 class Page:
     """One open page and its socket."""
 
@@ -76,7 +105,9 @@ class Page:
         "fragments",
         "fresh",
         "hub",
+        "limits",
         "nonsense",
+        "pace",
         "person",
         "posted",
         "presence",
@@ -97,6 +128,8 @@ class Page:
         self.subscriber = chat().subscriber
         self.fragments = chat().fragments
         self.presence = chat().presence
+        self.limits = chat().limits
+        self.pace = Pace()
         self.viewer: Viewer = self.hub.connect(
             ws.push, ws.kick, person.uid, g.session.sid, person.zone
         )
@@ -121,6 +154,8 @@ class Page:
         """Do what the page says until it is gone."""
         while True:
             frame = parse(self.ws.receive())
+            if self.limits.on:
+                self.pace.keep()
             handle = HANDLERS.get(frame.get("type", ""))
             if handle:
                 handle(self, frame)
@@ -268,7 +303,7 @@ class Page:
     def _post(self, rid: str, nonce: str, body: str, composer: str) -> bool:
         """Store a message, and tell its composer whether it is kept or why not."""
         try:
-            self.store.messages.post(rid, self.person, clean_body(body), nonce)
+            say(self.person, rid, body, nonce)
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False
@@ -276,6 +311,7 @@ class Page:
         if self.typing_at:
             self.typing_at = 0.0
             self.store.presence.typing(rid, self.person.uid, False)
+        self.limits.prepare("post", self.person.uid)
         return True
 
     def _say(self, text: str) -> None:

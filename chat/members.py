@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from .current import chat
-from .errors import Invalid, NotFound
+from .errors import Invalid, NotFound, TooOften
 from .permissions import check_manage, may_manage
 from .picker import is_search, picked_people, picking
 from .rooms import store
@@ -30,8 +30,8 @@ def add_picked(rid: str) -> Any:
         if is_search():
             return _page(rid)
         add(g.person, rid, picked_people())
-    except Invalid as error:
-        return _page(rid, error.text), 400
+    except (Invalid, TooOften) as error:
+        return _page(rid, error.text), error.status, error.headers
     return redirect(f"/rooms/{rid}/people", 303)
 
 
@@ -67,20 +67,22 @@ def leave(rid: str) -> Any:
 
 
 def add(by: Person, rid: str, people: list[Person]) -> None:
-    """Add people to a room. Raises NotFound, Refused, Invalid for nobody."""
+    """Add people to a room. Raises NotFound, Refused, TooOften, Invalid for nobody."""
     check_manage(by, store().rooms.member(rid, by.uid))
     if not people:
         raise Invalid("Tick the people to add.")
+    chat().limits.use("members", by.uid)
     for person in people:
         store().rooms.add(rid, by, person)
 
 
 def remove(by: Person, rid: str, uid: str) -> None:
-    """Remove a member from a room. Raises NotFound, Refused."""
+    """Remove a member from a room. Raises NotFound, Refused, TooOften."""
     check_manage(by, store().rooms.member(rid, by.uid))
     person = store().people.get(uid)
     if person is None:
         raise NotFound("There is no such person.")
+    chat().limits.use("members", by.uid)
     store().rooms.remove(rid, by, person)
 
 

@@ -7,7 +7,8 @@ from flask import Blueprint, g, redirect, render_template, request
 from redis.exceptions import RedisError
 
 from .composer import is_nonce
-from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway
+from .current import chat
+from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway, TooOften
 from .events import Event
 from .permissions import may_change, may_change_others
 from .rooms import room_page, store
@@ -25,10 +26,11 @@ def post(rid: str) -> Any:
     body = request.form.get("body", "")
     try:
         nonce = request.form.get("nonce", "")
-        nonce = nonce if is_nonce(nonce) else ""
-        store().messages.post(rid, g.person, clean_body(body), nonce)
-    except Invalid as error:
-        return room_page(_room(rid), store().messages.newest(rid), body=body, error=error.text), 400
+        say(g.person, rid, body, nonce if is_nonce(nonce) else "")
+    except (Invalid, TooOften) as error:
+        events = store().messages.newest(rid)
+        page = room_page(_room(rid), events, body=body, error=error.text)
+        return page, error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -84,9 +86,9 @@ def edit(rid: str, seq: str) -> Any:
     body = request.form.get("body", "")
     try:
         revise(g.person, rid, number(seq), body)
-    except Invalid as error:
+    except (Invalid, TooOften) as error:
         room, event = _message(rid, seq)
-        return _edit_page(room, event, body, error.text), 400
+        return _edit_page(room, event, body, error.text), error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -96,15 +98,25 @@ def delete_one(rid: str, seq: str) -> Any:
     return redirect(f"/rooms/{rid}", 303)
 
 
+def say(by: Person, rid: str, body: str, nonce: str = "") -> int:
+    """Post a message; returns its number. Raises Invalid, TooOften, and what the store does."""
+    clean = clean_body(body)
+    chat().limits.use("post", by.uid)
+    number: int = store().messages.post(rid, by, clean, nonce)
+    return number
+
+
 def revise(by: Person, rid: str, seq: int, body: str) -> None:
-    """Change a message. Raises Invalid, NotFound, Refused."""
-    room = store().rooms.member(rid, by.uid)
-    store().messages.revise(rid, by, seq, clean_body(body), may_change_others(by, room))
+    """Change a message. Raises Invalid, TooOften, NotFound, Refused."""
+    clean, room = clean_body(body), store().rooms.member(rid, by.uid)
+    chat().limits.use("post", by.uid)
+    store().messages.revise(rid, by, seq, clean, may_change_others(by, room))
 
 
 def delete(by: Person, rid: str, seq: int) -> None:
-    """Delete a message for everyone. Raises NotFound, Refused."""
+    """Delete a message for everyone. Raises NotFound, Refused, TooOften."""
     room = store().rooms.member(rid, by.uid)
+    chat().limits.use("post", by.uid)
     store().messages.delete(rid, by, seq, may_change_others(by, room))
 
 

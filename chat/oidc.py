@@ -20,10 +20,10 @@ from flask import session as cookie
 from . import signed
 from .current import chat
 from .fetch import Kept, Unreachable, get_json, post_form
-from .security import address, own_origin
+from .security import network, own_origin
 from .session import current_person
 from .settings import Settings
-from .sign_in import check_way, come_in, count_try, local_path, turn_away
+from .sign_in import check_way, come_in, local_path, turn_away
 from .signed import BadToken, Keys
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def start() -> Any:
     next = local_path(request.args.get("next", ""))
     if current_person():
         return redirect(next, 303)
-    count_try("oidc", address())
+    chat().limits.use("oidc", network())
     state, nonce, verifier = (secrets.token_urlsafe(n) for n in (16, 16, 32))
     try:
         there = chat().provider.address(_redirect_uri(), state, nonce, verifier)

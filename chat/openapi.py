@@ -78,6 +78,7 @@ _REFUSED = {
     403: "not with this token or these rights",
     404: "not there, or not for this person",
     413: "too large",
+    429: "too often; Retry-After says when it is worth trying again",
     503: "the database cannot be reached",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
 from .current import chat
-from .errors import Invalid, NotFound
+from .errors import Invalid, NotFound, TooOften
 from .session import current_person, require_person
 from .store import Person
 from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
@@ -49,11 +49,12 @@ def profile() -> Any:
             "theme": form.get("theme", "") if form.get("theme") in THEMES else "",
             "zone": form.get("zone", "") if form.get("zone") in zones() else "",
         }
+        chat().limits.use("profile", g.person.uid)
         fields |= _picture(g.person)
         edit(g.person, fields)
-    except Invalid as error:
+    except (Invalid, TooOften) as error:
         fields = {field: form.get(field, "") for field in ("name", "about", "theme", "zone")}
-        return _profile(**fields, error=error.text), 400
+        return _profile(**fields, error=error.text), error.status, error.headers
     return redirect("/me?saved=1", 303)
 
 

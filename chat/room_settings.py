@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from .errors import Invalid
+from .current import chat
+from .errors import Invalid, TooOften
 from .permissions import check_manage
 from .rooms import store
 from .session import require_person
@@ -27,8 +28,9 @@ def edit_room(rid: str) -> Any:
     fields = {name: request.form.get(name, "") for name in ("name", "about", "kind")}
     try:
         edit(g.person, rid, fields)
-    except Invalid as error:
-        return _page(managed(g.person, rid), fields, error.text), 400
+    except (Invalid, TooOften) as error:
+        page = _page(managed(g.person, rid), fields, error.text)
+        return page, error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -54,7 +56,7 @@ def managed(by: Person, rid: str) -> Room:
 
 def edit(by: Person, rid: str, fields: dict[str, str]) -> None:
     """Change those of `name`, `about` and `kind` that are in `fields`, all or none of them.
-    Raises NotFound, Refused, Invalid."""
+    Raises NotFound, Refused, Invalid, TooOften."""
     managed(by, rid)
     clean = dict(fields)
     if "name" in fields:
@@ -63,6 +65,7 @@ def edit(by: Person, rid: str, fields: dict[str, str]) -> None:
         clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT)
     if fields.get("kind", OPEN) not in (OPEN, CLOSED):
         raise Invalid("A room is open or closed.")
+    chat().limits.use("post", by.uid)
     for field, value in clean.items():
         store().rooms.edit(rid, by, field, value)
 

@@ -6,7 +6,7 @@ from flask import Blueprint, g, redirect, render_template, request
 
 from .composer import new_nonce
 from .current import chat
-from .errors import Invalid
+from .errors import Invalid, Refused, TooOften
 from .events import Event
 from .fragments import digest
 from .permissions import check_create_rooms, may_change, may_create_rooms, may_manage
@@ -15,6 +15,8 @@ from .session import require_person
 from .store import Person, Room, Store
 from .store.rooms import CLOSED, DIRECT, OPEN
 from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
+
+MOST_ROOMS = 500  # that one person joins or starts
 
 bp = Blueprint("rooms", __name__)
 bp.before_request(require_person)
@@ -66,20 +68,48 @@ def create() -> Any:
         if is_search():
             return _new_page(kind)
         rid = start(g.person, name, kind, request.form.get("about", ""), picked_people())
-    except Invalid as error:
-        return _new_page(kind, error.text), 400
+    except (Invalid, TooOften) as error:
+        return _new_page(kind, error.text), error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
 
 
 def start(by: Person, name: str, kind: str, about: str, members: list[Person]) -> str:
-    """A room of any kind that a person can start; returns its id. Raises Invalid, Refused."""
+    """A room of any kind that a person can start; returns its id. Raises Invalid, Refused,
+    TooOften."""
     if kind == DIRECT:
+        chat().limits.use("write", by.uid)
         return store().rooms.direct(by, members)
     check_create_rooms(by)
+    _check_more(by)
     if kind not in (OPEN, CLOSED):
         raise Invalid("A room is open or closed.")
     clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
-    return store().rooms.create(clean, kind, by, members, clean_line(about, "topic", MAX_ABOUT))
+    topic = clean_line(about, "topic", MAX_ABOUT)
+    chat().limits.use("start", by.uid)
+    return store().rooms.create(clean, kind, by, members, topic)
+
+
+def enter(by: Person, rid: str) -> None:
+    """Join an open room. Raises NotFound, TooOften, Refused."""
+    _check_more(by)
+    chat().limits.use("join", by.uid)
+    store().rooms.join(rid, by)
+
+
+def sit(by: Person) -> str:
+    """Take a seat in a random room; returns its id. Raises TooOften, Refused."""
+    _check_more(by)
+    chat().limits.use("join", by.uid)
+    return store().rooms.random(by, chat().settings.random_seats)
+
+
+def _check_more(by: Person) -> None:
+    """Raise Refused for who is in as many rooms as anyone may be. Direct ones, which others can
+    begin and nobody can leave, do not count."""
+    if chat().settings.limits and store().rooms.count(by.uid) >= MOST_ROOMS:
+        rows = store().rooms.of(by.uid)
+        if sum(row.room.kind != DIRECT for row in rows) >= MOST_ROOMS:
+            raise Refused(f"You are in {MOST_ROOMS} rooms, which is the most. Leave one first.")
 
 
 @bp.get("/rooms/random")
@@ -90,12 +120,12 @@ def random_page() -> Any:
 @bp.post("/rooms/random")
 def random() -> Any:
     """Sit down with strangers."""
-    return redirect(f"/rooms/{store().rooms.random(g.person, chat().settings.random_seats)}", 303)
+    return redirect(f"/rooms/{sit(g.person)}", 303)
 
 
 @bp.post("/rooms/<rid>/join")
 def join(rid: str) -> Any:
-    store().rooms.join(rid, g.person)
+    enter(g.person, rid)
     return redirect(f"/rooms/{rid}", 303)
 
 

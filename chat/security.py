@@ -38,9 +38,9 @@ def address() -> str:
     return seen
 
 
-def neighbourhood() -> str:
-    """What a visitor's tries are counted by: the address, or the network of 64 bits for IPv6,
-    where who has one address has them all (RFC 6177)."""
+def network() -> str:
+    """Whose tries and pages count as one: the visitor's address, or the network of 64 bits for
+    IPv6, where who has one address has them all (RFC 6177)."""
     seen = address()[:64]
     try:
         ip = ip_address(seen)

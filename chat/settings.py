@@ -93,6 +93,10 @@ class Settings:
     # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated; empty:
     # this machine; `off`: none.
     metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    # CHAT_PAGES_PER_PERSON, CHAT_PAGES_PER_ADDRESS: how many pages one person, and all people
+    # from one address together (a school, an office), may have open.
+    pages_per_person: int = 20
+    pages_per_address: int = 1000
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
 
@@ -137,6 +141,8 @@ class Settings:
             keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
             metrics=_metrics(env),
+            pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),
+            pages_per_address=_whole_number(env, "CHAT_PAGES_PER_ADDRESS", 1000, 1, 1_000_000),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 

@@ -2,7 +2,7 @@
 passwords. Those by which another site says who somebody is are in oidc, jwt and proxy.
 
 Nobody is told whether a login exists: a wrong login and a wrong password read the same and take
-the same time. Making an account tells, as it must; that is counted (`TRIES`).
+the same time. Making an account tells, as it must; that is counted (chat.limits).
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound as NoPage
 from . import passwords, proxy
 from .current import chat
 from .errors import Invalid, TooOften
-from .security import address, neighbourhood
+from .security import address, network
 from .session import begin, current_person, require_person
 from .store import Person
 from .store.accounts import LONGEST_LOGIN, clean_login
@@ -21,15 +21,6 @@ from .text import MAX_NAME, clean_name
 
 bp = Blueprint("sign_in", __name__)
 
-# What is counted: most tries, and seconds until the count begins anew. With CHAT_LIMITS=off
-# nothing is.
-TRIES = {
-    "login": (10, 15 * 60),
-    "address": (100, 15 * 60),
-    "sign-up": (100, 3600),
-    "guest": (1000, 3600),
-    "oidc": (1000, 3600),
-}
 WRONG = "Login or password is wrong."
 
 
@@ -53,21 +44,21 @@ def sign_in() -> Any:
         if "password" in request.form:
             return _with_password(request.form.get("login") or request.form.get("name", ""))
         return _as_guest(request.form.get("name", ""))
-    except Invalid as error:
-        return _page(error.text), 400
+    except (Invalid, TooOften) as error:
+        return _page(error.text), error.status, error.headers
 
 
 def _as_guest(name: str) -> Any:
     check_way("guest")
     clean = clean_name(name, "name", MAX_NAME)
-    count_try("guest", neighbourhood())
+    chat().limits.use("guest", network())
     return _in(chat().store.people.create(clean), "guest")
 
 
 def _with_password(login: str) -> Any:
     check_way("password")
-    count_try("address", neighbourhood())
-    count_try("login", login.strip().lower()[:LONGEST_LOGIN])
+    chat().limits.use("address", network())
+    chat().limits.use("login", login.strip().lower()[:LONGEST_LOGIN])
     accounts = chat().store.accounts
     uid, kept = accounts.by_login(login)
     right = passwords.off_loop(passwords.is_right, kept, request.form["password"])
@@ -87,13 +78,14 @@ def sign_up_page() -> Any:
 def sign_up() -> Any:
     """Make an account; a guest goes on as the same person."""
     _check_sign_up()
-    count_try("sign-up", neighbourhood())
     try:
+        chat().limits.use("sign-up", network())
         login, name, kept = _new_account()
         guest = current_person()
         person = chat().store.accounts.create(login, name, kept, guest)
-    except Invalid as error:
-        return render_template("sign_up.html", first=False, **_typed(error.text)), 400
+    except (Invalid, TooOften) as error:
+        page = render_template("sign_up.html", first=False, **_typed(error.text))
+        return page, error.status, error.headers
     return _in(person, "password")
 
 
@@ -132,13 +124,14 @@ def change_password() -> Any:
     check_way("password")
     person, accounts = g.person, chat().store.accounts
     try:
-        count_try("login", person.login)
+        chat().limits.use("login", person.login)
         old, kept = request.form.get("old", ""), accounts.password(person.uid)
         if not passwords.off_loop(passwords.is_right, kept, old):
             raise Invalid("That is not your present password.")
         accounts.set_password(person.uid, _hashed(person.login, person.name))
-    except Invalid as error:
-        return render_template("me/password.html", person=person, error=error.text), 400
+    except (Invalid, TooOften) as error:
+        page = render_template("me/password.html", person=person, error=error.text)
+        return page, error.status, error.headers
     chat().store.sessions.end_all(person.uid)
     begin(person, g.session.way)
     return redirect("/me/sessions", 303)
@@ -178,14 +171,6 @@ def check_way(way: str) -> None:
     """Raise 404 for a way of signing in that is off."""
     if way not in ways():
         raise NoPage
-
-
-def count_try(what: str, whose: str) -> None:
-    """Raise TooOften when somebody has tried it too often."""
-    most, seconds = TRIES[what]
-    limited = chat().settings.limits
-    if limited and chat().store.throttle.is_too_much(what, whose, most, seconds):
-        raise TooOften(f"Wait up to {max(1, seconds // 60)} minutes, then try again.")
 
 
 def local_path(path: str) -> str:

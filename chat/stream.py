@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, g, render_template, request, stream_with_context
 
+from . import crowd
 from .asgi import await_
 from .current import chat
 from .errors import NotMember
@@ -35,8 +36,10 @@ def stream(rid: str) -> Response:
         raise NotMember("Join the room first to read it.")
     after = number(request.args.get("after", "")) or room.seq
     head = render_template("stream.html", room=room)
+    leave = crowd.enter()
     pieces = stream_with_context(_listen(room, after, head))
     response = Response(pieces, mimetype="text/html")
+    response.call_on_close(leave)
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes each piece on at once
     return response
 

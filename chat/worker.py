@@ -44,6 +44,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     async def startup() -> None:
         tasks.append(asyncio.create_task(app.subscriber.run()))
         tasks.append(asyncio.create_task(app.presence.run()))
+        tasks.append(asyncio.create_task(app.crowd.run()))
         tasks.append(asyncio.create_task(deliverer.run()))
         tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
         tasks.append(asyncio.create_task(metrics.measure_lag()))

@@ -59,8 +59,9 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One chat for the stories of a module; they make rooms of their own."""
-    running = Server(tmp_path_factory.mktemp("chat")).start()
+    """One chat for the stories of a module; they make rooms of their own, and write faster than
+    people do."""
+    running = Server(tmp_path_factory.mktemp("chat"), CHAT_LIMITS="off").start()
     yield running
     running.clean_up()
 
@@ -68,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def fresh_server(tmp_path: Path) -> Iterator[Server]:
     """A chat of the test's own, to be killed and started again."""
-    running = Server(tmp_path / "chat").start()
+    running = Server(tmp_path / "chat", CHAT_LIMITS="off").start()
     yield running
     opened.pop_all().close()  # pages first: a server waits for those that do not read
     running.clean_up()

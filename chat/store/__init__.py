@@ -10,6 +10,7 @@ from typing import Any
 from .accounts import Accounts
 from .audit import Audit
 from .check import Check
+from .crowd import Crowd
 from .dump import Dump
 from .hooks import Hooks
 from .load import Load
@@ -44,7 +45,8 @@ class Store:
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
         self.schema = Schema(client, _script(client, "lease"))
         self.retention = Retention(client, _script(client, "trim"), _script(client, "lease"))
-        self.throttle = Throttle(_script(client, "count"))
+        self.throttle = Throttle(_script(client, "bucket"))
+        self.crowd = Crowd(client, _script(client, "enter"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}
         self.rooms = Rooms(client, self.people, scripts)

@@ -27,7 +27,10 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:schema:lease         | string | the server that brings it up to a newer one              |
 | chat:trim:lease           | string | the process that lets old messages go                    |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
-| chat:throttle:{w}:{x}     | string | tries of `what` by `whose` in the present span           |
+| chat:throttle:{w}:{x}     | string | when the bucket of `whose` for `what` is full again (µs)  |
+| chat:user:{u}:pages       | hash   | process: how many pages the person has open there        |
+| chat:pages:{a}            | hash   | the same of an address                                   |
+| chat:processes            | zset   | processes by the time (s) until which they are alive     |
 | chat:here                 | zset   | user ids by the time (s) until which they count as here  |
 | chat:bots                 | set    | user ids of the bots                                     |
 | chat:token:{t}            | hash   | a token by the digest of its secret (tokens.Token)       |
@@ -58,6 +61,7 @@ BOTS = "chat:bots"
 HOOKS = "chat:hooks"
 HOOKS_LEASE = "chat:hooks:lease"
 HERE = "chat:here"
+PROCESSES = "chat:processes"
 FIRST_ADMIN = "chat:admin"
 AUDIT = "chat:audit"
 SCHEMA = "chat:schema"
@@ -112,6 +116,14 @@ def sessions(uid: str) -> str:
 
 def user_rooms(uid: str) -> str:
     return f"chat:user:{{{uid}}}:rooms"
+
+
+def user_pages(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:pages"
+
+
+def address_pages(address: str) -> str:
+    return f"chat:pages:{address}"
 
 
 def room_channel(rid: str) -> str:

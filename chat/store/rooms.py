@@ -314,6 +314,10 @@ class Rooms:
         there = [room for room in rooms if room and room.kind == OPEN]
         return sorted(there, key=lambda room: room.last.at, reverse=True)
 
+    def count(self, uid: str) -> int:
+        """How many rooms are on the person's list."""
+        return int(self.client.scard(keys.user_rooms(uid)))
+
     def size(self, rid: str) -> int:
         """How many members the room has."""
         return int(self.client.zcard(keys.members(rid)))

@@ -1,7 +1,7 @@
-"""So many tries in so much time, counted in Redis for all processes.
+"""So much in so much time, counted in Redis for all processes.
 
 The library `limits` opens connections of its own, which would block the event loop or go around
-the shared pipeline; what is needed is one INCR with an expiry.
+the shared pipeline; what is needed is one key with an expiry.
 """
 
 from typing import Any
@@ -10,12 +10,15 @@ from . import keys
 
 
 class Throttle:
-    """`count` is the script count.lua."""
+    """`bucket` is the script bucket.lua."""
 
-    def __init__(self, count: Any) -> None:
-        self._count = count
+    def __init__(self, bucket: Any) -> None:
+        self._bucket = bucket
 
-    def is_too_much(self, what: str, whose: str, most: int, seconds: int) -> bool:
-        """Count a try; True when it is more than the `most`th within `seconds`."""
-        tries = self._count(keys=[keys.throttle(what, whose)], args=[seconds])
-        return int(tries) > most
+    def take(
+        self, what: str, whose: str, most: int, seconds: int, wanted: int = 1
+    ) -> tuple[int, float]:
+        """Take up to `wanted` from a bucket that holds `most` and fills anew in `seconds`.
+        Returns how many were taken and, for none, the seconds until there is one."""
+        given, wait = self._bucket(keys=[keys.throttle(what, whose)], args=[most, seconds, wanted])
+        return int(given), int(wait) / 1000

@@ -1,0 +1,65 @@
+"""At a limit the page says why, keeps what was written and goes on by itself."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from ..running import Server
+from .conftest import People, meet
+from .person import BACK
+
+# Press Send once for each refusal.
+SEND_AGAIN = """forms => forms.forEach(form => {
+    const problem = form.querySelector(".problem");
+    if (!problem.dataset.read) form.querySelector("button").click();
+    problem.dataset.read = "yes";
+})"""
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One with the limits that everybody has, and two pages each."""
+    running = Server(tmp_path_factory.mktemp("chat"), CHAT_PAGES_PER_PERSON="2").start()
+    yield running
+    running.clean_up()
+
+
+def test_who_writes_too_fast_finds_the_text_and_the_reason_and_sends_it_again(people, server):
+    ann, bob = people.come(server.url, "Ann"), people.come(server.url, "Bob")
+    meet(ann, bob)
+    refused = ann.page.locator(".composer:has(.problem):visible")
+    sent = 0
+    while not refused.count() and sent < 60:
+        sent += 1
+        ann.enter(f"message {sent}", delay=0)
+        ann.until(lambda: ann.page.locator("#body").input_value() == "", "an empty composer")
+    expect(refused.first.locator(".problem")).to_contain_text("faster than anyone can read")
+    expect(refused.first.locator(".composer__body")).to_have_value(f"message {sent}")
+
+    def is_sent() -> bool:
+        refused.evaluate_all(SEND_AGAIN)
+        return not refused.count()
+
+    ann.until(is_sent, "the last of them")
+    bob.wait_for(*(f"message {n}" for n in range(1, sent + 1)))
+    assert sorted(ann.messages()) == sorted(f"message {n}" for n in range(1, sent + 1))
+
+
+def test_a_page_too_many_says_so_and_goes_on_when_another_is_closed(people: People, server: Server):
+    people.may_lose_the_server()  # Chromium calls a refused handshake by that name
+    ann = people.come(server.url, "Ann")
+    ann.create_room("Tea")
+    second = people.tab(ann.page.context, server.url, "Ann's second page")
+    second.open("/")
+    ann.until(lambda: second.sockets, "its socket")
+    third = people.tab(ann.page.context, server.url, "Ann's third page")
+    third.open(f"/rooms/{ann.room}")
+    connection = third.page.locator("#connection")
+    expect(connection).to_contain_text("You have 2 pages open", timeout=60_000)
+    second.page.close()
+    third.wait_live(BACK)
+    third.send("here I am")
+    ann.wait_for("here I am")
