@@ -16,6 +16,7 @@ def main(argv: list[str] | None = None) -> None:
     commands.add_parser("serve", help="serve the chat until SIGTERM or Ctrl-C")
     admin = commands.add_parser("admin", help="make somebody an admin of the running chat")
     admin.add_argument("who", help="login or id; the id ends the address of that person's page")
+    commands.add_parser("reload", help="let new processes take over the running chat, one by one")
     check = commands.add_parser(
         "check", help="look for what is wrong in the running chat's database"
     )
@@ -24,6 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     worker = commands.add_parser("worker")  # what `serve` starts; not for people
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
+    worker.add_argument("ready", type=int)
     args = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.command == "worker":
             from .worker import main as work
 
-            work(settings, args.listener, args.lifeline)
+            work(settings, args.listener, args.lifeline, args.ready)
         elif args.command == "serve":
             from .supervisor import Supervisor
 
@@ -74,6 +76,8 @@ def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
 
     if args.command == "admin":
         console.make_admin(settings, args.who)
+    elif args.command == "reload":
+        console.reload(settings)
     elif args.command == "check":
         console.check(settings, args.repair)
     elif args.command == "import":

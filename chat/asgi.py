@@ -29,7 +29,16 @@ import flask_sock
 from greenback import await_, with_portal_run_sync
 from simple_websocket import ConnectionClosed
 
-from .environ import Headers, Receive, Scope, Send, headers_size, make_environ, plain_headers
+from .environ import (
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    all_done,
+    headers_size,
+    make_environ,
+    plain_headers,
+)
 from .exchange import Exchange, Response
 from .websocket import WebSocket
 
@@ -42,8 +51,8 @@ Hook = Callable[[], Awaitable[Any]]
 MAX_HEADERS = 8192
 """Names and values of all request headers together, in bytes; more is answered with 431."""
 
-DRAIN_TIMEOUT = 2.0
-"""Seconds `Bridge.drain` waits for requests and routes to end before it cancels them."""
+END_TIMEOUT = 2.0
+"""Seconds `Bridge.end` waits for requests and routes to end before it cancels them."""
 
 WEBSOCKET = "asgi.websocket"
 
@@ -70,6 +79,7 @@ class Bridge:
         self._shutdown = shutdown
         self._max_body = _set_max_body(app, max_body)
         self._draining = False
+        self._ended = False
         self._requests: set[asyncio.Task[Any]] = set()
         self._streams: set[Exchange] = set()
         self._sockets: set[WebSocket] = set()
@@ -93,18 +103,22 @@ class Bridge:
     async def drain(self, seconds: float) -> None:
         """Send everyone away.
 
-        New requests get 503, streamed responses end, and the sockets are closed with 1012, evenly
-        over `seconds`, so that their clients do not all come back at once. What has not ended two
-        seconds later is cancelled.
+        Requests are answered as before, the last on each connection. New sockets get 503,
+        streamed responses end, and the sockets are closed with 1012, evenly over `seconds`, so
+        that their clients do not all come back at once.
         """
         self._draining = True
         for stream in list(self._streams):
             stream.end()
         await self._close_sockets(seconds)
-        if not await _all_done(self._requests, DRAIN_TIMEOUT):
+
+    async def end(self) -> None:
+        """Answer nothing more. What has not ended in two seconds is cancelled."""
+        self._ended = True
+        if not await all_done(self._requests, END_TIMEOUT):
             for task in list(self._requests):
                 task.cancel()
-            await _all_done(self._requests, 1.0)
+            await all_done(self._requests, 1.0)
 
     async def _close_sockets(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -133,8 +147,10 @@ class Bridge:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, receive, send, self._max_body, self._streams)
-        if self._draining:
+        exchange = Exchange(
+            scope, receive, send, self._max_body, self._streams, lambda: self._draining
+        )
+        if self._ended:
             await exchange.refuse(503, "Restarting", [(b"retry-after", b"1")])
         elif headers_size(scope) > MAX_HEADERS:
             await exchange.refuse(431, "Request Header Fields Too Large")
@@ -209,12 +225,3 @@ def _set_max_body(app: Any, max_body: int) -> int:
     if config.get("MAX_CONTENT_LENGTH") is None:
         config["MAX_CONTENT_LENGTH"] = max_body
     return int(config["MAX_CONTENT_LENGTH"])
-
-
-async def _all_done(tasks: set[asyncio.Task[Any]], seconds: float) -> bool:
-    """Wait until no request is running, for at most `seconds`."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
-        await asyncio.wait(tasks, timeout=left)
-        await asyncio.sleep(0)
-    return not tasks

@@ -1,6 +1,8 @@
 """What whoever runs the chat does on its machine, where no page can be trusted with it."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -19,7 +21,7 @@ from .settings import Settings
 from .store import Person, Store, keys
 from .store.load import Load
 from .store.schema import TooNew
-from .supervisor import masked
+from .supervisor import masked, serving_process
 from .transcript import transcript
 
 
@@ -37,6 +39,19 @@ def running(settings: Settings) -> Iterator[Store]:
         raise CannotStart(str(error)) from None
     except RedisError as error:
         raise CannotStart(f"no chat is running on {masked(url)} (CHAT_DATA, REDIS_URL): {error}")  # noqa: B904
+
+
+def reload(settings: Settings) -> None:
+    """Let the chat that runs on this data folder replace its workers, which are what the code on
+    the disk is now, and say so. Raises CannotStart when none runs there."""
+    pid = serving_process(settings.data)
+    if pid is None:
+        raise CannotStart(f"no chat is running on {settings.data} (CHAT_DATA)")
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except PermissionError:
+        raise CannotStart(f"process {pid} is somebody else's: ask as its user") from None
+    print(f"Process {pid} replaces its workers, one by one. Its log says when that is done.")
 
 
 def make_admin(settings: Settings, who: str) -> None:

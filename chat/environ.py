@@ -88,6 +88,15 @@ def spawn(awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
     return task
 
 
+async def all_done(tasks: set[asyncio.Task[Any]], seconds: float) -> bool:
+    """Wait until none of `tasks`, which may become more, is left, for at most `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
+        await asyncio.wait(tasks, timeout=left)
+        await asyncio.sleep(0)
+    return not tasks
+
+
 def _paths(scope: Scope) -> tuple[str, str]:
     """SCRIPT_NAME and PATH_INFO."""
     raw = scope.get("raw_path") or scope["path"].encode()

@@ -39,6 +39,7 @@ class Exchange:
 
     max_body: bytes its body may have.
     streams: where it is listed while it streams, so that `end` can be called.
+    is_last: asked when the answer begins: whether the connection is to end with it.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Exchange:
         send: Send,
         max_body: int,
         streams: set[Exchange],
+        is_last: Callable[[], bool],
     ) -> None:
         self._streams = streams
+        self._is_last = is_last
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -82,8 +85,7 @@ class Exchange:
         body = text.encode()
         self._response.status = status
         self._response.headers = [*(headers or ()), *plain_headers(body)]
-        if self._scope["http_version"] < "2":
-            self._response.headers.append((b"connection", b"close"))
+        self._is_last = lambda: True
         await self._finish(body)
 
     def end(self) -> None:
@@ -161,6 +163,8 @@ class Exchange:
 
     async def _start(self) -> None:
         self._started = True
+        if self._scope["http_version"] < "2" and self._is_last():
+            self._response.headers.append((b"connection", b"close"))
         await self._send(
             {
                 "type": "http.response.start",

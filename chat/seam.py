@@ -1,12 +1,14 @@
 """The one seam into Hypercorn: subclasses of its parts, put in their place.
 
 Hypercorn documents no way to a connection's transport and leaves several things open that a server
-on the internet must settle. `install` replaces seven names inside Hypercorn:
+on the internet must settle. `install` replaces six names inside Hypercorn:
 
 - `Stream` and `Upgrade` (for `WSStream` and `Handshake`): see chat.wsstream.
 - `Buffer` (for `StreamBuffer`) holds up whoever sends more over HTTP/2 than the client takes.
 - `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept.
-- `Connection` (for `TCPServer`) keeps the list of open connections, so that stopping can end them.
+
+`Connection`, a `TCPServer` with which chat.serving begins each connection, keeps the list of those
+that are open, so that stopping can end them.
 
 Written against Hypercorn 0.18; `tests/unit/test_seam.py` fails when the seam moves.
 """
@@ -19,7 +21,6 @@ from typing import Any
 import h2.errors
 import h2.events
 import h2.exceptions
-import hypercorn.asyncio.run
 import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
@@ -129,7 +130,6 @@ def install() -> None:
     hypercorn.protocol.H11Protocol = HTTP1  # type: ignore[attr-defined, misc]
     hypercorn.protocol.H2Protocol = HTTP2  # type: ignore[attr-defined, misc]
     hypercorn.protocol.h2.StreamBuffer = Buffer  # type: ignore[misc]
-    hypercorn.asyncio.run.TCPServer = Connection  # type: ignore[attr-defined, misc]
 
 
 def abort_connections() -> None:

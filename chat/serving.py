@@ -1,8 +1,9 @@
 """Our own listener, and the running of one worker process under Hypercorn.
 
-Hypercorn's own runner neither closes websockets when it stops nor always ends (its issue 308);
-and more than one of its workers stop together when one dies. So a supervisor starts processes
-that each `run` one worker on a socket of their own.
+Hypercorn's own runner neither closes websockets when it stops nor always ends (its issue 308), and
+goes on accepting until it has ended; more than one of its workers stop together when one dies. So a
+supervisor starts processes that each `run` one worker on a socket of their own, with Hypercorn's
+parts.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.run import worker_serve
-from hypercorn.config import Sockets
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.typing import LifespanState
 
 from . import seam
 from .asgi import Bridge
+from .environ import all_done
 from .wsstream import Settings
 
 log = logging.getLogger(__name__)
@@ -73,65 +76,78 @@ async def serve(
     bridge: Bridge,
     sock: socket.socket,
     *,
-    stop: asyncio.Event,
+    stop: asyncio.Future[bool],
+    ready: Callable[[], None] = lambda: None,
     drain: float = 3.0,
     config: dict[str, Any] | None = None,
 ) -> None:
-    """Serve `bridge` on `sock` until `stop` is set, then send everyone away and return.
+    """Serve `bridge` on `sock` until `stop` is done, then send everyone away and return.
 
+    stop: its result says whether another process serves the same address from now on. Then open
+        connections are not closed before they have been idle for as long as ever, so that no
+        request meets one that closes.
+    ready: called when connections are accepted.
     drain: seconds over which the websockets are closed.
     config: settings that differ from `wsstream.Settings`.
-    Returns within `drain` and about ten seconds, whatever clients and routes do. Raises
+    Returns within `drain` and about twelve seconds, whatever clients and routes do. Raises
     `hypercorn.utils.LifespanFailureError` when the bridge's startup fails.
     """
     seam.install()
-    settings = _settings(config)
-    loop = asyncio.get_running_loop()
-    aborts: list[asyncio.TimerHandle] = []
+    settings, loop = _settings(config), asyncio.get_running_loop()
+    app, state, context = ASGIWrapper(bridge), LifespanState(), WorkerContext(None)  # type: ignore[arg-type]
+    lifespan = Lifespan(app, settings, loop, state)
+    living = loop.create_task(lifespan.handle_lifespan())
+    await lifespan.wait_for_startup()
+    if living.done():
+        living.result()
 
-    async def stopped() -> None:
-        await stop.wait()
-        await bridge.drain(drain)
-        # From Python 3.12 on Hypercorn waits for every connection to end before it goes on.
-        aborts.extend(loop.call_later(LINGER * i, seam.abort_connections) for i in (1, 2))
+    connections: set[asyncio.Task[Any]] = set()
 
-    server = loop.create_task(
-        worker_serve(
-            ASGIWrapper(bridge),  # type: ignore[arg-type]
-            settings,
-            sockets=_sockets(settings, sock),
-            shutdown_trigger=stopped,
-        )
-    )
-    stopping = loop.create_task(stop.wait())
-    await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not server.done():
-        await asyncio.wait({server}, timeout=drain + 7.0 + settings.shutdown_timeout)
-    for abort in aborts:
-        abort.cancel()
-    if not stop.is_set():
-        server.result()
-    elif not server.done():
-        log.error("gave up waiting for Hypercorn to end")
-        server.cancel()
-    elif not server.cancelled() and server.exception() is not None:
-        log.error("Hypercorn ended with an error", exc_info=server.exception())
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+        await seam.Connection(app, loop, settings, context, state, reader, writer)
+
+    tls: dict[str, Any] = {}
+    if settings.ssl_enabled:
+        tls = {"ssl": settings.create_ssl_context()}
+        tls["ssl_handshake_timeout"] = settings.ssl_handshake_timeout
+    server = await asyncio.start_server(connected, sock=sock, backlog=settings.backlog, **tls)
+    ready()
+    replaced = await stop
+    since = loop.time()
+    # What is connecting just now waits in the kernel for the processes that still listen.
+    server.close()
+    await bridge.drain(drain)
+    if replaced:
+        left = since + settings.keep_alive_timeout + LINGER - loop.time()
+        await all_done(connections, left)
+    await bridge.end()
+    await context.terminated.set()  # idle connections end
+    for _ in range(2):
+        await all_done(connections, LINGER)
+        seam.abort_connections()
+    await lifespan.wait_for_shutdown()
+    living.cancel()
+    await asyncio.wait({living}, timeout=1.0)
 
 
 def run(
     make_bridge: Callable[[], Any],
     sock: socket.socket,
     *,
+    ready: Callable[[], None] = lambda: None,
     loop: str = "uvloop",
     drain: float = 3.0,
     config: dict[str, Any] | None = None,
 ) -> None:
-    """Run one worker process until SIGTERM or SIGINT.
+    """Run one worker process until SIGTERM or SIGINT, or SIGHUP when another has taken over.
 
     make_bridge: called inside the running loop; returns a `Bridge`, or an awaitable of one.
     loop: "uvloop" (asyncio where it is not installed) or "asyncio".
-    drain, config: as for `serve`.
+    ready, drain, config: as for `serve`.
     """
     logging.basicConfig(
         stream=sys.stderr,
@@ -139,23 +155,30 @@ def run(
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
     )
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
-        runner.run(_main(make_bridge, sock, drain, config))
+        runner.run(_main(make_bridge, sock, ready, drain, config))
 
 
 async def _main(
     make_bridge: Callable[[], Any],
     sock: socket.socket,
+    ready: Callable[[], None],
     drain: float,
     config: dict[str, Any] | None,
 ) -> None:
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    stop: asyncio.Future[bool] = loop.create_future()
+
+    def told(replaced: bool) -> None:
+        if not stop.done():
+            stop.set_result(replaced)
+
+    loop.add_signal_handler(signal.SIGHUP, told, True)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told, False)
     bridge = make_bridge()
     if inspect.isawaitable(bridge):
         bridge = await bridge
-    await serve(bridge, sock, stop=stop, drain=drain, config=config)
+    await serve(bridge, sock, stop=stop, ready=ready, drain=drain, config=config)
 
 
 def _settings(config: dict[str, Any] | None) -> Settings:
@@ -166,12 +189,6 @@ def _settings(config: dict[str, Any] | None) -> Settings:
             raise TypeError(f"unknown server setting: {name}")
         setattr(settings, name, value)
     return settings
-
-
-def _sockets(settings: Settings, sock: socket.socket) -> Sockets:
-    if settings.ssl_enabled:
-        return Sockets([sock], [], [])
-    return Sockets([], [sock], [])
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -2,10 +2,12 @@
 
 Each worker is a single process with a listening socket of its own on the shared port
 (SO_REUSEPORT), so that the kernel spreads connections over them and one that dies takes only
-its own along. Workers and database are started again when they end by themselves.
+its own along. Workers and database are started again when they end by themselves. SIGHUP, or
+`chat reload`, lets new workers take over from the old ones without a request failing.
 """
 
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -14,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
+from typing import IO
 
 import redis
 from redis.backoff import NoBackoff
@@ -28,21 +32,78 @@ from .store import Store
 from .store.schema import TooNew
 
 OLDEST_REDIS = (7, 0)
-TOO_SOON = 1.0  # seconds; what lives shorter is not started again at once
+TOO_SOON = 1.0  # seconds; a database that lives shorter is not started again at once
+SETTLED = 5.0  # seconds; a worker that lives shorter is not started again at once, ...
+LONGEST_WAIT = 30.0  # ... but after 1 s, 2 s, 4 s and so on, up to this
+STARTS_WITHIN = 60.0  # seconds; then a worker that is to take over is given up
 STOPS_WITHIN = 15.0  # seconds; then a worker is killed
 
 
+class Worker:
+    """One process; `ready` once it accepts connections."""
+
+    def __init__(self, listener: socket.socket, lifeline: int, env: dict[str, str]) -> None:
+        self.ready = False
+        self.began = time.monotonic()
+        self._ready, told = os.pipe()
+        os.set_blocking(self._ready, False)
+        arguments = [str(number) for number in (listener.fileno(), lifeline, told)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "chat", "worker", *arguments],
+            env=env,
+            pass_fds=(listener.fileno(), lifeline, told),
+            # Ctrl-C in the terminal reaches the supervisor only, which stops the workers.
+            start_new_session=True,
+        )
+        os.close(told)
+
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self.began
+
+    def is_ready(self) -> bool:
+        if not self.ready:
+            with contextlib.suppress(BlockingIOError):
+                self.ready = os.read(self._ready, 1) != b""
+        return self.ready
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def leave(self, name: signal.Signals) -> None:
+        """Ask it to end; it has STOPS_WITHIN from now on."""
+        self.began = time.monotonic()
+        self.process.send_signal(name)
+
+    def close(self) -> None:
+        """Wait for its end, or bring it about."""
+        try:
+            self.process.wait(max(0.1, STOPS_WITHIN - self.age()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._ready)
+
+
 class Supervisor:
-    """Runs until SIGTERM or SIGINT; `serve` raises CannotStart."""
+    """Runs until SIGTERM or SIGINT; `serve` raises CannotStart. SIGHUP lets new workers take
+    over from the old ones."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stopping = False
         self.valkey: EmbeddedValkey | None = None
-        self.workers: dict[int, subprocess.Popen[bytes]] = {}
-        self.started: dict[int, float] = {}
         self.listeners: list[socket.socket] = []
         self.env = dict(os.environ)
+        # By number, which is that of their listener.
+        self.workers: dict[int, Worker] = {}
+        self.failures: Counter[int] = Counter()  # deaths one soon after the other
+        self.due: dict[int, float] = {}  # when a worker that died is started again
+        self.asked = False  # to reload
+        self.old: list[int] = []  # workers to be replaced yet
+        self.next: Worker | None = None  # the one that is to take over from the first of these
+        self.leaving: list[Worker] = []
+        self.pidfile: IO[str] | None = None
 
     def serve(self) -> None:
         """Start everything, watch over it, and stop it in order."""
@@ -50,16 +111,19 @@ class Supervisor:
         try:
             self._database()
             self.env["SECRET_KEY"] = self.settings.secret_key or secret(self.settings.data)
+            self.pidfile = write_pidfile(self.settings.data)
             self._lifeline, self._held = os.pipe()
             os.set_inheritable(self._lifeline, True)
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, self._stop)
+            signal.signal(signal.SIGHUP, self._ask_reload)
             for number in range(self.settings.workers):
-                self._start(number)
+                self.workers[number] = self._start(number)
             host, port = self.listeners[0].getsockname()[:2]
             say(f"Chat is on http://{f'[{host}]' if ':' in host else host}:{port}")
             while not self.stopping:
                 self._look_after()
+                self._reload()
                 time.sleep(0.1)
         finally:
             self._end()
@@ -92,16 +156,8 @@ class Supervisor:
         prepare(url)
         self.env["REDIS_URL"] = url
 
-    def _start(self, number: int) -> None:
-        listener = self.listeners[number].fileno()
-        self.started[number] = time.monotonic()
-        self.workers[number] = subprocess.Popen(
-            [sys.executable, "-m", "chat", "worker", str(listener), str(self._lifeline)],
-            env=self.env,
-            pass_fds=(listener, self._lifeline),
-            # Ctrl-C in the terminal reaches the supervisor only, which stops the workers.
-            start_new_session=True,
-        )
+    def _start(self, number: int) -> Worker:
+        return Worker(self.listeners[number], self._lifeline, self.env)
 
     def _look_after(self) -> None:
         valkey = self.valkey
@@ -110,28 +166,102 @@ class Supervisor:
             say("the embedded Valkey has died; starting it again")
             valkey.spawn()
         for number, worker in self.workers.items():
-            soon = time.monotonic() - self.started[number] < TOO_SOON
-            if worker.poll() is not None and not soon:
-                say(f"worker {number + 1} has died (exit {worker.returncode}); starting another")
-                self._start(number)
+            if worker.ended():
+                self._replace(number, worker)
+
+    def _replace(self, number: int, dead: Worker) -> None:
+        """Start another worker instead of one that died by itself: at once, or later when that
+        happens one time after the other."""
+        if number not in self.due:
+            self.failures[number] = self.failures[number] + 1 if dead.age() < SETTLED else 0
+            wait = min(2.0 ** (self.failures[number] - 1), LONGEST_WAIT)
+            wait = wait if self.failures[number] else 0.0
+            code = dead.process.returncode
+            when = f" in {wait:.0f} s" if wait else ""
+            say(f"worker {number + 1} has died (exit {code}); another starts{when}")
+            self.due[number] = time.monotonic() + wait
+        if time.monotonic() >= self.due[number]:
+            del self.due[number]
+            dead.close()
+            self.workers[number] = self._start(number)
+
+    def _reload(self) -> None:
+        """Let new workers take over, one by one: each listens beside the old one before that is
+        asked to leave, so that somebody accepts at every moment."""
+        for worker in [worker for worker in self.leaving if worker.ended()]:
+            worker.close()
+            self.leaving.remove(worker)
+        for worker in self.leaving:
+            if worker.age() > STOPS_WITHIN:
+                worker.process.kill()
+        if self.asked and not self.old:
+            self.asked = False
+            self.old = list(self.workers)
+            say("new workers take over")
+        if self.old and self.next is None and not self.leaving:
+            self.next = self._start(self.old[0])
+        if self.next is not None:
+            self._hand_over(self.next)
+
+    def _hand_over(self, new: Worker) -> None:
+        if new.ended() or new.age() > STARTS_WITHIN:
+            new.process.kill()
+            new.close()
+            say(f"a new worker did not start (exit {new.process.returncode}); the old ones stay")
+            self.next, self.old = None, []
+        elif new.is_ready():
+            number = self.old.pop(0)
+            old, self.workers[number], self.next = self.workers[number], new, None
+            old.leave(signal.SIGHUP)
+            self.leaving.append(old)
+            self.due.pop(number, None)
+            say(f"worker {number + 1} is new" + ("" if self.old else "; that was the last"))
 
     def _stop(self, *_: object) -> None:
         self.stopping = True
 
+    def _ask_reload(self, *_: object) -> None:
+        self.asked = True
+
     def _end(self) -> None:
-        for worker in self.workers.values():
-            worker.terminate()
-        deadline = time.monotonic() + STOPS_WITHIN
-        for worker in self.workers.values():
-            try:
-                worker.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+        # First, so that nobody waits for an answer of a worker that accepts nothing any more.
         for sock in self.listeners:
             sock.close()
+        workers = [*self.workers.values(), *self.leaving, *([self.next] if self.next else [])]
+        for worker in workers:
+            worker.leave(signal.SIGTERM)
+        for worker in workers:
+            worker.close()
         if self.valkey:
             self.valkey.stop()
+        if self.pidfile:
+            self.pidfile.close()
+
+
+def write_pidfile(folder: Path) -> IO[str] | None:
+    """Write this process's id to `folder`/chat.pid, locked while it lives, for `running`. None
+    where that cannot be: who has a Redis and a secret of their own needs no folder."""
+    with contextlib.suppress(OSError):
+        file = open(folder / "chat.pid", "a+")  # noqa: SIM115
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        return file
+    return None
+
+
+def serving_process(folder: Path) -> int | None:
+    """The process id of the chat that runs on `folder`, or None. Its lock says that the id is
+    not that of another program by now."""
+    try:
+        with open(folder / "chat.pid") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int((folder / "chat.pid").read_text())
+    except OSError:
+        return None
+    return None
 
 
 def check_redis(url: str) -> None:

@@ -23,13 +23,15 @@ from .store import Store
 from .subscriber import Subscriber
 
 
-def main(settings: Settings, listener: int, lifeline: int) -> None:
+def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
     """Serve on the listening socket with the file descriptor `listener` until SIGTERM, or until
-    the other end of the pipe `lifeline` closes because the supervisor died."""
+    the other end of the pipe `lifeline` closes because the supervisor died. What `ready` leads to
+    is told when connections are accepted."""
     loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
     sock = socket.socket(fileno=listener)
     config = {"direct_writes": os.environ.get("CHAT_DIRECT") != "off"}
-    run(lambda: _bridge(settings, lifeline), sock, loop=loop, config=config)
+    bridge = partial(_bridge, settings, lifeline)
+    run(bridge, sock, ready=partial(_tell, ready), loop=loop, config=config)
 
 
 def _bridge(settings: Settings, lifeline: int) -> Bridge:
@@ -94,6 +96,11 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
         subscriber.opened,
         subscriber.closed,
     )
+
+
+def _tell(ready: int) -> None:
+    os.write(ready, b"!")
+    os.close(ready)
 
 
 def _supervisor_died(lifeline: int) -> None:

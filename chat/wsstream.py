@@ -17,7 +17,6 @@ from typing import Any
 import h2.errors
 import h2.events
 import h2.exceptions
-import hypercorn.asyncio.run
 import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11

@@ -1056,19 +1056,53 @@ def test_stop(start):
 
 
 def test_new_requests_while_stopping(start):
-    """Whoever comes while the server is stopping is told to come back in a second."""
-    server = start(drain=10)
-    with Raw(server) as one, Raw(server) as other:
-        one.handshake("/echo")
-        other.handshake("/echo")
+    """Nobody new comes in while the server is stopping; who is there is answered once more, but
+    opens no socket."""
+    server = start(drain=4)
+    with Raw(server) as one, Raw(server) as other, Raw(server) as idle, Raw(server) as late:
+        for ws in one, other:
+            ws.handshake("/echo")
+        for client in idle, late:
+            client.request("GET", "/")
+            client.response()
+            assert client.take(5) == b"hello"
         server.terminate()
         # One of them is closed at once, and the other half way through.
-        assert len(select.select([one.sock, other.sock], [], [], 4)[0]) == 1
-        response = httpx.get(f"{server.http.base_url}/")
-        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-        with Raw(server) as client:
-            status, headers = client.handshake("/echo")
-            assert (status, headers["retry-after"]) == (503, "1")
+        assert len(select.select([one.sock, other.sock], [], [], 1)[0]) == 1
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.http.base_url}/")
+        idle.request("GET", "/")
+        status, headers = idle.response()
+        assert (status, headers["connection"]) == (200, "close")
+        assert idle.take(5) == b"hello"
+        assert idle.more() == b""
+        status, headers = late.handshake("/echo")
+        assert (status, headers["retry-after"]) == (503, "1")
+
+
+def test_handing_over(start):
+    """After SIGHUP what is open is not closed before its time: a connection that stays idle ends
+    when it would have ended, and one that is used is answered and told to end."""
+    server = start(keep_alive_timeout=1.0)
+    with Raw(server) as idle, Raw(server) as used:
+        for client in idle, used:
+            client.request("GET", "/")
+            client.response()
+            assert client.take(5) == b"hello"
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: refuses(server))
+        used.request("GET", "/")
+        assert used.response()[1]["connection"] == "close"
+        assert idle.more() == b""
+        assert time.monotonic() - began > 0.5
+        assert server.wait() == (0, "shut down\n")
+
+
+def refuses(server):
+    """Whether the server accepts no connection any more."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", server.port)) != 0
 
 
 @contextmanager

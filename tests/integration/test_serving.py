@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -17,7 +19,7 @@ import redis
 from websockets.exceptions import InvalidStatus
 
 from ..faults.replica import fail_over, state_of
-from ..running import ROOT, Server, Visitor, alive, children, wait_until
+from ..running import ROOT, Server, Visitor, alive, children, opened, wait_until
 from .page import Page
 
 
@@ -344,6 +346,161 @@ def worker_of(server, page):
                 if os.readlink(file) == f"socket:[{inode}]":
                     return pid
     return None
+
+
+def test_a_worker_that_dies_takes_only_its_own_pages_along(tmp_path):
+    server = Server(tmp_path / "chat", CHAT_WORKERS="2").start()
+    try:
+        first, second = server.workers()
+        ann, _, rid = conversation(server, 0)
+        pages = {}
+        while len(pages) < 2:
+            page = Page(ann).watch(rid)
+            pages.setdefault(worker_of(server, page), page)
+        os.kill(first, signal.SIGKILL)
+        assert pages[first].wait_closed() == 1006
+        pages[second].post(rid, "still here")
+        pages[second].wait_shown("still here")
+        died = time.monotonic()
+        wait_until(lambda: len(server.workers()) == 2, "another worker", 2)
+        pages[first].reconnect()
+        pages[first].watch(rid).wait_shown("still here")
+        print(f"back {time.monotonic() - died:.1f} s after the death")
+        assert second in server.workers()
+    finally:
+        server.clean_up()
+
+
+def test_a_post_on_its_way_when_the_chat_stops_is_stored_and_answered(fresh_server):
+    """Half of it has come before SIGTERM, the other half comes after."""
+    ann, bob, rid = conversation(fresh_server, 0)
+    page = Page(bob).watch(rid)
+    token = re.search(r'name="csrf_token" value="([^"]+)"', ann.room(rid))[1]
+    body = urlencode({"csrf_token": token, "body": "the last word", "nonce": "n"}).encode()
+    head = (
+        f"POST /rooms/{rid}/messages HTTP/1.1\r\nHost: 127.0.0.1:{fresh_server.port}\r\n"
+        f"Cookie: {ann.cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", fresh_server.port), timeout=10) as sock:
+        sock.sendall(head.encode() + body[:20])
+        fresh_server.process.terminate()
+        assert page.wait_closed() == 1012
+        sock.sendall(body[20:])
+        answer = sock.recv(65536).decode()
+        assert answer.startswith("HTTP/1.1 303")
+        assert "connection: close" in answer.lower()
+    assert fresh_server.stop() == 0
+    fresh_server.start()
+    assert "the last word" in bob.room(rid)
+
+
+# Other code takes over
+
+
+@pytest.fixture
+def own_code(tmp_path):
+    """A chat of two workers that runs a copy of the code."""
+    for name in ("chat", "templates", "static"):
+        shutil.copytree(ROOT / name, tmp_path / "code" / name)
+    server = Server(tmp_path / "data", PYTHONPATH=str(tmp_path / "code"), CHAT_WORKERS="2")
+    server.env["CHAT_LIMITS"] = "off"
+    server.code = tmp_path / "code" / "chat" / "operations.py"
+    server.start()
+    yield server
+    opened.pop_all().close()
+    server.clean_up()
+
+
+class Hammer(threading.Thread):
+    """Reads and writes without a pause; `again`: on a new connection each time."""
+
+    def __init__(self, visitor, rid, again):
+        super().__init__(daemon=True)
+        self.visitor, self.rid, self.again = visitor, rid, again
+        self.token = re.search(r'name="csrf_token" value="([^"]+)"', visitor.room(rid))[1]
+        self.posted = []
+        self.failed = []
+        self.over = False
+        self.start()
+
+    def run(self):
+        headers = {"Cookie": self.visitor.cookie}
+        if self.again:
+            headers["Connection"] = "close"
+        with httpx.Client(base_url=self.visitor.url, headers=headers, timeout=20) as http:
+            while not self.over:
+                body = f"{self.name} {len(self.posted)}"
+                form = {
+                    "csrf_token": self.token,
+                    "body": body,
+                    "nonce": f"n{body}".replace(" ", "-"),
+                }
+                try:
+                    read = http.get(f"/rooms/{self.rid}")
+                    wrote = http.post(f"/rooms/{self.rid}/messages", data=form)
+                except httpx.HTTPError as error:
+                    self.failed.append(repr(error))
+                else:
+                    self.posted.append(body)
+                    if (read.status_code, wrote.status_code) != (200, 303):
+                        self.failed.append(f"{read.status_code} {wrote.status_code}")
+
+
+def test_new_workers_take_over_without_a_request_that_fails(own_code):
+    """Pages are asked to come back, and do; what runs afterwards is the code on the disk."""
+    ann, _, rid = conversation(own_code, 0)
+    before = own_code.workers()
+    cyd = Visitor(own_code.url, "Cyd")
+    quiet = cyd.create_room("Quiet")
+    pages = [Page(cyd).watch(quiet) for _ in range(10)]
+    own_code.code.write_text(own_code.code.read_text().replace('"ok\\n", 200', '"new\\n", 200'))
+    assert httpx.get(f"{own_code.url}/healthz").text == "ok\n"
+    hammers = [Hammer(ann, rid, again) for again in (False, True, False)]
+    wait_until(lambda: all(len(hammer.posted) > 5 for hammer in hammers), "the first posts")
+    told = own_code.console("reload")
+    assert "replaces its workers" in told.stdout, told.stderr
+    for page in pages:
+        assert page.wait_closed() == 1012
+        page.reconnect()
+    cyd.post(quiet, "the end")
+    wait_until(lambda: "that was the last" in own_code.log(), "the last hand-over")
+    wait_until(lambda: not any(alive(pid) for pid in before), "the end of the old ones", 20)
+    for hammer in hammers:
+        hammer.over = True
+        hammer.join()
+    assert [hammer.failed for hammer in hammers] == [[], [], []]
+    assert len(own_code.workers()) == 2
+    assert not set(own_code.workers()) & set(before)
+    assert httpx.get(f"{own_code.url}/healthz").text == "new\n"
+    for page in pages:
+        page.reconnect()  # those that came to the old second worker were sent away once more
+        page.watch(quiet).wait_shown("the end")
+
+
+def test_workers_that_cannot_start_change_nothing_and_are_not_tried_without_a_pause(own_code):
+    ann, _, rid = conversation(own_code, 1)
+    before = own_code.workers()
+    good = own_code.code.read_text()
+    own_code.code.write_text("raise RuntimeError('unfinished')\n")
+    own_code.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old ones stay" in own_code.log(), "the refusal")
+    assert own_code.workers() == before
+    assert "message 0" in ann.room(rid)
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: "another starts in 4 s" in own_code.log(), "longer and longer pauses")
+    log = own_code.log()
+    assert log.count("RuntimeError: unfinished") == 4, "once for SIGHUP, and after 0, 1 and 2 s"
+    own_code.code.write_text(good)
+    wait_until(lambda: len(own_code.workers()) == 2, "another worker")
+    wait_until(own_code.is_ready, "its readiness")
+
+
+def test_nobody_is_asked_to_reload_where_no_chat_runs(tmp_path):
+    server = Server(tmp_path)
+    told = server.console("reload")
+    assert told.returncode == 1
+    assert told.stderr == f"chat: no chat is running on {tmp_path} (CHAT_DATA)\n"
 
 
 # Behind a proxy

@@ -5,7 +5,6 @@ import inspect
 from importlib.metadata import version
 
 import h2.connection
-import hypercorn.asyncio.run
 import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
@@ -62,7 +61,7 @@ def test_hypercorn_version():
 
 
 def test_names_to_replace():
-    """The seven names exist, where Hypercorn looks them up, and are replaced."""
+    """The six names exist, where Hypercorn looks them up, and are replaced."""
     install()
     assert hypercorn.protocol.ws_stream.Handshake is Upgrade
     assert hypercorn.protocol.h11.WSStream is Stream
@@ -70,7 +69,6 @@ def test_names_to_replace():
     assert hypercorn.protocol.h2.StreamBuffer is Buffer
     assert hypercorn.protocol.H11Protocol is HTTP1
     assert hypercorn.protocol.H2Protocol is HTTP2
-    assert hypercorn.asyncio.run.TCPServer is Connection
     for module, name in [
         (WSStream.handle, "Handshake"),
         (hypercorn.protocol.h11.H11Protocol._create_stream, "WSStream"),
@@ -78,7 +76,6 @@ def test_names_to_replace():
         (hypercorn.protocol.h2.H2Protocol._create_stream, "StreamBuffer"),
         (hypercorn.protocol.ProtocolWrapper, "H11Protocol"),
         (hypercorn.protocol.ProtocolWrapper, "H2Protocol"),
-        (hypercorn.asyncio.run.worker_serve, "TCPServer"),
     ]:
         assert f"{name}(" in inspect.getsource(module)
 
