@@ -93,6 +93,9 @@ class Settings:
     # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated; empty:
     # this machine; `off`: none.
     metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    # CHAT_PING: seconds of silence after which a page is asked whether it is there, which also
+    # keeps proxies from cutting the line; in 10 s more, or as many when they are less, it is gone.
+    ping: int = 25
     # CHAT_PAGES_PER_PERSON, CHAT_PAGES_PER_ADDRESS: how many pages one person, and all people
     # from one address together (a school, an office), may have open.
     pages_per_person: int = 20
@@ -141,6 +144,7 @@ class Settings:
             keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
             metrics=_metrics(env),
+            ping=_whole_number(env, "CHAT_PING", 25, 1, 25),
             pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),
             pages_per_address=_whole_number(env, "CHAT_PAGES_PER_ADDRESS", 1000, 1, 1_000_000),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",

@@ -24,7 +24,7 @@ bp = Blueprint("stream", __name__)
 bp.before_request(require_person)
 
 LASTS = 240.0  # seconds until the response ends and is asked for anew
-QUIET = 20.0  # seconds after which a comment keeps proxies from cutting the line
+QUIET = 15.0  # seconds after which a comment keeps proxies from cutting the line
 MOST = 1000  # writes waiting for a slow reader, after which the response ends
 
 

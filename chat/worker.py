@@ -29,7 +29,11 @@ def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
     is told when connections are accepted."""
     loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
     sock = socket.socket(fileno=listener)
-    config = {"direct_writes": os.environ.get("CHAT_DIRECT") != "off"}
+    config = {
+        "direct_writes": os.environ.get("CHAT_DIRECT") != "off",
+        "websocket_ping_interval": float(settings.ping),
+        "websocket_pong_timeout": min(10.0, settings.ping),
+    }
     bridge = partial(_bridge, settings, lifeline)
     run(bridge, sock, ready=partial(_tell, ready), loop=loop, config=config)
 

@@ -57,7 +57,7 @@ class Settings(Config):
     # A client silent this long is sent a ping (None: never), ...
     websocket_ping_interval = 25.0
     # ... and one that is silent for this much longer is gone.
-    websocket_pong_timeout = 20.0
+    websocket_pong_timeout = 10.0
     # How long a client may take to answer our Close frame.
     websocket_close_timeout = 5.0
     # How long a connection that has been given up may take to end.

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import keys
 
-LASTS = 30  # seconds after the last beat that a person counts as here: reloads do not show
+LASTS = 20  # seconds after the last beat that a person counts as here: reloads do not show
 _AT_ONCE = 1000  # people in one command
 
 

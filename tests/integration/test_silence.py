@@ -1,0 +1,73 @@
+"""Pages that say nothing: those that are there stay, those that are not are gone, presence too."""
+
+import time
+
+import pytest
+
+from chat import presence, stream
+from chat.serving import USER_TIMEOUT
+from chat.settings import Settings
+from chat.store.presence import LASTS
+from chat.wsstream import Settings as ServerSettings
+
+from ..running import Server, Visitor
+from .page import Page
+from .test_bridge import PING, PONG, TEXT, Raw
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = Server(tmp_path_factory.mktemp("chat"), CHAT_PING="1").start()
+    yield running
+    running.clean_up()
+
+
+@pytest.fixture
+def raw(server):
+    """A page of Bob's that does nothing by itself."""
+    bob = Visitor(server.url, "Bob")
+    with Raw(server) as client:
+        client.bob = bob
+        status, _ = client.handshake("/live", ["Origin: http://test", f"Cookie: {bob.cookie}"])
+        assert status == 101
+        yield client
+
+
+def heard(client):
+    """The next frame that is a ping; what else comes is read."""
+    while (frame := client.recv_frame()) and frame[0] == TEXT:
+        pass
+    return frame
+
+
+def test_the_times_add_up_to_less_than_a_minute():
+    """A page that vanishes has been pinged, cut off, no more told of and found gone; one without
+    JavaScript has a comment on its line that the network does not take."""
+    limit = Settings.ping + ServerSettings.websocket_pong_timeout
+    assert limit + LASTS + presence.TURN < 60
+    assert stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.TURN < 60
+    assert presence.BEAT + 2 * presence.TURN < LASTS, "who is here is told of in time"
+
+
+def test_a_page_that_says_nothing_hears_a_ping_at_every_turn_and_stays(raw):
+    """So that no proxy takes the line for idle."""
+    for _ in range(4):
+        began = time.monotonic()
+        assert heard(raw) == (PING, b"")
+        assert time.monotonic() - began < 1.5
+        raw.send_frame(PONG)
+
+
+def test_a_page_that_does_not_answer_is_gone_and_its_person_with_it(server, raw):
+    ann = Visitor(server.url, "Ann")
+    rid = ann.create_room("Tea")
+    raw.bob.join(rid)
+    page = Page(ann).watch(rid)
+    page.wait_for("2 here")
+    assert heard(raw) == (PING, b"")
+    began = time.monotonic()
+    assert heard(raw) is None, "cut off"
+    assert time.monotonic() - began < 3
+    page.wait_for("1 here")
+    assert time.monotonic() - began < 2 + LASTS + 2 * presence.TURN + 2
+    assert page.code is None, "who answers stays"
