@@ -10,7 +10,7 @@ SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --c
 
 export CHAT_DATA ?= data
 
-.PHONY: run test check bench faults soak format clean
+.PHONY: run test check bench faults soak conformance format clean
 
 run: $(VENV)/.run
 	@$(BIN)/chat serve
@@ -33,6 +33,9 @@ faults: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+conformance: $(VENV)/.dev $(VENV)/autobahn
+	@$(BIN)/python -m tests.conformance $(ARGS)
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff format .
@@ -59,6 +62,9 @@ $(VENV)/.dev: $(UV) uv.lock pyproject.toml
 $(VENV)/.bench: $(UV) uv.lock pyproject.toml
 	@$(SYNC) --group dev --group bench
 	@touch $@
+
+$(VENV)/autobahn:
+	@sh .ci/autobahn $(abspath $(VENV))/autobahn
 
 .PHONY: chromium
 chromium:

@@ -40,6 +40,10 @@ TURN = 100
 """Frames of one client handled before the others have their turn."""
 
 
+ANSWERS = 10
+"""Turns of the loop that the application has to answer what came before a frame that is wrong."""
+
+
 class Settings(Config):
     """Hypercorn's settings as we want them, and our own. Sizes in bytes, times in seconds."""
 
@@ -319,6 +323,8 @@ class Stream(WSStream):
         """Handle a Close frame; wsproto makes one up for frames it cannot read."""
         state = self.connection.state
         if state is ConnectionState.OPEN:
+            for _ in range(ANSWERS):
+                await asyncio.sleep(0)
             self._fail(event.code, event.reason or "")
         elif state is ConnectionState.LOCAL_CLOSING:
             self._failed = True

@@ -162,6 +162,18 @@ def echo(ws):
         sockets.discard(ws)
 
 
+@sock.route("/mirror")
+def mirror(ws):
+    """As `echo`, but text is pushed, as the chat does with all it has to say."""
+    ws.max_unsent = 1 << 25
+    while True:
+        message = ws.receive()
+        if isinstance(message, str):
+            push(ws, message)
+        else:
+            ws.send(message)
+
+
 @sock.route("/close/<int:code>")
 def close(ws, code):
     ws.close(code, "done")

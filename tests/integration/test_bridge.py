@@ -742,6 +742,22 @@ def test_push(either, compression):
             assert ws.recv(timeout=5) == message
 
 
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_pushes_between_pongs_and_a_close(either, compression):
+    """Frames of ours and those of the server's come whole, one after the other."""
+    texts = ["é" * (size // 2) + "x" * (size % 2) for size in SIZES for _ in range(2)]
+    with either.socket("/mirror", compression=compression) as ws:
+        pongs = []
+        for text in texts:
+            ws.send(text)
+            pongs.append(ws.ping())
+        assert [ws.recv(timeout=10) for _ in texts] == texts
+        assert all(pong.wait(10) for pong in pongs)
+        ws.send(texts[-1])
+        ws.close(4001)
+        assert ws.close_code == 4001
+
+
 def test_push_from_elsewhere(either):
     """A push from another request arrives among echoes and pings."""
     server = either
@@ -866,6 +882,18 @@ def test_protocol_errors(server, data, code):
         client.handshake("/echo")
         client.send(data)
         assert client.recv_close() == code
+        assert client.at_end()
+
+
+@pytest.mark.parametrize("path", ["/echo", "/mirror"])
+def test_what_came_before_an_error_is_answered(either, path):
+    """All in one segment: a message, one that breaks the rules, and one that comes too late."""
+    with Raw(either) as client:
+        client.handshake(path)
+        late = frame(TEXT, b"too late")
+        client.send(frame(TEXT, b"in time") + frame(TEXT, b"wrong", rsv=1) + late)
+        assert client.recv_frame() == (TEXT, b"in time")
+        assert client.recv_close() == 1002
         assert client.at_end()
 
 

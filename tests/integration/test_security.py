@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from chat.app import create_app
-from chat.security import address, neighbourhood
+from chat.security import address, network
 from chat.settings import Settings
 
 
@@ -47,4 +47,4 @@ def test_the_visitors_address(app, peer, forwarded, seen):
 )
 def test_who_has_one_address_of_a_network_has_them_all(app, peer, counted):
     with app.test_request_context(environ_base={"REMOTE_ADDR": peer}):
-        assert neighbourhood() == counted
+        assert network() == counted
