@@ -489,8 +489,8 @@ def test_workers_that_cannot_start_change_nothing_and_are_not_tried_without_a_pa
     assert "message 0" in ann.room(rid)
     os.kill(before[0], signal.SIGKILL)
     wait_until(lambda: "another starts in 4 s" in own_code.log(), "longer and longer pauses")
-    log = own_code.log()
-    assert log.count("RuntimeError: unfinished") == 4, "once for SIGHUP, and after 0, 1 and 2 s"
+    # Once for SIGHUP, then after 1 and 2 s; before those at once, if the killed one was settled.
+    assert own_code.log().count("RuntimeError: unfinished") in (3, 4)
     own_code.code.write_text(good)
     wait_until(lambda: len(own_code.workers()) == 2, "another worker")
     wait_until(own_code.is_ready, "its readiness")
