@@ -13,6 +13,8 @@ WHO = ["stranger", "guest", "outsider", "member", "owner", "moderator", "away", 
 PAGES = """
 GET /healthz                                     200
 GET /readyz                                      200
+GET /metrics                                     200
+GET /connection                                  200
 GET /static/chat.css                             200
 GET /me.css                                      200
 GET /api/openapi.json                            200

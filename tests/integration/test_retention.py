@@ -207,7 +207,7 @@ def test_one_process_at_a_time_trims(store):
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory):
     """A chat with two workers that keeps six events of a room."""
-    env = {"CHAT_KEEP_MESSAGES": "6", "CHAT_WORKERS": "2"}
+    env = {"CHAT_KEEP_MESSAGES": "6", "CHAT_WORKERS": "2", "CHAT_LIMITS": "off"}
     running = Server(tmp_path_factory.mktemp("chat"), **env).start()
     yield running
     running.clean_up()

@@ -54,7 +54,9 @@ class Bot:
 
 
 def start(folder, **env: str) -> Server:
-    return Server(folder, CHAT_SIGN_IN="guest,password", CHAT_HOOK_WAIT="1", **env).start()
+    return Server(
+        folder, CHAT_SIGN_IN="guest,password", CHAT_HOOK_WAIT="1", CHAT_LIMITS="off", **env
+    ).start()
 
 
 @pytest.fixture(scope="module")
