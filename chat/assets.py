@@ -21,6 +21,8 @@ SHEETS = (
     "layout",
     "side",
     "messages",
+    "markup",
+    "code",
     "composer",
     "card",
     "account",

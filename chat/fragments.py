@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from .events import Event, tombstone, unreadable
+from .markdown import gist, render
 from .store import Person, Row
 from .times import new_day, short_time, today, use_zone, when, zone
 
@@ -127,7 +128,9 @@ def init(env: Environment) -> None:
     env.filters |= {
         "browser": browser,
         "hue": hue,
+        "gist": gist,
         "initials": initials,
+        "markdown": render,
         "new_day": new_day,
         "when": when,
         "short_time": short_time,

@@ -127,7 +127,7 @@ class Person:
     # Reading
 
     def messages(self) -> list[str]:
-        return self.page.locator("#messages .message__body").all_text_contents()
+        return self.page.locator("#messages .message__body").all_inner_texts()
 
     def seqs(self) -> list[int]:
         """The numbers of all that stands in the room, messages and others."""

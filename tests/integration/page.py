@@ -14,7 +14,7 @@ from ..running import DEADLINE, Visitor, opened
 
 _nonces = itertools.count(1)
 _MESSAGE = re.compile(
-    r'<li id="m-(\d+)".*?(?:<p class="message__body"[^>]*>(.*?)</p>.*?)?'
+    r'<li id="m-(\d+)".*?(?:<div class="message__body"[^>]*>(.*?)</div>.*?)?'
     r'name="after" value="(\1-\d+)">',
     re.S,
 )
@@ -88,7 +88,7 @@ class Page:
             self.shown.clear()
         for number, body, cursor in _MESSAGE.findall(text):
             seq = int(number)
-            self.shown[seq] = html.unescape(body)
+            self.shown[seq] = reads(body.replace("<br>", "\n"))
             self.cursors[seq] = cursor
             self.times[seq] = self.times.get(seq, 0) + 1
             self.order.append(seq)

@@ -190,7 +190,7 @@ def test_a_bot_speaks_where_it_was_added(tmp_path):
         bot("POST", f"/rooms/{rid}/messages", 404, body="Beep")
         ada.submit(f"/rooms/{rid}/people", f"/rooms/{rid}/people", members=bot.uid)
         bot("POST", f"/rooms/{rid}/messages", 201, body="Beep")
-        assert ">Beep</p>" in ada.room(rid)
+        assert ">Beep</div>" in ada.room(rid)
         assert "Robot" in ada.get("/admin/bots").text
         ada.submit(f"/admin/people/{bot.uid}/deactivate")
         bot("GET", "/me", 401)

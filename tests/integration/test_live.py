@@ -48,7 +48,7 @@ def test_a_message_is_acknowledged_by_the_nonce_of_its_composer(tea, pages):
 def test_who_wrote_and_when_is_not_for_the_page_to_say(ann, tea, pages):
     said = {"name": "server", "author": "x", "uid": "x", "time": "0", "at": "0", "kind": "start"}
     pages[0].say(type="post", room=tea, body="it is me", nonce="claims", **said)
-    shown = pages[1].wait_for(">it is me</p>")
+    shown = pages[1].wait_for(">it is me</div>")
     assert f'data-author="{ann.uid}"' in shown
     assert "<bdi>Ann</bdi>" in shown
     minutes = re.findall(r'<time datetime="([^"]+)"', shown)
@@ -232,7 +232,7 @@ def test_a_push_names_its_room(tea, pages):
     """The panel may show another room by the time it arrives, whose numbers are its own."""
     ann, bob = pages
     ann.post(tea, "hello")
-    frame = bob.wait_for(">hello</p>")
+    frame = bob.wait_for(">hello</div>")
     assert f"#messages[data-live='{tea}']" in html.unescape(frame)
 
 

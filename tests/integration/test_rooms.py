@@ -288,4 +288,4 @@ def test_what_others_wrote_is_theirs(tea, ann, bob, cid):
         assert visitor.get(f"{at}/edit").status_code == status
         assert visitor.submit(f"{at}/edit", body="Yours").status_code == status
         assert visitor.submit(f"{at}/delete").status_code == status
-    assert ">Mine</p>" in ann.room(tea)
+    assert ">Mine</div>" in ann.room(tea)

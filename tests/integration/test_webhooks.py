@@ -150,12 +150,12 @@ def test_all_is_told_in_a_direct_room_and_the_answer_is_said_there(ada, robot):
     program = robot.tell(BEEP)
     rid = direct(ada, robot.uid)
     ada.post(rid, "how are you?")
-    wait_until(lambda: ">Beep</p>" in ada.room(rid), "the answer")
+    wait_until(lambda: ">Beep</div>" in ada.room(rid), "the answer")
     assert program.requests[0].json["event"] == "direct"
     assert program.requests[0].json["room"]["name"] == "Ada"
     robot.waits_to_read("Delivered, and the answer is in the room.")
     ada.post(rid, "and now?")
-    wait_until(lambda: ada.room(rid).count(">Beep</p>") == 2, "another answer")
+    wait_until(lambda: ada.room(rid).count(">Beep</div>") == 2, "another answer")
     assert program.bodies() == ["how are you?", "and now?"], "not what it said itself"
 
 
@@ -170,7 +170,7 @@ def test_what_is_told_twice_is_answered_once(server, ada, robot, lab):
     ada.post(lab, "@Robot 2")
     wait_until(lambda: len(program.requests) == 3, "three deliveries")
     wait_until(lambda: robot.page().count("the answer is in the room") == 3, "three answers")
-    assert ada.room(lab).count(">Beep</p>") == 2
+    assert ada.room(lab).count(">Beep</div>") == 2
 
 
 def test_bots_do_not_set_each_other_going(ada, robot, lab):
@@ -180,7 +180,7 @@ def test_bots_do_not_set_each_other_going(ada, robot, lab):
     programs = robot.tell(said), other.tell(said)
     Program(ada, uid=other.uid)("POST", f"/rooms/{lab}/messages", 201, body="@Robot hello")
     ada.post(lab, "@Robot @Marvin")
-    wait_until(lambda: ada.room(lab).count("@Marvin: hello</p>") == 2, "both answers")
+    wait_until(lambda: ada.room(lab).count("@Marvin: hello</div>") == 2, "both answers")
     ada.post(lab, "@Robot @Marvin end")
     for program in programs:
         wait_until(lambda program=program: len(program.requests) > 1, "the last delivery")
@@ -190,7 +190,7 @@ def test_bots_do_not_set_each_other_going(ada, robot, lab):
 def test_what_fails_is_tried_again_with_the_same_id(ada, robot, lab):
     program = robot.tell((500, {}, b""), (302, {"Location": "/other"}, b""), BEEP)
     ada.post(lab, "@Robot 1")
-    wait_until(lambda: ">Beep</p>" in ada.room(lab), "the answer")
+    wait_until(lambda: ">Beep</div>" in ada.room(lab), "the answer")
     assert len({request.headers["webhook-id"] for request in program.requests}) == 1
     assert {request.path for request in program.requests} == {"/hook"}
     robot.waits_to_read("The program answered 500.")
@@ -318,7 +318,7 @@ def test_what_a_killed_worker_has_begun_another_ends(server, ada, robot, lab):
     wait_until(lambda: len(program.requests) > 1, "another delivery", deadline=60)
     assert time.monotonic() - began < 60
     wait_until(server.is_ready, "the server's readiness")
-    wait_until(lambda: ">Beep</p>" in ada.room(lab), "the answer")
+    wait_until(lambda: ">Beep</div>" in ada.room(lab), "the answer")
     ada.post(lab, "@Robot 2")
     wait_until(lambda: len(program.requests) > 2, "the next delivery")
     first, second, third = (request.headers["webhook-id"] for request in program.requests)

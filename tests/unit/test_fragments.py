@@ -38,7 +38,7 @@ def made(env):
 
 
 class Shape(HTMLParser):
-    """The elements of a fragment, and the text of the message's body."""
+    """The elements of a fragment outside the message's body, and the text of the body."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -49,12 +49,13 @@ class Shape(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        attributes = tuple(sorted(name for name, _ in attrs))
-        self.tags.append((tag, attributes))
-        self.inside = dict(attrs).get("class") == "message__body"
+        if not self.inside:
+            self.tags.append((tag, tuple(sorted(name for name, _ in attrs))))
+            self.inside = dict(attrs).get("class") == "message__body"
 
     def handle_endtag(self, tag):
-        self.inside = False
+        if tag == "div":  # there is none in a body: see test_markdown.py
+            self.inside = False
 
     def handle_data(self, data):
         if self.inside:
@@ -69,11 +70,15 @@ visible = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1)
 
 
 @given(body=visible | st.sampled_from(HOSTILE), name=visible | st.sampled_from(HOSTILE))
-def test_any_text_stays_in_its_element_and_comes_back_whole(made, body, name):
+def test_any_text_stays_in_its_element(made, body, name):
     shown = made.shown(said(body, name))
     plain = made.shown(said("x", "x"))
     assert Shape(shown).tags == Shape(plain).tags
-    assert Shape(shown).body == body
+
+
+@given(body=st.text(st.characters(categories=["L", "N"]), min_size=1))
+def test_a_text_comes_back_whole(made, body):
+    assert Shape(made.shown(said(body))).body == body
 
 
 @given(kind=st.sampled_from([POST, START, JOIN]), body=st.text(), name=st.text())

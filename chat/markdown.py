@@ -1,0 +1,283 @@
+"""What people write, as it is shown: a part of Markdown, as HTML that holds nothing else.
+
+Stored is what was written; this makes of it what stands in a message's element. There is text
+between the tags in exactly the order it was written, with no markup but the tags and attributes
+of `_clean`: nh3 takes out whatever else there should be, so that a mistake of the parser, or here,
+is not one of safety.
+"""
+
+import html
+import logging
+import re
+import time
+from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import emoji
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore, linkify
+from markdown_it.rules_inline import StateInline, link
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from .highlight import BUDGET, CLASSES, find_lexer, highlight
+
+log = logging.getLogger(__name__)
+
+KEPT = 4096  # renderings of texts with markup that are kept
+DEEPEST = 12  # levels of quotes and lists; a text with more is shown as it was written
+MOST_IN_WORD = 5  # addresses in what has no space in it
+MOST_LARGE = 3  # emoji in a message of nothing else, up to which they are large
+LONGEST_GIST = 80  # characters of a message in the list of rooms
+
+# One of these is in every text that is shown otherwise than it was written: line ends, what
+# Markdown means something by (what is in brackets holds an address, which has a colon), names of
+# emoji and addresses, but not the @ before a name nor the colon after a word; or one of those at
+# its beginning, of a list, a quote, or an emoji. Written so that nearly all characters are passed
+# over by their first test.
+_MEANT = re.compile(r"[\n*_~`\\:@](?<!\W@)(?<!^@)(?!(?<=:)(?:\s|$))")
+_KEYCAP = "[0-9#*]\ufe0f?\u20e3"
+_BEGINS = re.compile(
+    rf"[-+>]|[0-9]{{1,9}}[.)]|{_KEYCAP}"
+    r"|[\xa9\xae\u203c-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+)
+# What may be nothing but emoji. No two of the alternatives begin with the same character.
+_EMOJI = re.compile(rf"(?:[ \n]|:[^\s:]+:|{_KEYCAP}|[^\0-\x7f])+")
+_NAME = re.compile(r":[^\s:]+:")
+# Not emoji.emojize, which looks through the whole table for each name that is none.
+_NAMES = {
+    name: text
+    for text, data in emoji.EMOJI_DATA.items()
+    if data["status"] <= emoji.STATUS["fully_qualified"]
+    for name in (data["en"], *data.get("alias", ()))
+}
+_SCHEMES = ("http", "https", "mailto")
+# Without a name before the host: `https://bank.example@a.org` is a page of a.org.
+_ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:[/?#]|$)|mailto:", re.I)
+_NOWHERE = re.compile(r"\(\s*\)")
+_SCHEME = re.compile(r"(?:^|[^a-z0-9.+-])(https?)$", re.I)
+_DEAD_LINK = re.compile(r'<a target="_blank" rel="[^"]*">(.*?)</a>')  # nh3 knows no such address
+_BLOCK_END = re.compile(r"</(?:p|li|blockquote|pre)>|<br>")
+_TAG = re.compile(r"<[^>]*>")
+
+_clean = nh3.Cleaner(
+    tags={"a", "blockquote", "br", "code", "em", "li", "ol", "p", "pre", "s", "span", "strong"}
+    | {"ul"},
+    clean_content_tags=set(),
+    attributes={"*": set(), "a": {"href"}, "ol": {"start"}},
+    tag_attribute_values={
+        tag: {"dir": {"auto", "ltr"}} for tag in ("blockquote", "ol", "p", "pre", "ul")
+    },
+    set_tag_attribute_values={"a": {"target": "_blank"}},  # the page, and what is typed, stays
+    allowed_classes={"span": {"emoji", *CLASSES}},
+    link_rel="noopener noreferrer nofollow ugc",
+    url_schemes=set(_SCHEMES),
+    url_relative="deny",
+).clean
+
+
+def render(body: str) -> Markup:
+    """A message's body as it is shown: text, or elements for Markdown. Whatever cannot be shown
+    so is shown as it was written."""
+    return _rendered(body) if _means_more(body) else escape(body)
+
+
+def gist(body: str) -> str:
+    """The first line of a body as it reads, without markup: LONGEST_GIST characters at most."""
+    if not _means_more(body):
+        return body[:LONGEST_GIST]
+    lines = html.unescape(_TAG.sub("", _BLOCK_END.sub("\n", str(render(body))))).split("\n")
+    return next(filter(None, map(str.strip, lines)), "")[:LONGEST_GIST]
+
+
+def _means_more(body: str) -> bool:
+    """False for a text that is shown as it is: most are, and are not worth a parser."""
+    return bool(_MEANT.search(body) or _BEGINS.match(body))
+
+
+@lru_cache(maxsize=KEPT)
+def _rendered(body: str) -> Markup:
+    try:
+        if large := _large(body):
+            return Markup('<span class="emoji">{}</span>').format(large)
+        tokens = _markdown.parse(body, {"crowded": _is_crowded(body)})
+        deep = any(token.level >= DEEPEST - 1 for token in tokens)
+        said = any(token.content.strip() for token in tokens)
+        if deep or not said:
+            return _as_written(body)
+        shown = _markdown.renderer.render(tokens, _markdown.options, {"seconds": BUDGET})
+        return Markup(_DEAD_LINK.sub(r"\1", _clean(shown)))
+    except Exception:
+        log.exception("cannot show a text of %d characters", len(body))
+        return _as_written(body)
+
+
+def _as_written(body: str) -> Markup:
+    return escape(body).replace("\n", Markup("<br>"))
+
+
+def _large(body: str) -> str:
+    """The emoji of a text that is nothing but a few; "" for any other."""
+    if len(body) > 100 or not _EMOJI.fullmatch(body):
+        return ""
+    text = _named(body).replace(" ", "")
+    found = [part.value for part in emoji.analyze(text, non_emoji=True)]
+    are = all(isinstance(part, emoji.EmojiMatch) for part in found)
+    return text if are and 0 < len(found) <= MOST_LARGE else ""
+
+
+def _named(text: str) -> str:
+    """Text with emoji in the places of their names, as `:tada:`."""
+    return _NAME.sub(lambda name: _NAMES.get(name[0], name[0]), text)
+
+
+# The parser: CommonMark without what a chat does not need or people do not mean
+
+
+class _Markdown(MarkdownIt):
+    def validateLink(self, url: str) -> bool:
+        return bool(_ADDRESS.match(url))
+
+    def normalizeLinkText(self, url: str) -> str:
+        """An address as it was written, never as the name that its punycode stands for, which may
+        look like another's."""
+        return url
+
+
+class _Renderer(RendererHTML):
+    """Without line ends between elements, which would be seen: white space in messages is kept."""
+
+    def renderToken(
+        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
+    ) -> str:
+        if tokens[idx].block and tokens[idx].level == 0 and tokens[idx].nesting == 1:
+            tokens[idx].attrSet("dir", "auto")
+        return super().renderToken(tokens, idx, options, env).strip("\n")
+
+    def fence(
+        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
+    ) -> str:
+        lexer = find_lexer(tokens[idx].info.strip().partition(" ")[0].lower())
+        start = time.thread_time()
+        code = highlight(tokens[idx].content, lexer, env["seconds"])
+        env["seconds"] -= time.thread_time() - start
+        return f'<pre dir="ltr"><code>{code}</code></pre>'
+
+    def softbreak(
+        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
+    ) -> str:
+        return "<br>"
+
+    hardbreak = softbreak
+
+
+def _link(state: StateInline, silent: bool) -> bool:
+    """`[text](address)`; a link to nowhere, as in `list[0]()`, is none."""
+    if state.src[state.pos] != "[":
+        return False
+    end = state.md.helpers.parseLinkLabel(state, state.pos, True)
+    return not _NOWHERE.match(state.src, end + 1) and link(state, silent)
+
+
+def _image(state: StateInline, silent: bool) -> bool:
+    """`![text](address)` is a plain link: nothing of other sites is loaded. Not when somebody
+    only looks (`silent`), so that it is seen that there is a link, where none may be in another."""
+    if silent or not state.src.startswith("![", state.pos):
+        return False
+    state.pos += 1
+    if _link(state, silent):
+        return True
+    state.pos -= 1
+    return False
+
+
+def _ends_quote(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """What follows a quote is the answer to it, though no empty line is between them."""
+    return silent
+
+
+def _ends_item(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """What follows a list and is not indented is not a part of its last item."""
+    return silent and 0 <= state.sCount[line] < state.blkIndent
+
+
+def _address(state: StateInline, silent: bool) -> bool:
+    """An address with http: or https: is a link before anything in it can be taken for markup.
+    In the place of the parser's own rule, which searches all before the colon for a scheme."""
+    if not state.src.startswith("://", state.pos) or state.linkLevel or state.env["crowded"]:
+        return False
+    scheme = _SCHEME.search(state.pending[-6:])
+    if scheme is None or state.md.linkify is None:
+        return False
+    found = state.md.linkify.match_at_start(state.src[state.pos - len(scheme[1]) :])
+    if found is None:
+        return False
+    shown = found.url.rstrip("*")  # those are the end of what is emphasized
+    address = state.md.normalizeLink(shown)
+    if not state.md.validateLink(address):
+        return False
+    if not silent:
+        state.pending = state.pending[: -len(scheme[1])]
+        state.push("link_open", "a", 1).attrs = {"href": address}
+        state.tokens[-1].markup = "linkify"
+        state.push("text", "", 0).content = shown
+        state.push("link_close", "a", -1)
+    state.pos += len(shown) - len(scheme[1])
+    return True
+
+
+def _find_addresses(state: StateCore) -> None:
+    """Addresses of mail, and what `_address` did not see."""
+    if not state.env["crowded"]:
+        linkify(state)
+
+
+def _is_crowded(body: str) -> bool:
+    """True where many addresses follow one another without a space, which nobody writes: from
+    each, linkify-it looks to the end of all."""
+    return body.count("://") > MOST_IN_WORD and any(
+        word.count("://") > MOST_IN_WORD for word in body.split()
+    )
+
+
+def _name_emoji(state: StateCore) -> None:
+    """Emoji for their names, but not in code, nor in what is an address."""
+    for block in state.tokens:
+        before = ""
+        for token in block.children or ():
+            if token.type == "text" and before not in ("linkify", "autolink"):
+                token.content = _named(token.content)
+            before = token.markup if token.type == "link_open" else ""
+
+
+def _parser() -> MarkdownIt:
+    markdown = _Markdown(
+        "commonmark",
+        {"html": False, "linkify": True, "maxNesting": DEEPEST},
+        renderer_cls=_Renderer,
+    )
+    # An indented text is no code, a line of dashes no rule, `&amp;` what it says.
+    markdown.disable(
+        ["code", "heading", "lheading", "hr", "html_block", "html_inline", "reference", "entity"]
+    )
+    markdown.enable(["strikethrough", "linkify"])
+    markdown.inline.ruler.at("link", _link)
+    markdown.inline.ruler.at("image", _image)
+    markdown.inline.ruler.at("linkify", _address)
+    markdown.core.ruler.at("linkify", _find_addresses)
+    markdown.block.ruler.before("blockquote", "ends_quote", _ends_quote, {"alt": ["blockquote"]})
+    markdown.block.ruler.before("blockquote", "ends_item", _ends_item, {"alt": ["paragraph"]})
+    markdown.core.ruler.push("emoji", _name_emoji)
+    assert markdown.linkify is not None
+    # Not `setup.py` or `main.rs`, whose ends are those of countries.
+    markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": True})
+    for scheme in ("ftp:", "//"):
+        markdown.linkify.add(scheme, None)
+    return markdown
+
+
+_markdown = _parser()

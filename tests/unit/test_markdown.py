@@ -1,0 +1,330 @@
+"""What people write as it is shown: what Markdown is there, and that nothing else ever is."""
+
+import html
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat import highlight, markdown
+from chat.markdown import gist, render
+from chat.text import MAX_BODY
+
+LINK = 'target="_blank" rel="noopener noreferrer nofollow ugc"'
+
+
+def link(address: str, text: str = "") -> str:
+    return f'<a href="{address}" {LINK}>{text or address}</a>'
+
+
+def paragraph(inner: str) -> str:
+    return f'<p dir="auto">{inner}</p>'
+
+
+SHOWN = {
+    "**bold** *it* __bold__ _it_ ~~gone~~": paragraph(
+        "<strong>bold</strong> <em>it</em> <strong>bold</strong> <em>it</em> <s>gone</s>"
+    ),
+    "`a < b`": paragraph("<code>a &lt; b</code>"),
+    "one\ntwo\n\nthree": paragraph("one<br>two") + paragraph("three"),
+    "> said\nanswer": '<blockquote dir="auto"><p>said</p></blockquote>' + paragraph("answer"),
+    "- a\n- b\nafter": '<ul dir="auto"><li>a</li><li>b</li></ul>' + paragraph("after"),
+    "- a\n  - b": '<ul dir="auto"><li>a<ul><li>b</li></ul></li></ul>',
+    "2. a\n3. b": '<ol start="2" dir="auto"><li>a</li><li>b</li></ol>',
+    "```\n<b>\n  x\n```": '<pre dir="ltr"><code>&lt;b&gt;\n  x\n</code></pre>',
+    "[words](https://a.org)": paragraph(link("https://a.org", "words")),
+    "![words](https://a.org/b.png)": paragraph(link("https://a.org/b.png", "words")),
+    "<https://a.org>": paragraph(link("https://a.org")),
+    "see https://a.org/__init__/*.py.": paragraph(
+        "see " + link("https://a.org/__init__/*.py") + "."
+    ),
+    "**https://a.org/b**": paragraph(f"<strong>{link('https://a.org/b')}</strong>"),
+    "ask ann@a.org": paragraph("ask " + link("mailto:ann@a.org", "ann@a.org")),
+    "yes :tada: :+1:": paragraph("yes 🎉 👍"),
+    "`:tada:` https://a.org/:tada:": paragraph(
+        "<code>:tada:</code> " + link("https://a.org/:tada:")
+    ),
+    ":tada: :+1:": '<span class="emoji">🎉👍</span>',
+    "🎉": '<span class="emoji">🎉</span>',
+    "👨‍👩‍👧👍🏽1️⃣": '<span class="emoji">👨‍👩‍👧👍🏽1️⃣</span>',
+    r"\*not\*": paragraph("*not*"),
+}
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_markdown(text):
+    assert render(text) == SHOWN[text]
+
+
+# Text that means nothing but itself, with or without the parser.
+PLAIN = [
+    "hello",
+    "2 * 3 * 4, snake_case_name, a~b, 5 > 3",
+    "# no heading",
+    "---",
+    "-",
+    "+",
+    "1.",
+    ">",
+    "-5 degrees",
+    "+1",
+    "2024 was a year",
+    "| a | b |",
+    "&lt;b&gt; &amp; &#60;",
+    "setup.py main.rs www.a.org //a.org",
+    "ftp://a.org javascript:alert(1) at 10:30:15",
+    "https://a.org@b.org/ https:// https://a.org:99999/",
+    "[a](javascript:alert(1)) [b](/rooms) [c](data:text/html,x) [d][e] [f]",
+    "[a]: /b",
+    "call[0]() ![]( )",
+    "@Ann: :nonsense:",
+    "🎉👍🎉👍",
+    ">" * 40 + "deep",
+    "> " * 40 + "deep",
+    "- " * 40 + "deep",
+    "{{ 7 * 7 }} {% raw %}",
+]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_what_is_no_markdown_is_shown_as_it_was_written(text):
+    shown = str(render(text))
+    assert html.unescape(shown.removeprefix('<p dir="auto">').removesuffix("</p>")) == text
+
+
+@pytest.mark.parametrize("text", ["@Ann: look at this, @Bob", "So: yes (@Cid)", "x[0] < 5 > 3 & 4"])
+def test_talk_does_not_reach_the_parser(text):
+    before = markdown._rendered.cache_info()
+    assert html.unescape(str(render(text))) == text
+    assert markdown._rendered.cache_info() == before
+
+
+@given(
+    st.text(st.characters(exclude_characters="\n*_~`\\:@", exclude_categories=["Cs"]))
+    .map(lambda text: f"a{text}")
+    .filter(lambda text: "\r" not in text)
+)
+def test_plain_text_comes_back_whole_without_the_parser(text):
+    before = markdown._rendered.cache_info().misses
+    assert html.unescape(str(render(text))) == text
+    assert markdown._rendered.cache_info().misses == before
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</div></li></ol><hx-partial hx-target=body>x</hx-partial>",
+    "<p hx-get=/rooms hx-trigger=load>",
+    "<svg><style><img src=x onerror=alert(1)>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<template><b hx-on:click=alert(1)>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--><img src onerror=alert(1)>'>",
+    "<form><math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>",
+    "<svg></p><style><a id='</style><img src=1 onerror=alert(1)>'>",
+    "[a](javascript:alert(1))",
+    "[a](JaVaScRiPt:alert(1))",
+    "[a](javascript&#58;alert(1))",
+    "[a](java\tscript:alert(1))",
+    "[a](<javascript:alert(1)>)",
+    "[a](vbscript:x) [b](data:text/html;base64,PHN2Zz4=) [c](file:///etc/passwd)",
+    "<javascript:alert(1)> <data:text/html,x>",
+    '[a](https://a.org/"onmouseover=alert(1)//)',
+    "[a](https://a.org 'x\" onmouseover=alert(1) y=\"')",
+    '[a"onmouseover=alert(1)](https://a.org)',
+    '!["onerror=alert(1)](https://a.org)',
+    'https://a.org/"onmouseover=alert(1)',
+    "https://a.org/<script>alert(1)</script>",
+    "[![a](https://a.org)](https://b.org)",
+    "[[a](https://a.org)](https://b.org)",
+    "`<script>` ``</code><script>``",
+    "```html\n</code></pre><script>alert(1)</script>\n```",
+    '```"><script>\nx\n```',
+    "```python onmouseover=alert(1)\nx\n```",
+    "> </blockquote><script>\n- </ul><script>",
+    "<a href='https://a.org' id=live class=button name=body style=x is=y slot=z>",
+    "<!--><script>alert(1)</script--> <![CDATA[x]]> <?php x ?>",
+    "\u2028[a](https://a.org)\u0000<b>",
+]
+ALLOWED = {
+    "a": {"href", "rel", "target"},
+    "ol": {"dir", "start"},
+    "span": {"class"},
+    **{tag: {"dir"} for tag in ("blockquote", "p", "pre", "ul")},
+    **{tag: set() for tag in ("br", "code", "em", "li", "s", "strong")},
+}
+
+
+class Shown(HTMLParser):
+    """Checks what a rendering is made of, as a browser that is given it would; keeps its text."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__()
+        self.text, self.open = "", []
+        self.feed(str(shown))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        assert values.keys() <= ALLOWED[tag]
+        assert values.get("dir", "auto") in ("auto", "ltr")
+        assert values.get("class", "emoji") in {"emoji", *highlight.CLASSES}
+        assert values.get("start", "1").isdecimal()
+        if tag == "a":
+            assert values["href"].lower().startswith(("http://", "https://", "mailto:"))
+            assert values["rel"] == "noopener noreferrer nofollow ugc"
+            assert "a" not in self.open
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_comment(self, data):
+        raise AssertionError(data)
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_makes_nothing_but_markdown(text):
+    for around in ("{}", "**{}**", "> {}", "- {}", "a\n{}", "[{}](https://a.org)", "`x` {}"):
+        Shown(render(around.format(text)))
+
+
+marks = st.sampled_from(
+    [
+        *[
+            "*",
+            "**",
+            "_",
+            "~~",
+            "`",
+            "```",
+            "```py\n",
+            "\n",
+            "\n\n",
+            "> ",
+            "- ",
+            "1. ",
+            "[",
+            "](",
+            ")",
+        ],
+        *["![", "<", ">", "\\", ":tada:", "https://a.org", "javascript:", "&amp;", "a@b.org", "🎉"],
+        *["<script>", "</div>", " onclick=x ", '"', "'", " ", "\t", "    ", "<!--", "-->"],
+    ]
+)
+texts = st.lists(marks | st.text(max_size=5), max_size=30).map("".join)
+
+
+@given(texts)
+def test_any_text_makes_nothing_but_markdown(text):
+    Shown(render(text))
+    assert len(gist(text)) <= 80
+    assert type(gist(text)) is str  # to be escaped
+
+
+@given(st.lists(st.sampled_from(["*", "_", "~~", "`", "> ", "\n", "- ", "a", "b ", "["])))
+def test_no_letter_is_lost(parts):
+    letters = [part.strip() for part in parts if part.strip().isalpha()]
+    assert [c for c in Shown(render("".join(parts))).text if c.isalpha()] == letters
+
+
+@pytest.mark.parametrize("language", sorted(highlight.LANGUAGES))
+def test_code_is_highlighted_and_whole(language):
+    code = '<a b="c">\n- x: "a&b"\n+ x = 23; // no\n\n.a { color: red; }\nif (x) { f(1); }\n'
+    shown = str(render(f"```{language}\n{code}```"))
+    assert Shown(shown).text == code
+    assert "<span" in shown
+
+
+def test_code_of_a_language_nobody_knows_is_plain():
+    assert "<span" not in render("```klingon\nif 1: pass\n```")
+
+
+def test_python():
+    assert render('```Python\ndef f(): return "a<b"  # ok\n```') == (
+        '<pre dir="ltr"><code><span class="code-keyword">def</span> '
+        '<span class="code-name">f</span>(): <span class="code-keyword">return</span> '
+        '<span class="code-string">"a&lt;b"</span>  '
+        '<span class="code-comment"># ok</span>\n</code></pre>'
+    )
+
+
+def test_code_that_takes_too_long_goes_on_without_colours(monkeypatch):
+    monkeypatch.setattr(markdown, "BUDGET", 0)
+    shown = str(render("```python\nreturn 'never seen before'\n```"))
+    assert "return" in Shown(shown).text
+    assert "<span" not in shown
+
+
+def test_what_cannot_be_rendered_is_shown_as_it_was_written(monkeypatch, caplog):
+    monkeypatch.setattr(markdown, "_clean", None)
+    assert render("**<b>**\nunheard of") == "**&lt;b&gt;**<br>unheard of"
+    assert "cannot show a text of 18 characters" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("plain <b> & more", "plain <b> & more"),
+        ("**bold**\nsecond", "bold"),
+        ("```python\nx < 1\ny\n```", "x < 1"),
+        ("> said\nanswer", "said"),
+        ("- a\n- b", "a"),
+        ("[words](https://a.org) :tada:", "words 🎉"),
+        (":tada:", "🎉"),
+        ("x" * 90, "x" * 80),
+        ("*" + "x" * 90 + "*", "x" * 80),
+    ],
+)
+def test_a_gist_is_the_first_line_without_markup(text, line):
+    assert gist(text) == line
+
+
+HARD = [
+    *["[", "*", "_", "(", "<!", "`", "~~", "\\", "@", ":a", "&", "![", "](", "*_", "[a](", "*a_b"],
+    *["`a``", "[[](", ":tada:", "🎉", "1️⃣", "https://a.", "https://[", "http://((", "<https://"],
+    *["mailto:a@", "![](https://", "a.b@", "".join(f":no{n}:" for n in range(800))],
+    *["> ", "- ", "1. ", "\n", "**a ", "`` ` ", "> - ", "* a\n", "- a\n\n", "  - a\n", "```\n"],
+    *["https://a.b ", "https://[ ", "a@b.c ", "[a](https://b) "],
+]
+
+
+@pytest.mark.parametrize("piece", HARD)
+def test_work_grows_as_the_text_does(piece):
+    """Four times the text takes about four times the steps, where sixteen would be quadratic."""
+    render(piece)  # tables and expressions are made once
+    short, long = (piece * MAX_BODY)[: MAX_BODY // 4], (piece * MAX_BODY)[:MAX_BODY]
+    assert steps(long) < 6 * steps(short) + 5_000
+
+
+def steps(text: str) -> int:
+    """Python calls, and calls from Python, that a rendering takes."""
+    count = 0
+
+    def step(*_):
+        nonlocal count
+        count += 1
+
+    markdown._rendered.cache_clear()
+    before = sys.getprofile()
+    sys.setprofile(step)
+    try:
+        render(text)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_where_addresses_crowd_nobody_looks_for_their_ends():
+    """linkify-it looks from each to the end of all; how far is not seen in `steps`."""
+    assert "<a" in render("https://a.org/?https://b.org")
+    assert "<a" in render("https://a.org " * 50)
+    assert "<a" not in render("https://a.org/" * 50)
