@@ -17,6 +17,7 @@ LANGUAGES = frozenset(
     | {"php", "pl", "perl", "py", "python", "rb", "rs", "ruby", "rust", "sh", "shell", "sql"}
     | {"swift", "toml", "ts", "typescript", "xml", "yaml", "zsh"}
 )
+PLAIN = frozenset({"text", "txt", "plain", "plaintext", "console", "output", "log"})
 
 # What is coloured, and the class that says so. What is not listed looks like what it is a kind of.
 KINDS = {

@@ -24,7 +24,7 @@ from markdown_it.rules_inline import StateInline, link
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from .highlight import BUDGET, CLASSES, find_lexer, highlight
+from .highlight import BUDGET, CLASSES, PLAIN, find_lexer, highlight
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +161,13 @@ class _Renderer(RendererHTML):
     def fence(
         self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
     ) -> str:
-        lexer = find_lexer(tokens[idx].info.strip().partition(" ")[0].lower())
+        code, words = tokens[idx].content, tokens[idx].info.strip()
+        lexer = find_lexer(words.lower())
+        if lexer is None and words and words.lower() not in PLAIN:
+            code = f"{words}\n{code}"  # no language: it begins behind the marks, and may end so
+            code = code.rstrip("\n").removesuffix(tokens[idx].markup)
         start = time.thread_time()
-        code = highlight(tokens[idx].content, lexer, env["seconds"])
+        code = highlight(code, lexer, env["seconds"])
         env["seconds"] -= time.thread_time() - start
         return f'<pre dir="ltr"><code>{code}</code></pre>'
 

@@ -34,6 +34,9 @@ SHOWN = {
     "- a\n  - b": '<ul dir="auto"><li>a<ul><li>b</li></ul></li></ul>',
     "2. a\n3. b": '<ol start="2" dir="auto"><li>a</li><li>b</li></ol>',
     "```\n<b>\n  x\n```": '<pre dir="ltr"><code>&lt;b&gt;\n  x\n</code></pre>',
+    "```\na\n```": '<pre dir="ltr"><code>a\n</code></pre>',
+    "```text\na\n```": '<pre dir="ltr"><code>a\n</code></pre>',
+    "```first here\nb```": '<pre dir="ltr"><code>first here\nb</code></pre>',
     "[words](https://a.org)": paragraph(link("https://a.org", "words")),
     "![words](https://a.org/b.png)": paragraph(link("https://a.org/b.png", "words")),
     "<https://a.org>": paragraph(link("https://a.org")),
@@ -245,7 +248,8 @@ def test_code_is_highlighted_and_whole(language):
 
 
 def test_code_of_a_language_nobody_knows_is_plain():
-    assert "<span" not in render("```klingon\nif 1: pass\n```")
+    shown = render("```klingon\nif 1: pass\n```")
+    assert shown == '<pre dir="ltr"><code>klingon\nif 1: pass</code></pre>'
 
 
 def test_python():
