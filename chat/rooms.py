@@ -148,11 +148,12 @@ def room_page(
     error: str = "",
     about: Event | None = None,
     new: int = 0,
+    preview: str = "",
 ) -> str:
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why;
-    `about`: the message the page is about; `new`: the number of
-    the first event that the person has not seen, 0 for none."""
+    `about`: the message the page is about; `new`: the number of the first event that the person
+    has not seen, 0 for none; `preview`: a text to be shown as it would look."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -171,6 +172,7 @@ def room_page(
         about=about,
         own=about is not None and may_change(g.person, room, about),
         new=new,
+        preview=preview,
     )
 
 

@@ -116,3 +116,20 @@ def network() -> Iterator[Callable[[Server], Proxy]]:
     yield make
     for proxy in proxies:
         proxy.close()
+
+
+@pytest.fixture
+def far(server: Server, network) -> Proxy:
+    """A slow network: 0.5 s each way on the socket, 0.3 s until the next composer."""
+    proxy = network(server)
+    proxy.slow[b"/composer?"] = 0.3
+    proxy.latency = 0.5
+    return proxy
+
+
+@pytest.fixture
+def slow(people: People, far: Proxy) -> Person:
+    """Somebody alone in a room, far away."""
+    person = people.come(far.url, "Far")
+    meet(person)
+    return person

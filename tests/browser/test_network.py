@@ -81,6 +81,32 @@ def test_while_the_database_is_away_the_page_stays_and_the_text_too(
     expect(refused).to_be_hidden()
 
 
+def test_several_lines_survive_the_death_of_the_server(
+    ann: Person, bob: Person, room: str, fresh_server: Server
+):
+    """As one line does, though the field is another."""
+    ann.page.get_by_role("button", name="Write several lines").click()
+    ann.wait_empty()
+    ann.wait_next_form(2)
+    workers = fresh_server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    ann.type("into\nthe void")
+    ann.page.get_by_role("button", name="Send").click()
+    ann.wait_empty()
+    assert fresh_server.process is not None
+    for pid in (fresh_server.process.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
+    fresh_server.kill()
+    ann.type("the next\ndraft")
+    fresh_server.start()
+    for person in (ann, bob):
+        person.wait_live(BACK).wait_for("into\nthe void")
+    assert ann.draft() == "the next\ndraft"
+    ann.until(lambda: ann.fields() == ["the next\ndraft"], "only the draft")
+    assert ann.messages() == bob.messages() == ["into\nthe void"]
+
+
 def test_page_that_was_offline_catches_up(people: People, fresh_server: Server, network):
     """Sixty messages, and some of its own meanwhile: all there, without a reload."""
     people.may_lose_the_server()

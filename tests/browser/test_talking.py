@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from ..running import Server
-from .conftest import People, meet
+from .conftest import People
 from .person import Person
 from .proxy import Proxy
 
@@ -58,23 +58,6 @@ def test_who_is_typing_is_seen_by_the_other(ann: Person, bob: Person, room: str)
     ann.enter("ting this")
     bob.wait_for("I am writing this")
     expect(bob.page.locator(".typing__who")).to_have_count(0)
-
-
-@pytest.fixture
-def far(server: Server, network) -> Proxy:
-    """A slow network: 0.5 s each way on the socket, 0.3 s until the next composer."""
-    proxy = network(server)
-    proxy.slow[b"/composer?"] = 0.3
-    proxy.latency = 0.5
-    return proxy
-
-
-@pytest.fixture
-def slow(people: People, far: Proxy) -> Person:
-    """Somebody alone in a room, far away."""
-    person = people.come(far.url, "Far")
-    meet(person)
-    return person
 
 
 def test_typing_ahead_of_a_slow_server(slow: Person, far: Proxy):

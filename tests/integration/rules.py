@@ -111,6 +111,9 @@ POST /rooms/{open|closed|random}/messages/{seq}/edit     401 404 404 303 403 303
 POST /rooms/{direct}/messages/{seq}/edit                 401 404 404 303 403 403 404 404 404
 POST /rooms/{open|closed|random}/messages/{seq}/delete   401 404 404 303 403 303 404 404 404
 POST /rooms/{direct}/messages/{seq}/delete               401 404 404 303 403 403 404 404 404
+POST /rooms/{open|closed|direct|random}/composer 401 404 404 200 200 200 404 404 404
+POST /rooms/{open|closed|direct|random}/preview  401 404 404 200 200 200 404 404 404
+GET /help/text                                   401 200
 POST /sign-out                                   303
 """
 
@@ -181,6 +184,8 @@ FORMS = {
     "POST /rooms/{rid}/owner": {"uid": "{member}"},
     "POST /rooms/{rid}/messages": {"body": "let me in"},
     "POST /rooms/{rid}/messages/{seq}/edit": {"body": "changed"},
+    "POST /rooms/{rid}/composer": {"body": "draft", "lines": "1"},
+    "POST /rooms/{rid}/preview": {"body": "draft"},
 }
 BODIES = {
     "PATCH /me": {"about": "Tea"},

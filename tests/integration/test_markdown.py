@@ -1,5 +1,7 @@
 """What people write with Markdown, wherever it is shown."""
 
+import re
+
 import pytest
 
 from .page import Page
@@ -58,3 +60,63 @@ def test_an_edit_changes_what_is_shown_in_its_place(ann, bob, tea, reading):
     frame = reading.wait_for("two")
     assert f'#m-2 .message__body" hx-swap="innerHTML">{shown}</hx-partial>' in frame
     assert f">{shown}</div>" in bob.room(tea)
+
+
+# What is being written
+
+HTMX = {"HX-Request": "true"}
+
+
+def ask(visitor, path, **fields):
+    """What htmx is answered to a composer's button."""
+    token = re.search(r'name="csrf_token" value="([^"]+)"', visitor.get("/").text)[1]
+    return visitor.http.post(path, data={"csrf_token": token, **fields}, headers=HTMX)
+
+
+def test_the_field_changes_with_its_text(ann, tea):
+    at = f"/rooms/{tea}/composer"
+    answer = ask(ann, at, body="a <b>", nonce="n1", lines="1").text
+    assert ">a &lt;b&gt;</textarea>" in answer
+    assert "<textarea" in ann.room(tea)
+    assert "<textarea" in ann.get(f"{at}?after=n1").text
+    answer = ask(ann, at, body="a <b>", nonce="n1", lines="").text
+    assert 'value="a &lt;b&gt;"' in answer
+    assert "<textarea" not in ann.room(tea)
+    assert ask(ann, at, body="a", nonce='"><b>', lines="1").status_code == 404
+
+
+def test_a_text_of_several_lines_keeps_its_field(ann, tea):
+    ask(ann, f"/rooms/{tea}/composer", body="", nonce="n1", lines="1")
+    answer = ask(ann, f"/rooms/{tea}/composer", body="a\r\nb", nonce="n1", lines="").text
+    assert "several lines" in answer
+    assert "composer__field" not in answer
+    assert "<textarea" in ann.room(tea)
+
+
+def test_a_preview_is_what_others_would_see(ann, tea):
+    answer = ask(ann, f"/rooms/{tea}/preview", body=LISTED.replace("\n", "\r\n")).text
+    assert SHOWN in answer
+    assert "hx-ignore" in answer
+    assert "empty" in ask(ann, f"/rooms/{tea}/preview", body=" ").text
+
+
+def test_a_preview_without_javascript_gives_the_text_back(ann, tea):
+    page = ann.submit(f"/rooms/{tea}/preview", body=LISTED).text
+    assert SHOWN in page
+    assert f">{LISTED}</textarea>" in page
+    page = ann.submit(f"/rooms/{tea}/preview", body="x" * 4001).text
+    assert "too long" in page
+    assert "x" * 4001 in page
+
+
+def test_a_refused_text_of_several_lines_comes_back_whole(ann, tea):
+    body = "a\n" + "x" * 4000
+    answer = ann.post(tea, body)
+    assert answer.status_code == 400
+    assert f">{body}</textarea>" in answer.text.replace("\r", "")
+
+
+def test_the_help_shows_every_example(ann):
+    page = ann.get("/help/text").text
+    for shown in ("<strong>bold</strong>", "<li>of things", "code-string", 'class="emoji"'):
+        assert shown in page

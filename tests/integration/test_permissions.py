@@ -95,7 +95,7 @@ def test_a_page(world, row):
     method, path = what.split()
     state = world.state()
     # The next composer asks the store nothing, so that people can go on while that is away.
-    off = 200 if "composer" in path else codes["stranger"]
+    off = 200 if "composer?" in path else codes["stranger"]
     for who, code in [*codes.items(), ("off", off)]:
         form = {k: world.fill(v, kind, who) for k, v in FORMS.get(what, {}).items()}
         answer = world[who].ask(method, world.fill(path, kind, who), form)

@@ -1,0 +1,78 @@
+"""What is being written: on one line or several, looked at before it is sent, with help."""
+
+from typing import Any
+
+from flask import Blueprint, abort, g, render_template, request
+from flask import session as cookie
+
+from .composer import is_nonce
+from .errors import Invalid
+from .rooms import room_page, store
+from .session import require_person
+from .text import clean_body
+
+LINES_STAY = "This text has several lines. Send it first, then write on one."
+# What Markdown there is, as it is typed; the help shows how it then looks.
+EXAMPLES = (
+    "**bold**, *italic*, ~~struck out~~",
+    "`code` in a line",
+    "[the words of a link](https://example.org)",
+    "https://example.org or ann@example.org",
+    "> a quote\n> of two lines",
+    "- a list\n- of things\n  - and a smaller one",
+    "1. first\n2. second",
+    '```python\nprint("code in colours")\n```',
+    ":tada: :+1:",
+    r"\*no italic\*",
+)
+
+bp = Blueprint("drafts", __name__)
+bp.before_request(require_person)
+
+
+@bp.app_context_processor
+def mode() -> dict[str, Any]:
+    """Templates of a request know whether the person writes on several `lines`."""
+    return {"lines": "lines" in cookie}
+
+
+@bp.post("/rooms/<rid>/composer")
+def choose_lines(rid: str) -> Any:
+    """Write on several lines from now on (field `lines`), or on one; the text goes along."""
+    room = store().rooms.member(rid, g.person.uid)
+    body, wanted = _body(), bool(request.form.get("lines"))
+    note = "" if wanted or "\n" not in body else LINES_STAY
+    if wanted:
+        cookie["lines"] = True
+    elif not note:
+        cookie.pop("lines", None)
+    if not request.headers.get("HX-Request"):
+        return room_page(room, store().messages.newest(rid), body=body, error=note)
+    nonce = request.form.get("nonce", "")
+    if not is_nonce(nonce):
+        abort(404)
+    return render_template("rooms/lines.html", rid=rid, nonce=nonce, body=body, note=note)
+
+
+@bp.post("/rooms/<rid>/preview")
+def preview(rid: str) -> Any:
+    """The text as it will be shown: a fragment for htmx, else the room with it."""
+    room = store().rooms.member(rid, g.person.uid)
+    body, error, clean = _body(), "", ""
+    try:
+        clean = clean_body(body)
+    except Invalid as refused:
+        error = refused.text
+    if request.headers.get("HX-Request"):
+        return render_template("rooms/preview.html", text=clean, note=error)
+    return room_page(room, store().messages.newest(rid), body=body, error=error, preview=clean)
+
+
+@bp.get("/help/text")
+def text_help() -> Any:
+    return render_template("help.html", examples=EXAMPLES)
+
+
+def _body() -> str:
+    """What is typed so far; forms end their lines with \\r\\n."""
+    return request.form.get("body", "").replace("\r\n", "\n")

@@ -1,0 +1,141 @@
+"""What people write before they send it: on several lines, looked at, formatted."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ..running import Server
+from .conftest import People
+from .person import Person
+
+pytestmark = pytest.mark.browser
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
+
+
+def field(person: Person) -> str:
+    """The kind of field that the next message is typed into."""
+    return person.page.locator("#body").evaluate("field => field.localName")
+
+
+def write_lines(person: Person) -> None:
+    press(person.page, "Write several lines")
+    expect(person.page.locator("textarea#body:focus")).to_have_count(1)
+
+
+def test_several_lines(ann: Person, bob: Person, room: str):
+    """What was typed goes along into the larger field; it is looked at, sent, and the field stays
+    large until the other is chosen."""
+    ann.type("We need **soon**:")
+    write_lines(ann)
+    ann.press("Enter")
+    ann.enter("- milk")
+    ann.type("- `tea`")
+    assert ann.draft() == "We need **soon**:\n- milk\n- `tea`"
+    press(ann.page, "Preview")
+    expect(ann.page.locator(".composer__preview li")).to_have_text(["milk", "tea"])
+    press(ann.page, "Send")
+    expect(bob.page.locator("#messages .message__body li code")).to_have_text("tea")
+    expect(bob.page.locator("#messages .message__body strong")).to_have_text("soon")
+    ann.wait_empty()
+    expect(ann.page.locator("#composer form")).to_have_count(1)
+    expect(ann.page.locator(".composer__preview")).to_have_count(0)
+    assert field(ann) == "textarea"
+
+    ann.type("one")
+    press(ann.page, "One line")
+    expect(ann.page.locator("input#body:focus")).to_have_value("one")
+    ann.press("Enter")
+    bob.until(lambda: bob.messages()[-1:] == ["one"], "the second message")
+    ann.wait_empty()
+    assert field(ann) == "input"
+    expect(ann.page.locator("#composer form")).to_have_count(1)
+
+
+def test_a_text_of_several_lines_stays_whole(ann: Person, room: str):
+    """It cannot go back into one line, and says why."""
+    write_lines(ann)
+    ann.enter("first")
+    ann.type("second")
+    press(ann.page, "One line")
+    expect(ann.page.get_by_text("This text has several lines")).to_be_visible()
+    assert ann.page.locator("#body").input_value() == "first\nsecond"
+    press(ann.page, "Send")
+    ann.wait_for("first\nsecond")
+    ann.wait_empty()
+    assert field(ann) == "textarea"
+
+
+def test_refused_lines_keep_their_text(ann: Person, room: str):
+    write_lines(ann)
+    long = "x" * 3000 + "\n" + "y" * 1000
+    ann.page.evaluate('document.querySelector("#body").removeAttribute("maxlength")')
+    ann.page.locator("#body").fill(long)
+    press(ann.page, "Send")
+    refused = ann.page.locator(".composer:has(.problem)")
+    expect(refused.get_by_role("alert")).to_contain_text("too long: 4,001 characters")
+    assert refused.locator("textarea").input_value() == long
+    refused.locator("textarea").fill("short\nand good")
+    refused.get_by_role("button", name="Send").click()
+    ann.wait_for("short\nand good")
+    expect(refused).to_be_hidden()
+
+
+def test_lines_typed_before_the_next_composer_is_there(slow: Person):
+    """They come back in a field that holds several lines."""
+    write_lines(slow)
+    slow.type("one")
+    # The next composer is asked for again when the mode changes, and is not there yet.
+    slow.page.locator("#composer .composer__send").last.click()
+    slow.page.locator("#body").focus()
+    slow.page.keyboard.press("End")
+    slow.enter("", delay=0)
+    slow.type("two", delay=0)
+    slow.wait_for("one")
+    slow.until(lambda: "".join(slow.fields()).strip() == "two", "the rest coming back")
+    assert slow.messages() == ["one"]
+
+
+def test_mode_lasts_for_other_rooms_and_later(ann: Person, bob: Person, room: str):
+    write_lines(ann)
+    ann.open(f"/rooms/{room}")
+    assert field(ann) == "textarea"
+    with ann.page.context.expect_page() as opened:
+        ann.page.get_by_role("link", name="Formatting").click()
+    expect(opened.value.get_by_role("heading", name="Formatting")).to_be_visible()
+    assert field(bob) == "input"
+
+
+def test_edit_changes_what_is_formatted(ann: Person, bob: Person, room: str):
+    """In place, on a page that is open."""
+    ann.send("**teh** kettle")
+    expect(bob.page.locator("#messages strong")).to_have_text("teh")
+    ann.page.locator(".message__time").last.click()
+    ann.page.get_by_role("link", name="Edit or delete").click()
+    ann.page.get_by_label("Message of Ann").fill("- the\n- *kettle*")
+    press(ann.page, "Save")
+    expect(bob.page.locator("#messages .message__body li em")).to_have_text("kettle")
+    expect(bob.page.locator("#messages .message__body")).to_have_count(1)
+    expect(bob.page.locator("#messages strong")).to_have_count(0)
+
+
+def test_several_lines_without_javascript(people: People, server: Server):
+    ann = people.come(server.url, "Ann", java_script_enabled=False)
+    ann.create_room("Paper")
+    ann.page.locator("#body").fill("We need:")
+    press(ann.page, "Write several lines")
+    body = ann.page.locator("textarea#body")
+    expect(body).to_have_value("We need:")
+    body.fill("We need:\n- milk\n- tea")
+    press(ann.page, "Preview")
+    expect(ann.page.locator(".composer__preview li")).to_have_text(["milk", "tea"])
+    expect(body).to_have_value("We need:\n- milk\n- tea")
+    press(ann.page, "One line")
+    expect(ann.page.get_by_role("alert")).to_contain_text("several lines")
+    expect(body).to_have_value("We need:\n- milk\n- tea")
+    press(ann.page, "Send")
+    expect(ann.page.locator("#messages .message__body li")).to_have_text(["milk", "tea"])
+    expect(body).to_have_value("")
+    press(ann.page, "One line")
+    expect(ann.page.locator("input#body")).to_have_value("")
