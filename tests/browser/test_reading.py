@@ -142,3 +142,17 @@ def test_a_page_left_open_stays_light(ann: Person, bob: Person, room: str, talk)
     talk(room, [f"later {number}" for number in range(60)])
     ann.wait_for("later 59")
     assert len(ann.seqs()) >= before, "who has gone back keeps what was fetched"
+
+
+def test_a_button_leads_to_the_newest(ann: Person, room: str, talk):
+    """It is there while the newest are out of sight, and only then."""
+    button = ann.page.get_by_role("link", name="Newest messages")
+    for count in (30, 1):  # of different heights: none of them a whole number
+        talk(room, lines(count))
+        ann.wait_for(lines(count)[-1])
+        expect(button).to_be_hidden()
+        ann.scroll(-600)
+        expect(button).to_be_visible()
+        button.click()
+        expect(button).to_be_hidden()
+        assert abs(ann.look()["from_end"]) <= 1
