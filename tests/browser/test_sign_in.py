@@ -76,3 +76,25 @@ def test_a_site_that_is_not_named_hands_nobody_over(
     eve.open(f"/hand-over?to={server.url}/sign-in/token")
     eve.page.get_by_role("button", name="To the chat").click()
     expect(eve.page.get_by_role("alert")).to_contain_text("takes nobody over")
+
+
+def test_a_proxy_says_who_is_there(people: People, tmp_path):
+    """Nobody types a name: the proxy in front has asked already, and adds its header to all that
+    the browser sends, the socket's handshake included."""
+    running = Server(
+        tmp_path / "chat", CHAT_SIGN_IN="proxy", CHAT_PROXIES="127.0.0.0/8", CHAT_LIMITS="off"
+    ).start()
+    try:
+        dana = people.come(running.url, extra_http_headers={"X-Forwarded-User": "dana"})
+        dana.create_room("Tea")
+        expect(dana.page.locator(".side__me")).to_contain_text("dana")
+        dana.wait_live()
+        dana.send("hello")
+        dana.wait_for("hello")
+        stranger = people.come(running.url)
+        stranger.open("/")
+        expect(stranger.page.locator("#side")).to_have_count(0)
+        expect(stranger.page.get_by_role("heading")).to_be_visible()
+    finally:
+        dana.page.close()
+        running.clean_up()
