@@ -2,18 +2,63 @@
 
 import json
 from dataclasses import dataclass, replace
+from typing import Any
 
-# The kinds. `post` is what a person wrote; `edit` and `delete` change one of those and are not
-# shown themselves; the others are server lines. Those of the last row
+# The kinds. `post` is what a person wrote; `edit`, `delete`, `react` and `unreact` change one of
+# those and are not shown themselves; the others are server lines. Those of the last row
 # are named for the field of the room that changes, or the kind it changes to.
 POST, START, END = "post", "start", "end"
-EDIT, DELETE = "edit", "delete"
+EDIT, DELETE, REACT, UNREACT = CHANGES = ("edit", "delete", "react", "unreact")
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
-# Tag, picture, number, time of the one before and sameness of an event that was stored without.
-_LATER = ["", "", "0", "0", ""]
+QUIET = (REACT, UNREACT)  # nothing to read: no room is unread for them, or goes to the top
+# Tag, picture, number, time of the one before, sameness and more of an event that was stored
+# without.
+_LATER = ["", "", "0", "0", "", ""]
+SHOWN = 20  # names of those who reacted with one emoji
 DELETED = "deleted"  # what stands in for a message that was deleted
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """Who reacted to a message with one emoji, the first one first."""
+
+    emoji: str
+    uids: tuple[str, ...]
+    names: tuple[str, ...]  # of `uids`
+
+    @property
+    def who(self) -> str:
+        """The names, the first SHOWN of them, as text."""
+        more = len(self.names) - SHOWN
+        return ", ".join(self.names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reactions:
+    """All reactions to a message. `seq` is the number of the event that changed them last, `by`
+    the id of who that was."""
+
+    all: tuple[Reaction, ...] = ()
+    seq: int = 0
+    by: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "Reactions":
+        """Build them from what the store keeps beside a message (see scripts/react.lua)."""
+        who: dict[str, list[tuple[str, str]]] = {}
+        newest, by = 0, ""
+        for emoji, uid, name, seq in json.loads(text or "[]"):
+            if abs(seq) > newest:
+                newest, by = abs(seq), uid
+            if seq > 0:
+                who.setdefault(emoji, []).append((uid, name))
+        found = (Reaction(emoji, *zip(*people, strict=True)) for emoji, people in who.items())
+        return cls(tuple(found), newest, by)
+
+
+NO_REACTIONS = Reactions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +78,7 @@ class Event:
     before: int = 0  # when the event before this one was, in ms; 0 for the first
     same: bool = False  # a message that the same author wrote not long after the one before
     edited: bool = False  # a message whose body was changed
+    reactions: Reactions = NO_REACTIONS  # to this message, or to the one that was reacted to
 
     @classmethod
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
@@ -40,11 +86,12 @@ class Event:
         becomes an UNREADABLE one: the room lives."""
         try:
             fields = [_text(value) for value in json.loads(data)]
-            kind, uid, name, body, tag, picture, number, before, same = (
+            kind, uid, name, body, tag, picture, number, before, same, more = (
                 fields + _LATER[len(fields) - 4 :]
             )
             rest = int(number), int(before), bool(same)
-            return cls(room, seq, at, kind, uid, name, body, tag, picture, *rest)
+            told = _told(kind, more) if more else {}
+            return cls(room, seq, at, kind, uid, name, body, tag, picture, *rest, **told)
         except (ValueError, TypeError):
             return cls(room, seq, at, UNREADABLE, "", "", "")
 
@@ -53,6 +100,16 @@ class Event:
         """Build an event from `<seq> <at> <data>`: what is published, and a room's last line."""
         seq, at, data = line.split(" ", 2)
         return cls.parse(room, int(seq), int(at), data)
+
+    @property
+    def about(self) -> int:
+        """The number of the message that this event is, or changes."""
+        return self.number if self.kind in CHANGES else self.seq
+
+    @property
+    def is_quiet(self) -> bool:
+        """True for what is nothing to read."""
+        return self.kind in QUIET
 
 
 def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = "") -> str:
@@ -70,6 +127,11 @@ def tombstone(event: Event) -> Event:
 def unreadable(event: Event) -> Event:
     """What stands in the place of an event that cannot be shown."""
     return replace(event, kind=UNREADABLE, uid="", name="", body="")
+
+
+def _told(kind: str, more: str) -> dict[str, Any]:
+    """The fields of an event that are published with it and stored elsewhere."""
+    return {"reactions": Reactions.parse(more)} if kind in QUIET else {}
 
 
 def _text(value: object) -> str:

@@ -69,7 +69,7 @@ class Room:
         self.last = last
         self.at = at  # the time of the last event; 0 when it is not known
         self.groups: dict[str, Group] = {}  # by time zone; none is empty
-        self.newest: Event | None = None  # the last event of this turn of the loop
+        self.newest: Event | None = None  # the last event of this turn that is something to read
 
     def group(self, zone: str) -> Group:
         """The group of a zone, a new one when it is the first."""
@@ -107,7 +107,7 @@ class Hub:
         self.rooms: dict[str, Room] = {}
         self.people: dict[str, dict[Viewer, None]] = {}
         self.channels: Counter[str] = Counter()
-        self._ready: list[Room] = []  # rooms with something to write this turn
+        self._ready: dict[Room, None] = {}  # rooms with something to write this turn
 
     # People come and go
 
@@ -212,15 +212,15 @@ class Hub:
             return False
         room.last, room.at = event.seq, event.at
         EVENTS.inc()
-        if room.newest is None:
-            if not self._ready:
-                self.later(self.flush)
-            self._ready.append(room)
-        room.newest = event
+        if not self._ready:
+            self.later(self.flush)
+        self._ready[room] = None
+        if not event.is_quiet:
+            room.newest = event
         for zone, group in room.groups.items():
             if group.watching:
                 group.shown.append((event.seq, self.show(event, zone)))
-            if group.belonging:
+            if group.belonging and not event.is_quiet:
                 group.notes.append(self.note(event, zone))
         return True
 
@@ -259,19 +259,17 @@ class Hub:
 
     def flush(self) -> None:
         """Write what this turn brought: one message for each viewer and room."""
-        ready, self._ready = self._ready, []
+        ready, self._ready = self._ready, {}
         for room in ready:
             event, room.newest = room.newest, None
             for zone, group in room.groups.items():
                 shown, group.shown = group.shown, []
                 notes, group.notes = group.notes, []
-                if event is None or not (shown or notes):
-                    continue
-                line = self.line(event, zone)
+                line = [self.line(event, zone)] if event and (shown or notes) else []
                 if shown:
-                    self._show(group, [*shown, (event.seq, line)])
+                    self._show(group, [*shown, *((shown[-1][0], text) for text in line)])
                 if notes:
-                    self._push_all(group.belonging, Packet.of([*notes, line]))
+                    self._push_all(group.belonging, Packet.of([*notes, *line]))
 
     def _show(self, group: Group, shown: list[Numbered]) -> None:
         """The hot path: everything that is the same for all viewers is done before the loop."""

@@ -146,7 +146,7 @@ class Page:
             self.hub.sign_out(self.viewer, self.fragments.signed_out())
         self.rows = self.store.rooms.of(self.person.uid)
         for row in self.rows:
-            self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.last.at)
+            self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
                 self.presence.stale.add(row.room.rid)
 
@@ -242,7 +242,7 @@ class Page:
                 return False
             if read is None:
                 return False
-            self.hub.belong(self.viewer, rid, room.seq, room.last.at)
+            self.hub.belong(self.viewer, rid, room.seq, room.at)
         return True
 
     def post(self, frame: dict[str, Any]) -> None:
@@ -336,7 +336,7 @@ def look_again(app: "Chat", uid: str) -> None:
             viewer.kick(SERVICE_RESTART)  # it comes back with the other zone
             continue
         for row in rows:
-            app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.last.at)
+            app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
         for rid in viewer.rooms - mine:
             if rid == viewer.watching:
                 app.hub.say(viewer, app.fragments.gone(rid))

@@ -77,7 +77,7 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
     waiting = Waiting()
     viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
     try:
-        hub.belong(viewer, rid, room.seq, room.last.at)
+        hub.belong(viewer, rid, room.seq, room.at)
         hub.watch(viewer, rid)
         await_(chat().subscriber.ready(f"room:{rid}"))
         is_on = is_still_on(uid, viewer.session)

@@ -54,7 +54,7 @@ class Store:
         self.messages = Messages(
             client,
             self.people,
-            {name: _appending(client, name) for name in ("post", "revise", "delete")},
+            {name: _appending(client, name) for name in ("post", "revise", "delete", "react")},
             _script(client, "seen"),
         )
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ..events import Event
+from ..text import number
 from . import keys
 from .people import entries
 from .rooms import ENDED, OPEN, RANDOM, Rooms
@@ -109,7 +110,8 @@ class Check:
             return
         yield from self._members(rid)
         yield from self._marks(rid, int(fields["seq"]))
-        yield from self._edits(rid)
+        yield from self._beside(rid, keys.edits(rid), "the text of")
+        yield from self._beside(rid, keys.reactions(rid), "the reactions to")
         if fields["kind"] == OPEN and self.client.zscore(keys.OPEN_ROOMS, rid) is None:
             at = fields.get("created", 0)
             add = partial(self.client.zadd, keys.OPEN_ROOMS, {rid: at})
@@ -132,9 +134,8 @@ class Check:
                 f"the room {rid} is at number {seq}, but its last event has number {last}",
                 self._put_back(rid, seq, fields["last"]),
             )
-        elif last > seq or not fields["last"].startswith(f"{last} "):
-            line = f"{last} {newest[0][1]['at']} {newest[0][1]['data']}"
-            change = {"seq": last, "last": line}
+        elif last > seq or self._is_older(rid, fields["last"], last):
+            change = {"seq": last, "last": self._newest_line(rid) or fields["last"]}
             yield Finding(
                 f"the room {rid} does not know its last event, number {last}",
                 partial(self.client.hset, keys.room(rid), mapping=change),
@@ -146,6 +147,25 @@ class Check:
                 partial(self.client.hset, keys.room(rid), "first", first),
             )
 
+    def _is_older(self, rid: str, line: str, seq: int) -> bool:
+        """Whether something between the line and number `seq` is to be read."""
+        told = number(line.partition(" ")[0])
+        if told >= seq:
+            return told > seq
+        quiet = self.client.zcount(keys.quiet(rid), f"({told}", seq)
+        missing = self.client.xrange(keys.events(rid), f"({told}-0", "+", count=1)
+        return bool(missing) and quiet < seq + 1 - max(told + 1, _number(missing[0][0]))
+
+    def _newest_line(self, rid: str) -> str:
+        """The newest event that is something to read, as a line; "" where none is kept."""
+        before = "+"
+        while entries := self.client.xrevrange(keys.events(rid), before, count=PAGE):
+            for entry, fields in entries:
+                if not Event.parse(rid, _number(entry), 0, fields["data"]).is_quiet:
+                    return f"{_number(entry)} {fields['at']} {fields['data']}"
+            before = f"({entries[-1][0]}"
+        return ""
+
     def _put_back(self, rid: str, seq: int, line: str) -> Callable[[], object] | None:
         """The newest event is in the room's hash too; what is missing before it is lost."""
         event = Event.parse_line(rid, line)
@@ -155,7 +175,7 @@ class Check:
         return partial(self.client.xadd, keys.events(rid), fields, id=f"{seq}-0")
 
     def _ended(self, rid: str) -> Iterator[Finding]:
-        rest = [keys.members(rid), keys.read(rid), keys.nonces(rid), keys.edits(rid)]
+        rest = [key for key in keys.of_room(rid) if key not in (keys.room(rid), keys.events(rid))]
         if self.client.exists(*rest):
             yield Finding(
                 f"the room {rid} has ended, but not all of it has gone",
@@ -195,15 +215,16 @@ class Check:
                     back = partial(self.client.hset, keys.read(rid), uid, seq)
                     yield Finding(f"{uid} is said to have read {rid} beyond its end", back)
 
-    def _edits(self, rid: str) -> Iterator[Finding]:
-        for edits in _pages(self.client.hscan_iter(keys.edits(rid), count=PAGE)):
+    def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
+        """What is kept beside messages, by their numbers."""
+        for kept in _pages(self.client.hscan_iter(key, count=PAGE)):
             pipeline = self.client.pipeline(transaction=False)
-            for seq, _ in edits:
+            for seq, _ in kept:
                 pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
-            for (seq, _), there in zip(edits, pipeline.execute(), strict=True):
+            for (seq, _), there in zip(kept, pipeline.execute(), strict=True):
                 if not there:
-                    gone = partial(self.client.hdel, keys.edits(rid), seq)
-                    yield Finding(f"the room {rid} keeps the text of {seq}, which is gone", gone)
+                    gone = partial(self.client.hdel, key, seq)
+                    yield Finding(f"the room {rid} keeps {what} {seq}, which is gone", gone)
 
     def _seats(self, rid: str) -> Iterator[Finding]:
         uids, score = self.rooms.uids(rid), self.client.zscore(keys.RANDOM_ROOMS, rid)

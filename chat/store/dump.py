@@ -74,6 +74,11 @@ class Dump:
             yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
         for some in _pages(self.client.hscan_iter(keys.edits(rid), count=PAGE)):
             yield {"is": "edits", "of": dict(some)}
+        for some in _pages(self.client.hscan_iter(keys.reactions(rid), count=PAGE)):
+            yield {"is": "reactions", "of": dict(some)}
+        numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
+        for page in _pages(n for n in numbers if n <= int(fields["seq"])):
+            yield {"is": "quiet", "of": {str(n): n for n in page}}
         if self.secrets:
             for some in _pages(self.client.zscan_iter(keys.nonces(rid), count=PAGE)):
                 yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}

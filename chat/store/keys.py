@@ -5,13 +5,16 @@ one slot of a Redis Cluster and one script never touches two tags.
 
 | key                       | type   | holds                                                    |
 |---------------------------|--------|----------------------------------------------------------|
-| chat:room:{r}             | hash   | name, about, kind, owner, epoch, created; the newest     |
-|                           |        | event: seq, its number, and last, its line; first, the   |
-|                           |        | oldest number that is kept, where some are no longer.    |
-|                           |        | The name of a direct room is the ids of those in it      |
+| chat:room:{r}             | hash   | name, about, kind, owner, epoch, created; seq, number of |
+|                           |        | the newest event, and last, the line of the newest that  |
+|                           |        | is something to read; first, the oldest number that is   |
+|                           |        | kept, where some are no longer. The name of a direct     |
+|                           |        | room is the ids of those in it                           |
 | chat:room:{r}:events      | stream | entry <seq>-0: at (ms), data (events.pack)               |
 | chat:room:{r}:members     | zset   | user ids by time of joining (ms)                         |
 | chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
+| chat:room:{r}:reactions   | hash   | number of a message: who reacted how (scripts/react.lua) |
+| chat:room:{r}:quiet       | zset   | numbers of the events that are nothing to read           |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
@@ -88,6 +91,14 @@ def edits(rid: str) -> str:
     return f"chat:room:{{{rid}}}:edits"
 
 
+def reactions(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:reactions"
+
+
+def quiet(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:quiet"
+
+
 def nonces(rid: str) -> str:
     return f"chat:room:{{{rid}}}:nonces"
 
@@ -98,7 +109,8 @@ def read(rid: str) -> str:
 
 def of_room(rid: str) -> list[str]:
     """What the scripts that change a room are given, in this order."""
-    return [make(rid) for make in (room, events, members, read, nonces, edits)]
+    makes = (room, events, members, read, nonces, edits, reactions, quiet)
+    return [make(rid) for make in makes]
 
 
 def made(rid: str) -> list[str]:

@@ -17,6 +17,7 @@ from .people import People
 from .sessions import LASTS
 
 WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
+BESIDE = ("members", "read", "nonces", "edits", "reactions", "quiet")  # as in keys.of_room
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -43,7 +44,7 @@ class Load:
         kind = record["is"]
         if kind == "event":
             self._present().event(int(record["n"]), int(record["at"]), str(record["data"]))
-        elif kind in ("members", "read", "edits", "nonces"):
+        elif kind in BESIDE:
             self._present().beside(kind, record["of"])
         elif kind == "room":
             fields = {str(name): str(value) for name, value in record["fields"].items()}
@@ -176,6 +177,7 @@ class _Room:
         here = client.hgetall(keys.room(rid))
         self.here = int(here.get("seq", 0))  # the number of the newest event here
         self.made = keys.made(rid)
+        self.beside_made = dict(zip(BESIDE, self.made[1:], strict=True))
         self.waiting: list[tuple[int, int, str]] = []  # events that are not written yet
         self.first = 0  # number of the first event
         self.last = 0
@@ -203,7 +205,7 @@ class _Room:
 
     def _begin(self, n: int) -> None:
         """Number `n` is the first. What is here of older ones stays."""
-        self.first, events, edits = n, self.made[0], self.made[4]
+        self.first, events = n, self.made[0]
         after = "-"
         while self.here and self.is_news and not self.problem:
             older = self.client.xrange(keys.events(self.rid), after, f"({n}-0", count=PAGE)
@@ -216,9 +218,13 @@ class _Room:
                 pipeline.xadd(events, fields, id=entry)
             pipeline.execute()
         if self.first < n:
-            for seq, body in self.client.hscan_iter(keys.edits(self.rid), count=PAGE):
+            for kind, key in (("edits", keys.edits), ("reactions", keys.reactions)):
+                for seq, value in self.client.hscan_iter(key(self.rid), count=PAGE):
+                    if int(seq) < n:
+                        self.client.hset(self.beside_made[kind], seq, value)
+            for seq, _ in self.client.zscan_iter(keys.quiet(self.rid), count=PAGE):
                 if int(seq) < n:
-                    self.client.hset(edits, seq, body)
+                    self.client.zadd(self.beside_made["quiet"], {seq: int(seq)})
 
     def flush(self) -> None:
         """Compare what waits with what is here, and write it."""
@@ -244,13 +250,12 @@ class _Room:
         """Some of what stands beside the events."""
         if self.problem or not self.is_news or not values:
             return
-        _, members, read, nonces, edits = self.made
-        key = {"members": members, "read": read, "nonces": nonces, "edits": edits}[kind]
+        key = self.beside_made[kind]
         if kind == "read" and self.here:  # nobody has read less than before
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
             values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
-        if kind in ("members", "nonces"):
+        if kind in ("members", "nonces", "quiet"):
             self.client.zadd(key, values)
         else:
             self.client.hset(key, mapping=values)

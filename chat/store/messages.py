@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import NotFound, NotMember, Refused
-from ..events import DELETE, DELETED, EDIT, POST, Event
+from ..events import DELETE, DELETED, EDIT, POST, QUIET, REACT, UNREACT, Event, Reactions
 from ..metrics import POSTED
 from . import keys
 from .people import People, Person
 from .rooms import pack_by
 
 PAGE_SIZE = 50  # events on a page
+MOST_EMOJI = 20  # different ones on one message
+MOST_REACTIONS = 500  # on one message, all emoji together
 NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
 
 
@@ -79,6 +81,16 @@ class Messages:
         """Delete message `seq` for everyone; raises as `revise` does."""
         args = [keys.room_channel(rid), by.uid, seq, pack_by(DELETE, by), "1" if others else ""]
         _check(self.scripts["delete"](keys=keys.of_room(rid), args=args))
+
+    def react(self, rid: str, by: Person, seq: int, emoji: str, wanted: str | int) -> None:
+        """Set (`wanted`: "on") or take back ("off") a person's reaction to message `seq`; for a
+        number turn it round, unless that person has changed it after the event of this number,
+        the last that the page shows. `emoji` is clean (emoji.clean_emoji). Raises NotFound and
+        Refused."""
+        data = [pack_by(kind, by, emoji) for kind in (REACT, UNREACT)]
+        most = [MOST_EMOJI, MOST_REACTIONS]
+        args = [keys.room_channel(rid), by.uid, seq, *data, emoji, by.name, wanted, *most]
+        _check(self.scripts["react"](keys=keys.of_room(rid), args=args))
 
     def posted(self, rid: str, author: Person, nonce: str) -> str | None:
         """The body that was first posted with this nonce; None when there was none, or is none
@@ -185,14 +197,19 @@ class Messages:
         return self._now(rid, _events(rid, entries[::-1]))
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
-        """The events as they are to be shown now: with the bodies that were changed since, and
-        their authors' names and pictures of today."""
-        changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT)]
-        seqs = [events[n].number or events[n].seq for n in changed]
-        bodies = self.client.hmget(keys.edits(rid), seqs) if seqs else []
-        for n, body in zip(changed, bodies, strict=True):
-            if body is not None:
-                events[n] = replace(events[n], body=body, edited=True)
+        """The events as they are to be shown now: with the bodies that were changed since, the
+        reactions, and the names and pictures that people have today."""
+        changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *QUIET)]
+        if changed:
+            seqs = [events[n].about for n in changed]
+            pipeline = self.client.pipeline(transaction=False)
+            pipeline.hmget(keys.edits(rid), seqs)
+            pipeline.hmget(keys.reactions(rid), seqs)
+            for n, body, state in zip(changed, *pipeline.execute(), strict=True):
+                if body is not None and not events[n].is_quiet:
+                    events[n] = replace(events[n], body=body, edited=True)
+                if state is not None and events[n].kind != EDIT:
+                    events[n] = replace(events[n], reactions=Reactions.parse(state))
         return self.people.named(events)
 
 
@@ -241,3 +258,5 @@ def _check(answer: int) -> None:
         raise NotFound("There is no such message in this room.")
     if answer == -2:
         raise Refused("Only the author may change that message.")
+    if answer == -3:
+        raise Refused("That message has as many reactions as it can take.")

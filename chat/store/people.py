@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..events import Event
+from ..events import SHOWN, Event, Reaction
 from . import keys
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
@@ -120,13 +120,14 @@ class People:
         self.client.publish(keys.user_channel(uid), "")
 
     def named(self, events: list[Event]) -> list[Event]:
-        """The events with the names and pictures their authors have now."""
-        uids = list({event.uid for event in events if event.uid})
+        """The events with the names and pictures that their authors, and those who reacted, have
+        now."""
+        uids = list({uid for event in events for uid in _uids(event)})
         pipeline = self.client.pipeline(transaction=False)
         for uid in uids:
             pipeline.hmget(keys.user(uid), "name", "tag", "picture")
         now = dict(zip(uids, pipeline.execute() if uids else [], strict=True))
-        return [_named(event, now.get(event.uid)) for event in events]
+        return [_named(event, now) for event in events]
 
     def _tag(self, uid: str, name: str) -> str:
         """ "" for the only one of this name, else four letters that others will not have."""
@@ -155,13 +156,29 @@ def person_of(uid: str, values: list[str | None]) -> Person | None:
     return Person(uid, name, role or GUEST, tag, picture, about, zone, theme, login, bool(off), bot)
 
 
-def _named(event: Event, now: list[str | None] | None) -> Event:
+def _uids(event: Event) -> list[str]:
+    """The people in an event whose names are shown."""
+    reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:SHOWN]]
+    return [event.uid, *reacted] if event.uid else reacted
+
+
+def _named(event: Event, people: dict[str, list[str | None]]) -> Event:
+    if event.reactions.all:
+        every = tuple(_renamed(reaction, people) for reaction in event.reactions.all)
+        event = replace(event, reactions=replace(event.reactions, all=every))
+    now = people.get(event.uid)
     if not now or now[0] is None:
         return event
     name, tag, picture = now[0], now[1] or "", now[2] or ""
     if (event.name, event.tag, event.picture) == (name, tag, picture):
         return event
     return replace(event, name=name, tag=tag, picture=picture)
+
+
+def _renamed(reaction: Reaction, people: dict[str, list[str | None]]) -> Reaction:
+    pairs = zip(reaction.uids, reaction.names, strict=True)
+    names = tuple((people.get(uid) or [None])[0] or name for uid, name in pairs)
+    return replace(reaction, names=names)
 
 
 def _folded(text: str) -> str:

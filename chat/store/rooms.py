@@ -29,10 +29,10 @@ _NONE = "There is no such room."
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`seq` is the number of the newest event, `last` that event. `epoch` differs in another
-    life of the database, where the same numbers mean other events. `first` is the oldest number
-    that is kept. `owner` is "" where nobody owns it. The name of a direct room is that of the
-    others in it."""
+    """`seq` is the number of the newest event, `last` the newest that is something to read.
+    `epoch` differs in another life of the database, where the same numbers mean other events.
+    `first` is the oldest number that is kept. `owner` is "" where nobody owns it. The name of a
+    direct room is that of the others in it."""
 
     rid: str
     name: str
@@ -44,17 +44,24 @@ class Room:
     last: Event
     first: int = 1
 
+    @property
+    def at(self) -> int:
+        """The time of the newest event in ms; 0 where that is a quiet one and it is not known."""
+        return self.last.at if self.last.seq == self.seq else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a person's room list; `read` is the newest number that person has seen."""
+    """A line of a person's room list; `read` is the newest number that person has seen, `quiet`
+    how many of the events since are nothing to read."""
 
     room: Room
     read: int
+    quiet: int = 0
 
     @property
     def unread(self) -> int:
-        return max(0, self.room.seq - self.read)
+        return max(0, self.room.seq - self.read - self.quiet)
 
 
 class Rooms:
@@ -299,9 +306,20 @@ class Rooms:
                 gone.append(rid)
         if gone:
             self.client.srem(keys.user_rooms(uid), *gone)
+        rows = self._counted(rows)
         rooms = self._named([row.room for row in rows], uid)
-        rows = [Row(room, row.read) for room, row in zip(rooms, rows, strict=True)]
+        rows = [replace(row, room=room) for room, row in zip(rooms, rows, strict=True)]
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
+
+    def _counted(self, rows: list[Row]) -> list[Row]:
+        """Rows with something unread know how much of it is quiet."""
+        pipeline = self.client.pipeline(transaction=False)
+        behind = [n for n, row in enumerate(rows) if row.unread]
+        for n in behind:
+            pipeline.zcount(keys.quiet(rows[n].room.rid), f"({rows[n].read}", "+inf")
+        for n, quiet in zip(behind, pipeline.execute() if behind else [], strict=True):
+            rows[n] = replace(rows[n], quiet=int(quiet))
+        return rows
 
     def open(self, limit: int = 200) -> list[Room]:
         """The rooms anyone may join, most recently active first, the newest `limit` of them."""

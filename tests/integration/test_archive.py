@@ -34,6 +34,7 @@ def tea(store, ann, bob):
     rid = store.rooms.create("Tea", "open", ann, [bob], about="Leaves")
     first = store.messages.post(rid, ann, "teh", "n1")
     store.messages.revise(rid, ann, first, "the")
+    store.messages.react(rid, bob, first, "👍", "on")
     store.messages.delete(rid, bob, store.messages.post(rid, bob, "unsaid", "n2"))
     gone = store.people.create("Eve")
     store.rooms.join(rid, gone)
@@ -219,6 +220,20 @@ def test_a_room_goes_on_from_where_it_is(store, other, tea, ann, bob):
     assert "the" not in str(other.client.hgetall(keys.edits(tea)))
     assert other.rooms.uids(tea) == [ann.uid]
     assert other.rooms.of(bob.uid) == other.rooms.open() == []
+    assert list(other.check.everything(0)) == []
+
+
+def test_reactions_move_and_stay_quiet(store, other, tea, ann, bob):
+    put(room(store, tea), other, whole=False)
+    last = store.rooms.get(tea).seq
+    store.messages.react(tea, ann, 2, "🎉", "on")
+    put(room(store, tea), other, whole=False)
+    (message,) = other.messages.before(tea, 3, 1)
+    assert [(one.emoji, one.names) for one in message.reactions.all] == [
+        ("👍", ("Bob",)),
+        ("🎉", ("Ann",)),
+    ]
+    assert other.client.zrange(keys.quiet(tea), 0, -1) == ["4", str(last + 1)]
     assert list(other.check.everything(0)) == []
 
 

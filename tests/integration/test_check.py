@@ -180,6 +180,10 @@ BROKEN = {
         lambda client, c: client.hset(keys.edits(c["tea"]), 99, "x"),
         "the room {tea} keeps the text of 99, which is gone",
     ),
+    "the reactions to what is gone": (
+        lambda client, c: client.hset(keys.reactions(c["tea"]), 99, "[]"),
+        "the room {tea} keeps the reactions to 99, which is gone",
+    ),
     "the number is behind the stream": (
         lambda client, c: client.hset(keys.room(c["tea"]), mapping={"seq": 2, "last": "2 1 []"}),
         "the room {tea} does not know its last event, number 3",
@@ -247,6 +251,19 @@ def test_a_number_that_was_lost_with_the_end_of_the_stream_comes_back(client, st
     finding.repair()
     assert [event.seq for event in store.messages.newest(tea)] == [1, 2, 3]
     assert store.messages.post(tea, ann, "on") == 4
+
+
+def test_the_last_line_is_of_what_was_said_before_reactions(client, store, ann, tea):
+    for wanted in ("on", "off"):
+        store.messages.react(tea, ann, 2, "👍", wanted)
+    assert found(store) == []
+    line = client.hget(keys.room(tea), "last")
+    client.hset(keys.room(tea), "last", "2 1 []")
+    (finding,) = found(store)
+    finding.repair()
+    assert client.hget(keys.room(tea), "last") == line
+    store.retention.trim(tea, messages=1, days=0)
+    assert found(store) == []
 
 
 def test_what_is_half_done_is_not_wrong(client, store, ann, tea):

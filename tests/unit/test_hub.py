@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from chat import frames
-from chat.events import POST, Event
+from chat.events import POST, REACT, Event
 from chat.frames import Packet
 from chat.hub import Hub
 
 
-def event(seq: int, room: str = "tea") -> Event:
-    return Event(room, seq, 0, POST, "ann", "Ann", f"message {seq}")
+def event(seq: int, room: str = "tea", kind: str = POST) -> Event:
+    return Event(room, seq, 0, kind, "ann", "Ann", f"message {seq}")
 
 
 class Page:
@@ -138,6 +138,18 @@ def test_who_merely_belongs_gets_the_note(world):
     world.publish(event(1))
     assert reading.texts == ["<shown tea 1>"]
     assert elsewhere.texts == ["<note tea 1>"]
+
+
+def test_what_is_quiet_is_shown_and_makes_no_room_unread(world):
+    """It does not move the room in the list either."""
+    reading, elsewhere = world.page(), world.page(watch=False)
+    world.publish(event(1, kind=REACT))
+    assert reading.texts == ["<shown tea 1>"]
+    world.publish(event(2), event(3, kind=REACT))
+    assert reading.texts == ["<shown tea 1>", "<shown tea 2>", "<shown tea 3>"]
+    assert elsewhere.texts == ["<note tea 2>"]
+    assert world.lines == ["tea 2"]
+    assert reading.viewer.sent == 3
 
 
 def test_a_number_seen_before_is_dropped(world):

@@ -11,4 +11,5 @@ if post[2] ~= ARGV[2] and ARGV[5] ~= '1' then return -2 end
 local seq = append(ARGV[4], ARGV[3])
 redis.call('XDEL', KEYS[2], ARGV[3] .. '-0')
 redis.call('HDEL', KEYS[6], ARGV[3])
+redis.call('HDEL', KEYS[7], ARGV[3])
 return tonumber(seq)

@@ -21,6 +21,8 @@ if #gone == 0 then return 0 end
 first = first or string.format('%d', tonumber(gone[#gone]) + 1)
 redis.call('XTRIM', KEYS[2], 'MINID', '=', first .. '-0')
 redis.call('HDEL', KEYS[6], unpack(gone))
+redis.call('HDEL', KEYS[7], unpack(gone))
+redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', '(' .. first)
 redis.call('HSET', KEYS[1], 'first', first)
 -- A page may yet send again what has gone a moment after it was posted.
 if last < tonumber(redis.call('TIME')[1]) * 1000 - tonumber(ARGV[4]) then
