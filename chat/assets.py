@@ -24,6 +24,7 @@ SHEETS = (
     "markup",
     "code",
     "composer",
+    "reactions",
     "card",
     "account",
     "picker",

@@ -26,4 +26,4 @@ def clean_emoji(text: str) -> str:
     return emoji + "\ufe0f" if _LONE.fullmatch(emoji) else emoji
 
 
-QUICK = [clean_emoji(emoji) for emoji in "👍 ❤ 😂 🎉 👀 🙏 ✅ 😢".split(" ")]
+QUICK = [clean_emoji(emoji) for emoji in "👍❤😂🎉👀🙏✅😢"]

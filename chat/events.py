@@ -44,6 +44,10 @@ class Reactions:
     seq: int = 0
     by: str = ""
 
+    def of(self, uid: str) -> list[str]:
+        """The emoji with which this person has reacted."""
+        return [reaction.emoji for reaction in self.all if uid in reaction.uids]
+
     @classmethod
     def parse(cls, text: str) -> "Reactions":
         """Build them from what the store keeps beside a message (see scripts/react.lua)."""

@@ -68,6 +68,18 @@ class Fragments:
         use_zone(zone)
         return str(self.push.again(events))
 
+    def menu(self, told: dict[str, Any]) -> str:
+        """The menu of a message, for one person (messages.menu_of)."""
+        return str(self.push.menu(**told))
+
+    def clicked(self, event: Event) -> str:
+        """The answer to a reaction: the menu goes, and a page that is not live shows `event`."""
+        return str(self.push.clicked(event))
+
+    def not_reacted(self, seq: int, error: str) -> str:
+        """The refusal, beside message `seq`, in plain words."""
+        return str(self.push.not_reacted(seq, error))
+
     def here(self, rid: str, count: int) -> str:
         """How many of the members are here, at the head of the room."""
         return str(self.push.here(rid, count))

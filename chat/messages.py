@@ -3,13 +3,15 @@
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, g, redirect, render_template, request
+from flask import Blueprint, g, get_template_attribute, redirect, render_template, request
+from flask_wtf.csrf import generate_csrf
 from redis.exceptions import RedisError
 
 from .composer import is_nonce
 from .current import chat
+from .emoji import QUICK
 from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway, TooOften
-from .events import Event
+from .events import POST, Event
 from .permissions import may_change, may_change_others
 from .rooms import room_page, store
 from .session import require_person
@@ -60,7 +62,7 @@ def on(rid: str) -> Any:
 @bp.post("/rooms/<rid>/messages/<seq>/unread")
 def unread(rid: str, seq: str) -> Any:
     """From this message on, the room counts as unread again."""
-    room, event = _message(rid, seq)
+    room, event = message(rid, seq)
     store().messages.unsee(room.rid, g.person.uid, event.seq)
     return redirect("/", 303)
 
@@ -68,14 +70,12 @@ def unread(rid: str, seq: str) -> Any:
 @bp.get("/rooms/<rid>/messages/<seq>")
 def permalink(rid: str, seq: str) -> Any:
     """One message among those around it."""
-    room, event = _message(rid, seq)
-    events = store().messages.around(rid, event.seq)
-    return room_page(room, events, history=True, about=event)
+    return message_page(*message(rid, seq))
 
 
 @bp.get("/rooms/<rid>/messages/<seq>/edit")
 def edit_page(rid: str, seq: str) -> Any:
-    room, event = _message(rid, seq)
+    room, event = message(rid, seq)
     if not may_change(g.person, room, event):
         raise Refused("Only the author may change that message.")
     return _edit_page(room, event, event.body)
@@ -87,7 +87,7 @@ def edit(rid: str, seq: str) -> Any:
     try:
         revise(g.person, rid, number(seq), body)
     except (Invalid, TooOften) as error:
-        room, event = _message(rid, seq)
+        room, event = message(rid, seq)
         return _edit_page(room, event, body, error.text), error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
 
@@ -104,6 +104,22 @@ def say(by: Person, rid: str, body: str, nonce: str = "") -> int:
     chat().limits.use("post", by.uid)
     number: int = store().messages.post(rid, by, clean, nonce)
     return number
+
+
+def message_page(room: Room, event: Event, typed: str = "", error: str = "") -> str:
+    """One message among those around it, and what can be done with it. `typed` is what was no
+    emoji, `error` says so."""
+    events = store().messages.around(room.rid, event.seq)
+    actions = get_template_attribute("macros/reactions.html", "actions")
+    menu = actions(**menu_of(room, event, typed, error)) if event.kind == POST else ""
+    return room_page(room, events, history=True, about=event, menu=menu)
+
+
+def menu_of(room: Room, event: Event, typed: str = "", error: str = "") -> dict[str, Any]:
+    """What the templates of a message's menu are told."""
+    own = may_change(g.person, room, event)
+    told = {"event": event, "uid": g.person.uid, "quick": QUICK, "own": own}
+    return {**told, "token": generate_csrf(), "typed": typed, "error": error}
 
 
 def revise(by: Person, rid: str, seq: int, body: str) -> None:
@@ -127,7 +143,7 @@ def refusal(error: Exception) -> str:
     return StoreAway().text if isinstance(error, RedisError) else "Something broke. Try again."
 
 
-def _message(rid: str, seq: str) -> tuple[Room, Event]:
+def message(rid: str, seq: str) -> tuple[Room, Event]:
     """The room and one event of it; raises NotFound."""
     return _room(rid), store().messages.get(rid, number(seq))
 

@@ -9,7 +9,7 @@ from .current import chat
 from .errors import Invalid, Refused, TooOften
 from .events import Event
 from .fragments import digest
-from .permissions import check_create_rooms, may_change, may_create_rooms, may_manage
+from .permissions import check_create_rooms, may_create_rooms, may_manage
 from .picker import is_search, picked_people, picking
 from .session import require_person
 from .store import Person, Room, Store
@@ -149,11 +149,13 @@ def room_page(
     about: Event | None = None,
     new: int = 0,
     preview: str = "",
+    menu: str = "",
 ) -> str:
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why;
-    `about`: the message the page is about; `new`: the number of the first event that the person
-    has not seen, 0 for none; `preview`: a text to be shown as it would look."""
+    `about`: the message the page is about, and `menu`: what can be done with it; `new`: the
+    number of the first event that the person has not seen, 0 for none; `preview`: a text to be
+    shown as it would look."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -170,9 +172,9 @@ def room_page(
         body=body,
         error=error,
         about=about,
-        own=about is not None and may_change(g.person, room, about),
         new=new,
         preview=preview,
+        menu=menu,
     )
 
 

@@ -114,6 +114,9 @@ POST /rooms/{direct}/messages/{seq}/delete               401 404 404 303 403 403
 POST /rooms/{open|closed|direct|random}/composer 401 404 404 200 200 200 404 404 404
 POST /rooms/{open|closed|direct|random}/preview  401 404 404 200 200 200 404 404 404
 GET /help/text                                   401 200
+POST /rooms/{open|closed|direct|random}/reactions        401 404 404 303 303 303 404 404 404
+GET /rooms/{open}/menu?after={seq}               401 403 403 303 303 303 403 403 403
+GET /rooms/{closed|direct|random}/menu?after={seq}       401 404 404 303 303 303 404 404 404
 POST /sign-out                                   303
 """
 
@@ -186,6 +189,7 @@ FORMS = {
     "POST /rooms/{rid}/messages/{seq}/edit": {"body": "changed"},
     "POST /rooms/{rid}/composer": {"body": "draft", "lines": "1"},
     "POST /rooms/{rid}/preview": {"body": "draft"},
+    "POST /rooms/{rid}/reactions": {"react": "{seq} 0 👍"},
 }
 BODIES = {
     "PATCH /me": {"about": "Tea"},

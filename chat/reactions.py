@@ -1,0 +1,53 @@
+"""Reacting to a message, and the menu of what can be done with one."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, request
+
+from .current import chat
+from .emoji import clean_emoji
+from .errors import ChatError, Invalid
+from .messages import menu_of, message, message_page
+from .session import require_person
+from .store.messages import PAGE_SIZE
+from .text import cursor, number
+
+bp = Blueprint("reactions", __name__)
+bp.before_request(require_person)
+
+
+@bp.post("/rooms/<rid>/reactions")
+def react(rid: str) -> Any:
+    """Turn a reaction round. `react` says of which message, up to which number the page shows its
+    reactions, and the emoji, or else `emoji` does."""
+    seq, shown, emoji = [*request.form.get("react", "").split(" ", 2), "", "", ""][:3]
+    typed = emoji or request.form.get("emoji", "")
+    try:
+        emoji = clean_emoji(typed)
+        chat().store.messages.react(rid, g.person, number(seq), emoji, number(shown))
+    except ChatError as error:
+        if _is_htmx():
+            return chat().fragments.not_reacted(number(seq), error.text), error.status
+        if isinstance(error, Invalid):
+            return message_page(*message(rid, seq), typed, error.text), error.status
+        raise
+    room, event = message(rid, seq)
+    if _is_htmx():
+        return chat().fragments.clicked(event)
+    near = room.seq - event.seq < PAGE_SIZE
+    return redirect(f"/rooms/{rid}" + ("" if near else f"/messages/{seq}") + f"#m-{seq}", 303)
+
+
+@bp.get("/rooms/<rid>/menu")
+def menu(rid: str) -> Any:
+    """What can be done with message `after`, a cursor: in the message for htmx, else on its
+    page."""
+    seq, _ = cursor(request.args.get("after", ""))
+    room, event = message(rid, str(seq))
+    if _is_htmx():
+        return chat().fragments.menu(menu_of(room, event))
+    return redirect(f"/rooms/{rid}/messages/{event.seq}#m-{event.seq}", 303)
+
+
+def _is_htmx() -> bool:
+    return bool(request.headers.get("HX-Request"))
