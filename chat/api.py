@@ -14,9 +14,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from . import members, messages, room_settings, rooms
 from .composer import is_nonce
 from .current import chat
+from .emoji import clean_emoji
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
-from .events import Event
+from .events import CHANGES, Event
 from .openapi import LAST, Operation, document, text, whole
 from .people import edit as edit_profile
 from .store import Person, Room
@@ -158,7 +159,16 @@ def delete_message(rid: str, seq: int) -> None:
     messages.delete(g.person, rid, seq)
 
 
+def react(rid: str, seq: int, emoji: str) -> Any:
+    return _react(rid, seq, emoji, "on")
+
+
+def take_back(rid: str, seq: int, emoji: str) -> Any:
+    return _react(rid, seq, emoji, "off")
+
+
 ROOM, MESSAGE = "/rooms/<rid>", "/rooms/<rid>/messages/<int:seq>"
+REACTION = f"{MESSAGE}/reactions/<emoji>"
 PROFILE = {"name": text(MAX_NAME, 1), "about": text(MAX_ABOUT)}
 CURSOR = {"before": whole(1), "after": whole(0), "limit": whole(1, MOST)}
 OPERATIONS = [
@@ -249,6 +259,8 @@ OPERATIONS = [
         ("body",),
     ),
     Operation("DELETE", MESSAGE, "Delete a message for everyone", delete_message, status=204),
+    Operation("PUT", REACTION, "React to a message with an emoji", react, "Message"),
+    Operation("DELETE", REACTION, "Take a reaction back", take_back, "Message"),
 ]
 
 
@@ -345,6 +357,11 @@ def _add(rid: str, uids: list[str]) -> None:
     members.add(g.person, rid, _people(uids))
 
 
+def _react(rid: str, seq: int, emoji: str, wanted: str) -> Any:
+    chat().store.messages.react(rid, g.person, seq, clean_emoji(emoji), wanted)
+    return message(rid, seq)
+
+
 def _room(rid: str) -> Any:
     return room_json(chat().store.rooms.get(rid, g.person.uid))
 
@@ -380,7 +397,11 @@ def message_json(event: Event) -> dict[str, Any]:
         "author": {"id": event.uid, "name": event.name},
         "body": event.body,
         "edited": event.edited,
-        "changes": event.number if event.kind in ("edit", "delete") else None,
+        "changes": event.number if event.kind in CHANGES else None,
+        "reactions": [
+            {"emoji": reaction.emoji, "people": list(reaction.uids)}
+            for reaction in event.reactions.all
+        ],
     }
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .emoji import LONGEST
+
 LAST = 10**15 - 1  # the largest number that is taken
 
 
@@ -57,7 +59,9 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "author": {"type": "object", "properties": {"id": _TEXT, "name": _TEXT}},
         "edited": _YES,
         "changes": {"type": ["integer", "null"]},
+        "reactions": {"type": "array", "items": {"$ref": "#/components/schemas/Reaction"}},
     },
+    "Reaction": {"emoji": _TEXT, "people": {"type": "array", "items": _TEXT}},
     "People": {"people": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}}},
     "Rooms": {"rooms": {"type": "array", "items": {"$ref": "#/components/schemas/Room"}}},
     "Messages": {
@@ -137,7 +141,7 @@ def _content(schema: str) -> dict[str, Any]:
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     parts = [part.strip("<>") for part in path.split("/") if part.startswith("<")]
-    names = {"rid": text(64, 1), "uid": text(64, 1), "int:seq": whole(1)}
+    names = {"rid": text(64, 1), "uid": text(64, 1), "int:seq": whole(1), "emoji": text(LONGEST, 1)}
     return [
         {"name": part.removeprefix("int:"), "in": "path", "required": True, "schema": names[part]}
         for part in parts

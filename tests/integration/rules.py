@@ -159,6 +159,12 @@ PATCH /rooms/{open|closed|random}/messages/{seq}         401 404 404 200 403 200
 PATCH /rooms/{direct}/messages/{seq}                     401 404 404 200 403 403 404 404 404 403
 DELETE /rooms/{open|closed|random}/messages/{seq}        401 404 404 204 403 204 404 404 404 403
 DELETE /rooms/{direct}/messages/{seq}                    401 404 404 204 403 403 404 404 404 403
+PUT /rooms/{open|closed}/messages/{seq}/reactions/{emoji} 401 404 404 200 200 200 404 404 404 200
+PUT /rooms/{direct}/messages/{seq}/reactions/{emoji} 401 404 404 200 200 200 404 404 404 200
+PUT /rooms/{random}/messages/{seq}/reactions/{emoji} 401 404 404 200 200 200 404 404 404 200
+DELETE /rooms/{open|closed}/messages/{seq}/reactions/{emoji} 401 404 404 200 200 200 404 404 404 200
+DELETE /rooms/{direct}/messages/{seq}/reactions/{emoji} 401 404 404 200 200 200 404 404 404 200
+DELETE /rooms/{random}/messages/{seq}/reactions/{emoji} 401 404 404 200 200 200 404 404 404 200
 """
 
 # A frame is answered to members (200); a stranger has no socket, others are told nothing.

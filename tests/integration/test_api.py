@@ -94,6 +94,24 @@ def test_messages_are_posted_read_changed_and_deleted(ann, bob, anns, bobs, tea)
     anns("GET", f"/rooms/{tea}/messages/{seq}", 404)
 
 
+def test_programs_react_and_take_it_back(anns, bobs, tea):
+    seq = anns("POST", f"/rooms/{tea}/messages", 201, body="Hello")["seq"]
+    path = f"/rooms/{tea}/messages/{seq}/reactions"
+    for _ in range(2):
+        bobs("PUT", f"{path}/👍")
+    anns("PUT", f"{path}/👍")
+    shown = [{"emoji": "👍", "people": [bobs.uid, anns.uid]}]
+    assert anns("GET", f"/rooms/{tea}/messages/{seq}")["reactions"] == shown
+    left = bobs("DELETE", f"{path}/👍")["reactions"]
+    assert left == [{"emoji": "👍", "people": [anns.uid]}]
+    told = anns("GET", f"/rooms/{tea}/messages?after={seq}")["messages"]
+    kinds = [(event["kind"], event["changes"], event["body"]) for event in told]
+    assert kinds == [("react", seq, "👍"), ("react", seq, "👍"), ("unreact", seq, "👍")]
+    assert bobs("GET", "/rooms")["rooms"][0]["unread"] == 2, "the start and the message"
+    anns("PUT", f"{path}/x", 400)
+    anns("PUT", f"/rooms/{tea}/messages/99/reactions/👍", 404)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "sent"),
     [

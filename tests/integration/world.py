@@ -188,7 +188,7 @@ class World:
     def fill(self, text: str, kind: str = "", who: str = "") -> str:
         """`{rid}` and `{seq}` are those of the room of this kind, `{me}` is the id of `who`,
         and `{name}` the id of who is called so."""
-        values = {name: someone.uid for name, someone in self.people.items()}
+        values = {name: someone.uid for name, someone in self.people.items()} | {"emoji": "👍"}
         if kind:
             values |= {"rid": self.rooms[kind], "seq": str(self.seqs[kind])}
         return text.format(**values, me=self[who].uid or "nobody" if who else "", who=who.title())
