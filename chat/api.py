@@ -17,7 +17,7 @@ from .current import chat
 from .emoji import clean_emoji
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
-from .events import CHANGES, Event
+from .events import CHANGES, POST, Event
 from .openapi import LAST, Operation, document, text, whole
 from .people import edit as edit_profile
 from .store import Person, Room
@@ -141,8 +141,8 @@ def list_messages(
     return {"messages": [message_json(event) for event in events], "newest": found.seq}
 
 
-def post_message(rid: str, body: str, nonce: str = "") -> Any:
-    return message(rid, messages.say(g.person, rid, body, nonce))
+def post_message(rid: str, body: str, nonce: str = "", reply: int = 0) -> Any:
+    return message(rid, messages.say(g.person, rid, body, nonce, reply))
 
 
 def message(rid: str, seq: int) -> Any:
@@ -244,7 +244,7 @@ OPERATIONS = [
         "Post; the same nonce and body again is the same message",
         post_message,
         "Message",
-        {"body": text(MAX_BODY, 1), "nonce": NONCE},
+        {"body": text(MAX_BODY, 1), "nonce": NONCE, "reply": whole(1)},
         ("body",),
         status=201,
     ),
@@ -325,6 +325,8 @@ def _body(operation: Operation) -> dict[str, Any]:
 def _checked(name: str, value: Any, schema: dict[str, Any]) -> Any:
     """`value` as the schema wants it; raises Invalid."""
     if schema["type"] == "integer":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise Invalid(f"{name} must be a whole number.")
         if not schema["minimum"] <= value <= schema["maximum"]:
             raise Invalid(f"{name} is out of range.")
         return value
@@ -398,6 +400,7 @@ def message_json(event: Event) -> dict[str, Any]:
         "body": event.body,
         "edited": event.edited,
         "changes": event.number if event.kind in CHANGES else None,
+        "reply": event.number or None if event.kind == POST else None,
         "reactions": [
             {"emoji": reaction.emoji, "people": list(reaction.uids)}
             for reaction in event.reactions.all

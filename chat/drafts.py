@@ -7,8 +7,9 @@ from flask import session as cookie
 
 from .composer import is_nonce
 from .errors import Invalid
-from .rooms import room_page, store
+from .rooms import answered, room_page, store
 from .session import require_person
+from .store import Room
 from .text import clean_body
 
 LINES_STAY = "This text has several lines. Send it first, then write on one."
@@ -47,7 +48,7 @@ def choose_lines(rid: str) -> Any:
     elif not note:
         cookie.pop("lines", None)
     if not request.headers.get("HX-Request"):
-        return room_page(room, store().messages.newest(rid), body=body, error=note)
+        return _page(room, body, note)
     nonce = request.form.get("nonce", "")
     if not is_nonce(nonce):
         abort(404)
@@ -65,12 +66,19 @@ def preview(rid: str) -> Any:
         error = refused.text
     if request.headers.get("HX-Request"):
         return render_template("rooms/preview.html", text=clean, note=error)
-    return room_page(room, store().messages.newest(rid), body=body, error=error, preview=clean)
+    return _page(room, body, error, clean)
 
 
 @bp.get("/help/text")
 def text_help() -> Any:
     return render_template("help.html", examples=EXAMPLES)
+
+
+def _page(room: Room, body: str, error: str, preview: str = "") -> str:
+    """The room, with all that was typed so far."""
+    events = store().messages.newest(room.rid)
+    reply = answered(room.rid, request.form.get("reply", ""))
+    return room_page(room, events, body=body, error=error, preview=preview, reply=reply)
 
 
 def _body() -> str:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 # The kinds. `post` is what a person wrote; `edit`, `delete`, `react` and `unreact` change one of
 # those and are not shown themselves; the others are server lines. Those of the last row
@@ -15,6 +14,7 @@ QUIET = (REACT, UNREACT)  # nothing to read: no room is unread for them, or goes
 # Tag, picture, number, time of the one before, sameness and more of an event that was stored
 # without.
 _LATER = ["", "", "0", "0", "", ""]
+QUOTED = 79  # characters of a message that is answered; with the … as many as markdown.gist shows
 SHOWN = 20  # names of those who reacted with one emoji
 DELETED = "deleted"  # what stands in for a message that was deleted
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
@@ -66,6 +66,15 @@ NO_REACTIONS = Reactions()
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """The beginning of the message that another one answers; all "" when it was deleted."""
+
+    uid: str = ""
+    name: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """`seq` counts a room's events from 1 without gaps; `at` is Redis's time in ms since 1970."""
 
@@ -78,11 +87,12 @@ class Event:
     body: str
     tag: str = ""  # of the author, as in people.Person
     picture: str = ""
-    number: int = 0  # of members after the event, or of the message that it changes
+    number: int = 0  # of members after the event, or of the message that it changes or answers
     before: int = 0  # when the event before this one was, in ms; 0 for the first
     same: bool = False  # a message that the same author wrote not long after the one before
     edited: bool = False  # a message whose body was changed
     reactions: Reactions = NO_REACTIONS  # to this message, or to the one that was reacted to
+    quote: Quote | None = None  # from the message that this one answers
 
     @classmethod
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
@@ -94,8 +104,8 @@ class Event:
                 fields + _LATER[len(fields) - 4 :]
             )
             rest = int(number), int(before), bool(same)
-            told = _told(kind, more) if more else {}
-            return cls(room, seq, at, kind, uid, name, body, tag, picture, *rest, **told)
+            event = cls(room, seq, at, kind, uid, name, body, tag, picture, *rest)
+            return _told(event, more) if more else event
         except (ValueError, TypeError):
             return cls(room, seq, at, UNREADABLE, "", "", "")
 
@@ -109,6 +119,17 @@ class Event:
     def about(self) -> int:
         """The number of the message that this event is, or changes."""
         return self.number if self.kind in CHANGES else self.seq
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning of the body, as it is quoted."""
+        line, _, rest = self.body.strip().partition("\n")
+        return line[:QUOTED] + ("…" if rest or len(line) > QUOTED else "")
+
+    @property
+    def as_quote(self) -> Quote:
+        """This message as others quote it."""
+        return Quote(self.uid, self.name, self.excerpt)
 
     @property
     def is_quiet(self) -> bool:
@@ -133,9 +154,12 @@ def unreadable(event: Event) -> Event:
     return replace(event, kind=UNREADABLE, uid="", name="", body="")
 
 
-def _told(kind: str, more: str) -> dict[str, Any]:
-    """The fields of an event that are published with it and stored elsewhere."""
-    return {"reactions": Reactions.parse(more)} if kind in QUIET else {}
+def _told(event: Event, more: str) -> Event:
+    """An event with what is published along and stored elsewhere: the reactions to a message, or
+    the message that is answered, in its stored form."""
+    if event.kind in QUIET:
+        return replace(event, reactions=Reactions.parse(more))
+    return replace(event, quote=Event.parse(event.room, event.number, 0, more).as_quote)
 
 
 def _text(value: object) -> str:

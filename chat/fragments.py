@@ -72,6 +72,10 @@ class Fragments:
         """The menu of a message, for one person (messages.menu_of)."""
         return str(self.push.menu(**told))
 
+    def reply(self, rid: str, event: Event | None) -> str:
+        """What the composer answers, or that it answers nothing."""
+        return str(self.push.reply(rid, event))
+
     def clicked(self, event: Event) -> str:
         """The answer to a reaction: the menu goes, and a page that is not live shows `event`."""
         return str(self.push.clicked(event))

@@ -29,7 +29,7 @@ from .security import is_own_origin
 from .session import current_person, is_still_on
 from .store import Person, Row
 from .store.rooms import DIRECT
-from .text import clean_body, cursor
+from .text import clean_body, cursor, number
 from .times import use_zone
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ class Page:
             if one(frame, "digest") != digest(self.rows):
                 self._say(self.fragments.rooms(self.rows_now(), rid))
             self.rows = []
-        for to, nonce, body in pending(frame):
-            self._post_pending(to, nonce, body)
+        for to, nonce, body, reply in pending(frame):
+            self._post_pending(to, nonce, body, number(reply))
         if rid:
             self._resume(rid, cursor(one(frame, "after")), one(frame, "epoch"), before != rid)
         else:
@@ -258,7 +258,8 @@ class Page:
         if before and body.startswith(before):
             stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
         else:
-            stored, before = self._post(rid, nonce, body, nonce), ""
+            reply = number(one(frame, "reply"))
+            stored, before = self._post(rid, nonce, body, nonce, reply), ""
         self.posted[nonce] = body if stored else before
         if len(self.posted) > REMEMBERED:
             del self.posted[next(iter(self.posted))]
@@ -278,7 +279,7 @@ class Page:
         if sent and is_nonce(rid):
             self._answer_composer(rid, nonce, body.removeprefix(sent))
 
-    def _post_pending(self, rid: str, nonce: str, body: str) -> None:
+    def _post_pending(self, rid: str, nonce: str, body: str, reply: int) -> None:
         """A composer whose answer got lost with an earlier socket: store what it holds, unless
         that was stored then; what was typed into it since comes back."""
         if not is_nonce(rid) or not is_nonce(nonce):
@@ -290,7 +291,7 @@ class Page:
             return
         if before is not None and text.startswith(before):
             self._answer_composer(rid, nonce, text.removeprefix(before))
-        elif self._post(rid, nonce, body, nonce):
+        elif self._post(rid, nonce, body, nonce, reply):
             self._say(self.fragments.done(nonce))
 
     def _answer_composer(self, rid: str, nonce: str, rest: str) -> None:
@@ -300,10 +301,10 @@ class Page:
         else:
             self._say(self.fragments.done(nonce))
 
-    def _post(self, rid: str, nonce: str, body: str, composer: str) -> bool:
+    def _post(self, rid: str, nonce: str, body: str, composer: str, reply: int = 0) -> bool:
         """Store a message, and tell its composer whether it is kept or why not."""
         try:
-            say(self.person, rid, body, nonce)
+            say(self.person, rid, body, nonce, reply)
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False
@@ -388,9 +389,12 @@ def several(frame: dict[str, Any], name: str) -> list[str]:
     return [text for text in values if isinstance(text, str)]
 
 
-def pending(frame: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Room, nonce and body of the messages whose answer the page still waits for."""
+def pending(frame: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Room, nonce, body and the number of what they answer, of the messages whose answer the page
+    still waits for."""
     fields = [several(frame, name) for name in ("to", "nonce", "body")]
     if len(set(map(len, fields))) > 1:
         return []
+    replies = several(frame, "reply")
+    fields.append(replies if len(replies) == len(fields[0]) else [""] * len(fields[0]))
     return list(zip(*fields, strict=True))[:MOST_PENDING]

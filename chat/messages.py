@@ -13,7 +13,7 @@ from .emoji import QUICK
 from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway, TooOften
 from .events import POST, Event
 from .permissions import may_change, may_change_others
-from .rooms import room_page, store
+from .rooms import answered, room_page, store
 from .session import require_person
 from .store import Person, Room
 from .text import clean_body, number
@@ -25,15 +25,27 @@ bp.before_request(require_person)
 
 @bp.post("/rooms/<rid>/messages")
 def post(rid: str) -> Any:
-    body = request.form.get("body", "")
+    body, reply = request.form.get("body", ""), request.form.get("reply", "")
     try:
         nonce = request.form.get("nonce", "")
-        say(g.person, rid, body, nonce if is_nonce(nonce) else "")
+        nonce = nonce if is_nonce(nonce) else ""
+        say(g.person, rid, body, nonce, number(reply))
     except (Invalid, TooOften) as error:
-        events = store().messages.newest(rid)
-        page = room_page(_room(rid), events, body=body, error=error.text)
+        room, events = _room(rid), store().messages.newest(rid)
+        to = answered(rid, reply)
+        page = room_page(room, events, body=body, error=error.text, reply=to)
         return page, error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
+
+
+@bp.get("/rooms/<rid>/reply")
+def reply(rid: str) -> Any:
+    """The composer answers message `to`, or none: that part of it for htmx, else the room."""
+    _room(rid)
+    to = request.args.get("to", "")
+    if request.headers.get("HX-Request"):
+        return chat().fragments.reply(rid, answered(rid, to))
+    return redirect(f"/rooms/{rid}?reply={number(to)}", 303)
 
 
 @bp.get("/rooms/<rid>/messages")
@@ -98,11 +110,12 @@ def delete_one(rid: str, seq: str) -> Any:
     return redirect(f"/rooms/{rid}", 303)
 
 
-def say(by: Person, rid: str, body: str, nonce: str = "") -> int:
-    """Post a message; returns its number. Raises Invalid, TooOften, and what the store does."""
+def say(by: Person, rid: str, body: str, nonce: str = "", reply: int = 0) -> int:
+    """Post a message, which answers message `reply`; returns its number. Raises Invalid, TooOften,
+    and what the store does."""
     clean = clean_body(body)
     chat().limits.use("post", by.uid)
-    number: int = store().messages.post(rid, by, clean, nonce)
+    number: int = store().messages.post(rid, by, clean, nonce, reply)
     return number
 
 

@@ -47,6 +47,7 @@ class Operation:
 # The document
 
 _TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+_MAYBE = {"type": ["integer", "null"]}
 _FIELDS: dict[str, dict[str, Any]] = {
     "Person": {**dict.fromkeys(("id", "name", "tag", "role", "about"), _TEXT), "bot": _YES},
     "Room": {
@@ -58,7 +59,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("kind", "body"), _TEXT),
         "author": {"type": "object", "properties": {"id": _TEXT, "name": _TEXT}},
         "edited": _YES,
-        "changes": {"type": ["integer", "null"]},
+        "changes": _MAYBE,
+        "reply": _MAYBE,
         "reactions": {"type": "array", "items": {"$ref": "#/components/schemas/Reaction"}},
     },
     "Reaction": {"emoji": _TEXT, "people": {"type": "array", "items": _TEXT}},

@@ -45,7 +45,8 @@ def menu(rid: str) -> Any:
     seq, _ = cursor(request.args.get("after", ""))
     room, event = message(rid, str(seq))
     if _is_htmx():
-        return chat().fragments.menu(menu_of(room, event))
+        live = "/messages" not in request.headers.get("HX-Current-URL", "")
+        return chat().fragments.menu({**menu_of(room, event), "live": live})
     return redirect(f"/rooms/{rid}/messages/{event.seq}#m-{event.seq}", 303)
 
 

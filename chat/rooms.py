@@ -7,14 +7,14 @@ from flask import Blueprint, g, redirect, render_template, request
 from .composer import new_nonce
 from .current import chat
 from .errors import Invalid, Refused, TooOften
-from .events import Event
+from .events import POST, Event
 from .fragments import digest
 from .permissions import check_create_rooms, may_create_rooms, may_manage
 from .picker import is_search, picked_people, picking
 from .session import require_person
 from .store import Person, Room, Store
 from .store.rooms import CLOSED, DIRECT, OPEN
-from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
+from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name, number
 
 MOST_ROOMS = 500  # that one person joins or starts
 
@@ -137,7 +137,14 @@ def show(rid: str) -> Any:
         return render_template("rooms/join.html", room=room, size=store().rooms.size(rid))
     events = store().messages.newest(rid)
     store().messages.seen(rid, g.person.uid, room.seq)
-    return room_page(room, events, new=read + 1 if 0 < read < room.seq else 0)
+    new = read + 1 if 0 < read < room.last.seq else 0
+    return room_page(room, events, new=new, reply=answered(rid, request.args.get("reply", "")))
+
+
+def answered(rid: str, seq: str) -> Event | None:
+    """The message with this number, which is to be answered; None when it is none."""
+    events = store().messages.before(rid, number(seq) + 1, 1)
+    return events[0] if events and events[0].seq == number(seq) and events[0].kind == POST else None
 
 
 def room_page(
@@ -150,12 +157,13 @@ def room_page(
     new: int = 0,
     preview: str = "",
     menu: str = "",
+    reply: Event | None = None,
 ) -> str:
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why;
     `about`: the message the page is about, and `menu`: what can be done with it; `new`: the
     number of the first event that the person has not seen, 0 for none; `preview`: a text to be
-    shown as it would look."""
+    shown as it would look; `reply`: the message that is to be answered."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -175,6 +183,7 @@ def room_page(
         new=new,
         preview=preview,
         menu=menu,
+        reply=reply,
     )
 
 

@@ -17,6 +17,8 @@ from .times import use_zone
 PAGE = 1000  # events that are in memory at once
 # What a person writes cannot look like these: it is escaped.
 _PERMALINK = re.compile(r'href="/rooms/[\w-]+/messages/\d+(#m-\d+)"')
+_MENU = re.compile(r'<button form="menu"[^>]*>More</button>')
+_REACTION = re.compile(r'<button class="reaction"[^>]*( title="[^"]*")>([^<]*)</button>')
 _ELSEWHERE = re.compile(r' href="/[^"]*"')
 
 
@@ -36,6 +38,7 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
                 day = date
                 yield str(page.day(day))
             item = str(env.globals["message"](replace(event, picture="")))  # type: ignore[operator]
+            item = _REACTION.sub(r'<span class="reaction"\1>\2</span>', _MENU.sub("", item))
             yield _ELSEWHERE.sub("", _PERMALINK.sub(r'href="\1"', item)) + "\n"
         after = events[-1].seq
     yield str(page.end())

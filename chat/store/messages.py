@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import NotFound, NotMember, Refused
-from ..events import DELETE, DELETED, EDIT, POST, QUIET, REACT, UNREACT, Event, Reactions
+from ..events import DELETE, DELETED, EDIT, POST, QUIET, REACT, UNREACT, Event, Quote, Reactions
 from ..metrics import POSTED
 from . import keys
 from .people import People, Person
@@ -42,8 +42,9 @@ class Messages:
 
     # Writing
 
-    def post(self, rid: str, author: Person, body: str, nonce: str = "") -> int:
-        """Store and publish a message; returns its number.
+    def post(self, rid: str, author: Person, body: str, nonce: str = "", reply: int = 0) -> int:
+        """Store and publish a message; returns its number. `reply` is the number of the message
+        that it answers; one that is not there is left out.
 
         The same nonce with the same body by the same author is a resend: nothing is stored and
         the first one's number is returned. An empty nonce is never a resend. Raises NotFound,
@@ -60,6 +61,7 @@ class Messages:
                 f"{author.uid} {nonce} {digest}" if nonce else "",
                 f"{author.uid} {nonce}",
                 NONCES_KEPT,
+                reply or "",
             ],
         )
         if seq == -1:
@@ -198,18 +200,31 @@ class Messages:
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
         """The events as they are to be shown now: with the bodies that were changed since, the
-        reactions, and the names and pictures that people have today."""
+        reactions, what they answer, and the names and pictures that people have today."""
         changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *QUIET)]
         if changed:
             seqs = [events[n].about for n in changed]
+            answered = list({e.number for e in events if e.kind == POST and e.number})
             pipeline = self.client.pipeline(transaction=False)
-            pipeline.hmget(keys.edits(rid), seqs)
+            pipeline.hmget(keys.edits(rid), [*seqs, *answered])
             pipeline.hmget(keys.reactions(rid), seqs)
-            for n, body, state in zip(changed, *pipeline.execute(), strict=True):
+            pipeline.hget(keys.room(rid), "first")
+            for seq in answered:
+                pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
+            bodies, states, first, *entries = pipeline.execute()
+            revised = bodies[len(seqs) :]
+            quotes = {
+                seq: _quote(rid, entry, body)
+                for seq, entry, body in zip(answered, entries, revised, strict=True)
+                if seq >= int(first or 1)  # what is kept no longer is not quoted
+            }
+            for n, body, state in zip(changed, bodies[: len(seqs)], states, strict=True):
                 if body is not None and not events[n].is_quiet:
                     events[n] = replace(events[n], body=body, edited=True)
                 if state is not None and events[n].kind != EDIT:
                     events[n] = replace(events[n], reactions=Reactions.parse(state))
+                if events[n].kind == POST and events[n].number:
+                    events[n] = replace(events[n], quote=quotes.get(events[n].number))
         return self.people.named(events)
 
 
@@ -247,6 +262,15 @@ def _events(
         events += [_deleted(rid, n, at) for n in missing]
         events.append(Event.parse(rid, seq, at, fields["data"]))
     return events
+
+
+def _quote(rid: str, entries: list[tuple[str, dict[str, str]]], body: str | None) -> Quote:
+    """What is quoted of the message with these stream entries (none: it was deleted); `body` is
+    what it was changed to."""
+    events = _events(rid, entries)
+    if not events:
+        return Quote()
+    return replace(events[0], body=body or events[0].body).as_quote
 
 
 def _deleted(rid: str, seq: int, at: int) -> Event:

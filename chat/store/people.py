@@ -159,13 +159,17 @@ def person_of(uid: str, values: list[str | None]) -> Person | None:
 def _uids(event: Event) -> list[str]:
     """The people in an event whose names are shown."""
     reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:SHOWN]]
-    return [event.uid, *reacted] if event.uid else reacted
+    quoted = event.quote.uid if event.quote else ""
+    return [uid for uid in (event.uid, quoted, *reacted) if uid]
 
 
 def _named(event: Event, people: dict[str, list[str | None]]) -> Event:
     if event.reactions.all:
         every = tuple(_renamed(reaction, people) for reaction in event.reactions.all)
         event = replace(event, reactions=replace(event.reactions, all=every))
+    if event.quote:
+        called = (people.get(event.quote.uid) or [None])[0] or event.quote.name
+        event = replace(event, quote=replace(event.quote, name=called))
     now = people.get(event.uid)
     if not now or now[0] is None:
         return event

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from ..running import Server
+from ..running import Server, Visitor
 from .conftest import People
 from .person import Person
 
@@ -131,3 +131,67 @@ def test_reacting_without_javascript(people: People, server: Server):
     assert f"/rooms/{rid}" in ann.page.url
     chip.click(no_wait_after=True)
     expect(chip).to_have_count(0)
+
+
+def test_replying(ann: Person, bob: Person, room: str):
+    """What was typed stays; the answer says what it answers, and leads there."""
+    ann.send("tea at four?")
+    bob.wait_for("tea at four?")
+    bob.type("with ")
+    open_menu(bob, "tea at four?").get_by_role("link", name="Reply").click()
+    expect(bob.page.locator(".composer__reply")).to_contain_text("Reply to Ann tea at four?")
+    expect(bob.page.locator("#body")).to_be_focused()
+    bob.page.get_by_role("link", name="Cancel").click()
+    expect(bob.page.locator(".composer__reply")).to_be_hidden()
+    open_menu(bob, "tea at four?").get_by_role("link", name="Reply").click()
+    expect(bob.page.locator("#body")).to_be_focused()
+    bob.press("End")
+    bob.send("pleasure")
+    for person in (ann, bob):
+        person.wait_for("with pleasure")
+        expect(said(person, "with pleasure").locator(".quote")).to_have_text("Ann tea at four?")
+    bob.send("no reply")
+    ann.wait_for("no reply")
+    expect(said(ann, "no reply").locator(".quote")).to_have_count(0)
+    said(ann, "with pleasure").locator(".quote").click()
+    expect(ann.page.locator(".message:target")).to_contain_text("tea at four?")
+    ann.page.get_by_role("link", name="Edit or delete").click()
+    ann.page.get_by_role("button", name="Delete for everyone").click()
+    expect(said(bob, "with pleasure").locator(".quote")).to_have_text("A message was deleted")
+
+
+def test_replying_on_several_lines(ann: Person, bob: Person, room: str):
+    """What was typed stays as one begins to reply, and what is answered as the field changes."""
+    ann.send("tea at four?")
+    bob.wait_for("tea at four?")
+    bob.type("yes")
+    for before, name in (("yes", "Write several lines"), ("yes, **please**", "One line")):
+        open_menu(bob, "tea at four?").get_by_role("link", name="Reply").click()
+        expect(bob.page.locator("#body")).to_be_focused()
+        expect(bob.page.locator("#body")).to_have_value(before)
+        bob.page.get_by_role("button", name=name).click()
+        if name == "Write several lines":
+            expect(bob.page.locator("textarea#body:focus")).to_have_value("yes")
+            bob.type(", **please**")
+    expect(bob.page.locator("input#body:focus")).to_have_value("yes, **please**")
+    bob.press("Enter")
+    ann.wait_for("yes, please")
+    expect(said(ann, "yes, please").locator(".quote")).to_have_text("Ann tea at four?")
+
+
+def test_replying_without_javascript(people: People, server: Server):
+    """From the frame of new messages too, whose links lead out of it."""
+    ann = people.come(server.url, "Ann", java_script_enabled=False)
+    rid = ann.create_room("Paper")
+    bob = Visitor(server.url, "Bob")
+    bob.join(rid)
+    bob.post(rid, "by post")
+    frame = ann.page.frame_locator("iframe.stream")
+    frame.get_by_role("button", name="More").click(no_wait_after=True)
+    reply = ann.page.get_by_role("link", name="Reply")
+    expect(reply).to_be_visible()
+    reply.click(no_wait_after=True)
+    expect(ann.page.locator(".composer__reply")).to_contain_text("Reply to Bob by post")
+    ann.page.locator("#body").fill("so soon")
+    ann.press("Enter")
+    expect(said(ann, "so soon").locator(".quote")).to_have_text("Bob by post")

@@ -52,9 +52,11 @@ def test_whatever_happens_everyone_sees_every_message_once_and_in_order(machine)
 def no_dedupe(patch):
     """A resend is stored again."""
     post = Messages.post
-    patch.setattr(
-        Messages, "post", lambda self, rid, author, body, nonce="": post(self, rid, author, body)
-    )
+
+    def again(self, rid, author, body, nonce="", reply=0):
+        return post(self, rid, author, body, reply=reply)
+
+    patch.setattr(Messages, "post", again)
 
 
 def no_gap_check(patch):

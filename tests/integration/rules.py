@@ -115,6 +115,8 @@ POST /rooms/{open|closed|direct|random}/composer 401 404 404 200 200 200 404 404
 POST /rooms/{open|closed|direct|random}/preview  401 404 404 200 200 200 404 404 404
 GET /help/text                                   401 200
 POST /rooms/{open|closed|direct|random}/reactions        401 404 404 303 303 303 404 404 404
+GET /rooms/{open}/reply?to={seq}                 401 403 403 303 303 303 403 403 403
+GET /rooms/{closed|direct|random}/reply?to={seq} 401 404 404 303 303 303 404 404 404
 GET /rooms/{open}/menu?after={seq}               401 403 403 303 303 303 403 403 403
 GET /rooms/{closed|direct|random}/menu?after={seq}       401 404 404 303 303 303 404 404 404
 POST /sign-out                                   303

@@ -94,6 +94,16 @@ def test_messages_are_posted_read_changed_and_deleted(ann, bob, anns, bobs, tea)
     anns("GET", f"/rooms/{tea}/messages/{seq}", 404)
 
 
+def test_programs_reply(anns, bobs, tea):
+    first = anns("POST", f"/rooms/{tea}/messages", 201, body="Hello")
+    assert first["reply"] is None
+    posted = bobs("POST", f"/rooms/{tea}/messages", 201, body="Hi", reply=first["seq"])
+    assert posted["reply"] == first["seq"]
+    assert bobs("POST", f"/rooms/{tea}/messages", 201, body="Hi", reply=99)["reply"] is None
+    for reply in (0, "2", True, 10**15):
+        bobs("POST", f"/rooms/{tea}/messages", 400, body="Hi", reply=reply)
+
+
 def test_programs_react_and_take_it_back(anns, bobs, tea):
     seq = anns("POST", f"/rooms/{tea}/messages", 201, body="Hello")["seq"]
     path = f"/rooms/{tea}/messages/{seq}/reactions"

@@ -161,6 +161,7 @@ def page(server, tmp_path):
     ann.post(rid, "unsaid")
     ann.submit(f"/rooms/{rid}/messages/4/delete")
     ann.post(rid, '<script>alert(1)</script> href="/rooms/x/messages/1#m-1" /people/me')
+    ann.submit(f"/rooms/{rid}/reactions", react="2 0 👍")
     file = tmp_path / "tea.html"
     ok(server.console("export", rid, "--html", str(file)))
     assert file.stat().st_mode & 0o777 == 0o600
@@ -172,6 +173,7 @@ def test_a_room_is_a_page_that_can_be_read_and_searched(page):
     assert "Tea & <b>" in text
     assert "the first" in text
     assert "edited" in text
+    assert '<span class="reaction" title="Ann &lt;3">👍 1</span>' in page
     assert "A message was deleted" in text
     assert "Ann <3 started this room" in text
     assert 'href="/rooms/x/messages/1#m-1" /people/me' in text

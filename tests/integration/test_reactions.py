@@ -129,7 +129,7 @@ def test_the_stream_without_scripts_says_who_reacted(ann, bob, tea):
     with bob.http.stream("GET", f"/rooms/{tea}/stream?after=2") as answer:
         pieces = answer.iter_text()
         head = next(pieces)
-        assert re.search(r'<form id="react"[^>]* target="_top"', head)
+        assert '<form id="react"' in head
         react(ann, tea, 3, LIKE)
         said = next(text for text in pieces if "reacted with" in text)
         assert LIKE in said

@@ -106,6 +106,20 @@ def test_what_was_changed_goes_along(store, client, ada, tea):
     assert "m2" not in str(client.xrange(keys.events(tea)))
 
 
+def test_reactions_go_along_and_what_has_gone_is_quoted_no_longer(store, client, ada, tea):
+    for seq in (3, 9):
+        store.messages.react(tea, ada, seq, "👍", "on")
+    reply = store.messages.post(tea, ada, "yes", reply=3)
+    assert store.messages.get(tea, reply).quote.text == "m3"
+    store.retention.trim(tea, messages=5, days=0)
+    assert numbers(client, tea) == [9, 10, 11, 12, 13]
+    assert set(client.hgetall(keys.reactions(tea))) == {"9"}
+    assert client.zrange(keys.quiet(tea), 0, -1) == ["11", "12"]
+    assert store.messages.get(tea, reply).quote is None
+    store.retention.trim(tea, messages=2, days=0)
+    assert client.zrange(keys.quiet(tea), 0, -1) == ["12"]
+
+
 # Nothing is posted twice
 
 

@@ -1,6 +1,7 @@
 -- A member posts.
 -- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), what names its
--- composer, nonces kept
+-- composer, nonces kept, number of the message that is answered ('' for none, and where that is
+-- no message of this room it is none)
 -- Returns {number, 1}; {number of the first one, 0} for a repeat;
 -- {-1, 0} when there is no such room for the author, {-2, 0} when it is open but not joined.
 if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
@@ -10,7 +11,16 @@ if ARGV[4] ~= '' then
   local first = redis.call('ZSCORE', KEYS[5], ARGV[4])
   if first then return {tonumber(first), 0} end
 end
-local seq = append(ARGV[3])
+local answers, quoted
+if ARGV[7] ~= '' then
+  local entry = redis.call('XRANGE', KEYS[2], ARGV[7] .. '-0', ARGV[7] .. '-0')[1]
+  local post = entry and cjson.decode(entry[2][4])
+  if post and post[1] == 'post' then
+    post[4] = redis.call('HGET', KEYS[6], ARGV[7]) or post[4]
+    answers, quoted = ARGV[7], cjson.encode(post)
+  end
+end
+local seq = append(ARGV[3], answers, nil, quoted)
 if ARGV[4] ~= '' then
   redis.call('ZADD', KEYS[5], 'NX', seq, ARGV[4], seq, ARGV[5])
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', tonumber(seq) - tonumber(ARGV[6]))
