@@ -14,7 +14,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from . import members, messages, room_settings, rooms
 from .composer import is_nonce
 from .current import chat
-from .emoji import clean_emoji
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
 from .events import CHANGES, POST, Event
@@ -360,7 +359,7 @@ def _add(rid: str, uids: list[str]) -> None:
 
 
 def _react(rid: str, seq: int, emoji: str, wanted: str) -> Any:
-    chat().store.messages.react(rid, g.person, seq, clean_emoji(emoji), wanted)
+    messages.set_reaction(g.person, rid, seq, emoji, wanted)
     return message(rid, seq)
 
 

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from .composer import is_nonce
 from .current import chat
-from .emoji import QUICK
+from .emoji import QUICK, clean_emoji
 from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway, TooOften
 from .events import POST, Event
 from .permissions import may_change, may_change_others
@@ -147,6 +147,14 @@ def delete(by: Person, rid: str, seq: int) -> None:
     room = store().rooms.member(rid, by.uid)
     chat().limits.use("post", by.uid)
     store().messages.delete(rid, by, seq, may_change_others(by, room))
+
+
+def set_reaction(by: Person, rid: str, seq: int, emoji: str, wanted: str | int) -> None:
+    """Set, take back or turn round a reaction (`wanted`: see the store). Raises Invalid, TooOften,
+    NotFound, Refused."""
+    clean = clean_emoji(emoji)
+    chat().limits.use("post", by.uid)
+    store().messages.react(rid, by, seq, clean, wanted)
 
 
 def refusal(error: Exception) -> str:

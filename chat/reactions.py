@@ -5,9 +5,8 @@ from typing import Any
 from flask import Blueprint, g, redirect, request
 
 from .current import chat
-from .emoji import clean_emoji
-from .errors import ChatError, Invalid
-from .messages import menu_of, message, message_page
+from .errors import ChatError, Invalid, TooOften
+from .messages import menu_of, message, message_page, set_reaction
 from .session import require_person
 from .store.messages import PAGE_SIZE
 from .text import cursor, number
@@ -23,13 +22,14 @@ def react(rid: str) -> Any:
     seq, shown, emoji = [*request.form.get("react", "").split(" ", 2), "", "", ""][:3]
     typed = emoji or request.form.get("emoji", "")
     try:
-        emoji = clean_emoji(typed)
-        chat().store.messages.react(rid, g.person, number(seq), emoji, number(shown))
+        set_reaction(g.person, rid, number(seq), typed, number(shown))
     except ChatError as error:
         if _is_htmx():
-            return chat().fragments.not_reacted(number(seq), error.text), error.status
-        if isinstance(error, Invalid):
-            return message_page(*message(rid, seq), typed, error.text), error.status
+            text = chat().fragments.not_reacted(number(seq), error.text)
+            return text, error.status, error.headers
+        if isinstance(error, Invalid | TooOften):
+            page = message_page(*message(rid, seq), typed, error.text)
+            return page, error.status, error.headers
         raise
     room, event = message(rid, seq)
     if _is_htmx():
