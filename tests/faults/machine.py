@@ -188,7 +188,8 @@ class World:
 
     async def say(self, browser, what, *frame):
         await self.quiet()
-        await greenback.with_portal_run_sync(what, browser.page, *frame)
+        with self.app.app_context():
+            await greenback.with_portal_run_sync(what, browser.page, *frame)
         await self.quiet()
 
     async def come_back(self, browser, before=None, after=None):
