@@ -64,7 +64,7 @@ def rested(inside):
 
 def kept(answer):
     """The text in the composer of a page."""
-    return html.unescape(re.search(r'id="body" name="body" value="([^"]*)"', answer.text)[1])
+    return html.unescape(re.search(r'<input [^>]*id="body"[^>]* value="([^"]*)"', answer.text)[1])
 
 
 def two_pages(server, visitor):
@@ -128,6 +128,16 @@ def test_editing_counts_as_writing(ann):
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert FAST in reads(refused.text)
     assert "text " in refused.text, "what was typed is still there"
+
+
+def test_reacting_counts_as_writing(ann):
+    rid = ann.create_room("Tea")
+    ann.post(rid, "first")
+    path = f"/rooms/{rid}/reactions"
+    answers = [ann.submit(path, react="2 999", emoji="🦊") for _ in range(60)]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert FAST in reads(refused.text)
+    assert 'value="🦊"' in refused.text, "what was typed is still there"
 
 
 def test_two_processes_count_together(server, ann):
