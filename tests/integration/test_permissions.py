@@ -153,7 +153,7 @@ def typing(page, kind, rid):
     """Who is typing is told to who looks at the room, oneself among them."""
     frames = {"type": "watch", "after": "0"}, {"type": "typing"}
     said = told(page, rid, *frames)
-    return secret(kind) in said and "is typing" in (said + (page.wait_for("is typing") or ""))
+    return secret(kind) in said and bool("is typing" in said or page.wait_for("is typing"))
 
 
 def typed(page, kind, rid):
