@@ -75,7 +75,7 @@ _PARTS = re.compile(
     re.S,
 )
 _AUTHOR = re.compile(r'data-author="([\w-]+)"')
-_BODY = re.compile(r'<p class="message__body"[^>]*>(.*?)</p>', re.S)
+_BODY = re.compile(r'<div class="message__body"[^>]*>(.*?)</div>', re.S)
 
 
 def told(text: str) -> Iterator[Told]:
@@ -110,5 +110,5 @@ def _shown(room: str, part: re.Match[str]) -> Shown:
         int(part["seq"]),
         int(part["at"]),
         author[1] if author else "",
-        html.unescape(body[1]) if body else None,
+        html.unescape(re.sub("<[^>]*>", "", body[1])) if body else None,
     )
