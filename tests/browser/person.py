@@ -131,7 +131,7 @@ class Person:
 
     def seqs(self) -> list[int]:
         """The numbers of all that stands in the room, messages and others."""
-        return self.page.locator("#messages > li[id]").evaluate_all(
+        return self.page.locator("#messages > li[id^='m-']").evaluate_all(
             "items => items.map(item => Number(item.id.slice(2)))"
         )
 

@@ -1,5 +1,9 @@
 """Reading back: who has scrolled up is left alone, and older messages come by themselves."""
 
+import contextlib
+import os
+import signal
+
 import pytest
 import redis
 from playwright.sync_api import expect
@@ -27,6 +31,18 @@ def talk(server: Server):
                 store.messages.post(rid, author, text)
 
         yield post
+
+
+@contextlib.contextmanager
+def paused(*pids: int):
+    """Processes that do nothing for a while: what they are told meanwhile comes all at once."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def lines(count: int) -> list[str]:
@@ -118,18 +134,19 @@ def test_an_edited_and_a_deleted_message_change_in_place(ann: Person, bob: Perso
     assert bob.seqs() == ann.seqs()
 
 
-def test_a_page_left_open_stays_light(ann: Person, bob: Person, room: str, talk):
+def test_a_page_left_open_stays_light(ann: Person, bob: Person, room: str, talk, server: Server):
     """Old messages leave the list of who is not in it, and come back when asked for; with the
-    pointer over the list nothing is taken away."""
+    pointer over the list nothing is taken away. The last of them come all at once."""
     for person in (ann, bob):
         person.page.mouse.move(5, 5)
     bob.page.locator("#scroll").hover()
-    for start in range(0, 500, 100):
-        talk(room, [f"number {number}" for number in range(start, start + 100)])
+    for start, count in [(0, 100), (100, 100), (200, 100), (300, 150), (450, 150)]:
+        with paused(*server.workers()) if count > 100 else contextlib.nullcontext():
+            talk(room, [f"number {number}" for number in range(start, start + count)])
         for person in (ann, bob):
-            person.wait_for(f"number {start + 99}")
+            person.wait_for(f"number {start + count - 1}")
     assert 250 < len(ann.seqs()) <= 351
-    assert len(bob.seqs()) > 500
+    assert len(bob.seqs()) > 600
     oldest = ann.seqs()[0]
     expect(ann.page.locator(".older a")).to_have_attribute(
         "href", f"/rooms/{room}/messages?before={oldest}"
