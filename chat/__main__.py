@@ -26,6 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
     worker.add_argument("ready", type=int)
+    indexer = commands.add_parser("indexer")  # so is this
+    indexer.add_argument("lifeline", type=int)
     args = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -36,6 +38,10 @@ def main(argv: list[str] | None = None) -> None:
             from .worker import main as work
 
             work(settings, args.listener, args.lifeline, args.ready)
+        elif args.command == "indexer":
+            from .indexer import main as index
+
+            index(settings, args.lifeline)
         elif args.command == "serve":
             from .supervisor import Supervisor
 

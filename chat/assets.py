@@ -28,6 +28,7 @@ SHEETS = (
     "card",
     "account",
     "picker",
+    "search",
 )
 _FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}

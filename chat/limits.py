@@ -40,6 +40,7 @@ RATES = {
     "start": Rate(30, 3600, "You have started a lot of rooms."),
     "write": Rate(100, 3600, "You have written to a lot of people."),
     "profile": Rate(30, 3600, "You have changed your profile a lot."),
+    "search": Rate(60, 20, "You are searching faster than we can look.", 5),
     "login": Rate(10, 15 * 60, _TRIES),
     # By address, which may be a whole school.
     "address": Rate(100, 15 * 60, _TRIES),

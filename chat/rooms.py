@@ -36,7 +36,7 @@ def rights() -> dict[str, Any]:
 def home() -> Any:
     """The side list alone; on a wide screen an empty panel beside it."""
     rows = store().rooms.of(g.person.uid)
-    template = "rooms/panel.html" if _is_swap() else "rooms/show.html"
+    template = "rooms/panel.html" if is_swap() else "rooms/show.html"
     return render_template(template, room=None, rows=rows, digest=digest(rows))
 
 
@@ -169,7 +169,7 @@ def room_page(
         store().rooms.mend_list(room.rid, g.person.uid)
         rows = store().rooms.of(g.person.uid)
     return render_template(
-        "rooms/panel.html" if _is_swap() else "rooms/show.html",
+        "rooms/panel.html" if is_swap() else "rooms/show.html",
         room=room,
         events=events,
         size=store().rooms.size(room.rid),
@@ -194,7 +194,7 @@ def _new_page(kind: str, error: str = "") -> str:
     return render_template(template, kind=kind, error=error, **fields, **picking())
 
 
-def _is_swap() -> bool:
+def is_swap() -> bool:
     """True for htmx swapping the panel; going back in history asks for the whole page."""
     headers = request.headers
     return bool(headers.get("HX-Request")) and not headers.get("HX-History-Restore-Request")

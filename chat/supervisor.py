@@ -1,4 +1,4 @@
-"""`chat serve`: the embedded database, the workers, and what happens when one of them dies.
+"""`chat serve`: the embedded database, the workers, the indexer, and what happens when one dies.
 
 Each worker is a single process with a listening socket of its own on the shared port
 (SO_REUSEPORT), so that the kernel spreads connections over them and one that dies takes only
@@ -103,6 +103,8 @@ class Supervisor:
         self.old: list[int] = []  # workers to be replaced yet
         self.next: Worker | None = None  # the one that is to take over from the first of these
         self.leaving: list[Worker] = []
+        self.indexer: subprocess.Popen[bytes] | None = None
+        self.indexed = 0.0  # when that was started
         self.pidfile: IO[str] | None = None
 
     def serve(self) -> None:
@@ -168,6 +170,21 @@ class Supervisor:
         for number, worker in self.workers.items():
             if worker.ended():
                 self._replace(number, worker)
+        self._index()
+
+    def _index(self) -> None:
+        """See to it that the index for the search is kept (chat.indexer). Nobody needs it at
+        once, so one that ended is started again after SETTLED."""
+        if self.indexer and self.indexer.poll() is None:
+            return
+        if not self.indexed or time.monotonic() - self.indexed > SETTLED:
+            self.indexed = time.monotonic()
+            self.indexer = subprocess.Popen(
+                [sys.executable, "-m", "chat", "indexer", str(self._lifeline)],
+                env=self.env,
+                pass_fds=(self._lifeline,),
+                start_new_session=True,
+            )
 
     def _replace(self, number: int, dead: Worker) -> None:
         """Start another worker instead of one that died by itself: at once, or later when that
@@ -198,6 +215,8 @@ class Supervisor:
             self.asked = False
             self.old = list(self.workers)
             say("new workers take over")
+            if self.indexer:
+                self.indexer.terminate()
         if self.old and self.next is None and not self.leaving:
             self.next = self._start(self.old[0])
         if self.next is not None:
@@ -230,8 +249,12 @@ class Supervisor:
         workers = [*self.workers.values(), *self.leaving, *([self.next] if self.next else [])]
         for worker in workers:
             worker.leave(signal.SIGTERM)
+        if self.indexer:
+            self.indexer.terminate()
         for worker in workers:
             worker.close()
+        if self.indexer:
+            self.indexer.wait()
         if self.valkey:
             self.valkey.stop()
         if self.pidfile:

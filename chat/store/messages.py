@@ -129,6 +129,14 @@ class Messages:
             raise NotFound("This message is old, and old messages are not kept here.")
         raise NotFound("There is no such message in this room.")
 
+    def several(self, rid: str, seqs: Sequence[int]) -> list[Event]:
+        """Those of the events with these numbers that are there, in this order."""
+        pipeline = self.client.pipeline(transaction=False)
+        for seq in seqs:
+            pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
+        answers = pipeline.execute() if seqs else []
+        return self._now(rid, [event for entries in answers for event in _events(rid, entries)])
+
     def first_since(self, rid: str, at: int) -> int:
         """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and
         times grow together but for a clock that was set back, which costs some accuracy."""

@@ -91,7 +91,7 @@ class People:
     def find(self, text: str = "", limit: int = FOUND, off: bool = False) -> list[Person]:
         """People by the beginning of a word of their name, in the order of names; at most
         `limit`. Those who were deactivated only with `off`."""
-        start = _folded(text)
+        start = folded(text)
         low, high = (f"[{start}", f"[{start}\xff") if start else ("-", "+")
         found: dict[str, None] = {}
         for entry in self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit):
@@ -131,7 +131,7 @@ class People:
 
     def _tag(self, uid: str, name: str) -> str:
         """ "" for the only one of this name, else four letters that others will not have."""
-        start = _folded(name)
+        start = folded(name)
         same = self.client.zrangebylex(keys.NAMES, f"[{start}\0", f"[{start}\0\xff", start=0, num=2)
         others = [entry for entry in same if not entry.endswith(f"\0{uid}")]
         return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}" if others else ""
@@ -185,7 +185,7 @@ def _renamed(reaction: Reaction, people: dict[str, list[str | None]]) -> Reactio
     return replace(reaction, names=names)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Text as it is searched: without case and accents, spaces joined."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
@@ -193,5 +193,5 @@ def _folded(text: str) -> str:
 
 def entries(uid: str, name: str) -> list[str]:
     """A name in the index: once from the beginning of each of its words."""
-    words = _folded(name).split(" ")
+    words = folded(name).split(" ")
     return [f"{' '.join(words[n:])}\0{uid}" for n in range(len(words))]

@@ -63,6 +63,7 @@ GET /people                                      401 200
 GET /people/picker                               401 200
 GET /people/{target}                             401 200
 GET /people/{target}/picture                     401 200
+GET /search?q=let                                401 200
 GET /rooms                                       401 200
 GET /rooms/new                                   401 200
 POST /rooms                                      401 303
