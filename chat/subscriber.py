@@ -64,9 +64,11 @@ class Subscriber:
 
     async def ready(self, channel: str, timeout: float = 3.0) -> None:
         """Wait until what is published to `room:<id>` or `user:<id>` comes in; raises TimeoutError
-        (seconds)."""
-        async with asyncio.timeout(timeout):
-            await asyncio.shield(self._wanted[_key(channel)])
+        (seconds), also when its last viewer goes meanwhile."""
+        future = self._wanted[_key(channel)]
+        await asyncio.wait({future}, timeout=timeout)
+        if future.cancelled() or not future.done():
+            raise TimeoutError(f"{channel} is not heard")
 
     # The link
 
