@@ -90,12 +90,18 @@ def audit() -> Any:
 
 def change_role(by: Person, uid: str, role: str) -> None:
     """Give a person another role. Nobody takes the admin role from themselves, so that there is
-    always one. Raises Invalid, NotFound, Refused."""
+    always one. Two who take it from each other at the same time do not both succeed: whoever finds
+    to have lost it gives it back. Raises Invalid, NotFound, Refused."""
     person = _other(uid)
     if role not in ROLES:
         raise Invalid("There is no such role.")
-    chat().store.people.edit(person, role=role)
-    chat().store.people.keep(uid)
+    people = chat().store.people
+    people.edit(person, role=role)
+    now = people.get(by.uid)
+    if now is None or now.role != ADMIN:
+        people.edit(person, role=person.role)
+        raise Refused("You are not an admin any more.")
+    people.keep(uid)
     chat().store.people.look_again(uid)
     audit_note(f"gave the role {role} to", person)
 

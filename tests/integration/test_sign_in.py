@@ -5,8 +5,12 @@ import threading
 
 import httpx
 import pytest
+from flask import g
 
-from chat.settings import WAYS
+from chat.admin import change_role
+from chat.app import create_app
+from chat.errors import Refused
+from chat.settings import WAYS, Settings
 
 from ..running import Server, Visitor
 from .page import Page
@@ -242,6 +246,26 @@ def test_an_admin_stays_one(ada):
         answer = ada.submit(f"/admin/people/{ada.uid}/{act}", role="guest")
         assert answer.status_code == 403
     assert ada.get("/admin/people").status_code == 200
+
+
+def test_of_two_admins_who_demote_each_other_at_once_one_stays(store, monkeypatch):
+    app = create_app(Settings(secret_key="k" * 32), store)
+    ada, bea = (store.people.create(name, "admin") for name in ("Ada", "Bea"))
+
+    def demote(by, whom):
+        with app.test_request_context():
+            g.person = by
+            change_role(by, whom.uid, "member")
+
+    def after_the_other(person, edit=store.people.edit, **fields):
+        monkeypatch.undo()
+        demote(bea, ada)
+        return edit(person, **fields)
+
+    monkeypatch.setattr(store.people, "edit", after_the_other)
+    with pytest.raises(Refused):
+        demote(ada, bea)
+    assert [store.people.get(one.uid).role for one in (ada, bea)] == ["member", "admin"]
 
 
 def test_who_may_start_rooms_is_a_role_that_counts_at_once(tmp_path):
