@@ -41,7 +41,10 @@ RATES = {
     "write": Rate(100, 3600, "You have written to a lot of people."),
     "profile": Rate(30, 3600, "You have changed your profile a lot."),
     "search": Rate(60, 20, "You are searching faster than we can look.", 5),
+    # By login and address: who guesses elsewhere does not keep the owner out.
     "login": Rate(10, 15 * 60, _TRIES),
+    # By login alone, wherever from: it takes 30 networks to use that up.
+    "account": Rate(300, 15 * 60, _TRIES),
     # By address, which may be a whole school.
     "address": Rate(100, 15 * 60, _TRIES),
     "sign-up": Rate(100, 3600, _NEIGHBOURS),

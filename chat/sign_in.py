@@ -58,7 +58,7 @@ def _as_guest(name: str) -> Any:
 def _with_password(login: str) -> Any:
     check_way("password")
     chat().limits.use("address", network())
-    chat().limits.use("login", login.strip().lower()[:LONGEST_LOGIN])
+    _count_try(login)
     accounts = chat().store.accounts
     uid, kept = accounts.by_login(login)
     right = passwords.off_loop(passwords.is_right, kept, request.form["password"])
@@ -124,7 +124,7 @@ def change_password() -> Any:
     check_way("password")
     person, accounts = g.person, chat().store.accounts
     try:
-        chat().limits.use("login", person.login)
+        _count_try(person.login)
         old, kept = request.form.get("old", ""), accounts.password(person.uid)
         if not passwords.off_loop(passwords.is_right, kept, old):
             raise Invalid("That is not your present password.")
@@ -199,6 +199,13 @@ def turn_away(text: str, status: int, next: str = "/") -> Any:
 def _in(person: Person, way: str) -> Any:
     begin(person, way)
     return redirect(local_path(request.form.get("next", "")), 303)
+
+
+def _count_try(login: str) -> None:
+    """One more password is tried for a login. Raises TooOften."""
+    login = login.strip().lower()[:LONGEST_LOGIN]
+    chat().limits.use("login", f"{login} {network()}")
+    chat().limits.use("account", login)
 
 
 def _new_account() -> tuple[str, str, str]:

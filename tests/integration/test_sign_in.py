@@ -152,6 +152,18 @@ def test_guessing_is_slowed_down(server, ben):
     assert sign_in(Visitor(server.url), ben.login).status_code == 429, "the right one as well"
 
 
+def test_who_guesses_does_not_keep_the_owner_out(server, ben):
+    """They come from another address."""
+    guesser = Visitor(server.url)
+    guesser.http = httpx.Client(
+        base_url=server.url, transport=httpx.HTTPTransport(local_address="127.0.0.9")
+    )
+    with guesser.http:
+        codes = [sign_in(guesser, ben.login, f"guess {n}").status_code for n in range(12)]
+    assert codes[10:] == [429] * 2
+    assert sign_in(Visitor(server.url), ben.login).status_code == 303
+
+
 def test_a_way_that_is_off_is_not_there(tmp_path):
     running = Server(tmp_path / "chat", CHAT_SIGN_IN="password", CHAT_SIGN_UP="off").start()
     try:
