@@ -133,6 +133,7 @@ def change_password() -> Any:
         page = render_template("me/password.html", person=person, error=error.text)
         return page, error.status, error.headers
     chat().store.sessions.end_all(person.uid)
+    chat().store.tokens.revoke_all(person.uid)
     begin(person, g.session.way)
     return redirect("/me/sessions", 303)
 

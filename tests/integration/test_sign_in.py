@@ -221,6 +221,18 @@ def test_a_new_password_ends_all_other_sessions(server, ben):
     assert sign_in(Visitor(server.url), ben.login, "eleven dry towels").status_code == 303
 
 
+def test_a_new_password_ends_tokens(server, ben):
+    """The old one may be how somebody made a token."""
+    answer = ben.submit(f"/tokens/{ben.uid}", "/me/tokens", name="laptop", scopes=["read"])
+    secret = re.search(r'value="(chat_[^"]+)"', answer.text)[1]
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert ben.get("/api/me", headers=headers).status_code == 200
+    assert "your tokens" in ben.get("/me/password").text
+    fields = {"old": GOOD, "password": "eleven dry towels", "again": "eleven dry towels"}
+    assert ben.submit("/me/password", "/me/password", **fields).status_code == 303
+    assert ben.get("/api/me", headers=headers).status_code == 401
+
+
 def test_a_session_without_javascript_ends_too(server, ben):
     rid = ben.create_room("Tea")
     other = Visitor(server.url)

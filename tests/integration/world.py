@@ -47,7 +47,7 @@ class Someone(Visitor):
         self.http, self.program = httpx.Client(base_url=url, timeout=DEADLINE), httpx.Client()
 
     def arrive(self) -> None:
-        """Sign in, or up the first time, and make two tokens."""
+        """Sign in, or up the first time, and make two tokens where there are none any more."""
         if self.name == "stranger":
             self._keep_form()
             return
@@ -60,9 +60,15 @@ class Someone(Visitor):
         else:
             self._enter("/first-run" if self.name == "admin" else "/sign-up")
         self._keep_form()
-        if not self.token or self.name == "guest":
+        if self.name == "guest" or self.call("GET", "/api/me").status_code == 401:
             self.uid = Visitor.uid.fget(self)
             self.token, self.reader = self.make_token("read", "write"), self.make_token("read")
+            self.use_tokens()
+
+    def use_tokens(self) -> None:
+        """The first use of a token is written down; later ones change nothing for an hour."""
+        self.call("GET", "/api/me")
+        self.call("GET", "/api/me", token=self.reader)
 
     def _enter(self, at: str) -> None:
         answer = self.submit(at, at, login=self.name, name=self.name.title(), password=PASSWORD)
@@ -124,9 +130,7 @@ class World:
             self.renew(kind)
         self._end_one()
         admin.ask("POST", f"/admin/people/{self['off'].uid}/deactivate")
-        for someone in self.people.values():  # the first use of a token is written down
-            someone.call("GET", "/api/me")
-            someone.call("GET", "/api/me", token=someone.reader)
+        bot.use_tokens()
 
     def __getitem__(self, name: str) -> Someone:
         return self.people[name]
