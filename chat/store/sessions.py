@@ -10,7 +10,9 @@ from typing import Any
 from . import keys
 from .people import FIELDS, Person, person_of
 
-LASTS = 90 * 24 * 3600  # seconds without a visit after which a session is over
+LASTS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
+IDLE = 30 * 24 * 3600  # seconds without a visit after which it is over before that
+GUEST = "guest"  # a way of signing in that nobody can repeat
 NOTED = 3600  # seconds between two notes of a visit
 
 
@@ -26,6 +28,13 @@ class Session:
     began: int
     seen: int
 
+    def is_over(self, now: float) -> bool:
+        """True when its time has passed. A guest who is signed out is gone for good, so guests are
+        only when they have not come for LASTS seconds."""
+        if self.way == GUEST:
+            return self.seen < now - LASTS
+        return self.seen < now - IDLE or self.began < now - LASTS
+
 
 class Sessions:
     def __init__(self, client: Any) -> None:
@@ -34,7 +43,7 @@ class Sessions:
     def begin(self, uid: str, way: str, agent: str = "", address: str = "") -> str:
         """Begin a session of a person; returns the secret for the cookie."""
         secret, now = secrets.token_urlsafe(24), int(time.time())
-        over = [session.sid for session in self.of(uid) if session.seen < now - LASTS]
+        over = [session.sid for session in self._all(uid) if session.is_over(now)]
         session = Session(public(secret), way, agent[:200], address, now, now)
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hset(keys.sessions(uid), session.sid, _packed(session))
@@ -56,7 +65,7 @@ class Sessions:
         if person is None or packed is None or person.off:
             return None
         session, now = _unpacked(sid, packed), int(time.time())
-        if session.seen < now - LASTS:
+        if session.is_over(now):
             return None
         if session.seen < now - NOTED:
             self._note(uid, session, now)
@@ -64,12 +73,13 @@ class Sessions:
 
     def is_on(self, uid: str, sid: str) -> bool:
         """True when this session of the person has not ended."""
-        return bool(self.client.hexists(keys.sessions(uid), sid))
+        packed = self.client.hget(keys.sessions(uid), sid)
+        return packed is not None and not _unpacked(sid, packed).is_over(time.time())
 
     def of(self, uid: str) -> list[Session]:
-        """The sessions of a person, the last used first."""
-        packed = self.client.hgetall(keys.sessions(uid))
-        sessions = [_unpacked(sid, text) for sid, text in packed.items()]
+        """The sessions of a person that are not over, the last used first."""
+        now = time.time()
+        sessions = [session for session in self._all(uid) if not session.is_over(now)]
         return sorted(sessions, key=lambda session: session.seen, reverse=True)
 
     def end(self, uid: str, sid: str) -> None:
@@ -79,10 +89,14 @@ class Sessions:
 
     def end_all(self, uid: str, but: str = "") -> None:
         """End all sessions of a person, but the one with the id `but`."""
-        ids = [session.sid for session in self.of(uid) if session.sid != but]
+        ids = [session.sid for session in self._all(uid) if session.sid != but]
         if ids:
             self.client.hdel(keys.sessions(uid), *ids)
         self.client.publish(keys.user_channel(uid), "")
+
+    def _all(self, uid: str) -> list[Session]:
+        packed = self.client.hgetall(keys.sessions(uid))
+        return [_unpacked(sid, text) for sid, text in packed.items()]
 
     def _note(self, uid: str, session: Session, now: int) -> None:
         seen = replace(session, seen=now)
