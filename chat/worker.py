@@ -1,6 +1,7 @@
 """One server process: the application, its hub and its subscriber on one event loop."""
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -15,6 +16,7 @@ from .asgi import Bridge, await_
 from .deliver import Deliverer
 from .hub import Hub
 from .loopredis import LoopRedis, connect
+from .outage import Outage
 from .presence import Presence
 from .retention import Trimmer
 from .serving import run
@@ -27,6 +29,8 @@ def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
     """Serve on the listening socket with the file descriptor `listener` until SIGTERM, or until
     the other end of the pipe `lifeline` closes because the supervisor died. What `ready` leads to
     is told when connections are accepted."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Outage())
     loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
     sock = socket.socket(fileno=listener)
     config = {

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import ANY
 from urllib.parse import urlencode
 
 import httpx
@@ -230,6 +231,7 @@ def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
     finally:
         os.kill(fresh_server.valkey(), signal.SIGCONT)
     wait_until(fresh_server.is_ready, "Valkey's return")
+    assert re.findall("WARNING.*", fresh_server.log()) == [ANY], "one line, whoever finds out"
     page.post(rid, "can you hear me", "v1")
     page.wait_shown("can you hear me")
     page.post(rid, "the end")
