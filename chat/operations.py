@@ -22,13 +22,15 @@ def healthz() -> Any:
 
 @bp.get("/readyz")
 def readyz() -> Any:
-    """200 when Redis answers and what is published comes in; else 503 with the reason."""
+    """200 when Redis answers and what is published comes in (where sockets are served); else 503
+    with the reason."""
     plain = {"Content-Type": "text/plain; charset=utf-8"}
     try:
         chat().store.ping()
     except (RedisError, OSError):
         return "Redis does not answer\n", 503, plain
-    if not chat().subscriber.connected:
+    subscriber = getattr(chat(), "subscriber", None)
+    if subscriber and not subscriber.connected:
         return "not subscribed to Redis yet\n", 503, plain
     return "ok\n", 200, plain
 

@@ -104,8 +104,7 @@ class Gunicorn(Server):
             [sys.executable, "-m", "gunicorn", *options],
             {"REDIS_URL": url, "SECRET_KEY": secret, "CHAT_DATA": str(self.folder)},
         )
-        # /readyz asks for the sockets, which are not there.
-        wait_until(lambda: answers(self.port, "/healthz"), process, self.folder / "1.log")
+        wait_until(lambda: answers(self.port, "/readyz"), process, self.folder / "1.log")
         self.pids = list(descendants(process.pid))
         self.filler = Filler(url, secret, self.folder)
 

@@ -19,6 +19,9 @@ import pytest
 import redis
 from websockets.exceptions import InvalidStatus
 
+from chat.app import create_app
+from chat.settings import Settings
+
 from ..faults.replica import fail_over, state_of
 from ..running import ROOT, Server, Visitor, alive, children, opened, wait_until
 from .page import Page
@@ -585,3 +588,9 @@ def test_metrics_are_not_for_what_came_through_a_proxy(server, header):
     assert measures(server)
     answer = httpx.get(f"{server.url}/metrics", headers={header: "127.0.0.1"})
     assert answer.status_code == 404
+
+
+def test_where_no_sockets_are_served_redis_is_all_that_has_to_be_ready(store):
+    """As under a WSGI server, which has no subscriber."""
+    client = create_app(Settings(secret_key="k" * 32), store).test_client()
+    assert client.get("/readyz").status_code == 200
