@@ -21,6 +21,7 @@ from .store import Store, keys
 log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds before connecting again; doubles
+NEW = "~new"  # said of a room whose stream has more than was published
 PAGE = 500  # events read at once when a gap is filled
 
 Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its greenlet
@@ -140,7 +141,9 @@ class Subscriber:
                 self._spawn(self.portal(self.changed, ident))
 
     def _event(self, rid: str, line: str) -> None:
-        if line.startswith("~"):
+        if line == NEW:
+            self._fill(rid)
+        elif line.startswith("~"):
             self.word(rid, line[1:])
         elif rid in self._filling:
             self._filling[rid] = True

@@ -51,7 +51,8 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
 | chat:{random}:count       | string | how many random rooms there ever were                    |
 
-Channels: chat:room:{r} carries `<seq> <at> <data>`, `~here` when somebody in it came or went,
+Channels: chat:room:{r} carries `<seq> <at> <data>`, `~new` when its stream is to be read (after an
+import), `~here` when somebody in it came or went,
 `~<user id>` when that member is called or looks otherwise, and `~typing <user id>` and
 `~typed <user id>` when that member writes a message and has sent it; a word on chat:user:{u} says
 that the sessions, the rooms or the rights of this person have changed, and are to be read again;

@@ -91,15 +91,20 @@ def test_an_open_page_sees_how_a_room_goes_on(server, other, tmp_path):
     assert "1 rooms continued" in ok(other.console("import", file))
     page.wait_shown("the second")
     assert "A message was deleted" in page.frames[-1]
+
+    ben.submit(f"/rooms/{tea}/reactions", react="3 999", emoji="🦊")
+    ok(server.console("export", tea, file))
+    ok(other.console("import", file))
+    page.wait_for("🦊")
     there.post(tea, "and on")
     page.wait_shown("and on")
-    assert sorted(page.shown) == [1, 2, 3, 4, 5]
+    assert sorted(page.shown) == [1, 2, 3, 4, 5, 6]
 
     ben.post(tea, "another way")
     ok(server.console("export", tea, file))
     refused = other.console("import", file)
     assert refused.returncode == 1
-    assert "number 5 is another message here" in refused.stdout
+    assert "number 6 is another message here" in refused.stdout
     assert "another way" not in there.room(tea)
 
 

@@ -19,5 +19,7 @@ if ARGV[3] ~= '' then
   redis.call('PEXPIREAT', KEYS[1], ARGV[3])
   redis.call('PEXPIREAT', KEYS[2], ARGV[3])
 end
-redis.call('PUBLISH', ARGV[1], redis.call('HGET', KEYS[1], 'last'))
+-- The room's last line is not its newest event where that is quiet, and what is told of a quiet
+-- event is more than what is kept of it: who listens reads it from the stream.
+redis.call('PUBLISH', ARGV[1], '~new')
 return 1
