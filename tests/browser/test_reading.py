@@ -134,6 +134,23 @@ def test_an_edited_and_a_deleted_message_change_in_place(ann: Person, bob: Perso
     assert bob.seqs() == ann.seqs()
 
 
+def test_a_message_edited_twice_at_once_says_so_once(
+    ann: Person, bob: Person, room: str, server: Server
+):
+    """Both edits come in one frame, for the process that shows them was stopped meanwhile."""
+    ann.send("teh")
+    bob.wait_for("teh")
+    with server.redis() as client, paused(*server.workers()):
+        store = Store(client)
+        message = store.messages.newest(room)[-1]
+        for text in ("the", "the tea"):
+            store.messages.revise(room, Author(message.uid, "Ann"), message.seq, text)
+    bob.until(lambda: bob.messages() == ["the tea"], "the edits at Bob")
+    expect(bob.page.locator(".message__edited")).to_have_text("edited")
+    bob.page.reload()
+    expect(bob.page.locator(".message__edited")).to_have_text("edited")
+
+
 def test_a_page_left_open_stays_light(ann: Person, bob: Person, room: str, talk, server: Server):
     """Old messages leave the list of who is not in it, and come back when asked for; with the
     pointer over the list nothing is taken away. The last of them come all at once."""
