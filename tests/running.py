@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -31,9 +32,12 @@ def wait_until(true: Callable[[], object], what: str = "it", deadline: float = D
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody has now, for who binds it in a moment. It is one of those that the system
+    gives to nobody by itself: no connection of a test that runs meanwhile can take it."""
+    while True:
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", random.randrange(10_000, 32_000)))
+            return int(sock.getsockname()[1])
 
 
 class Server:
