@@ -29,6 +29,7 @@ bench: $(VENV)/.bench
 
 faults: $(VENV)/.dev
 	@ls /usr/lib/*/faketime >/dev/null 2>&1 || sh .ci/debian libfaketime || true
+	@command -v tc >/dev/null || sh .ci/debian iproute2 || true
 	@$(BIN)/python -m tests.faults $(ARGS)
 
 soak: $(VENV)/.dev

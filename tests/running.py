@@ -47,25 +47,27 @@ class Server:
         self.data = data
         self.port = free_port()
         self.env = env
+        self.address = "127.0.0.1"
+        self.inside: Sequence[str] = ()  # stands before the command
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def start(self) -> "Server":
         """Start it and wait until it is ready."""
         self.data.mkdir(parents=True, exist_ok=True)
         with open(self.data / "chat.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "chat", "serve"],
+                [*self.inside, sys.executable, "-m", "chat", "serve"],
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 env={
                     **os.environ,
                     "PYTHONPATH": str(ROOT),
-                    "CHAT_BIND": f"127.0.0.1:{self.port}",
+                    "CHAT_BIND": f"{self.address}:{self.port}",
                     "CHAT_DATA": str(self.data),
                     **self.env,
                 },

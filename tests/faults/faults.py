@@ -9,6 +9,7 @@ from contextlib import suppress
 from .crowd import Person
 from .database import FAKETIME
 from .stage import Stage
+from .wires import Wire
 
 Fault = Callable[[Stage], Awaitable[None]]
 
@@ -149,6 +150,26 @@ async def redis_far_away(stage: Stage) -> None:
         link.latency = 0.0
 
 
+async def network_to_redis_gone(stage: Stage) -> None:
+    """As if the cable had been pulled out: no packet arrives, and nobody is told."""
+    await _lose(stage.random.choice(stage.spaces).back, stage)
+
+
+async def answers_of_redis_lost(stage: Stage) -> None:
+    """What a host asks is done, and it is not told so."""
+    await _lose(stage.random.choice(stage.spaces).back, stage, from_host=False)
+
+
+async def network_to_browsers_gone(stage: Stage) -> None:
+    await _lose(stage.random.choice(stage.spaces).front, stage)
+
+
+async def _lose(wire: Wire, stage: Stage, from_host: bool = True) -> None:
+    await asyncio.to_thread(wire.lose, True, from_host)
+    await last(stage, 2, 8)
+    await asyncio.to_thread(wire.heal)
+
+
 async def browsers_cut(stage: Stage) -> None:
     front = stage.random.choice(stage.fronts)
     front.cut()
@@ -200,10 +221,10 @@ async def readers_that_never_read(stage: Stage) -> None:
 async def _deaf(
     stage: Stage, person: Person, room: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    port = stage.random.choice(stage.hosts).port
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    host = stage.random.choice(stage.hosts)
+    reader, writer = await asyncio.open_connection(host.address, host.port, limit=1024)
     writer.write(
-        f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+        f"GET /live HTTP/1.1\r\nHost: {host.address}:{host.port}\r\nOrigin: {host.url}\r\n"
         f"Cookie: {person.cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
     )
@@ -242,6 +263,9 @@ FAULTS: list[Fault] = [
     host_cut_from_redis,
     host_half_open_to_redis,
     redis_far_away,
+    network_to_redis_gone,
+    answers_of_redis_lost,
+    network_to_browsers_gone,
     browsers_cut,
     browsers_half_open,
     browsers_far_away,
@@ -253,6 +277,8 @@ FAULTS: list[Fault] = [
 # Those that reach into the database by its own commands, and so cannot happen with another fault
 # of the database at the same time.
 OF_THE_DATABASE = FAULTS[:12]
+# Those for which each host has a network of its own.
+OF_THE_WIRES = [network_to_redis_gone, answers_of_redis_lost, network_to_browsers_gone]
 
 
 def name(fault: Fault) -> str:
@@ -265,4 +291,6 @@ def why_not(fault: Fault, stage: Stage) -> str:
         return "libfaketime is not installed"
     if fault is disk_full and not stage.primary.small_disk:
         return "only root may mount a small disk"
+    if fault in OF_THE_WIRES and not stage.spaces:
+        return "network namespaces take root (CAP_NET_ADMIN) and iproute2"
     return ""

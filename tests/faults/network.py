@@ -5,13 +5,15 @@ from typing import Any
 
 
 class Proxy:
-    """Passes TCP from a port of this machine on to port `target`, which may change.
+    """Passes TCP from a port of this machine, on the address `here`, on to port `target` of
+    `there`; the port may change.
 
     `latency` is what bytes take each way, in seconds.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, there: str = "127.0.0.1", here: str = "127.0.0.1") -> None:
         self.target = target
+        self.there, self.here = there, here
         self.latency = 0.0
         self.away = False
         self.port = 0
@@ -19,7 +21,7 @@ class Proxy:
 
     async def start(self) -> "Proxy":
         loop = asyncio.get_running_loop()
-        self.server = await loop.create_server(lambda: Near(self), "127.0.0.1", 0, backlog=1000)
+        self.server = await loop.create_server(lambda: Near(self), self.here, 0, backlog=1000)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
@@ -122,7 +124,7 @@ class Near(End):
         loop = asyncio.get_running_loop()
         try:
             _, far = await loop.create_connection(
-                lambda: End(self.proxy), "127.0.0.1", self.proxy.target
+                lambda: End(self.proxy), self.proxy.there, self.proxy.target
             )
         except OSError:
             self.transport.abort()

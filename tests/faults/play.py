@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checker import DISORDER, DOUBLED, MISSING, Broken, Verdict, check
-from .faults import OF_THE_DATABASE, Fault, name, why_not
+from .faults import OF_THE_DATABASE, OF_THE_WIRES, Fault, name, why_not
 from .journal import Record
 from .stage import Stage
 
@@ -54,7 +54,8 @@ async def play(
 ) -> Run:
     """Inject `faults` in an order that `seed` gives, over and over until `seconds` are over, and
     each once at least; sometimes two at once."""
-    stage = Stage(folder, seed, pages, rooms, rate)
+    apart = any(fault in OF_THE_WIRES for fault in faults)
+    stage = Stage(folder, seed, pages, rooms, rate, apart)
     injected: list[Injected] = []
     problems: list[str] = []
     try:

@@ -11,6 +11,7 @@ from .crowd import Page, Person, request
 from .database import Database
 from .journal import Journal
 from .network import Proxy
+from .wires import Space, several
 
 WORKERS = ("2", "1")  # of each host
 SECRET = "a secret that all hosts have in common"
@@ -19,9 +20,12 @@ WORDS = ("tea", "cup", "rain", "wind", "sun", "north", "river", "bread", "salt",
 
 
 class Stage:
-    """`pages` in `rooms`, who send `rate` messages a second between them."""
+    """`pages` in `rooms`, who send `rate` messages a second between them. `apart`: each host is in
+    a network namespace of its own, where there can be one."""
 
-    def __init__(self, folder: Path, seed: int, pages: int, rooms: int, rate: float) -> None:
+    def __init__(
+        self, folder: Path, seed: int, pages: int, rooms: int, rate: float, apart: bool = False
+    ) -> None:
         self.folder = folder
         self.random = random.Random(seed)
         self.size, self.rate = pages, rate
@@ -30,6 +34,7 @@ class Stage:
         self.primary, self.replica = (Database(folder / f"valkey{n}") for n in (1, 2))
         self.rooms: list[str] = [""] * rooms
         self.hosts: list[Server] = []
+        self.spaces: list[Space] = several(len(WORKERS)) if apart else []
         self.links: list[Proxy] = []  # from each host to the database
         self.fronts: list[Proxy] = []  # from the browsers to each host
         self.pages: list[Page] = []
@@ -44,23 +49,27 @@ class Stage:
             await asyncio.to_thread(database.start)
         await asyncio.to_thread(self.replica.follow, self.primary)
         for number, workers in enumerate(WORKERS):
-            link = await Proxy(self.primary.port).start()
+            space = self.spaces[number] if self.spaces else None
+            here = space.back.near if space else "127.0.0.1"
+            link = await Proxy(self.primary.port, here=here).start()
             self.links.append(link)
             host = Server(
                 self.folder / f"host{number + 1}",
-                REDIS_URL=f"redis://127.0.0.1:{link.port}",
+                REDIS_URL=f"redis://{here}:{link.port}",
                 SECRET_KEY=SECRET,
                 CHAT_WORKERS=workers,
                 CHAT_LIMITS="off",
             )
+            if space:
+                host.address, host.inside = space.front.far, space.inside
             self.hosts.append(host)
-            self.fronts.append(await Proxy(host.port).start())
+            self.fronts.append(await Proxy(host.port, there=host.address).start())
         for host in self.hosts:
             await asyncio.to_thread(host.start)
         await asyncio.to_thread(self._invite)
         for number in range(self.size):
             room = self.rooms[number % len(self.rooms)]
-            self.come(f"page{number}", self.people[number % len(self.people)], room)
+            self.come(f"page{number}", self.people[number % len(self.people)], room, number)
         self.tasks.append(asyncio.create_task(self._talk()))
 
     def _invite(self) -> None:
@@ -76,9 +85,11 @@ class Stage:
             self.people.append(Person(visitor.cookie, visitor.uid))
         opened.pop_all().close()
 
-    def come(self, name: str, person: Person, room: str) -> Page:
-        """A page is opened."""
+    def come(self, name: str, person: Person, room: str, number: int) -> Page:
+        """A page is opened. One in three comes to the first host always, one to the second, and one
+        to either, another each time: nobody may need to come back to where they were."""
         ports = [front.port for front in self.fronts]
+        ports = [*([port] for port in ports), ports][number % (len(ports) + 1)]
         page = Page(name, person, room, ports, self.journal, self.random.getrandbits(32))
         self.pages.append(page)
         self.tasks.append(asyncio.create_task(page.run()))
@@ -92,6 +103,8 @@ class Stage:
             proxy.close()
         for host in self.hosts:
             await asyncio.to_thread(host.clean_up)
+        for space in self.spaces:
+            await asyncio.to_thread(space.close)
         for database in (self.primary, self.replica):
             database.clean_up()
         self.journal.close()

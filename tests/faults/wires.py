@@ -1,0 +1,87 @@
+"""Hosts as machines of their own: network namespaces (ip-netns(8)) with two wires each, one to the
+browsers and one to the database. What is lost on a wire is lost in silence: nobody is told."""
+
+import itertools
+import os
+import shutil
+import subprocess
+from ipaddress import ip_address
+
+# Addresses for measuring (RFC 2544), which lead nowhere else: so many wires' worth, four each.
+BLOCKS = 32768
+FIRST = ip_address("198.18.0.0")
+# A queue that takes no packet, for each is longer than a byte (tc-tbf(8)).
+NOTHING = ("root", "tbf", "rate", "8bit", "burst", "1", "limit", "1")
+_numbers = itertools.count(os.getpid() * 8)  # two runs at once have wires of their own
+
+
+class Wire:
+    """`near` and `far` are the addresses of its ends, out here and in the namespace `space`."""
+
+    def __init__(self, space: str) -> None:
+        number = next(_numbers) % BLOCKS
+        near, far = f"c{number}n", f"c{number}f"
+        self.near, self.far = (str(FIRST + 4 * number + end) for end in (1, 2))
+        peer = ("peer", "name", far, "netns", space)
+        _run("ip", "link", "add", near, "type", "veth", *peer)
+        self.ends = (("", near, self.near), (space, far, self.far))
+        for where, name, address in self.ends:
+            _in(where, "ip", "address", "add", f"{address}/30", "dev", name)
+            _in(where, "ip", "link", "set", name, "up")
+
+    def lose(self, to_host: bool = True, from_host: bool = True) -> None:
+        """From now on nothing arrives, in one direction or in both."""
+        for (space, name, _), losing in zip(self.ends, (to_host, from_host), strict=True):
+            if losing:
+                _in(space, "tc", "qdisc", "replace", "dev", name, *NOTHING)
+
+    def heal(self) -> None:
+        for space, name, _ in self.ends:
+            _in(space, "tc", "qdisc", "del", "dev", name, "root", check=False)
+
+
+class Space:
+    """A network namespace with its wires. Raises OSError and CalledProcessError where there can be
+    none: it takes root (CAP_NET_ADMIN) and iproute2."""
+
+    def __init__(self) -> None:
+        self.name = f"chat-faults-{next(_numbers)}"
+        _run("ip", "netns", "add", self.name)
+        try:
+            _in(self.name, "ip", "link", "set", "lo", "up")
+            self.front, self.back = Wire(self.name), Wire(self.name)
+        except (OSError, subprocess.CalledProcessError):
+            self.close()
+            raise
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What stands before a command that runs there."""
+        return ("ip", "netns", "exec", self.name)
+
+    def close(self) -> None:
+        """The wires go with it."""
+        _run("ip", "netns", "del", self.name, check=False)
+
+
+def several(count: int) -> list[Space]:
+    """So many namespaces, or none where there can be none."""
+    if not shutil.which("ip") or not shutil.which("tc"):
+        return []
+    spaces: list[Space] = []
+    try:
+        for _ in range(count):
+            spaces.append(Space())
+    except (OSError, subprocess.CalledProcessError):
+        for space in spaces:
+            space.close()
+        return []
+    return spaces
+
+
+def _in(space: str, program: str, *words: str, check: bool = True) -> None:
+    _run(program, *(("-n", space) if space else ()), *words, check=check)
+
+
+def _run(*command: str, check: bool = True) -> None:
+    subprocess.run(command, check=check, capture_output=True)
