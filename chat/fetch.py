@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from .asgi import await_
+from .outbound import first
 from .settings import is_safe
 
 WITHIN = 10.0  # seconds for a whole answer
@@ -82,9 +83,11 @@ async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> d
     try:
         async with asyncio.timeout(WITHIN), httpx.AsyncClient(verify=_tls()) as client:
             async with client.stream(method, url, headers=headers, **more) as answer:
-                body = await _read(answer)
+                body = await first(LARGEST + 1, answer)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise Unreachable(f"{url}: {type(error).__name__} {error}") from None
+    if len(body) > LARGEST:
+        raise Unreachable(f"{url} answered more than {LARGEST} bytes")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -94,15 +97,6 @@ async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> d
         said = document.get("error") if isinstance(document, dict) else "no JSON object"
         raise Unreachable(f"{url} answered {answer.status_code}, {str(said)[:100]!r}")
     return document
-
-
-async def _read(answer: httpx.Response) -> bytes:
-    body = bytearray()
-    async for piece in answer.aiter_raw():
-        body += piece
-        if len(body) > LARGEST:
-            raise Unreachable(f"{answer.url} answered more than {LARGEST} bytes")
-    return bytes(body)
 
 
 @functools.cache

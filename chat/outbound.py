@@ -162,15 +162,11 @@ class Outbound:
             extensions={"sni_hostname": name, "timeout": {"connect": connect}},
         )
         response = await (await self._opened()).handle_async_request(request)
-        read = bytearray()
         try:
-            async for chunk in response.aiter_raw():
-                read += chunk
-                if len(read) >= MOST_READ:
-                    break
+            read = await first(MOST_READ, response)
         finally:
             await response.aclose()
-        return Answer(response.status_code, response.headers, bytes(read[:MOST_READ]))
+        return Answer(response.status_code, response.headers, read)
 
     async def _opened(self) -> httpx.AsyncHTTPTransport:
         if self.context is None:  # reading all certificates takes long for the loop
@@ -180,6 +176,16 @@ class Outbound:
             limits = httpx.Limits(max_keepalive_connections=0)
             self._transport = httpx.AsyncHTTPTransport(verify=self.context, limits=limits)
         return self._transport
+
+
+async def first(most: int, response: httpx.Response) -> bytes:
+    """The first `most` bytes of an answer's body, as they came; the rest is not waited for."""
+    read = bytearray()
+    async for chunk in response.aiter_raw():
+        read += chunk
+        if len(read) >= most:
+            break
+    return bytes(read[:most])
 
 
 def _parsed(address: str) -> httpx.URL:
