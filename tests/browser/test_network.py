@@ -126,7 +126,7 @@ def test_page_that_was_offline_catches_up(people: People, fresh_server: Server, 
         bob.post(rid, text)
     ann.enter("while away")
     assert ann.messages() == ["m0"]
-    proxy.restore()
+    proxy.heal()
 
     ann.wait_live(BACK).wait_for(expected[-1])
     assert ann.messages() == expected

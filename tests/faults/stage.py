@@ -6,11 +6,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..proxy import Proxy
 from ..running import Server, Visitor, opened
 from .crowd import Page, Person, request
 from .database import Database
 from .journal import Journal
-from .network import Proxy
 from .wires import Space, several
 
 WORKERS = ("2", "1")  # of each host

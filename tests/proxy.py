@@ -1,6 +1,7 @@
 """The network between two of those who talk here: passed on, slow, cut, or half-open."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 
@@ -52,6 +53,10 @@ class Proxy:
         self.server.close()
         self.cut()
 
+    def delay(self, end: "End", data: bytes) -> float:
+        """What these bytes take on their way from `end` to the other one, in seconds."""
+        return self.latency
+
 
 class End(asyncio.Protocol):
     """One end of a connection; what it gets goes to `other`."""
@@ -62,7 +67,8 @@ class End(asyncio.Protocol):
         self.other: End | None = None
         self.early: list[bytes] = []
         self.stalled = False
-        self.due = 0.0
+        self.waiting = 0  # what is on its way to the other end
+        self.due = 0.0  # when the last of it is there
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -73,22 +79,23 @@ class End(asyncio.Protocol):
             return
         if self.other is None:
             self.early.append(data)
-        elif self.proxy.latency or self.due:
-            self._later(data)
         else:
-            self.other.write(data)
+            self._later(self.proxy.delay(self, data), self.other.write, data)
 
-    def _later(self, data: bytes) -> None:
-        """In order, also when the latency falls."""
+    def _later(self, wait: float, act: Callable[..., None], *args: Any) -> None:
+        """In order, however the waits differ."""
         loop = asyncio.get_running_loop()
-        self.due = max(self.due + 1e-6, loop.time() + self.proxy.latency)
-        loop.call_at(self.due, self._pass_on, data)
+        if wait or self.waiting:
+            self.waiting += 1
+            self.due = max(self.due + 1e-6, loop.time() + wait)
+            loop.call_at(self.due, self._now, act, *args)
+        else:
+            act(*args)
 
-    def _pass_on(self, data: bytes) -> None:
-        if self.due <= asyncio.get_running_loop().time():
-            self.due = 0.0
-        if self.other is not None and not self.stalled:
-            self.other.write(data)
+    def _now(self, act: Callable[..., None], *args: Any) -> None:
+        self.waiting -= 1
+        if not self.stalled:
+            act(*args)
 
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():
@@ -97,7 +104,7 @@ class End(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.proxy.ends.discard(self)
         if self.other is not None and not self.stalled:
-            self.other.transport.close()
+            self._later(0.0, self.other.transport.close)
 
     # Who does not read is not read for.
 
