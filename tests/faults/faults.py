@@ -126,6 +126,16 @@ async def rolling_restart(stage: Stage) -> None:
         await stage.restart(host)
 
 
+async def workers_replaced(stage: Stage) -> None:
+    """`chat reload`: new workers take over from the old ones, host by host."""
+    for host in stage.hosts:
+        old = set(host.workers())
+        host.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(40):
+            while old & set(host.workers()) or not host.workers():
+                await asyncio.sleep(0.05)
+
+
 # The network
 
 
@@ -260,6 +270,7 @@ FAULTS: list[Fault] = [
     disk_full,
     worker_killed,
     rolling_restart,
+    workers_replaced,
     host_cut_from_redis,
     host_half_open_to_redis,
     redis_far_away,
