@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from . import members, messages, room_settings, rooms
+from . import members, messages, room_settings, rooms, search
 from .composer import is_nonce
 from .current import chat
 from .errors import ChatError, Invalid, NotFound, Unauthorized
@@ -19,9 +19,11 @@ from .errors import Refused as NotAllowed
 from .events import CHANGES, POST, Event
 from .openapi import LAST, Operation, document, text, whole
 from .people import edit as edit_profile
+from .query import LONGEST, parse
 from .store import Person, Room
 from .store.messages import PAGE_SIZE
 from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_line, clean_name
+from .times import today
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 
@@ -166,6 +168,13 @@ def take_back(rid: str, seq: int, emoji: str) -> Any:
     return _react(rid, seq, emoji, "off")
 
 
+def find(q: str = "", older: str = "", limit: int = search.PAGE) -> Any:
+    query = parse(q, today())
+    found = search.search(query, older, limit) if query or query.problem else search.Found()
+    hits = [{"room": hit.room.rid, "message": message_json(hit.event)} for hit in found.hits]
+    return {"hits": hits, "older": found.older}
+
+
 ROOM, MESSAGE = "/rooms/<rid>", "/rooms/<rid>/messages/<int:seq>"
 REACTION = f"{MESSAGE}/reactions/<emoji>"
 PROFILE = {"name": text(MAX_NAME, 1), "about": text(MAX_ABOUT)}
@@ -180,6 +189,14 @@ OPERATIONS = [
         people,
         "People",
         query={"q": text(100), "limit": whole(1, MOST)},
+    ),
+    Operation(
+        "GET",
+        "/search",
+        "Find messages in one's rooms, the newest first; the words as in the page's field",
+        find,
+        "Hits",
+        query={"q": text(LONGEST), "older": text(200), "limit": whole(1, MOST)},
     ),
     Operation("GET", "/people/<uid>", "One person", person, "Person"),
     Operation("GET", "/rooms", "One's own rooms, the last active first", my_rooms, "Rooms"),

@@ -18,6 +18,7 @@ from . import (
     crowd,
     drafts,
     fragments,
+    go,
     hooks,
     jwt,
     live,
@@ -35,6 +36,7 @@ from . import (
     sign_in,
     stream,
     tokens,
+    unread,
 )
 from .errors import ChatError, StoreAway
 from .hub import Hub
@@ -122,6 +124,8 @@ def create_app(settings: Settings, store: Store) -> Chat:
         messages.bp,
         reactions.bp,
         search.bp,
+        go.bp,
+        unread.bp,
         stream.bp,
         live.bp,
         crowd.bp,

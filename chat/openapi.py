@@ -70,6 +70,11 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
         "newest": _NUMBER,
     },
+    "Hit": {"room": _TEXT, "message": {"$ref": "#/components/schemas/Message"}},
+    "Hits": {
+        "hits": {"type": "array", "items": {"$ref": "#/components/schemas/Hit"}},
+        "older": _TEXT,
+    },
     "Error": {
         "error": {
             "type": "object",

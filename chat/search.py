@@ -20,11 +20,11 @@ from .current import chat
 from .errors import Invalid, TooOften
 from .events import POST, Event
 from .index import Place, TooSlow, Unready, Wanted, find
+from .names import SAME, likeness
 from .query import Query, excerpt, matches, parse
 from .rooms import is_swap
 from .session import require_person
 from .store import Room, Row
-from .store.people import folded
 from .text import number
 from .times import ms_of, today
 
@@ -119,21 +119,18 @@ def _rooms(query: Query, rows: list[Row]) -> list[Row]:
         return rows
     found: dict[str, Row] = {}
     for name in query.rooms:
-        some = named(name, rows)
+        some = _named(name, rows)
         if not some:
             raise Invalid(f"You are in no room called “{name}”.")
         found.update((row.room.rid, row) for row in some)
     return list(found.values())
 
 
-def named(name: str, rows: list[Row]) -> list[Row]:
-    """The rooms with a name: those that are called so, else those with a word that begins so,
-    else those that have it anywhere in their names."""
-    wanted = folded(name)
-    names = [(folded(row.room.name), row) for row in rows]
-    same = [row for name, row in names if name == wanted]
-    begins = [row for name, row in names if f" {name}".find(f" {wanted}") >= 0]
-    return same or begins or [row for name, row in names if wanted in name]
+def _named(name: str, rows: list[Row]) -> list[Row]:
+    """The rooms whose names are most like this one."""
+    likes = [(likeness(name, row.room.name), row) for row in rows]
+    best = min((like for like, _ in likes if like is not None), default=None)
+    return [row for like, row in likes if like is not None and like == best]
 
 
 def _people(name: str) -> list[str]:
@@ -144,7 +141,7 @@ def _people(name: str) -> list[str]:
     people = chat().store.people
     uid, _ = chat().store.accounts.by_login(name.casefold())
     found = people.find(name, off=True)
-    same = [person.uid for person in found if folded(person.name) == folded(name)]
+    same = [person.uid for person in found if likeness(name, person.name) == SAME]
     uids = ([uid] if uid else []) + (same or ([] if uid else [p.uid for p in found]))
     if not uids:
         raise Invalid(f"Nobody here is called “{name}”.")

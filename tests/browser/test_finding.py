@@ -29,3 +29,42 @@ def test_a_message_is_found_while_its_word_is_typed_and_leads_to_its_place(ann, 
     expect(bob.page.locator("#q")).to_be_focused()
     bob.page.locator("#found a").first.click()
     expect(bob.page.locator("#messages :target")).to_contain_text("The lighthouse is painted")
+
+
+def test_a_room_is_gone_to_by_the_beginning_of_its_name(ann):
+    ann.create_room("Observatory")
+    other = ann.create_room("Boathouse")
+    ann.create_room("Greenhouse")
+    ann.page.locator(".side__go input").click()
+    ann.type("boat")
+    expect(ann.page.locator("#going .targets__name").first).to_have_text("Boathouse")
+    ann.press("Enter")
+    expect(ann.page.locator("#panel")).to_have_attribute("data-room", other)
+
+
+def test_what_is_unread_is_read_from_where_it_begins(ann, bob, room):
+    other = bob.create_room("Elsewhere")
+    ann.send("The first of it")
+    ann.send("The second")
+    bob.page.locator("#side").get_by_role("link", name="Unread").click()
+    first = bob.page.locator(".unread .found__text").first
+    expect(first).to_have_text("Ann The first of it")
+    bob.page.get_by_role("link", name="Begin there").click()
+    expect(bob.page.locator("#panel")).to_have_attribute("data-room", room)
+    expect(bob.page.locator("#new")).to_be_in_viewport()
+    bob.wait_for("The second")
+    bob.switch_to(other)
+
+
+def test_without_javascript_a_name_and_a_word_lead_there_too(people, server, ann):
+    rid = ann.create_room("Signal box")
+    bob = people.come(server.url, "Bob", java_script_enabled=False)
+    bob.join_room(rid)
+    field = bob.page.locator(".side__go input")
+    field.fill("signal")
+    field.press("Enter")
+    bob.page.wait_for_url(f"**/rooms/{rid}", wait_until="commit")
+    bob.page.locator(".side__go input").fill("nothing is called that")
+    bob.page.locator(".side__go").get_by_role("button", name="Search").click()
+    expect(bob.page.locator("#told")).to_have_text("No message was found")
+    expect(bob.page.locator("#q")).to_have_value("nothing is called that")

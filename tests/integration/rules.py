@@ -63,6 +63,9 @@ GET /people                                      401 200
 GET /people/picker                               401 200
 GET /people/{target}                             401 200
 GET /people/{target}/picture                     401 200
+GET /go                                          401 200
+GET /unread                                      401 200
+POST /unread/read                                401 303
 GET /search?q=let                                401 200
 GET /rooms                                       401 200
 GET /rooms/new                                   401 200
@@ -131,6 +134,7 @@ GET /me                                          401 200
 PATCH /me                                        401 200
 GET /people                                      401 200
 GET /people/{target}                             401 200
+GET /search                                      401 200
 GET /rooms                                       401 200
 GET /open-rooms                                  401 200
 POST /rooms                                      401 201

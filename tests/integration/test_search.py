@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ..running import Visitor, wait_until
+from ..running import Visitor, alive, children, cmdline, wait_until
 
 
 @pytest.fixture
@@ -131,6 +131,25 @@ def test_as_one_types_only_what_was_found_is_sent(ann, tea):
     assert '<hx-partial hx-target="#told"' in answer.text
 
 
+def test_programs_find_the_same_by_the_api(ann, bob, tea):
+    ann.post(tea, "gooseberry one")
+    ann.post(tea, "gooseberry two")
+    wait_for(bob, "gooseberry", 2)
+    page = bob.submit("/tokens/" + bob.uid, "/me/tokens", name="x", scopes="read").text
+    token = re.search(r'value="(chat_[\w-]+)"', page)[1]
+    headers = {"Authorization": f"Bearer {token}"}
+    asked = {"q": "gooseberry in:Tea", "limit": "1"}
+    first = bob.get("/api/search", params=asked, headers=headers).json()
+    assert [(hit["room"], hit["message"]["body"]) for hit in first["hits"]] == [
+        (tea, "gooseberry two")
+    ]
+    second = bob.get("/api/search", params={**asked, "older": first["older"]}, headers=headers)
+    assert [hit["message"]["body"] for hit in second.json()["hits"]] == ["gooseberry one"]
+    assert second.json()["older"] == ""
+    refused = bob.get("/api/search", params={"q": "on:someday"}, headers=headers)
+    assert refused.status_code == 400
+
+
 def test_a_chat_that_cannot_keep_an_index_says_so(fresh_server):
     ann = Visitor(fresh_server.url, "Ann")
     rid = ann.create_room("Tea")
@@ -146,12 +165,16 @@ def test_a_chat_that_cannot_keep_an_index_says_so(fresh_server):
     (fresh_server.data / "search.sqlite").rmdir()
 
 
-def test_the_indexer_comes_back_and_finds_what_it_missed(fresh_server):
+def test_the_indexer_ends_with_its_chat_and_finds_later_what_it_missed(fresh_server):
     ann = Visitor(fresh_server.url, "Ann")
     rid = ann.create_room("Tea")
     ann.post(rid, "before")
     wait_for(ann, "before")
-    fresh_server.stop()
+    (indexer,) = (
+        pid for pid in children(fresh_server.process.pid) if b"chat\0indexer\0" in cmdline(pid)
+    )
+    fresh_server.kill()
+    wait_until(lambda: not alive(indexer), "the end of the indexer")
     (fresh_server.data / "search.sqlite").unlink()
     fresh_server.start()
     wait_for(ann, "before")

@@ -1,0 +1,60 @@
+"""What one has not read yet, in all rooms on one page."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from .current import chat
+from .events import CHANGES, DELETED, Event
+from .session import require_person
+from .store import Row
+from .store.messages import PAGE_SIZE
+from .text import number
+
+SHOWN = 5  # events shown of a room
+LOOKED_AT = 20  # events among which those are found: some are nothing to read
+ROOMS = 30  # rooms of which something is shown; the others are links
+
+bp = Blueprint("unread", __name__)
+bp.before_request(require_person)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A room with something unread: the first of it, and where that begins."""
+
+    row: Row
+    events: list[Event]
+    at: str
+
+
+@bp.get("/unread")
+def page() -> Any:
+    """Each room with something unread, the last active first."""
+    rows = [row for row in chat().store.rooms.of(g.person.uid) if row.unread]
+    waiting = [_waiting(row) for row in rows[:ROOMS]]
+    return render_template("unread.html", waiting=waiting, rows=rows, others=rows[ROOMS:])
+
+
+@bp.post("/unread/read")
+def read() -> Any:
+    """Each of the fields `upto` names a room and the number up to which it has been seen. What
+    came after the page was made stays unread."""
+    mine = {row.room.rid for row in chat().store.rooms.of(g.person.uid)}
+    for field in request.form.getlist("upto")[:1000]:
+        rid, _, seq = field.partition(" ")
+        if rid in mine:
+            chat().store.messages.seen(rid, g.person.uid, number(seq))
+    chat().store.people.look_again(g.person.uid)  # its open pages have marks
+    return redirect("/unread", 303)
+
+
+def _waiting(row: Row) -> Waiting:
+    room = row.room
+    events = chat().store.messages.after(room.rid, row.read, LOOKED_AT)
+    shown = [event for event in events if event.kind not in (*CHANGES, DELETED)][:SHOWN]
+    first = shown[0].seq if shown else room.seq
+    if row.read and room.seq - row.read <= PAGE_SIZE:
+        return Waiting(row, shown, f"/rooms/{room.rid}#new")
+    return Waiting(row, shown, f"/rooms/{room.rid}/messages/{first}#m-{first}")
