@@ -6,8 +6,10 @@ number the hub has, so that nothing is lost while the link was.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from operator import itemgetter
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -45,6 +47,7 @@ class Subscriber:
         self.connected = False
         self._relinked = False  # the link was lost before: changes may have been missed
         self._wanted: dict[str, asyncio.Future[None]] = {}  # channel: done once subscribed
+        self._asked: list[tuple[str, str]] = []  # commands and channels of this turn of the loop
         self._link: Link | None = None
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -55,19 +58,20 @@ class Subscriber:
         """The first viewer of `room:<id>` or `user:<id>` has come."""
         name = _key(channel)
         self._wanted[name] = asyncio.get_running_loop().create_future()
-        self._command("SUBSCRIBE", name)
+        self._ask("SUBSCRIBE", name)
 
     def closed(self, channel: str) -> None:
         """The last viewer of the channel has gone."""
         name = _key(channel)
         self._wanted.pop(name).cancel()
-        self._command("UNSUBSCRIBE", name)
+        self._ask("UNSUBSCRIBE", name)
 
     async def ready(self, channel: str, timeout: float = 3.0) -> None:
         """Wait until what is published to `room:<id>` or `user:<id>` comes in; raises TimeoutError
         (seconds), also when its last viewer goes meanwhile."""
         future = self._wanted[_key(channel)]
-        await asyncio.wait({future}, timeout=timeout)
+        if not future.done():
+            await asyncio.wait({future}, timeout=timeout)
         if future.cancelled() or not future.done():
             raise TimeoutError(f"{channel} is not heard")
 
@@ -96,18 +100,28 @@ class Subscriber:
             for name, future in self._wanted.items():
                 if future.done() and not future.cancelled():
                     self._wanted[name] = asyncio.get_running_loop().create_future()
+            self._asked.clear()
             if self._wanted:
-                self._command("SUBSCRIBE", *self._wanted)
+                link.command("SUBSCRIBE", *self._wanted)
             self.connected = True
             await link.outlive()
         finally:
             self._link = None
             link.close()
 
-    def _command(self, *words: str) -> None:
-        # Connecting subscribes to all that is wanted.
+    def _ask(self, word: str, name: str) -> None:
+        if not self._asked:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._asked.append((word, name))
+
+    def _write(self) -> None:
+        """Send what was asked for in this turn of the loop, in order, as few commands: when many
+        pages come at once, each would be a write of ours and an answer of Redis's."""
+        asked, self._asked = self._asked, []
+        # Without a link nothing is lost: connecting subscribes to all that is wanted.
         if self._link is not None:
-            self._link.command(*words)
+            for word, pairs in itertools.groupby(asked, key=itemgetter(0)):
+                self._link.command(word, *(name for _, name in pairs))
 
     def _drop_link(self) -> None:
         if self._link is not None:
