@@ -40,7 +40,7 @@ from .environ import (
     plain_headers,
 )
 from .exchange import Exchange, Response
-from .websocket import WebSocket
+from .websocket import HandedOver, WebSocket
 
 __all__ = ["Bridge", "ConnectionClosed", "WebSocket", "await_"]
 
@@ -165,26 +165,43 @@ class Bridge:
         if headers_size(scope) > MAX_HEADERS:
             await _reject(scope, send, 431, [], b"Request Header Fields Too Large")
             return
-        environ = make_environ(scope)
-        ws = WebSocket(environ, receive, send, self._sockets)
-        environ[WEBSOCKET] = ws
-        environ["wsgi.input"] = io.BytesIO()
-        response = Response()
+        ws = WebSocket(make_environ(scope), receive, send, self._sockets)
         try:
-            body = await with_portal_run_sync(_run_to_end, self._app, environ, response)
-            if not ws.accepted:
-                await _reject(scope, send, response.status, response.headers, body)
-        except Exception:
-            log.exception("websocket route failed")
-            if not ws.accepted:
-                await _reject(scope, send, 500, [], b"Internal Server Error")
+            await self._route(scope, send, ws)
         finally:
             # Flask-Sock closes what returns; what is still open here has raised.
             ws.kick(1011)
             await ws.closed()
             self._sockets.discard(ws)
+
+    async def _route(self, scope: Scope, send: Send, ws: WebSocket) -> None:
+        """Run the socket's route, and what it hands the socket over to."""
+        environ, response = ws.environ, Response()
+        environ[WEBSOCKET] = ws
+        environ["wsgi.input"] = io.BytesIO()
+        try:
+            body = await with_portal_run_sync(_run_to_end, self._app, environ, response)
+            if not ws.accepted:
+                await _reject(scope, send, response.status, response.headers, body)
+            return
+        except HandedOver as over:
+            over.__traceback__ = None  # whose frames hold it, and all of the request
+        except Exception:
+            log.exception("websocket route failed")
+            if not ws.accepted:
+                await _reject(scope, send, 500, [], b"Internal Server Error")
+            return
+        finally:
             # The exception's traceback may keep the environ: do not let it keep the socket too.
             environ.pop(WEBSOCKET, None)
+        # Nothing of the handshake is needed any more; an idle connection is not to hold it.
+        environ.clear()
+        scope.clear()
+        del environ, response
+        try:
+            await ws.serve()
+        except Exception:
+            log.exception("what a websocket was handed over to has failed")
 
 
 def _accept(environ: dict[str, Any], **options: Any) -> WebSocket:

@@ -11,3 +11,8 @@ if TYPE_CHECKING:
 def chat() -> "Chat":
     """The present application, with its settings, store, hub and fragments."""
     return cast("Chat", current_app)
+
+
+def app() -> "Chat":
+    """The same to be kept, by what goes on when the request is over."""
+    return cast("Chat", current_app._get_current_object())  # type: ignore[attr-defined]

@@ -30,7 +30,10 @@ NOT_ALLOWED = 1008  # the one after which it does not
 class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
-    __slots__ = ("held", "kick", "push", "rooms", "sent", "session", "uid", "watching", "zone")
+    __slots__ = (
+        *("held", "kick", "listed", "push", "rooms"),
+        *("sent", "session", "uid", "watching", "zone"),
+    )
 
     def __init__(self, push: Push, kick: Kick, uid: str, session: str, zone: str) -> None:
         self.push = push
@@ -39,6 +42,7 @@ class Viewer:
         self.session = session  # the id of the session that the page was opened in
         self.zone = zone  # the time zone that the page shows
         self.rooms: set[str] = set()
+        self.listed = False  # its list of rooms was sent anew, because that has changed
         self.watching: str | None = None
         self.sent = 0  # the last number of the watched room that was sent
         self.held: list[Numbered] | None = None  # what is kept back while history is read
@@ -251,6 +255,10 @@ class Hub:
     def say(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""
         self._push(viewer, Packet(text))
+
+    def send(self, viewer: Viewer, packet: Packet) -> None:
+        """Send one page what others are sent too."""
+        self._push(viewer, packet)
 
     def sign_out(self, viewer: Viewer, text: str) -> None:
         """Send a last fragment to a page and close it for good."""

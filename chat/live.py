@@ -10,6 +10,8 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,13 @@ from redis.exceptions import RedisError
 from . import crowd
 from .asgi import WebSocket, await_
 from .composer import is_nonce, new_nonce
-from .current import chat
+from .current import app
 from .errors import ChatError, NotFound, TooOften
 from .fragments import digest
 from .hub import SERVICE_RESTART, Viewer
 from .messages import refusal, say
 from .security import is_own_origin
-from .session import current_person, is_still_on
+from .session import current_person
 from .store import Person, Row
 from .store.rooms import DIRECT
 from .text import clean_body, cursor, number
@@ -71,15 +73,8 @@ def leave(_: Any) -> None:
 
 @sock.route("/live", bp=bp)  # type: ignore[untyped-decorator]
 def live(ws: WebSocket) -> None:
-    page = Page(ws, g.person)
-    try:
-        page.open()
-        page.listen()
-    except (RedisError, OSError, TimeoutError) as error:
-        log.warning("a page is asked to come back: %s", error)
-        ws.kick(TRY_AGAIN)
-    finally:
-        page.close()
+    # The request ends here, and the page goes on.
+    ws.hand_over(Page(ws, g.person, g.pop("leave")))
 
 
 class Pace:
@@ -87,6 +82,7 @@ class Pace:
     but read more slowly, until the network holds up the sender."""
 
     AT_ONCE, EACH = 60, 0.05
+    __slots__ = ("due",)
 
     def __init__(self) -> None:
         self.due = 0.0  # when all there were so far should have come
@@ -99,12 +95,14 @@ class Pace:
 
 
 class Page:
-    """One open page and its socket."""
+    """One open page and its socket. `leave` is called when it closes."""
 
     __slots__ = (
+        "app",
         "fragments",
         "fresh",
         "hub",
+        "leave",
         "limits",
         "nonsense",
         "pace",
@@ -120,57 +118,83 @@ class Page:
         "ws",
     )
 
-    def __init__(self, ws: WebSocket, person: Person) -> None:
+    def __init__(self, ws: WebSocket, person: Person, leave: Callable[[], None]) -> None:
         self.ws = ws
         self.person = person
-        self.store = chat().store
-        self.hub = chat().hub
-        self.subscriber = chat().subscriber
-        self.fragments = chat().fragments
-        self.presence = chat().presence
-        self.limits = chat().limits
+        self.leave = leave
+        self.app = app()
+        self.store = self.app.store
+        self.hub = self.app.hub
+        self.subscriber = self.app.subscriber
+        self.fragments = self.app.fragments
+        self.presence = self.app.presence
+        self.limits = self.app.limits
         self.pace = Pace()
         self.viewer: Viewer = self.hub.connect(
             ws.push, ws.kick, person.uid, g.session.sid, person.zone
         )
         self.fresh = True  # nothing was said on this socket yet
+        self.rows: list[Row] = []  # the rooms as the socket opened, until then
         self.nonsense = 0
         self.typing_at = 0.0  # when it was told last that the person is typing
         self.remembered = ("", 0)  # room and number last written down as seen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
 
-    def open(self) -> None:
-        """Belong to the rooms of this person."""
-        if not is_still_on(self.person.uid, self.viewer.session):
-            self.hub.sign_out(self.viewer, self.fragments.signed_out())
-        self.rows = self.store.rooms.of(self.person.uid)
-        for row in self.rows:
-            self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
-            if row.room.kind == DIRECT:
-                self.presence.stale.add(row.room.rid)
+    # What the socket tells (websocket.Heir)
 
-    def listen(self) -> None:
-        """Do what the page says until it is gone."""
-        while True:
-            frame = parse(self.ws.receive())
-            if self.limits.on:
-                self.pace.keep()
-            handle = HANDLERS.get(frame.get("type", ""))
-            if handle:
+    def open(self) -> None:
+        """The socket is open."""
+        with self._or_come_back():
+            self._belong_to_all()
+
+    def hear(self, text: str | bytes) -> bool:
+        """Do what the page says; True while somebody writes."""
+        frame = parse(text)
+        if self.limits.on:
+            self.pace.keep()
+        handle = HANDLERS.get(frame.get("type", ""))
+        if handle:
+            with self._or_come_back():
                 handle(self, frame)
-            else:
-                self.nonsense += 1
-                if self.nonsense == WORST:
-                    self.ws.kick(NOT_ALLOWED)
-                    return
+        else:
+            self.nonsense += 1
+            if self.nonsense == WORST:
+                self.ws.kick(NOT_ALLOWED)
+        return handle is not None and handle is not Page.watch
 
     def close(self) -> None:
         """The page is gone: what it showed last has been seen."""
         rid, seq = self.viewer.watching, self.viewer.sent
         self.hub.disconnect(self.viewer)
+        self.leave()
         if rid:
             self._seen(rid, seq)
+
+    @contextmanager
+    def _or_come_back(self) -> Iterator[None]:
+        """Ask the page to come back when Redis fails."""
+        try:
+            with self.app.app_context():
+                yield
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("a page is asked to come back: %s", error)
+            self.ws.kick(TRY_AGAIN)
+
+    def _belong_to_all(self) -> None:
+        """Belong to the rooms of this person, whose session may have ended while the page was
+        being connected to the hub; of what happens from here on it hears."""
+        uid = self.person.uid
+        await_(self.subscriber.ready(f"user:{uid}"))
+        rows = self.store.rooms.of_session(uid, self.viewer.session)
+        if rows is None:
+            self.hub.sign_out(self.viewer, self.fragments.signed_out())
+            return
+        self.rows = rows
+        for row in self.rows:
+            self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
+            if row.room.kind == DIRECT:
+                self.presence.stale.add(row.room.rid)
 
     def watch(self, frame: dict[str, Any]) -> None:
         """Show a room from the number the page has: what it lacks, then everything live."""
@@ -182,7 +206,8 @@ class Page:
         if self.fresh:
             self.fresh = False
             if one(frame, "digest") != digest(self.rows):
-                self._say(self.fragments.rooms(self.rows_now(), rid))
+                rows = self.rows if self._is_new(self.rows) else self.rows_now()
+                self._say(self.fragments.rooms(rows, rid))
             self.rows = []
         for to, nonce, body, reply in pending(frame):
             self._post_pending(to, nonce, body, number(reply))
@@ -194,11 +219,18 @@ class Page:
     def rows_now(self) -> list[Row]:
         """The side list as new as what this page has been told of its rooms."""
         for _ in range(3):
+            self.viewer.listed = False
             rows = self.store.rooms.of(self.person.uid)
-            told = self.hub.rooms
-            if all(row.room.seq >= told[row.room.rid].last for row in rows if row.room.rid in told):
+            if self._is_new(rows):
                 break
         return rows
+
+    def _is_new(self, rows: list[Row]) -> bool:
+        """True when the page was told of nothing newer than these."""
+        told = self.hub.rooms
+        return not self.viewer.listed and all(
+            row.room.seq >= told[row.room.rid].last for row in rows if row.room.rid in told
+        )
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):
@@ -343,6 +375,7 @@ def look_again(app: "Chat", uid: str) -> None:
                 app.hub.say(viewer, app.fragments.gone(rid))
             app.hub.leave(viewer, rid)
         app.hub.say(viewer, app.fragments.rooms(rows, viewer.watching or ""))
+        viewer.listed = True
 
 
 def show_profile(app: "Chat", rid: str, uid: str) -> None:

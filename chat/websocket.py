@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from greenback import await_
+from greenback import await_, with_portal_run_sync
 from simple_websocket import ConnectionClosed
 
 from .environ import Message, Receive, Send, spawn
@@ -23,6 +23,10 @@ MAX_UNSENT = 1 << 20
 
 CLOSE_TIMEOUT = 5.0
 """Seconds `WebSocket.close` waits for what was pushed before."""
+
+
+TALK = 10.0
+"""Seconds without a message after which an heir's greenlet is let go."""
 
 
 class Transport(Protocol):
@@ -58,6 +62,26 @@ class Packet(Protocol):
         """The same, compressed without reference to any other message (RFC 7692)."""
 
 
+class HandedOver(BaseException):
+    """Ends a route whose connection goes on. No `Exception`: neither Flask nor Flask-Sock is to
+    make an answer of it; what `teardown_request` does is done."""
+
+
+class Heir(Protocol):
+    """Who goes on with a connection when its route has ended. The calls are made in a greenlet,
+    one after the other."""
+
+    def open(self) -> None:
+        """The route has ended."""
+
+    def hear(self, message: str | bytes, /) -> bool:
+        """A message has come. Returns True where more is to be expected within seconds: then the
+        greenlet is kept for it, because a new one costs some 20 µs."""
+
+    def close(self) -> None:
+        """The connection is closed, by whomever, or one of the others raised; the last call."""
+
+
 class WebSocket:
     """What a `@sock.route` function gets as `ws`; it stands in for `simple_websocket.Server`.
 
@@ -71,6 +95,7 @@ class WebSocket:
         "_close",
         "_closing",
         "_deflates",
+        "_heir",
         "_outbox",
         "_pump_task",
         "_queued",
@@ -100,6 +125,7 @@ class WebSocket:
         self._deflates = False
         self._close: tuple[int, str] | None = None
         self._closing: asyncio.Future[Any] | None = None
+        self._heir: Heir | None = None
         self._outbox: deque[str | asyncio.Future[None]] | None = None
         self._queued = 0
         self._pump_task: asyncio.Future[Any] | None = None
@@ -173,6 +199,31 @@ class WebSocket:
         else:
             message = {"type": "websocket.close", "code": code, "reason": reason}
             self._closing = spawn(self._send(message))
+
+    def hand_over(self, heir: Heir) -> NoReturn:
+        """End the route and Flask's request, but not the connection: what comes is the `heir`'s
+        from here on. A connection on which nothing is said then holds neither a greenlet with its
+        stacks nor anything of the request."""
+        self._heir = heir
+        raise HandedOver
+
+    async def serve(self) -> None:
+        """Bring the heir what comes until the connection is closed; raises what it raises."""
+        heir, self._heir = self._heir, None
+        assert heir is not None
+        try:
+            await with_portal_run_sync(heir.open)
+            while self._close is None:
+                message = await self._next(None)
+                if message is not None:
+                    await with_portal_run_sync(self._talk, heir, message)
+        finally:
+            await with_portal_run_sync(heir.close)
+
+    def _talk(self, heir: Heir, message: str | bytes | None) -> None:
+        """Bring the heir a message, and those that follow it closely."""
+        while message is not None and heir.hear(message) and self._close is None:
+            message = await_(self._next(TALK))
 
     async def closed(self) -> None:
         """Wait until the close message has been handed over, for at most five seconds."""

@@ -291,7 +291,19 @@ class Rooms:
 
     def of(self, uid: str) -> list[Row]:
         """The rooms of a person, most recently active first."""
-        ids = sorted(self.client.smembers(keys.user_rooms(uid)))
+        return self._rows(uid, self.client.smembers(keys.user_rooms(uid)))
+
+    def of_session(self, uid: str, sid: str) -> list[Row] | None:
+        """The same, where the session with this id goes on; None when it has ended. A round trip
+        less than to ask for both."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hexists(keys.sessions(uid), sid)
+        pipeline.smembers(keys.user_rooms(uid))
+        is_on, ids = pipeline.execute()
+        return self._rows(uid, ids) if is_on else None
+
+    def _rows(self, uid: str, ids: Iterable[str]) -> list[Row]:
+        ids = sorted(ids)
         pipeline = self.client.pipeline(transaction=False)
         for rid in ids:
             _ask(pipeline, rid, uid)

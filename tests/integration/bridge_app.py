@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from flask import Flask, Response, abort, request, send_from_directory
+from flask import Flask, Response, abort, has_request_context, request, send_from_directory
 from flask_sock import Sock
 
 from chat.asgi import Bridge, ConnectionClosed, WebSocket, await_
@@ -195,6 +195,43 @@ def timeout(ws):
 def fail_socket(ws):
     ws.receive()
     raise RuntimeError("secret detail")
+
+
+class Heir:
+    """What `/hand-over` leaves its socket to: says what came, and tells `events` the rest."""
+
+    def __init__(self, ws):
+        self.ws = ws
+        self.heard = 0
+
+    def open(self):
+        events.append("heir opened")
+
+    def hear(self, message):
+        """Say how many came, and whether a request is going on still."""
+        self.heard += 1
+        if message == "fail":
+            raise RuntimeError("secret detail")
+        if message == "kick":
+            self.ws.kick(4000, "enough")
+        await_(asyncio.sleep(0))
+        push(self.ws, f"{self.heard} {message} {has_request_context()}")
+        return message == "stay"
+
+    def close(self):
+        await_(asyncio.sleep(0))
+        events.append(f"heir closed {self.heard}")
+
+
+@sock.route("/hand-over")
+def hand_over(ws):
+    ws.hand_over(Heir(ws))
+
+
+@app.teardown_request
+def torn_down(error):
+    if request.path == "/hand-over":
+        events.append("request ended")
 
 
 @sock.route("/deaf")

@@ -732,6 +732,32 @@ def test_kick(server):
     server.wait_for("closed 1008 kicked")
 
 
+def test_what_is_handed_over_goes_on_without_its_request(either):
+    with either.socket("/hand-over") as ws:
+        for number, message in enumerate(["go", "stay", "stay", "go", "go"], 1):
+            ws.send(message)
+            assert ws.recv(timeout=5) == f"{number} {message} False"
+    either.wait_for("heir closed 5")
+    events = [event for event in either.events() if event.startswith(("heir", "request"))]
+    assert events[-3:] == ["request ended", "heir opened", "heir closed 5"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "heard"),
+    [(["kick", "more"], 4000, 1), (["stay", "kick", "more"], 4000, 2), (["go", "fail"], 1011, 2)],
+)
+def test_what_was_handed_over_is_closed(either, messages, code, heard):
+    closed = either.events().count(f"heir closed {heard}")
+    with either.socket("/hand-over") as ws:
+        for message in messages:
+            ws.send(message)
+        with suppress(ConnectionClosed):
+            for _ in ws:
+                pass  # what was said before
+        assert ws.close_code == code
+    either.wait_for(f"heir closed {heard}", closed + 1)
+
+
 @pytest.mark.parametrize("compression", ["deflate", None])
 def test_push(either, compression):
     """Pushed frames of every size arrive whole and in order, directly and over plain ASGI,
