@@ -38,6 +38,7 @@ from . import (
     tokens,
     unread,
 )
+from .backlog import Backlog
 from .errors import ChatError, StoreAway
 from .hub import Hub
 from .limits import Limits
@@ -55,14 +56,15 @@ MAX_REQUEST = 64 * 1024  # bytes of a request's body without a picture
 
 
 class Chat(Flask):
-    """A Flask application that knows the chat's parts. `hub`, `subscriber` and `presence` are
-    there only where sockets are served."""
+    """A Flask application that knows the chat's parts. `hub`, `backlog`, `subscriber` and
+    `presence` are there only where sockets are served."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.settings = settings
         self.store = store
         self.hub: Hub
+        self.backlog: Backlog
         self.subscriber: Subscriber
         self.presence: Presence
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)

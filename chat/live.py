@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from . import crowd
 from .asgi import WebSocket, await_
+from .backlog import Answer, Cursor
 from .composer import is_nonce, new_nonce
 from .current import app
 from .errors import ChatError, NotFound, TooOften
@@ -99,6 +100,7 @@ class Page:
 
     __slots__ = (
         "app",
+        "backlog",
         "fragments",
         "fresh",
         "hub",
@@ -125,6 +127,7 @@ class Page:
         self.app = app()
         self.store = self.app.store
         self.hub = self.app.hub
+        self.backlog = self.app.backlog
         self.subscriber = self.app.subscriber
         self.fragments = self.app.fragments
         self.presence = self.app.presence
@@ -239,31 +242,43 @@ class Page:
         # in between is in at least one of the two, and is sent once.
         self.hub.watch(self.viewer, rid)
         await_(self.subscriber.ready(f"room:{rid}"))
-        after, at = last
-        missed = self.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
-        if missed is None:
+        answer = self._missed(Cursor(rid, *last, epoch))
+        if answer is None:
             self.hub.leave(self.viewer, rid)
             return
-        if missed.replace:
-            first = missed.first
-            self._say(self.fragments.replaced(rid, missed.events, missed.epoch, first))
-        elif missed.events:
-            self._say(self.fragments.missed(missed.events))
+        if packet := answer.packet(self.fragments, self.viewer.zone):
+            self.hub.send(self.viewer, packet)
         if entered:
             self._say(self.fragments.read(rid))
             self.presence.stale.add(rid)
-        self.hub.live(self.viewer, missed.seq)
-        self._seen(rid, missed.seq)
+        self.hub.live(self.viewer, answer.missed.seq)
+        self._seen(rid, answer.missed.seq)
 
-    def _seen(self, rid: str, seq: int) -> None:
-        """Remember what the page has shown. That it cannot be is no reason to end the page."""
+    def _missed(self, cursor: Cursor) -> Answer | None:
+        """What follows what the page shows; None when the person is no member (any more)."""
+        answer = self.backlog.find(cursor)
+        if answer and self._seen(cursor.rid, answer.missed.seq):
+            return answer
+        rid, after, at, epoch = cursor
+        missed = self.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
+        if missed is None:
+            return None
+        answer = Answer(cursor, missed)
+        self.backlog.keep(answer)
+        return answer
+
+    def _seen(self, rid: str, seq: int) -> bool:
+        """Remember what the page has shown; True when that was done now, for a member. That it
+        cannot be is no reason to end the page."""
         if self.remembered == (rid, seq):
-            return
+            return False
         try:
-            self.store.messages.seen(rid, self.person.uid, seq)
+            is_member = self.store.messages.seen(rid, self.person.uid, seq)
             self.remembered = rid, seq
         except (RedisError, OSError) as error:
             log.warning("cannot remember what was seen: %s", error)
+            return False
+        return is_member
 
     def _belong(self, rid: str) -> bool:
         """True when the person is a member; this page may have opened before that."""
@@ -381,6 +396,7 @@ def look_again(app: "Chat", uid: str) -> None:
 def show_profile(app: "Chat", rid: str, uid: str) -> None:
     """A member of the room is called or looks otherwise: show it on what that person wrote last.
     Called in every process."""
+    app.backlog.forget(rid)
     room = app.hub.rooms.get(rid)
     if room and any(group.watching for group in room.groups.values()):
         events = [event for event in app.store.messages.newest(rid) if event.uid == uid]

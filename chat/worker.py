@@ -13,6 +13,7 @@ import greenback
 from . import live, metrics
 from .app import Chat, create_app
 from .asgi import Bridge, await_
+from .backlog import Backlog
 from .deliver import Deliverer
 from .hub import Hub
 from .loopredis import LoopRedis, connect
@@ -104,6 +105,7 @@ def _connect_hub(app: Chat, settings: Settings) -> None:
         subscriber.opened,
         subscriber.closed,
     )
+    app.backlog = Backlog(app.hub)
 
 
 def _tell(ready: int) -> None:

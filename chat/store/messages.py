@@ -197,10 +197,11 @@ class Messages:
             return seq, None, gone
         return seq, self._now(rid, _events(rid, entries, after)), gone
 
-    def seen(self, rid: str, uid: str, seq: int) -> None:
+    def seen(self, rid: str, uid: str, seq: int) -> bool:
         """Remember that the member `uid` has seen the room up to `seq`; it never goes back, and
-        never beyond the newest."""
-        self._seen(keys=[keys.read(rid), keys.room(rid), keys.members(rid)], args=[uid, seq])
+        never beyond the newest. False, and nothing is kept, for who is no member."""
+        read = [keys.read(rid), keys.room(rid), keys.members(rid)]
+        return int(self._seen(keys=read, args=[uid, seq])) >= 0
 
     def _back(self, rid: str, end: str, limit: int) -> list[Event]:
         entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from ..running import Visitor
 from .page import Page
 
 
@@ -145,6 +146,35 @@ def test_a_page_that_missed_too_much_gets_a_new_list(tea, pages):
     bob.watch(tea)
     bob.wait_shown("message 309")
     assert bob.bodies == [f"message {n:03}" for n in range(260, 310)]
+
+
+def test_who_comes_back_after_others_sees_the_room_as_it_is_then(server, ann, bob, tea, pages):
+    """What one page lacked is shown to the next that lacks the same, while it is still so."""
+    cid = Visitor(server.url, "Cid")
+    cid.join(tea)
+    pages[0].post(tea, "hello")
+    pages[0].wait_shown("hello")
+    seq = max(pages[0].shown)
+
+    def comes_back(visitor) -> Page:
+        page = Page(visitor)
+        page.watch(tea, after=1)
+        page.wait_for("joined")
+        page.close()
+        return page
+
+    assert [comes_back(who).bodies for who in (bob, cid, bob)] == [["hello"]] * 3
+    ann.submit(f"/rooms/{tea}/messages/{seq}/edit", body="goodbye")
+    assert comes_back(cid).bodies == ["goodbye"]
+    ann.submit("/me", name="Anna")
+    pages[0].wait_for("Anna")
+    assert "Anna" in "".join(comes_back(bob).frames)
+    ann.submit(f"/rooms/{tea}/people/{cid.uid}/remove")
+    pages[0].wait_for("removed")
+    stranger = Page(cid).watch(tea, after=1)
+    stranger.post(tea, "me too", "n7x")
+    stranger.wait_for("#c-n7x")
+    assert not stranger.shown
 
 
 def test_a_cursor_of_another_life_replaces_the_list(tea, pages):

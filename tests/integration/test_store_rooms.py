@@ -79,11 +79,12 @@ def test_who_leaves_is_in_nothing_of_the_room(store, client, bob, tea):
 
 def test_nothing_is_kept_of_what_others_have_seen(store, client, ann, bob, tea):
     """A page may say so a moment after its person has left, or after the room has ended."""
+    assert store.messages.seen(tea, bob.uid, 2)
     store.rooms.leave(tea, bob)
-    store.messages.seen(tea, bob.uid, 2)
+    assert not store.messages.seen(tea, bob.uid, 2)
     assert not client.hexists(keys.read(tea), bob.uid)
     store.rooms.end(tea, ann)
-    store.messages.seen(tea, ann.uid, 2)
+    assert not store.messages.seen(tea, ann.uid, 2)
     assert not client.exists(keys.read(tea))
 
 

@@ -1,0 +1,93 @@
+"""What pages that come back lack, read and rendered once for all that lack the same.
+
+When a process is restarted, everyone who looked at a room comes back within seconds from the same
+number. What they lack is the same for all of them, and so are its HTML and the bytes of it; whether
+somebody may still read the room is not kept but asked each time.
+"""
+
+import time
+from typing import NamedTuple
+
+from .fragments import Fragments
+from .frames import Packet
+from .hub import Hub
+from .store.messages import Missed
+
+LASTS = 2.0  # seconds: names may change, and old messages go, without an event of the room
+MOST = 64  # answers that are kept
+LARGEST = 50  # events of one that is kept
+
+
+class Cursor(NamedTuple):
+    """What a page shows of a room: up to number `after`, of the time `at` (ms), of an epoch."""
+
+    rid: str
+    after: int
+    at: int
+    epoch: str
+
+
+class Answer:
+    """What follows a cursor, and its HTML for each time zone in use."""
+
+    __slots__ = ("_packets", "cursor", "kept", "missed", "newest")
+
+    def __init__(self, cursor: Cursor, missed: Missed) -> None:
+        self.cursor = cursor
+        self.missed = missed
+        self.newest = (0, 0)  # the room's number and time when it was kept
+        self.kept = 0.0
+        self._packets: dict[str, Packet | None] = {}
+
+    def packet(self, fragments: Fragments, zone: str) -> Packet | None:
+        """The message for pages with times of a zone, which must be that of the task; None when
+        they lack nothing."""
+        if zone not in self._packets:
+            text = self._text(fragments)
+            self._packets[zone] = Packet(text) if text else None
+        return self._packets[zone]
+
+    def _text(self, fragments: Fragments) -> str:
+        missed = self.missed
+        if missed.replace:
+            rid = self.cursor.rid
+            return fragments.replaced(rid, missed.events, missed.epoch, missed.first)
+        return fragments.missed(missed.events) if missed.events else ""
+
+
+class Backlog:
+    """The last answers of this process."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self._answers: dict[Cursor, Answer] = {}
+
+    def find(self, cursor: Cursor) -> Answer | None:
+        """An answer given a moment ago, if nothing has happened in the room since that the hub
+        knows of: what happens from here on is held for who watches. None otherwise."""
+        answer = self._answers.get(cursor)
+        if answer is None or answer.newest != self._newest(cursor.rid):
+            return None
+        return answer if time.monotonic() < answer.kept + LASTS else None
+
+    def keep(self, answer: Answer) -> None:
+        """Keep an answer for the next page, if it is all that the hub knows of."""
+        rid, missed = answer.cursor.rid, answer.missed
+        seq, at = answer.newest = self._newest(rid)
+        # Without its time, a number may be that of another event in another life of the database.
+        if not at or missed.seq != seq or len(missed.events) > LARGEST:
+            return
+        answer.kept = time.monotonic()
+        self._answers.pop(answer.cursor, None)
+        self._answers[answer.cursor] = answer
+        if len(self._answers) > MOST:
+            del self._answers[next(iter(self._answers))]
+
+    def forget(self, rid: str) -> None:
+        """Something of the room looks otherwise than its events say."""
+        for cursor in [cursor for cursor in self._answers if cursor.rid == rid]:
+            del self._answers[cursor]
+
+    def _newest(self, rid: str) -> tuple[int, int]:
+        room = self.hub.rooms.get(rid)
+        return (room.last, room.at) if room else (0, 0)

@@ -1,0 +1,118 @@
+"""What pages that come back share, and when they must not."""
+
+from dataclasses import replace
+
+import pytest
+
+from chat import backlog
+from chat.backlog import Answer, Backlog, Cursor
+from chat.events import POST, Event
+from chat.hub import Hub
+from chat.store.messages import Missed
+
+CURSOR = Cursor("tea", 2, 0, "")
+
+
+def event(seq: int) -> Event:
+    return Event("tea", seq, 1000 + seq, POST, "ann", "Ann", f"message {seq}")
+
+
+class Fragments:
+    """Counts what is rendered."""
+
+    def __init__(self) -> None:
+        self.rendered = 0
+
+    def missed(self, events):
+        self.rendered += 1
+        return "".join(f"<li {event.seq}>" for event in events)
+
+
+@pytest.fixture
+def hub():
+    """A hub whose only page belongs to room tea, at number 5."""
+
+    def nothing(*_):
+        return ""
+
+    hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
+    hub.belong(hub.connect(lambda packet: True, lambda code: None, "ann"), "tea", 5, 1005)
+    return hub
+
+
+@pytest.fixture
+def kept(hub):
+    """A backlog that keeps what follows number 2."""
+    made = Backlog(hub)
+    made.keep(Answer(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e")))
+    return made
+
+
+def test_who_lacks_the_same_is_sent_the_same_bytes(kept):
+    fragments = Fragments()
+    packets = [kept.find(CURSOR).packet(fragments, "") for _ in range(3)]
+    assert packets[0].text == "<li 3><li 4><li 5>"
+    assert packets[0] is packets[1] is packets[2]
+    assert fragments.rendered == 1
+    assert kept.find(CURSOR).packet(fragments, "Asia/Tokyo") is not packets[0]
+
+
+def test_another_cursor_is_answered_anew(kept):
+    for other in (
+        CURSOR._replace(rid="club"),
+        CURSOR._replace(after=3),
+        CURSOR._replace(at=7),
+        CURSOR._replace(epoch="another"),
+    ):
+        assert kept.find(other) is None
+
+
+def test_an_event_ends_what_was_kept(hub, kept):
+    assert hub.publish(event(6))
+    assert kept.find(CURSOR) is None
+
+
+def test_another_life_of_the_database_ends_what_was_kept(hub, kept):
+    hub.restart("tea", 5)
+    assert kept.find(CURSOR) is None
+    hub.restart("tea", 4)
+    assert hub.publish(replace(event(5), at=7000))
+    assert kept.find(CURSOR) is None
+
+
+def test_what_looks_otherwise_is_read_anew(kept):
+    kept.forget("club")
+    assert kept.find(CURSOR)
+    kept.forget("tea")
+    assert kept.find(CURSOR) is None
+
+
+def test_nothing_is_kept_for_long(kept, monkeypatch):
+    answer = kept.find(CURSOR)
+    monkeypatch.setattr(backlog.time, "monotonic", lambda: answer.kept + backlog.LASTS)
+    assert kept.find(CURSOR) is None
+
+
+@pytest.mark.parametrize("upto", [4, 6])
+def test_what_is_older_or_newer_than_what_the_hub_knows_is_not_kept(hub, upto):
+    """Older: the next page would lack an event that nobody sends it. Newer: numbers alone do not
+    say that nothing is in between."""
+    made = Backlog(hub)
+    made.keep(Answer(CURSOR, Missed([event(upto)], False, upto, "e")))
+    assert made.find(CURSOR) is None
+
+
+def test_without_the_time_of_the_newest_event_nothing_is_kept(hub):
+    hub.restart("tea", 5)
+    made = Backlog(hub)
+    made.keep(Answer(CURSOR, Missed([event(5)], False, 5, "e")))
+    assert made.find(CURSOR) is None
+
+
+def test_only_so_many_are_kept_and_no_large_ones(hub, kept):
+    for after in range(100, 100 + backlog.MOST):
+        kept.keep(Answer(CURSOR._replace(after=after), Missed([], False, 5, "e")))
+    assert kept.find(CURSOR) is None
+    large = [event(5)] * (backlog.LARGEST + 1)
+    kept.keep(Answer(CURSOR, Missed(large, False, 5, "e")))
+    assert kept.find(CURSOR) is None
