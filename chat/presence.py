@@ -52,10 +52,17 @@ class Presence:
             store.beat(list(present))
             self._told = time.monotonic()
         self._known = present
-        store.tell([*came, *store.go()])
+        # A thousand who come back are in a few rooms, and the hub knows in which.
+        seen = {uid: self._rooms(uid) for uid in came}
+        unknown = [uid for uid, mine in seen.items() if not mine]
+        store.tell([*unknown, *store.go()], set().union(*seen.values()))
         rooms, self.stale = self.stale, set()
         for rid in rooms:
             self._show(rid)
+
+    def _rooms(self, uid: str) -> set[str]:
+        """The rooms of a person who is here; empty while the page is opening."""
+        return set().union(*(viewer.rooms for viewer in self.app.hub.people.get(uid, ())))
 
     def _show(self, rid: str) -> None:
         room = self.app.hub.rooms.get(rid)

@@ -24,13 +24,15 @@ class Presence:
             self.client.zadd(keys.HERE, dict.fromkeys(uids[n : n + _AT_ONCE], until))
 
     def come(self, uids: Sequence[str], now: float | None = None) -> list[str]:
-        """As `beat`; returns those who were not here before."""
-        until = (now or time.time()) + LASTS
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.zadd(keys.HERE, {uid: until})
-        answers = pipeline.execute() if uids else []
-        return [uid for uid, added in zip(uids, answers, strict=True) if added]
+        """As `beat`; returns those who were not here before. Two processes that say it of the same
+        person at once may both be told so."""
+        came: list[str] = []
+        for n in range(0, len(uids), _AT_ONCE):
+            some = uids[n : n + _AT_ONCE]
+            known = self.client.zmscore(keys.HERE, some)
+            came += [uid for uid, until in zip(some, known, strict=True) if until is None]
+        self.beat(uids, now)
+        return came
 
     def go(self, now: float | None = None) -> list[str]:
         """Forget whom nobody has spoken of for LASTS seconds; returns them, to one caller only."""
@@ -49,13 +51,13 @@ class Presence:
         present = now or time.time()
         return {uid for uid, end in zip(uids, until, strict=True) if end and end > present}
 
-    def tell(self, uids: Iterable[str]) -> None:
-        """Tell the rooms of these people that they came or went."""
+    def tell(self, uids: Iterable[str], rooms: Iterable[str] = ()) -> None:
+        """Tell the rooms of these people, and these `rooms`, that somebody came or went."""
         pipeline = self.client.pipeline(transaction=False)
         uids = list(uids)
         for uid in uids:
             pipeline.smembers(keys.user_rooms(uid))
-        rooms = set().union(*pipeline.execute()) if uids else set()
+        rooms = set(rooms).union(*pipeline.execute() if uids else ())
         pipeline = self.client.pipeline(transaction=False)
         for rid in rooms:
             pipeline.publish(keys.room_channel(rid), "~here")
