@@ -62,6 +62,7 @@ class Chat(Flask):
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.settings = settings
+        self.session_interface = session.Cookies()
         self.store = store
         self.hub: Hub
         self.backlog: Backlog

@@ -206,18 +206,23 @@ class Page:
             self.typing_at = 0.0
             self._seen(before, self.viewer.sent)
             self._say(self.fragments.read(before))
-        if self.fresh:
-            self.fresh = False
-            if one(frame, "digest") != digest(self.rows):
-                rows = self.rows if self._is_new(self.rows) else self.rows_now()
-                self._say(self.fragments.rooms(rows, rid))
-            self.rows = []
         for to, nonce, body, reply in pending(frame):
             self._post_pending(to, nonce, body, number(reply))
         if rid:
             self._resume(rid, cursor(one(frame, "after")), one(frame, "epoch"), before != rid)
         else:
             self.hub.unwatch(self.viewer)
+        if self.fresh:
+            self.fresh = False
+            self._list(one(frame, "digest"), rid)
+
+    def _list(self, shown: str, rid: str) -> None:
+        """Send the side list, unless the page shows it as it was when the socket opened (`shown`
+        is its digest). After what the page lacked: both leave in one write."""
+        rows, self.rows = self.rows, []
+        if shown != digest(rows):
+            rows = rows if self._is_new(rows) else self.rows_now()
+            self._say(self.fragments.rooms(rows, rid))
 
     def rows_now(self) -> list[Row]:
         """The side list as new as what this page has been told of its rooms."""

@@ -5,8 +5,9 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, g, redirect, render_template, request
+from flask import Blueprint, Flask, g, redirect, render_template, request
 from flask import session as cookie
+from flask.sessions import SecureCookieSessionInterface
 
 from . import proxy
 from .asgi import await_
@@ -24,6 +25,18 @@ WORDS = {
     "jwt": "from another site",
     "proxy": "by the proxy in front",
 }
+
+
+class Cookies(SecureCookieSessionInterface):
+    """Flask's signed cookies; what reads them is made once and not for each request."""
+
+    def __init__(self) -> None:
+        self._serializer: Any = None
+
+    def get_signing_serializer(self, app: Flask) -> Any:
+        if self._serializer is None:
+            self._serializer = super().get_signing_serializer(app)
+        return self._serializer
 
 
 def current_person() -> Person | None:

@@ -394,10 +394,18 @@ class Stream(WSStream):
     async def _accept(self, message: Any) -> None:
         self.handshake.limit = self.config.websocket_max_message_size  # type: ignore[attr-defined]
         self._heard = self._loop.time()
-        await super()._accept(message)
+        if self._writer is None:
+            await super()._accept(message)
+            return
+        # Hypercorn would have h11 make an answer of what is always the same, and start a task.
+        # The bridge adds no headers.
+        _, headers, self.connection = self.handshake.accept(message.get("subprotocol"), [])
+        self.state = State.CONNECTED
+        self._put(_switching(headers))
         # What is left of the handshake is read by nobody, and is a tenth of an idle connection.
-        if self._writer is not None:
-            self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
+        self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
+        if self.config.websocket_ping_interval is not None:
+            self._beat()
 
     async def _send_rejection(self, message: Any) -> None:
         if self.state is State.HANDSHAKE and self._h2 is None:
@@ -558,6 +566,12 @@ class _Starter:
             scope["extensions"][TRANSPORT] = stream
         self.tasks.spawn(_handle, app, config, scope, stream._inbox.get, send, None, None)
         return stream._inbox.put
+
+
+def _switching(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The answer that ends a handshake (RFC 6455, section 4.2.2)."""
+    lines = [b"%s: %s\r\n" % header for header in headers]
+    return b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % b"".join(lines)
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:
