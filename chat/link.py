@@ -10,13 +10,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import hiredis
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse
+from redis.exceptions import DataError, InvalidResponse
 from redis.exceptions import TimeoutError as RedisTimeout
-
-pack: Callable[..., list[bytes]] = HiredisRespSerializer().pack
-"""A command's words as bytes; raises redis.exceptions.DataError for what Redis cannot take."""
 
 PING_EVERY = 5.0  # seconds without a word after which Redis is asked for one
 
@@ -25,6 +21,19 @@ _NOTHING = object()
 
 def _nowhere(data: bytes) -> None:
     """What writes once the connection is over: uvloop's transport would raise."""
+
+
+def pack(words: tuple[Any, ...]) -> bytes:
+    """A command as bytes. The first of its words may be two, as in `SCRIPT LOAD`; the others are
+    text, bytes or numbers. Raises redis.exceptions.DataError for what Redis cannot take. redis-py's
+    own looks through all words first, which takes three times as long."""
+    if " " in words[0]:
+        words = (*words[0].split(" "), *words[1:])
+    try:
+        packed: bytes = hiredis.pack_command(words)
+    except TypeError as error:
+        raise DataError(str(error)) from error
+    return packed
 
 
 class Link(asyncio.Protocol):
@@ -81,7 +90,7 @@ class Link(asyncio.Protocol):
 
     def command(self, *words: str) -> None:
         """Send a command; its reply goes where all go."""
-        self.write(b"".join(pack(*words)))
+        self.write(pack(words))
 
     def close(self, error: Exception | None = None) -> None:
         """End the connection, because of `error`."""

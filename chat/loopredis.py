@@ -114,7 +114,7 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             self._since = self.loop.time()
         for command in asked:
             try:
-                packed += pack(*command.words)
+                packed.append(pack(command.words))
             except DataError as error:
                 command.answer.set_exception(error)
             else:
