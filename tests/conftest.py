@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -16,6 +17,10 @@ from chat.store import Store
 
 from .provider import Provider
 from .running import Server, Visitor, opened
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("chat", deadline=None)
+hypothesis.settings.load_profile("chat")
 
 for name in list(os.environ):
     if name.startswith("CHAT_") or name in ("REDIS_URL", "SECRET_KEY", "PORT"):
