@@ -31,7 +31,11 @@ SHEETS = (
     "search",
 )
 _FOREVER = "public, max-age=31536000, immutable"
-_TYPES = {".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
+_TYPES = {
+    ".svg": "image/svg+xml",
+    ".js": "text/javascript; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+}
 
 
 def folder(name: str) -> Path:

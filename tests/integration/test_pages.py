@@ -417,3 +417,17 @@ def test_what_never_ends_is_not_compressed(ann, tea):
     ) as answer:
         assert "content-encoding" not in answer.headers
         assert b"<!DOCTYPE html>" in next(answer.iter_raw())
+
+
+def test_the_chat_can_be_installed(ann):
+    """What a browser asks of a page before it offers to keep it as an application."""
+    address = re.search(r'<link rel="manifest" href="([^"]+)"', ann.get("/").text)[1]
+    answer = ann.get(address)
+    assert answer.headers["content-type"].startswith("application/manifest+json")
+    manifest = answer.json()
+    assert manifest["display"] == "standalone"
+    assert ann.get(manifest["start_url"]).status_code == 200
+    for icon in manifest["icons"]:
+        assert ann.get(icon["src"]).headers["content-type"] == icon["type"]
+    for shortcut in manifest["shortcuts"]:
+        assert ann.get(shortcut["url"]).status_code == 200

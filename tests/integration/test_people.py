@@ -61,7 +61,7 @@ def test_a_name_that_cannot_be_used_keeps_the_rest(ann):
 
 
 def test_a_theme_is_a_sheet_of_its_own(ann):
-    assert 'media="(prefers-color-scheme: dark)"' in ann.get("/").text
+    assert 'media="screen and (prefers-color-scheme: dark)"' in ann.get("/").text
     save(ann, name="Ann", theme="dark")
     page = ann.get("/").text
     assert 'data-theme="dark"' in page
