@@ -10,7 +10,7 @@ SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --c
 
 export CHAT_DATA ?= data
 
-.PHONY: run test check bench faults soak conformance format clean
+.PHONY: run test check html bench faults soak conformance format clean
 
 run: $(VENV)/.run
 	@$(BIN)/chat serve
@@ -23,6 +23,10 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_no_javascript.py
+
+html: $(VENV)/.html
+	@command -v java >/dev/null || sh .ci/debian default-jre-headless
+	@$(BIN)/python -m tests.html
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -62,6 +66,10 @@ $(VENV)/.dev: $(UV) uv.lock pyproject.toml
 
 $(VENV)/.bench: $(UV) uv.lock pyproject.toml
 	@$(SYNC) --group dev --group bench
+	@touch $@
+
+$(VENV)/.html: $(UV) uv.lock pyproject.toml
+	@$(SYNC) --group dev --group html
 	@touch $@
 
 $(VENV)/autobahn:
