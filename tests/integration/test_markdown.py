@@ -58,7 +58,8 @@ def test_an_edit_changes_what_is_shown_in_its_place(ann, bob, tea, reading):
     assert ann.submit(at, at, body="~~two~~ <b>").status_code == 303
     shown = '<p dir="auto"><s>two</s> &lt;b&gt;</p>'
     frame = reading.wait_for("two")
-    assert f'#m-2 .message__body" hx-swap="innerHTML">{shown}</hx-partial>' in frame
+    assert '#m-2 .message__body" hx-swap="outerSync"><div aria-live="off"' in frame
+    assert f" hx-ignore>{shown}</div></hx-partial>" in frame
     assert f">{shown}</div>" in bob.room(tea)
 
 
