@@ -41,6 +41,17 @@ def test_every_behaviour_of_the_original_has_a_test():
     assert [row for row in rows if "::test_" not in row.split("|")[3]] == []
 
 
+def test_every_feature_has_a_test_or_the_reason_why_not():
+    rows = [
+        line
+        for line in (ROOT / "docs" / "features.md").read_text().splitlines()
+        if line.startswith("|") and not line.startswith(("| Campfire |", "|---"))
+    ]
+    assert len(rows) > 50
+    reasons = ("`tests/", "needs a script", "not yet")
+    assert [row for row in rows if not any(reason in row for reason in reasons)] == []
+
+
 def test_no_setting_of_this_machine_reaches_the_tests():
     """Whoever has a REDIS_URL for work must not find the tests in it."""
     code = "import tests.conftest, os; print(*os.environ)"
