@@ -428,6 +428,6 @@ def test_the_chat_can_be_installed(ann):
     assert manifest["display"] == "standalone"
     assert ann.get(manifest["start_url"]).status_code == 200
     for icon in manifest["icons"]:
-        assert ann.get(icon["src"]).headers["content-type"] == icon["type"]
+        assert ann.get(icon["src"]).headers["content-type"].startswith(icon["type"])
     for shortcut in manifest["shortcuts"]:
         assert ann.get(shortcut["url"]).status_code == 200
