@@ -265,11 +265,11 @@ def _events(
     is missing before the number `first` was not deleted but is no longer kept."""
     events: list[Event] = []
     after = max(after, int(first or 1) - 1)
-    for number, fields in entries:
-        seq, at = int(number.partition("-")[0]), int(fields["at"])
+    for entry in entries:
+        seq, at = _seq(entry), int(entry[1]["at"])
         missing = range(events[-1].seq + 1 if events else (after + 1 if after else seq), seq)
         events += [_deleted(rid, n, at) for n in missing]
-        events.append(Event.parse(rid, seq, at, fields["data"]))
+        events.append(Event.parse(rid, seq, at, entry[1]["data"]))
     return events
 
 
