@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,8 @@ def main() -> int:
     options = parser.parse_args()
     faults = [fault for fault in FAULTS if options.only in name(fault)]
     folder = options.keep or Path(tempfile.mkdtemp(prefix="chat-faults-"))
+    # Ended from outside, it clears up too: what was mounted, and the networks.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {options.seed}", flush=True)
     run = asyncio.run(
         play(
