@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_PENDING = 50  # of them taken from one frame; the others come with the next
+MOST_PENDING = 20  # taken from one frame; the others come with the next (macros/rooms.html)
 TYPING_EVERY = 2.0  # seconds between two words of one page that somebody is typing
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."

@@ -5,8 +5,10 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from chat.live import MOST_PENDING
+
 from ..running import Server
-from .conftest import People
+from .conftest import People, meet
 from .person import Person
 from .proxy import Proxy
 
@@ -72,6 +74,23 @@ def test_typing_ahead_of_a_slow_server(slow: Person, far: Proxy):
     slow.until(lambda: slow.fields() == ["while the third is still a draft"], "only the draft")
     assert slow.messages() == [first, second]
     assert slow.draft() == "while the third is still a draft"
+
+
+def test_what_waits_for_an_answer_goes_along_when_a_page_comes_back_but_not_all_at_once(
+    people: People, server: Server, network
+):
+    """The frame would be larger than the server takes, which would end the page."""
+    proxy = network(server)
+    person = people.come(proxy.url, "Far")
+    meet(person)
+    proxy.latency = 600
+    for number in range(MOST_PENDING + 2):
+        person.send(f"m{number}")
+    parts = person.page.locator("#watch").get_attribute("hx-include").split(", ")
+    bodies = person.page.locator(next(part for part in parts if part.endswith("[name=body]")))
+    expect(bodies).to_have_count(MOST_PENDING)
+    expect(bodies.first).to_have_value("m0")
+    expect(bodies.last).to_have_value(f"m{MOST_PENDING - 1}")
 
 
 def test_next_composer_is_fetched_once_ahead_of_time(ann: Person, room: str):

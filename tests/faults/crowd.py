@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
+from chat.live import MOST_PENDING
+
 from .journal import Journal
 from .reading import Epoch, Gone, Refused, Reset, Shown, Stored, told
 
@@ -149,6 +151,7 @@ class Page:
         """What #watch says: room, cursor, epoch, and the composers on their way."""
         self.journal.write(self.name, "watch", after=self.last)
         waiting = {n: body for n, body in self.pending.items() if n not in self.problems}
+        waiting = dict(list(waiting.items())[:MOST_PENDING])
         self._say(
             type="watch",
             room=self.room,
