@@ -16,7 +16,10 @@ from .environ import FILE_CHUNK, Headers, Receive, Scope, Send, make_environ, pl
 log = logging.getLogger(__name__)
 
 BODY_TIMEOUT = 60.0
-"""Seconds a request body may take to arrive."""
+"""Seconds a request body may take to arrive, besides one for each BODY_RATE bytes of it."""
+
+BODY_RATE = 1 << 14
+"""Bytes in a second of the slowest connection on which something large is waited for."""
 
 DISCARD_TIMEOUT = 2.0
 """Seconds spent on a body nobody read, so that its sender gets to see the answer."""
@@ -231,7 +234,7 @@ class _Body(io.RawIOBase):
     """A request body, read from the connection as the application asks for it.
 
     Raises `RequestEntityTooLarge` (413) past `limit` bytes, `RequestTimeout` (408) when it takes
-    longer than a minute, `ClientDisconnected` (400) when the client leaves before the end.
+    longer than BODY_TIMEOUT says, `ClientDisconnected` (400) when the client leaves before the end.
     """
 
     def __init__(self, receive: Receive, limit: int, expected: bool) -> None:
@@ -261,7 +264,7 @@ class _Body(io.RawIOBase):
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self._deadline + self._size / BODY_RATE):
                 data = await self._take()
                 # Werkzeug stops at its limit, the same as ours, without looking for more, and
                 # would take a body cut there for a whole one.
