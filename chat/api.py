@@ -5,18 +5,21 @@ that does it, which is the one the pages call. The OpenAPI document is made of t
 that it cannot say anything else than what is checked.
 """
 
+import tempfile
 from collections.abc import Callable
-from typing import Any
+from shutil import copyfileobj
+from typing import IO, Any, cast
 
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from . import members, messages, room_settings, rooms, search
+from . import downloads, members, messages, room_settings, rooms, search
 from .composer import is_nonce
 from .current import chat
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
-from .events import CHANGES, POST, Event
+from .events import CHANGES, POST, Event, File
+from .files import MOST_NAME, Sent
 from .openapi import LAST, Operation, document, text, whole
 from .people import edit as edit_profile
 from .query import LONGEST, parse
@@ -28,6 +31,7 @@ from .times import today
 bp = Blueprint("api", __name__, url_prefix="/api")
 
 MOST = 200  # events or people in one answer
+SPOOLED = 1 << 16  # bytes of a file on its way in that are in memory
 
 
 # What operations take.
@@ -144,6 +148,20 @@ def list_messages(
 
 def post_message(rid: str, body: str, nonce: str = "", reply: int = 0) -> Any:
     return message(rid, messages.say(g.person, rid, body, nonce, reply))
+
+
+def post_file(
+    rid: str, stream: IO[bytes], name: str, body: str = "", nonce: str = "", reply: int = 0
+) -> Any:
+    chat().store.rooms.member(rid, g.person.uid)
+    with tempfile.SpooledTemporaryFile(SPOOLED) as spooled:
+        copyfileobj(stream, spooled, SPOOLED)
+        sent = [Sent(name, cast(IO[bytes], spooled))]
+        return message(rid, messages.say(g.person, rid, body, nonce, reply, sent))
+
+
+def get_file(rid: str, fid: str) -> Any:
+    return downloads.answer(rid, chat().store.messages.file(rid, g.person.uid, fid))
 
 
 def message(rid: str, seq: int) -> Any:
@@ -264,6 +282,19 @@ OPERATIONS = [
         ("body",),
         status=201,
     ),
+    Operation(
+        "POST",
+        f"{ROOM}/files",
+        "Post a file: its bytes are the body of the request",
+        post_file,
+        "Message",
+        needs=("name",),
+        query={"name": text(MOST_NAME, 1), "body": text(MAX_BODY), "nonce": NONCE}
+        | {"reply": whole(1)},
+        status=201,
+        is_file=True,
+    ),
+    Operation("GET", f"{ROOM}/files/<fid>", "A file of a message", get_file, "File"),
     Operation("GET", MESSAGE, "One event of a room", message, "Message"),
     Operation(
         "PATCH",
@@ -302,6 +333,8 @@ def _view(operation: Operation) -> Callable[..., Any]:
         if path.get("seq", 0) > LAST:
             raise NotFound("There is no such message in this room.")
         given = operation.act(**path, **_query(operation), **_body(operation))
+        if isinstance(given, Response):
+            return given
         return (jsonify(given), operation.status) if given is not None else ("", 204)
 
     return view
@@ -318,11 +351,15 @@ def _query(operation: Operation) -> dict[str, Any]:
                     raise Invalid(f"{name} must be a whole number.")
                 value = int(value)
             values[name] = _checked(name, value, schema)
+        elif name in operation.needs:
+            raise Invalid(f"{name} is missing.")
     return values
 
 
 def _body(operation: Operation) -> dict[str, Any]:
     """The fields of the JSON body; raises Invalid."""
+    if operation.is_file:
+        return {"stream": request.stream}
     if not operation.takes:
         return {}
     try:
@@ -421,6 +458,20 @@ def message_json(event: Event) -> dict[str, Any]:
             {"emoji": reaction.emoji, "people": list(reaction.uids)}
             for reaction in event.reactions.all
         ],
+        "files": [file_json(event.room, file) for file in event.files],
+    }
+
+
+def file_json(rid: str, file: File) -> dict[str, Any]:
+    """`url` is where a program gets it, with its token."""
+    return {
+        "id": file.fid,
+        "name": file.name,
+        "size": file.size,
+        "type": file.type,
+        "width": file.width or None,
+        "height": file.height or None,
+        "url": f"/api/rooms/{rid}/files/{file.fid}",
     }
 
 

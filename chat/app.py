@@ -1,7 +1,9 @@
 """The Flask application: settings, store and hub on one object, blueprints, error pages."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
+from errno import EDQUOT, ENOSPC
 from typing import Any
 
 from flask import Flask, render_template, request
@@ -16,6 +18,7 @@ from . import (
     assets,
     composer,
     crowd,
+    downloads,
     drafts,
     fragments,
     go,
@@ -39,20 +42,23 @@ from . import (
     unread,
 )
 from .backlog import Backlog
-from .errors import ChatError, StoreAway
+from .current import chat
+from .errors import ChatError, FilesAway, StoreAway
+from .files import Files
 from .hub import Hub
 from .limits import Limits
 from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
 from .security import secure
+from .session import current_person
 from .settings import Settings
 from .store import Store
 from .subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST = 64 * 1024  # bytes of a request's body without a picture
+MAX_REQUEST = 64 * 1024  # bytes of a request's body without files
 
 
 class Chat(Flask):
@@ -71,6 +77,7 @@ class Chat(Flask):
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
         self.crowd = crowd.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))
+        self.attachments = Files(self.pictures, settings.file_size * 2**20)
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
         self.provider = oidc.Provider(settings)
@@ -82,7 +89,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
     app = Chat(settings, store)
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=LARGEST + MAX_REQUEST,
+        MAX_CONTENT_LENGTH=max(LARGEST, app.attachments.most_together) + MAX_REQUEST,
         SESSION_COOKIE_NAME="__Host-session" if settings.secure else "session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -125,6 +132,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
         composer.bp,
         drafts.bp,
         messages.bp,
+        downloads.bp,
         reactions.bp,
         search.bp,
         go.bp,
@@ -145,16 +153,30 @@ def create_app(settings: Settings, store: Store) -> Chat:
 
 
 def _limit_size() -> None:
-    """Only what takes a picture takes more than a form. Before the CSRF check, which reads it."""
-    if request.endpoint != "people.profile":
-        request.max_content_length = MAX_REQUEST
+    """Only what takes a picture or files takes more than a form, and files only from who is
+    signed in. Before the CSRF check, which reads it."""
+    most = MAX_REQUEST
+    if request.endpoint == "people.profile":
+        most += LARGEST
+    elif request.endpoint == "api.post_file" or (
+        request.endpoint == "messages.post"
+        and request.mimetype == "multipart/form-data"
+        and current_person()
+    ):
+        most += chat().attachments.most_together
+    request.max_content_length = most
 
 
 def error_page(status: int, title: str, text: str) -> Any:
     """A page that says what went wrong and gives back what was written; JSON under /api."""
     if request.path.startswith("/api/"):
         return api.error_json(status, title, text)
-    kept = request.form.get("body", "") if status != 413 and request.method == "POST" else ""
+    if request.endpoint == "messages.post" and request.headers.get("HX-Request"):
+        return render_template("rooms/refused.html", text=text), status
+    kept = ""
+    if status != 413 and request.method == "POST":
+        with suppress(OSError, HTTPException):  # it could not be read to its end before
+            kept = request.form.get("body", "")
     return render_template("error.html", title=title, text=text, kept=kept), status
 
 
@@ -189,10 +211,14 @@ def _http_error(error: HTTPException) -> Any:
     if request.path.startswith("/api/"):
         return api.http_error(error)
     title, text = _WORDS.get(error.code, (error.name, "The chat cannot do that."))
+    if error.code == 413 and request.mimetype == "multipart/form-data":
+        text = chat().attachments.too_large if request.endpoint == "messages.post" else text
     return error_page(error.code, title, text)
 
 
 def _broken(error: Exception) -> Any:
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        return _refused(FilesAway())  # a file on its way in did not fit
     # Quoted: a path may hold anything, line ends too.
     log.error("in %s %r", request.method, request.path, exc_info=error)
     return error_page(500, "Something broke", "It has been written down. Please try again.")

@@ -18,9 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from .events import Event
+from .files import Files
 from .pictures import Pictures
 from .store import Store
 from .store.dump import Record
+from .store.load import check_id
 from .store.schema import VERSION as SCHEMA
 
 FORMAT, VERSION = "chat archive", 1
@@ -111,6 +114,33 @@ def with_pictures(records: Iterable[Record], pictures: Pictures) -> Iterator[Rec
         has_one = record["is"] == "person" and record["fields"].get("picture")
         image = pictures.get(record["id"]) if has_one else None
         yield {**record, "image": b64encode(image).decode()} if image else record
+
+
+def with_files(records: Iterable[Record], files: Files) -> Iterator[Record]:
+    """The records, with the files of each message behind it."""
+    rid = ""
+    for record in records:
+        rid = record["id"] if record["is"] == "room" else rid
+        yield record
+        if record["is"] == "event":
+            for file in Event.parse(rid, record["n"], 0, record["data"]).files:
+                yield from _file(rid, file.fid, files)
+
+
+def _file(rid: str, fid: str, files: Files) -> Iterator[Record]:
+    for small in (False, True):
+        content = files.content(rid, fid, small)
+        if content is not None:
+            told = {"is": "file", "room": rid, "id": fid, "small": small}
+            yield {**told, "content": b64encode(content).decode()}
+
+
+def take_file(record: Record, files: Files) -> None:
+    """Keep a file that is not here. Those of a room that is left alone are swept later."""
+    if record["is"] == "file":
+        where = check_id(record["room"]), check_id(record["id"]), bool(record["small"])
+        if files.content(*where) is None:
+            files.put(where[0], where[1], b64decode(record["content"]), where[2])
 
 
 def take_picture(record: Record, store: Store, pictures: Pictures) -> None:

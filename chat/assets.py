@@ -25,6 +25,7 @@ SHEETS = (
     "code",
     "composer",
     "reactions",
+    "files",
     "card",
     "account",
     "picker",

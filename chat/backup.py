@@ -47,7 +47,7 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
     (folder / AOF / "appendonly.aof.manifest").write_text(MANIFEST)
     left_out = _copy_beside(settings.data, folder)
     if settings.files:
-        left_out += "; pictures are in CHAT_FILES and not in it"
+        left_out += "; pictures and files are in CHAT_FILES and not in it"
     made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     note = {"format": "chat backup", "version": 1, "made": made}
     digest = {"sha256": _digest(folder / AOF / BASE)}
@@ -71,7 +71,7 @@ def restore(settings: Settings, folder: Path) -> str:
     valkey = EmbeddedValkey(data / "valkey")
     valkey.take_folder()
     try:
-        for name in ("secret", "pictures/*", AOF):
+        for name in ("secret", "pictures/*", "files/*", AOF):
             if found := next(data.glob(str(name)), None):
                 raise CannotStart(f"{found} is there: a backup goes into an empty CHAT_DATA")
         _copy_beside(folder, data)
@@ -119,11 +119,18 @@ def _wait(client: redis.Redis) -> dict[str, Any]:
 
 
 def _copy_beside(data: Path, folder: Path) -> str:
-    """Copy what stands beside the database: the secret that signs cookies, and pictures."""
+    """Copy what stands beside the database: the secret that signs cookies, pictures, and files of
+    messages."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     for picture in (data / "pictures").glob("*.webp"):
         with suppress(FileNotFoundError):  # its person has just deleted it
             shutil.copy2(picture, folder / "pictures")
+    for file in (data / "files").rglob("*"):
+        if file.is_file():
+            copy = folder / file.relative_to(data)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # its message has just been deleted
+                shutil.copy2(file, copy)
     if not (data / "secret").exists():
         return "; the key in SECRET_KEY is not in it"
     shutil.copy2(data / "secret", folder / "secret")

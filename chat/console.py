@@ -15,7 +15,8 @@ from redis.exceptions import RedisError
 from . import archive
 from . import backup as copies
 from .embedded import CannotStart, EmbeddedValkey
-from .errors import NotFound
+from .errors import FilesAway, NotFound
+from .files import Files
 from .pictures import Pictures
 from .settings import Settings
 from .store import Person, Store, keys
@@ -103,7 +104,9 @@ def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -
         records = chain(*map(dump.room, rids)) if rids else dump.everything()
 
         def write() -> None:
-            found = archive.with_pictures(records, _pictures(settings))
+            pictures = _pictures(settings)
+            found = archive.with_pictures(records, pictures)
+            found = archive.with_files(found, Files(pictures, settings.file_size))
             count = archive.write(Path(file), found, not rids, secrets)
             print(f"{count} records are in {file}; only you may read it.")
 
@@ -128,9 +131,12 @@ def import_(settings: Settings, file: str) -> None:
         load = store.load(whole=bool(header["whole"]))
 
         def take() -> None:
+            pictures = _pictures(settings)
+            files = Files(pictures, settings.file_size)
             for record in records:
                 load.take(record)
-                archive.take_picture(record, store, _pictures(settings))
+                archive.take_picture(record, store, pictures)
+                archive.take_file(record, files)
 
         try:
             _run(take)
@@ -169,6 +175,8 @@ def _told(file: str) -> Iterator[None]:
         raise CannotStart(f"{error.filename or file}: {error.strerror or error}") from None
     except archive.BadArchive as error:
         raise CannotStart(f"{file}: {error}") from None
+    except FilesAway as error:
+        raise CannotStart(f"the place of files (CHAT_FILES): {error.__cause__}") from None
     except NotFound as error:
         raise CannotStart(error.text) from None
 

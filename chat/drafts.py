@@ -5,7 +5,8 @@ from typing import Any
 from flask import Blueprint, abort, g, render_template, request
 from flask import session as cookie
 
-from .composer import is_nonce
+from .composer import is_nonce, new_nonce
+from .current import chat
 from .errors import Invalid
 from .rooms import answered, room_page, store
 from .session import require_person
@@ -33,8 +34,9 @@ bp.before_request(require_person)
 
 @bp.app_context_processor
 def mode() -> dict[str, Any]:
-    """Templates of a request know whether the person writes on several `lines`."""
-    return {"lines": "lines" in cookie}
+    """Templates of a request know whether the person writes on several `lines`, and what files
+    are taken."""
+    return {"lines": "lines" in cookie, "file_limits": chat().attachments.limits}
 
 
 @bp.post("/rooms/<rid>/composer")
@@ -53,6 +55,18 @@ def choose_lines(rid: str) -> Any:
     if not is_nonce(nonce):
         abort(404)
     return render_template("rooms/lines.html", rid=rid, nonce=nonce, body=body, note=note)
+
+
+@bp.post("/rooms/<rid>/attach")
+def attach(rid: str) -> Any:
+    """From now on files go along with the text (field `files`), or not; the text goes along."""
+    room = store().rooms.member(rid, g.person.uid)
+    body, wanted = _body(), bool(request.form.get("files"))
+    reply = answered(rid, request.form.get("reply", ""))
+    shown: dict[str, Any] = {"body": body, "reply": reply, "files": wanted}
+    if request.headers.get("HX-Request"):
+        return render_template("rooms/attach.html", rid=rid, nonce=new_nonce(), **shown)
+    return room_page(room, store().messages.newest(rid), **shown)
 
 
 @bp.post("/rooms/<rid>/preview")

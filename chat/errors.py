@@ -8,6 +8,7 @@ ChatError
  ├── Refused        403  not with this person's rights, or not as things stand
  ├── TooOften       429  more often, or more at once, than one person or address may
  ├── Unreachable    502  another site that does not answer as it should
+ ├── FilesAway      503  where files are kept is full, or cannot be reached
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
 Each class knows its HTTP status; one handler turns it into a page, and the live socket turns
@@ -70,6 +71,17 @@ class TooOften(ChatError):
 class Unreachable(ChatError):
     status = 502
     title = "Another site does not answer"
+
+
+class FilesAway(ChatError):
+    status = 503
+    title = "The chat cannot reach its files"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server cannot reach the place where files are kept, or has no room left there. "
+            "Nothing you wrote is lost: try again later, or send the text without files."
+        )
 
 
 class StoreAway(ChatError):

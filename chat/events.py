@@ -1,6 +1,7 @@
 """An event: one numbered change of a room, as the store keeps it and every page shows it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 # The kinds. `post` is what a person wrote; `edit`, `delete`, `react` and `unreact` change one of
@@ -11,10 +12,11 @@ EDIT, DELETE, REACT, UNREACT = CHANGES = ("edit", "delete", "react", "unreact")
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
 QUIET = (REACT, UNREACT)  # nothing to read: no room is unread for them, or goes to the top
-# Tag, picture, number, time of the one before, sameness and more of an event that was stored
-# without.
-_LATER = ["", "", "0", "0", "", ""]
+# Tag, picture, number, time of the one before, sameness, more and files of an event that was
+# stored without.
+_LATER = ["", "", "0", "0", "", "", ""]
 QUOTED = 79  # characters of a message that is answered; with the … as many as markdown.gist shows
+SHOWN_WIDE, SHOWN_HIGH = 360, 270  # CSS pixels of an image in a message, at most
 SHOWN = 20  # names of those who reacted with one emoji
 DELETED = "deleted"  # what stands in for a message that was deleted
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
@@ -66,6 +68,35 @@ NO_REACTIONS = Reactions()
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file of a message. `type` is of our own table (files.TYPES); `width` and `height` are in
+    pixels, 0 for what is no image."""
+
+    fid: str
+    name: str
+    size: int  # bytes
+    type: str
+    width: int = 0
+    height: int = 0
+
+    @property
+    def is_image(self) -> bool:
+        return self.width > 0
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height of an image in a message, in CSS pixels."""
+        scale = min(1.0, SHOWN_WIDE / self.width, SHOWN_HIGH / self.height)
+        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
+
+
+def pack_files(files: Iterable[File]) -> str:
+    """The stored form of the files of a message; "" for none."""
+    fields = [[getattr(file, name) for name in File.__slots__] for file in files]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")) if fields else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
     """The beginning of the message that another one answers; all "" when it was deleted."""
 
@@ -93,6 +124,7 @@ class Event:
     edited: bool = False  # a message whose body was changed
     reactions: Reactions = NO_REACTIONS  # to this message, or to the one that was reacted to
     quote: Quote | None = None  # from the message that this one answers
+    files: tuple[File, ...] = ()
 
     @classmethod
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
@@ -100,11 +132,13 @@ class Event:
         becomes an UNREADABLE one: the room lives."""
         try:
             fields = [_text(value) for value in json.loads(data)]
-            kind, uid, name, body, tag, picture, number, before, same, more = (
+            kind, uid, name, body, tag, picture, number, before, same, more, files = (
                 fields + _LATER[len(fields) - 4 :]
             )
             rest = int(number), int(before), bool(same)
             event = cls(room, seq, at, kind, uid, name, body, tag, picture, *rest)
+            if files:
+                event = replace(event, files=tuple(File(*file) for file in json.loads(files)))
             return _told(event, more) if more else event
         except (ValueError, TypeError):
             return cls(room, seq, at, UNREADABLE, "", "", "")
@@ -122,8 +156,10 @@ class Event:
 
     @property
     def excerpt(self) -> str:
-        """The beginning of the body, as it is quoted."""
-        line, _, rest = self.body.strip().partition("\n")
+        """The beginning of the body, or the names of the files where there is none, as it is
+        quoted."""
+        body = self.body or ", ".join(file.name for file in self.files)
+        line, _, rest = body.strip().partition("\n")
         return line[:QUOTED] + ("…" if rest or len(line) > QUOTED else "")
 
     @property

@@ -11,6 +11,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from .events import Event, tombstone, unreadable
+from .files import size
 from .markdown import gist, render
 from .store import Person, Row
 from .times import new_day, short_time, today, use_zone, when, zone
@@ -143,6 +144,7 @@ def init(env: Environment) -> None:
     env.globals["tombstone"] = tombstone
     env.filters |= {
         "browser": browser,
+        "file_size": size,
         "hue": hue,
         "gist": gist,
         "initials": initials,

@@ -35,6 +35,7 @@ _NEIGHBOURS = "Too many people have come from your network at once."
 RATES = {
     # By person.
     "post": Rate(20, 4, "You are writing faster than anyone can read.", 5),
+    "file": Rate(100, 600, "You have sent a lot of files."),
     "join": Rate(30, 60, "You have joined a lot of rooms just now."),
     "members": Rate(30, 60, "You have changed a lot in who is in your rooms."),
     "start": Rate(30, 3600, "You have started a lot of rooms."),

@@ -1,5 +1,6 @@
 """A room's messages over plain HTTP: posting without JavaScript, older pages, permalinks."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -7,16 +8,26 @@ from flask import Blueprint, g, get_template_attribute, redirect, render_templat
 from flask_wtf.csrf import generate_csrf
 from redis.exceptions import RedisError
 
-from .composer import is_nonce
+from .composer import is_nonce, new_nonce
 from .current import chat
 from .emoji import QUICK, clean_emoji
-from .errors import ChatError, Invalid, NotFound, NotMember, Refused, StoreAway, TooOften
+from .errors import (
+    ChatError,
+    FilesAway,
+    Invalid,
+    NotFound,
+    NotMember,
+    Refused,
+    StoreAway,
+    TooOften,
+)
 from .events import POST, Event
+from .files import Sent
 from .permissions import may_change, may_change_others
 from .rooms import answered, room_page, store
 from .session import require_person
 from .store import Person, Room
-from .text import clean_body, number
+from .text import clean_body, clean_caption, number
 from .times import ms_of
 
 bp = Blueprint("messages", __name__)
@@ -25,16 +36,26 @@ bp.before_request(require_person)
 
 @bp.post("/rooms/<rid>/messages")
 def post(rid: str) -> Any:
+    """A message from a form; with `files`, which come by no other way."""
     body, reply = request.form.get("body", ""), request.form.get("reply", "")
+    with_files = request.mimetype == "multipart/form-data"
+    nonce = request.form.get("nonce", "")
+    nonce = nonce if is_nonce(nonce) else ""
     try:
-        nonce = request.form.get("nonce", "")
-        nonce = nonce if is_nonce(nonce) else ""
-        say(g.person, rid, body, nonce, number(reply))
-    except (Invalid, TooOften) as error:
+        sent = [Sent(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
+        if with_files and not sent:
+            raise Invalid("Choose a file first.")
+        say(g.person, rid, body, nonce, number(reply), sent)
+    except (Invalid, TooOften, FilesAway) as error:
+        if request.headers.get("HX-Request"):
+            raise
         room, events = _room(rid), store().messages.newest(rid)
-        to = answered(rid, reply)
-        page = room_page(room, events, body=body, error=error.text, reply=to)
+        told = f"{error.text} Then choose the files again." if with_files else error.text
+        shown: dict[str, Any] = {"body": body, "error": told, "files": with_files}
+        page = room_page(room, events, reply=answered(rid, reply), **shown)
         return page, error.status, error.headers
+    if request.headers.get("HX-Request"):
+        return render_template("rooms/sent.html", rid=rid, nonce=nonce, anew=new_nonce())
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -110,13 +131,29 @@ def delete_one(rid: str, seq: str) -> Any:
     return redirect(f"/rooms/{rid}", 303)
 
 
-def say(by: Person, rid: str, body: str, nonce: str = "", reply: int = 0) -> int:
-    """Post a message, which answers message `reply`; returns its number. Raises Invalid, TooOften,
-    and what the store does."""
-    clean = clean_body(body)
+def say(
+    by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, sent: Sequence[Sent] = ()
+) -> int:
+    """Post a message, which answers message `reply`, with files; returns its number. Raises
+    Invalid, TooOften, FilesAway, and what the store does."""
+    clean = clean_caption(body) if sent else clean_body(body)
     chat().limits.use("post", by.uid)
-    number: int = store().messages.post(rid, by, clean, nonce, reply)
-    return number
+    if not sent:
+        return int(store().messages.post(rid, by, clean, nonce, reply))
+    _room(rid, by)
+    for _ in sent:
+        chat().limits.use("file", by.uid)
+    files = chat().attachments.keep(rid, sent)
+    try:
+        seq = store().messages.post(rid, by, clean, nonce, reply, files)
+        is_kept = store().messages.holds(rid, seq, files)
+    except ChatError:
+        chat().attachments.delete(rid, files)
+        raise
+    # After an error of Redis the message may be there: its files are left to the sweeper.
+    if not is_kept:
+        chat().attachments.delete(rid, files)
+    return int(seq)
 
 
 def message_page(room: Room, event: Event, typed: str = "", error: str = "") -> str:
@@ -143,10 +180,12 @@ def revise(by: Person, rid: str, seq: int, body: str) -> None:
 
 
 def delete(by: Person, rid: str, seq: int) -> None:
-    """Delete a message for everyone. Raises NotFound, Refused, TooOften."""
+    """Delete a message for everyone, and its files. Raises NotFound, Refused, TooOften."""
     room = store().rooms.member(rid, by.uid)
     chat().limits.use("post", by.uid)
+    files = store().messages.get(rid, seq).files
     store().messages.delete(rid, by, seq, may_change_others(by, room))
+    chat().attachments.delete(rid, files)
 
 
 def set_reaction(by: Person, rid: str, seq: int, emoji: str, wanted: str | int) -> None:
@@ -175,8 +214,9 @@ def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:
     )
 
 
-def _room(rid: str) -> Room:
-    room, read = store().rooms.row(rid, g.person.uid)
+def _room(rid: str, by: Person | None = None) -> Room:
+    """The room, for a member (`by`, or who asks). Raises NotMember, NotFound."""
+    room, read = store().rooms.row(rid, (by or g.person).uid)
     if read is None:
         raise NotMember("Join the room first to read it.") if room.kind == "open" else NotFound("")
     found: Room = room

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .emoji import LONGEST
+from .files import PLAIN
 
 LAST = 10**15 - 1  # the largest number that is taken
 
@@ -23,7 +24,8 @@ def whole(low: int, high: int = LAST) -> dict[str, Any]:
 @dataclass(frozen=True)
 class Operation:
     """`takes` are the fields of the JSON body, of which `needs` must be there; `query` those of
-    the address; `gives` names a schema of the answer; `status` that of success."""
+    the address; `gives` names a schema of the answer, "File" for bytes; `status` that of success.
+    `is_file`: the body is a file as it is, and `needs` are of the address."""
 
     method: str
     path: str
@@ -34,6 +36,7 @@ class Operation:
     needs: tuple[str, ...] = ()
     query: dict[str, Any] = field(default_factory=dict)
     status: int = 200
+    is_file: bool = False
 
     @property
     def scope(self) -> str:
@@ -48,6 +51,7 @@ class Operation:
 
 _TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
 _MAYBE = {"type": ["integer", "null"]}
+_BYTES = {PLAIN: {"schema": {"type": "string", "format": "binary"}}}
 _FIELDS: dict[str, dict[str, Any]] = {
     "Person": {**dict.fromkeys(("id", "name", "tag", "role", "about"), _TEXT), "bot": _YES},
     "Room": {
@@ -62,6 +66,13 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "changes": _MAYBE,
         "reply": _MAYBE,
         "reactions": {"type": "array", "items": {"$ref": "#/components/schemas/Reaction"}},
+        "files": {"type": "array", "items": {"$ref": "#/components/schemas/Attachment"}},
+    },
+    "Attachment": {
+        **dict.fromkeys(("id", "name", "type", "url"), _TEXT),
+        "size": _NUMBER,
+        "width": _MAYBE,
+        "height": _MAYBE,
     },
     "Reaction": {"emoji": _TEXT, "people": {"type": "array", "items": _TEXT}},
     "People": {"people": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}}},
@@ -124,6 +135,8 @@ def _described(operation: Operation) -> dict[str, Any]:
     }
     for status, why in _REFUSED.items():
         described["responses"][str(status)] = {"description": why, "content": _content("Error")}
+    if operation.is_file:
+        described["requestBody"] = {"required": True, "content": _BYTES}
     if operation.takes:
         schema = {
             "type": "object",
@@ -139,6 +152,8 @@ def _described(operation: Operation) -> dict[str, Any]:
 def _success(operation: Operation) -> dict[str, Any]:
     if not operation.gives:
         return {"description": "done"}
+    if operation.gives == "File":
+        return {"description": "its bytes", "content": {"*/*": _BYTES[PLAIN]}}
     return {"description": "done", "content": _content(operation.gives)}
 
 
@@ -148,7 +163,8 @@ def _content(schema: str) -> dict[str, Any]:
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     parts = [part.strip("<>") for part in path.split("/") if part.startswith("<")]
-    names = {"rid": text(64, 1), "uid": text(64, 1), "int:seq": whole(1), "emoji": text(LONGEST, 1)}
+    names = {name: text(64, 1) for name in ("rid", "uid", "fid")}
+    names |= {"int:seq": whole(1), "emoji": text(LONGEST, 1)}
     return [
         {"name": part.removeprefix("int:"), "in": "path", "required": True, "schema": names[part]}
         for part in parts
@@ -157,6 +173,6 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
+        {"name": name, "in": "query", "required": name in operation.needs, "schema": schema}
         for name, schema in operation.query.items()
     ]

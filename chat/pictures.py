@@ -9,7 +9,8 @@ import contextlib
 import io
 import secrets
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, from_url
@@ -23,6 +24,8 @@ SIDE = 256  # pixels of the picture that is kept
 MOST_PIXELS = 40_000_000  # of one that is sent: more is no photograph but an attack
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 # What Pillow says of files that are broken or made to do harm: the last is of metadata.
+T = TypeVar("T")
+
 UNUSABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, struct.error)
 
 
@@ -55,13 +58,17 @@ class Pictures:
         self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
 
     def make(self, sent: bytes) -> bytes:
-        """`square` in a thread, one picture at a time: one of the largest takes half a gigabyte
-        while it is worked on. Raises Invalid."""
-        return await_(self._make(sent))
+        """`square` in its turn. Raises Invalid."""
+        return self.in_turn(square, sent)
 
-    async def _make(self, sent: bytes) -> bytes:
+    def in_turn(self, work: Callable[..., T], *args: Any) -> T:
+        """Work on a picture in a thread, one at a time: one of the largest takes half a gigabyte
+        meanwhile. Raises what `work` does."""
+        return await_(self._in_turn(work, *args))
+
+    async def _in_turn(self, work: Callable[..., T], *args: Any) -> T:
         async with self._at_work:
-            return await asyncio.to_thread(square, sent)
+            return await asyncio.to_thread(work, *args)
 
     def put(self, uid: str, image: bytes) -> str:
         """Keep a person's picture; returns the name of its version."""

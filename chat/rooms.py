@@ -158,12 +158,14 @@ def room_page(
     preview: str = "",
     menu: str = "",
     reply: Event | None = None,
+    files: bool = False,
 ) -> str:
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why;
     `about`: the message the page is about, and `menu`: what can be done with it; `new`: the
     number of the first event that the person has not seen, 0 for none; `preview`: a text to be
-    shown as it would look; `reply`: the message that is to be answered."""
+    shown as it would look; `reply`: the message that is to be answered; `files`: files are to go
+    along."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -184,6 +186,7 @@ def room_page(
         preview=preview,
         menu=menu,
         reply=reply,
+        files=files,
     )
 
 

@@ -14,8 +14,8 @@ from .current import chat
 
 _POLICY = (
     "default-src 'none'; script-src {origin}/static/vendor/; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; frame-src 'self'; manifest-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'self'"
+    "media-src 'self'; connect-src 'self'; frame-src 'self'; manifest-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
 

@@ -39,9 +39,11 @@ class Settings:
     data: Path = field(default_factory=lambda: Path("data"))
     # SECRET_KEY: signs the session cookies; empty generates one in CHAT_DATA/secret.
     secret_key: str = ""
-    # CHAT_FILES: where pictures are kept, as an address (s3://, gs://, az://, file://); empty:
-    # in CHAT_DATA. Several hosts need a place in common.
+    # CHAT_FILES: where pictures and the files of messages are kept, as an address (s3://, gs://,
+    # az://, file://); empty: in CHAT_DATA. Several hosts need a place in common.
     files: str = ""
+    # CHAT_FILE_SIZE: MB that a file may have; those of one message may have twice that together.
+    file_size: int = 25
     # CHAT_ORIGIN: the address people type, such as https://chat.example.org, when a proxy
     # stands before the chat. Empty: the Host header of each request is believed.
     origin: str = ""
@@ -117,6 +119,7 @@ class Settings:
             data=Path(env.get("CHAT_DATA") or _default_data(env)).expanduser().absolute(),
             secret_key=_secret("SECRET_KEY", env.get("SECRET_KEY", "")),
             files=env.get("CHAT_FILES", ""),
+            file_size=_whole_number(env, "CHAT_FILE_SIZE", 25, 1, 2000),
             origin=_origin("CHAT_ORIGIN", env.get("CHAT_ORIGIN", "")),
             fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
             sign_in=ways,

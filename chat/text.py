@@ -41,6 +41,11 @@ def clean_body(text: str) -> str:
     return body
 
 
+def clean_caption(text: str) -> str:
+    """As `clean_body`, but it may be empty."""
+    return clean_body(text) if not _BLANK.fullmatch(text[: 4 * MAX_BODY + 1]) else ""
+
+
 def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
     """One line of `limit` characters at most, spaces joined. Raises Invalid, naming `what`."""
     _check_size(text, limit, what)

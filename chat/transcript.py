@@ -11,6 +11,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from . import fragments
 from .assets import folder
+from .events import Event
+from .files import size
 from .store import Store
 from .times import use_zone
 
@@ -37,8 +39,14 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
             if date != day:
                 day = date
                 yield str(page.day(day))
-            item = str(env.globals["message"](replace(event, picture="")))  # type: ignore[operator]
+            item = str(env.globals["message"](_alone(event)))  # type: ignore[operator]
             item = _REACTION.sub(r'<span class="reaction"\1>\2</span>', _MENU.sub("", item))
             yield _ELSEWHERE.sub("", _PERMALINK.sub(r'href="\1"', item)) + "\n"
         after = events[-1].seq
     yield str(page.end())
+
+
+def _alone(event: Event) -> Event:
+    """An event without what the file cannot show: of pictures and files it says the names."""
+    names = "".join(f"\n[{file.name}, {size(file.size)}]" for file in event.files)
+    return replace(event, picture="", files=(), body=(event.body + names).strip())

@@ -25,6 +25,7 @@ from .serving import run
 from .settings import Settings
 from .store import Store
 from .subscriber import Subscriber
+from .sweeper import Sweeper
 
 # Container objects that are new (less those that went) before the youngest generation is searched
 # for cycles; how often that is done before the middle one is; and that before all are.
@@ -63,6 +64,7 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         tasks.append(asyncio.create_task(app.crowd.run()))
         tasks.append(asyncio.create_task(deliverer.run()))
         tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
+        tasks.append(asyncio.create_task(Sweeper(app.store, app.attachments).run()))
         tasks.append(asyncio.create_task(metrics.measure_lag()))
         _search_less()
 

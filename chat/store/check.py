@@ -112,6 +112,7 @@ class Check:
         yield from self._marks(rid, int(fields["seq"]))
         yield from self._beside(rid, keys.edits(rid), "the text of")
         yield from self._beside(rid, keys.reactions(rid), "the reactions to")
+        yield from self._files(rid)
         if fields["kind"] == OPEN and self.client.zscore(keys.OPEN_ROOMS, rid) is None:
             at = fields.get("created", 0)
             add = partial(self.client.zadd, keys.OPEN_ROOMS, {rid: at})
@@ -175,13 +176,14 @@ class Check:
         return partial(self.client.xadd, keys.events(rid), fields, id=f"{seq}-0")
 
     def _ended(self, rid: str) -> Iterator[Finding]:
-        rest = [key for key in keys.of_room(rid) if key not in (keys.room(rid), keys.events(rid))]
+        kept = (keys.room(rid), keys.events(rid), keys.files(rid))
+        rest = [key for key in keys.of_room(rid) if key not in kept]
         if self.client.exists(*rest):
             yield Finding(
                 f"the room {rid} has ended, but not all of it has gone",
                 partial(self.client.unlink, *rest),
             )
-        for key in (keys.room(rid), keys.events(rid)):
+        for key in kept:
             if self.client.ttl(key) == -1:
                 yield Finding(
                     f"the room {rid} has ended, but {key} is kept for ever",
@@ -225,6 +227,18 @@ class Check:
                 if not there:
                     gone = partial(self.client.hdel, key, seq)
                     yield Finding(f"the room {rid} keeps {what} {seq}, which is gone", gone)
+
+    def _files(self, rid: str) -> Iterator[Finding]:
+        """The index of files against the messages that have them."""
+        for kept in _pages(self.client.zscan_iter(keys.files(rid), count=PAGE)):
+            pipeline = self.client.pipeline(transaction=False)
+            for _, seq in kept:
+                pipeline.xrange(keys.events(rid), f"{int(seq)}-0", f"{int(seq)}-0")
+            for (fid, seq), there in zip(kept, pipeline.execute(), strict=True):
+                if not there or fid not in _fids(rid, there[0]):
+                    gone = partial(self.client.zrem, keys.files(rid), fid)
+                    text = f"the room {rid} keeps the file {fid} of {int(seq)}, which has none such"
+                    yield Finding(text, gone)
 
     def _seats(self, rid: str) -> Iterator[Finding]:
         uids, score = self.rooms.uids(rid), self.client.zscore(keys.RANDOM_ROOMS, rid)
@@ -375,6 +389,11 @@ class Check:
         if uid and not self.client.exists(keys.user(uid)):
             gone = partial(self.client.delete, key)
             yield Finding(f"somebody known by another site is {uid}, who is nobody", gone)
+
+
+def _fids(rid: str, entry: tuple[str, dict[str, str]]) -> list[str]:
+    """The ids of the files of the message in this stream entry."""
+    return [file.fid for file in Event.parse(rid, 0, 0, entry[1]["data"]).files]
 
 
 def _number(entry: str) -> int:

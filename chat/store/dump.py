@@ -76,6 +76,8 @@ class Dump:
             yield {"is": "edits", "of": dict(some)}
         for some in _pages(self.client.hscan_iter(keys.reactions(rid), count=PAGE)):
             yield {"is": "reactions", "of": dict(some)}
+        for some in _pages(self.client.zscan_iter(keys.files(rid), count=PAGE)):
+            yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
         numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
         for page in _pages(n for n in numbers if n <= int(fields["seq"])):
             yield {"is": "quiet", "of": {str(n): n for n in page}}

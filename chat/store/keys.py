@@ -15,6 +15,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
 | chat:room:{r}:reactions   | hash   | number of a message: who reacted how (scripts/react.lua) |
 | chat:room:{r}:quiet       | zset   | numbers of the events that are nothing to read           |
+| chat:room:{r}:files       | zset   | ids of files by the number of their message              |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
@@ -29,6 +30,8 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:schema               | string | number of the form in which all this is (schema.Schema)  |
 | chat:schema:lease         | string | the server that brings it up to a newer one              |
 | chat:trim:lease           | string | the process that lets old messages go                    |
+| chat:files                | string | names the place where the files of this database are     |
+| chat:files:lease          | string | the process that lets files go which nothing holds       |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:throttle:{w}:{x}     | string | when the bucket of `whose` for `what` is full again (µs)  |
 | chat:user:{u}:pages       | hash   | process: how many pages the person has open there        |
@@ -71,6 +74,8 @@ AUDIT = "chat:audit"
 SCHEMA = "chat:schema"
 SCHEMA_LEASE = "chat:schema:lease"
 TRIM_LEASE = "chat:trim:lease"
+FILES = "chat:files"
+FILES_LEASE = "chat:files:lease"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"
@@ -100,6 +105,10 @@ def quiet(rid: str) -> str:
     return f"chat:room:{{{rid}}}:quiet"
 
 
+def files(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:files"
+
+
 def nonces(rid: str) -> str:
     return f"chat:room:{{{rid}}}:nonces"
 
@@ -110,7 +119,7 @@ def read(rid: str) -> str:
 
 def of_room(rid: str) -> list[str]:
     """What the scripts that change a room are given, in this order."""
-    makes = (room, events, members, read, nonces, edits, reactions, quiet)
+    makes = (room, events, members, read, nonces, edits, reactions, quiet, files)
     return [make(rid) for make in makes]
 
 

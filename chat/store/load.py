@@ -17,7 +17,7 @@ from .people import People
 from .sessions import LASTS
 
 WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
-BESIDE = ("members", "read", "nonces", "edits", "reactions", "quiet")  # as in keys.of_room
+BESIDE = ("members", "read", "nonces", "edits", "reactions", "quiet", "files")  # as keys.of_room
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -225,6 +225,9 @@ class _Room:
             for seq, _ in self.client.zscan_iter(keys.quiet(self.rid), count=PAGE):
                 if int(seq) < n:
                     self.client.zadd(self.beside_made["quiet"], {seq: int(seq)})
+            for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=PAGE):
+                if seq < n:
+                    self.client.zadd(self.beside_made["files"], {fid: seq})
 
     def flush(self) -> None:
         """Compare what waits with what is here, and write it."""
@@ -255,7 +258,7 @@ class _Room:
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
             values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
-        if kind in ("members", "nonces", "quiet"):
+        if kind in ("members", "nonces", "quiet", "files"):
             self.client.zadd(key, values)
         else:
             self.client.hset(key, mapping=values)
@@ -282,7 +285,11 @@ class _Room:
 
 
 def _id(record: Record) -> str:
-    found = record["id"]
+    return check_id(record["id"])
+
+
+def check_id(found: str) -> str:
+    """What is an id; raises ValueError for what is none."""
     if not _ID.fullmatch(found):
         raise ValueError(f"no id: {found!r}")
     return str(found)

@@ -6,7 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import NotFound, NotMember, Refused
-from ..events import DELETE, DELETED, EDIT, POST, QUIET, REACT, UNREACT, Event, Quote, Reactions
+from ..events import (
+    DELETE,
+    DELETED,
+    EDIT,
+    POST,
+    QUIET,
+    REACT,
+    UNREACT,
+    Event,
+    File,
+    Quote,
+    Reactions,
+    pack_files,
+)
 from ..metrics import POSTED
 from . import keys
 from .people import People, Person
@@ -42,16 +55,25 @@ class Messages:
 
     # Writing
 
-    def post(self, rid: str, author: Person, body: str, nonce: str = "", reply: int = 0) -> int:
+    def post(
+        self,
+        rid: str,
+        author: Person,
+        body: str,
+        nonce: str = "",
+        reply: int = 0,
+        files: Sequence[File] = (),
+    ) -> int:
         """Store and publish a message; returns its number. `reply` is the number of the message
-        that it answers; one that is not there is left out.
+        that it answers; one that is not there is left out. `files` are kept already.
 
-        The same nonce with the same body by the same author is a resend: nothing is stored and
-        the first one's number is returned. An empty nonce is never a resend. Raises NotFound,
-        NotMember, and redis's errors; after one of those the message may have been stored, and
-        posting it again with its nonce is safe.
+        The same nonce with the same body, and files of the same names, by the same author is a
+        resend: nothing is stored and the first one's number is returned. An empty nonce is never a
+        resend. Raises NotFound, NotMember, and redis's errors; after one of those the message may
+        have been stored, and posting it again with its nonce is safe.
         """
-        digest = hashlib.sha256(body.encode()).hexdigest()[:32]
+        said = "\0".join([body, *(file.name for file in files)])
+        digest = hashlib.sha256(said.encode()).hexdigest()[:32]
         seq, new = self.scripts["post"](
             keys=keys.of_room(rid),
             args=[
@@ -62,6 +84,8 @@ class Messages:
                 f"{author.uid} {nonce}",
                 NONCES_KEPT,
                 reply or "",
+                pack_files(files),
+                *(file.fid for file in files),
             ],
         )
         if seq == -1:
@@ -136,6 +160,24 @@ class Messages:
             pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
         answers = pipeline.execute() if seqs else []
         return self._now(rid, [event for entries in answers for event in _events(rid, entries)])
+
+    def file(self, rid: str, uid: str, fid: str) -> File:
+        """The file with this id in room `rid`, for a member; raises NotFound for everybody else
+        and when it is gone with its message."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.zscore(keys.members(rid), uid)
+        pipeline.zscore(keys.files(rid), fid)
+        member, seq = pipeline.execute()
+        at = f"{int(seq)}-0" if member is not None and seq is not None else ""
+        entries = self.client.xrange(keys.events(rid), at, at) if at else []
+        files = {file.fid: file for event in _events(rid, entries) for file in event.files}
+        if fid not in files:
+            raise NotFound("There is no such file, or it was deleted.")
+        return files[fid]
+
+    def holds(self, rid: str, seq: int, files: Sequence[File]) -> bool:
+        """Whether message `seq` has these files (at least one): not when it was a repeat."""
+        return bool(self.client.zscore(keys.files(rid), files[0].fid) == seq)
 
     def first_since(self, rid: str, at: int) -> int:
         """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from . import keys
@@ -19,10 +20,23 @@ class Retention:
         self._trim = trim
         self._lease = lease
 
-    def lease(self, who: str, seconds: float) -> bool:
-        """True when `who` is the one process that trims, for so long from now; 0 seconds lets
-        another one take over."""
-        return bool(self._lease(keys=[keys.TRIM_LEASE], args=[who, int(seconds * 1000)]))
+    def lease(self, who: str, seconds: float, files: bool = False) -> bool:
+        """True when `who` is the one process that trims (`files`: that sweeps files), for so long
+        from now; 0 seconds lets another one take over."""
+        key = keys.FILES_LEASE if files else keys.TRIM_LEASE
+        return bool(self._lease(keys=[key], args=[who, int(seconds * 1000)]))
+
+    def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether messages hold these files, each a room's id and its own."""
+        pipeline = self.client.pipeline(transaction=False)
+        for rid, fid in files:
+            pipeline.zscore(keys.files(rid), fid)
+        return [score is not None for score in pipeline.execute()] if files else []
+
+    def place(self, name: str) -> str:
+        """The name of the place where this database's files are; `name` where it has none yet."""
+        self.client.set(keys.FILES, name, nx=True)
+        return str(self.client.get(keys.FILES))
 
     def some_rooms(self, cursor: int) -> tuple[int, list[str]]:
         """Ids of some rooms, beginning with cursor 0, and the cursor for more of them, 0 at the

@@ -115,6 +115,8 @@ POST /rooms/{open|closed|random}/messages/{seq}/edit     401 404 404 303 403 303
 POST /rooms/{direct}/messages/{seq}/edit                 401 404 404 303 403 403 404 404 404
 POST /rooms/{open|closed|random}/messages/{seq}/delete   401 404 404 303 403 303 404 404 404
 POST /rooms/{direct}/messages/{seq}/delete               401 404 404 303 403 403 404 404 404
+POST /rooms/{open|closed|direct|random}/attach   401 404 404 200 200 200 404 404 404
+GET /rooms/{open|closed|direct|random}/files/{fid}/a.txt 401 404 404 200 200 200 404 404 404
 POST /rooms/{open|closed|direct|random}/composer 401 404 404 200 200 200 404 404 404
 POST /rooms/{open|closed|direct|random}/preview  401 404 404 200 200 200 404 404 404
 GET /help/text                                   401 200
@@ -161,6 +163,8 @@ POST /rooms/{direct|random}/owner                401 404 404 403 403 403 404 404
 GET /rooms/{open|closed|direct|random}/messages  401 404 404 200 200 200 404 404 404 200
 POST /rooms/{open}/messages                      401 403 403 201 201 201 403 403 403 201
 POST /rooms/{closed|direct|random}/messages      401 404 404 201 201 201 404 404 404 201
+POST /rooms/{open|closed|direct|random}/files?name=a.txt 401 404 404 201 201 201 404 404 404 201
+GET /rooms/{open|closed|direct|random}/files/{fid}       401 404 404 200 200 200 404 404 404 200
 GET /rooms/{open|closed|direct|random}/messages/{seq}    401 404 404 200 200 200 404 404 404 200
 PATCH /rooms/{open|closed|random}/messages/{seq}         401 404 404 200 403 200 404 404 404 403
 PATCH /rooms/{direct}/messages/{seq}                     401 404 404 200 403 403 404 404 404 403
@@ -200,6 +204,7 @@ FORMS = {
     "POST /rooms/{rid}/owner": {"uid": "{member}"},
     "POST /rooms/{rid}/messages": {"body": "let me in"},
     "POST /rooms/{rid}/messages/{seq}/edit": {"body": "changed"},
+    "POST /rooms/{rid}/attach": {"body": "draft", "files": "1"},
     "POST /rooms/{rid}/composer": {"body": "draft", "lines": "1"},
     "POST /rooms/{rid}/preview": {"body": "draft"},
     "POST /rooms/{rid}/reactions": {"react": "{seq} 0 👍"},
@@ -212,6 +217,7 @@ BODIES = {
     "POST /rooms/{rid}/members": {"members": ["{target}"]},
     "POST /rooms/{rid}/owner": {"owner": "{member}"},
     "POST /rooms/{rid}/messages": {"body": "let me in"},
+    "POST /rooms/{rid}/files?name=a.txt": {"any": "bytes"},
     "PATCH /rooms/{rid}/messages/{seq}": {"body": "changed"},
 }
 

@@ -7,6 +7,7 @@ import pytest
 import redis
 
 from chat import archive
+from chat.events import File
 from chat.store import Store, keys
 from chat.store.dump import PAGE
 
@@ -36,6 +37,7 @@ def tea(store, ann, bob):
     store.messages.revise(rid, ann, first, "the")
     store.messages.react(rid, bob, first, "👍", "on")
     store.messages.delete(rid, bob, store.messages.post(rid, bob, "unsaid", "n2"))
+    store.messages.post(rid, bob, "", "n3", files=[File("f1", "a.png", 9, "image/png", 3, 2)])
     gone = store.people.create("Eve")
     store.rooms.join(rid, gone)
     store.messages.post(rid, gone, "I was here")

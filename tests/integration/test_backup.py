@@ -9,6 +9,8 @@ from chat.store import Store
 
 from ..running import Server, Visitor, wait_until
 from .page import Page
+from .test_files import send
+from .test_files import shown as files_in
 from .test_people import picture, save
 
 
@@ -31,6 +33,8 @@ def test_a_backup_while_people_write_has_all_that_was_acknowledged(
     ann = Visitor(fresh_server.url, "Ann")
     assert save(ann, picture(), name="Ann").status_code == 303
     rid = ann.create_room("Tea")
+    other = ann.create_room("Files")
+    send(ann, other, ("a.zip", b"PK zip"))
     uid, kept = ann.uid, tmp_path / "backup"
     page, stop, acknowledged = Page(ann).watch(rid), threading.Event(), [0]
 
@@ -69,6 +73,7 @@ def test_a_backup_while_people_write_has_all_that_was_acknowledged(
     shown.post(rid, "and on")
     shown.wait_shown("and on")
     assert there.get(f"/people/{uid}/picture").headers["content-type"] == "image/webp"
+    assert there.get(files_in(there, other)[0]).content == b"PK zip"
     assert ok(restored.console("check")) == "Everything is right.\n"
 
 

@@ -104,6 +104,14 @@ BROKEN = {
         lambda client, c: client.zadd(keys.RANDOM_SEATS, {f"{c['bot']} {c['random']}": 0}),
         "{bot} has a seat in {random} and is not there",
     ),
+    "a file whose message is gone": (
+        lambda client, c: client.zadd(keys.files(c["tea"]), {"f1": 77}),
+        "the room {tea} keeps the file f1 of 77, which has none such",
+    ),
+    "a file that its message has not": (
+        lambda client, c: client.zadd(keys.files(c["tea"]), {"f1": 2}),
+        "the room {tea} keeps the file f1 of 2, which has none such",
+    ),
     "a name is not found": (
         lambda client, c: client.zrem(keys.NAMES, f"lee\0{c['ann']}"),
         "{ann} is not found by the name 'Ann Lee'",

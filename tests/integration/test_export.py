@@ -9,6 +9,7 @@ import pytest
 
 from ..running import Server, Visitor
 from .page import Page, reads
+from .test_files import send
 from .test_people import picture
 
 GOOD = "seven wet umbrellas"
@@ -51,6 +52,7 @@ def test_all_of_a_chat_moves_to_another_one(server, other, tmp_path):
     ann = Visitor(server.url, "Ann")
     ann.join(tea)
     ann.post(tea, "hello there")
+    send(ann, tea, ("a.png", picture()), ("b.zip", b"PK zip"))
     file = tmp_path / "all.jsonl.gz"
     ok(server.console("export", "--all", "--with-secrets", str(file)))
     assert file.stat().st_mode & 0o777 == 0o600
@@ -62,6 +64,10 @@ def test_all_of_a_chat_moves_to_another_one(server, other, tmp_path):
     assert "hello there" in there.room(tea)
     shown = re.search(r'src="(/people/[^"]+/picture\?[^"]+)"', there.get("/").text)[1]
     assert there.get(shown).content == ben.get(shown).content
+    image, packed = re.findall(r'<a class="file[^"]*" href="(/rooms/[^"]+)"', there.room(tea))
+    assert there.get(packed).content == b"PK zip"
+    for at in (image, f"{image}?small"):
+        assert there.get(at).content == ben.get(at).content
     assert ok(other.console("check")) == "Everything is right.\n"
 
     again = ok(other.console("import", str(file)))
@@ -167,6 +173,7 @@ def page(server, tmp_path):
     ann.submit(f"/rooms/{rid}/messages/4/delete")
     ann.post(rid, '<script>alert(1)</script> href="/rooms/x/messages/1#m-1" /people/me')
     ann.submit(f"/rooms/{rid}/reactions", react="2 0 👍")
+    send(ann, rid, ("a.png", picture()), ("b_c_d.zip", b"PK"), body="take these")
     file = tmp_path / "tea.html"
     ok(server.console("export", rid, "--html", str(file)))
     assert file.stat().st_mode & 0o777 == 0o600
@@ -184,6 +191,8 @@ def test_a_room_is_a_page_that_can_be_read_and_searched(page):
     assert 'href="/rooms/x/messages/1#m-1" /people/me' in text
     assert "teh" not in text
     assert "unsaid" not in text
+    assert "take these" in text
+    assert "b_c_d.zip" in text
     assert re.search(r'<h2 class="day">\w+, \d+ \w+ \d{4}</h2>', page)
     assert page.count('<h2 class="day">') == 1
 

@@ -63,7 +63,7 @@ def tried():
 
 
 def test_every_operation_of_the_api_has_a_row():
-    told = {re.sub(r"\{\w+\}", "1", what) for what, _, _ in API_ROWS}
+    told = {re.sub(r"\{\w+\}", "1", what.partition("?")[0]) for what, _, _ in API_ROWS}
     there = {f"{op.method} {re.sub(r'<[^>]+>', '1', op.path)}" for op in OPERATIONS}
     assert told == there
 

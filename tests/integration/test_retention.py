@@ -5,7 +5,7 @@ import time
 import pytest
 
 from chat.errors import NotFound
-from chat.events import DELETE, DELETED, EDIT, POST, pack
+from chat.events import DELETE, DELETED, EDIT, POST, File, pack
 from chat.store import keys
 from chat.store.retention import STEP
 
@@ -104,6 +104,18 @@ def test_what_was_changed_goes_along(store, client, ada, tea):
     store.retention.trim(tea, messages=5, days=0)
     assert client.hgetall(keys.edits(tea)) == {"9": "nine"}
     assert "m2" not in str(client.xrange(keys.events(tea)))
+
+
+def test_files_go_along(store, client, ada, tea):
+    for n in range(2):
+        file = File(f"f{n}", "a.zip", 9, "application/zip")
+        seq = store.messages.post(tea, ada, "", files=[file])
+        assert store.messages.file(tea, ada.uid, f"f{n}") == file
+    store.retention.trim(tea, messages=1, days=0)
+    assert client.zrange(keys.files(tea), 0, -1, withscores=True) == [("f1", seq)]
+    with pytest.raises(NotFound):
+        store.messages.file(tea, ada.uid, "f0")
+    assert store.retention.hold([(tea, "f0"), (tea, "f1")]) == [False, True]
 
 
 def test_reactions_go_along_and_what_has_gone_is_quoted_no_longer(store, client, ada, tea):

@@ -126,6 +126,7 @@ class World:
         self["target"].ask("POST", "/me", {"name": "Target"}, files=picture)
         self.rooms: dict[str, str] = {}
         self.seqs: dict[str, int] = {}
+        self.fids: dict[str, str] = {}
         for kind in KINDS:
             self.renew(kind)
         self._end_one()
@@ -145,7 +146,7 @@ class World:
 
     def renew(self, kind: str) -> None:
         """A room of this kind as it is to be found: who belongs is in, with a message of the
-        member's whose number is `seqs[kind]`."""
+        member's whose number is `seqs[kind]`, and a file whose id is `fids[kind]`."""
         if kind in ("open", "closed"):
             self.rooms[kind] = self._start(kind)
         elif kind == "direct":
@@ -155,6 +156,8 @@ class World:
             self._seat()
         posted = self._do("member", f"/rooms/{self.rooms[kind]}/messages", {"body": secret(kind)})
         self.seqs[kind] = posted["seq"]
+        path = f"/rooms/{self.rooms[kind]}/files?name=a.txt"
+        self.fids[kind] = self._do("member", path, {"any": "bytes"})["files"][0]["id"]
 
     def _start(self, kind: str) -> str:
         uids = [self[name].uid for name in ("member", "moderator", "ex", "off", "bot")]
@@ -178,9 +181,9 @@ class World:
 
     def _end_one(self) -> None:
         self.rooms["ended"] = self._start("closed")
-        self.seqs["ended"] = 1
+        self.seqs["ended"], self.fids["ended"] = 1, "nothing"
         assert self["owner"].call("DELETE", f"/api/rooms/{self.rooms['ended']}").is_success
-        self.rooms["nowhere"], self.seqs["nowhere"] = "nowhere", 1
+        self.rooms["nowhere"], self.seqs["nowhere"], self.fids["nowhere"] = "nowhere", 1, "nothing"
 
     def _do(self, name: str, path: str, json: dict | None) -> dict:
         answer = self[name].call("POST", f"/api{path}", json)
@@ -195,6 +198,7 @@ class World:
         values = {name: someone.uid for name, someone in self.people.items()} | {"emoji": "👍"}
         if kind:
             values |= {"rid": self.rooms[kind], "seq": str(self.seqs[kind])}
+            values["fid"] = self.fids[kind]
         return text.format(**values, me=self[who].uid or "nobody" if who else "", who=who.title())
 
     def mend(self, who: str, kind: str, answer: httpx.Response) -> None:

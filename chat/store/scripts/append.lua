@@ -1,16 +1,16 @@
 -- Put before every script that changes a room. KEYS of them all: the room's hash, its stream,
--- its members, what they have read, nonces, edited bodies, reactions, the numbers of quiet events;
--- ARGV[1] the room's channel.
+-- its members, what they have read, nonces, edited bodies, reactions, the numbers of quiet events,
+-- files; ARGV[1] the room's channel.
 
--- append(data, number, said, more, quiet): gives `data` the next number, adds it to the stream,
+-- append(data, number, said, more, quiet, files): gives `data` the next number, adds it to the stream,
 -- publishes it. Behind the rest it puts `number` (of members from now on, or of the message that
 -- changes), the time of the event before, and '1' where that was a message by the same author not
 -- long ago. `said` is published in the place of `data` where more is to be told than kept; `more`
 -- (JSON) is only published, behind all that. A `quiet` event is nothing to read: it is counted as
--- such, and the room's last line stays.
+-- such, and the room's last line stays. `files` (JSON) is kept, and published behind `more`.
 -- Returns number and time (ms) as strings. The publish comes last and only from here: alone it
 -- would succeed where the append is refused (out of memory, read-only, disk full).
-local function append(data, number, said, more, quiet)
+local function append(data, number, said, more, quiet, files)
   local time = redis.call('TIME')
   local at = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
   local newest = redis.call('HMGET', KEYS[1], 'seq', 'last')
@@ -21,7 +21,11 @@ local function append(data, number, said, more, quiet)
   local rest = string.format(',"%s","%s","%s"]', number or '0', before or '0', same and '1' or '')
   data = string.sub(data, 1, -2) .. rest
   said = said and string.sub(said, 1, -2) .. rest or data
-  if more then said = string.sub(said, 1, -2) .. ',' .. cjson.encode(more) .. ']' end
+  if more or files then said = string.sub(said, 1, -2) .. ',' .. cjson.encode(more or '') .. ']' end
+  if files then
+    local kept = ',' .. cjson.encode(files) .. ']'
+    data, said = string.sub(data, 1, -2) .. ',""' .. kept, string.sub(said, 1, -2) .. kept
+  end
   redis.call('XADD', KEYS[2], seq .. '-0', 'at', at, 'data', data)
   local head = seq .. ' ' .. at .. ' '
   if quiet then
@@ -38,6 +42,5 @@ end
 local function finish()
   redis.call('HSET', KEYS[1], 'kind', 'ended')
   redis.call('DEL', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8])
-  redis.call('EXPIRE', KEYS[1], 2592000)
-  redis.call('EXPIRE', KEYS[2], 2592000)
+  for _, key in ipairs({KEYS[1], KEYS[2], KEYS[9]}) do redis.call('EXPIRE', key, 2592000) end
 end

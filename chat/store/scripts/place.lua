@@ -4,8 +4,8 @@
 -- kept (ms, '' for good), its fields and values...
 -- Returns 1; 0, and nothing has changed, when the room is another than it was.
 if (redis.call('HGET', KEYS[1], 'seq') or '') ~= ARGV[2] then return 0 end
-for n = 2, 8 do
-  local made = KEYS[n + 7]
+for n = 2, 9 do
+  local made = KEYS[n + 8]
   if redis.call('EXISTS', made) == 1 then
     redis.call('RENAME', made, KEYS[n])
     redis.call('PERSIST', KEYS[n])
@@ -18,6 +18,7 @@ redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 if ARGV[3] ~= '' then
   redis.call('PEXPIREAT', KEYS[1], ARGV[3])
   redis.call('PEXPIREAT', KEYS[2], ARGV[3])
+  redis.call('PEXPIREAT', KEYS[9], ARGV[3])
 end
 -- The room's last line is not its newest event where that is quiet, and what is told of a quiet
 -- event is more than what is kept of it: who listens reads it from the stream.

@@ -23,6 +23,7 @@ redis.call('XTRIM', KEYS[2], 'MINID', '=', first .. '-0')
 redis.call('HDEL', KEYS[6], unpack(gone))
 redis.call('HDEL', KEYS[7], unpack(gone))
 redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', '(' .. first)
+redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', '(' .. first)
 redis.call('HSET', KEYS[1], 'first', first)
 -- A page may yet send again what has gone a moment after it was posted.
 if last < tonumber(redis.call('TIME')[1]) * 1000 - tonumber(ARGV[4]) then

@@ -1,0 +1,73 @@
+"""Letting go of files that no message holds: of posts that failed, and of what was let go with its
+room or its age. A deleted message's files go at once (messages.delete); those that could not be
+reached then go here.
+
+One process at a time does it. The place of files and the database know each other by a name that
+is kept in both: a chat over an empty or another database must not take all there is for left over.
+"""
+
+import asyncio
+import logging
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from greenback import with_portal_run_sync
+from obstore.exceptions import BaseError
+from redis.exceptions import RedisError
+
+from .errors import FilesAway
+from .files import Files
+from .store import Store
+from .store.retention import Retention
+
+log = logging.getLogger(__name__)
+
+YOUNG = timedelta(days=1)  # the message of a file that was kept just now may yet come
+LEASE = 1800.0  # seconds for which one process has the work
+REST = 3600.0  # seconds between two rounds
+FIRST = 60.0  # seconds until the first round
+
+
+class Sweeper:
+    def __init__(self, store: Store, files: Files) -> None:
+        self.retention: Retention = store.retention
+        self.files = files
+        self.name = secrets.token_urlsafe(12)
+
+    async def run(self) -> None:
+        """Sweep now and then, until cancelled."""
+        await asyncio.sleep(FIRST)
+        while True:
+            try:
+                await with_portal_run_sync(self._round)
+            except (RedisError, BaseError, FilesAway, OSError) as error:
+                log.warning("files that nothing holds have to wait: %s", error)
+            except Exception:
+                log.exception("files that nothing holds have to wait")
+            await asyncio.sleep(REST)
+
+    def _round(self) -> None:
+        if self.retention.lease(self.name, LEASE, files=True):
+            self.sweep(datetime.now(UTC) - YOUNG)
+
+    def sweep(self, until: datetime) -> int:
+        """Let go of what nothing holds and is older than `until`; returns how much that was."""
+        gone = 0
+        if not self._is_ours():
+            return gone
+        for page in self.files.all():
+            old = [(rid, fid, path) for rid, fid, path, at in page if at < until]
+            held = self.retention.hold([(rid, fid) for rid, fid, _ in old])
+            for (_, _, path), is_held in zip(old, held, strict=True):
+                if not is_held:
+                    self.files.delete_path(path)
+                    gone += 1
+        return gone
+
+    def _is_ours(self) -> bool:
+        """Whether the files are those of this database; the first to ask gives them a name."""
+        ours = self.retention.place(secrets.token_urlsafe(12))
+        found = self.files.named(ours)
+        if not found:
+            log.warning("CHAT_FILES has the files of another database: nothing is let go there")
+        return found

@@ -1,0 +1,89 @@
+"""What files are taken for, and what they are called."""
+
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from chat.errors import Invalid
+from chat.events import POST, Event, File, pack, pack_files
+from chat.files import PLAIN, clean_file_name, encode, size, type_of
+
+
+@pytest.mark.parametrize(
+    ("name", "type"),
+    [
+        ("photo.JPG", "image/jpeg"),
+        ("song.opus", "audio/ogg"),
+        ("clip.mp4", "video/mp4"),
+        ("page.html", PLAIN),
+        ("drawing.svg", PLAIN),
+        ("feed.xml", PLAIN),
+        ("photo.jpg.html", PLAIN),
+        ("nothing", PLAIN),
+    ],
+)
+def test_the_type_is_said_by_the_end_of_the_name(name, type):
+    assert type_of(name) == type
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("C:\\Users\\ann\\photo.jpg", "photo.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("a\nb\x00.txt", "a b.txt"),
+        ("photo\u202egpj.exe", "photogpj.exe"),
+        (".bashrc", "bashrc"),
+        ("...", "file"),
+        ("\u200b", "file"),
+        ("", "file"),
+        ("名前 été.pdf", "名前 été.pdf"),
+        ("x" * 300 + ".tar", "x" * 116 + ".tar"),
+    ],
+)
+def test_a_name_is_made_clean(sent, kept):
+    assert clean_file_name(sent) == kept
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "0 B"), (999, "999 B"), (1536, "1.5 KB"), (25 * 2**20, "25 MB"), (3 * 2**30, "3 GB")],
+)
+def test_sizes_are_said_as_people_do(count, said):
+    assert size(count) == said
+
+
+def test_an_event_holds_its_files():
+    files = (File("f1", "a.png", 70, "image/png", 3, 2), File("f2", "b\n.zip", 9, PLAIN))
+    data = [*json.loads(pack(POST, "u1", "Ann")), "0", "0", "", "", pack_files(files)]
+    event = Event.parse("tea", 1, 1, json.dumps(data))
+    assert event.files == files
+    assert event.excerpt == "a.png, b…"
+    assert pack_files([]) == ""
+
+
+def test_an_image_is_shown_in_its_proportions():
+    assert File("", "", 0, "", 4000, 3000).shown == (360, 270)
+    assert File("", "", 0, "", 100, 50).shown == (100, 50)
+    assert File("", "", 0, "", 5000, 2).shown == (360, 1)
+
+
+def test_an_image_that_moves_still_does():
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "green")]
+    sent = io.BytesIO()
+    frames[0].save(sent, "GIF", save_all=True, append_images=frames[1:], duration=80)
+    sent.seek(0)
+    made = encode(sent, "a.gif")
+    kept = Image.open(io.BytesIO(made.content))
+    assert (made.type, kept.n_frames, kept.size) == ("image/webp", 3, (40, 30))
+
+
+def test_too_many_pixels_are_refused_however_they_come():
+    frames = [Image.new("1", (2500, 2500), n % 2) for n in range(8)]
+    sent = io.BytesIO()
+    frames[0].save(sent, "GIF", save_all=True, append_images=frames[1:])
+    sent.seek(0)
+    with pytest.raises(Invalid, match="too many pixels"):
+        encode(sent, "a.gif")
