@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
+from hypothesis import settings
 
 from chat.embedded import EmbeddedValkey
 from chat.store import Store
@@ -25,6 +26,11 @@ hypothesis.settings.load_profile("chat")
 for name in list(os.environ):
     if name.startswith("CHAT_") or name in ("REDIS_URL", "SECRET_KEY", "PORT"):
         del os.environ[name]
+
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("chat", deadline=None)
+settings.load_profile("chat")
 
 
 @pytest.fixture(autouse=True)
