@@ -183,9 +183,35 @@ def test_no_page_scrolls_sideways(people: People, server: Server, width: int):
 
 
 def assert_fits(person: Person) -> None:
+    """Nothing reaches beyond the sides, and no field is so small that a phone zooms into it."""
     page: Page = person.page
     wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1], page.url
+    sizes = page.locator(":is(input, select, textarea):visible:not([readonly])").evaluate_all(
+        "fields => fields.map(field => parseFloat(getComputedStyle(field).fontSize))"
+    )
+    assert min(sizes, default=16) >= 16, page.url
     fields: Locator = page.locator("a:visible, button:visible, input:visible")
     for box in (field.bounding_box() for field in fields.all()):
         assert box is None or (box["x"] >= -1 and box["x"] + box["width"] <= wide[1] + 1), page.url
+
+
+def test_a_conversation_prints_on_white(people: People, server: Server):
+    """Also for who has chosen the dark; what one does on a screen is not on paper."""
+    ann = people.come(server.url, "Ann")
+    ann.open("/me")
+    ann.page.get_by_label("Dark").check()
+    ann.page.get_by_role("button", name="Save").click()
+    expect(ann.page.locator("html")).to_have_attribute("data-theme", "dark")
+    ann.create_room("Tea")
+    ann.wait_live()
+    ann.send("for the wall")
+    ann.wait_for("for the wall")
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    dark = ann.page.evaluate(ground)
+    ann.page.emulate_media(media="print")
+    assert ann.page.evaluate(ground) != dark
+    expect(ann.page.locator("#messages .message__body")).to_be_visible()
+    expect(ann.page.locator(".message__author")).to_be_visible()
+    for hidden in ("#side", "#composer", "#typing", ".newest", ".panel__details"):
+        expect(ann.page.locator(hidden).first).to_be_hidden()

@@ -227,3 +227,22 @@ def test_two_strangers_talk(people: People, server: Server):
     expect(eve.page.get_by_role("link", name="Talk to someone new")).to_be_visible()
     expect(dan.page.locator("#messages")).to_contain_text("Eve left")
     expect(dan.page.locator(".panel__size")).to_have_text("1 member")
+
+
+def test_a_room_switch_is_one_transition(ann: Person, room: str):
+    """The panel, the composer and the list change at the same moment, and one writes on at once."""
+    ann.create_room("Coffee")
+    ann.wait_live().wait_next_form()
+    ann.page.evaluate(
+        """() => { window.seen = [];
+        document.addEventListener("htmx:before:viewTransition", () => window.seen.push("begin"));
+        new MutationObserver(() => window.seen.push("list"))
+            .observe(document.querySelector("#rooms"), {childList: true}); }"""
+    )
+    ann.switch_to(room)
+    ann.until(lambda: "list" in ann.page.evaluate("window.seen"), "the list")
+    assert ann.page.evaluate("window.seen")[:2] == ["begin", "list"]
+    assert ann.page.evaluate("window.seen").count("begin") == 1
+    ann.wait_live()
+    ann.send("at once")
+    ann.wait_for("at once")
