@@ -127,7 +127,9 @@ def _rooms(query: Query, rows: list[Row]) -> list[Row]:
 
 
 def _named(name: str, rows: list[Row]) -> list[Row]:
-    """The rooms whose names are most like this one."""
+    """The room with this id, or the rooms whose names are most like this one."""
+    if its := [row for row in rows if row.room.rid == name]:
+        return its
     likes = [(likeness(name, row.room.name), row) for row in rows]
     best = min((like for like, _ in likes if like is not None), default=None)
     return [row for like, row in likes if like is not None and like == best]

@@ -35,7 +35,7 @@ class Settings:
     workers: int = 1
     # REDIS_URL: a Redis or Valkey server, 7.0 or newer; empty starts the embedded one.
     redis_url: str = ""
-    # CHAT_DATA: folder of the embedded server and of the generated secret.
+    # CHAT_DATA: folder of the embedded server, the generated secret and the index of messages.
     data: Path = field(default_factory=lambda: Path("data"))
     # SECRET_KEY: signs the session cookies; empty generates one in CHAT_DATA/secret.
     secret_key: str = ""

@@ -87,6 +87,19 @@ def test_a_person_a_room_and_days_narrow_it(ann, bob, tea):
     assert len(hits(ann, "in:garden")) == 1
 
 
+@pytest.mark.parametrize("name", ["Herb garden", 'The "garden"', "& co?"])
+def test_a_room_leads_to_a_search_of_its_own(ann, name):
+    rid = ann.create_room(name, "closed")
+    other = ann.create_room("Meadow", "closed")
+    for room in (rid, other):
+        ann.post(room, f"sorrel of {name}")
+    wait_for(ann, "sorrel", 2)
+    page = html.unescape(ann.get(f"/rooms/{rid}/people").text)
+    link = re.search(r'href="(/search\?[^"]*)"', page)[1]
+    found = re.findall(r'found__link" href="/rooms/([^/]+)/', ann.get(link).text)
+    assert set(found) == {rid}
+
+
 @pytest.mark.parametrize(
     ("q", "told"),
     [
