@@ -23,7 +23,10 @@ from .store import Person, Store, keys
 from .store.load import Load
 from .store.schema import TooNew
 from .supervisor import masked, serving_process
+from .sweeper import lost
 from .transcript import transcript
+
+CANNOT = " (this cannot be repaired)"
 
 
 @contextmanager
@@ -88,8 +91,14 @@ def check(settings: Settings, repair: bool) -> None:
             if repaired and finding.repair:
                 finding.repair()
             wrong += not repaired
-            cannot = "" if finding.repair else " (this cannot be repaired)"
+            cannot = "" if finding.repair else CANNOT
             print(f"{'Repaired: ' if repaired else ''}{finding.text}{cannot}")
+        with _told("CHAT_FILES"):
+            gone = _lost(settings, store)
+        wrong += len(gone)
+        told.update(gone)
+        for text in gone:
+            print(f"{text}{CANNOT}")
     if wrong:
         hint = "" if repair else "; chat check --repair puts right what can be"
         raise CannotStart(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong{hint}")
@@ -181,8 +190,15 @@ def _told(file: str) -> Iterator[None]:
         raise CannotStart(error.text) from None
 
 
+def _lost(settings: Settings, store: Store) -> list[str]:
+    found: list[str] = []
+    files = Files(_pictures(settings), settings.file_size)
+    _run(lambda: found.extend(lost(store, files)))
+    return found
+
+
 def _run(function: Callable[[], None]) -> None:
-    """Call what reads or writes pictures, which needs an event loop."""
+    """Call what reads or writes pictures and files, which needs an event loop."""
     asyncio.run(with_portal_run_sync(function))
 
 

@@ -199,10 +199,11 @@ class Files:
         except NotFound:
             return None
 
-    def all(self) -> Iterator[list[tuple[str, str, str, datetime]]]:
-        """Room, file id, path and time of everything that is kept, some at a time. Raises
-        obstore's errors."""
-        pages = self.pictures.files.list(f"{FOLDER}/", chunk_size=1000).__aiter__()
+    def all(self, rid: str = "") -> Iterator[list[tuple[str, str, str, datetime]]]:
+        """Room, file id, path and time of everything that is kept, or of what is for one room,
+        some at a time. Raises obstore's errors."""
+        folder = f"{FOLDER}/{rid}/" if rid else f"{FOLDER}/"
+        pages = self.pictures.files.list(folder, chunk_size=1000).__aiter__()
         while (page := await_(anext(pages, None))) is not None:
             paths = [(PurePosixPath(found["path"]), found["last_modified"]) for found in page]
             yield [

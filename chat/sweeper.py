@@ -9,6 +9,7 @@ is kept in both: a chat over an empty or another database must not take all ther
 import asyncio
 import logging
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from greenback import with_portal_run_sync
@@ -26,6 +27,18 @@ YOUNG = timedelta(days=1)  # the message of a file that was kept just now may ye
 LEASE = 1800.0  # seconds for which one process has the work
 REST = 3600.0  # seconds between two rounds
 FIRST = 60.0  # seconds until the first round
+
+
+def lost(store: Store, files: Files) -> Iterator[str]:
+    """Sentences on files that messages hold and that are not where files are kept. Raises
+    FilesAway."""
+    for rid, fids in store.retention.held():
+        there = {fid for page in files.all(rid) for _, fid, _, _ in page}
+        gone = sorted(fids - there)
+        # Not those whose message has just been deleted.
+        for fid, held in zip(gone, store.retention.hold([(rid, fid) for fid in gone]), strict=True):
+            if held:
+                yield f"the file {fid} of the room {rid} is not where files are kept"
 
 
 class Sweeper:

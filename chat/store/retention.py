@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import keys
@@ -10,6 +10,7 @@ from . import keys
 STEP = 500  # events that go in one script, and keys that are looked at in one command
 NONCES_LAST = 24 * 3600 * 1000  # ms after which a message that has gone is not sent again
 _ROOM = re.compile(r"chat:room:\{([^{}]+)\}")
+_FILES = re.compile(r"chat:room:\{([^{}]+)\}:files")
 
 
 class Retention:
@@ -32,6 +33,12 @@ class Retention:
         for rid, fid in files:
             pipeline.zscore(keys.files(rid), fid)
         return [score is not None for score in pipeline.execute()] if files else []
+
+    def held(self) -> Iterator[tuple[str, set[str]]]:
+        """The rooms whose messages hold files, each with the ids of those."""
+        for name in self.client.scan_iter(match=keys.files("*"), count=STEP, _type="zset"):
+            if found := _FILES.fullmatch(name):
+                yield found[1], set(self.client.zrange(name, 0, -1))
 
     def place(self, name: str) -> str:
         """The name of the place where this database's files are; `name` where it has none yet."""

@@ -290,6 +290,20 @@ def test_a_program_posts_and_gets_files(ann, tea, program):
     assert large.status_code == 413
 
 
+def test_chat_check_says_which_files_are_lost(fresh_server):
+    ann = Visitor(fresh_server.url, "Ann")
+    rid = ann.create_room("Tea")
+    send(ann, rid, ("a.zip", b"x"), ("b.zip", b"y"))
+    assert fresh_server.console("check").stdout == "Everything is right.\n"
+    [lost, _] = [at.split("/")[4] for at in shown(ann, rid)]
+    (fresh_server.data / "files" / rid / lost).unlink()
+    told = fresh_server.console("check", "--repair")
+    assert told.returncode == 1
+    assert f"the file {lost} of the room {rid} is not where files are kept" in told.stdout
+    assert "(this cannot be repaired)" in told.stdout
+    assert ann.get(shown(ann, rid)[0]).status_code == 404
+
+
 # What nothing holds
 
 
