@@ -4,12 +4,14 @@ axe-core is a script of this test, put into the page by it; the chat has none of
 """
 
 import re
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from ..integration.rules import PAGE_ROWS
+from ..integration.test_files import image, send
 from ..integration.world import World
 from ..running import Server, Visitor
 from .conftest import People, meet
@@ -118,6 +120,30 @@ def test_no_state_of_a_room_has_a_finding(people: People, server: Server):
     ann.page.evaluate("document.querySelector('#live').dispatchEvent(new Event('htmx:ws:close'))")
     expect(ann.page.locator(".connection__text")).to_be_visible()
     found += findings(ann)
+    assert not found, "\n".join(found)
+
+
+def test_files_have_no_finding(people: People, server: Server, tmp_path: Path):
+    """In a message, being chosen, and refused."""
+    bob = Visitor(server.url, "Bob")
+    rid = bob.create_room("Tea")
+    shown = [("a.png", image("PNG")), ("song.mp3", b"ID3"), ("film.mp4", b"x"), ("b.pdf", b"%PDF")]
+    assert send(bob, rid, *shown, body="all of it").status_code == 303
+    assert send(bob, rid, ("only.png", image("PNG"))).status_code == 303
+    ann = people.come(server.url, "Ann")
+    ann.join_room(rid)
+    ann.wait_live()
+    found = findings(ann)
+    ann.page.get_by_role("button", name="Attach files").click()
+    field = ann.page.locator(".attach__field")
+    expect(field).to_be_focused()
+    found += findings(ann)
+    (tmp_path / "run.exe").write_bytes(b"MZ")
+    field.set_input_files(tmp_path / "run.exe")
+    ann.page.locator(".composer--files").get_by_role("button", name="Send").click()
+    expect(ann.page.get_by_role("alert")).to_be_visible()
+    found += findings(ann)
+    people.allowed = ("status of 400", "Media", "media")
     assert not found, "\n".join(found)
 
 

@@ -236,6 +236,19 @@ def test_a_deleted_message_takes_its_files_along(server, ann, bob, tea):
         assert not client.exists(f"chat:room:{{{tea}}}:files")
 
 
+def test_an_ended_room_keeps_its_files_as_long_as_its_messages_and_from_everybody(
+    server, ann, bob, tea
+):
+    send(ann, tea, ("a.zip", b"x"))
+    at = shown(ann, tea)[0]
+    ann.submit(f"/rooms/{tea}/end")
+    assert [person.get(at).status_code for person in (ann, bob)] == [404, 404]
+    with server.redis() as client:
+        ends = [client.ttl(f"chat:room:{{{tea}}}:{part}") for part in ("events", "files")]
+    assert ends[0] > 0
+    assert ends[0] == ends[1]
+
+
 def test_where_nothing_can_be_kept_it_is_said_and_the_text_stays(server, ann, tea):
     folder = server.data / "files" / tea
     folder.parent.mkdir(exist_ok=True)
