@@ -244,8 +244,10 @@ def refused(visitor):
     return found.value.response
 
 
-def test_a_person_has_so_many_pages_over_all_processes(server, ann):
+def test_a_person_has_so_many_pages_over_all_processes(server, inside, ann):
     first, second = two_pages(server, ann)
+    # Those that were closed on the way are counted until the next beat.
+    wait_until(lambda: inside.hvals(keys.user_pages(ann.uid)) == ["1", "1"], "the two counted")
     others = [Page(ann) for _ in range(PERSON - 2)]
     wait_until(lambda: ann.get("/connection").text, "all of them counted")
     answer = refused(ann)
