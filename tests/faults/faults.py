@@ -170,6 +170,14 @@ async def answers_of_redis_lost(stage: Stage) -> None:
     await _lose(stage.random.choice(stage.spaces).back, stage, from_host=False)
 
 
+async def network_to_redis_narrow(stage: Stage) -> None:
+    """256 kbit/s, less than what is published."""
+    wire = stage.random.choice(stage.spaces).back
+    await asyncio.to_thread(wire.narrow)
+    await last(stage, 3, 6)
+    await asyncio.to_thread(wire.heal)
+
+
 async def network_to_browsers_gone(stage: Stage) -> None:
     await _lose(stage.random.choice(stage.spaces).front, stage)
 
@@ -276,6 +284,7 @@ FAULTS: list[Fault] = [
     redis_far_away,
     network_to_redis_gone,
     answers_of_redis_lost,
+    network_to_redis_narrow,
     network_to_browsers_gone,
     browsers_cut,
     browsers_half_open,
@@ -289,7 +298,12 @@ FAULTS: list[Fault] = [
 # of the database at the same time.
 OF_THE_DATABASE = FAULTS[:12]
 # Those for which each host has a network of its own.
-OF_THE_WIRES = [network_to_redis_gone, answers_of_redis_lost, network_to_browsers_gone]
+OF_THE_WIRES = [
+    network_to_redis_gone,
+    answers_of_redis_lost,
+    network_to_redis_narrow,
+    network_to_browsers_gone,
+]
 
 
 def name(fault: Fault) -> str:

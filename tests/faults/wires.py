@@ -11,7 +11,8 @@ from ipaddress import ip_address
 BLOCKS = 32768
 FIRST = ip_address("198.18.0.0")
 # A queue that takes no packet, for each is longer than a byte (tc-tbf(8)).
-NOTHING = ("root", "tbf", "rate", "8bit", "burst", "1", "limit", "1")
+NOTHING = ("tbf", "rate", "8bit", "burst", "1", "limit", "1")
+LITTLE = ("tbf", "rate", "256kbit", "burst", "16kb", "latency", "400ms")
 _numbers = itertools.count(os.getpid() * 8)  # two runs at once have wires of their own
 
 
@@ -33,7 +34,12 @@ class Wire:
         """From now on nothing arrives, in one direction or in both."""
         for (space, name, _), losing in zip(self.ends, (to_host, from_host), strict=True):
             if losing:
-                _in(space, "tc", "qdisc", "replace", "dev", name, *NOTHING)
+                _in(space, "tc", "qdisc", "replace", "dev", name, "root", *NOTHING)
+
+    def narrow(self) -> None:
+        """From now on little gets through at a time; what is too much waits, and then is lost."""
+        for space, name, _ in self.ends:
+            _in(space, "tc", "qdisc", "replace", "dev", name, "root", *LITTLE)
 
     def heal(self) -> None:
         for space, name, _ in self.ends:
