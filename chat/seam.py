@@ -8,13 +8,15 @@ on the internet must settle. `install` replaces six names inside Hypercorn:
 - `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept.
 
 `Connection`, a `TCPServer` with which chat.serving begins each connection, keeps the list of those
-that are open, so that stopping can end them.
+that are open, so that stopping can end them, and has a timer for those that are idle.
 
 Written against Hypercorn 0.18; `tests/unit/test_seam.py` fails when the seam moves.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +32,7 @@ from hypercorn.events import Closed, RawData
 from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
 
+from .environ import spawn
 from .wsstream import Stream, Upgrade
 
 connections: set[Connection] = set()
@@ -87,10 +90,34 @@ class HTTP2(H2Protocol):
         await self._flush()
 
 
+class Idle:
+    """Ends a connection that has nothing to do: a timer, where Hypercorn makes a task before each
+    request and cancels it again. `end` is called when the time is up."""
+
+    def __init__(self, end: Callable[[], None], seconds: float) -> None:
+        self._end = end
+        self._seconds = seconds
+        self.timer: asyncio.TimerHandle | None = None
+
+    async def restart(self, tasks: Any, action: Any) -> None:
+        await self.stop()
+        self.timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+
+    async def stop(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+
 class Connection(TCPServer):
     """A TCP connection that is listed while it is open and dies quietly of any network error."""
 
+    def end(self) -> None:
+        """End the connection, on which nothing is under way."""
+        spawn(self._initiate_server_close())
+
     async def run(self) -> None:
+        self.idle_task = Idle(self.end, self.config.keep_alive_timeout)  # type: ignore[assignment]
         connections.add(self)
         try:
             await super().run()
@@ -111,6 +138,8 @@ class Connection(TCPServer):
             await buffer.close()
 
     async def protocol_send(self, event: Any) -> None:
+        if isinstance(event, RawData) and not event.data:
+            return  # the end of an answer whose length was said
         try:
             await super().protocol_send(event)
         except OSError:
@@ -130,6 +159,13 @@ def install() -> None:
     hypercorn.protocol.H11Protocol = HTTP1  # type: ignore[attr-defined, misc]
     hypercorn.protocol.H2Protocol = HTTP2  # type: ignore[attr-defined, misc]
     hypercorn.protocol.h2.StreamBuffer = Buffer  # type: ignore[misc]
+
+
+def end_idle() -> None:
+    """End every connection that is open and idle."""
+    for connection in list(connections):
+        if connection.idle_task.timer is not None:  # type: ignore[attr-defined]
+            connection.end()
 
 
 def abort_connections() -> None:

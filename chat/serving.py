@@ -126,7 +126,8 @@ async def serve(
         left = since + settings.keep_alive_timeout + LINGER - loop.time()
         await all_done(connections, left)
     await bridge.end()
-    await context.terminated.set()  # idle connections end
+    await context.terminated.set()  # connections end with their next answer
+    seam.end_idle()
     for _ in range(2):
         await all_done(connections, LINGER)
         seam.abort_connections()

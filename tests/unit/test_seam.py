@@ -11,14 +11,14 @@ import hypercorn.protocol.h11
 import pytest
 import wsproto.connection
 from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.asyncio.worker_context import AsyncioSingleTask, WorkerContext
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WebsocketBuffer, WSStream
 from hypercorn.typing import ConnectionState
 
 from chat import wsstream
-from chat.seam import HTTP1, HTTP2, Buffer, Connection, install
+from chat.seam import HTTP1, HTTP2, Buffer, Connection, Idle, install
 from chat.serving import _settings
 from chat.wsstream import Inbox, Settings, Stream, Upgrade
 
@@ -97,7 +97,7 @@ def test_methods_that_are_overridden(ours, theirs):
     own = {"_answer", "_app_ended", "_beat", "_close_frame", "_closing", "_disconnect"}
     own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
     own |= {"_over", "_put", "_refuse", "_reset", "_send_message", "_start_timer"}
-    own |= {"_stop_timer", "_whole_text", "abort", "deflates", "shut", "unsent", "write"}
+    own |= {"_stop_timer", "_whole_text", "abort", "deflates", "end", "shut", "unsent", "write"}
     for name, method in vars(ours).items():
         if not inspect.isfunction(method):
             continue
@@ -113,6 +113,10 @@ def test_names_that_are_used():
     assert parameters(H2Protocol._close_stream) == ["self", "stream_id"]
     assert parameters(H2Protocol._window_updated) == ["self", "stream_id"]
     assert parameters(H2Protocol._flush) == ["self"]
+    assert parameters(TCPServer._initiate_server_close) == ["self"]
+    for name in "restart", "stop":
+        theirs = len(parameters(getattr(AsyncioSingleTask, name)))
+        assert len(parameters(getattr(Idle, name))) == theirs
     assert {"_paused", "_is_empty", "buffer"} <= set(vars(StreamBuffer(WorkerContext.event_class)))
     assert {"length", "value"} <= set(vars(WebsocketBuffer(1)))
     decoder = wsproto.connection.Connection(wsproto.connection.ConnectionType.SERVER)._proto
