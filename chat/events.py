@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 # The kinds. `post` is what a person wrote; `edit`, `delete`, `react` and `unreact` change one of
 # those and are not shown themselves; the others are server lines. Those of the last row
@@ -19,6 +20,7 @@ QUOTED = 79  # characters of a message that is answered; with the … as many as
 SHOWN_WIDE, SHOWN_HIGH = 360, 270  # CSS pixels of an image in a message, at most
 SHOWN = 20  # names of those who reacted with one emoji
 DELETED = "deleted"  # what stands in for a message that was deleted
+KEPT = 4096  # events that are kept as read
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
 
 
@@ -126,7 +128,12 @@ class Event:
     quote: Quote | None = None  # from the message that this one answers
     files: tuple[File, ...] = ()
 
+    def __hash__(self) -> int:
+        # Caches ask for it once for each message of a page; these three nearly always tell.
+        return hash((self.room, self.seq, self.at))
+
     @classmethod
+    @lru_cache(maxsize=KEPT)
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
         """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
         becomes an UNREADABLE one: the room lives."""

@@ -7,6 +7,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+import flask.templating
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -19,7 +20,17 @@ from .times import new_day, short_time, today, use_zone, when, zone
 log = logging.getLogger(__name__)
 
 KEPT = 4096  # renderings of messages that are kept for the next page
+LISTS = 128  # and of whole pages of them
 HUES = 12  # avatar colours in static/css/colors.css
+
+
+class Templates(flask.templating.Environment):
+    """Jinja's environment, whose globals must be there before the first template is."""
+
+    def make_globals(self, d: Any) -> Any:
+        # Jinja's is a ChainMap, of which every rendering and every import of a macro makes a copy,
+        # in Python: a twentieth of a room's page.
+        return {**self.globals, **(d or {})}
 
 
 class Fragments:
@@ -134,6 +145,16 @@ def init(env: Environment) -> None:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
             return Markup(macros.item(unreadable(event)))
 
+    @lru_cache(maxsize=LISTS)
+    def listed(events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
+        macros: Any = env.get_template("macros/messages.html").module
+        return Markup(macros.each(events, new))
+
+    @lru_cache(maxsize=KEPT)
+    def row(row: Row, current: bool, zone: str, today: date) -> Markup:
+        macros: Any = env.get_template("macros/rooms.html").module
+        return Markup(macros.row(row, current))
+
     @lru_cache(maxsize=KEPT)
     def face(uid: str, name: str, picture: str) -> Markup:
         macros: Any = env.get_template("macros/ui.html").module
@@ -141,6 +162,8 @@ def init(env: Environment) -> None:
 
     env.globals["face"] = face
     env.globals["message"] = lambda event: message(event, zone(), today())
+    env.globals["listed"] = lambda events, new: listed(tuple(events), new, zone(), today())
+    env.globals["line_of"] = lambda r, current: row(r, current, zone(), today())
     env.globals["tombstone"] = tombstone
     env.filters |= {
         "browser": browser,

@@ -135,8 +135,9 @@ def show(rid: str) -> Any:
     room, read = store().rooms.row(rid, g.person.uid)
     if read is None:
         return render_template("rooms/join.html", room=room, size=store().rooms.size(rid))
-    events = store().messages.newest(rid)
-    store().messages.seen(rid, g.person.uid, room.seq)
+    events = store().messages.page(room)
+    if read < room.seq:
+        store().messages.seen(rid, g.person.uid, room.seq)
     new = read + 1 if 0 < read < room.last.seq else 0
     return room_page(room, events, new=new, reply=answered(rid, request.args.get("reply", "")))
 

@@ -1,6 +1,7 @@
 """What is said in a room: its numbered events, read by number."""
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,9 +24,10 @@ from ..events import (
 from ..metrics import POSTED
 from . import keys
 from .people import People, Person
-from .rooms import pack_by
+from .rooms import Room, pack_by
 
 PAGE_SIZE = 50  # events on a page
+PAGES_KEPT = 128  # rooms whose newest page is kept in memory
 MOST_EMOJI = 20  # different ones on one message
 MOST_REACTIONS = 500  # on one message, all emoji together
 NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
@@ -52,6 +54,7 @@ class Messages:
         self.people = people
         self.scripts = scripts
         self._seen = seen
+        self._pages: OrderedDict[str, tuple[Any, list[Event]]] = OrderedDict()
 
     # Writing
 
@@ -131,6 +134,23 @@ class Messages:
     def newest(self, rid: str, limit: int = PAGE_SIZE) -> list[Event]:
         """The last `limit` events, oldest first."""
         return self._back(rid, "+", limit)
+
+    def page(self, room: Room) -> list[Event]:
+        """The newest events of a room that was just read, as `newest` has them. They are asked for
+        once and kept until the room has another one, for whatever changes what they show has a
+        number; but who wrote them may be called otherwise any time."""
+        # A number alone does not say which event it is: a failover may lose it and give it to
+        # another. So it takes the whole of the newest event, and of a quiet one the room has the
+        # number only.
+        state = room.epoch, room.first, room.seq, room.last
+        kept, events = self._pages.get(room.rid, (None, []))
+        if kept != state or not room.at:
+            events = self._revised(room.rid, self._entries(room.rid, "+", PAGE_SIZE))
+            if room.at and events and events[-1].seq == room.seq:
+                self._pages[room.rid] = state, events
+                if len(self._pages) > PAGES_KEPT:
+                    self._pages.popitem(last=False)
+        return self.people.named(events)
 
     def before(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The `limit` events before number `seq`, oldest first."""
@@ -246,12 +266,21 @@ class Messages:
         return int(self._seen(keys=read, args=[uid, seq])) >= 0
 
     def _back(self, rid: str, end: str, limit: int) -> list[Event]:
+        return self._now(rid, self._entries(rid, end, limit))
+
+    def _entries(self, rid: str, end: str, limit: int) -> list[Event]:
+        """The last `limit` events up to `end`, as they were stored."""
         entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)
-        return self._now(rid, _events(rid, entries[::-1]))
+        return _events(rid, entries[::-1])
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
-        """The events as they are to be shown now: with the bodies that were changed since, the
-        reactions, what they answer, and the names and pictures that people have today."""
+        """The events as they are to be shown now: as they were changed since, and with the names
+        and pictures that people have today."""
+        return self.people.named(self._revised(rid, events))
+
+    def _revised(self, rid: str, events: list[Event]) -> list[Event]:
+        """The events with the bodies that were changed since, the reactions, and what they
+        answer."""
         changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *QUIET)]
         if changed:
             seqs = [events[n].about for n in changed]
@@ -276,7 +305,7 @@ class Messages:
                     events[n] = replace(events[n], reactions=Reactions.parse(state))
                 if events[n].kind == POST and events[n].number:
                     events[n] = replace(events[n], quote=quotes.get(events[n].number))
-        return self.people.named(events)
+        return events
 
 
 def _ask_after(pipeline: Any, rid: str, after: int, limit: int) -> None:

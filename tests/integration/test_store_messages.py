@@ -138,3 +138,62 @@ def test_only_messages_can_be_changed(store, ann, tea, seq):
         store.messages.revise(tea, ann, seq, "x")
     with pytest.raises(NotFound):
         store.messages.delete(tea, ann, seq)
+
+
+def page(store, rid):
+    """The kept page, which is to be the same as the newest events read anew."""
+    events = store.messages.page(store.rooms.get(rid))
+    assert events == store.messages.newest(rid)
+    return events
+
+
+def test_a_page_that_is_kept_is_the_newest_events_whatever_happens(store, client, ann, bob, tea):
+    seq = store.messages.post(tea, ann, "teh")
+    answer = store.messages.post(tea, bob, "what?", reply=seq)
+    for change in (
+        lambda: store.messages.post(tea, ann, "more"),
+        lambda: store.messages.revise(tea, ann, seq, "the"),
+        lambda: store.messages.react(tea, bob, seq, "👍", "on"),
+        lambda: store.messages.react(tea, bob, seq, "👍", "off"),
+        lambda: store.people.edit(bob, name="Robert"),
+        lambda: store.messages.delete(tea, ann, seq),
+        lambda: store.messages.delete(tea, bob, answer),
+        lambda: store.rooms.edit(tea, ann, "name", "Coffee"),
+    ):
+        before = page(store, tea)
+        change()
+        assert page(store, tea) != before
+    client.xtrim(keys.events(tea), maxlen=2, approximate=False)
+    client.hset(keys.room(tea), "first", store.rooms.get(tea).seq - 1)
+    assert len(page(store, tea)) == 2
+
+
+def test_a_page_is_read_once_while_nothing_happens(store, client, ann, tea):
+    store.messages.post(tea, ann, "one")
+    first = page(store, tea)
+    client.delete(keys.events(tea))  # what is kept is not asked for
+    assert store.messages.page(store.rooms.get(tea)) == first
+
+
+def test_a_page_is_not_kept_of_a_number_that_was_lost_and_used_again(store, valkey, ann, tea):
+    replica = state_of(valkey.url)
+    store.messages.post(tea, ann, "lost")
+    assert page(store, tea)[-1].body == "lost"
+    fail_over(valkey.url, replica)
+    store.messages.post(tea, ann, "found")
+    assert page(store, tea)[-1].body == "found"
+    replica = state_of(valkey.url)
+    seq = page(store, tea)[-1].seq
+    for emoji in ("👍", "👎"):
+        store.messages.react(tea, ann, seq, emoji, "on")
+        assert [one.emoji for one in page(store, tea)[-1].reactions.all] == [emoji]
+        fail_over(valkey.url, replica)
+        replica = state_of(valkey.url)
+
+
+def test_only_so_many_pages_are_kept(store, ann, monkeypatch):
+    monkeypatch.setattr("chat.store.messages.PAGES_KEPT", 2)
+    rooms = [store.rooms.create(f"Room {n}", "open", ann) for n in range(4)]
+    for rid in rooms:
+        page(store, rid)
+    assert list(store.messages._pages) == rooms[2:]
