@@ -307,10 +307,19 @@ def quick(loop, logs):
     assert_calm(server)
 
 
+@pytest.fixture(scope="module")
+def plain(loop, logs):
+    """A server without the direct path."""
+    server = Server(loop, logs / f"{loop}-plain.log", direct_writes=False)
+    yield server
+    server.close()
+    assert_calm(server)
+
+
 @pytest.fixture(params=["direct", "plain"])
-def either(request, server, quick):
+def either(request, server, plain):
     """A server with the direct path, and one without."""
-    return server if request.param == "direct" else quick
+    return server if request.param == "direct" else plain
 
 
 @pytest.fixture
@@ -544,9 +553,9 @@ def test_no_upgrade_to_http2(server):
 # Websockets
 
 
-def test_echo(server):
+def test_echo(either):
     """Text and binary messages come back as they were."""
-    with server.socket("/echo") as ws:
+    with either.socket("/echo") as ws:
         for message in ("hello", "grüße 😀", "", b"\x00\xff", "x" * 200_000):
             ws.send(message)
             assert ws.recv() == message
@@ -637,9 +646,9 @@ def test_handshake_of_another_version(server):
         assert client.at_end()
 
 
-def test_frames_before_the_answer(server):
+def test_frames_before_the_answer(either):
     """A client that does not wait for the answer to its handshake is refused."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.send(b"")
         key = "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
         upgrade = ["Connection: Upgrade", "Upgrade: websocket", key, "Sec-WebSocket-Version: 13"]
@@ -653,30 +662,30 @@ def test_plain_request_for_a_websocket(server):
     assert server.http.get("/echo").status_code == 400
 
 
-def test_client_close_code(server):
+def test_client_close_code(either):
     """The route learns the client's code and reason; the client gets its code back."""
-    with server.socket("/echo") as ws:
+    with either.socket("/echo") as ws:
         ws.close(4321, "enough")
         assert ws.close_code == 4321
-    server.wait_for("closed 4321 enough")
+    either.wait_for("closed 4321 enough")
 
 
-def test_client_close_without_code(server):
+def test_client_close_without_code(either):
     """A Close frame without a code is 1005 for the route."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo")
         client.send_frame(CLOSE)
         assert client.recv_frame() == (CLOSE, b"")
         assert client.at_end()
-    server.wait_for("closed 1005 ")
+    either.wait_for("closed 1005 ")
 
 
-def test_client_gone(server):
+def test_client_gone(either):
     """A connection that ends without a Close frame is 1006 for the route."""
-    before = server.events().count("closed 1006 ")
-    with Raw(server) as client:
+    before = either.events().count("closed 1006 ")
+    with Raw(either) as client:
         client.handshake("/echo")
-    server.wait_for("closed 1006 ", before + 1)
+    either.wait_for("closed 1006 ", before + 1)
 
 
 @pytest.mark.parametrize(
@@ -699,9 +708,9 @@ def test_server_close_code(either, path, code, reason):
         assert (ws.close_code, ws.close_reason) == (code, reason)
 
 
-def test_messages_before_close_arrive(server):
+def test_messages_before_close_arrive(either):
     """What was sent just before the Close frame is received first, more than fits the inbox."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo")
         client.send(b"".join(frame(TEXT, b"%d" % i) for i in range(50)) + close_frame(4002))
         for i in range(50):
@@ -709,27 +718,27 @@ def test_messages_before_close_arrive(server):
             if received[0] == CLOSE:
                 break
             assert received == (TEXT, b"%d" % i)
-    server.wait_for("closed 4002 ")
+    either.wait_for("closed 4002 ")
 
 
-def test_receive_timeout(server):
+def test_receive_timeout(either):
     """`receive` returns None when its time is up, and the message that comes later."""
-    with server.socket("/timeout") as ws:
+    with either.socket("/timeout") as ws:
         assert ws.recv() == "None"
         ws.send("hello")
         assert ws.recv() == "'hello'"
 
 
-def test_kick(server):
+def test_kick(either):
     """`kick` ends a route that is waiting in `receive`, with the code both sides see."""
-    with server.socket("/echo") as ws:
+    with either.socket("/echo") as ws:
         ws.send("here")
         ws.recv()
-        server.http.post("/kick/1008")
+        either.http.post("/kick/1008")
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=5)
     assert closed.value.rcvd.code == 1008
-    server.wait_for("closed 1008 kicked")
+    either.wait_for("closed 1008 kicked")
 
 
 def test_what_is_handed_over_goes_on_without_its_request(either):
@@ -809,8 +818,8 @@ def deflated(text):
     return data.removesuffix(b"\x00\x00\xff\xff")
 
 
-def test_a_compressed_frame_without_an_agreement_is_an_error(server):
-    with Raw(server) as client:
+def test_a_compressed_frame_without_an_agreement_is_an_error(either):
+    with Raw(either) as client:
         status, headers = client.handshake("/echo")
         assert status == 101
         assert "sec-websocket-extensions" not in headers
@@ -835,17 +844,17 @@ def test_a_compressed_frame_without_an_agreement_is_an_error(server):
         ("x-webkit-deflate-frame", False),
     ],
 )
-def test_compression_is_agreed_to_only_without_memory(server, offer, agreed):
+def test_compression_is_agreed_to_only_without_memory(either, offer, agreed):
     """RFC 7692, section 7.1: what cannot be kept is declined; neither side may take over."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         _, headers = client.handshake("/echo", [f"Sec-WebSocket-Extensions: {offer}"])
         terms = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
         assert headers.get("sec-websocket-extensions") == (terms if agreed else None)
 
 
-def test_what_a_client_compresses_is_read(server):
+def test_what_a_client_compresses_is_read(either):
     """One frame or several, with pings between, compressed or not, each message for itself."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo", DEFLATE)
         whole = deflated("hello " * 1000)
         client.send_frame(TEXT, whole[:5], fin=False, rsv=4)
@@ -868,8 +877,8 @@ def test_what_a_client_compresses_is_read(server):
     ],
     ids=["control frame", "continuation", "no deflate stream", "reserved bit"],
 )
-def test_wrong_compression_ends_the_connection(server, frames, code):
-    with Raw(server) as client:
+def test_wrong_compression_ends_the_connection(either, frames, code):
+    with Raw(either) as client:
         client.handshake("/echo", DEFLATE)
         for opcode, payload, fin, rsv in frames:
             client.send_frame(opcode, payload, fin=fin, rsv=rsv)
@@ -902,9 +911,9 @@ def test_a_bomb_is_not_inflated(quick):
         (close_frame(1000) + b"", 1000),
     ],
 )
-def test_protocol_errors(server, data, code):
+def test_protocol_errors(either, data, code):
     """Frames that break the rules are answered with the code that says which, then the end."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo")
         client.send(data)
         assert client.recv_close() == code
@@ -923,10 +932,10 @@ def test_what_came_before_an_error_is_answered(either, path):
         assert client.at_end()
 
 
-def test_largest_message(server):
+def test_largest_message(either):
     """A message of the largest size comes back, in one frame or in fragments."""
     size = 256 * 1024
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo")
         client.send_frame(BINARY, bytes(size))
         assert client.recv_frame() == (BINARY, bytes(size))
@@ -935,9 +944,9 @@ def test_largest_message(server):
         assert client.recv_frame() == (BINARY, bytes(size))
 
 
-def test_limit_counts_bytes(server):
+def test_limit_counts_bytes(either):
     """The limit is in bytes, not in characters."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo")
         client.send_frame(TEXT, "é".encode() * (128 * 1024 + 1))
         assert client.recv_close() == 1009
@@ -982,9 +991,9 @@ def test_message_too_large(quick, chunks):
     assert quick.http.get("/").text == "hello"
 
 
-def test_message_too_large_code(server):
+def test_message_too_large_code(either):
     """A client that reads learns that its message was too large."""
-    with server.socket("/echo", max_size=None) as ws:
+    with either.socket("/echo", max_size=None) as ws:
         ws.send("x" * (256 * 1024 + 1))
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=5)
@@ -1012,9 +1021,9 @@ def test_living_client(quick):
         assert client.recv_frame() == (TEXT, b"still here")
 
 
-def test_ping_is_answered(server):
+def test_ping_is_answered(either):
     """A ping is answered with its payload."""
-    with Raw(server) as client:
+    with Raw(either) as client:
         client.handshake("/echo")
         client.send_frame(PING, b"payload")
         assert client.recv_frame() == (PONG, b"payload")

@@ -9,8 +9,18 @@ from datetime import UTC, datetime
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ..running import Visitor
+from ..running import Server, Visitor
 from .page import Page
+
+
+@pytest.fixture(scope="module", params=["direct", "plain"])
+def server(request, tmp_path_factory):
+    """The chat as it writes to its sockets, and as it would where there is no direct way to them
+    (over HTTP/2)."""
+    direct = "off" if request.param == "plain" else "on"
+    running = Server(tmp_path_factory.mktemp("chat"), CHAT_LIMITS="off", CHAT_DIRECT=direct).start()
+    yield running
+    running.clean_up()
 
 
 @pytest.fixture
