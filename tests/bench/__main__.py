@@ -19,11 +19,11 @@ from tests.bench.processes import client_core
 from tests.bench.promises import promises
 from tests.bench.scenarios import BY_NAME, SCENARIOS
 from tests.bench.server import ROOT, NotInstalled, ServerError
-from tests.bench.theirs import Channels, FlaskSocketIO, Floor, Hypercorn, SocketIO, Ws
+from tests.bench.theirs import Channels, FlaskSocketIO, Floor, Hypercorn, SocketIO, Uvloop, Ws
 
 SERVERS = (
     *(Chat, TwoWorkers, Gunicorn),
-    *(Floor, Ws, SocketIO, FlaskSocketIO, Channels, Hypercorn),
+    *(Floor, Uvloop, Ws, SocketIO, FlaskSocketIO, Channels, Hypercorn),
 )
 LIMIT, FULL_LIMIT = 285, 1740  # seconds for everything that is measured
 WARMUP = 1  # seconds of the same load before each measured window

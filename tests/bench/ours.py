@@ -81,7 +81,7 @@ class TwoWorkers(Chat):
     name, label = "chat-2", "chat, two workers"
     note = "the same with CHAT_WORKERS=2; the kernel spreads the connections over both"
     packages = ()
-    scenarios = ("sixteen", "pages")
+    scenarios = ("one", "sixteen", "pages")
     worker_count = 2
 
 

@@ -50,6 +50,18 @@ class Floor(Server):
         return {"cc": version.stdout.strip()}
 
 
+class Uvloop(Server):
+    """A Python program that only writes."""
+
+    name, label, dialect = "uvloop", "uvloop program that only writes", "floor"
+    note = "the same in Python, by `transport.write`: what one process of ours could reach"
+    packages = ("uvloop",)
+    scenarios = ("one",)
+
+    def start(self):
+        self.start_peer([sys.executable, str(PEERS / "uvloop_floor.py"), str(self.port)])
+
+
 class FlaskSocketIO(Server):
     """The original chat's stack."""
 
