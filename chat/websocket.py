@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
 from greenback import await_, with_portal_run_sync
@@ -20,6 +21,9 @@ TRANSPORT = "websocket.transport"
 
 MAX_UNSENT = 1 << 20
 """Bytes pushed to a websocket and not sent yet; more closes it with 1013."""
+
+LAST_WORDS = 1.0
+"""Seconds a client has to take, before it is closed, what was pushed to it until then."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds `WebSocket.close` waits for what was pushed before."""
@@ -193,12 +197,19 @@ class WebSocket:
         if not self.connected:
             return
         self._gone(code, reason)
-        self._outbox = None
         if self._transport is not None:
             self._transport.shut(code, reason)
-        else:
-            message = {"type": "websocket.close", "code": code, "reason": reason}
-            self._closing = spawn(self._send(message))
+            return
+        if self._queued > self.max_unsent:
+            self._outbox = None
+        self._closing = spawn(self._send_close(code, reason))
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        """Close, behind what was pushed before where the client reads it in time."""
+        await self._flush(LAST_WORDS)
+        self._outbox = None
+        with suppress(OSError):
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def hand_over(self, heir: Heir) -> NoReturn:
         """End the route and Flask's request, but not the connection: what comes is the `heir`'s

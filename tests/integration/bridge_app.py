@@ -180,6 +180,13 @@ def close(ws, code):
     ws.close(1000)
 
 
+@sock.route("/last-words")
+def last_words(ws):
+    for word in ("this", "is", "all"):
+        push(ws, word)
+    ws.kick(1008, "enough")
+
+
 @sock.route("/return")
 def return_(ws):
     ws.send("bye")

@@ -767,6 +767,14 @@ def test_what_was_handed_over_is_closed(either, messages, code, heard):
     either.wait_for(f"heir closed {heard}", closed + 1)
 
 
+def test_what_was_pushed_before_a_kick_arrives(either):
+    with either.socket("/last-words") as ws:
+        assert [ws.recv(timeout=5) for _ in range(3)] == ["this", "is", "all"]
+        with pytest.raises(ConnectionClosed) as closed:
+            ws.recv(timeout=5)
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "enough")
+
+
 @pytest.mark.parametrize("compression", ["deflate", None])
 def test_push(either, compression):
     """Pushed frames of every size arrive whole and in order, directly and over plain ASGI,
