@@ -131,6 +131,8 @@ def test_the_name_is_resolved_once_and_that_address_is_used():
 def test_another_address_of_the_name_is_tried():
     receiver = Receiver()
     with socket.socket() as nobody:  # bound, and not listening
+        # Where a connection that has ended had this port, too.
+        nobody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         nobody.bind(("127.0.0.2", receiver.port))
         ips = named(hook=["127.0.0.2", "127.0.0.1"])
         answer = post(f"http://hook.test:{receiver.port}/", networks=HOME, resolve=ips)
