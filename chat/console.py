@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-import redis
 from greenback import with_portal_run_sync
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
-from . import archive
+from . import archive, database
 from . import backup as copies
 from .embedded import CannotStart, EmbeddedValkey
 from .errors import FilesAway, NotFound
@@ -35,13 +34,13 @@ def running(settings: Settings) -> Iterator[Store]:
     form this code does not know."""
     url = settings.redis_url or EmbeddedValkey(settings.data / "valkey").url
     try:
-        with redis.Redis.from_url(url, decode_responses=True) as client:
+        with database.client(url) as client:
             store = Store(client)
             store.schema.version()
             yield store
     except TooNew as error:
         raise CannotStart(str(error)) from None
-    except RedisError as error:
+    except (RedisError, RedisClusterException) as error:
         raise CannotStart(f"no chat is running on {masked(url)} (CHAT_DATA, REDIS_URL): {error}")  # noqa: B904
 
 

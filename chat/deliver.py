@@ -26,9 +26,9 @@ from redis.exceptions import RedisError
 
 from . import webhook
 from .api import message_json, person_json, room_json
+from .channels import Channels, Where
 from .errors import ChatError, NotFound
 from .events import POST, Event
-from .link import Link
 from .mentions import mentioned
 from .outbound import Answer
 from .store import Person, keys
@@ -61,11 +61,9 @@ class Listener:
 
 
 class Deliverer:
-    """`client` is a redis.asyncio client of its own, RESP 2."""
-
-    def __init__(self, app: "Chat", client: Any) -> None:
+    def __init__(self, app: "Chat", where: Where) -> None:
         self.app = app
-        self.client = client
+        self.where = where
         self.store = app.store.hooks
         self.name = secrets.token_urlsafe(12)
         self.wake = asyncio.Event()
@@ -73,7 +71,6 @@ class Deliverer:
 
     def _forget(self) -> None:
         self.bots: dict[str, Listener] = {}
-        self.channels: set[str] = set()  # that are subscribed to
         self.changed: set[str] = set()  # bots whose webhook, rooms or rights are to be read
         self.said: set[str] = set()  # rooms whose streams are to be read
         self.waiting: set[str] = set()  # bots whose queue may hold something
@@ -108,24 +105,21 @@ class Deliverer:
         return held
 
     async def _lead(self) -> None:
-        link = await Link.open(self.client, self._hear)
-        living = asyncio.create_task(link.outlive())
-        living.add_done_callback(lambda _: self.wake.set())
+        channels = Channels(self.where, self._said, self._stands)
+        listening = asyncio.create_task(channels.run())
         try:
-            self._subscribe(link, {keys.HOOKS})
-            while not living.done():
+            _listen(channels, {keys.HOOKS})
+            while True:
                 self.wake.clear()
                 if not await self._ask(self._turn):
                     return
-                self._subscribe(link, self._wanted())
+                _listen(channels, self._wanted())
                 await self._wait()
-            living.result()
         finally:
-            tasks = [*self.running.values(), living]
+            tasks = [*self.running.values(), listening]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            link.close()
             self._forget()
 
     async def _wait(self) -> None:
@@ -142,38 +136,26 @@ class Deliverer:
         wanted = {keys.HOOKS, *map(keys.user_channel, self.bots)}
         return wanted.union(map(keys.room_channel, rooms))
 
-    def _subscribe(self, link: Link, wanted: set[str]) -> None:
-        """Subscribe to these channels and no others. Each answer makes us read what the channel
-        is about: something may have happened before the subscription stood."""
-        new, gone = wanted - self.channels, self.channels - wanted
-        if new:
-            link.command("SUBSCRIBE", *new)
-        if gone:
-            link.command("UNSUBSCRIBE", *gone)
-        self.channels = wanted
-
-    def _hear(self, reply: Any) -> None:
-        if isinstance(reply, Exception):
-            log.warning("webhooks: %s", reply)
-            return
-        kind, channel, said = [*reply, ""][:3]
-        if kind not in ("message", "subscribe"):
-            return
-        news = kind == "message"
-        _, what, *rest = channel.split(":", 2)
+    def _said(self, channel: str, text: str) -> None:
         if channel == keys.HOOKS:
-            if news:
-                self.changed.add(said)
-            else:
-                self.looked = 0.0
-        elif what == "user":
-            self.changed.add(rest[0])
-        elif not news:
-            self.changed.update(self._in(rest[0]))
-        elif self._is_for_somebody(rest[0], said):
-            self.said.add(rest[0])
+            self.changed.add(text)
         else:
-            return
+            what, ident = keys.heard(channel)
+            if what == "user":
+                self.changed.add(ident)
+            elif self._is_for_somebody(ident, text):
+                self.said.add(ident)
+            else:
+                return
+        self.wake.set()
+
+    def _stands(self, channel: str) -> None:
+        """What the channel is about is read: something may have happened before."""
+        if channel == keys.HOOKS:
+            self.looked = 0.0
+        else:
+            what, ident = keys.heard(channel)
+            self.changed.update([ident] if what == "user" else self._in(ident))
         self.wake.set()
 
     def _is_for_somebody(self, rid: str, line: str) -> bool:
@@ -365,6 +347,15 @@ class Deliverer:
         wait = max(wait, webhook.wait_after(tries, self.app.settings.hook_wait))
         self.store.again(delivery, _now() + int(wait * 1000))
         self.store.note(delivery, _now(), why)
+
+
+def _listen(channels: Channels, wanted: set[str]) -> None:
+    """Listen to these channels and no others."""
+    names = set(channels.names)
+    for name in wanted - names:
+        channels.add(name)
+    for name in names - wanted:
+        channels.drop(name)
 
 
 def _key(delivery: Delivery) -> tuple[str, str, int]:

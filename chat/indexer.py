@@ -11,11 +11,13 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
-import redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
+from . import database
 from .index import Cursor, Index
 from .settings import Settings
 from .store import keys
@@ -41,7 +43,7 @@ def main(settings: Settings, lifeline: int) -> None:
     while True:
         try:
             _run(settings)
-        except (sqlite3.Error, OSError, RedisError) as error:
+        except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
             if str(error) != said:
                 said = str(error)
                 log.warning("messages cannot be indexed for the search: %s", error)
@@ -52,7 +54,7 @@ def _run(settings: Settings) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     index = Index(settings.data)
     try:
-        with redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+        with database.client(settings.redis_url) as client:
             Indexer(index, client).run()
     finally:
         index.close()
@@ -71,14 +73,17 @@ class Indexer:
         self.written = Written(client)
         self.rooms = Retention(client, None, None)
         self.listener = client.pubsub()
+        self.heard: set[str] = set()  # rooms that are listened to
         self.due = 0.0  # when all rooms are to be looked at
 
     def run(self) -> None:
         """Follow all rooms for good; raises what goes wrong."""
-        self.listener.psubscribe(keys.room_channel("*"))
+        self.listener.ssubscribe(keys.ROOMS)
         try:
             while True:
-                for rid in self._hear():
+                said, stands = self._hear()
+                self._compare(list(stands))
+                for rid in said:
                     self.follow(rid)
                 if time.monotonic() >= self.due:
                     began = time.monotonic()
@@ -88,36 +93,57 @@ class Indexer:
         finally:
             self.listener.close()
 
-    def _hear(self) -> set[str]:
-        """The rooms in which something was said."""
+    def _hear(self) -> tuple[set[str], set[str]]:
+        """The rooms in which something was said, and those that are listened to since now, or
+        again, in which something may have been said before."""
         said: set[str] = set()
-        end, message = 0.0, self.listener.get_message(timeout=min(TURN, self._until_due()))
+        stands: set[str] = set()
+        end, message = 0.0, self._message(min(TURN, self._until_due()))
         while message:
             end = end or time.monotonic() + GATHER
-            if message["type"] == "psubscribe":
-                self.due = 0.0  # the link was cut, or is new: what was said before was not heard
-            elif not message["data"].startswith("~"):
-                said.add(message["channel"].rpartition(":")[2])
-            message = self.listener.get_message(timeout=max(0.0, end - time.monotonic()))
-        return said
+            kind, channel = message["type"], message["channel"]
+            if channel == keys.ROOMS:
+                if kind == "smessage":
+                    self._listen([message["data"]])
+                else:
+                    self.due = 0.0  # rooms that were made before were not heard of
+            elif kind == "ssubscribe":
+                stands.add(keys.heard(channel)[1])
+            elif kind == "smessage" and _is_event(message["data"]):
+                said.add(keys.heard(channel)[1])
+            message = self._message(max(0.0, end - time.monotonic()))
+        return said, stands
+
+    def _message(self, timeout: float) -> Any:
+        return self.listener.get_sharded_message(timeout=timeout)
+
+    def _listen(self, rids: Iterable[str]) -> None:
+        """Be told of what is said in these rooms."""
+        if new := set(rids) - self.heard:
+            self.heard |= new
+            self.listener.ssubscribe(*map(keys.room_channel, new))
 
     def _until_due(self) -> float:
         return max(0.0, self.due - time.monotonic())
 
     def look(self) -> None:
         """Bring every room up to date, and let go those that are no more."""
-        gone, cursor = set(self.index.rooms()), 0
-        while True:
-            cursor, rids = self.rooms.some_rooms(cursor)
-            for rid, now in self.written.newest(rids).items():
-                gone.discard(rid)
-                here = self.index.cursor(rid)
-                if here is None or now != (here.epoch, here.seq, here.first):
-                    self.follow(rid)
-            if not cursor:
-                break
+        gone = set(self.index.rooms())
+        rooms = self.rooms.rooms()
+        while rids := list(islice(rooms, PAGE)):
+            self._listen(rids)
+            gone -= self._compare(rids)
         for rid in gone:
             self.follow(rid)
+
+    def _compare(self, rids: list[str]) -> set[str]:
+        """Bring those of the rooms up to date that are not; returns those that are there."""
+        newest = self.written.newest(rids)
+        for rid, now in newest.items():
+            here = self.index.cursor(rid)
+            if here is None or now != (here.epoch, here.seq, here.first):
+                self.follow(rid)
+        return set(newest)
 
     def follow(self, rid: str) -> None:
         """Bring one room up to date."""
@@ -143,3 +169,8 @@ class Indexer:
                 upto = Cursor(since.epoch, last.seq, last.at, since.first)
                 self.index.take(rid, since.events, upto)
             return len(since.events) == PAGE
+
+
+def _is_event(line: str) -> bool:
+    """True for what is in a room's stream, or says that more is."""
+    return line == keys.NEW or not line.startswith("~")

@@ -16,17 +16,14 @@ from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.client import EMPTY_RESPONSE
 from redis.commands.core import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from .database import TIMEOUT
 from .link import Link, pack
-
-TIMEOUT = 2.0  # seconds for connecting, and for Redis to say anything when an answer is due
 
 
 class Command:
@@ -40,36 +37,16 @@ class Command:
         self.answer: asyncio.Future[Any] = answer
 
 
-def connect(url: str) -> "Redis":
-    """What makes connections to the server at `url`, without retries. RESP 2: an answer is never
-    overtaken by something else."""
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-        health_check_interval=0,
-    )
-
-
-class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
-    """A client that looks synchronous to a greenlet. `await_` blocks the greenlet only."""
+class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
+    """What redis-py needs to make commands of its methods, over `ask`. `await_` blocks the
+    greenlet only."""
 
     _event_dispatcher: Any = None  # a part of redis-py's interface that is not used here
+    client: "Redis"
 
-    def __init__(self, client: "Redis", await_: Callable[[Awaitable[Any]], Any]) -> None:
-        self.client = client
+    def __init__(self, await_: Callable[[Awaitable[Any]], Any]) -> None:
         self.await_ = await_
         self.loop = asyncio.get_running_loop()
-        self._callbacks: Any = client.response_callbacks
-        self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
-        self._sent: deque[Command] = deque()  # their answers come in this order
-        self._since = 0.0  # when the first of them began to be waited for
-        self._link: Link | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._watch: asyncio.TimerHandle | None = None
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command; returns its answer or raises what redis-py raises."""
@@ -84,11 +61,33 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
 
     def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
         """Send a command when this turn of the loop is over; returns the answer to come."""
+        raise NotImplementedError
+
+
+class LoopRedis(Asking):
+    """A client of one server that looks synchronous to a greenlet."""
+
+    def __init__(self, client: "Redis", await_: Callable[[Awaitable[Any]], Any]) -> None:
+        super().__init__(await_)
+        self.client = client
+        self._callbacks: Any = client.response_callbacks
+        self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
+        self._sent: deque[Command] = deque()  # their answers come in this order
+        self._since = 0.0  # when the first of them began to be waited for
+        self._link: Link | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
         answer: asyncio.Future[Any] = self.loop.create_future()
+        self.put(Command(words, options, answer))
+        return answer
+
+    def put(self, command: Command) -> None:
+        """Send a command when this turn of the loop is over."""
         if not self._asked:
             self.loop.call_soon(self._write)
-        self._asked.append(Command(words, options, answer))
-        return answer
+        self._asked.append(command)
 
     async def aclose(self) -> None:
         """End the connection; who still waits is told that the server is stopping."""
@@ -144,8 +143,8 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         if answer.done():
             return  # the greenlet that asked was cancelled
         if isinstance(reply, Exception):
-            if isinstance(reply, ReadOnlyError):
-                self.loop.call_soon(self._look_elsewhere)
+            if self._is_elsewhere(command, reply):
+                return
             if EMPTY_RESPONSE not in command.options:
                 answer.set_exception(reply)
                 return
@@ -155,6 +154,12 @@ class LoopRedis(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             answer.set_result(read(reply, **_told(command.options)) if read else reply)
         except Exception as error:
             answer.set_exception(error)
+
+    def _is_elsewhere(self, command: Command, error: Exception) -> bool:
+        """True when this server has not run a command and another one is asked instead."""
+        if isinstance(error, ReadOnlyError):
+            self.loop.call_soon(self._look_elsewhere)
+        return False
 
     def _look_elsewhere(self) -> None:
         """This server has become a replica: connect anew, to what the address means now, as soon
@@ -197,7 +202,7 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
 
     _event_dispatcher: Any = None
 
-    def __init__(self, client: LoopRedis) -> None:
+    def __init__(self, client: Asking) -> None:
         self.client = client
         self._commands: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 

@@ -28,8 +28,8 @@ class Trimmer:
         self.days = settings.keep_days
         self.store = store.retention
         self.name = secrets.token_urlsafe(12)
-        self.cursor = 0
-        self.rooms: list[str] = []  # of the present step of the round, that are to be trimmed
+        self.rooms = self.store.rooms()  # that are still to come in this round
+        self.room = ""  # that is being trimmed
 
     async def run(self) -> None:
         """Trim whenever this process holds the lease, until cancelled; nothing to do where all
@@ -56,12 +56,14 @@ class Trimmer:
 
     def step(self) -> bool:
         """Do a little; False when the round through all rooms is over."""
-        if not self.rooms:
-            self.cursor, self.rooms = self.store.some_rooms(self.cursor)
-        gone = 0
-        while self.rooms and gone < STEP:
-            trimmed = self.store.trim(self.rooms[-1], self.messages, self.days)
-            gone += trimmed
+        gone = looked = 0
+        while gone < STEP and looked < STEP:
+            self.room = self.room or next(self.rooms, "")
+            if not self.room:
+                self.rooms = self.store.rooms()
+                return False
+            trimmed = self.store.trim(self.room, self.messages, self.days)
+            gone, looked = gone + trimmed, looked + 1
             if trimmed < STEP:
-                self.rooms.pop()
-        return bool(self.rooms or self.cursor)
+                self.room = ""
+        return True

@@ -8,6 +8,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import database
+
 WAYS = ("guest", "password", "oidc", "jwt", "proxy")  # of signing in
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -33,7 +35,8 @@ class Settings:
     port: int = 8000
     # CHAT_WORKERS: server processes; each uses one core.
     workers: int = 1
-    # REDIS_URL: a Redis or Valkey server, 7.0 or newer; empty starts the embedded one.
+    # REDIS_URL: a Redis or Valkey, 7.0 or newer: a server, what Sentinels watch over, or a cluster
+    # (database.py); empty starts the embedded one.
     redis_url: str = ""
     # CHAT_DATA: folder of the embedded server, the generated secret and the index of messages.
     data: Path = field(default_factory=lambda: Path("data"))
@@ -187,8 +190,11 @@ def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if value and urlsplit(value).scheme not in {"redis", "rediss", "unix"}:
-        raise BadSetting("REDIS_URL: expected redis://, rediss:// or unix://")
+    try:
+        if value:
+            database.check(value)
+    except ValueError as error:
+        raise BadSetting(f"REDIS_URL: {error}") from None
     return value
 
 

@@ -20,11 +20,11 @@ from collections import Counter
 from pathlib import Path
 from typing import IO
 
-import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from . import database
 from .embedded import CannotStart, EmbeddedValkey
 from .serving import listen
 from .settings import Settings
@@ -291,10 +291,14 @@ def check_redis(url: str) -> None:
     """Raise CannotStart when no Redis 7.0 or newer answers at `url`."""
     try:
         retry = Retry(NoBackoff(), 0)
-        with redis.Redis.from_url(url, retry=retry, socket_connect_timeout=5) as client:
+        with database.client(url, retry=retry, socket_connect_timeout=5) as client:
             info = client.info("server")
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise CannotStart(f"cannot reach Redis at {masked(url)}: {error}") from None
+    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey's word, and Redis's
+    if mode in ("cluster", "sentinel") and "+" not in url:
+        form = f"{url.partition(':')[0]}+{mode}://"
+        raise CannotStart(f"{masked(url)} leads to a {mode}: REDIS_URL begins with {form} then")
     version = str(info.get("valkey_version") or info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
         raise CannotStart(f"Redis at {masked(url)} is version {version}; 7.0 or newer is needed")
@@ -303,17 +307,17 @@ def check_redis(url: str) -> None:
 def prepare(url: str) -> None:
     """Bring the database at `url` up to the form that this chat knows; raises CannotStart."""
     try:
-        with redis.Redis.from_url(url, decode_responses=True) as client:
+        with database.client(url) as client:
             Store(client).schema.prepare()
     except TooNew as error:
         raise CannotStart(str(error)) from None
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise CannotStart(f"cannot write to Redis at {masked(url)}: {error}") from None
 
 
 def masked(url: str) -> str:
-    """`url` without its password, for people and logs."""
-    scheme, _, rest = url.partition("://")
+    """`url` without its passwords, for people and logs."""
+    scheme, _, rest = url.partition("?")[0].partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 

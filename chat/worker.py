@@ -15,9 +15,12 @@ from . import live, metrics
 from .app import Chat, create_app
 from .asgi import Bridge, await_
 from .backlog import Backlog
+from .channels import Alone, Where
+from .cluster import Cluster, LoopCluster
+from .database import connect, is_cluster
 from .deliver import Deliverer
 from .hub import Hub
-from .loopredis import LoopRedis, connect
+from .loopredis import LoopRedis
 from .outage import Outage
 from .presence import Presence
 from .retention import Trimmer
@@ -53,9 +56,9 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     """The ASGI application; must be called on the event loop."""
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
-    client = LoopRedis(connect(settings.redis_url), await_)
+    where, client = _redis(settings.redis_url)
     app = create_app(settings, Store(client))
-    deliverer = Deliverer(app, connect(settings.redis_url))
+    deliverer = Deliverer(app, where)
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
@@ -77,23 +80,26 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await app.outbound.aclose()
-        await deliverer.client.aclose()
-        await app.subscriber.client.aclose()
         await client.aclose()
+        await where.aclose()
 
-    _connect_hub(app, settings)
+    _connect_hub(app, where)
     metrics.watch(app)
     return Bridge(app, startup=startup, shutdown=shutdown)
 
 
-def _connect_hub(app: Chat, settings: Settings) -> None:
+def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
+    """Where what is, and who asks for it."""
+    if is_cluster(url):
+        cluster = Cluster(url)
+        return cluster, LoopCluster(cluster, await_)
+    return Alone(url), LoopRedis(connect(url), await_)
+
+
+def _connect_hub(app: Chat, where: Where) -> None:
     loop = asyncio.get_running_loop()
-    subscriber = Subscriber(
-        connect(settings.redis_url),
-        app.store,
-        greenback.with_portal_run_sync,
-        partial(live.look_again, app),
-    )
+    portal = greenback.with_portal_run_sync
+    subscriber = Subscriber(where, app.store, portal, partial(live.look_again, app))
 
     def word(rid: str, word: str) -> None:
         kind, _, uid = word.partition(" ")

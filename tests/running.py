@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import redis
 
+from chat import database
 from chat.embedded import EmbeddedValkey
 
 ROOT = Path(__file__).parents[1]
@@ -103,8 +104,9 @@ class Server:
 
     def redis(self) -> redis.Redis:
         """A connection to the database of the chat."""
-        url = self.env.get("REDIS_URL") or EmbeddedValkey(self.data / "valkey").url
-        return redis.Redis.from_url(url, decode_responses=True)
+        return database.client(
+            self.env.get("REDIS_URL") or EmbeddedValkey(self.data / "valkey").url
+        )
 
     def kill(self) -> None:
         """Kill the supervisor as if the machine's memory had run out, and see its workers end.

@@ -57,11 +57,8 @@ class Check:
             yield from look()
 
     def _looks(self) -> Iterator[Look]:
-        cursor = -1
-        while cursor:
-            cursor, names = self.client.scan(max(cursor, 0), match="chat:*", count=PAGE)
-            for name in names:
-                yield from self._looks_at_key(name)
+        for name in self.client.scan_iter(match="chat:*", count=PAGE):
+            yield from self._looks_at_key(name)
         for rid, _ in self.client.zscan_iter(keys.OPEN_ROOMS, count=PAGE):
             yield partial(self.open_room, rid)
         for rid, _ in self.client.zscan_iter(keys.RANDOM_ROOMS, count=PAGE):

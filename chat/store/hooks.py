@@ -102,7 +102,7 @@ class Hooks:
         self._tell(uid)
 
     def _tell(self, uid: str) -> None:
-        self.client.publish(keys.HOOKS, uid)
+        self.client.spublish(keys.HOOKS, uid)
 
     # What there is to deliver
 

@@ -54,18 +54,22 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
 | chat:{random}:count       | string | how many random rooms there ever were                    |
 
-Channels: chat:room:{r} carries `<seq> <at> <data>`, `~new` when its stream is to be read (after an
+Channels, which are sharded (SPUBLISH), have the same hash tags, for a script publishes where its
+keys are. chat:room:{r} carries `<seq> <at> <data>`, `~new` when its stream is to be read (after an
 import), `~here` when somebody in it came or went,
 `~<user id>` when that member is called or looks otherwise, and `~typing <user id>` and
 `~typed <user id>` when that member writes a message and has sent it; a word on chat:user:{u} says
 that the sessions, the rooms or the rights of this person have changed, and are to be read again;
-a user id on chat:hooks, that the webhook of this bot has.
+a user id on chat:hooks, that the webhook of this bot has; a room id on chat:rooms, that the room
+is new.
 """
 
 OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
 BOTS = "chat:bots"
 HOOKS = "chat:hooks"
+ROOMS = "chat:rooms"
+NEW = "~new"  # said of a room whose stream has more than was published
 HOOKS_LEASE = "chat:hooks:lease"
 HERE = "chat:here"
 PROCESSES = "chat:processes"
@@ -149,11 +153,17 @@ def address_pages(address: str) -> str:
 
 
 def room_channel(rid: str) -> str:
-    return f"chat:room:{rid}"
+    return f"chat:room:{{{rid}}}"
 
 
 def user_channel(uid: str) -> str:
-    return f"chat:user:{uid}"
+    return f"chat:user:{{{uid}}}"
+
+
+def heard(channel: str) -> tuple[str, str]:
+    """What a channel is of, "room" or "user", and the id."""
+    _, what, ident = channel.split(":", 2)
+    return what, ident[1:-1]
 
 
 def token(tid: str) -> str:

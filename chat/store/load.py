@@ -82,6 +82,7 @@ class Load:
             self.problems.append(f"the room {name} is left alone: {room.problem}")
             return
         self.done["rooms continued" if room.here else "new rooms"] += 1
+        self.client.spublish(keys.ROOMS, room.rid)
         for look in (self.check.room, self.check.open_room, self.check.random_room):
             self._mend(look(room.rid))
         for uid in before - set(self.client.zrange(keys.members(room.rid), 0, -1)):

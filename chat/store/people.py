@@ -117,7 +117,7 @@ class People:
     def look_again(self, uid: str) -> None:
         """Tell every process that something about the person has changed: sessions, rooms,
         role. The pages of theirs are brought in line with what is stored."""
-        self.client.publish(keys.user_channel(uid), "")
+        self.client.spublish(keys.user_channel(uid), "")
 
     def named(self, events: list[Event]) -> list[Event]:
         """The events with the names and pictures that their authors, and those who reacted, have

@@ -41,7 +41,7 @@ class Presence:
     def typing(self, rid: str, uid: str, is_typing: bool) -> None:
         """Tell those who look at a room that a member writes a message, or has sent it. Nothing
         is stored."""
-        self.client.publish(keys.room_channel(rid), f"~{'typing' if is_typing else 'typed'} {uid}")
+        self.client.spublish(keys.room_channel(rid), f"~{'typing' if is_typing else 'typed'} {uid}")
 
     def here(self, uids: Sequence[str], now: float | None = None) -> set[str]:
         """Those of these people who are here."""
@@ -60,6 +60,6 @@ class Presence:
         rooms = set(rooms).union(*pipeline.execute() if uids else ())
         pipeline = self.client.pipeline(transaction=False)
         for rid in rooms:
-            pipeline.publish(keys.room_channel(rid), "~here")
+            pipeline.spublish(keys.room_channel(rid), "~here")
         if rooms:
             pipeline.execute()

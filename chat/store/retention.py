@@ -45,12 +45,11 @@ class Retention:
         self.client.set(keys.FILES, name, nx=True)
         return str(self.client.get(keys.FILES))
 
-    def some_rooms(self, cursor: int) -> tuple[int, list[str]]:
-        """Ids of some rooms, beginning with cursor 0, and the cursor for more of them, 0 at the
-        end. One may come twice."""
-        cursor, names = self.client.scan(cursor, match=keys.room("*"), count=STEP, _type="hash")
-        found = [_ROOM.fullmatch(name) for name in names]
-        return int(cursor), [room[1] for room in found if room]
+    def rooms(self) -> Iterator[str]:
+        """The ids of all rooms, a few at a time. One may come twice."""
+        for name in self.client.scan_iter(match=keys.room("*"), count=STEP, _type="hash"):
+            if room := _ROOM.fullmatch(name):
+                yield room[1]
 
     def trim(self, rid: str, messages: int, days: int) -> int:
         """Let go what is beyond the newest so many events (0: all are kept) or older than so

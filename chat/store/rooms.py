@@ -147,6 +147,7 @@ class Rooms:
         )
         if created:
             self._list(rid, uids)
+            self.client.spublish(keys.ROOMS, rid)
         return bool(created)
 
     # People come and go
@@ -232,14 +233,14 @@ class Rooms:
         for uid in uids:
             pipeline.sadd(keys.user_rooms(uid), rid)
             pipeline.persist(keys.user(uid))
-            pipeline.publish(keys.user_channel(uid), "")
+            pipeline.spublish(keys.user_channel(uid), "")
         pipeline.execute()
 
     def _unlist(self, rid: str, uids: Sequence[str]) -> None:
         pipeline = self.client.pipeline(transaction=False)
         for uid in uids:
             pipeline.srem(keys.user_rooms(uid), rid)
-            pipeline.publish(keys.user_channel(uid), "")
+            pipeline.spublish(keys.user_channel(uid), "")
         if uids:
             pipeline.execute()
 
@@ -252,11 +253,11 @@ class Rooms:
         lists = {uid}
         pipeline = self.client.pipeline(transaction=False)
         for rid in self.client.smembers(keys.user_rooms(uid)):
-            pipeline.publish(keys.room_channel(rid), f"~{uid}")
+            pipeline.spublish(keys.room_channel(rid), f"~{uid}")
             if self.kind(rid) == DIRECT:
                 lists.update(self.uids(rid))
         for other in lists:
-            pipeline.publish(keys.user_channel(other), "")
+            pipeline.spublish(keys.user_channel(other), "")
         pipeline.execute()
 
     # Reading

@@ -85,14 +85,14 @@ class Sessions:
     def end(self, uid: str, sid: str) -> None:
         """End one session: its pages are closed in every process, now."""
         self.client.hdel(keys.sessions(uid), sid)
-        self.client.publish(keys.user_channel(uid), "")
+        self.client.spublish(keys.user_channel(uid), "")
 
     def end_all(self, uid: str, but: str = "") -> None:
         """End all sessions of a person, but the one with the id `but`."""
         ids = [session.sid for session in self._all(uid) if session.sid != but]
         if ids:
             self.client.hdel(keys.sessions(uid), *ids)
-        self.client.publish(keys.user_channel(uid), "")
+        self.client.spublish(keys.user_channel(uid), "")
 
     def _all(self, uid: str) -> list[Session]:
         packed = self.client.hgetall(keys.sessions(uid))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chat import live
+from chat.channels import Alone, Channels
 from chat.hub import Hub
-from chat.loopredis import connect
 from chat.store import keys
 from chat.store.sessions import public
 from chat.subscriber import Subscriber
@@ -21,24 +21,29 @@ from .reading import Epoch, Reset, Shown, Stored, told
 from .replica import fail_over, state_of
 
 
-class Held(Subscriber):
-    """The subscriber, whose link gives what is published when it is told to."""
+class Held(Channels):
+    """The subscriber's channels, which give what is published when they are told to."""
 
-    def start(self):
+    def __init__(self, *args):
+        super().__init__(*args)
         self.came, self.gave = [], []
         self.pong = None  # the answer to the last PING
 
-    def _take_safely(self, answer):
-        if isinstance(answer, list) and answer[0] == "message":
-            self.came.append(answer)
-        elif "pong" in answer or answer == "PONG":
+    @property
+    def link(self):
+        return next(iter(self._links.values()), None)
+
+    def _take(self, place, reply):
+        if reply[0] == "smessage":
+            self.came.append((place, reply))
+        elif "pong" in reply or reply == "PONG":
             self.pong.set_result(True)
         else:
-            super()._take_safely(answer)
+            super()._take(place, reply)
 
-    def give(self, answer):
-        self.gave.append(answer)
-        super()._take_safely(answer)
+    def give(self, held):
+        self.gave.append(held)
+        super()._take(*held)
 
 
 class Browser:
@@ -120,8 +125,10 @@ class World:
     async def start(self):
         app = self.app
         portal = greenback.with_portal_run_sync
-        app.subscriber = Held(connect(self.url), self.store, portal, lambda uid: None)
-        app.subscriber.start()
+        app.subscriber = Subscriber(Alone(self.url), self.store, portal, lambda uid: None)
+        subscriber = app.subscriber
+        self.held = Held(subscriber.channels.where, subscriber._said, subscriber._stands)
+        subscriber.channels = self.held
         app.presence = SimpleNamespace(stale=set())
         app.hub = app.subscriber.hub = Hub(
             app.fragments.shown,
@@ -141,7 +148,7 @@ class World:
         async def stop():
             self.running.cancel()
             await asyncio.gather(self.running, return_exceptions=True)
-            await self.app.subscriber.client.aclose()
+            await self.held.where.aclose()
 
         self.runner.run(stop())
         self.runner.close()
@@ -165,18 +172,19 @@ class World:
 
     async def quiet(self):
         """Let the subscriber do all that it can without what is held."""
-        held, pong = self.app.subscriber, None
+        held, pong = self.held, None
         while pong is None or not pong.done():
-            await until(lambda: held._link is not None and not held._link.ended.done())
+            await until(lambda: held.link and not held.link.ended.done())
             pong = held.pong = asyncio.get_running_loop().create_future()
-            held._link.command("PING")
-            await asyncio.wait({pong, held._link.ended}, return_when=asyncio.FIRST_COMPLETED)
-            await until(lambda: not held._tasks and not held._filling)
+            held.link.command("PING")
+            await asyncio.wait({pong, held.link.ended}, return_when=asyncio.FIRST_COMPLETED)
+            filling = self.app.subscriber
+            await until(lambda filling=filling: not filling._tasks and not filling._filling)
         await asyncio.sleep(0)
 
     async def give(self, count=10_000):
         await self.quiet()
-        held = self.app.subscriber
+        held = self.held
         while held.came and count:
             held.give(held.came.pop(0))
             count -= 1
@@ -212,7 +220,7 @@ class World:
         try:
             with self.app.test_request_context():
                 g.session = SimpleNamespace(sid=self.sids[browser.person.uid])
-                browser.page = live.Page(browser, browser.person)
+                browser.page = live.Page(browser, browser.person, lambda: None)
                 await self.say(browser, live.Page.open)
             await self.say(browser, live.Page.watch, browser.frame())
         finally:
@@ -304,12 +312,12 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def lose_what_was_published(self):
         self.world.run(self.world.quiet)
-        if self.world.app.subscriber.came:
-            self.world.app.subscriber.came.pop(0)
+        if self.world.held.came:
+            self.world.held.came.pop(0)
 
     @rule()
     def give_it_twice(self):
-        held = self.world.app.subscriber
+        held = self.world.held
         held.came += held.gave[-2:]
         self.world.run(self.world.give)
 
@@ -343,8 +351,8 @@ class Machine(RuleBasedStateMachine):
 
     def lose_all(self):
         self.world.run(self.world.quiet)
-        self.world.app.subscriber.came.clear()
-        self.world.app.subscriber.gave.clear()
+        self.world.held.came.clear()
+        self.world.held.gave.clear()
 
     @rule(kept=st.integers(1, 6))
     def trim(self, kept):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from chat import live, subscriber
+from chat import channels, live, subscriber
 from chat.app import create_app
 from chat.hub import Hub
 from chat.settings import Settings
@@ -18,7 +18,7 @@ from .machine import Machine
 @pytest.fixture
 def machine(valkey, client, monkeypatch):
     """Run the machine; raises what it finds."""
-    monkeypatch.setattr(subscriber, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(channels, "FIRST_WAIT", 0.0)
     monkeypatch.setattr(subscriber, "PAGE", 5)
     app = create_app(Settings(secret_key="x" * 32), Store(client))
     monkeypatch.setattr(Machine, "app", app)

@@ -13,8 +13,9 @@ from redis.exceptions import DataError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from chat.asgi import await_
+from chat.database import connect
 from chat.link import Link
-from chat.loopredis import LoopRedis, connect
+from chat.loopredis import LoopRedis
 
 
 @pytest.fixture

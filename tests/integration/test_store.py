@@ -255,10 +255,10 @@ def test_what_is_published_is_what_is_stored(store, client, ann, tea):
     from chat.events import Event
 
     subscription = client.pubsub(ignore_subscribe_messages=True)
-    subscription.subscribe(keys.room_channel(tea))
-    subscription.get_message(timeout=1)
+    subscription.ssubscribe(keys.room_channel(tea))
+    subscription.get_sharded_message(timeout=1)
     store.messages.post(tea, ann, "näher\n🎉")
-    message = subscription.get_message(timeout=5)
+    message = subscription.get_sharded_message(timeout=5)
     subscription.close()
     assert Event.parse_line(tea, message["data"]) == store.messages.newest(tea)[-1]
 
@@ -266,8 +266,8 @@ def test_what_is_published_is_what_is_stored(store, client, ann, tea):
 def test_out_of_memory_refuses_the_post_whole(store, client, ann, tea):
     """Nobody sees a message that is not stored: nothing is published, no number is used up."""
     subscription = client.pubsub(ignore_subscribe_messages=True)
-    subscription.subscribe(keys.room_channel(tea))
-    subscription.get_message(timeout=1)
+    subscription.ssubscribe(keys.room_channel(tea))
+    subscription.get_sharded_message(timeout=1)
     client.config_set("maxmemory", "1mb")
     try:
         with pytest.raises(redis.exceptions.OutOfMemoryError):
@@ -275,7 +275,7 @@ def test_out_of_memory_refuses_the_post_whole(store, client, ann, tea):
     finally:
         client.config_set("maxmemory", "0")
     assert store.messages.post(tea, ann, "hello", "n1") == 2
-    assert subscription.get_message(timeout=5)["data"].startswith("2 ")
+    assert subscription.get_sharded_message(timeout=5)["data"].startswith("2 ")
     subscription.close()
 
 

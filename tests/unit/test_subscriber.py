@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from chat.channels import Alone
 from chat.subscriber import Subscriber
 
 
@@ -11,7 +12,7 @@ def test_who_waits_for_a_channel_that_closes_is_told():
     """And is not taken for somebody who was cancelled."""
 
     async def story():
-        subscriber = Subscriber(None, None, None, lambda uid: None)
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None)
         subscriber.opened("room:tea")
         waiting = asyncio.create_task(subscriber.ready("room:tea"))
         await asyncio.sleep(0)
@@ -24,7 +25,7 @@ def test_who_waits_for_a_channel_that_closes_is_told():
 
 def test_waiting_has_an_end():
     async def story():
-        subscriber = Subscriber(None, None, None, lambda uid: None)
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None)
         subscriber.opened("room:tea")
         with pytest.raises(TimeoutError):
             await subscriber.ready("room:tea", 0)

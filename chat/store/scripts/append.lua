@@ -34,7 +34,7 @@ local function append(data, number, said, more, quiet, files)
   else
     redis.call('HSET', KEYS[1], 'seq', seq, 'last', head .. data)
   end
-  redis.call('PUBLISH', ARGV[1], head .. said)
+  redis.call('SPUBLISH', ARGV[1], head .. said)
   return seq, at
 end
 

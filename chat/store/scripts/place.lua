@@ -22,5 +22,5 @@ if ARGV[3] ~= '' then
 end
 -- The room's last line is not its newest event where that is quiet, and what is told of a quiet
 -- event is more than what is kept of it: who listens reads it from the stream.
-redis.call('PUBLISH', ARGV[1], '~new')
+redis.call('SPUBLISH', ARGV[1], '~new')
 return 1

@@ -1,0 +1,272 @@
+"""A Redis Cluster: which node has what, and a client that asks each for its own.
+
+https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    RedisError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from .database import TIMEOUT, at, connect, hosts, pair, place_of
+from .loopredis import Asking, Command, LoopRedis
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.1  # seconds between two looks at what is where
+AGAIN = 0.05  # seconds before what did not run is sent again, for TIMEOUT in all
+
+
+@lru_cache(65536)
+def slot_of(key: str) -> int:
+    return key_slot(key.encode())
+
+
+class Cluster:
+    """Which node of the cluster at `url` has what, as channels.Where says it. A place is
+    `host:port`, as the nodes call each other."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.places: set[str] = set()
+        self.together = False  # but those of one slot
+        self.watchers: list[Callable[[], None]] = []
+        self._owners: list[str] = []  # the place of each slot
+        self._clients: dict[str, Redis] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._again = False
+
+    def place(self, key: str) -> str:
+        """Where a key or a channel is; "" while that is not known."""
+        return self._owners[slot_of(key)] if self._owners else ""
+
+    def client(self, place: str) -> Redis:
+        if place not in self._clients:
+            self._clients[place] = connect(at(self.url, place))
+        return self._clients[place]
+
+    def stir(self) -> None:
+        """Have a look at what is where, and tell the watchers of it."""
+        self._again = True
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._look())
+
+    def moved(self, error: MovedError, place: str) -> None:
+        """Believe the node at `place` where a slot is now."""
+        if self._owners and self._owners[error.slot_id] != (owner := self.target(error, place)):
+            self._owners[error.slot_id] = owner
+            self.places.add(owner)
+            self._tell()
+        self.stir()
+
+    def target(self, error: AskError, place: str) -> str:
+        """The place that the node at `place` points to; it leaves out its own host."""
+        return place_of(error.host or pair(place)[0], error.port)
+
+    async def aclose(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _look(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                await self._read()
+                self._tell()
+                await asyncio.sleep(PAUSE)
+        finally:
+            self._reading = None
+
+    async def _read(self) -> None:
+        """Ask one node after the other, until one answers."""
+        known = list(self.places)
+        for place in [*random.sample(known, len(known)), *hosts(self.url)]:
+            try:
+                slots = await self._slots(place)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("the node %s of the cluster does not answer: %s", place, error)
+                continue
+            owners = [""] * REDIS_CLUSTER_HASH_SLOTS
+            for first, last, (host, port, *_), *_ in slots:
+                owner = place_of(host or pair(place)[0], port)
+                owners[first : last + 1] = [owner] * (last + 1 - first)
+            if any(owners):
+                self._owners, self.places = owners, set(owners) - {""}
+                return
+
+    async def _slots(self, place: str) -> Any:
+        client: Any = self.client(place)
+        return await client.execute_command("CLUSTER SLOTS")
+
+    def _tell(self) -> None:
+        for watcher in list(self.watchers):
+            watcher()
+
+
+class Sought(Command):
+    """A command that may have to be sent to several nodes until one of them runs it."""
+
+    __slots__ = ("until",)  # the loop's time, once a node has refused it
+
+    def __init__(self, words: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
+        super().__init__(words, options, answer)
+        self.until = 0.0
+
+
+class Node(LoopRedis):
+    """The client of one node."""
+
+    def __init__(self, whole: "LoopCluster", place: str) -> None:
+        super().__init__(whole.where.client(place), whole.await_)
+        self.whole = whole
+        self.place = place
+
+    def _is_elsewhere(self, command: Command, error: Exception) -> bool:
+        return isinstance(command, Sought) and self.whole.seek(command, error, self.place)
+
+    def _fail(self, commands: Any, kind: type[Exception], text: str) -> None:
+        super()._fail(commands, kind, text)
+        self.whole.where.stir()
+
+
+class LoopCluster(Asking):
+    """A client of all nodes that looks synchronous to a greenlet. What a node has not run, because
+    the slot is elsewhere or on its way, is sent again; nothing else ever is."""
+
+    def __init__(self, cluster: Cluster, await_: Callable[[Awaitable[Any]], Any]) -> None:
+        super().__init__(await_)
+        self.where = cluster
+        self._nodes: dict[str, Node] = {}
+        self._early: list[Sought] = []  # asked for before it is known what is where
+        cluster.watchers.append(self._arrange)
+
+    def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
+        answer: asyncio.Future[Any] = self.loop.create_future()
+        self._send(Sought(words, options, answer))
+        return answer
+
+    def ping(self, **options: Any) -> Any:
+        """True when all nodes answer; raises what redis-py raises."""
+        self._know()
+        nodes = [self._node(place) for place in self.where.places]
+        return all(node.execute_command("PING", **options) for node in nodes)
+
+    def scan_iter(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Of one node after the other."""
+        self._know()
+        for place in list(self.where.places):
+            yield from self._node(place).scan_iter(*args, **kwargs)
+
+    def register_script(self, script: Any) -> Any:
+        return Script(self, script)
+
+    async def aclose(self) -> None:
+        self.where.watchers.remove(self._arrange)
+        self._give_up("the server is stopping")
+        for node in self._nodes.values():
+            await node.aclose()
+
+    def seek(self, command: Sought, error: Exception, place: str) -> bool:
+        """Send a command elsewhere, or again, that the node at `place` has not run; False when the
+        error is something else, or it has been tried for TIMEOUT."""
+        now = self.loop.time()
+        first, command.until = not command.until, command.until or now + TIMEOUT
+        if now > command.until:
+            return False
+        if isinstance(error, MovedError):
+            self.where.moved(error, place)
+            if first:
+                self.loop.call_soon(self._send, command)  # in the order of the answers
+                return True
+        elif isinstance(error, AskError):
+            node = self._node(self.where.target(error, place))
+            node.put(Command(("ASKING",), {}, _nobody(self.loop)))
+            node.put(command)
+            return True
+        elif not isinstance(error, TryAgainError | ClusterDownError):
+            return False
+        self.loop.call_later(AGAIN, self._send, command)
+        return True
+
+    def _send(self, command: Sought) -> None:
+        if command.answer.done():
+            return  # the greenlet that asked was cancelled
+        if place := self.where.place(_key(command.words)):
+            self._node(place).put(command)
+        elif self.where.places:
+            self.where.stir()
+            command.answer.set_exception(ClusterDownError("no node has this part of the data"))
+        else:
+            self._early.append(command)
+            self.where.stir()
+
+    def _node(self, place: str) -> Node:
+        if place not in self._nodes:
+            self._nodes[place] = Node(self, place)
+        return self._nodes[place]
+
+    def _know(self) -> None:
+        """Wait until it is known what is where."""
+        if not self.where.places:
+            self.await_(self.ask(("EXISTS", "chat:schema"), {}))
+
+    def _arrange(self) -> None:
+        if not self.where.places:
+            self._give_up("no node of the cluster answers")
+        early, self._early = self._early, []
+        for command in early:
+            self._send(command)
+
+    def _give_up(self, why: str) -> None:
+        early, self._early = self._early, []
+        for command in early:
+            if not command.answer.done():
+                command.answer.set_exception(RedisConnectionError(why))
+
+
+class Script:
+    """A Lua script, which each node learns when it is first asked for it."""
+
+    def __init__(self, client: LoopCluster, text: str) -> None:
+        self.client = client
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: list[str], args: list[Any]) -> Any:
+        """Its answer; the keys are of one slot."""
+        try:
+            return self.client.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return self.client.execute_command("EVAL", self.text, len(keys), *keys, *args)
+
+
+def _key(words: tuple[Any, ...]) -> str:
+    """The first key of a command; the others are of the same slot. The store asks for nothing
+    that has its key elsewhere."""
+    where = 3 if words[0] in ("EVALSHA", "EVAL") else 1
+    return str(words[where]) if len(words) > where else ""  # TIME has none: any node will do
+
+
+def _nobody(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
+    """An answer for which nobody waits."""
+    answer: asyncio.Future[Any] = loop.create_future()
+    answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+    return answer

@@ -1,0 +1,139 @@
+"""What REDIS_URL leads to: one server, the primary that Sentinels name, or a cluster.
+
+    redis://host:6379/0          rediss:// with TLS, unix:// for a socket
+    redis+sentinel://host:26379,host:26379/name-of-the-service
+    redis+cluster://host:6379,host:6379
+
+User and password before the hosts are those of the servers; `?sentinel_password=` is that of the
+Sentinels, where they have one. What else redis-py knows of may follow the question mark, for
+example `ssl_ca_certs=/etc/ca.pem`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+TIMEOUT = 2.0  # seconds for connecting, and for Redis to say anything when an answer is due
+FORMS = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
+
+
+def check(url: str) -> None:
+    """Raise ValueError, whose text says what is expected, where `url` is none of the above."""
+    parts = urlsplit(url)
+    if parts.scheme not in FORMS:
+        raise ValueError(f"expected {', '.join(f'{form}://' for form in FORMS)}")
+    if parts.scheme == "unix":
+        return
+    for host in hosts(url):
+        if not urlsplit(f"//{host}").hostname or not _has_port(host):
+            raise ValueError("expected host:port, with commas between several")
+    if is_sentinel(url) and not _service(url):
+        raise ValueError("expected the name of the service behind the Sentinels' addresses")
+
+
+def is_cluster(url: str) -> bool:
+    return urlsplit(url).scheme.endswith("+cluster")
+
+
+def is_sentinel(url: str) -> bool:
+    return urlsplit(url).scheme.endswith("+sentinel")
+
+
+def hosts(url: str) -> list[str]:
+    """The hosts of the address, each as `host:port` or without a port."""
+    return urlsplit(url).netloc.rpartition("@")[2].split(",")
+
+
+def at(url: str, host: str) -> str:
+    """The address of the one server `host` that is reached as those of `url` are."""
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    netloc = f"{user}@{host}" if user else host
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme.partition('+')[0]}://{netloc}{query}"
+
+
+def connect(url: str) -> "AsyncRedis":
+    """What makes connections for the event loop to the server at `url`, or to what is the primary
+    when the connection is made; without retries. RESP 2: an answer is never overtaken by
+    something else."""
+    options: dict[str, Any] = {
+        "decode_responses": True,
+        "protocol": 2,
+        "retry": AsyncRetry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+    }
+    if is_sentinel(url):
+        return _primary(AsyncSentinel, url, options)  # type: ignore[no-any-return]
+    return AsyncRedis.from_url(url, **options)
+
+
+def client(url: str, **options: Any) -> Any:
+    """A redis-py client of the database, which waits for its answers; `options` are redis-py's."""
+    options = {"decode_responses": True, **options}
+    if is_sentinel(url):
+        options = {"socket_connect_timeout": TIMEOUT, **options}
+        return _primary(Sentinel, url, {"retry": Retry(NoBackoff(), 0), **options})
+    if is_cluster(url):
+        node: Callable[..., Any] = ClusterNode
+        nodes = [node(*pair(host)) for host in hosts(url)]
+        return RedisCluster(startup_nodes=nodes, **_given(url), **options)
+    return redis.Redis.from_url(url, **options)
+
+
+def _primary(sentinel: Callable[..., Any], url: str, options: dict[str, Any]) -> Any:
+    given = _given(url)
+    theirs = {name: value for name, value in options.items() if name != "decode_responses"}
+    theirs |= {name: value for name, value in given.items() if name.startswith("ssl")}
+    for name in ("username", "password"):
+        if value := given.pop(f"sentinel_{name}", None):
+            theirs[name] = value
+    pairs = [pair(host, 26379) for host in hosts(url)]
+    manager = sentinel(pairs, sentinel_kwargs=theirs, **given, **options)
+    return manager.master_for(_service(url))
+
+
+def _given(url: str) -> dict[str, Any]:
+    """What the address says beside hosts, as redis-py calls it."""
+    parse: Callable[[str], dict[str, Any]] = parse_url
+    given = parse(at(url, hosts(url)[0]))
+    if given.pop("connection_class", None) is not None:
+        given["ssl"] = True
+    return {name: value for name, value in given.items() if name not in ("host", "port")}
+
+
+def _service(url: str) -> str:
+    return urlsplit(url).path.strip("/")
+
+
+def _has_port(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").port != 0
+    except ValueError:
+        return False
+
+
+def place_of(host: str, port: int) -> str:
+    """`host:port`, as it stands in an address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def pair(host: str, port: int = 6379) -> tuple[str, int]:
+    """Host and port of `host:port`; `port` where it has none."""
+    parts = urlsplit(f"//{host}")
+    return parts.hostname or "", parts.port or port
