@@ -21,7 +21,7 @@ from .query import Phrase
 from .words import words
 
 NAME = "search.sqlite"  # in the data folder
-FORM = 1  # of the tables; an index of another form is made anew
+FORM = 2  # of the tables; an index of another form is made anew
 BUSY = 10.0  # seconds to wait for who writes
 LONGEST = 2.0  # seconds that one question may take
 ROOM = 32  # bits of a message's id that are its number in the room
@@ -35,7 +35,7 @@ CREATE TABLE room (
 CREATE TABLE author (no INTEGER PRIMARY KEY, uid TEXT UNIQUE NOT NULL);
 CREATE TABLE message (id INTEGER PRIMARY KEY, room INTEGER NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX message_at ON message (room, at);
-CREATE VIRTUAL TABLE words USING fts5 (author, text, tokenize='ascii', prefix='2 3 4');
+CREATE VIRTUAL TABLE words USING fts5 (author, text, files, tokenize='ascii', prefix='2 3 4');
 PRAGMA user_version = {FORM};
 """
 
@@ -160,10 +160,10 @@ class Index:
         for event in events:
             if event.kind == POST:
                 self._put(room, event)
-            elif event.kind == EDIT and event.body:
-                number = room << ROOM | event.number
-                self.db.execute("UPDATE words SET text = ? WHERE rowid = ?", (_text(event), number))
-            elif event.kind in (EDIT, DELETE):
+            elif event.kind == EDIT:
+                told = _words(event.body), room << ROOM | event.number
+                self.db.execute("UPDATE words SET text = ? WHERE rowid = ?", told)
+            elif event.kind == DELETE:
                 self._remove(room << ROOM | event.number)
         self.db.execute(
             "UPDATE room SET epoch = ?, cursor = ?, at = ? WHERE no = ?",
@@ -201,8 +201,8 @@ class Index:
         number, author = room << ROOM | event.seq, _name(self._author(event.uid))
         self._remove(number)
         self.db.execute(
-            "INSERT INTO words (rowid, author, text) VALUES (?, ?, ?)",
-            (number, author, _text(event)),
+            "INSERT INTO words (rowid, author, text, files) VALUES (?, ?, ?, ?)",
+            (number, author, _words(event.body), _words("\n".join(f.name for f in event.files))),
         )
         self.db.execute("INSERT INTO message VALUES (?, ?, ?)", (number, room, event.at))
 
@@ -215,8 +215,8 @@ class Index:
         self.db.execute("DELETE FROM message WHERE id BETWEEN ? AND ?", (low, high))
 
 
-def _text(event: Event) -> str:
-    return " ".join(word.text for word in words(event.body))
+def _words(text: str) -> str:
+    return " ".join(word.text for word in words(text))
 
 
 # Reading
@@ -313,7 +313,7 @@ def _match(db: sqlite3.Connection, wanted: Wanted) -> str | None:
         parts.append(f"author : ({' OR '.join(names)})")
     for phrase in wanted.phrases:
         quoted = " ".join(phrase.words).replace('"', "")
-        parts.append(f'text : "{quoted}"{" *" if phrase.open else ""}')
+        parts.append(f'{{text files}} : "{quoted}"{" *" if phrase.open else ""}')
     return " AND ".join(parts)
 
 

@@ -157,9 +157,10 @@ def _read(query: Query, places: list[Place], rows: list[Row]) -> list[Hit]:
     for rid in {place.rid for place in places}:
         seqs = [place.seq for place in places if place.rid == rid]
         for event in chat().store.messages.several(rid, seqs):
-            spans = matches(query, event.body)
+            text = "\n".join(filter(None, [event.body, *(file.name for file in event.files)]))
+            spans = matches(query, text)
             if event.kind == POST and spans is not None:
-                hits[rid, event.seq] = Hit(rooms[rid], event, excerpt(event.body, spans))
+                hits[rid, event.seq] = Hit(rooms[rid], event, excerpt(text, spans))
     there = ((place.rid, place.seq) for place in places)
     return [hits[key] for key in there if key in hits]
 

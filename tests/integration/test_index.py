@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 
+from chat.events import File
 from chat.index import NAME, Index, Unready, Wanted, find
 from chat.indexer import Indexer
 from chat.query import parse
@@ -69,6 +70,16 @@ def test_what_was_changed_before_it_was_read_is_read_as_it_is(store, ada, tea, f
     store.messages.revise(tea, ada, gone, "more secret")
     store.messages.delete(tea, ada, gone)
     assert (found("green", tea), found("coffee", tea), found("secret", tea)) == ([], [2], [])
+
+
+def test_files_are_found_by_their_names_whatever_becomes_of_the_text(store, ada, tea, found):
+    file = File("f1", "Tide table.pdf", 9, "application/pdf")
+    seq = store.messages.post(tea, ada, "for the boat", files=[file])
+    assert found('"tide table" boat', tea) == [2]
+    store.messages.revise(tea, ada, seq, "")
+    assert (found("tide", tea), found("boat", tea)) == ([2], [])
+    store.messages.delete(tea, ada, seq)
+    assert found("tide", tea) == []
 
 
 def test_nothing_of_a_deleted_text_is_in_the_table(store, ada, tea, found, indexer):

@@ -144,6 +144,16 @@ def test_as_one_types_only_what_was_found_is_sent(ann, tea):
     assert '<hx-partial hx-target="#told"' in answer.text
 
 
+def test_a_file_is_found_by_its_name(ann, tea):
+    page = ann.get(f"/rooms/{tea}").text
+    token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+    fields = {"csrf_token": token, "body": ""}
+    sent = {"files": ("Almanac 1898.txt", b"rain", "text/plain")}
+    assert ann.http.post(f"/rooms/{tea}/messages", data=fields, files=sent).status_code == 303
+    ((_, text),) = wait_for(ann, "almanac").items()
+    assert "<mark>Almanac</mark> 1898.txt" in text
+
+
 def test_programs_find_the_same_by_the_api(ann, bob, tea):
     ann.post(tea, "gooseberry one")
     ann.post(tea, "gooseberry two")

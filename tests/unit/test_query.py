@@ -167,7 +167,9 @@ def test_an_index_finds_what_the_text_holds(text, body):
     if not query.phrases:
         return
     db.execute("DELETE FROM words")
-    db.execute("INSERT INTO words VALUES ('', ?)", (" ".join(word.text for word in words(body)),))
+    db.execute(
+        "INSERT INTO words VALUES ('', ?, '')", (" ".join(word.text for word in words(body)),)
+    )
     question = _match(db, Wanted(query.phrases))
     found = db.execute("SELECT 1 FROM words WHERE words MATCH ?", (question,)).fetchone()
     assert bool(found) == (matches(query, body) is not None)
