@@ -3,7 +3,7 @@
 import io
 import re
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from .running import Server, Visitor
 
@@ -36,7 +36,20 @@ class Someone(Visitor):
         """Post; returns the number of the message."""
         answer = self.submit(f"/rooms/{rid}/messages", body=body, reply=str(reply or ""))
         assert answer.status_code == 303, answer.text
+        return self.last(rid)
+
+    def last(self, rid: str) -> int:
+        """The number of the newest message."""
         return int(re.findall(r'id="m-(\d+)"', self.room(rid))[-1])
+
+    def send(self, rid: str, body: str, *files: tuple[str, bytes]) -> int:
+        """Post with files, each a name and its bytes; returns the number of the message."""
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/").text)[1]
+        fields = {"csrf_token": token, "body": body}
+        sent = [("files", file) for file in files]
+        answer = self.http.post(f"/rooms/{rid}/messages", data=fields, files=sent)
+        assert answer.status_code == 303, answer.text
+        return self.last(rid)
 
     def react(self, rid: str, seq: int, emoji: str) -> None:
         answer = self.submit(f"/rooms/{rid}/reactions", react=f"{seq} 9999 {emoji}")
@@ -146,6 +159,12 @@ class Showcase:
             "> Not at noon.\n\nThat is the part everyone forgets. "
             "I wrote it on the shed door last year, and it was ignored by all of us, me included.",
         )
+        seqs["beds"] = bob.send(
+            rid,
+            "The beds, and what goes where",
+            ("beds.png", beds()),
+            ("seeds.csv", b"radish,40\ndill,15\n"),
+        )
         seqs["emoji"] = bob.say(rid, "🍅🍅🍅")
         for who, seq, emoji in (
             (ann, "plan", "👍"),
@@ -154,9 +173,28 @@ class Showcase:
             (emil, "plan", "🎉"),
             (bob, "reply", "❤️"),
             (ann, "edited", "🙏"),
+            (ann, "beds", "😍"),
+            (chen, "beds", "😍"),
+            (dina, "beds", "🌱"),
         ):
             who.react(rid, seqs[seq], emoji)
         seqs["last"] = ann.say(rid, "See you on Saturday")
+
+
+def beds() -> bytes:
+    """A plan of a garden, as a PNG."""
+    image = Image.new("RGB", (960, 540), "#e9e2d0")
+    pen = ImageDraw.Draw(image)
+    for number, colour in enumerate(("#6b8e4e", "#8a5a3b", "#c98f3c", "#b5533c")):
+        left = 60 + number * 220
+        pen.rounded_rectangle((left, 60, left + 180, 480), 24, "#7a5c43")
+        for row in range(5):
+            for column in range(3):
+                x, y = left + 36 + column * 54, 100 + row * 80
+                pen.ellipse((x - 20, y - 20, x + 20, y + 20), colour)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def cookies(someone: Visitor) -> list[dict[str, str]]:
