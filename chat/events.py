@@ -12,7 +12,9 @@ POST, START, END = "post", "start", "end"
 EDIT, DELETE, REACT, UNREACT = CHANGES = ("edit", "delete", "react", "unreact")
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
-QUIET = (REACT, UNREACT)  # nothing to read: no room is unread for them, or goes to the top
+QUIET = (REACT, UNREACT)  # nothing to read: no room goes to the top for them
+# No room is unread for these (scripts/append.lua has the others).
+UNCOUNTED = (*CHANGES, JOIN, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, END)
 # Tag, picture, number, time of the one before, sameness, more and files of an event that was
 # stored without.
 _LATER = ["", "", "0", "0", "", "", ""]
@@ -173,6 +175,11 @@ class Event:
     def as_quote(self) -> Quote:
         """This message as others quote it."""
         return Quote(self.uid, self.name, self.excerpt)
+
+    @property
+    def counts(self) -> bool:
+        """True for what makes a room unread."""
+        return self.kind not in UNCOUNTED
 
     @property
     def is_quiet(self) -> bool:

@@ -138,8 +138,9 @@ def show(rid: str) -> Any:
     events = store().messages.page(room)
     if read < room.seq:
         store().messages.seen(rid, g.person.uid, room.seq)
-    new = read + 1 if 0 < read < room.last.seq else 0
-    return room_page(room, events, new=new, reply=answered(rid, request.args.get("reply", "")))
+    unread = store().rooms.unread(rid, read, room.seq) if 0 < read < room.seq else 0
+    new, reply = read + 1 if unread else 0, answered(rid, request.args.get("reply", ""))
+    return room_page(room, events, new=new, unread=unread, reply=reply)
 
 
 def answered(rid: str, seq: str) -> Event | None:
@@ -156,6 +157,7 @@ def room_page(
     error: str = "",
     about: Event | None = None,
     new: int = 0,
+    unread: int = 0,
     preview: str = "",
     menu: str = "",
     reply: Event | None = None,
@@ -164,9 +166,9 @@ def room_page(
     """The room's page, or only its panel when htmx switches rooms. `history`: not the newest
     messages, so nothing live; `body` and `error`: a text that was refused, and why;
     `about`: the message the page is about, and `menu`: what can be done with it; `new`: the
-    number of the first event that the person has not seen, 0 for none; `preview`: a text to be
-    shown as it would look; `reply`: the message that is to be answered; `files`: files are to go
-    along."""
+    number of the first event that the person has not seen, 0 for none, and `unread` how many of
+    them count; `preview`: a text to be shown as it would look; `reply`: the message that is to
+    be answered; `files`: files are to go along."""
     rows = store().rooms.of(g.person.uid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
@@ -184,6 +186,7 @@ def room_page(
         error=error,
         about=about,
         new=new,
+        unread=unread,
         preview=preview,
         menu=menu,
         reply=reply,

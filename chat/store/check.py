@@ -150,9 +150,8 @@ class Check:
         told = number(line.partition(" ")[0])
         if told >= seq:
             return told > seq
-        quiet = self.client.zcount(keys.quiet(rid), f"({told}", seq)
-        missing = self.client.xrange(keys.events(rid), f"({told}-0", "+", count=1)
-        return bool(missing) and quiet < seq + 1 - max(told + 1, _number(missing[0][0]))
+        newest = self._newest_line(rid)
+        return bool(newest) and number(newest.partition(" ")[0]) != told
 
     def _newest_line(self, rid: str) -> str:
         """The newest event that is something to read, as a line; "" where none is kept."""

@@ -14,7 +14,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:room:{r}:members     | zset   | user ids by time of joining (ms)                         |
 | chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
 | chat:room:{r}:reactions   | hash   | number of a message: who reacted how (scripts/react.lua) |
-| chat:room:{r}:quiet       | zset   | numbers of the events that are nothing to read           |
+| chat:room:{r}:quiet       | zset   | numbers of what makes no room unread (append.lua)        |
 | chat:room:{r}:files       | zset   | ids of files by the number of their message              |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |

@@ -53,7 +53,7 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of a person's room list; `read` is the newest number that person has seen, `quiet`
-    how many of the events since are nothing to read."""
+    how many of the events since count for nothing."""
 
     room: Room
     read: int
@@ -325,7 +325,7 @@ class Rooms:
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
     def _counted(self, rows: list[Row]) -> list[Row]:
-        """Rows with something unread know how much of it is quiet."""
+        """Rooms with something unread know how much of it counts for nothing."""
         pipeline = self.client.pipeline(transaction=False)
         behind = [n for n, row in enumerate(rows) if row.unread]
         for n in behind:
@@ -333,6 +333,10 @@ class Rooms:
         for n, quiet in zip(behind, pipeline.execute() if behind else [], strict=True):
             rows[n] = replace(rows[n], quiet=int(quiet))
         return rows
+
+    def unread(self, rid: str, read: int, seq: int) -> int:
+        """How many of the events behind number `read`, up to number `seq`, count as unread."""
+        return max(0, seq - read - int(self.client.zcount(keys.quiet(rid), f"({read}", seq)))
 
     def open(self, limit: int = 200) -> list[Room]:
         """The rooms anyone may join, most recently active first, the newest `limit` of them."""

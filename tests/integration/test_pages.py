@@ -364,6 +364,23 @@ def test_what_is_new_since_the_last_visit_is_marked(ann, bob):
     assert re.search(r'messages/5#m-5">60 new since your last visit', bob.room(rid))
 
 
+def test_what_is_no_message_is_nothing_new(server, ann, bob):
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    ann.post(rid, "tea?")
+    bob.room(rid)
+    Visitor(server.url, "Cyd").join(rid)
+    ann.submit(f"/rooms/{rid}/messages/3/edit", body="Tea?")
+    bob.submit(f"/rooms/{rid}/reactions", react="3 0 👍")
+    assert f'id="unread-{rid}"></span>' in bob.get("/").text
+    assert "New since" not in bob.room(rid)
+    ann.submit(f"/rooms/{rid}/messages/3/delete")
+    for n in range(60):
+        ann.post(rid, f"more {n}")
+    assert bob.get("/").text.split(f'id="unread-{rid}"')[1].split("</span>")[0].count("<i>") == 60
+    assert "60 new since your last visit" in bob.room(rid)
+
+
 def test_a_room_is_unread_again_from_a_message_on(ann, bob):
     rid = ann.create_room("Tea")
     bob.join(rid)

@@ -1,13 +1,16 @@
 -- Put before every script that changes a room. KEYS of them all: the room's hash, its stream,
--- its members, what they have read, nonces, edited bodies, reactions, the numbers of quiet events,
--- files; ARGV[1] the room's channel.
+-- its members, what they have read, nonces, edited bodies, reactions, the numbers of events that
+-- count for nothing, files; ARGV[1] the room's channel.
+
+-- These make a room unread; of the others the numbers are kept apart.
+local counts = {post = true, start = true, add = true}
 
 -- append(data, number, said, more, quiet, files): gives `data` the next number, adds it to the stream,
 -- publishes it. Behind the rest it puts `number` (of members from now on, or of the message that
 -- changes), the time of the event before, and '1' where that was a message by the same author not
 -- long ago. `said` is published in the place of `data` where more is to be told than kept; `more`
--- (JSON) is only published, behind all that. A `quiet` event is nothing to read: it is counted as
--- such, and the room's last line stays. `files` (JSON) is kept, and published behind `more`.
+-- (JSON) is only published, behind all that. With a `quiet` event the room's last line stays.
+-- `files` (JSON) is kept, and published behind `more`.
 -- Returns number and time (ms) as strings. The publish comes last and only from here: alone it
 -- would succeed where the append is refused (out of memory, read-only, disk full).
 local function append(data, number, said, more, quiet, files)
@@ -30,9 +33,11 @@ local function append(data, number, said, more, quiet, files)
   local head = seq .. ' ' .. at .. ' '
   if quiet then
     redis.call('HSET', KEYS[1], 'seq', seq)
-    redis.call('ZADD', KEYS[8], seq, seq)
   else
     redis.call('HSET', KEYS[1], 'seq', seq, 'last', head .. data)
+  end
+  if not author and not counts[string.match(data, '^%["(%a+)"')] then
+    redis.call('ZADD', KEYS[8], seq, seq)
   end
   redis.call('SPUBLISH', ARGV[1], head .. said)
   return seq, at
