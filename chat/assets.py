@@ -26,6 +26,7 @@ SHEETS = (
     "composer",
     "reactions",
     "files",
+    "attention",
     "card",
     "account",
     "picker",

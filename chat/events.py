@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from .mentions import Mentions, reached, unpack
+
 # The kinds. `post` is what a person wrote; `edit`, `delete`, `react` and `unreact` change one of
 # those and are not shown themselves; the others are server lines. Those of the last row
 # are named for the field of the room that changes, or the kind it changes to.
@@ -15,9 +17,9 @@ RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
 QUIET = (REACT, UNREACT)  # nothing to read: no room goes to the top for them
 # No room is unread for these (scripts/append.lua has the others).
 UNCOUNTED = (*CHANGES, JOIN, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, END)
-# Tag, picture, number, time of the one before, sameness, more and files of an event that was
-# stored without.
-_LATER = ["", "", "0", "0", "", "", ""]
+# Tag, picture, number, time of the one before, sameness, more, files and mentions of an event that
+# was stored without.
+_LATER = ["", "", "0", "0", "", "", "", ""]
 QUOTED = 79  # characters of a message that is answered; with the … as many as markdown.gist shows
 SHOWN_WIDE, SHOWN_HIGH = 360, 270  # CSS pixels of an image in a message, at most
 SHOWN = 20  # names of those who reacted with one emoji
@@ -129,6 +131,7 @@ class Event:
     reactions: Reactions = NO_REACTIONS  # to this message, or to the one that was reacted to
     quote: Quote | None = None  # from the message that this one answers
     files: tuple[File, ...] = ()
+    mentions: Mentions = ()  # whom this message mentions
 
     def __hash__(self) -> int:
         # Caches ask for it once for each message of a page; these three nearly always tell.
@@ -141,14 +144,14 @@ class Event:
         becomes an UNREADABLE one: the room lives."""
         try:
             fields = [_text(value) for value in json.loads(data)]
-            kind, uid, name, body, tag, picture, number, before, same, more, files = (
+            kind, uid, name, body, tag, picture, number, before, same, more, files, mentions = (
                 fields + _LATER[len(fields) - 4 :]
             )
             rest = int(number), int(before), bool(same)
             event = cls(room, seq, at, kind, uid, name, body, tag, picture, *rest)
             if files:
                 event = replace(event, files=tuple(File(*file) for file in json.loads(files)))
-            return _told(event, more) if more else event
+            return _told(event, more, mentions) if more or mentions else event
         except (ValueError, TypeError):
             return cls(room, seq, at, UNREADABLE, "", "", "")
 
@@ -182,6 +185,12 @@ class Event:
         return self.kind not in UNCOUNTED
 
     @property
+    def reaches(self) -> str:
+        """The ids of whom this message mentions (mentions.EVERYBODY among them, when it does),
+        joined by spaces as an attribute of HTML holds them."""
+        return " ".join(reached(self.mentions))
+
+    @property
     def is_quiet(self) -> bool:
         """True for what is nothing to read."""
         return self.kind in QUIET
@@ -204,9 +213,13 @@ def unreadable(event: Event) -> Event:
     return replace(event, kind=UNREADABLE, uid="", name="", body="")
 
 
-def _told(event: Event, more: str) -> Event:
+def _told(event: Event, more: str, mentions: str) -> Event:
     """An event with what is published along and stored elsewhere: the reactions to a message, or
-    the message that is answered, in its stored form."""
+    the message that is answered, in its stored form; and whom it mentions."""
+    if mentions:
+        event = replace(event, mentions=unpack(mentions))
+    if not more:
+        return event
     if event.kind in QUIET:
         return replace(event, reactions=Reactions.parse(more))
     return replace(event, quote=Event.parse(event.room, event.number, 0, more).as_quote)

@@ -108,6 +108,11 @@ class Fragments:
         """What that person was writing is there."""
         return str(self.push.typed(rid, uid))
 
+    def named(self, rid: str, people: list[Person], words: list[str]) -> str:
+        """What fits the name that somebody is typing in the composer: people, and words for many;
+        neither when no name is typed any more."""
+        return str(self.push.named(rid, people, words))
+
     def dots(self, rid: str, uids: list[str]) -> str:
         """Who of a direct room is here, in the side list."""
         return str(self.push.dots(rid, uids))
@@ -203,5 +208,5 @@ def initials(name: str) -> str:
 
 def digest(rows: list[Row]) -> str:
     """A short text that differs when the side list does."""
-    state = "".join(f"{row.room.rid}{row.room.seq}.{row.read};" for row in rows)
+    state = "".join(f"{row.room.rid}{row.room.seq}.{row.read}{row.level};" for row in rows)
     return f"{zlib.crc32(state.encode()):x}"

@@ -27,6 +27,7 @@ from .current import app
 from .errors import ChatError, NotFound, TooOften
 from .fragments import digest
 from .hub import SERVICE_RESTART, Viewer
+from .mentions import begun
 from .messages import refusal, say
 from .security import is_own_origin
 from .session import current_person
@@ -106,6 +107,7 @@ class Page:
         "hub",
         "leave",
         "limits",
+        "naming",
         "nonsense",
         "pace",
         "person",
@@ -140,6 +142,7 @@ class Page:
         self.rows: list[Row] = []  # the rooms as the socket opened, until then
         self.nonsense = 0
         self.typing_at = 0.0  # when it was told last that the person is typing
+        self.naming = False  # names are offered
         self.remembered = ("", 0)  # room and number last written down as seen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
@@ -323,6 +326,19 @@ class Page:
             self.typing_at = now
             self.store.presence.typing(rid, self.person.uid, True)
 
+    def name(self, frame: dict[str, Any]) -> None:
+        """Keys were pressed: offer names while the text ends with the beginning of one."""
+        rid, start = one(frame, "room"), begun(one(frame, "body"))
+        if not rid or rid != self.viewer.watching:
+            return
+        if start is not None:
+            self.naming = True
+            people, words = self.store.attention.offered(rid, self.person.uid, start)
+            self._say(self.fragments.named(rid, people, words))
+        elif self.naming:
+            self.naming = False
+            self._say(self.fragments.named(rid, [], []))
+
     def typed(self, frame: dict[str, Any]) -> None:
         """A composer that was sent takes no more keys. What it holds beyond what was sent comes
         back as a composer of its own; otherwise it goes."""
@@ -416,7 +432,13 @@ def show_typing(app: "Chat", rid: str, uid: str) -> None:
         app.hub.tell_watching(rid, lambda zone: app.fragments.typing(rid, person))
 
 
-HANDLERS = {"watch": Page.watch, "post": Page.post, "typing": Page.typing, "typed": Page.typed}
+HANDLERS = {
+    "watch": Page.watch,
+    "post": Page.post,
+    "typing": Page.typing,
+    "typed": Page.typed,
+    "name": Page.name,
+}
 
 
 def parse(text: str | bytes | None) -> dict[str, Any]:

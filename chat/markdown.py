@@ -25,6 +25,7 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from .highlight import BUDGET, CLASSES, PLAIN, find_lexer, highlight
+from .mentions import Mentions, marks
 
 log = logging.getLogger(__name__)
 
@@ -68,22 +69,22 @@ _clean = nh3.Cleaner(
     tags={"a", "blockquote", "br", "code", "em", "li", "ol", "p", "pre", "s", "span", "strong"}
     | {"ul"},
     clean_content_tags=set(),
-    attributes={"*": set(), "a": {"href"}, "ol": {"start"}},
+    attributes={"*": set(), "a": {"href"}, "ol": {"start"}, "span": {"data-uid"}},
     tag_attribute_values={
         tag: {"dir": {"auto", "ltr"}} for tag in ("blockquote", "ol", "p", "pre", "ul")
     },
     set_tag_attribute_values={"a": {"target": "_blank"}},  # the page, and what is typed, stays
-    allowed_classes={"span": {"emoji", *CLASSES}},
+    allowed_classes={"span": {"emoji", "mention", *CLASSES}},
     link_rel="noopener noreferrer nofollow ugc",
     url_schemes=set(_SCHEMES),
     url_relative="deny",
 ).clean
 
 
-def render(body: str) -> Markup:
-    """A message's body as it is shown: text, or elements for Markdown. Whatever cannot be shown
-    so is shown as it was written."""
-    return _rendered(body) if _means_more(body) else escape(body)
+def render(body: str, mentions: Mentions = ()) -> Markup:
+    """A message's body as it is shown: text, or elements for Markdown and for whom it mentions.
+    Whatever cannot be shown so is shown as it was written."""
+    return _rendered(body, mentions) if mentions or _means_more(body) else escape(body)
 
 
 def gist(body: str) -> str:
@@ -100,11 +101,11 @@ def _means_more(body: str) -> bool:
 
 
 @lru_cache(maxsize=KEPT)
-def _rendered(body: str) -> Markup:
+def _rendered(body: str, mentions: Mentions = ()) -> Markup:
     try:
         if large := _large(body):
             return Markup('<span class="emoji">{}</span>').format(large)
-        tokens = _markdown.parse(body, {"crowded": _is_crowded(body)})
+        tokens = _markdown.parse(body, {"crowded": _is_crowded(body), "mentions": mentions})
         deep = any(token.level >= DEEPEST - 1 for token in tokens)
         said = any(token.content.strip() for token in tokens)
         if deep or not said:
@@ -258,6 +259,30 @@ def _name_emoji(state: StateCore) -> None:
             before = token.markup if token.type == "link_open" else ""
 
 
+def _mark_mentions(state: StateCore) -> None:
+    """An element for each mention, which says whom it reaches."""
+    if not (mentions := state.env["mentions"]):
+        return
+    for block in state.tokens:
+        if block.children:
+            pieces = (_marked(token, mentions) for token in block.children)
+            block.children = [piece for some in pieces for piece in some]
+
+
+def _marked(token: Token, mentions: Mentions) -> list[Token]:
+    if token.type != "text":
+        return [token]
+    tokens = []
+    for piece, uids in marks(token.content, mentions):
+        shown = [Token("text", "", 0, content=piece)]
+        if uids:
+            attrs: dict[str, str | int | float] = {"class": "mention", "data-uid": uids}
+            open_ = Token("mention_open", "span", 1, attrs)
+            shown = [open_, *shown, Token("mention_close", "span", -1)]
+        tokens += shown
+    return tokens
+
+
 def _parser() -> MarkdownIt:
     markdown = _Markdown(
         "commonmark",
@@ -276,6 +301,7 @@ def _parser() -> MarkdownIt:
     markdown.block.ruler.before("blockquote", "ends_quote", _ends_quote, {"alt": ["blockquote"]})
     markdown.block.ruler.before("blockquote", "ends_item", _ends_item, {"alt": ["paragraph"]})
     markdown.core.ruler.push("emoji", _name_emoji)
+    markdown.core.ruler.push("mentions", _mark_mentions)
     assert markdown.linkify is not None
     # Not `setup.py` or `main.rs`, whose ends are those of countries.
     markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": True})

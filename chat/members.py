@@ -99,9 +99,10 @@ def _page(rid: str, error: str = "") -> str:
     room, members = store().rooms.member(rid, g.person.uid), store().rooms.members(rid)
     adding = picking(members) if may_manage(g.person, room) else {}
     here = chat().store.presence.here([member.uid for member in members])
-    return render_template(
-        "rooms/people.html", room=room, members=members, here=here, error=error, **adding
-    )
+    told = {"room": room, "members": members, "here": here, "error": error, **adding}
+    level = store().attention.level(g.person.uid, rid)
+    saved = "level" in request.args
+    return render_template("rooms/people.html", level=level, saved=saved, **told)
 
 
 def _leave_page(rid: str, error: str = "") -> str:

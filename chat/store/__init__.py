@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .accounts import Accounts
+from .attention import Attention
 from .audit import Audit
 from .check import Check
 from .crowd import Crowd
@@ -40,11 +41,12 @@ class Store:
         self.sessions = Sessions(client)
         self.accounts = Accounts(client, self.people)
         self.presence = Presence(client, _script(client, "gone"))
+        self.attention = Attention(client, self.people, self.presence)
         self.tokens = Tokens(client)
         self.audit = Audit(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
         self.schema = Schema(client, _script(client, "lease"))
-        self.retention = Retention(client, _script(client, "trim"), _script(client, "lease"))
+        self.retention = Retention(client, _appending(client, "trim"), _script(client, "lease"))
         self.throttle = Throttle(_script(client, "bucket"))
         self.crowd = Crowd(client, _script(client, "enter"))
         scripts = {name: _appending(client, name) for name in _ROOM}
@@ -54,6 +56,7 @@ class Store:
         self.messages = Messages(
             client,
             self.people,
+            self.attention,
             {name: _appending(client, name) for name in ("post", "revise", "delete", "react")},
             _script(client, "seen"),
         )

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ..events import Event
+from ..mentions import reached, unpack
 from ..text import number
 from . import keys
 from .people import entries
@@ -110,6 +111,8 @@ class Check:
         yield from self._beside(rid, keys.edits(rid), "the text of")
         yield from self._beside(rid, keys.reactions(rid), "the reactions to")
         yield from self._files(rid)
+        yield from self._beside(rid, keys.mentions(rid), "the mentions in")
+        yield from self._mentioned(rid)
         if fields["kind"] == OPEN and self.client.zscore(keys.OPEN_ROOMS, rid) is None:
             at = fields.get("created", 0)
             add = partial(self.client.zadd, keys.OPEN_ROOMS, {rid: at})
@@ -236,6 +239,28 @@ class Check:
                     text = f"the room {rid} keeps the file {fid} of {int(seq)}, which has none such"
                     yield Finding(text, gone)
 
+    def _mentioned(self, rid: str) -> Iterator[Finding]:
+        """What mentions whom, against who is mentioned in what."""
+        index = keys.mentioned(rid)
+        for found in _pages(self.client.zscan_iter(index, count=PAGE)):
+            parts = [entry.split(" ") for entry, _ in found]
+            kept = self.client.hmget(keys.mentions(rid), [seq for _, _, seq in parts])
+            for (entry, _), (uid, _, seq), mentions in zip(found, parts, kept, strict=True):
+                if uid not in reached(unpack(mentions or "[]")):
+                    gone = partial(self.client.zrem, index, entry)
+                    yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
+        for some in _pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE)):
+            pipeline = self.client.pipeline(transaction=False)
+            for seq, _ in some:
+                pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
+            for (seq, mentions), stored in zip(some, pipeline.execute(), strict=True):
+                uids = reached(unpack(mentions)) if stored else []
+                lacks = [f"{uid} {stored[0][1]['at']} {seq}" for uid in uids]
+                lacks = [entry for entry in lacks if self.client.zscore(index, entry) is None]
+                if lacks:
+                    add = partial(self.client.zadd, index, dict.fromkeys(lacks, 0))
+                    yield Finding(f"message {seq} of {rid} is not found by whom it mentions", add)
+
     def _seats(self, rid: str) -> Iterator[Finding]:
         uids, score = self.rooms.uids(rid), self.client.zscore(keys.RANDOM_ROOMS, rid)
         if score != len(uids):
@@ -252,6 +277,7 @@ class Check:
         """What is wrong with a person, and with what points to them."""
         yield from self.known(uid)
         yield from self._list(uid)
+        yield from self._levels(uid)
         yield from self._tokens(uid)
         yield from self._hook(uid)
 
@@ -286,6 +312,12 @@ class Check:
             for rid in self._not_in(uid, rids):
                 gone = partial(self.client.srem, keys.user_rooms(uid), rid)
                 yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
+
+    def _levels(self, uid: str) -> Iterator[Finding]:
+        for levels in _pages(self.client.hscan_iter(keys.levels(uid), count=PAGE)):
+            for rid in self._not_in(uid, [rid for rid, _ in levels]):
+                gone = partial(self.client.hdel, keys.levels(uid), rid)
+                yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
 
     def _not_in(self, uid: str, rids: list[str]) -> list[str]:
         """Those of the rooms in which a person is not."""

@@ -81,6 +81,10 @@ class Dump:
         numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
         for page in _pages(n for n in numbers if n <= int(fields["seq"])):
             yield {"is": "quiet", "of": {str(n): n for n in page}}
+        for some in _pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE)):
+            yield {"is": "mentions", "of": dict(some)}
+        for some in _pages(self.client.zscan_iter(keys.mentioned(rid), count=PAGE)):
+            yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}
         if self.secrets:
             for some in _pages(self.client.zscan_iter(keys.nonces(rid), count=PAGE)):
                 yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}
@@ -119,6 +123,7 @@ class Dump:
         record: Record = {"is": "person", "id": uid, "fields": given}
         if self.whole:
             record["expires"] = self._expires(keys.user(uid))
+            record["levels"] = self.client.hgetall(keys.levels(uid))
         if self.secrets:
             tids = self.client.smembers(keys.tokens(uid))
             record["sessions"] = self.client.hgetall(keys.sessions(uid))

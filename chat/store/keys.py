@@ -16,12 +16,17 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:room:{r}:reactions   | hash   | number of a message: who reacted how (scripts/react.lua) |
 | chat:room:{r}:quiet       | zset   | numbers of what makes no room unread (append.lua)        |
 | chat:room:{r}:files       | zset   | ids of files by the number of their message              |
+| chat:room:{r}:mentions    | hash   | number of a message: whom it mentions (mentions.pack)    |
+| chat:room:{r}:mentioned   | zset   | `<user id> <at> <number>` of the same, all 0: what is in |
+|                           |        | it for somebody is read by the id, in order of time      |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
 | chat:user:{u}             | hash   | name, role and the rest of people.Person                 |
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
+| chat:user:{u}:levels      | hash   | room id: how much of it the person wants to hear, where  |
+|                           |        | that is not everything (attention.LEVELS)                |
 | chat:login:{l}            | string | user id of the account with this login                   |
 | chat:subject:{s}          | string | user id of who another site knows by this digest         |
 | chat:used:{s}             | string | says that the signed token of this digest was used        |
@@ -113,6 +118,14 @@ def files(rid: str) -> str:
     return f"chat:room:{{{rid}}}:files"
 
 
+def mentions(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:mentions"
+
+
+def mentioned(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:mentioned"
+
+
 def nonces(rid: str) -> str:
     return f"chat:room:{{{rid}}}:nonces"
 
@@ -124,7 +137,7 @@ def read(rid: str) -> str:
 def of_room(rid: str) -> list[str]:
     """What the scripts that change a room are given, in this order."""
     makes = (room, events, members, read, nonces, edits, reactions, quiet, files)
-    return [make(rid) for make in makes]
+    return [make(rid) for make in (*makes, mentions, mentioned)]
 
 
 def made(rid: str) -> list[str]:
@@ -142,6 +155,10 @@ def sessions(uid: str) -> str:
 
 def user_rooms(uid: str) -> str:
     return f"chat:user:{{{uid}}}:rooms"
+
+
+def levels(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:levels"
 
 
 def user_pages(uid: str) -> str:

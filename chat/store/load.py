@@ -17,7 +17,18 @@ from .people import People
 from .sessions import LASTS
 
 WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
-BESIDE = ("members", "read", "nonces", "edits", "reactions", "quiet", "files")  # as keys.of_room
+# As in keys.of_room.
+BESIDE = (
+    "members",
+    "read",
+    "nonces",
+    "edits",
+    "reactions",
+    "quiet",
+    "files",
+    "mentions",
+    "mentioned",
+)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -107,6 +118,8 @@ class Load:
             fields = {name: fields[name] for name in fields if name not in ("login", "password")}
         if not here and self.whole:
             self._secrets(uid, record)
+            if levels := record.get("levels"):
+                self.client.hset(keys.levels(uid), mapping=levels)
         pipeline = self.client.pipeline(transaction=False)
         for name, value in fields.items():
             pipeline.hsetnx(keys.user(uid), str(name), str(value))
@@ -219,7 +232,12 @@ class _Room:
                 pipeline.xadd(events, fields, id=entry)
             pipeline.execute()
         if self.first < n:
-            for kind, key in (("edits", keys.edits), ("reactions", keys.reactions)):
+            hashes = (
+                ("edits", keys.edits),
+                ("reactions", keys.reactions),
+                ("mentions", keys.mentions),
+            )
+            for kind, key in hashes:
                 for seq, value in self.client.hscan_iter(key(self.rid), count=PAGE):
                     if int(seq) < n:
                         self.client.hset(self.beside_made[kind], seq, value)
@@ -229,6 +247,9 @@ class _Room:
             for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=PAGE):
                 if seq < n:
                     self.client.zadd(self.beside_made["files"], {fid: seq})
+            for entry, _ in self.client.zscan_iter(keys.mentioned(self.rid), count=PAGE):
+                if int(entry.rpartition(" ")[2]) < n:
+                    self.client.zadd(self.beside_made["mentioned"], {entry: 0})
 
     def flush(self) -> None:
         """Compare what waits with what is here, and write it."""
@@ -259,7 +280,7 @@ class _Room:
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
             values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
-        if kind in ("members", "nonces", "quiet", "files"):
+        if kind in ("members", "nonces", "quiet", "files", "mentioned"):
             self.client.zadd(key, values)
         else:
             self.client.hset(key, mapping=values)

@@ -21,8 +21,10 @@ from ..events import (
     Reactions,
     pack_files,
 )
+from ..mentions import pack, unpack
 from ..metrics import POSTED
 from . import keys
+from .attention import Attention
 from .people import People, Person
 from .rooms import Room, pack_by
 
@@ -49,9 +51,17 @@ class Missed:
 class Messages:
     """`scripts` are the Lua scripts that change messages, by name."""
 
-    def __init__(self, client: Any, people: People, scripts: dict[str, Any], seen: Any) -> None:
+    def __init__(
+        self,
+        client: Any,
+        people: People,
+        attention: Attention,
+        scripts: dict[str, Any],
+        seen: Any,
+    ) -> None:
         self.client = client
         self.people = people
+        self.attention = attention
         self.scripts = scripts
         self._seen = seen
         self._pages: OrderedDict[str, tuple[Any, list[Event]]] = OrderedDict()
@@ -88,6 +98,7 @@ class Messages:
                 NONCES_KEPT,
                 reply or "",
                 pack_files(files),
+                *(self._mentions(rid, author, body) or [""]),
                 *(file.fid for file in files),
             ],
         )
@@ -104,7 +115,13 @@ class Messages:
         NotFound and Refused."""
         kept, said = pack_by(EDIT, by), pack_by(EDIT, by, body)
         args = [keys.room_channel(rid), by.uid, seq, kept, said, body, "1" if others else ""]
+        args += self._mentions(rid, by, body)
         _check(self.scripts["revise"](keys=keys.of_room(rid), args=args))
+
+    def _mentions(self, rid: str, by: Person, body: str) -> list[str]:
+        """Whom a body mentions, as the last argument of a script; none for nobody."""
+        mentions = self.attention.mentions(rid, by.uid, body) if "@" in body else ()
+        return [pack(mentions)] if mentions else []
 
     def delete(self, rid: str, by: Person, seq: int, others: bool = False) -> None:
         """Delete message `seq` for everyone; raises as `revise` does."""
@@ -280,7 +297,7 @@ class Messages:
 
     def _revised(self, rid: str, events: list[Event]) -> list[Event]:
         """The events with the bodies that were changed since, the reactions, and what they
-        answer."""
+        answer and mention."""
         changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *QUIET)]
         if changed:
             seqs = [events[n].about for n in changed]
@@ -288,19 +305,23 @@ class Messages:
             pipeline = self.client.pipeline(transaction=False)
             pipeline.hmget(keys.edits(rid), [*seqs, *answered])
             pipeline.hmget(keys.reactions(rid), seqs)
+            pipeline.hmget(keys.mentions(rid), seqs)
             pipeline.hget(keys.room(rid), "first")
             for seq in answered:
                 pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
-            bodies, states, first, *entries = pipeline.execute()
+            bodies, states, mentions, first, *entries = pipeline.execute()
             revised = bodies[len(seqs) :]
             quotes = {
                 seq: _quote(rid, entry, body)
                 for seq, entry, body in zip(answered, entries, revised, strict=True)
                 if seq >= int(first or 1)  # what is kept no longer is not quoted
             }
-            for n, body, state in zip(changed, bodies[: len(seqs)], states, strict=True):
+            now = zip(changed, bodies[: len(seqs)], states, mentions, strict=True)
+            for n, body, state, mentioned in now:
                 if body is not None and not events[n].is_quiet:
                     events[n] = replace(events[n], body=body, edited=True)
+                if mentioned is not None and not events[n].is_quiet:
+                    events[n] = replace(events[n], mentions=unpack(mentioned))
                 if state is not None and events[n].kind != EDIT:
                     events[n] = replace(events[n], reactions=Reactions.parse(state))
                 if events[n].kind == POST and events[n].number:

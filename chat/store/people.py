@@ -100,6 +100,24 @@ class People:
         self._forget(set(found) - {person.uid for person in people})
         return [person for person in people if off or not person.off][:limit]
 
+    def called(self, names: Sequence[str], limit: int) -> list[str]:
+        """The ids of at most `limit` people of each of these names, and of some whose name merely
+        ends so."""
+        ends = [(f"[{start}\0", f"[{start}\0\xff") for start in map(folded, names)]
+        return self._indexed(ends, limit)
+
+    def beginning(self, text: str, limit: int) -> list[str]:
+        """The ids of at most `limit` people with a word in their name that begins so."""
+        start = folded(text)
+        return self._indexed([(f"[{start}", f"[{start}\xff")], limit)
+
+    def _indexed(self, ends: list[tuple[str, str]], limit: int) -> list[str]:
+        pipeline = self.client.pipeline(transaction=False)
+        for low, high in ends:
+            pipeline.zrangebylex(keys.NAMES, low, high, start=0, num=limit)
+        found = pipeline.execute() if ends else []
+        return list(dict.fromkeys(entry.rpartition("\0")[2] for some in found for entry in some))
+
     def make_bot(self, person: Person, by: str) -> None:
         """Make a new person a bot of the person with the id `by`."""
         self.client.hset(keys.user(person.uid), "bot", by)

@@ -15,6 +15,7 @@ from .. import events
 from ..errors import Invalid, NotFound, Refused
 from ..events import Event, pack
 from . import keys
+from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
 from .people import People, Person
 
 # The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
@@ -53,15 +54,23 @@ class Room:
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of a person's room list; `read` is the newest number that person has seen, `quiet`
-    how many of the events since count for nothing."""
+    how many of the events since count for nothing, `mentions` how many mention that person, and
+    `level` is one of attention.LEVELS."""
 
     room: Room
     read: int
     quiet: int = 0
+    mentions: int = 0
+    level: str = ALL
 
     @property
     def unread(self) -> int:
         return max(0, self.room.seq - self.read - self.quiet)
+
+    @property
+    def calls(self) -> int:
+        """How much of what is unread the person wants to hear of."""
+        return {ALL: self.unread, MENTIONS: self.mentions}.get(self.level, 0)
 
 
 class Rooms:
@@ -240,6 +249,7 @@ class Rooms:
         pipeline = self.client.pipeline(transaction=False)
         for uid in uids:
             pipeline.srem(keys.user_rooms(uid), rid)
+            pipeline.hdel(keys.levels(uid), rid)
             pipeline.spublish(keys.user_channel(uid), "")
         if uids:
             pipeline.execute()
@@ -292,7 +302,10 @@ class Rooms:
 
     def of(self, uid: str) -> list[Row]:
         """The rooms of a person, most recently active first."""
-        return self._rows(uid, self.client.smembers(keys.user_rooms(uid)))
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.smembers(keys.user_rooms(uid))
+        pipeline.hgetall(keys.levels(uid))
+        return self._rows(uid, *pipeline.execute())
 
     def of_session(self, uid: str, sid: str) -> list[Row] | None:
         """The same, where the session with this id goes on; None when it has ended. A round trip
@@ -300,10 +313,11 @@ class Rooms:
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hexists(keys.sessions(uid), sid)
         pipeline.smembers(keys.user_rooms(uid))
-        is_on, ids = pipeline.execute()
-        return self._rows(uid, ids) if is_on else None
+        pipeline.hgetall(keys.levels(uid))
+        is_on, ids, levels = pipeline.execute()
+        return self._rows(uid, ids, levels) if is_on else None
 
-    def _rows(self, uid: str, ids: Iterable[str]) -> list[Row]:
+    def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
         ids = sorted(ids)
         pipeline = self.client.pipeline(transaction=False)
         for rid in ids:
@@ -314,24 +328,28 @@ class Rooms:
             values, member, read = answers[3 * n : 3 * n + 3]
             room = _room(rid, values)
             if room and member is not None:
-                rows.append(Row(room, int(read or 0)))
+                rows.append(Row(room, int(read or 0), level=levels.get(rid, ALL)))
             else:
                 gone.append(rid)
         if gone:
             self.client.srem(keys.user_rooms(uid), *gone)
-        rows = self._counted(rows)
+        rows = self._counted(rows, uid)
         rooms = self._named([row.room for row in rows], uid)
         rows = [replace(row, room=room) for room, row in zip(rooms, rows, strict=True)]
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
-    def _counted(self, rows: list[Row]) -> list[Row]:
-        """Rooms with something unread know how much of it counts for nothing."""
+    def _counted(self, rows: list[Row], uid: str) -> list[Row]:
+        """Rooms with something unread know how much of it counts for nothing, and how much
+        mentions the person."""
         pipeline = self.client.pipeline(transaction=False)
         behind = [n for n, row in enumerate(rows) if row.unread]
         for n in behind:
             pipeline.zcount(keys.quiet(rows[n].room.rid), f"({rows[n].read}", "+inf")
-        for n, quiet in zip(behind, pipeline.execute() if behind else [], strict=True):
-            rows[n] = replace(rows[n], quiet=int(quiet))
+            ask_mentions(pipeline, rows[n].room.rid, uid, MOST_COUNTED)
+        answers = iter(pipeline.execute() if behind else [])
+        for n, quiet, own, all_ in zip(behind, answers, answers, answers, strict=True):
+            mentions = count_mentions((*own, *all_), rows[n].read)
+            rows[n] = replace(rows[n], quiet=int(quiet), mentions=mentions)
         return rows
 
     def unread(self, rid: str, read: int, seq: int) -> int:

@@ -125,6 +125,9 @@ GET /rooms/{open}/reply?to={seq}                 401 403 403 303 303 303 403 403
 GET /rooms/{closed|direct|random}/reply?to={seq} 401 404 404 303 303 303 404 404 404
 GET /rooms/{open}/menu?after={seq}               401 403 403 303 303 303 403 403 403
 GET /rooms/{closed|direct|random}/menu?after={seq}       401 404 404 303 303 303 404 404 404
+GET /mentions                                    401 200
+POST /rooms/{open|closed|direct|random}/level    401 404 404 303 303 303 404 404 404
+POST /rooms/{open|closed|direct|random}/names    401 404 404 200 200 200 404 404 404
 POST /sign-out                                   303
 """
 
@@ -184,6 +187,7 @@ watch {open|closed|direct|random}                401 404 404 200 200 200 404 404
 post {open|closed|direct|random}                 401 404 404 200 200 200 404 404 404
 typing {open|closed|direct|random}               401 404 404 200 200 200 404 404 404
 typed {open|closed|direct|random}                401 404 404 200 200 200 404 404 404
+name {open|closed|direct|random}                 401 404 404 200 200 200 404 404 404
 """
 
 # What is sent along, by the end of the address.
@@ -207,6 +211,8 @@ FORMS = {
     "POST /rooms/{rid}/attach": {"body": "draft", "files": "1"},
     "POST /rooms/{rid}/composer": {"body": "draft", "lines": "1"},
     "POST /rooms/{rid}/preview": {"body": "draft"},
+    "POST /rooms/{rid}/level": {"level": "mentions"},
+    "POST /rooms/{rid}/names": {"body": "@me", "name": "Member"},
     "POST /rooms/{rid}/reactions": {"react": "{seq} 0 👍"},
 }
 BODIES = {

@@ -241,6 +241,20 @@ def test_reactions_move_and_stay_quiet(store, other, tea, ann, bob):
     assert list(other.check.everything(0)) == []
 
 
+def test_mentions_move_with_their_room_and_levels_with_their_person(store, other, tea, ann, bob):
+    seq = store.messages.post(tea, ann, "@Bob and @room")
+    store.attention.set_level(bob.uid, tea, "mentions")
+    put(list(store.dump(whole=True).everything()), other)
+    assert set(other.messages.get(tea, seq).reaches.split()) == {bob.uid, "*"}
+    (row,) = [row for row in other.rooms.of(bob.uid) if row.room.rid == tea]
+    assert (row.level, row.mentions) == ("mentions", 1)
+    assert len(other.attention.newest(bob.uid, [tea], 0, 9)) == 1
+    store.messages.post(tea, ann, "@room")
+    put(room(store, tea), other, whole=False)
+    assert len(other.attention.newest(bob.uid, [tea], 0, 9)) == 2
+    assert list(other.check.everything(0)) == []
+
+
 def test_a_room_that_has_gone_further_is_not_set_back(store, other, tea, bob):
     old = room(store, tea)
     store.messages.post(tea, bob, "later")

@@ -163,7 +163,16 @@ def typed(page, kind, rid):
     return "You typed this" in told(page, rid, post, {"type": "typed", "body": "one two", **fields})
 
 
-TRIES = {"watch": watch, "post": post, "typing": typing, "typed": typed}
+def name(page, kind, rid):
+    """Those who can be mentioned are offered to who looks at the room."""
+    frames = {"type": "watch", "after": "0"}, {"type": "name", "body": "@"}
+    said = told(page, rid, *frames)
+    return secret(kind) in said and bool(
+        "composer__names" in said or page.wait_for("composer__names")
+    )
+
+
+TRIES = {"watch": watch, "post": post, "typing": typing, "typed": typed, "name": name}
 
 
 @pytest.mark.parametrize("who", WHO)

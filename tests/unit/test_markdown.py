@@ -332,3 +332,13 @@ def test_where_addresses_crowd_nobody_looks_for_their_ends():
     assert "<a" in render("https://a.org/?https://b.org")
     assert "<a" in render("https://a.org " * 50)
     assert "<a" not in render("https://a.org/" * 50)
+
+
+def test_mentions_are_marked_in_text_and_not_in_code():
+    mentions = (("ann <b>", "u1"),)
+    mark = '<span class="mention" data-uid="u1">@Ann &lt;b&gt;</span>'
+    assert render("@Ann <b>, tea?", mentions) == paragraph(f"{mark}, tea?")
+    assert render("**@Ann <b>** `@Ann <b>`", mentions) == paragraph(
+        f"<strong>{mark}</strong> <code>@Ann &lt;b&gt;</code>"
+    )
+    assert render("@Ann <b>, tea?") == "@Ann &lt;b&gt;, tea?"

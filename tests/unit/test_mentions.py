@@ -2,7 +2,19 @@
 
 import pytest
 
-from chat.mentions import mentioned
+from chat.mentions import (
+    MOST_ENDS,
+    MOST_SIGNS,
+    begun,
+    candidates,
+    completed,
+    marks,
+    mentioned,
+    pack,
+    reached,
+    unpack,
+    without_code,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +55,51 @@ def test_names_may_hold_anything():
     }
     assert mentioned("@Зина @王", ["ЗИНА", "王"]) == {"ЗИНА", "王"}
     assert mentioned("@Ann", []) == set()
+
+
+@pytest.mark.parametrize(
+    ("body", "start"),
+    [
+        ("@", ""),
+        ("tea, @an", "an"),
+        ("@Ann Le", "Ann Le"),
+        ("me@an", None),
+        ("@Ann\n", None),
+        ("@ an", None),
+        ("tea", None),
+        ("", None),
+        ("@" + "x" * 41, None),
+    ],
+)
+def test_a_name_that_is_begun(body, start):
+    assert begun(body) == start
+
+
+def test_a_name_is_completed_where_it_was_begun_or_behind_the_text():
+    assert completed("tea, @an", "Ann Lee") == "tea, @Ann Lee "
+    assert completed("tea", "Ann") == "tea @Ann "
+    assert completed("", "Ann") == "@Ann "
+
+
+def test_candidates_are_all_that_could_be_names_and_not_more():
+    assert candidates("hi @Ann Lee! @") == ["Ann", "Ann Lee", "Ann Lee!", "Ann Lee! @"]
+    assert candidates("me@here @ there") == []
+    assert len(candidates("@a b c d e f g h i j k " * 300)) <= MOST_SIGNS * MOST_ENDS
+
+
+def test_code_mentions_nobody():
+    said = without_code("@Ann `@Bob`\n```py\n@Cyd\n```\n@Dan")
+    assert mentioned(said, ["Ann", "Bob", "Cyd", "Dan"]) == {"Ann", "Dan"}
+
+
+def test_marks_lose_nothing_and_say_whom_each_reaches():
+    mentions = (("ann lee", "u1"), ("room", "*"))
+    pieces = list(marks("tea, @Ann  Lee? @rooms @ROOM", mentions))
+    assert "".join(text for text, _ in pieces) == "tea, @Ann  Lee? @rooms @ROOM"
+    assert [piece for piece in pieces if piece[1]] == [("@Ann  Lee", "u1"), ("@ROOM", "*")]
+
+
+def test_mentions_are_kept_as_they_were():
+    mentions = (("ann", "u1 u2"), ("室", "u2 *"))
+    assert unpack(pack(mentions)) == mentions
+    assert reached(mentions) == ["u1", "u2", "*"]

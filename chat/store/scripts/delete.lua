@@ -9,6 +9,7 @@ local post = cjson.decode(entry[2][4])
 if post[1] ~= 'post' then return -1 end
 if post[2] ~= ARGV[2] and ARGV[5] ~= '1' then return -2 end
 local seq = append(ARGV[4], ARGV[3])
+unmention(ARGV[3], entry[2][2])
 redis.call('XDEL', KEYS[2], ARGV[3] .. '-0')
 redis.call('HDEL', KEYS[6], ARGV[3])
 redis.call('HDEL', KEYS[7], ARGV[3])

@@ -4,8 +4,8 @@
 -- kept (ms, '' for good), its fields and values...
 -- Returns 1; 0, and nothing has changed, when the room is another than it was.
 if (redis.call('HGET', KEYS[1], 'seq') or '') ~= ARGV[2] then return 0 end
-for n = 2, 9 do
-  local made = KEYS[n + 8]
+for n = 2, 11 do
+  local made = KEYS[n + 10]
   if redis.call('EXISTS', made) == 1 then
     redis.call('RENAME', made, KEYS[n])
     redis.call('PERSIST', KEYS[n])

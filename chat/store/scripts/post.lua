@@ -1,7 +1,8 @@
 -- A member posts.
 -- ARGV: channel, user id, data, what makes a resend a repeat ('' for none), what names its
 -- composer, nonces kept, number of the message that is answered ('' for none, and where that is
--- no message of this room it is none), files ('' for none), their ids...
+-- no message of this room it is none), files ('' for none), whom it mentions (mentions.pack, '' for
+-- nobody), ids of the files...
 -- Returns {number, 1}; {number of the first one, 0} for a repeat;
 -- {-1, 0} when there is no such room for the author, {-2, 0} when it is open but not joined.
 if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then
@@ -21,8 +22,10 @@ if ARGV[7] ~= '' then
   end
 end
 local files = ARGV[8] ~= '' and ARGV[8] or nil
-local seq = append(ARGV[3], answers, nil, quoted, nil, files)
-for n = 9, #ARGV do redis.call('ZADD', KEYS[9], seq, ARGV[n]) end
+local mentions = ARGV[9] ~= '' and ARGV[9] or nil
+local seq, at = append(ARGV[3], answers, nil, quoted, nil, files, mentions)
+for n = 10, #ARGV do redis.call('ZADD', KEYS[9], seq, ARGV[n]) end
+if mentions then mention(seq, at, mentions) end
 if ARGV[4] ~= '' then
   redis.call('ZADD', KEYS[5], 'NX', seq, ARGV[4], seq, ARGV[5])
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', tonumber(seq) - tonumber(ARGV[6]))

@@ -7,7 +7,7 @@ local newest = tonumber(redis.call('HGET', KEYS[1], 'seq'))
 if not newest then return 0 end
 local kept, since = tonumber(ARGV[1]), tonumber(ARGV[2])
 local low = kept > 0 and newest - kept + 1 or 0
-local gone, first, last = {}, nil, 0
+local gone, ats, first, last = {}, {}, nil, 0
 for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[3])) do
   local number, at = string.match(entry[1], '^%d+'), tonumber(entry[2][2])
   local old = tonumber(number) < low or at < since
@@ -15,13 +15,16 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[3])
     first = number
     break
   end
-  gone[#gone + 1], last = number, at
+  gone[#gone + 1], ats[#ats + 1], last = number, entry[2][2], at
 end
 if #gone == 0 then return 0 end
 first = first or string.format('%d', tonumber(gone[#gone]) + 1)
 redis.call('XTRIM', KEYS[2], 'MINID', '=', first .. '-0')
 redis.call('HDEL', KEYS[6], unpack(gone))
 redis.call('HDEL', KEYS[7], unpack(gone))
+for n, mentions in ipairs(redis.call('HMGET', KEYS[10], unpack(gone))) do
+  if mentions then unmention(gone[n], ats[n]) end
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', '(' .. first)
 redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', '(' .. first)
 redis.call('HSET', KEYS[1], 'first', first)
