@@ -35,6 +35,7 @@ SHEETS = (
 _FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {
     ".svg": "image/svg+xml",
+    ".wav": "audio/wav",
     ".js": "text/javascript; charset=utf-8",
     ".webmanifest": "application/manifest+json",
 }

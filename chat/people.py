@@ -33,7 +33,8 @@ def style() -> Any:
 def profile_page() -> Any:
     if refused := require_person():
         return refused
-    return _profile(g.person.name, g.person.about, g.person.theme, g.person.zone)
+    person = g.person
+    return _profile(person.name, person.about, person.theme, person.zone, person.sound)
 
 
 @bp.post("/me")
@@ -47,13 +48,16 @@ def profile() -> Any:
             "name": clean_name(form.get("name", ""), "name", MAX_NAME),
             "about": clean_line(form.get("about", ""), "text about you", MAX_ABOUT),
             "theme": form.get("theme", "") if form.get("theme") in THEMES else "",
+            "sound": "1" if form.get("sound") else "",
             "zone": form.get("zone", "") if form.get("zone") in zones() else "",
         }
         chat().limits.use("profile", g.person.uid)
         fields |= _picture(g.person)
         edit(g.person, fields)
     except (Invalid, TooOften) as error:
-        fields = {field: form.get(field, "") for field in ("name", "about", "theme", "zone")}
+        fields = {
+            field: form.get(field, "") for field in ("name", "about", "theme", "zone", "sound")
+        }
         return _profile(**fields, error=error.text), error.status, error.headers
     return redirect("/me?saved=1", 303)
 
@@ -104,8 +108,9 @@ def _picture(person: Person) -> dict[str, str]:
     return {}
 
 
-def _profile(name: str, about: str, theme: str, zone: str, error: str = "") -> str:
+def _profile(name: str, about: str, theme: str, zone: str, sound: str, error: str = "") -> str:
     fields: dict[str, Any] = {"name": name, "about": about, "theme": theme, "zone": zone}
+    fields["sound"] = sound
     regions = groupby(zones(), lambda name: name.partition("/")[0])
     fields |= {"zones": [(region, list(names)) for region, names in regions]}
     fields |= {"now": f"{datetime.now():%H:%M}", "error": error}

@@ -16,14 +16,27 @@ FOUND = 50  # people in one answer of `find`
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
 
-FIELDS = ("name", "role", "tag", "picture", "about", "zone", "theme", "login", "off", "bot")
+FIELDS = (
+    "name",
+    "role",
+    "tag",
+    "picture",
+    "about",
+    "zone",
+    "theme",
+    "login",
+    "off",
+    "bot",
+    "sound",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """`tag` tells apart those of the same name, "" for the first of them; `picture` names the
     version of a picture, "" for initials; `login` is the name of an account, "" for guests;
-    `off` is True for who was deactivated; `bot` is the id of who made a bot, "" for people."""
+    `off` is True for who was deactivated; `bot` is the id of who made a bot, "" for people;
+    `sound` is "1" for who wants to hear of what is new."""
 
     uid: str
     name: str
@@ -36,6 +49,7 @@ class Person:
     login: str = ""
     off: bool = False
     bot: str = ""
+    sound: str = ""
 
     def is_at_least(self, role: str) -> bool:
         """True when this person has the rights of `role`."""
@@ -166,12 +180,13 @@ class People:
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
     """The person whose stored fields are `values`, or None for nobody's."""
-    name, role, tag, picture, about, zone, theme, login, off, bot = (
+    name, role, tag, picture, about, zone, theme, login, off, bot, sound = (
         value or "" for value in values
     )
     if not name:
         return None
-    return Person(uid, name, role or GUEST, tag, picture, about, zone, theme, login, bool(off), bot)
+    rest = about, zone, theme, login, bool(off), bot, sound
+    return Person(uid, name, role or GUEST, tag, picture, *rest)
 
 
 def _uids(event: Event) -> list[str]:

@@ -107,3 +107,37 @@ def name_of(person: Person, selector: str) -> str:
     tree = session.send("Accessibility.getPartialAXTree", {"nodeId": node, "fetchRelatives": False})
     session.detach()
     return tree["nodes"][0].get("name", {}).get("value", "")
+
+
+def test_what_is_new_is_noticed_without_looking(ann: Person, bob: Person, room: str):
+    """A dot in the title, the icon of the tab, and a sound for who wants one; the title has the
+    count when it is made anew."""
+    club = bob.create_room("Club")
+    bob.open("/me")
+    bob.page.get_by_label("Play a sound").check()
+    bob.page.get_by_role("button", name="Save").click()
+    expect(bob.page.get_by_label("Play a sound")).to_be_checked()
+    bob.open(f"/rooms/{club}")
+    bob.wait_live()
+    bob.type("a click, or a key, lets a page make a sound")
+    expect(bob.page).to_have_title("Club · Chat")
+    sounds = bob.page.locator("#sound audio")
+    for text in ("hello", "hello again"):
+        ann.send(text)
+        expect(bob.page).to_have_title("● Club · Chat")
+        expect(bob.page.locator("#icon")).to_have_attribute("href", "/static/unread.svg")
+    bob.until(lambda: sounds.evaluate("audio => audio.currentTime > 0"), "the sound")
+    expect(ann.page.locator("#sound")).to_have_count(0)
+    expect(ann.page).to_have_title("Tea · Chat")
+    bob.open(f"/rooms/{club}")
+    expect(bob.page).to_have_title("(2) Club · Chat")
+    bob.wait_live()
+    bob.switch_to(room)
+    expect(bob.page).to_have_title("Tea · Chat")
+    expect(bob.page.locator("#icon")).to_have_attribute("href", "/static/icon.svg")
+    expect(sounds).to_have_count(0)
+    ann.send("hush")
+    bob.wait_for("hush")
+    expect(sounds).to_have_count(0)
+    ann.send("@Bob!")
+    expect(sounds).to_have_count(1)

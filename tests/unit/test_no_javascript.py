@@ -12,7 +12,9 @@ PAGES = [
     path
     for folder in ("templates", "static", "chat")
     for path in sorted((ROOT / folder).rglob("*"))
-    if path.is_file() and VENDORED not in path.parents and path.suffix not in {".pyc", ".png"}
+    if path.is_file()
+    and VENDORED not in path.parents
+    and path.suffix not in {".pyc", ".png", ".wav"}
 ]
 
 # What a script of ours could look like: a script element that is not an empty one with a src, a
