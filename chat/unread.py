@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from .current import chat
-from .events import CHANGES, DELETED, Event
+from .events import DELETED, Event
 from .session import require_person
 from .store import Row
 from .store.messages import PAGE_SIZE
@@ -31,8 +31,8 @@ class Waiting:
 
 @bp.get("/unread")
 def page() -> Any:
-    """Each room with something unread, the last active first."""
-    rows = [row for row in chat().store.rooms.of(g.person.uid) if row.unread]
+    """Each room with something unread that the person wants to hear of, the last active first."""
+    rows = [row for row in chat().store.rooms.of(g.person.uid) if row.calls]
     waiting = [_waiting(row) for row in rows[:ROOMS]]
     return render_template("unread.html", waiting=waiting, rows=rows, others=rows[ROOMS:])
 
@@ -53,7 +53,7 @@ def read() -> Any:
 def _waiting(row: Row) -> Waiting:
     room = row.room
     events = chat().store.messages.after(room.rid, row.read, LOOKED_AT)
-    shown = [event for event in events if event.kind not in (*CHANGES, DELETED)][:SHOWN]
+    shown = [event for event in events if event.counts and event.kind != DELETED][:SHOWN]
     first = shown[0].seq if shown else room.seq
     if row.read and room.seq - row.read <= PAGE_SIZE:
         return Waiting(row, shown, f"/rooms/{room.rid}#new")
