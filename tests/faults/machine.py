@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chat import live
+from chat.backlog import Backlog
 from chat.channels import Alone, Channels
 from chat.hub import Hub
 from chat.store import keys
@@ -138,6 +139,7 @@ class World:
             app.subscriber.opened,
             app.subscriber.closed,
         )
+        app.backlog = Backlog(app.hub)
         self.running = asyncio.create_task(app.subscriber.run())
         await until(lambda: app.subscriber.connected)
 

@@ -8,6 +8,7 @@ import pytest
 
 from chat import database
 from chat.asgi import await_
+from chat.channels import Channels
 from chat.cluster import Cluster as Where
 from chat.cluster import LoopCluster
 from chat.store import Store, keys
@@ -109,6 +110,21 @@ def test_who_leaves_at_one_host_is_out_at_the_other(hosts):
     assert ann.post(rid, "about Bob").status_code == 303
     wait_until(lambda: "about Bob" in ann.room(rid))
     assert "about Bob" not in page.bodies
+
+
+def test_what_is_said_at_one_host_is_found_at_the_other(hosts):
+    one, two = hosts
+    ann = Visitor(one.url, "Ann")
+    rid = ann.create_room("New, and heard of at once")
+    ann.post(rid, "the first kettle")
+    there = at(two, ann)
+    wait_until(lambda: finds(there, "kettle"), "the nudge", deadline=20)
+    ann.post(rid, "a teaspoon")
+    wait_until(lambda: finds(there, "teaspoon"), "the nudge", deadline=20)
+
+
+def finds(visitor, word):
+    return f"<mark>{word}</mark>" in visitor.get("/search", params={"q": word}).text
 
 
 # On the console
@@ -271,6 +287,28 @@ def test_what_is_half_moved_is_waited_for_and_done_once(ask, cluster):
 
 def errors(client, kind):
     return client.info("errorstats").get(f"errorstat_{kind}")
+
+
+def test_a_subscription_follows_its_slot(cluster):
+    """Nobody asks for anything there who could find out: the server takes it back."""
+    name, heard, stood = "chat:{followed}", [], []
+
+    async def conversation():
+        where = Where(cluster.url)
+        channels = Channels(where, lambda _, text: heard.append(text), stood.append)
+        running = asyncio.create_task(channels.run())
+        channels.add(name)
+        await channels.ready(name, 10)
+        for n in range(3):
+            await asyncio.to_thread(cluster.move, name)
+            await asyncio.to_thread(wait_until, lambda n=n: len(stood) > n + 1, "another place")
+            cluster.owner(name).client.spublish(name, f"word {n}")
+            await asyncio.to_thread(wait_until, lambda n=n: f"word {n}" in heard, "the word")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await where.aclose()
+
+    asyncio.run(conversation())
 
 
 def test_a_cluster_that_is_not_there_is_told_to_who_asks():
