@@ -5,13 +5,16 @@ import io
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from errno import ENOSPC
 
 import pytest
 from greenback import with_portal_run_sync
 from PIL import Image
 
+from chat.app import create_app
 from chat.files import Files
 from chat.pictures import Pictures
+from chat.settings import Settings
 from chat.store import Store
 from chat.sweeper import Sweeper
 
@@ -257,6 +260,15 @@ def test_where_nothing_can_be_kept_it_is_said_and_the_text_stays(server, ann, te
     assert answer.status_code == 503
     assert "cannot reach the place where files are kept" in answer.text
     assert 'value="typed"' in answer.text
+
+
+def test_a_disk_that_is_full_while_a_file_comes_in_is_said(store, tmp_path):
+    app = create_app(Settings(secret_key="x" * 32, data=tmp_path), store)
+    with app.test_request_context("/rooms/x/messages", method="POST", data={"body": "typed"}):
+        answer = app.make_response(app.handle_user_exception(OSError(ENOSPC, "no space")))
+    assert answer.status_code == 503
+    assert "has no room left" in answer.get_data(as_text=True)
+    assert "typed" in answer.get_data(as_text=True)
 
 
 def test_without_scripts_the_form_takes_files_and_keeps_the_text(ann, tea):
