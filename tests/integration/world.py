@@ -25,11 +25,19 @@ KINDS = ["open", "closed", "direct", "random"]
 SIGN_IN = 401  # stands for the redirect to the sign-in page
 # Of all keys but the counts of tries and who is here: by these no try is to be judged.
 DIGESTS = """
+-- The order in a hash is nothing that counts: it changes with the table behind it, by reading too.
+local function held(key)
+  if redis.call('TYPE', key).ok ~= 'hash' then return redis.call('DUMP', key) end
+  local pairs, all = {}, redis.call('HGETALL', key)
+  for n = 1, #all, 2 do pairs[#pairs + 1] = cjson.encode({all[n], all[n + 1]}) end
+  table.sort(pairs)
+  return table.concat(pairs)
+end
 local answer = {}
 for _, key in ipairs(redis.call('KEYS', 'chat:*')) do
   if key ~= 'chat:here' and not string.find(key, '^chat:throttle:') then
     table.insert(answer, key)
-    table.insert(answer, redis.sha1hex(redis.call('DUMP', key)))
+    table.insert(answer, redis.sha1hex(held(key)))
   end
 end
 return answer
@@ -218,8 +226,11 @@ class World:
         """What a try could change in the database: every key, with a digest of what it holds."""
         pairs = iter(self._digests())
         state = dict(zip(pairs, pairs, strict=True))
-        # That the processes live, and which pages are closed, is written every two seconds.
-        beats = re.compile(rf"{keys.PROCESSES}|chat:pages:.*|chat:user:.*:pages")
+        # That the processes live, and which pages are closed, is written every two seconds; that
+        # files which nothing holds are looked for, after a minute.
+        beats = re.compile(
+            rf"{keys.PROCESSES}|{keys.FILES}|{keys.FILES_LEASE}|chat:pages:.*|chat:user:.*:pages"
+        )
         return {key: digest for key, digest in state.items() if not beats.fullmatch(key)}
 
 
