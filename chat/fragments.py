@@ -11,7 +11,7 @@ import flask.templating
 from jinja2 import Environment
 from markupsafe import Markup
 
-from .events import Event, tombstone, unreadable
+from .events import POST, Event, tombstone, unreadable
 from .files import size
 from .markdown import gist, render
 from .store import Person, Row
@@ -39,6 +39,7 @@ class Fragments:
 
     def __init__(self, env: Environment) -> None:
         self.push: Any = env.get_template("pushes/event.html").module
+        self._note = lru_cache(maxsize=KEPT)(self._plain_note)
 
     def shown(self, event: Event, zone: str = "") -> str:
         """An event for those who watch its room, with times of a zone."""
@@ -47,7 +48,13 @@ class Fragments:
 
     def note(self, event: Event, zone: str = "") -> str:
         """The mark of an event for those who merely belong to its room."""
+        if event.kind == POST and not event.mentions:
+            return self._note(event.room, event.uid)
         return str(self.push.note(event))
+
+    def _plain_note(self, rid: str, uid: str) -> str:
+        """That of any message of this person which mentions nobody."""
+        return str(self.push.note(Event(rid, 0, 0, POST, uid, "", "")))
 
     def line(self, event: Event, zone: str = "") -> str:
         """The room's line in the side list, when this is its newest event."""

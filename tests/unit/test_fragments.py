@@ -171,3 +171,21 @@ def test_older_messages_are_offered_down_to_the_oldest_that_is_kept(made):
     event = said("same")
     assert "Older messages" in made.replaced("tea", [event], "e", event.seq - 1)
     assert "Older messages" not in made.replaced("tea", [event], "e", event.seq)
+
+
+def test_the_note_of_a_plain_message_is_made_once_for_its_room_and_author(made):
+    """It has nothing of the message; who is mentioned makes it another."""
+    notes = [
+        made.note(Event(room, seq, 0, "post", uid, "Ann", f"text {seq}"))
+        for room, seq, uid in [
+            ("tea", 1, "u1"),
+            ("tea", 2, "u1"),
+            ("tea", 3, "u2"),
+            ("pub", 4, "u1"),
+        ]
+    ]
+    assert notes[0] == notes[1]
+    assert len(set(notes)) == 3
+    assert "text" not in "".join(notes)
+    called = Event("tea", 5, 0, "post", "u1", "Ann", "@Bob", mentions=(("bob", "u9"),))
+    assert 'data-uid="u9" data-by="u1"' in made.note(called)
