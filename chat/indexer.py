@@ -8,6 +8,7 @@ that nobody waits for it, above all while it reads a long history for the first 
 
 import logging
 import os
+import select
 import sqlite3
 import threading
 import time
@@ -61,7 +62,8 @@ def _run(settings: Settings) -> None:
 
 
 def _die_with(lifeline: int) -> None:
-    os.read(lifeline, 1)
+    # The workers' loops make the pipe one that never waits when it is read, for us as well.
+    select.select([lifeline], [], [])
     os._exit(0)
 
 

@@ -1,9 +1,12 @@
 """The index follows the rooms' streams: a real Valkey, a real SQLite, no server."""
 
+import os
 import sqlite3
+import threading
 
 import pytest
 
+from chat import indexer as indexer_module
 from chat.events import File
 from chat.index import NAME, Index, Unready, Wanted, find
 from chat.indexer import Indexer
@@ -186,3 +189,19 @@ def test_it_can_be_read_by_its_owner_only(indexer, tmp_path):
 def test_without_an_index_there_is_nothing_to_ask(tmp_path):
     with pytest.raises(Unready):
         find(tmp_path / "nowhere", Wanted(), [("x", 1)], 5)
+
+
+def test_it_ends_with_its_chat_whatever_the_workers_do_with_their_end_of_the_pipe(monkeypatch):
+    """An event loop makes it one on which reading never waits, for everybody."""
+    ended = threading.Event()
+    monkeypatch.setattr(indexer_module.os, "_exit", lambda code: ended.set())
+    lifeline, held = os.pipe()
+    os.set_blocking(lifeline, False)
+    waiting = threading.Thread(target=indexer_module._die_with, args=(lifeline,))
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    os.close(held)
+    waiting.join()
+    os.close(lifeline)
+    assert ended.is_set()
