@@ -34,7 +34,7 @@ class Accounts:
     def create(self, login: str, name: str, kept: str, guest: Person | None = None) -> Person:
         """A new account, with the hash `kept` of its password. A `guest` becomes it and keeps
         id and rooms. Raises Invalid when the login is taken."""
-        uid = guest.uid if guest and guest.role == GUEST else secrets.token_urlsafe(16)
+        uid = guest.uid if guest and guest.role == GUEST else keys.new_id()
         if not self.client.set(keys.login(login), uid, nx=True):
             owner = self.client.get(keys.login(login))
             if self.client.exists(keys.user(owner)):  # else a server died before making it
@@ -76,7 +76,7 @@ class Accounts:
     def of_subject(self, issuer: str, subject: str, name: str) -> Person:
         """The person whom another site knows as `subject`; made when it is the first time."""
         key = keys.subject(hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest())
-        uid = secrets.token_urlsafe(16)
+        uid = keys.new_id()
         if not self.client.set(key, uid, nx=True):
             uid = self.client.get(key)
         return self.people.get(uid) or self.people.create(name, MEMBER, uid=uid)

@@ -69,6 +69,8 @@ a user id on chat:hooks, that the webhook of this bot has; a room id on chat:roo
 is new.
 """
 
+import secrets
+
 OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
 BOTS = "chat:bots"
@@ -88,6 +90,14 @@ FILES_LEASE = "chat:files:lease"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"
+
+
+def new_id() -> str:
+    """A new id of a room or a person: 22 characters that may stand in an address, 128 bits of
+    chance. None begins with "-", which the console takes for an option."""
+    while (made := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return made
 
 
 def room(rid: str) -> str:

@@ -1,6 +1,5 @@
 """People: a stable id behind a name, what they may do, and finding them by name."""
 
-import secrets
 import unicodedata
 import zlib
 from collections.abc import Sequence
@@ -63,7 +62,7 @@ class People:
     def create(self, name: str, role: str = GUEST, login: str = "", uid: str = "") -> Person:
         """A new person; `name` is clean already (text.clean_name) and need not be unique. A
         guest who joins no room is forgotten after FORGOTTEN seconds."""
-        uid = uid or secrets.token_urlsafe(16)
+        uid = uid or keys.new_id()
         person = Person(uid, name, role, self._tag(uid, name), login=login)
         pipeline = self.client.pipeline(transaction=False)
         stored = {"name": name, "role": role, "tag": person.tag, "login": login}

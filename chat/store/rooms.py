@@ -87,7 +87,7 @@ class Rooms:
         self, name: str, kind: str, owner: Person, members: Iterable[Person] = (), about: str = ""
     ) -> str:
         """A new room, open or closed, with its owner as first member; returns its id."""
-        rid = secrets.token_urlsafe(16)
+        rid = keys.new_id()
         uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))
         self._create(rid, name, kind, owner, uids[:MOST_MEMBERS], owner.uid, about)
         if kind == OPEN:
@@ -114,7 +114,7 @@ class Rooms:
         while True:
             rid, count = self.scripts["seat"](
                 keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT],
-                args=[person.uid, seats, secrets.token_urlsafe(16), *mine],
+                args=[person.uid, seats, keys.new_id(), *mine],
             )
             if self._sit(rid, person, f"Random chat {count}", seats):
                 return str(rid)

@@ -1,5 +1,7 @@
 """People mention one another, with scripts and without."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
@@ -100,11 +102,11 @@ def test_without_scripts(people: People, server, ann: Person, room: str):
 def name_of(person: Person, selector: str) -> str:
     """What a screen reader says of an element, the counts of CSS included."""
     session = person.page.context.new_cdp_session(person.page)
-    session.send("DOM.enable")
-    root = session.send("DOM.getDocument")["root"]["nodeId"]
-    found = {"nodeId": root, "selector": selector}
-    node = session.send("DOM.querySelector", found)["nodeId"]
-    tree = session.send("Accessibility.getPartialAXTree", {"nodeId": node, "fetchRelatives": False})
+    element = {"expression": f"document.querySelector({json.dumps(selector)})"}
+    found = session.send("Runtime.evaluate", element)["result"]["objectId"]
+    tree = session.send(
+        "Accessibility.getPartialAXTree", {"objectId": found, "fetchRelatives": False}
+    )
     session.detach()
     return tree["nodes"][0].get("name", {}).get("value", "")
 

@@ -66,7 +66,7 @@ def test_a_theme_is_a_sheet_of_its_own(ann):
     page = ann.get("/").text
     assert 'data-theme="dark"' in page
     assert "/static/dark." in page
-    assert "media=" not in page
+    assert "prefers-color-scheme" not in page
     save(ann, name="Ann", theme="light")
     assert "/static/dark." not in ann.get("/").text
 

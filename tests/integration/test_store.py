@@ -77,6 +77,10 @@ def test_a_person_has_a_stable_id_behind_a_name(store, ann):
     assert store.people.create("Ann").uid != ann.uid
 
 
+def test_no_id_looks_like_an_option_of_the_console():
+    assert not [made for made in (keys.new_id() for _ in range(2000)) if made.startswith("-")]
+
+
 def test_a_room_begins_with_a_line_and_its_owner(store, ann, tea):
     room = store.rooms.get(tea)
     assert (room.name, room.kind, room.owner, room.seq) == ("Tea", "open", ann.uid, 1)
