@@ -109,6 +109,22 @@ class Idle:
             self.timer = None
 
 
+class Gone:
+    """In the place of what a connection had that is over: nothing matters to it."""
+
+    async def handle(self, event: Any) -> None:
+        pass
+
+    async def restart(self, tasks: Any, action: Any) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+GONE: Any = Gone()
+
+
 class Connection(TCPServer):
     """A TCP connection that is listed while it is open and dies quietly of any network error."""
 
@@ -123,6 +139,9 @@ class Connection(TCPServer):
             await super().run()
         finally:
             connections.discard(self)
+            # They lead back here: what this holds, buffers included, would stay until somebody
+            # looks for cyclic garbage.
+            self.protocol = self.idle_task = GONE
 
     async def _read_data(self) -> None:
         # As Hypercorn's, without a timer for each read: silence is the stream's business.

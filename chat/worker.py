@@ -62,10 +62,6 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
-        # What is there by now stays. That the collector looked through it again and again, and
-        # began at every 700th object, was a tenth of the CPU of a page.
-        gc.freeze()
-        gc.set_threshold(5_000, 20, 20)
         tasks.append(asyncio.create_task(app.subscriber.run()))
         tasks.append(asyncio.create_task(app.presence.run()))
         tasks.append(asyncio.create_task(app.crowd.run()))
@@ -129,8 +125,9 @@ def _connect_hub(app: Chat, where: Where) -> None:
 def _search_less() -> None:
     """Search what lives long for cyclic garbage more rarely. By Python's own measure all of it is
     searched whenever it has grown by a quarter: while 10,000 pages came back that was a quarter of
-    the work, in pauses of half a second. Now it is at most once for two million new objects, some
-    10,000 pages, and never what was there when the process started."""
+    the work, in pauses of half a second. Now it is at most once for two million new objects,
+    and never what was there when the process started. What goes must not wait for it: connections
+    that are over hold nothing in cycles (seam.Connection)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GENERATIONS)
