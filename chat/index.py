@@ -24,6 +24,8 @@ NAME = "search.sqlite"  # in the data folder
 FORM = 2  # of the tables; an index of another form is made anew
 BUSY = 10.0  # seconds to wait for who writes
 LONGEST = 2.0  # seconds that one question may take
+RARE = 2000  # messages with the words in all rooms that are looked through at once
+MANY = 20  # rooms from which on that is tried: in each of them costs
 ROOM = 32  # bits of a message's id that are its number in the room
 
 # prefix: the beginnings of words of these lengths are kept too, for what is still being typed.
@@ -43,6 +45,10 @@ _FIND = """
 SELECT words.rowid, message.at FROM words CROSS JOIN message ON message.id = words.rowid
 WHERE words MATCH :match AND words.rowid BETWEEN :low AND :high
 ORDER BY words.rowid DESC LIMIT :limit
+"""
+_FEW = """
+SELECT words.rowid, message.at FROM words CROSS JOIN message ON message.id = words.rowid
+WHERE words MATCH ? LIMIT ?
 """
 _LIST = """
 SELECT id, at FROM message WHERE id BETWEEN :low AND :high ORDER BY id DESC LIMIT :limit
@@ -267,14 +273,32 @@ def _find(
     found: list[Place] = []
     if match is None:
         return found
+    rare = _rare(db, match) if match and len(rooms) > MANY else None
     for rid, room, newest in rooms:
         if len(found) >= limit and newest < found[-1].at:
             break  # nor can any room after this one have something newer
+        if rare is not None and room not in rare:
+            continue
         low, high = _range(db, wanted, rid, room)
-        told = {"match": match, "low": low, "high": high, "limit": limit}
-        rows = db.execute(_FIND if match else _LIST, told)
+        if rare is not None:
+            rows = [(number, at) for number, at in rare[room] if low <= number <= high]
+        else:
+            told = {"match": match, "low": low, "high": high, "limit": limit}
+            rows = db.execute(_FIND if match else _LIST, told).fetchall()
         some = [Place(at, rid, number & (1 << ROOM) - 1) for number, at in rows]
         found = sorted([*found, *some], reverse=True)[:limit]
+    return found
+
+
+def _rare(db: sqlite3.Connection, match: str) -> dict[int, list[tuple[int, int]]] | None:
+    """All that matches, as (id, time) by room; None where that is much, of which the newest of one
+    room after the other is found sooner."""
+    rows = db.execute(_FEW, (match, RARE + 1)).fetchall()
+    if len(rows) > RARE:
+        return None
+    found: dict[int, list[tuple[int, int]]] = {}
+    for number, at in rows:
+        found.setdefault(number >> ROOM, []).append((number, at))
     return found
 
 

@@ -132,6 +132,15 @@ def test_numbers_that_were_lost_and_used_again_are_read_anew(store, ada, tea, fo
     assert found("milk", tea) == [2, 1]
 
 
+@pytest.fixture(params=[(20, 2000), (0, 2000), (0, 3)], ids=["by room", "at once", "too much"])
+def way(request, monkeypatch):
+    """What is rare is looked for in all of many rooms at once."""
+    many, rare = request.param
+    monkeypatch.setattr("chat.index.MANY", many)
+    monkeypatch.setattr("chat.index.RARE", rare)
+
+
+@pytest.mark.usefixtures("way")
 def test_authors_days_and_pages(store, ada, tea, found, client, tmp_path):
     bob = store.people.create("Bob")
     store.rooms.add(tea, ada, bob)
@@ -148,6 +157,7 @@ def test_authors_days_and_pages(store, ada, tea, found, client, tmp_path):
     assert pages == [[8, 7, 6, 5, 4, 3][n:] for n in range(1, 7)]
 
 
+@pytest.mark.usefixtures("way")
 def test_places_of_several_rooms_come_in_the_order_of_time(store, ada, tea, indexer, tmp_path):
     rooms = [tea, store.rooms.create("Milk", "closed", ada), store.rooms.create("Un", "open", ada)]
     told = [(rooms[n % 3], store.messages.post(rooms[n % 3], ada, "tea")) for n in range(9)]
