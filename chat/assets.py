@@ -94,6 +94,8 @@ def init(app: Flask) -> None:
     """Serve the static files of this project under /static and give templates `asset`."""
     assets = Assets(folder("static"))
     app.jinja_env.globals["asset"] = assets.url
+    template = Path(folder("templates")) / "me.css"
+    app.jinja_env.globals["me_version"] = _asset(template.name, template.read_bytes()).etag
     bp = Blueprint("assets", __name__)
     bp.add_url_rule("/static/<path:path>", "static", assets.serve)
     app.register_blueprint(bp)

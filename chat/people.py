@@ -20,8 +20,8 @@ THEMES = ("", "light", "dark")  # as the system says, or as chosen
 
 @bp.get("/me.css")
 def style() -> Any:
-    """Rules for what the viewer wrote. The page names the user id in the address, so a browser
-    may keep it for an hour."""
+    """Rules for what the viewer wrote. The page names the user id and the version of the rules in
+    the address, so a browser may keep it for an hour."""
     person = current_person()
     response = make_response(render_template("me.css", uid=person.uid) if person else "")
     response.mimetype = "text/css"

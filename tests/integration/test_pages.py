@@ -334,8 +334,8 @@ def test_too_large_a_body_is_refused(ann):
 
 def test_my_style_sheet_is_mine(server, ann):
     page = ann.get("/").text
-    uid = re.search(r'href="/me\.css\?([^"]+)"', page)[1]
-    css = ann.get(f"/me.css?{uid}")
+    uid, version = re.search(r'href="/me\.css\?([\w-]+)\.([0-9a-f]{12})"', page).groups()
+    css = ann.get(f"/me.css?{uid}.{version}")
     assert f'[data-author="{uid}"]' in css.text
     assert css.headers["content-type"].startswith("text/css")
     assert Visitor(server.url).get(f"/me.css?{uid}").text == ""
