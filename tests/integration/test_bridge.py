@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 import select
 import signal
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+import weakref
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,8 +25,13 @@ import h2.settings
 import httpx
 import pytest
 import websockets.asyncio.client
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from chat import seam
 
 ROOT = Path(__file__).parents[2]
 LOOPS = ["asyncio", "uvloop"]
@@ -1224,3 +1231,35 @@ def test_startup_failure(loop, logs):
     )
     assert result.returncode == 1
     assert "no database" in result.stderr
+
+
+async def empty(scope, receive, send):
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def one_connection(gone):
+    """Serve one request on a connection of ours, and wait until nothing is left of that."""
+
+    async def serve(reader, writer):
+        loop, context = asyncio.get_running_loop(), WorkerContext(None)
+        connection = seam.Connection(
+            ASGIWrapper(empty), loop, Config(), context, {}, reader, writer
+        )
+        weakref.finalize(connection, gone.set)
+        await connection
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        assert b" 204 " in await reader.read()
+        writer.close()
+        await asyncio.wait_for(gone.wait(), 10)
+
+
+def test_nothing_of_a_connection_that_is_over_waits_for_the_collector():
+    gc.disable()
+    try:
+        asyncio.run(one_connection(asyncio.Event()))
+    finally:
+        gc.enable()
