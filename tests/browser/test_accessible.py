@@ -38,12 +38,8 @@ def findings(person: Person) -> list[str]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    ways = {"CHAT_SIGN_IN": "guest,password", "CHAT_LIMITS": "off"}
-    running = Server(tmp_path_factory.mktemp("chat"), **ways).start()
-    there = World(running)
-    yield there
-    there.close()
-    running.clean_up()
+    with World.running(tmp_path_factory.mktemp("chat")) as there:
+        yield there
 
 
 def pages(world: World):

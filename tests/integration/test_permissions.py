@@ -15,7 +15,6 @@ from chat.app import create_app
 from chat.live import HANDLERS
 from chat.settings import Settings
 
-from ..running import Server
 from .page import Page
 from .rules import API_ROWS, BODIES, FORMS, FRAME_ROWS, PAGE_ROWS, WHO
 from .world import INSIDE, KINDS, SIGN_IN, World, outcome, secret
@@ -27,12 +26,8 @@ def named(row):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    ways = {"CHAT_SIGN_IN": "guest,password", "CHAT_LIMITS": "off"}
-    running = Server(tmp_path_factory.mktemp("chat"), **ways).start()
-    there = World(running)
-    yield there
-    there.close()
-    running.clean_up()
+    with World.running(tmp_path_factory.mktemp("chat")) as there:
+        yield there
 
 
 @pytest.fixture(scope="module")

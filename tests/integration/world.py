@@ -4,8 +4,11 @@ Everybody has come in as people do. A try is one request with somebody's cookie 
 what came of it; the whole database can be compared before and after.
 """
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import redis
@@ -111,6 +114,17 @@ class Someone(Visitor):
 
 
 class World:
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, data: Path) -> "Iterator[World]":
+        """One over a chat of its own, in this folder."""
+        server = Server(data, CHAT_SIGN_IN="guest,password", CHAT_LIMITS="off").start()
+        try:
+            with contextlib.closing(cls(server)) as world:
+                yield world
+        finally:
+            server.clean_up()
+
     def __init__(self, server: Server) -> None:
         self.server = server
         socket = str(server.data / "valkey" / "valkey.sock")
