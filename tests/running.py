@@ -32,6 +32,17 @@ def wait_until(true: Callable[[], object], what: str = "it", deadline: float = D
         time.sleep(0.01)
 
 
+def wait_until_later(client: redis.Redis) -> None:
+    """Until the database shows another millisecond: what happens within one is in no order."""
+    begun = _ms(client)
+    wait_until(lambda: _ms(client) > begun, "another millisecond")
+
+
+def _ms(client: redis.Redis) -> int:
+    seconds, microseconds = client.time()
+    return int(1000 * seconds + microseconds // 1000)
+
+
 def free_port() -> int:
     """A port that nobody has now, for who binds it in a moment. It is one of those that the system
     gives to nobody by itself: no connection of a test that runs meanwhile can take it."""

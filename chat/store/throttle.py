@@ -18,7 +18,8 @@ class Throttle:
     def take(
         self, what: str, whose: str, most: int, seconds: int, wanted: int = 1
     ) -> tuple[int, float]:
-        """Take up to `wanted` from a bucket that holds `most` and fills anew in `seconds`.
-        Returns how many were taken and, for none, the seconds until there is one."""
+        """Take up to `wanted`, and of several no more than a quarter of what is there, from a
+        bucket that holds `most` and fills anew in `seconds`. Returns how many were taken and, for
+        none, the seconds until there is one."""
         given, wait = self._bucket(keys=[keys.throttle(what, whose)], args=[most, seconds, wanted])
         return int(given), int(wait) / 1000

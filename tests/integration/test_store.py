@@ -1,7 +1,6 @@
 """The store on a real Valkey."""
 
 import threading
-import time
 
 import pytest
 import redis
@@ -10,10 +9,10 @@ from hypothesis import strategies as st
 
 from chat.errors import NotFound, NotMember
 from chat.events import JOIN, POST, START
-from chat.store import Store, keys, sessions
+from chat.store import Store, keys
 from chat.store.messages import NONCES_KEPT
 
-from ..running import wait_until
+from ..running import wait_until_later
 
 
 @pytest.fixture
@@ -29,42 +28,6 @@ def bob(store):
 @pytest.fixture
 def tea(store, ann):
     return store.rooms.create("Tea", "open", ann)
-
-
-def wait_until_later(client):
-    """Until the database shows another millisecond: what happens within one is in no order."""
-    begun = client.time()
-    wait_until(lambda: ms(client.time()) > ms(begun), "another millisecond")
-
-
-def ms(time):
-    seconds, microseconds = time
-    return 1000 * seconds + microseconds // 1000
-
-
-DAY = 24 * 3600
-
-
-@pytest.mark.parametrize(
-    ("way", "visits", "is_on"),
-    [
-        ("password", [29, 58, 87], True),
-        ("password", [29, 58, 87, 91], False),
-        ("password", [31], False),
-        ("guest", [89, 178], True),
-        ("guest", [91], False),
-    ],
-)
-def test_a_session_ends_by_itself(store, ann, monkeypatch, way, visits, is_on):
-    """After 90 days, or 30 without a visit; that of a guest, who cannot come back, later."""
-    began = time.time()
-    secret = store.sessions.begin(ann.uid, way)
-    for day in visits:
-        monkeypatch.setattr(sessions.time, "time", lambda now=began + day * DAY: now)
-        found = store.sessions.person(ann.uid, secret)
-    assert bool(found) == is_on
-    assert store.sessions.is_on(ann.uid, sessions.public(secret)) == is_on
-    assert bool(store.sessions.of(ann.uid)) == is_on
 
 
 def bodies(store, rid):

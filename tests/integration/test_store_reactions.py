@@ -9,6 +9,8 @@ from chat.errors import NotFound, Refused
 from chat.events import POST, REACT, START, UNREACT
 from chat.store import keys, messages
 
+from ..running import wait_until_later
+
 LIKE, PARTY = "👍", "🎉"
 
 
@@ -147,8 +149,9 @@ def test_names_are_those_of_today(store, ann, bob, tea, seq):
     assert reactions(store, tea, seq) == [(LIKE, "Robert")]
 
 
-def test_a_reaction_makes_no_room_unread(store, ann, bob, tea, seq):
+def test_a_reaction_makes_no_room_unread(store, client, ann, bob, tea, seq):
     """Nor is it the last line of the room, nor moves it to the top."""
+    wait_until_later(client)
     other = store.rooms.create("Club", "closed", ann, [bob])
     for emoji in (LIKE, PARTY):
         store.messages.react(tea, ann, seq, emoji, "on")
