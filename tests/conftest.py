@@ -87,6 +87,25 @@ def fresh_server(tmp_path: Path) -> Iterator[Server]:
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("survivor"), CHAT_LIMITS="off")
+    yield running
+    running.clean_up()
+
+
+@pytest.fixture
+def mortal_server(survivor: Server) -> Iterator[Server]:
+    """One chat for the tests of a module that kill it, or parts of it: started again where the
+    test before has not left it ready. A start costs as much as many a test."""
+    if not survivor.is_ready():
+        survivor.clean_up()
+        survivor.start()
+    survivor.forget_log()
+    yield survivor
+    opened.pop_all().close()
+
+
 @pytest.fixture
 def ann(server: Server) -> Visitor:
     return Visitor(server.url, "Ann")

@@ -62,6 +62,7 @@ class Server:
         self.address = "127.0.0.1"
         self.inside: Sequence[str] = ()  # stands before the command
         self.process: subprocess.Popen[bytes] | None = None
+        self._forgotten = 0  # characters of the log
 
     @property
     def url(self) -> str:
@@ -88,14 +89,19 @@ class Server:
         return self
 
     def is_ready(self) -> bool:
-        assert self.process is not None
+        if self.process is None:
+            return False
         assert self.process.poll() is None, self.log()
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/readyz").status_code == 200
         return False
 
     def log(self) -> str:
-        return (self.data / "chat.log").read_text()
+        return (self.data / "chat.log").read_text()[self._forgotten :]
+
+    def forget_log(self) -> None:
+        """Let `log` begin here."""
+        self._forgotten = len((self.data / "chat.log").read_text())
 
     def stop(self) -> int:
         """End it by SIGTERM; returns the exit code."""

@@ -14,18 +14,18 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def ann(people: People, fresh_server: Server) -> Person:
+def ann(people: People, mortal_server: Server) -> Person:
     people.may_lose_the_server()
-    return people.come(fresh_server.url, "Ann")
+    return people.come(mortal_server.url, "Ann")
 
 
 @pytest.fixture
-def bob(people: People, fresh_server: Server) -> Person:
-    return people.come(fresh_server.url, "Bob")
+def bob(people: People, mortal_server: Server) -> Person:
+    return people.come(mortal_server.url, "Bob")
 
 
 def test_message_survives_the_death_of_the_server(
-    ann: Person, bob: Person, room: str, fresh_server: Server
+    ann: Person, bob: Person, room: str, mortal_server: Server
 ):
     """Its frame has left and was not stored when the server is killed: the page sends it again
     by itself, and the next draft is not touched."""
@@ -33,20 +33,20 @@ def test_message_survives_the_death_of_the_server(
     bob.wait_for("before")
     ann.wait_next_form(2)
     sent = len(ann.sent("post"))
-    workers = fresh_server.workers()
+    workers = mortal_server.workers()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     ann.send("into the void")
     assert len(ann.sent("post")) == sent + 1
     ann.type("the next dr")
-    assert fresh_server.process is not None
-    for pid in (fresh_server.process.pid, *workers):
+    assert mortal_server.process is not None
+    for pid in (mortal_server.process.pid, *workers):
         os.kill(pid, signal.SIGKILL)
-    fresh_server.kill()
+    mortal_server.kill()
 
     ann.type("aft")
     assert bob.messages() == ["before"]
-    fresh_server.start()
+    mortal_server.start()
     for person in (ann, bob):
         person.wait_live(BACK).wait_for("into the void")
         assert person.messages() == ["before", "into the void"]
@@ -57,13 +57,13 @@ def test_message_survives_the_death_of_the_server(
 
 
 def test_while_the_database_is_away_the_page_stays_and_the_text_too(
-    ann: Person, bob: Person, room: str, fresh_server: Server
+    ann: Person, bob: Person, room: str, mortal_server: Server
 ):
     """What was said can be read, what was written says why it is not sent; then it can be."""
     ann.send("before")
     bob.wait_for("before")
     ann.wait_next_form(2)
-    valkey = fresh_server.valkey()
+    valkey = mortal_server.valkey()
     os.kill(valkey, signal.SIGSTOP)
     try:
         ann.enter("can you hear me")
@@ -73,7 +73,7 @@ def test_while_the_database_is_away_the_page_stays_and_the_text_too(
         assert ann.messages() == bob.messages() == ["before"]
     finally:
         os.kill(valkey, signal.SIGCONT)
-    wait_until(fresh_server.is_ready, "the return of the database")
+    wait_until(mortal_server.is_ready, "the return of the database")
     refused.locator(".composer__body").press("Enter")
     for person in (ann, bob):
         person.wait_for("can you hear me")
@@ -82,24 +82,24 @@ def test_while_the_database_is_away_the_page_stays_and_the_text_too(
 
 
 def test_several_lines_survive_the_death_of_the_server(
-    ann: Person, bob: Person, room: str, fresh_server: Server
+    ann: Person, bob: Person, room: str, mortal_server: Server
 ):
     """As one line does, though the field is another."""
     ann.page.get_by_role("button", name="Write several lines").click()
     ann.wait_empty()
     ann.wait_next_form(2)
-    workers = fresh_server.workers()
+    workers = mortal_server.workers()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     ann.type("into\nthe void")
     ann.page.get_by_role("button", name="Send").click()
     ann.wait_empty()
-    assert fresh_server.process is not None
-    for pid in (fresh_server.process.pid, *workers):
+    assert mortal_server.process is not None
+    for pid in (mortal_server.process.pid, *workers):
         os.kill(pid, signal.SIGKILL)
-    fresh_server.kill()
+    mortal_server.kill()
     ann.type("the next\ndraft")
-    fresh_server.start()
+    mortal_server.start()
     for person in (ann, bob):
         person.wait_live(BACK).wait_for("into\nthe void")
     assert ann.draft() == "the next\ndraft"
@@ -107,13 +107,13 @@ def test_several_lines_survive_the_death_of_the_server(
     assert ann.messages() == bob.messages() == ["into\nthe void"]
 
 
-def test_page_that_was_offline_catches_up(people: People, fresh_server: Server, network):
+def test_page_that_was_offline_catches_up(people: People, mortal_server: Server, network):
     """Sixty messages, and some of its own meanwhile: all there, without a reload."""
     people.may_lose_the_server()
-    proxy = network(fresh_server)
+    proxy = network(mortal_server)
     ann = people.come(proxy.url, "Ann")
     rid = meet(ann)
-    bob = Visitor(fresh_server.url, "Bob")
+    bob = Visitor(mortal_server.url, "Bob")
     bob.join(rid)
     bob.post(rid, "m0")
     ann.wait_for("m0")
@@ -141,17 +141,17 @@ def test_page_that_was_offline_catches_up(people: People, fresh_server: Server, 
 
 
 def test_reconnecting_is_shown_while_the_server_is_away(
-    ann: Person, room: str, fresh_server: Server
+    ann: Person, room: str, mortal_server: Server
 ):
     """And what is typed meanwhile stays, Enter or not."""
     connection = ann.page.locator("#connection")
     expect(connection).to_be_empty()
-    fresh_server.kill()
+    mortal_server.kill()
     expect(connection).to_contain_text("Reconnecting")
     expect(connection.locator("p")).to_be_visible()
     ann.enter("typed ")
     ann.type("meanwhile")
-    fresh_server.start()
+    mortal_server.start()
     ann.wait_live(BACK)
     expect(connection).to_be_empty()
     assert ann.draft() == "typed meanwhile"
@@ -161,7 +161,7 @@ def test_reconnecting_is_shown_while_the_server_is_away(
     ann.wait_empty()
 
 
-def test_a_restart_ends_no_conversation(ann: Person, bob: Person, room: str, fresh_server: Server):
+def test_a_restart_ends_no_conversation(ann: Person, bob: Person, room: str, mortal_server: Server):
     """Stopped in order and started again: the pages come back by themselves."""
     for number in range(5):
         ann.send(f"a{number}")
@@ -169,10 +169,10 @@ def test_a_restart_ends_no_conversation(ann: Person, bob: Person, room: str, fre
     for person in (ann, bob):
         person.until(lambda person=person: len(person.messages()) == 10, "ten messages")
     before = ann.messages()
-    assert fresh_server.stop() == 0
+    assert mortal_server.stop() == 0
     for person in (ann, bob):
         expect(person.page.locator("#connection")).to_contain_text("Reconnecting")
-    fresh_server.start()
+    mortal_server.start()
     for person in (ann, bob):
         person.wait_live(BACK)
     ann.send("still here?")
@@ -184,14 +184,14 @@ def test_a_restart_ends_no_conversation(ann: Person, bob: Person, room: str, fre
     assert ann.messages() == bob.messages()
 
 
-def test_the_next_worker_takes_over(ann: Person, bob: Person, room: str, fresh_server: Server):
+def test_the_next_worker_takes_over(ann: Person, bob: Person, room: str, mortal_server: Server):
     """A worker that dies alone is replaced while people type."""
-    (worker,) = fresh_server.workers()
+    (worker,) = mortal_server.workers()
     ann.type("half a sent")
     os.kill(worker, signal.SIGKILL)
     expect(ann.page.locator("#connection")).to_contain_text("Reconnecting")
     ann.type("ence")
-    wait_until(lambda: fresh_server.workers() not in ([], [worker]), "another worker")
+    wait_until(lambda: mortal_server.workers() not in ([], [worker]), "another worker")
     ann.wait_live(BACK)
     bob.wait_live(BACK)
     ann.press("Enter")

@@ -48,6 +48,7 @@ class Page:
                 additional_headers={k: v for k, v in all_headers.items() if v},
                 compression=self.compression,
                 user_agent_header=None,
+                close_timeout=1,
             )
         )
 

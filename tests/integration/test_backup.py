@@ -15,7 +15,7 @@ from .test_people import picture, save
 
 
 @pytest.fixture
-def restored(fresh_server, tmp_path):
+def restored(mortal_server, tmp_path):
     """Another chat, over an empty folder until something is put into it."""
     running = Server(tmp_path / "restored")
     yield running
@@ -28,9 +28,9 @@ def ok(ended):
 
 
 def test_a_backup_while_people_write_has_all_that_was_acknowledged(
-    fresh_server, restored, tmp_path
+    mortal_server, restored, tmp_path
 ):
-    ann = Visitor(fresh_server.url, "Ann")
+    ann = Visitor(mortal_server.url, "Ann")
     assert save(ann, picture(), name="Ann").status_code == 303
     rid = ann.create_room("Tea")
     other = ann.create_room("Files")
@@ -50,13 +50,13 @@ def test_a_backup_while_people_write_has_all_that_was_acknowledged(
     try:
         wait_until(lambda: acknowledged[0] > 20, "some messages")
         before = acknowledged[0]
-        assert "The backup is in" in ok(fresh_server.console("backup", str(kept)))
+        assert "The backup is in" in ok(mortal_server.console("backup", str(kept)))
         wait_until(lambda: acknowledged[0] > before + 20, "more messages")
     finally:
         stop.set()
         writing.join()
     assert kept.stat().st_mode & 0o777 == 0o700
-    assert fresh_server.stop() == 0
+    assert mortal_server.stop() == 0
 
     assert "chat serve starts with it" in ok(restored.console("restore", str(kept)))
     restored.start()
@@ -77,10 +77,10 @@ def test_a_backup_while_people_write_has_all_that_was_acknowledged(
     assert ok(restored.console("check")) == "Everything is right.\n"
 
 
-def test_a_restored_chat_survives_as_any_other(fresh_server, restored, tmp_path):
+def test_a_restored_chat_survives_as_any_other(mortal_server, restored, tmp_path):
     """What is written after the restore is kept too: the append-only file goes on."""
-    rid = Visitor(fresh_server.url, "Ann").create_room("Tea")
-    ok(fresh_server.console("backup", str(tmp_path / "b")))
+    rid = Visitor(mortal_server.url, "Ann").create_room("Tea")
+    ok(mortal_server.console("backup", str(tmp_path / "b")))
     ok(restored.console("restore", str(tmp_path / "b")))
     restored.start()
     bob = Visitor(restored.url, "Bob")
@@ -92,13 +92,13 @@ def test_a_restored_chat_survives_as_any_other(fresh_server, restored, tmp_path)
 
 
 def test_a_page_that_shows_what_the_backup_has_not_gets_the_list_anew(
-    fresh_server, restored, tmp_path
+    mortal_server, restored, tmp_path
 ):
     """Numbers are given once more: they must not be taken for what was lost."""
-    ann = Visitor(fresh_server.url, "Ann")
+    ann = Visitor(mortal_server.url, "Ann")
     rid = ann.create_room("Tea")
-    ok(fresh_server.console("backup", str(tmp_path / "b")))
-    with fresh_server.redis() as client:
+    ok(mortal_server.console("backup", str(tmp_path / "b")))
+    with mortal_server.redis() as client:
         epoch = Store(client).rooms.get(rid).epoch
     page = Page(ann).watch(rid, epoch=epoch)
     for n in range(3):
@@ -117,12 +117,12 @@ def test_a_page_that_shows_what_the_backup_has_not_gets_the_list_anew(
     assert page.bodies == [f"new {n}" for n in range(5)]
 
 
-def test_what_stands_in_the_way_is_said_in_a_line(fresh_server, restored, tmp_path):
+def test_what_stands_in_the_way_is_said_in_a_line(mortal_server, restored, tmp_path):
     kept = tmp_path / "b"
-    ok(fresh_server.console("backup", str(kept)))
+    ok(mortal_server.console("backup", str(kept)))
     for server, args, said in (
-        (fresh_server, ["backup", str(kept)], "is not empty"),
-        (fresh_server, ["restore", str(kept)], "another chat is using"),
+        (mortal_server, ["backup", str(kept)], "is not empty"),
+        (mortal_server, ["restore", str(kept)], "another chat is using"),
         (restored, ["restore", str(tmp_path)], "no whole backup"),
         (restored, ["backup", str(tmp_path / "new")], "no chat is running"),
     ):
@@ -133,15 +133,15 @@ def test_what_stands_in_the_way_is_said_in_a_line(fresh_server, restored, tmp_pa
         assert len(ended.stderr.splitlines()) == 1
     assert not (restored.data / AOF).exists()
 
-    fresh_server.stop()
-    ended = fresh_server.console("restore", str(kept))
+    mortal_server.stop()
+    ended = mortal_server.console("restore", str(kept))
     assert "a backup goes into an empty CHAT_DATA" in ended.stderr
-    fresh_server.start()
+    mortal_server.start()
 
 
-def test_a_damaged_backup_is_not_put_in(fresh_server, restored, tmp_path):
+def test_a_damaged_backup_is_not_put_in(mortal_server, restored, tmp_path):
     kept = tmp_path / "b"
-    ok(fresh_server.console("backup", str(kept)))
+    ok(mortal_server.console("backup", str(kept)))
     whole = (kept / AOF / BASE).read_bytes()
     (kept / AOF / BASE).write_bytes(whole[:-1])
     assert "is damaged" in restored.console("restore", str(kept)).stderr

@@ -108,8 +108,8 @@ def test_a_bad_setting_is_said(tmp_path):
     assert_one_line(serve(tmp_path, CHAT_WORKERS="many"), "CHAT_WORKERS", "many")
 
 
-def test_a_second_chat_on_the_same_data_is_refused(fresh_server, tmp_path):
-    finished = serve(tmp_path, CHAT_BIND="127.0.0.1:0", CHAT_DATA=str(fresh_server.data))
+def test_a_second_chat_on_the_same_data_is_refused(mortal_server, tmp_path):
+    finished = serve(tmp_path, CHAT_BIND="127.0.0.1:0", CHAT_DATA=str(mortal_server.data))
     assert_one_line(finished, "another chat")
 
 
@@ -117,34 +117,34 @@ def test_a_second_chat_on_the_same_data_is_refused(fresh_server, tmp_path):
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_everything_cleanly_and_a_second_start_has_all_messages(fresh_server, name):
-    _, bob, rid = conversation(fresh_server)
-    everything = children(fresh_server.process.pid)
+def test_a_signal_stops_everything_cleanly_and_a_second_start_has_all_messages(mortal_server, name):
+    _, bob, rid = conversation(mortal_server)
+    everything = children(mortal_server.process.pid)
     assert len(everything) == 3, "the embedded Valkey, a worker, the indexer"
-    fresh_server.process.send_signal(name)
-    assert fresh_server.stop() == 0
+    mortal_server.process.send_signal(name)
+    assert mortal_server.stop() == 0
     assert not any(alive(pid) for pid in everything)
-    fresh_server.start()
+    mortal_server.start()
     page = bob.room(rid)
     assert [f"message {n}" in page for n in range(5)] == [True] * 5
 
 
-def test_stopping_asks_pages_to_come_back(fresh_server):
-    ann, _, rid = conversation(fresh_server, 1)
+def test_stopping_asks_pages_to_come_back(mortal_server):
+    ann, _, rid = conversation(mortal_server, 1)
     page = Page(ann).watch(rid)
     page.wait_shown("message 0")
-    fresh_server.process.terminate()
+    mortal_server.process.terminate()
     assert page.wait_closed() == 1012
-    assert fresh_server.stop() == 0
+    assert mortal_server.stop() == 0
 
 
-def test_the_secret_is_generated_once_and_for_the_owner_only(fresh_server):
-    path = fresh_server.data / "secret"
+def test_the_secret_is_generated_once_and_for_the_owner_only(mortal_server):
+    path = mortal_server.data / "secret"
     first = path.read_text()
     assert path.stat().st_mode & 0o777 == 0o600
     assert len(first) >= 32
-    fresh_server.stop()
-    fresh_server.start()
+    mortal_server.stop()
+    mortal_server.start()
     assert path.read_text() == first
 
 
@@ -163,17 +163,17 @@ def test_a_redis_of_ones_own_is_used(valkey, tmp_path):
 # Dying and coming back
 
 
-def test_killing_everything_during_a_conversation_loses_nothing_acknowledged(fresh_server):
+def test_killing_everything_during_a_conversation_loses_nothing_acknowledged(mortal_server):
     """kill -9 of the supervisor, whose workers end with it and whose Valkey is taken over."""
-    ann, bob, rid = conversation(fresh_server, 0)
+    ann, bob, rid = conversation(mortal_server, 0)
     page = Page(ann).watch(rid)
     nonces = {page.post(rid, f"message {n:03}"): n for n in range(100)}
     acknowledged = set()
     while len(acknowledged) < 50:
         text = page.receive()
         acknowledged |= {n for nonce, n in nonces.items() if f'"#c-{nonce}"' in text}
-    fresh_server.kill()
-    fresh_server.start()
+    mortal_server.kill()
+    mortal_server.start()
     again = Page(bob).watch(rid, after=0)
     again.wait_for("joined")
     again.post(rid, "the end")
@@ -183,18 +183,18 @@ def test_killing_everything_during_a_conversation_loses_nothing_acknowledged(fre
     assert stored == sorted(set(stored)), "in order, each once"
 
 
-def test_killing_valkey_during_a_conversation_loses_nothing_acknowledged(fresh_server):
+def test_killing_valkey_during_a_conversation_loses_nothing_acknowledged(mortal_server):
     """It is started again, the pages stay open, and a resend with its nonce is single."""
-    ann, bob, rid = conversation(fresh_server, 0)
+    ann, bob, rid = conversation(mortal_server, 0)
     writer, reader = Page(ann).watch(rid), Page(bob).watch(rid)
     reader.wait_for("joined")
     for n in range(20):
         writer.post(rid, f"message {n:03}", f"k{n}")
         writer.wait_for(f"#c-k{n}")
-    pid = fresh_server.valkey()
+    pid = mortal_server.valkey()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not alive(pid), "the end of Valkey")
-    wait_until(fresh_server.is_ready, "Valkey's return")
+    wait_until(mortal_server.is_ready, "Valkey's return")
     for n in range(20, 40):
         writer.post(rid, f"message {n:03}", f"k{n}")
         writer.wait_for(f"#c-k{n}")
@@ -204,25 +204,26 @@ def test_killing_valkey_during_a_conversation_loses_nothing_acknowledged(fresh_s
     assert set(reader.times.values()) == {1}
 
 
-def test_a_valkey_that_cannot_start_is_not_started_without_pause(fresh_server):
+def test_a_valkey_that_cannot_start_is_not_started_without_pause(mortal_server):
     """And comes up when what was wrong is mended."""
-    fresh_server.stop()
-    (manifest,) = (fresh_server.data / "valkey" / "appendonlydir").glob("*.manifest")
-    fresh_server.start()
+    mortal_server.stop()
+    (manifest,) = (mortal_server.data / "valkey" / "appendonlydir").glob("*.manifest")
+    mortal_server.start()
     good = manifest.read_text()
     manifest.write_text("nonsense\n")
     begun = time.monotonic()
-    os.kill(fresh_server.valkey(), signal.SIGKILL)
-    wait_until(lambda: fresh_server.log().count("Valkey has died") >= 4, "the fourth try")
+    os.kill(mortal_server.valkey(), signal.SIGKILL)
+    wait_until(lambda: mortal_server.log().count("Valkey has died") >= 4, "the fourth try")
     assert time.monotonic() - begun > 2
     manifest.write_text(good)
-    wait_until(fresh_server.is_ready, "Valkey's return")
+    wait_until(mortal_server.is_ready, "Valkey's return")
 
 
 def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
     ann, _, rid = conversation(fresh_server, 1)
     page = Page(ann).watch(rid)
     page.wait_shown("message 0")
+    page.wait_for('hx-target="#rooms"')  # the last that is asked of Valkey
     os.kill(fresh_server.valkey(), signal.SIGSTOP)
     try:
         page.post(rid, "can you hear me", "v1")
@@ -245,12 +246,12 @@ def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
     assert page.bodies.count("can you hear me") == 1
 
 
-def test_while_valkey_is_away_a_form_comes_back_with_its_text(fresh_server):
+def test_while_valkey_is_away_a_form_comes_back_with_its_text(mortal_server):
     """503, and everything that was written on the page that says so; JSON for programs."""
-    ann, _, rid = conversation(fresh_server, 0)
+    ann, _, rid = conversation(mortal_server, 0)
     token = re.search(r'name="csrf_token" value="([^"]+)"', ann.room(rid))[1]
     form = {"csrf_token": token, "body": "a long & careful text", "nonce": "w1"}
-    os.kill(fresh_server.valkey(), signal.SIGSTOP)
+    os.kill(mortal_server.valkey(), signal.SIGSTOP)
     try:
         answer = ann.http.post(f"/rooms/{rid}/messages", data=form)
         assert answer.status_code == 503
@@ -262,30 +263,30 @@ def test_while_valkey_is_away_a_form_comes_back_with_its_text(fresh_server):
             Page(ann)
         assert refused.value.response.status_code == 503, "it tries again, later each time"
     finally:
-        os.kill(fresh_server.valkey(), signal.SIGCONT)
-    wait_until(fresh_server.is_ready, "Valkey's return")
+        os.kill(mortal_server.valkey(), signal.SIGCONT)
+    wait_until(mortal_server.is_ready, "Valkey's return")
     assert ann.http.post(f"/rooms/{rid}/messages", data=form).status_code == 303
     assert len(re.findall(r"message__body[^>]*>a long &amp; careful text", ann.room(rid))) == 1
 
 
-def test_a_worker_that_dies_is_replaced(fresh_server):
-    _, bob, rid = conversation(fresh_server, 1)
-    (pid,) = fresh_server.workers()
+def test_a_worker_that_dies_is_replaced(mortal_server):
+    _, bob, rid = conversation(mortal_server, 1)
+    (pid,) = mortal_server.workers()
     page = Page(bob).watch(rid)
     page.wait_shown("message 0")
     os.kill(pid, signal.SIGKILL)
     assert page.wait_closed() == 1006
-    wait_until(lambda: fresh_server.workers() not in ([], [pid]), "another worker")
-    wait_until(fresh_server.is_ready, "its readiness")
+    wait_until(lambda: mortal_server.workers() not in ([], [pid]), "another worker")
+    wait_until(mortal_server.is_ready, "its readiness")
     assert "message 0" in bob.room(rid)
 
 
-def test_a_link_cut_between_publish_and_subscribe_is_repaired(fresh_server):
+def test_a_link_cut_between_publish_and_subscribe_is_repaired(mortal_server):
     """What was published while the subscriber was away is read from the stream."""
-    ann, bob, rid = conversation(fresh_server, 0)
+    ann, bob, rid = conversation(mortal_server, 0)
     page = Page(bob).watch(rid)
     page.wait_for("joined")
-    url = f"unix://{fresh_server.data}/valkey/valkey.sock"
+    url = f"unix://{mortal_server.data}/valkey/valkey.sock"
     with redis.Redis.from_url(url, decode_responses=True) as client:
         for n in range(30):
             if n % 3 == 0:
@@ -297,14 +298,14 @@ def test_a_link_cut_between_publish_and_subscribe_is_repaired(fresh_server):
     assert page.code is None
 
 
-def test_a_failover_that_loses_what_was_shown_is_told_to_every_page(fresh_server):
+def test_a_failover_that_loses_what_was_shown_is_told_to_every_page(mortal_server):
     """Numbers are used again before the process, or a page, comes back: the list is replaced."""
-    ann, bob, rid = conversation(fresh_server, 2)
+    ann, bob, rid = conversation(mortal_server, 2)
     page = Page(bob).watch(rid)
     page.wait_shown("message 1")
     away = Page(bob).watch(rid)
     away.wait_shown("message 1")
-    url = f"unix://{fresh_server.data}/valkey/valkey.sock"
+    url = f"unix://{mortal_server.data}/valkey/valkey.sock"
     replica = state_of(url)
     ann.post(rid, "lost")
     for each in (page, away):
@@ -379,27 +380,27 @@ def test_a_worker_that_dies_takes_only_its_own_pages_along(tmp_path):
         server.clean_up()
 
 
-def test_a_post_on_its_way_when_the_chat_stops_is_stored_and_answered(fresh_server):
+def test_a_post_on_its_way_when_the_chat_stops_is_stored_and_answered(mortal_server):
     """Half of it has come before SIGTERM, the other half comes after."""
-    ann, bob, rid = conversation(fresh_server, 0)
+    ann, bob, rid = conversation(mortal_server, 0)
     page = Page(bob).watch(rid)
     token = re.search(r'name="csrf_token" value="([^"]+)"', ann.room(rid))[1]
     body = urlencode({"csrf_token": token, "body": "the last word", "nonce": "n"}).encode()
     head = (
-        f"POST /rooms/{rid}/messages HTTP/1.1\r\nHost: 127.0.0.1:{fresh_server.port}\r\n"
+        f"POST /rooms/{rid}/messages HTTP/1.1\r\nHost: 127.0.0.1:{mortal_server.port}\r\n"
         f"Cookie: {ann.cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", fresh_server.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", mortal_server.port), timeout=10) as sock:
         sock.sendall(head.encode() + body[:20])
-        fresh_server.process.terminate()
+        mortal_server.process.terminate()
         assert page.wait_closed() == 1012
         sock.sendall(body[20:])
         answer = sock.recv(65536).decode()
         assert answer.startswith("HTTP/1.1 303")
         assert "connection: close" in answer.lower()
-    assert fresh_server.stop() == 0
-    fresh_server.start()
+    assert mortal_server.stop() == 0
+    mortal_server.start()
     assert "the last word" in bob.room(rid)
 
 
@@ -549,16 +550,16 @@ def measures(server, **headers):
     return {name: float(value) for name, value in pairs}
 
 
-def test_metrics_count_what_happens(fresh_server):
-    ann, bob, rid = conversation(fresh_server, 0)
+def test_metrics_count_what_happens(mortal_server):
+    ann, bob, rid = conversation(mortal_server, 0)
     page = Page(bob).watch(rid)
     page.wait_for("joined")
-    before = measures(fresh_server)
+    before = measures(mortal_server)
     for n in range(3):
         assert ann.post(rid, f"message {n}", f"k{n}").status_code == 303
         assert ann.post(rid, f"message {n}", f"k{n}").status_code == 303, "a repeat"
     page.wait_shown("message 2")
-    after = measures(fresh_server)
+    after = measures(mortal_server)
     assert after["chat_messages_posted_total"] - before["chat_messages_posted_total"] == 3
     assert after["chat_events_total"] - before["chat_events_total"] == 3
     assert (after["chat_connections"], after["chat_rooms"]) == (1, 1)
@@ -567,7 +568,7 @@ def test_metrics_count_what_happens(fresh_server):
     assert after["process_resident_memory_bytes"] > 1e7
     wait_until(
         lambda: (
-            measures(fresh_server)["chat_loop_lag_seconds_count"]
+            measures(mortal_server)["chat_loop_lag_seconds_count"]
             > after["chat_loop_lag_seconds_count"]
         ),
         "another look at the loop",
