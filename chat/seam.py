@@ -3,7 +3,7 @@
 Hypercorn documents no way to a connection's transport and leaves several things open that a server
 on the internet must settle. `install` replaces six names inside Hypercorn:
 
-- `Stream` and `Upgrade` (for `WSStream` and `Handshake`): see chat.wsstream.
+- `Stream` (for `WSStream`): see chat.wsstream; `Upgrade` (for `Handshake`): see chat.handshake.
 - `Buffer` (for `StreamBuffer`) holds up whoever sends more over HTTP/2 than the client takes.
 - `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept.
 
@@ -33,7 +33,8 @@ from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
 
 from .environ import spawn
-from .wsstream import Stream, Upgrade
+from .handshake import Upgrade
+from .wsstream import Stream
 
 connections: set[Connection] = set()
 """Every open TCP connection of this process."""

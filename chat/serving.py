@@ -26,7 +26,7 @@ from hypercorn.typing import LifespanState
 from . import seam
 from .asgi import Bridge
 from .environ import all_done
-from .wsstream import Settings
+from .server_settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ async def serve(
         request meets one that closes.
     ready: called when connections are accepted.
     drain: seconds over which the websockets are closed.
-    config: settings that differ from `wsstream.Settings`.
+    config: settings that differ from `ServerSettings`.
     Returns within `drain` and about twelve seconds, whatever clients and routes do. Raises
     `hypercorn.utils.LifespanFailureError` when the bridge's startup fails.
     """
@@ -185,11 +185,11 @@ async def _main(
     await serve(bridge, sock, stop=stop, ready=ready, drain=drain, config=config)
 
 
-def _settings(config: dict[str, Any] | None) -> Settings:
-    settings = Settings()
+def _settings(config: dict[str, Any] | None) -> ServerSettings:
+    settings = ServerSettings()
     settings.errorlog = logging.getLogger("hypercorn.error")
     for name, value in (config or {}).items():
-        if not hasattr(Settings, name):
+        if not hasattr(ServerSettings, name):
             raise TypeError(f"unknown server setting: {name}")
         setattr(settings, name, value)
     return settings

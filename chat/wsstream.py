@@ -15,25 +15,23 @@ from contextlib import suppress
 from typing import Any
 
 import h2.errors
-import h2.events
 import h2.exceptions
-import hypercorn.protocol
-import hypercorn.protocol.h2
-import hypercorn.protocol.h11
 from hypercorn.asyncio.task_group import _handle
 from hypercorn.config import Config
 from hypercorn.protocol.events import Body, Data, EndBody, EndData, Request, Response, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState as State
-from hypercorn.protocol.ws_stream import Handshake, WSStream
-from wsproto.connection import Connection, ConnectionState, ConnectionType
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
+from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
-from wsproto.handshake import WEBSOCKET_VERSION, server_extensions_handshake
+from wsproto.handshake import WEBSOCKET_VERSION
 from wsproto.utilities import LocalProtocolError
 
-from .deflate import Deflate
 from .environ import spawn
 from .frames import whole_text
+from .handshake import switching
+from .intake import Intake
+from .server_settings import ServerSettings
 from .websocket import TRANSPORT
 
 CONNECTED = State.CONNECTED
@@ -42,107 +40,12 @@ CONNECTED = State.CONNECTED
 TURN = 100
 """Frames of one client handled before the others have their turn."""
 
-
 ANSWERS = 10
 """Turns of the loop that the application has to answer what came before a frame that is wrong."""
 
 
-class Settings(Config):
-    """Hypercorn's settings as we want them, and our own. Sizes in bytes, times in seconds."""
-
-    backlog = 4096
-    accesslog = None
-    include_server_header = False
-    graceful_timeout = 1.0
-    shutdown_timeout = 5.0  # type: ignore[assignment]
-    keep_alive_timeout = 5.0  # type: ignore[assignment]
-    h11_max_incomplete_size = 16384
-    max_app_queue_size = 10
-    ssl_handshake_timeout = 10.0  # type: ignore[assignment]
-    # The largest message a client may send; one byte more closes with 1009.
-    websocket_max_message_size = 256 * 1024
-    # A client silent this long is sent a ping (None: never), ...
-    websocket_ping_interval = 25.0
-    # ... and one that is silent for this much longer is gone.
-    websocket_pong_timeout = 10.0
-    # How long a client may take to answer our Close frame.
-    websocket_close_timeout = 5.0
-    # How long a connection that has been given up may take to end.
-    websocket_linger = 2.0
-    # False withholds the direct path from the application (to test plain ASGI).
-    direct_writes = True
-
-
 class Disconnected(OSError):
     """Raised from an application's `send` when the connection has been closed, as ASGI 2.4 asks."""
-
-
-class Inbox:
-    """Messages on their way to the application: at most `limit`, then `put` waits.
-
-    Unlike Hypercorn's queue it always has room for the end, so that neither a full box nor an
-    application that has stopped reading can hold up the connection.
-    """
-
-    __slots__ = ("_end", "_items", "_limit", "_readable", "_writable")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._items: list[dict[str, Any]] = []
-        self._end: dict[str, Any] | None = None
-        self._readable: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
-
-    @property
-    def full(self) -> bool:
-        """Whether `put` would wait."""
-        return len(self._items) >= self._limit and self._end is None
-
-    async def put(self, message: dict[str, Any]) -> None:
-        """Add a message, waiting for room; after the end it is dropped."""
-        while self.full:
-            self._writable = asyncio.get_running_loop().create_future()
-            await self._writable
-        if self._end is None:
-            self._items.append(message)
-            _wake(self._readable)
-
-    async def get(self) -> dict[str, Any]:
-        """Return the next message; after the last one the end, again and again."""
-        while not self._items:
-            if self._end is not None:
-                return self._end
-            self._readable = asyncio.get_running_loop().create_future()
-            await self._readable
-        message = self._items.pop(0)
-        _wake(self._writable)
-        return message
-
-    def finish(self, message: dict[str, Any]) -> None:
-        """Let `message` be the last one; only the first call counts."""
-        if self._end is None:
-            self._end = message
-            _wake(self._readable)
-            _wake(self._writable)
-
-
-class Upgrade(Handshake):
-    """A handshake that agrees to compression over HTTP/1.1, where frames are written directly,
-    and only as `Deflate` does it. limit: bytes of a message."""
-
-    limit = 0
-    deflate: Deflate | None = None
-
-    def accept(self, subprotocol: str | None, additional_headers: Any) -> Any:
-        offers, self.extensions = self.extensions or [], None
-        deflate = Deflate(self.limit)
-        agreed = server_extensions_handshake(offers, [deflate])
-        if self.http_version != "1.1" or agreed is None:
-            return super().accept(subprotocol, additional_headers)
-        self.deflate = deflate
-        headers = [*additional_headers, (b"sec-websocket-extensions", agreed)]
-        status, headers, _ = super().accept(subprotocol, headers)
-        return status, headers, Connection(ConnectionType.SERVER, [deflate])
 
 
 class Stream(WSStream):
@@ -152,7 +55,7 @@ class Stream(WSStream):
     `shut` and `abort` may be called from any code on the loop and never block.
     """
 
-    config: Settings
+    config: ServerSettings
 
     def __init__(
         self,
@@ -167,7 +70,7 @@ class Stream(WSStream):
         stream_id: int,
     ) -> None:
         super().__init__(app, config, context, task_group, ssl, client, server, send, stream_id)
-        self._inbox = Inbox(config.max_app_queue_size)
+        self._intake = Intake(config.max_app_queue_size)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
@@ -258,7 +161,7 @@ class Stream(WSStream):
             self.connection.receive_data(data)
             await self._handle_events()
         else:
-            await self._inbox.put({"type": "websocket.receive", "text": text})
+            await self._intake.put({"type": "websocket.receive", "text": text})
 
     def _whole_text(self, data: bytes) -> str | None:
         """The message in `data`, where that is nothing but one whole text frame, as nearly all
@@ -302,18 +205,18 @@ class Stream(WSStream):
             self.buffer.length += len(event.data.encode()) - len(event.data)
         try:
             self.buffer.extend(event)
-        except hypercorn.protocol.ws_stream.FrameTooLargeError:
+        except FrameTooLargeError:
             self._fail(1009)
             return
         if event.message_finished:
             message = self.buffer.to_message()
             self.buffer.clear()
-            if self._h2 is not None and self._inbox.full:
+            if self._h2 is not None and self._intake.full:
                 # Waiting here would hold up every stream of the connection, and the window
                 # updates the application may be waiting for.
                 self._fail(1013)
             else:
-                await self._inbox.put(message)
+                await self._intake.put(message)
 
     async def _answer(self, ping: Ping) -> None:
         if self._h2 is None:
@@ -404,7 +307,7 @@ class Stream(WSStream):
         # The bridge adds no headers.
         _, headers, self.connection = self.handshake.accept(message.get("subprotocol"), [])
         self.state = State.CONNECTED
-        self._put(_switching(headers))
+        self._put(switching(headers))
         # What is left of the handshake is read by nobody, and is a tenth of an idle connection.
         self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
         if self.config.websocket_ping_interval is not None:
@@ -457,7 +360,7 @@ class Stream(WSStream):
         silent = self._loop.time() - self._heard
         if self.state is not State.CONNECTED:
             return
-        if self._inbox.full:
+        if self._intake.full:
             # It is we who are not reading. A peer that is gone does not acknowledge the ping
             # and TCP_USER_TIMEOUT ends it.
             silent = interval
@@ -532,7 +435,7 @@ class Stream(WSStream):
         return self.connection.send(CloseConnection(code=code, reason=reason or None))
 
     def _disconnect(self, code: int, reason: str = "") -> None:
-        self._inbox.finish(
+        self._intake.finish(
             {"type": "websocket.disconnect", "code": int(code), "reason": reason or ""}
         )
 
@@ -557,7 +460,7 @@ class Stream(WSStream):
 
 
 class _Starter:
-    """Starts the application on a stream's own inbox; stands in for Hypercorn's task group."""
+    """Starts the application on a stream's own intake; stands in for Hypercorn's task group."""
 
     def __init__(self, stream: Stream, tasks: Any) -> None:
         self.stream = stream
@@ -567,16 +470,5 @@ class _Starter:
         stream = self.stream
         if stream._writer is not None and stream.config.direct_writes:
             scope["extensions"][TRANSPORT] = stream
-        self.tasks.spawn(_handle, app, config, scope, stream._inbox.get, send, None, None)
-        return stream._inbox.put
-
-
-def _switching(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The answer that ends a handshake (RFC 6455, section 4.2.2)."""
-    lines = [b"%s: %s\r\n" % header for header in headers]
-    return b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % b"".join(lines)
-
-
-def _wake(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)
+        self.tasks.spawn(_handle, app, config, scope, stream._intake.get, send, None, None)
+        return stream._intake.put

@@ -716,7 +716,7 @@ def test_server_close_code(either, path, code, reason):
 
 
 def test_messages_before_close_arrive(either):
-    """What was sent just before the Close frame is received first, more than fits the inbox."""
+    """What was sent just before the Close frame is received first, more than fits the intake."""
     with Raw(either) as client:
         client.handshake("/echo")
         client.send(b"".join(frame(TEXT, b"%d" % i) for i in range(50)) + close_frame(4002))
@@ -1055,7 +1055,7 @@ def test_client_ignores_close(quick):
 
 
 def test_route_that_does_not_receive(quick):
-    """A full inbox holds up neither the end of the connection nor the route's end."""
+    """A full intake holds up neither the end of the connection nor the route's end."""
     before = quick.events().count("deaf ended")
     with Raw(quick) as client:
         client.handshake("/deaf")

@@ -5,10 +5,10 @@ import time
 import pytest
 
 from chat import presence, stream
+from chat.server_settings import ServerSettings
 from chat.serving import USER_TIMEOUT
 from chat.settings import Settings
 from chat.store.presence import LASTS
-from chat.wsstream import Settings as ServerSettings
 
 from ..running import Server, Visitor
 from .page import Page

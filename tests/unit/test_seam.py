@@ -17,10 +17,13 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WebsocketBuffer, WSStream
 from hypercorn.typing import ConnectionState
 
-from chat import wsstream
+from chat.handshake import Upgrade
+from chat.intake import Intake
 from chat.seam import HTTP1, HTTP2, Buffer, Connection, Idle, install
+from chat.server_settings import ServerSettings
 from chat.serving import _settings
-from chat.wsstream import Inbox, Settings, Stream, Upgrade
+from chat.websocket import TRANSPORT
+from chat.wsstream import Stream
 
 HANDSHAKE = (
     b"GET /live HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -139,8 +142,8 @@ def test_settings_exist_in_hypercorn():
     """Every setting of Hypercorn's that we choose is still one."""
     ours = {"direct_writes", "websocket_pong_timeout", "websocket_close_timeout"}
     ours |= {"websocket_linger"}
-    base = Settings.__mro__[1]
-    for name in vars(Settings):
+    base = ServerSettings.__mro__[1]
+    for name in vars(ServerSettings):
         if not name.startswith("_"):
             assert hasattr(base, name) is (name not in ours), name
 
@@ -157,7 +160,7 @@ def test_handshake_reaches_the_transport():
     async def app(scope, receive, send, *rest):
         assert (await receive())["type"] == "websocket.connect"
         await send({"type": "websocket.accept"})
-        transport = scope["extensions"][wsstream.TRANSPORT]
+        transport = scope["extensions"][TRANSPORT]
         assert transport.write(b"\x81\x02hi") >= 0
         transport.shut(4000, "")
         assert transport.write(b"\x81\x02no") == -1
@@ -169,10 +172,10 @@ def test_handshake_reaches_the_transport():
         protocol = asyncio.StreamReaderProtocol(reader)
         writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
         loop, context = asyncio.get_running_loop(), WorkerContext(None)
-        server = Connection(app, loop, Settings(), context, {}, reader, writer)
+        server = Connection(app, loop, ServerSettings(), context, {}, reader, writer)
         async with hypercorn.asyncio.tcp_server.TaskGroup(loop) as tasks:
             server.protocol = H11Protocol(
-                app, Settings(), context, tasks, ConnectionState({}), False, None, None,
+                app, ServerSettings(), context, tasks, ConnectionState({}), False, None, None,
                 server.protocol_send,
             )  # fmt: skip
             server._task_group = tasks
@@ -195,51 +198,51 @@ def test_h2_offers_extended_connect():
     assert hasattr(h2.connection.H2Connection, "reset_stream")
 
 
-def test_inbox_holds_up_the_sender():
-    """A full inbox makes the sender wait until a message has been taken."""
+def test_intake_holds_up_the_sender():
+    """A full intake makes the sender wait until a message has been taken."""
 
     async def exchange():
-        inbox = Inbox(1)
-        await inbox.put({"n": 1})
-        waiting = asyncio.ensure_future(inbox.put({"n": 2}))
+        intake = Intake(1)
+        await intake.put({"n": 1})
+        waiting = asyncio.ensure_future(intake.put({"n": 2}))
         await asyncio.sleep(0)
         assert not waiting.done()
-        assert await inbox.get() == {"n": 1}
+        assert await intake.get() == {"n": 1}
         await waiting
-        assert await inbox.get() == {"n": 2}
+        assert await intake.get() == {"n": 2}
 
     asyncio.run(exchange())
 
 
-def test_inbox_ends_though_it_is_full():
+def test_intake_ends_though_it_is_full():
     """The end goes through at once, lets the sender go, and comes after what was there."""
 
     async def exchange():
-        inbox = Inbox(1)
-        await inbox.put({"n": 1})
-        waiting = asyncio.ensure_future(inbox.put({"n": 2}))
+        intake = Intake(1)
+        await intake.put({"n": 1})
+        waiting = asyncio.ensure_future(intake.put({"n": 2}))
         await asyncio.sleep(0)
-        inbox.finish({"end": 1})
-        inbox.finish({"end": 2})
+        intake.finish({"end": 1})
+        intake.finish({"end": 2})
         await waiting
-        assert await inbox.get() == {"n": 1}
-        assert await inbox.get() == {"end": 1}
-        assert await inbox.get() == {"end": 1}
+        assert await intake.get() == {"n": 1}
+        assert await intake.get() == {"end": 1}
+        assert await intake.get() == {"end": 1}
 
     asyncio.run(exchange())
 
 
-def test_inbox_keeps_a_message_when_its_reader_gives_up():
+def test_intake_keeps_a_message_when_its_reader_gives_up():
     """A reader whose time is up at the moment a message comes does not swallow it."""
 
     async def exchange():
-        inbox = Inbox(1)
-        reading = asyncio.ensure_future(inbox.get())
+        intake = Intake(1)
+        reading = asyncio.ensure_future(intake.get())
         await asyncio.sleep(0)
-        await inbox.put({"n": 1})
+        await intake.put({"n": 1})
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-        assert await inbox.get() == {"n": 1}
+        assert await intake.get() == {"n": 1}
 
     asyncio.run(exchange())

@@ -1,0 +1,29 @@
+"""What Hypercorn is told, with the settings of its own that our websocket has besides."""
+
+from hypercorn.config import Config
+
+
+class ServerSettings(Config):
+    """Hypercorn's settings as we want them, and our own. Sizes in bytes, times in seconds."""
+
+    backlog = 4096
+    accesslog = None
+    include_server_header = False
+    graceful_timeout = 1.0
+    shutdown_timeout = 5.0  # type: ignore[assignment]
+    keep_alive_timeout = 5.0  # type: ignore[assignment]
+    h11_max_incomplete_size = 16384
+    max_app_queue_size = 10
+    ssl_handshake_timeout = 10.0  # type: ignore[assignment]
+    # The largest message a client may send; one byte more closes with 1009.
+    websocket_max_message_size = 256 * 1024
+    # A client silent this long is sent a ping (None: never), ...
+    websocket_ping_interval = 25.0
+    # ... and one that is silent for this much longer is gone.
+    websocket_pong_timeout = 10.0
+    # How long a client may take to answer our Close frame.
+    websocket_close_timeout = 5.0
+    # How long a connection that has been given up may take to end.
+    websocket_linger = 2.0
+    # False withholds the direct path from the application (to test plain ASGI).
+    direct_writes = True
