@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, render_template, request
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
-from flask_wtf.csrf import CSRFError, CSRFProtect
+from flask_wtf.csrf import CSRFError
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
@@ -51,7 +51,7 @@ from .limits import Limits
 from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
-from .security import secure
+from .security import protect, secure
 from .session import current_person
 from .settings import Settings
 from .store import Store
@@ -117,7 +117,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
     fragments.init(app.jinja_env)
     assets.init(app)
     app.before_request(_limit_size)
-    csrf = CSRFProtect(app)
+    csrf = protect(app)
     csrf.exempt(api.bp)  # a token is sent by no page that was not given it
     csrf.exempt(jwt.hand_over)
     app.fragments = fragments.Fragments(app.jinja_env)

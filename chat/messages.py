@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any
 
 from flask import Blueprint, g, get_template_attribute, redirect, render_template, request
-from flask_wtf.csrf import generate_csrf
 from redis.exceptions import RedisError
 
 from .composer import is_nonce, new_nonce
@@ -25,6 +24,7 @@ from .events import POST, Event
 from .files import Sent
 from .permissions import may_change, may_change_others
 from .rooms import answered, room_page, store
+from .security import csrf_token
 from .session import require_person
 from .store import Person, Room
 from .text import clean_body, clean_caption, number
@@ -169,7 +169,7 @@ def menu_of(room: Room, event: Event, typed: str = "", error: str = "") -> dict[
     """What the templates of a message's menu are told."""
     own = may_change(g.person, room, event)
     told = {"event": event, "uid": g.person.uid, "quick": QUICK, "own": own}
-    return {**told, "token": generate_csrf(), "typed": typed, "error": error}
+    return {**told, "token": csrf_token(), "typed": typed, "error": error}
 
 
 def revise(by: Person, rid: str, seq: int, body: str) -> None:

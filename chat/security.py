@@ -6,11 +6,16 @@ to the same-origin policy, so its handshake must come from our own origin exactl
 section 10.2); a missing, null or foreign Origin is refused.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, ip_address, ip_network
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
+from flask import session as cookie
+from flask_wtf.csrf import CSRFProtect, generate_csrf
 
 from .current import chat
+
+TOKENS_KEPT = 4096  # forms' tokens that are not signed anew for each page
 
 _POLICY = (
     "default-src 'none'; script-src {origin}/static/vendor/; style-src 'self'; img-src 'self'; "
@@ -65,6 +70,27 @@ def is_proxy(seen: str) -> bool:
 def is_own_origin() -> bool:
     """True when the request was made by a page of this site."""
     return request.headers.get("Origin") == own_origin()
+
+
+def csrf_token() -> str:
+    """The token of the forms of this session, which `protect` asks for. It is signed once for
+    each secret that a cookie holds; it has no age of its own (WTF_CSRF_TIME_LIMIT)."""
+    secret = cookie.get("csrf_token")
+    return _signed(secret) if secret else str(generate_csrf())
+
+
+@lru_cache(maxsize=TOKENS_KEPT)
+def _signed(secret: str) -> str:
+    g.pop("csrf_token", None)  # of another secret, when somebody signs in with this request
+    return str(generate_csrf())
+
+
+def protect(app: Flask) -> CSRFProtect:
+    """Ask each form for its token, which templates get from `csrf_token`."""
+    csrf = CSRFProtect(app)
+    app.jinja_env.globals["csrf_token"] = csrf_token
+    app.context_processor(lambda: {"csrf_token": csrf_token})
+    return csrf
 
 
 def secure(app: Flask) -> None:

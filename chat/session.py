@@ -2,12 +2,15 @@
 session itself is in the store, where it can be ended."""
 
 import time
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from flask import Blueprint, Flask, g, redirect, render_template, request
+from flask import Blueprint, Flask, Request, g, redirect, render_template, request
 from flask import session as cookie
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from itsdangerous import BadSignature
 
 from . import proxy
 from .asgi import await_
@@ -17,6 +20,8 @@ from .store import Person
 from .times import use_zone
 
 bp = Blueprint("session", __name__)
+
+COOKIES_KEPT = 2048  # whose signature is not looked at again
 
 # How somebody signed in, as the list of sessions says it.
 WORDS = {
@@ -28,15 +33,35 @@ WORDS = {
 
 
 class Cookies(SecureCookieSessionInterface):
-    """Flask's signed cookies; what reads them is made once and not for each request."""
+    """Flask's signed cookies, each with its signature looked at once: by the same bytes it is known
+    again, but its age is asked for each time. Whether the session goes on is the store's to say."""
 
     def __init__(self) -> None:
         self._serializer: Any = None
+        self._read = lru_cache(maxsize=COOKIES_KEPT)(self._verified)
 
     def get_signing_serializer(self, app: Flask) -> Any:
         if self._serializer is None:
             self._serializer = super().get_signing_serializer(app)
         return self._serializer
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        text = request.cookies.get(self.get_cookie_name(app), "")
+        if not text or self.get_signing_serializer(app) is None:
+            return super().open_session(app, request)
+        try:
+            data, signed = self._read(text)
+        except BadSignature:
+            return self.session_class()
+        if not 0 <= int(time.time()) - signed <= app.permanent_session_lifetime.total_seconds():
+            return self.session_class()
+        return self.session_class(deepcopy(data))
+
+    def _verified(self, text: str) -> tuple[dict[str, Any], int]:
+        """What a cookie says and when it was signed (seconds since 1970). Raises BadSignature,
+        which is not kept: who makes cookies up fills nothing."""
+        data, signed = self._serializer.loads(text, return_timestamp=True)
+        return data, int(signed.timestamp())
 
 
 def current_person() -> Person | None:
