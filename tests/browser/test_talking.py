@@ -64,7 +64,7 @@ def test_who_is_typing_is_seen_by_the_other(ann: Person, bob: Person, room: str)
 
 def test_typing_ahead_of_a_slow_server(slow: Person, far: Proxy):
     """Nobody waits for the server: the next composer is there before it has answered."""
-    far.latency = 1.5
+    far.latency = 4.0  # each way; a busy machine takes seconds for three lines of typing
     first, second = "this is the first of my messages", "and the second comes right after it"
     slow.send(first)
     slow.send(second)
