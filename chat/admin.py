@@ -38,12 +38,14 @@ def role(uid: str) -> Any:
 
 @bp.post("/people/<uid>/deactivate")
 def deactivate(uid: str) -> Any:
-    """Nobody signs in as this person any more; what they wrote stays."""
+    """Nobody signs in as this person any more; what they wrote stays. Their rooms are another
+    member's from now on."""
     person = _other(uid)
     if person.role == ADMIN:
         raise Refused("Take the admin role away first.")
     chat().store.people.edit(person, off="1")
-    chat().store.sessions.end_all(uid)
+    _shut_out(uid)
+    chat().store.rooms.let_go(person)
     audit_note("deactivated", person)
     return _back()
 
@@ -59,10 +61,10 @@ def activate(uid: str) -> Any:
 
 @bp.post("/people/<uid>/sign-out")
 def sign_out(uid: str) -> Any:
-    """End all sessions of a person, in all places at once, and all tokens."""
+    """End all sessions of a person, in all places at once, all tokens, and a link for a new
+    password."""
     person = _other(uid)
-    chat().store.sessions.end_all(uid)
-    chat().store.tokens.revoke_all(uid)
+    _shut_out(uid)
     audit_note("signed out everywhere", person)
     return _back()
 
@@ -120,6 +122,12 @@ def audit_note(what: str, person: Person) -> None:
     """Write down what the admin who asks did to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
     chat().store.audit.note(g.person, what, whom, address())
+
+
+def _shut_out(uid: str) -> None:
+    chat().store.sessions.end_all(uid)
+    chat().store.tokens.revoke_all(uid)
+    chat().store.accounts.drop_reset(uid)
 
 
 def _back() -> Any:

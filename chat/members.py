@@ -90,7 +90,7 @@ def hand_over(by: Person, rid: str, uid: str) -> None:
     """Make a member the owner of a room. Raises NotFound, Refused, Invalid."""
     check_manage(by, store().rooms.member(rid, by.uid))
     person = store().people.get(uid)
-    if person is None:
+    if person is None or person.off:
         raise Invalid("Choose who is to own the room.")
     store().rooms.edit(rid, by, "owner", person.uid, person.name)
 
@@ -108,5 +108,5 @@ def _page(rid: str, error: str = "") -> str:
 def _leave_page(rid: str, error: str = "") -> str:
     room = store().rooms.member(rid, g.person.uid)
     others = [] if room.kind == DIRECT else store().rooms.members(rid)
-    others = [person for person in others if person.uid != g.person.uid]
+    others = [person for person in others if person.uid != g.person.uid and not person.off]
     return render_template("rooms/leave.html", room=room, others=others, error=error)

@@ -141,13 +141,21 @@ def _people(name: str) -> list[str]:
     if name.casefold() == "me":
         return [g.person.uid]
     people = chat().store.people
-    uid, _ = chat().store.accounts.by_login(name.casefold())
+    uid = _by_login(name)
     found = people.find(name, off=True)
     same = [person.uid for person in found if likeness(name, person.name) == SAME]
     uids = ([uid] if uid else []) + (same or ([] if uid else [p.uid for p in found]))
     if not uids:
         raise Invalid(f"Nobody here is called “{name}”.")
     return uids
+
+
+def _by_login(name: str) -> str:
+    """Who has this login, "" for nobody in a room with the one who asks: whether a login exists is
+    nobody else's business."""
+    store = chat().store
+    uid, _ = store.accounts.by_login(name.casefold())
+    return uid if uid and store.rooms.are_together(uid, g.person.uid) else ""
 
 
 def _read(query: Query, places: list[Place], rows: list[Row]) -> list[Hit]:

@@ -17,6 +17,7 @@ from .asgi import await_
 from .current import chat
 from .security import address
 from .store import Person
+from .store.people import GUEST
 from .times import use_zone
 
 bp = Blueprint("session", __name__)
@@ -90,8 +91,10 @@ def begin(person: Person, way: str) -> None:
     """Sign a person in: a new session, and a cookie with nothing of who was here before, the
     CSRF token included. The session that was here before ends, with its pages. `way` says how
     they proved who they are."""
-    if current_person():
-        chat().store.sessions.end(g.person.uid, g.session.sid)
+    if (before := current_person()) and before.uid == person.uid:
+        chat().store.sessions.end(before.uid, g.session.sid)
+    elif before:
+        leave()
     agent = request.headers.get("User-Agent", "")
     secret = chat().store.sessions.begin(person.uid, way, agent, address())
     cookie.clear()
@@ -132,10 +135,19 @@ def person() -> dict[str, Any]:
     return {"person": g.get("person")}
 
 
+def leave() -> None:
+    """End the session of who is signed in here. Of a guest it is the last that is heard."""
+    person, store = g.person, chat().store
+    store.sessions.end(person.uid, g.session.sid)
+    if person.role == GUEST and not store.sessions.of(person.uid):
+        store.tokens.revoke_all(person.uid)
+        store.rooms.let_go(person)
+
+
 @bp.post("/sign-out")
 def sign_out() -> Any:
     if current_person():
-        chat().store.sessions.end(g.person.uid, g.session.sid)
+        leave()
     cookie.clear()
     return redirect("/sign-in?out=1" if proxy.subject() else "/sign-in", 303)
 

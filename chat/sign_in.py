@@ -186,8 +186,6 @@ def come_in(person: Person, way: str, next: str) -> Any:
     signed in here before is not any more."""
     if person.off:
         return turn_away("Your account here has been deactivated. Ask an admin.", 403, next)
-    if before := current_person():
-        chat().store.sessions.end(before.uid, g.session.sid)
     begin(person, way)
     return redirect(next, 303)
 

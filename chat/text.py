@@ -23,6 +23,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BLANK = re.compile(
     "[\\s\u200b-\u200f\u2060-\u2064\ufeff\u115f\u1160\u3164\u2800\u00ad\u034f\u180e]*"
 )
+# In a name they would only make one look like another: what is not seen, anywhere, and what joins
+# or varies letters, where the alphabet is one that does not join.
+_UNSEEN = re.compile(
+    "[\u200b\u200e\u200f\u2060-\u2064\ufeff\u00ad\u034f\u180e\U000e0100-\U000e01ef]"
+)
+_JOINS = re.compile("(?<![^\0-\u024f])[\u200c\u200d\ufe00-\ufe0e]+|[\u200c\u200d]+(?![^\0-\u024f])")
+_BLANK_LETTER = re.compile("[\u115f\u1160\u3164\u2800]")
 
 
 def clean_body(text: str) -> str:
@@ -47,14 +54,22 @@ def clean_caption(text: str) -> str:
 
 
 def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
-    """One line of `limit` characters at most, spaces joined. Raises Invalid, naming `what`."""
+    """One line of `limit` characters at most, spaces joined, and nothing that cannot be seen.
+    Raises Invalid, naming `what`."""
     _check_size(text, limit, what)
-    name = " ".join(_clean(text).split())
+    name = _UNSEEN.sub("", _BLANK_LETTER.sub(" ", _clean(text)))
+    name = " ".join(_JOINS.sub("", name).split())
     if _BLANK.fullmatch(name):
         raise Invalid(f"The {what} is empty.")
     if len(name) > limit:
         raise Invalid(f"The {what} is too long: {limit} characters are allowed.")
     return name
+
+
+def is_mixed(name: str) -> bool:
+    """True for a name that has letters of the Latin alphabet and of one that looks like it."""
+    scripts = {unicodedata.name(c, "").partition(" ")[0] for c in name if c.isalpha()}
+    return "LATIN" in scripts and bool(scripts & {"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"})
 
 
 def clean_line(text: str, what: str, limit: int) -> str:

@@ -6,7 +6,7 @@ from flask import Blueprint, g, redirect, render_template, request
 
 from .admin import audit_note
 from .current import chat
-from .errors import Invalid, NotFound
+from .errors import Invalid, NotFound, Refused
 from .permissions import check_admin
 from .session import require_person
 from .store import Person
@@ -59,13 +59,21 @@ def make(uid: str) -> Any:
             raise Invalid("Choose what the token may do.")
     except Invalid as error:
         return _page(owner, error=error.text), 400
-    return _page(owner, secret=chat().store.tokens.make(owner.uid, name, scopes))
+    try:
+        secret = chat().store.tokens.make(owner.uid, name, scopes)
+    except Refused as error:
+        return _page(owner, error=error.text), error.status
+    if owner.bot:
+        audit_note("made a token for", owner)
+    return _page(owner, secret=secret)
 
 
 @bp.post("/tokens/<uid>/revoke")
 def revoke(uid: str) -> Any:
     owner = _owner(uid)
     chat().store.tokens.revoke(owner.uid, request.form.get("tid", ""))
+    if owner.bot:
+        audit_note("ended a token of", owner)
     return redirect(f"/tokens/{uid}" if owner.bot else "/me/tokens", 303)
 
 

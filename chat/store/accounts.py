@@ -9,7 +9,7 @@ from ..errors import Invalid
 from . import keys
 from .people import ADMIN, GUEST, MEMBER, People, Person
 
-MAKING = 60  # seconds after which a server that makes the first account has died of it
+MAKING = 60  # seconds after which a server that makes an account has died of it
 RESET_LASTS = 24 * 3600  # seconds until a link for a new password is of no use
 LONGEST_LOGIN = 32  # characters
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
@@ -35,18 +35,19 @@ class Accounts:
         """A new account, with the hash `kept` of its password. A `guest` becomes it and keeps
         id and rooms. Raises Invalid when the login is taken."""
         uid = guest.uid if guest and guest.role == GUEST else keys.new_id()
-        if not self.client.set(keys.login(login), uid, nx=True):
-            owner = self.client.get(keys.login(login))
-            if self.client.exists(keys.user(owner)):  # else a server died before making it
-                raise Invalid("This login is taken. Choose another.")
-            self.client.set(keys.login(login), uid)
+        # A server that dies before it has made the account leaves the login to others.
+        if not self.client.set(keys.login(login), uid, nx=True, ex=MAKING):
+            raise Invalid("This login is taken. Choose another.")
         fields = {"login": login, "password": kept}
         if guest and guest.uid == uid:
             person = self.people.edit(guest, name=name, login=login, role=MEMBER)
             self.people.keep(uid)
         else:
             person = self.people.create(name, MEMBER, login, uid)
-        self.client.hset(keys.user(uid), mapping=fields)
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hset(keys.user(uid), mapping=fields)
+        pipeline.persist(keys.login(login))
+        pipeline.execute()
         return person
 
     def create_admin(self, login: str, name: str, kept: str) -> Person:
@@ -72,6 +73,7 @@ class Accounts:
 
     def set_password(self, uid: str, kept: str) -> None:
         self.client.hset(keys.user(uid), "password", kept)
+        self.drop_reset(uid)
 
     def of_subject(self, issuer: str, subject: str, name: str) -> Person:
         """The person whom another site knows as `subject`; made when it is the first time."""
@@ -94,16 +96,25 @@ class Accounts:
         return admin
 
     def reset_token(self, uid: str) -> str:
-        """The secret of a link with which this person may set a password, once."""
+        """The secret of a link with which this person may set a password, once. Links that were
+        made before are of no use any more."""
         secret = secrets.token_urlsafe(24)
+        self.client.hset(keys.user(uid), "reset", _digest(secret))
         self.client.set(keys.reset(_digest(secret)), uid, ex=RESET_LASTS)
         return secret
 
+    def drop_reset(self, uid: str) -> None:
+        """Let a link for a new password be of no use any more."""
+        self.client.hdel(keys.user(uid), "reset")
+
     def resetting(self, secret: str) -> Person | None:
-        """Whose password the link is for; None when it is used or old, or that person was
-        deactivated."""
-        uid = self.client.get(keys.reset(_digest(secret)))
-        person = self.people.get(uid) if uid else None
+        """Whose password the link is for; None when it is used or old, another was made or the
+        password was changed since, or that person was deactivated."""
+        digest = _digest(secret)
+        uid = self.client.get(keys.reset(digest))
+        if not uid or self.client.hget(keys.user(uid), "reset") != digest:
+            return None
+        person = self.people.get(uid)
         return None if person is None or person.off else person
 
     def take_reset(self, secret: str) -> Person | None:

@@ -117,7 +117,9 @@ class Dump:
         if self.secrets:
             given = fields
         elif self.whole:
-            given = {name: value for name, value in fields.items() if name != "password"}
+            given = {
+                name: value for name, value in fields.items() if name not in ("password", "reset")
+            }
         else:
             given = {name: fields[name] for name in PUBLIC if name in fields}
         record: Record = {"is": "person", "id": uid, "fields": given}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..events import SHOWN, Event, Reaction
+from ..text import is_mixed
 from . import keys
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
@@ -105,7 +106,7 @@ class People:
         """People by the beginning of a word of their name, in the order of names; at most
         `limit`. Those who were deactivated only with `off`."""
         start = folded(text)
-        low, high = (f"[{start}", f"[{start}\xff") if start else ("-", "+")
+        low, high = _begins(start) if start else ("-", "+")
         found: dict[str, None] = {}
         for entry in self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit):
             found.setdefault(entry.rpartition("\0")[2])
@@ -116,15 +117,15 @@ class People:
     def called(self, names: Sequence[str], limit: int) -> list[str]:
         """The ids of at most `limit` people of each of these names, and of some whose name merely
         ends so."""
-        ends = [(f"[{start}\0", f"[{start}\0\xff") for start in map(folded, names)]
+        ends = [_begins(f"{folded(name)}\0") for name in names]
         return self._indexed(ends, limit)
 
     def beginning(self, text: str, limit: int) -> list[str]:
         """The ids of at most `limit` people with a word in their name that begins so."""
         start = folded(text)
-        return self._indexed([(f"[{start}", f"[{start}\xff")], limit)
+        return self._indexed([_begins(start)], limit)
 
-    def _indexed(self, ends: list[tuple[str, str]], limit: int) -> list[str]:
+    def _indexed(self, ends: list[tuple[bytes, bytes]], limit: int) -> list[str]:
         pipeline = self.client.pipeline(transaction=False)
         for low, high in ends:
             pipeline.zrangebylex(keys.NAMES, low, high, start=0, num=limit)
@@ -161,11 +162,13 @@ class People:
         return [_named(event, now) for event in events]
 
     def _tag(self, uid: str, name: str) -> str:
-        """ "" for the only one of this name, else four letters that others will not have."""
-        start = folded(name)
-        same = self.client.zrangebylex(keys.NAMES, f"[{start}\0", f"[{start}\0\xff", start=0, num=2)
+        """ "" for the only one of this name, else four letters that hardly another one has. A name
+        of several alphabets has them too: in one of them it may look like somebody else's."""
+        low, high = _begins(f"{folded(name)}\0")
+        same = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=2)
         others = [entry for entry in same if not entry.endswith(f"\0{uid}")]
-        return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}" if others else ""
+        told = others or is_mixed(name)
+        return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}" if told else ""
 
     def _forget(self, uids: set[str]) -> None:
         """Guests who are forgotten leave their names behind until somebody sees them."""
@@ -221,6 +224,12 @@ def folded(text: str) -> str:
     """Text as it is searched: without case and accents, spaces joined."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+
+
+def _begins(start: str) -> tuple[bytes, bytes]:
+    """The ends of what begins so in the index, whose order is that of bytes: none of UTF-8 is
+    0xFF."""
+    return b"[" + start.encode(), b"[" + start.encode() + b"\xff"
 
 
 def entries(uid: str, name: str) -> list[str]:

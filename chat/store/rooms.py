@@ -179,6 +179,18 @@ class Rooms:
         member, Refused for an owner who has not handed over, and in direct rooms."""
         self._leave(rid, person.uid, pack_by(events.LEAVE, person))
 
+    def let_go(self, person: Person) -> None:
+        """Who will not come back gives up seats among strangers, and rooms to whoever has been in
+        them longest. What they wrote stays, and where they were."""
+        for room in [row.room for row in self.of(person.uid)]:
+            if room.kind == RANDOM:
+                self.leave(room.rid, person)
+            elif room.owner == person.uid:
+                others = [one for one in self.members(room.rid) if not (one.off or one.bot)]
+                heir = next((one for one in others if one.uid != person.uid), None)
+                if heir:
+                    self.edit(room.rid, person, "owner", heir.uid, heir.name)
+
     def remove(self, rid: str, by: Person, person: Person) -> None:
         """`by` removes a person from a room; raises as `leave` does."""
         self._leave(rid, person.uid, pack_by(events.REMOVE, by, person.name))
@@ -306,6 +318,14 @@ class Rooms:
         pipeline.smembers(keys.user_rooms(uid))
         pipeline.hgetall(keys.levels(uid))
         return self._rows(uid, *pipeline.execute())
+
+    def are_together(self, uid: str, other: str) -> bool:
+        """True when these two, or this one, are in the same room."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.smembers(keys.user_rooms(uid))
+        pipeline.smembers(keys.user_rooms(other))
+        rooms, others = pipeline.execute()
+        return uid == other or not set(rooms).isdisjoint(others)
 
     def of_session(self, uid: str, sid: str) -> list[Row] | None:
         """The same, where the session with this id goes on; None when it has ended. A round trip

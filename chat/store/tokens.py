@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import Refused
 from . import keys
 from .people import FIELDS, Person, person_of
 
 SCOPES = ("read", "write")
+MOST = 20  # tokens of one person or bot
 NOTED = 3600  # seconds between two notes of a use
 
 
@@ -32,7 +34,9 @@ class Tokens:
         self.client = client
 
     def make(self, uid: str, name: str, scopes: Iterable[str]) -> str:
-        """A new token; returns its secret, which is not kept."""
+        """A new token; returns its secret, which is not kept. Raises Refused for one too many."""
+        if self.client.scard(keys.tokens(uid)) >= MOST:
+            raise Refused(f"There are {MOST} tokens already. End one that is not needed any more.")
         secret = f"chat_{secrets.token_urlsafe(30)}"
         tid, made = _public(secret), int(time.time())
         fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}

@@ -11,6 +11,7 @@ from chat.admin import change_role
 from chat.app import create_app
 from chat.errors import Refused
 from chat.settings import WAYS, Settings
+from chat.store.tokens import MOST
 
 from ..running import Server, Visitor
 from .page import Page
@@ -311,13 +312,14 @@ def test_who_may_start_rooms_is_a_role_that_counts_at_once(tmp_path):
 
 
 def test_who_is_deactivated_is_out_and_can_come_back(server, ada, ben):
-    uid, page = ben.uid, Page(ben).watch("")
+    uid, page, token = ben.uid, Page(ben).watch(""), token_of(ben)
     assert ada.submit(f"/admin/people/{uid}/deactivate").status_code == 303
     assert page.wait_closed() == 1008
     assert ben.get("/").status_code == 303
     assert "Login or password is wrong." in sign_in(Visitor(server.url), ben.login).text
     assert "deactivated" in ada.get(f"/admin/people?q={ben.login}").text
     ada.submit(f"/admin/people/{uid}/activate")
+    assert status_of(ben, token) == 401, "nor do tokens come back"
     assert sign_in(Visitor(server.url), ben.login).status_code == 303
 
 
@@ -356,6 +358,57 @@ def test_a_link_for_a_new_password_works_once(server, ada, ben):
     assert status_of(ben, token) == 401
     assert sign_in(Visitor(server.url), ben.login, "nine red kettles").status_code == 303
     assert "password link" in ada.get("/admin/audit").text
+
+
+def test_a_link_for_a_new_password_is_of_no_use_after_another_or_a_change(server, ada, ben):
+    uid, stranger, new = ben.uid, Visitor(server.url), "nine red kettles"
+
+    def link():
+        page = ada.submit(f"/admin/people/{uid}/reset").text
+        return re.search(r'value="(http[^"]+)"', page)[1].removeprefix(server.url)
+
+    links = [link(), link()]
+    assert [stranger.get(link).status_code for link in links] == [404, 200]
+    ben.submit("/me/password", "/me/password", old=GOOD, password=new, again=new)
+    assert sign_in(Visitor(server.url), ben.login, new).status_code == 303
+    for shut_out in ("sign-out", "deactivate"):
+        links.append(link())
+        ada.submit(f"/admin/people/{uid}/{shut_out}")
+    ada.submit(f"/admin/people/{uid}/activate")
+    assert [stranger.get(link).status_code for link in links] == [404] * 4
+
+
+def test_what_is_a_guests_ends_with_the_guest(server):
+    """Nobody can come back as a guest who has signed out: tokens, seats and rooms are let go."""
+    gil, hal = Visitor(server.url, "Gil"), Visitor(server.url, "Hal")
+    rid, token = gil.create_room("Tea"), token_of(gil)
+    hal.join(rid)
+    seat = gil.submit("/rooms/random").headers["location"]
+    assert gil.submit("/sign-out").status_code == 303
+    assert status_of(gil, token) == 401
+    assert hal.get(f"/rooms/{rid}/edit").status_code == 200, "it is Hal's now"
+    assert hal.submit("/rooms/random").headers["location"] != seat, "it was empty, and vanished"
+
+
+def test_a_login_is_nothing_to_search_for_but_for_those_in_a_room_with_its_owner(server):
+    """That there is such a login is what somebody looks for who is about to guess its password."""
+    zed, gil = Visitor(server.url), Visitor(server.url, "Gil")
+    fields = {"login": "secret-login", "name": "Zed", "password": GOOD}
+    assert zed.submit("/sign-up", "/sign-up", **fields).status_code == 303
+    assert [
+        gil.get(f"/search?q=from:{login}").status_code for login in ("secret-login", "no-login")
+    ] == [400, 400]
+    gil.join(zed.create_room("Tea"))
+    assert gil.get("/search?q=from:secret-login").status_code == 200
+
+
+def test_nobody_has_more_tokens_than_anybody_needs(ben):
+    for _ in range(MOST):
+        token_of(ben)
+    answer = ben.submit(f"/tokens/{ben.uid}", "/me/tokens", name="one more", scopes="read")
+    assert answer.status_code == 403
+    assert "End one that is not needed" in answer.text
+    assert 'value="one more"' in answer.text
 
 
 def test_older_entries_of_the_audit(ada, ben):

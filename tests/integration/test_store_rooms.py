@@ -221,6 +221,19 @@ def test_a_new_random_room_is_new(store, client):
     assert names == {f"Random chat {n}" for n in range(1, 13)}
 
 
+def test_who_will_not_come_back_gives_up_seats_and_rooms(store, ann, bob, cid):
+    """To whoever has been there longest and can still come; a bot, or who is out, cannot."""
+    seat, tea = store.rooms.random(ann, 2), store.rooms.create("Tea", "closed", ann, [bob, cid])
+    own, other = store.rooms.create("Own", "closed", ann), store.rooms.create("Other", "open", bob)
+    store.rooms.join(other, ann)
+    store.people.edit(bob, off="1")
+    store.rooms.let_go(ann)
+    assert store.rooms.random(cid, 2) != seat
+    owners = [store.rooms.get(rid).owner for rid in (tea, own, other)]
+    assert owners == [cid.uid, ann.uid, bob.uid]
+    assert ann.uid in store.rooms.uids(tea)
+
+
 def test_a_seat_that_becomes_free_is_taken(store, ann, bob, cid):
     rid = store.rooms.random(ann, 2)
     assert store.rooms.random(bob, 2) == rid
@@ -269,6 +282,24 @@ def test_people_are_found_by_any_word_of_their_name(store, ann):
     assert store.people.find("van de") == [zoe]
     assert store.people.find("erg") == []
     assert {person.uid for person in store.people.find()} == {ann.uid, zoe.uid}
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("Дарья Лис", "дар"), ("中村花子", "中"), ("Tom Kołodziej", "ko"), ("مريم", "مر")],
+    ids=["Cyrillic", "Han", "a letter that has no accent to lose", "Arabic"],
+)
+def test_people_are_found_in_any_script(store, name, start):
+    person = store.people.create(name)
+    assert store.people.find(start) == [person]
+    assert store.people.beginning(start, 5) == store.people.called([name], 5) == [person.uid]
+
+
+def test_a_name_that_may_look_like_another_is_told_apart(store):
+    boss, like = store.people.create("Boss"), store.people.create("Воss")
+    assert boss.tag == ""
+    assert len(like.tag) == 4
+    assert store.people.create("Дарья").tag == ""
 
 
 def test_people_of_the_same_name_are_told_apart(store, ann):

@@ -56,6 +56,20 @@ def test_a_name_is_one_line():
         clean_name("x" * (MAX_NAME + 1))
 
 
+@pytest.mark.parametrize(
+    "typed", ["Boss\u200b", "B\u2060oss", "Bo\u200dss\u200d", "Boss\ufe01", "\u3164Boss"]
+)
+def test_what_cannot_be_seen_is_no_part_of_a_name(typed):
+    assert clean_name(typed) == "Boss"
+
+
+@pytest.mark.parametrize(
+    "name", ["می\u200cخواهم", "क्\u200dष", "👩\u200d💻 Ann", "Ann ❤\ufe0f", "1\ufe0f⃣"]
+)
+def test_what_makes_letters_and_emoji_what_they_are_stays(name):
+    assert clean_name(name) == name
+
+
 def test_emoji_of_several_characters_stay_whole():
     family = "👨‍👩‍👧"
     assert clean_body(family) == family
