@@ -14,16 +14,16 @@ from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from . import downloads, members, messages, room_settings, rooms, search
-from .composer import is_nonce
+from .as_json import message_json, person_json, room_json
 from .current import chat
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
-from .events import CHANGES, POST, Event, File
+from .fields import LAST, of_address, of_body, text, whole
 from .files import MOST_NAME, Sent
-from .openapi import LAST, Operation, document, text, whole
+from .openapi import Operation, document
 from .people import edit as edit_profile
 from .query import LONGEST, parse
-from .store import Person, Room
+from .store import Person
 from .store.messages import PAGE_SIZE
 from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_line, clean_name
 from .times import today
@@ -332,7 +332,7 @@ def _view(operation: Operation) -> Callable[..., Any]:
             raise NotAllowed(f"This token may not {operation.scope}.")
         if path.get("seq", 0) > LAST:
             raise NotFound("There is no such message in this room.")
-        given = operation.act(**path, **_query(operation), **_body(operation))
+        given = operation.act(**path, **_sent(operation))
         if isinstance(given, Response):
             return given
         return (jsonify(given), operation.status) if given is not None else ("", 204)
@@ -340,64 +340,14 @@ def _view(operation: Operation) -> Callable[..., Any]:
     return view
 
 
-def _query(operation: Operation) -> dict[str, Any]:
-    """The fields of the address; raises Invalid."""
-    values: dict[str, Any] = {}
-    for name, schema in operation.query.items():
-        if name in request.args:
-            value: Any = request.args[name]
-            if schema["type"] == "integer":
-                if not value.isascii() or not value.isdecimal() or len(value) > 15:
-                    raise Invalid(f"{name} must be a whole number.")
-                value = int(value)
-            values[name] = _checked(name, value, schema)
-        elif name in operation.needs:
-            raise Invalid(f"{name} is missing.")
-    return values
-
-
-def _body(operation: Operation) -> dict[str, Any]:
-    """The fields of the JSON body; raises Invalid."""
+def _sent(operation: Operation) -> dict[str, Any]:
+    """What the request gives to the function; raises Invalid."""
+    sent = of_address(operation.query, operation.needs)
     if operation.is_file:
-        return {"stream": request.stream}
-    if not operation.takes:
-        return {}
-    try:
-        sent = request.get_json(silent=True, force=True)
-    except RecursionError:
-        sent = None
-    if not isinstance(sent, dict):
-        raise Invalid("Send a JSON object.")
-    if missing := [name for name in operation.needs if name not in sent]:
-        raise Invalid(f"{missing[0]} is missing.")
-    if unknown := [name for name in sent if name not in operation.takes]:
-        raise Invalid(f"{unknown[0][:40]!r} is not taken here.")
-    return {name: _checked(name, value, operation.takes[name]) for name, value in sent.items()}
-
-
-def _checked(name: str, value: Any, schema: dict[str, Any]) -> Any:
-    """`value` as the schema wants it; raises Invalid."""
-    if schema["type"] == "integer":
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise Invalid(f"{name} must be a whole number.")
-        if not schema["minimum"] <= value <= schema["maximum"]:
-            raise Invalid(f"{name} is out of range.")
-        return value
-    if schema["type"] == "array":
-        if not isinstance(value, list) or len(value) > schema["maxItems"]:
-            raise Invalid(f"{name} must be a list of at most {schema['maxItems']} texts.")
-        return [_checked(name, item, schema["items"]) for item in value]
-    if not isinstance(value, str):
-        raise Invalid(f"{name} must be a text.")
-    if "enum" in schema and value not in schema["enum"]:
-        raise Invalid(f"{name} must be one of: {', '.join(schema['enum'])}.")
-    if "enum" not in schema and not schema["minLength"] <= len(value) <= schema["maxLength"]:
-        raise Invalid(
-            f"{name} must have {schema['minLength']} to {schema['maxLength']} characters."
-        )
-    if "pattern" in schema and not is_nonce(value):
-        raise Invalid(f"{name} has letters, digits, dashes and underscores only.")
-    return value
+        sent["stream"] = request.stream
+    elif operation.takes:
+        sent |= of_body(operation.takes, operation.needs)
+    return sent
 
 
 def _people(uids: Any) -> list[Person]:
@@ -419,60 +369,6 @@ def _react(rid: str, seq: int, emoji: str, wanted: str) -> Any:
 
 def _room(rid: str) -> Any:
     return room_json(chat().store.rooms.get(rid, g.person.uid))
-
-
-def person_json(person: Person) -> dict[str, Any]:
-    return {
-        "id": person.uid,
-        "name": person.name,
-        "tag": person.tag,
-        "role": person.role,
-        "about": person.about,
-        "bot": bool(person.bot),
-    }
-
-
-def room_json(room: Room) -> dict[str, Any]:
-    return {
-        "id": room.rid,
-        "name": room.name,
-        "about": room.about,
-        "kind": room.kind,
-        "owner": room.owner,
-        "newest": room.seq,
-        "active": room.last.at,
-    }
-
-
-def message_json(event: Event) -> dict[str, Any]:
-    return {
-        "seq": event.seq,
-        "at": event.at,
-        "kind": event.kind,
-        "author": {"id": event.uid, "name": event.name},
-        "body": event.body,
-        "edited": event.edited,
-        "changes": event.number if event.kind in CHANGES else None,
-        "reply": event.number or None if event.kind == POST else None,
-        "reactions": [
-            {"emoji": reaction.emoji, "people": list(reaction.uids)}
-            for reaction in event.reactions.all
-        ],
-        "files": [file_json(event.room, file) for file in event.files],
-    }
-
-
-def file_json(rid: str, file: File) -> dict[str, Any]:
-    """`url` is where a program gets it, with its token."""
-    return {
-        "id": file.fid,
-        "name": file.name,
-        "size": file.size,
-        "type": file.type,
-        "width": file.width or None,
-        "height": file.height or None,
-        "url": f"/api/rooms/{rid}/files/{file.fid}",
-    }
 
 
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:

@@ -25,7 +25,7 @@ from greenback import with_portal_run_sync
 from redis.exceptions import RedisError
 
 from . import webhook
-from .api import message_json, person_json, room_json
+from .as_json import message_json, person_json, room_json
 from .channels import Channels, Where
 from .errors import ChatError, NotFound
 from .events import POST, Event

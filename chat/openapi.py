@@ -5,20 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .emoji import LONGEST
+from .fields import text, whole
 from .files import PLAIN
-
-LAST = 10**15 - 1  # the largest number that is taken
-
-
-# A field is a JSON Schema; api._checked knows the few words of it that are used.
-
-
-def text(most: int, least: int = 0, **more: Any) -> dict[str, Any]:
-    return {"type": "string", "minLength": least, "maxLength": most, **more}
-
-
-def whole(low: int, high: int = LAST) -> dict[str, Any]:
-    return {"type": "integer", "minimum": low, "maximum": high}
 
 
 @dataclass(frozen=True)
@@ -105,8 +93,8 @@ _REFUSED = {
 }
 
 
-def document(operations: Iterable[Operation], text: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document (spec.openapis.org) of these operations; `text` describes it."""
+def document(operations: Iterable[Operation], about: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document (spec.openapis.org) of these operations; `about` describes it."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         path = operation.path.replace("<int:", "<").replace("<", "{").replace(">", "}")
@@ -118,7 +106,7 @@ def document(operations: Iterable[Operation], text: str) -> dict[str, Any]:
     bearer = {"type": "http", "scheme": "bearer"}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Chat", "version": "1", "description": text.strip()},
+        "info": {"title": "Chat", "version": "1", "description": about.strip()},
         "servers": [{"url": "/api"}],
         "security": [{"token": []}],
         "paths": paths,
