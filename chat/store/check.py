@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from ..events import Event
 from ..mentions import reached, unpack
 from ..text import number
 from . import keys
+from .pages import pages
 from .people import entries
 from .rooms import ENDED, OPEN, RANDOM, Rooms
 
@@ -28,8 +28,6 @@ _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
 _LOGIN = re.compile(r"chat:login:\{([^{}]+)\}")
 _TOKEN = re.compile(r"chat:token:(\w+)")
 _SUBJECT = re.compile(r"chat:subject:(\w+)")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +188,7 @@ class Check:
                 )
 
     def _members(self, rid: str) -> Iterator[Finding]:
-        for members in _pages(self.client.zscan_iter(keys.members(rid), count=PAGE)):
+        for members in pages(self.client.zscan_iter(keys.members(rid), count=PAGE), PAGE):
             pipeline = self.client.pipeline(transaction=False)
             for uid, _ in members:
                 pipeline.exists(keys.user(uid))
@@ -206,7 +204,7 @@ class Check:
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
         """How far people have read."""
-        for marks in _pages(self.client.hscan_iter(keys.read(rid), count=PAGE)):
+        for marks in pages(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
             joined = self.client.zmscore(keys.members(rid), [uid for uid, _ in marks])
             for (uid, read), member in zip(marks, joined, strict=True):
                 if member is None:
@@ -218,7 +216,7 @@ class Check:
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
         """What is kept beside messages, by their numbers."""
-        for kept in _pages(self.client.hscan_iter(key, count=PAGE)):
+        for kept in pages(self.client.hscan_iter(key, count=PAGE), PAGE):
             pipeline = self.client.pipeline(transaction=False)
             for seq, _ in kept:
                 pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
@@ -229,7 +227,7 @@ class Check:
 
     def _files(self, rid: str) -> Iterator[Finding]:
         """The index of files against the messages that have them."""
-        for kept in _pages(self.client.zscan_iter(keys.files(rid), count=PAGE)):
+        for kept in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
             pipeline = self.client.pipeline(transaction=False)
             for _, seq in kept:
                 pipeline.xrange(keys.events(rid), f"{int(seq)}-0", f"{int(seq)}-0")
@@ -242,14 +240,14 @@ class Check:
     def _mentioned(self, rid: str) -> Iterator[Finding]:
         """What mentions whom, against who is mentioned in what."""
         index = keys.mentioned(rid)
-        for found in _pages(self.client.zscan_iter(index, count=PAGE)):
+        for found in pages(self.client.zscan_iter(index, count=PAGE), PAGE):
             parts = [entry.split(" ") for entry, _ in found]
             kept = self.client.hmget(keys.mentions(rid), [seq for _, _, seq in parts])
             for (entry, _), (uid, _, seq), mentions in zip(found, parts, kept, strict=True):
                 if uid not in reached(unpack(mentions or "[]")):
                     gone = partial(self.client.zrem, index, entry)
                     yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
-        for some in _pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE)):
+        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE), PAGE):
             pipeline = self.client.pipeline(transaction=False)
             for seq, _ in some:
                 pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
@@ -308,13 +306,13 @@ class Check:
                 yield Finding(f"{uid} is not in the list of {what}", add)
 
     def _list(self, uid: str) -> Iterator[Finding]:
-        for rids in _pages(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE)):
+        for rids in pages(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE), PAGE):
             for rid in self._not_in(uid, rids):
                 gone = partial(self.client.srem, keys.user_rooms(uid), rid)
                 yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
 
     def _levels(self, uid: str) -> Iterator[Finding]:
-        for levels in _pages(self.client.hscan_iter(keys.levels(uid), count=PAGE)):
+        for levels in pages(self.client.hscan_iter(keys.levels(uid), count=PAGE), PAGE):
             for rid in self._not_in(uid, [rid for rid, _ in levels]):
                 gone = partial(self.client.hdel, keys.levels(uid), rid)
                 yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
@@ -336,7 +334,7 @@ class Check:
     def _hook(self, uid: str) -> Iterator[Finding]:
         """How far a bot was told of its rooms, and what it is still to be told."""
         cursors, queue = keys.hook_cursors(uid), keys.hook_queue(uid)
-        for told in _pages(self.client.hscan_iter(cursors, count=PAGE)):
+        for told in pages(self.client.hscan_iter(cursors, count=PAGE), PAGE):
             gone = self._not_in(uid, [rid for rid, _ in told])
             for rid, cursor in told:
                 newest = int(self.client.hget(keys.room(rid), "seq") or 0)
@@ -350,7 +348,7 @@ class Check:
                         f"the bot {uid} was told of more of {rid} than there is",
                         partial(self.client.hset, cursors, rid, newest),
                     )
-        for waiting in _pages(self.client.zscan_iter(queue, count=PAGE)):
+        for waiting in pages(self.client.zscan_iter(queue, count=PAGE), PAGE):
             names = [name for name, _ in waiting]
             gone = self._not_in(uid, [name.partition(" ")[0] for name in names])
             for name in names:
@@ -426,10 +424,3 @@ def _fids(rid: str, entry: tuple[str, dict[str, str]]) -> list[str]:
 
 def _number(entry: str) -> int:
     return int(entry.partition("-")[0])
-
-
-def _pages(found: Iterable[T]) -> Iterator[list[T]]:
-    """What a scan finds, some at a time."""
-    found = iter(found)
-    while page := list(islice(found, PAGE)):
-        yield page

@@ -6,11 +6,11 @@ read as a whole, so that a room may have any number of events.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from ..events import Event
 from . import keys
+from .pages import pages
 from .rooms import DIRECT
 
 PAGE = 1000  # entries that are read at once
@@ -67,26 +67,26 @@ class Dump:
         yield {"is": "room", "id": rid, "fields": fields, "expires": expires}
         yield from self._events(rid, int(fields["seq"]), fields["last"])
         scores = self.client.zscan_iter(keys.members(rid), count=PAGE)
-        for some in _pages((uid, int(at)) for uid, at in scores):
+        for some in pages(((uid, int(at)) for uid, at in scores), PAGE):
             yield from self._people(uid for uid, _ in some)
             yield {"is": "members", "of": dict(some)}
-        for some in _pages(self.client.hscan_iter(keys.read(rid), count=PAGE)):
+        for some in pages(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
             yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
-        for some in _pages(self.client.hscan_iter(keys.edits(rid), count=PAGE)):
+        for some in pages(self.client.hscan_iter(keys.edits(rid), count=PAGE), PAGE):
             yield {"is": "edits", "of": dict(some)}
-        for some in _pages(self.client.hscan_iter(keys.reactions(rid), count=PAGE)):
+        for some in pages(self.client.hscan_iter(keys.reactions(rid), count=PAGE), PAGE):
             yield {"is": "reactions", "of": dict(some)}
-        for some in _pages(self.client.zscan_iter(keys.files(rid), count=PAGE)):
+        for some in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
             yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
         numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
-        for page in _pages(n for n in numbers if n <= int(fields["seq"])):
+        for page in pages((n for n in numbers if n <= int(fields["seq"])), PAGE):
             yield {"is": "quiet", "of": {str(n): n for n in page}}
-        for some in _pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE)):
+        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE), PAGE):
             yield {"is": "mentions", "of": dict(some)}
-        for some in _pages(self.client.zscan_iter(keys.mentioned(rid), count=PAGE)):
+        for some in pages(self.client.zscan_iter(keys.mentioned(rid), count=PAGE), PAGE):
             yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}
         if self.secrets:
-            for some in _pages(self.client.zscan_iter(keys.nonces(rid), count=PAGE)):
+            for some in pages(self.client.zscan_iter(keys.nonces(rid), count=PAGE), PAGE):
                 yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}
         yield {"is": "end of room", "id": rid}
 
@@ -159,9 +159,3 @@ class Dump:
         """When it is over with what is kept there, in ms since 1970; None for never."""
         at = int(self.client.pexpiretime(key))
         return at if at > 0 else None
-
-
-def _pages(found: Iterable[Any]) -> Iterator[list[Any]]:
-    found = iter(found)
-    while page := list(islice(found, PAGE)):
-        yield page
