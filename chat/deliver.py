@@ -83,7 +83,7 @@ class Deliverer:
         try:
             while True:
                 try:
-                    if await self._ask(self._hold):
+                    if await with_portal_run_sync(self._hold):
                         await self._lead()
                 except (RedisError, OSError, TimeoutError) as error:
                     log.warning("webhooks have to wait: %s", error)
@@ -91,11 +91,7 @@ class Deliverer:
                     log.exception("webhooks have to wait")
                 await asyncio.sleep(RENEW * random.uniform(0.8, 1.2))
         finally:
-            await self._ask(self.store.lease, self.name, 0)
-
-    async def _ask(self, function: Any, *args: Any) -> Any:
-        """Call a function that asks the store, in a greenlet of its own."""
-        return await with_portal_run_sync(function, *args)
+            await with_portal_run_sync(self.store.lease, self.name, 0)
 
     def _hold(self) -> bool:
         """Take the lease or renew it; False when another process has it."""
@@ -111,7 +107,7 @@ class Deliverer:
             _listen(channels, {keys.HOOKS})
             while True:
                 self.wake.clear()
-                if not await self._ask(self._turn):
+                if not await with_portal_run_sync(self._turn):
                     return
                 _listen(channels, self._wanted())
                 await self._wait()
@@ -257,21 +253,21 @@ class Deliverer:
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
-            prepared = await self._ask(self._prepare, delivery)
+            prepared = await with_portal_run_sync(self._prepare, delivery)
             if prepared is None:
                 return
             try:
                 answer = await self.app.outbound.post(*prepared)
             except ChatError as error:
-                await self._ask(self._failed, delivery, error.text)
+                await with_portal_run_sync(self._failed, delivery, error.text)
             else:
-                await self._ask(self._answered, delivery, answer)
+                await with_portal_run_sync(self._answered, delivery, answer)
         except (RedisError, OSError) as error:
             log.warning("a delivery to a webhook could not be ended: %s", error)
             await asyncio.sleep(REST)
         except Exception:
             log.exception("a delivery to a webhook broke")
-            await self._ask(self._failed, delivery, "Something broke in the chat.")
+            await with_portal_run_sync(self._failed, delivery, "Something broke in the chat.")
         finally:
             self.running.pop(_key(delivery), None)
             self.wake.set()

@@ -6,7 +6,6 @@ One process at a time does it, who holds the lease, and in small steps, so that 
 import asyncio
 import logging
 import secrets
-from typing import Any
 
 from greenback import with_portal_run_sync
 from redis.exceptions import RedisError
@@ -40,19 +39,15 @@ class Trimmer:
             while True:
                 wait = REST
                 try:
-                    if await self._ask(self.store.lease, self.name, LEASE):
-                        wait = PAUSE if await self._ask(self.step) else REST
+                    if await with_portal_run_sync(self.store.lease, self.name, LEASE):
+                        wait = PAUSE if await with_portal_run_sync(self.step) else REST
                 except (RedisError, OSError) as error:
                     log.warning("old messages have to wait: %s", error)
                 except Exception:
                     log.exception("old messages have to wait")
                 await asyncio.sleep(wait)
         finally:
-            await self._ask(self.store.lease, self.name, 0)
-
-    async def _ask(self, function: Any, *args: Any) -> Any:
-        """Call a function that asks the store, in a greenlet of its own."""
-        return await with_portal_run_sync(function, *args)
+            await with_portal_run_sync(self.store.lease, self.name, 0)
 
     def step(self) -> bool:
         """Do a little; False when the round through all rooms is over."""
