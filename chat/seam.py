@@ -5,7 +5,8 @@ on the internet must settle. `install` replaces six names inside Hypercorn:
 
 - `Stream` (for `WSStream`): see chat.wsstream; `Upgrade` (for `Handshake`): see chat.handshake.
 - `Buffer` (for `StreamBuffer`) holds up whoever sends more over HTTP/2 than the client takes.
-- `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept.
+- `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept;
+  `HTTP1` answers plain GETs without h11 (chat.whole).
 
 `Connection`, a `TCPServer` with which chat.serving begins each connection, keeps the list of those
 that are open, so that stopping can end them, and has a timer for those that are idle.
@@ -23,17 +24,21 @@ from typing import Any
 import h2.errors
 import h2.events
 import h2.exceptions
+import h11
 import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import hypercorn.protocol.ws_stream
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, RawData, Updated
+from hypercorn.protocol.events import Body, EndBody, Request, Response
 from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 
-from .environ import spawn
+from .environ import Headers, spawn
 from .handshake import Upgrade
+from .whole import Whole, read_whole
 from .wsstream import Stream
 
 connections: set[Connection] = set()
@@ -54,15 +59,80 @@ class Buffer(StreamBuffer):
 
 
 class HTTP1(H11Protocol):
-    """HTTP/1.1 that ignores `Upgrade: h2c`, which would slip past the rules of a proxy."""
+    """HTTP/1.1 that ignores `Upgrade: h2c`, which would slip past the rules of a proxy, and that
+    answers a GET that came whole without h11."""
 
     async def handle(self, event: Any) -> None:
         stream = self.stream
         if isinstance(event, RawData) and isinstance(stream, Stream) and stream.handshake.accepted:
             # Nothing but the websocket reads this connection any more.
             await stream._feed(event.data)
+        elif isinstance(event, RawData) and self._rests() and (whole := read_whole(event.data)):
+            self.connection = Whole(self.connection, event.data)  # type: ignore[arg-type, assignment]
+            await self._begin(*whole)
         else:
             await super().handle(event)
+
+    async def stream_send(self, event: Any) -> None:
+        whole: Any = self.connection
+        if isinstance(whole, Whole):
+            if isinstance(event, Response):
+                headers = [*event.headers, *self.config.response_headers("h11")]
+                is_last = self.keep_alive_requests >= self.config.keep_alive_max_requests
+                if not is_last and whole.begin(event.status_code, headers):
+                    return
+                self.connection = whole.give_back(told=True)
+            elif isinstance(event, Body):
+                await self.send(RawData(whole.body(event.data)))
+                return
+            elif isinstance(event, EndBody):
+                await self.send(RawData(whole.end()))
+                return
+        await super().stream_send(event)
+
+    def _rests(self) -> bool:
+        """True between two requests, when h11 has nothing of the next one yet."""
+        h11_s: Any = self.connection
+        return (
+            self.stream is None
+            and isinstance(h11_s, h11.Connection)
+            and h11_s.our_state is h11.IDLE
+            and h11_s.trailing_data == (b"", False)
+        )
+
+    async def _begin(self, target: bytes, headers: Headers) -> None:
+        """As `_create_stream`, for a request that is no handshake and has no body."""
+        await self.send(Updated(idle=False))
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(STREAM_ID, headers, "1.1", "GET", target, self.connection_state)
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+        await self.stream.handle(EndBody(STREAM_ID))
+
+    async def _maybe_recycle(self) -> None:
+        whole: Any = self.connection
+        if not isinstance(whole, Whole):
+            await super()._maybe_recycle()
+        elif whole.our_state is h11.DONE and not self.context.terminated.is_set():
+            await self._close_stream()
+            self.connection = whole.give_back(told=False)
+            await self.can_read.set()
+            await self.send(Updated(idle=True))
+        else:
+            whole.over = True
+            await super()._maybe_recycle()
 
     async def _check_protocol(self, event: Any) -> None:
         if event.method == b"PRI":

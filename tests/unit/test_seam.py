@@ -97,9 +97,9 @@ def test_names_to_replace():
 def test_methods_that_are_overridden(ours, theirs):
     """Every private method we override exists, with the same parameters."""
     # Ours alone; a name that is in Hypercorn too would be overridden by accident.
-    own = {"_answer", "_app_ended", "_beat", "_close_frame", "_closing", "_disconnect"}
+    own = {"_answer", "_app_ended", "_beat", "_begin", "_close_frame", "_closing", "_disconnect"}
     own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
-    own |= {"_over", "_put", "_refuse", "_reset", "_send_message", "_start_timer"}
+    own |= {"_over", "_put", "_refuse", "_reset", "_rests", "_send_message", "_start_timer"}
     own |= {"_stop_timer", "_whole_text", "abort", "deflates", "end", "shut", "unsent", "write"}
     for name, method in vars(ours).items():
         if not inspect.isfunction(method):
