@@ -115,6 +115,7 @@ class Page:
         "presence",
         "remembered",
         "rows",
+        "silent",
         "store",
         "subscriber",
         "typing_at",
@@ -146,6 +147,7 @@ class Page:
         self.remembered = ("", 0)  # room and number last written down as seen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
+        self.silent = True  # nothing was posted on this socket yet
 
     # What the socket tells (websocket.Heir)
 
@@ -306,6 +308,8 @@ class Page:
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
         if not is_nonce(rid) or not is_nonce(nonce):
             return
+        if self.silent:
+            body = self._since_before(rid, nonce, body)
         before = self.posted.get(nonce, "")
         if body and body == before:
             self._say(self.fragments.stored(nonce))  # Enter pressed twice
@@ -318,6 +322,19 @@ class Page:
         self.posted[nonce] = body if stored else before
         if len(self.posted) > REMEMBERED:
             del self.posted[next(iter(self.posted))]
+
+    def _since_before(self, rid: str, nonce: str, body: str) -> str:
+        """The first composer that is sent on a socket may have been sent on an earlier one, where
+        no other took its place: remember what was said with it. Returns the body to compare."""
+        try:
+            before, text = self.store.messages.posted(rid, self.person, nonce), clean_body(body)
+        except (ChatError, RedisError, OSError):
+            return body  # which is told when it is stored
+        self.silent = False
+        if before is None or not text.startswith(before):
+            return body
+        self.posted[nonce] = before
+        return text
 
     def typing(self, frame: dict[str, Any]) -> None:
         """Keys are pressed in the composer of the room on screen: tell the others, now and then."""

@@ -103,6 +103,21 @@ def test_next_composer_is_fetched_once_ahead_of_time(ann: Person, room: str):
     assert all(url.partition("?")[2].count("=") == 1 for url in ann.forms)
 
 
+def test_a_next_composer_that_did_not_come_is_asked_for_again(people: People, server: Server):
+    people.may_lose_the_server()
+    ann = people.come(server.url, "Ann")
+    ann.page.route("**/composer?*", lambda route: route.abort())
+    ann.create_room("Tea")
+    ann.wait_live().enter("hello")
+    ann.wait_for("hello")
+    ann.page.unroute("**/composer?*")
+    ann.wait_next_form(1)
+    ann.wait_empty()
+    ann.send("and on")
+    ann.wait_for("hello", "and on")
+    assert ann.messages() == ["hello", "and on"]
+
+
 def test_typing_before_the_next_composer_is_there(slow: Person):
     """Short messages, one after the other: what was typed into a form already sent comes back
     as a form of its own."""

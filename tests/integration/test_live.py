@@ -231,6 +231,21 @@ def test_joining_shows_the_room_in_every_open_page(ann, bob):
     page.close()
 
 
+def test_what_is_sent_again_on_another_socket_with_more_behind_it_is_not_said_twice(tea, pages):
+    """No other composer had taken the place of the one that was sent."""
+    ann, bob = pages
+    nonce = ann.post(tea, "the bells")
+    bob.wait_shown("the bells")
+    ann.close()
+    ann.reconnect()
+    ann.watch(tea)
+    for body in ("the bells", "the bells ring"):
+        ann.post(tea, body, nonce)
+        ann.wait_for(f"#c-{nonce}")
+    bob.wait_shown("ring")
+    assert bob.bodies == ["the bells", "ring"]
+
+
 def test_text_typed_on_before_the_line_broke_comes_back_and_is_not_stored_twice(tea, pages):
     """The first part was stored; its acknowledgement and the rest fell into a dead socket."""
     ann, bob = pages
