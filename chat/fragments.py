@@ -9,7 +9,7 @@ from typing import Any
 
 import flask.templating
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from .events import POST, Event, tombstone, unreadable
 from .files import size
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
+OUTLINES = 512  # of what differs from page to page in a few words only
 HUES = 12  # avatar colours in static/css/colors.css
 
 
@@ -172,7 +173,17 @@ def init(env: Environment) -> None:
         macros: Any = env.get_template("macros/ui.html").module
         return Markup(macros.avatar(uid, name, picture))
 
+    @lru_cache(maxsize=OUTLINES)
+    def head(rid: str, name: str, kind: str, about: str, size: int) -> Markup:
+        macros: Any = env.get_template("macros/rooms.html").module
+        return Markup(macros.head(rid, name, kind, about, size))
+
     env.globals["face"] = face
+    env.globals["head_of"] = lambda room, size: head(
+        room.rid, room.name, room.kind, room.about, size
+    )
+    env.globals["composer_of"] = outline(env, "macros/composer.html", "empty_composer")
+    env.globals["foot_of"] = outline(env, "macros/rooms.html", "foot")
     env.globals["message"] = lambda event: message(event, zone(), today())
     env.globals["listed"] = lambda events, new: listed(tuple(events), new, zone(), today())
     env.globals["line_of"] = lambda r, current: row(r, current, zone(), today())
@@ -188,6 +199,24 @@ def init(env: Environment) -> None:
         "when": when,
         "short_time": short_time,
     }
+
+
+def outline(env: Environment, file: str, macro: str) -> Any:
+    """A macro that is rendered once for the same arguments, with blanks for those by keyword, which
+    differ each time. Nothing that people write may be among the former."""
+
+    @lru_cache(maxsize=OUTLINES)
+    def made(names: tuple[str, ...], *args: Any) -> str:
+        macros: Any = env.get_template(file).module
+        return str(getattr(macros, macro)(*args, **{name: f"[[{name}]]" for name in names}))
+
+    def filled(*args: Any, **blanks: Any) -> Markup:
+        text = made(tuple(blanks), *args)
+        for name, value in blanks.items():
+            text = text.replace(f"[[{name}]]", str(escape(value)))
+        return Markup(text)
+
+    return filled
 
 
 def browser(agent: str) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from chat import assets, fragments, times
 from chat.events import EDIT, JOIN, POST, START, Event, pack
+from chat.store import Room
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -189,3 +190,28 @@ def test_the_note_of_a_plain_message_is_made_once_for_its_room_and_author(made):
     assert "text" not in "".join(notes)
     called = Event("tea", 5, 0, "post", "u1", "Ann", "@Bob", mentions=(("bob", "u9"),))
     assert 'data-uid="u9" data-by="u1"' in made.note(called)
+
+
+def test_what_is_kept_is_filled_anew_for_each_page(env):
+    """Composer and foot of a panel are as their macros have them, and each has its own token."""
+    composer = env.get_template("macros/composer.html").module.composer
+    foot = env.get_template("macros/rooms.html").module.foot
+    for nonce, token, lines in (("n1", "t1", None), ("n2", "t2", True), ("n1", "t3", None)):
+        made = env.globals["composer_of"]("r1", lines, nonce=nonce, token=token)
+        assert made == composer("r1", nonce, token, lines)
+        made = env.globals["foot_of"]("r1", "e1", False, seq=7, digest=nonce, token=token)
+        assert made == foot("r1", "e1", False, 7, nonce, token)
+    hostile = env.globals["composer_of"]("r1", None, nonce="n", token=HOSTILE[2])
+    assert hostile == composer("r1", "n", HOSTILE[2], None)
+
+
+def test_the_head_of_a_room_is_that_of_its_name_and_size(env):
+    def head(name, size):
+        room = Room("r1", name, "", "open", "", "", 1, Event("r1", 1, 0, START, "", "", ""))
+        return env.globals["head_of"](room, size)
+
+    assert "<bdi>Tea</bdi>" in head("Tea", 1)
+    assert "1 member<" in head("Tea", 1)
+    assert "<bdi>[[token]]</bdi>" in head("[[token]]", 2)
+    assert "2 members<" in head("[[token]]", 2)
+    assert "<script" not in head(HOSTILE[0], 1)
