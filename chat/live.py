@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_PENDING = 20  # taken from one frame; the others come with the next (macros/rooms.html)
+# Taken from one frame, as many as a person may post at once (limits.py); the others come with the
+# next (macros/rooms.html), by when they are not refused for being too many.
+MOST_PENDING = 20
 TYPING_EVERY = 2.0  # seconds between two words of one page that somebody is typing
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."
