@@ -96,9 +96,12 @@ class Load:
         self.client.spublish(keys.ROOMS, room.rid)
         for look in (self.check.room, self.check.open_room, self.check.random_room):
             self._mend(look(room.rid))
-        for uid in before - set(self.client.zrange(keys.members(room.rid), 0, -1)):
+        members = set(self.client.zrange(keys.members(room.rid), 0, -1))
+        for uid in before - members:
             self._mend(self.check.person(uid))
             self.people.look_again(uid)
+        for uid in members.intersection(self.client.smembers(keys.HOOKS)):
+            self.client.spublish(keys.HOOKS, uid)
 
     def _mend(self, findings: Any) -> None:
         for finding in findings:

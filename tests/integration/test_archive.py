@@ -118,6 +118,19 @@ def test_importing_twice_changes_nothing(store, other, everything):
     assert not {"new people", "new rooms", "rooms continued"} & set(load.done)
 
 
+def test_bots_are_told_at_once_of_rooms_that_came(store, other, everything):
+    """Who delivers to webhooks would find out by itself, but only after a while."""
+    (robot,) = store.people.bots()
+    subscription = other.client.pubsub()
+    subscription.ssubscribe(keys.HOOKS)
+    subscription.get_sharded_message(timeout=5)
+    put(store.dump(whole=True, secrets=True).everything(), other)
+    told = subscription.get_sharded_message(timeout=5)
+    subscription.close()
+    assert told
+    assert told["data"] == robot.uid
+
+
 def test_a_file_without_secrets_has_none(store, other, ann, everything):
     text = json.dumps(list(store.dump(whole=True).everything()))
     for secret in (
