@@ -7,13 +7,11 @@ for each frame, here or in the store's scripts, never taken from what the page s
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Response, g
 from flask_sock import Sock
@@ -26,24 +24,18 @@ from .composer import is_nonce, new_nonce
 from .current import app
 from .errors import ChatError, NotFound, TooOften
 from .fragments import digest
-from .hub import SERVICE_RESTART, Viewer
+from .hub import Viewer
 from .mentions import begun
 from .messages import refusal, say
+from .page_frame import one, parse, pending
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
 from .store.rooms import DIRECT
 from .text import clean_body, cursor, number
-from .times import use_zone
-
-if TYPE_CHECKING:
-    from .app import Chat
 
 log = logging.getLogger(__name__)
 
-# Taken from one frame, as many as a person may post at once (limits.py); the others come with the
-# next (macros/rooms.html), by when they are not refused for being too many.
-MOST_PENDING = 20
 TYPING_EVERY = 2.0  # seconds between two words of one page that somebody is typing
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."
@@ -406,51 +398,6 @@ class Page:
         self.hub.say(self.viewer, text)
 
 
-def look_again(app: "Chat", uid: str) -> None:
-    """Bring the open pages of a person in line with what is stored: end those whose session is
-    over, and show the rooms there are now. Called in every process when any of it changed."""
-    pages = list(app.hub.people.get(uid, ()))
-    if not pages:
-        return
-    person, rows = app.store.people.get(uid), app.store.rooms.of(uid)
-    sessions = {session.sid for session in app.store.sessions.of(uid)}
-    mine = {row.room.rid for row in rows}
-    use_zone(person.zone if person else "")
-    for viewer in pages:
-        if person is None or person.off or viewer.session not in sessions:
-            app.hub.sign_out(viewer, app.fragments.signed_out())
-            continue
-        if viewer.zone != person.zone:
-            viewer.kick(SERVICE_RESTART)  # it comes back with the other zone
-            continue
-        for row in rows:
-            app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
-        for rid in viewer.rooms - mine:
-            if rid == viewer.watching:
-                app.hub.say(viewer, app.fragments.gone(rid))
-            app.hub.leave(viewer, rid)
-        app.hub.say(viewer, app.fragments.rooms(rows, viewer.watching or ""))
-        viewer.listed = True
-
-
-def show_profile(app: "Chat", rid: str, uid: str) -> None:
-    """A member of the room is called or looks otherwise: show it on what that person wrote last.
-    Called in every process."""
-    app.backlog.forget(rid)
-    room = app.hub.rooms.get(rid)
-    if room and any(group.watching for group in room.groups.values()):
-        events = [event for event in app.store.messages.newest(rid) if event.uid == uid]
-        if events:
-            app.hub.tell_watching(rid, partial(app.fragments.again, events))
-
-
-def show_typing(app: "Chat", rid: str, uid: str) -> None:
-    """A member of the room is writing: show it to those who look. Called in every process."""
-    person = app.store.people.get(uid) if app.hub.uids(rid) else None
-    if person:
-        app.hub.tell_watching(rid, lambda zone: app.fragments.typing(rid, person))
-
-
 HANDLERS = {
     "watch": Page.watch,
     "post": Page.post,
@@ -458,38 +405,3 @@ HANDLERS = {
     "typed": Page.typed,
     "name": Page.name,
 }
-
-
-def parse(text: str | bytes | None) -> dict[str, Any]:
-    """A page's frame as its fields; {} for what is not a JSON object of text."""
-    try:
-        frame = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
-        return {}
-    return frame if isinstance(frame, dict) and isinstance(frame.get("type"), str) else {}
-
-
-def one(frame: dict[str, Any], name: str) -> str:
-    """A field's text; of several fields of the same name the last, "" where there is none."""
-    value = frame.get(name)
-    if isinstance(value, list):
-        value = value[-1] if value else ""
-    return value if isinstance(value, str) else ""
-
-
-def several(frame: dict[str, Any], name: str) -> list[str]:
-    """All texts of the fields with this name, in the order of the page."""
-    value = frame.get(name, [])
-    values = value if isinstance(value, list) else [value]
-    return [text for text in values if isinstance(text, str)]
-
-
-def pending(frame: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Room, nonce, body and the number of what they answer, of the messages whose answer the page
-    still waits for."""
-    fields = [several(frame, name) for name in ("to", "nonce", "body")]
-    if len(set(map(len, fields))) > 1:
-        return []
-    replies = several(frame, "reply")
-    fields.append(replies if len(replies) == len(fields[0]) else [""] * len(fields[0]))
-    return list(zip(*fields, strict=True))[:MOST_PENDING]

@@ -11,7 +11,7 @@ from typing import Any
 
 import greenback
 
-from . import live, metrics
+from . import look_again, metrics
 from .app import Chat, create_app
 from .asgi import Bridge, await_
 from .backlog import Backlog
@@ -95,18 +95,18 @@ def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
 def _connect_hub(app: Chat, where: Where) -> None:
     loop = asyncio.get_running_loop()
     portal = greenback.with_portal_run_sync
-    subscriber = Subscriber(where, app.store, portal, partial(live.look_again, app))
+    subscriber = Subscriber(where, app.store, portal, partial(look_again.person, app))
 
     def word(rid: str, word: str) -> None:
         kind, _, uid = word.partition(" ")
         if word == "here":
             app.presence.stale.add(rid)
         elif kind == "typing":
-            subscriber.ask(live.show_typing, app, rid, uid)
+            subscriber.ask(look_again.typing, app, rid, uid)
         elif kind == "typed":
             app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
         else:
-            subscriber.ask(live.show_profile, app, rid, word)
+            subscriber.ask(look_again.profile, app, rid, word)
 
     app.presence = Presence(app)
     app.subscriber = subscriber

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
-from chat.live import MOST_PENDING
+from chat.page_frame import MOST_PENDING
 
 from .journal import Journal
 from .reading import Epoch, Gone, Refused, Reset, Shown, Stored, told
