@@ -302,7 +302,7 @@ OPERATIONS = [
         "Edit a message",
         edit_message,
         "Message",
-        {"body": text(MAX_BODY, 1)},
+        {"body": text(MAX_BODY)},
         ("body",),
     ),
     Operation("DELETE", MESSAGE, "Delete a message for everyone", delete_message, status=204),

@@ -61,7 +61,9 @@ _SCHEMES = ("http", "https", "mailto")
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:[/?#]|$)|mailto:", re.I)
 _NOWHERE = re.compile(r"\(\s*\)")
 _SCHEME = re.compile(r"(?:^|[^a-z0-9.+-])(https?)$", re.I)
-_DEAD_LINK = re.compile(r'<a target="_blank" rel="[^"]*">(.*?)</a>')  # nh3 knows no such address
+_DEAD_LINK = re.compile(
+    r'<a (?:class="named" )?target="_blank" rel="[^"]*">(.*?)</a>'
+)  # nh3 knows no such address
 _BLOCK_END = re.compile(r"</(?:p|li|blockquote|pre)>|<br>")
 _TAG = re.compile(r"<[^>]*>")
 
@@ -74,7 +76,7 @@ _clean = nh3.Cleaner(
         tag: {"dir": {"auto", "ltr"}} for tag in ("blockquote", "ol", "p", "pre", "ul")
     },
     set_tag_attribute_values={"a": {"target": "_blank"}},  # the page, and what is typed, stays
-    allowed_classes={"span": {"emoji", "mention", *CLASSES}},
+    allowed_classes={"a": {"named"}, "span": {"emoji", "mention", *CLASSES}},
     link_rel="noopener noreferrer nofollow ugc",
     url_schemes=set(_SCHEMES),
     url_relative="deny",
@@ -257,6 +259,8 @@ def _name_emoji(state: StateCore) -> None:
             if token.type == "text" and before not in ("linkify", "autolink"):
                 token.content = _named(token.content)
             before = token.markup if token.type == "link_open" else ""
+            if token.type == "link_open" and not before:
+                token.attrSet("class", "named")  # its address is to be read on paper
 
 
 def _mark_mentions(state: StateCore) -> None:

@@ -102,8 +102,8 @@ def unread(rid: str, seq: str) -> Any:
 
 @bp.get("/rooms/<rid>/messages/<seq>")
 def permalink(rid: str, seq: str) -> Any:
-    """One message among those around it."""
-    return message_page(*message(rid, seq))
+    """One message among those around it; with `menu` what can be done with it is unfolded."""
+    return message_page(*message(rid, seq), "menu" in request.args)
 
 
 @bp.get("/rooms/<rid>/messages/<seq>/edit")
@@ -156,12 +156,14 @@ def say(
     return int(seq)
 
 
-def message_page(room: Room, event: Event, typed: str = "", error: str = "") -> str:
-    """One message among those around it, and what can be done with it. `typed` is what was no
-    emoji, `error` says so."""
+def message_page(
+    room: Room, event: Event, asked: bool = False, typed: str = "", error: str = ""
+) -> str:
+    """One message among those around it, and what can be done with it, folded away unless it was
+    `asked` for. `typed` is what was no emoji, `error` says so."""
     events = store().messages.around(room.rid, event.seq)
-    actions = get_template_attribute("macros/reactions.html", "actions")
-    menu = actions(**menu_of(room, event, typed, error)) if event.kind == POST else ""
+    folded = get_template_attribute("macros/reactions.html", "folded")
+    menu = folded(asked, **menu_of(room, event, typed, error)) if event.kind == POST else ""
     return room_page(room, events, history=True, about=event, menu=menu)
 
 
@@ -173,8 +175,11 @@ def menu_of(room: Room, event: Event, typed: str = "", error: str = "") -> dict[
 
 
 def revise(by: Person, rid: str, seq: int, body: str) -> None:
-    """Change a message. Raises Invalid, TooOften, NotFound, Refused."""
-    clean, room = clean_body(body), store().rooms.member(rid, by.uid)
+    """Change a message; what goes with files may be emptied. Raises Invalid, TooOften, NotFound,
+    Refused."""
+    room = store().rooms.member(rid, by.uid)
+    files = store().messages.get(rid, seq).files
+    clean = clean_caption(body) if files else clean_body(body)
     chat().limits.use("post", by.uid)
     store().messages.revise(rid, by, seq, clean, may_change_others(by, room))
 

@@ -28,7 +28,7 @@ def react(rid: str) -> Any:
             text = chat().fragments.not_reacted(number(seq), error.text)
             return text, error.status, error.headers
         if isinstance(error, Invalid | TooOften):
-            page = message_page(*message(rid, seq), typed, error.text)
+            page = message_page(*message(rid, seq), True, typed, error.text)
             return page, error.status, error.headers
         raise
     room, event = message(rid, seq)
@@ -47,7 +47,7 @@ def menu(rid: str) -> Any:
     if _is_htmx():
         live = "/messages" not in request.headers.get("HX-Current-URL", "")
         return chat().fragments.menu({**menu_of(room, event), "live": live})
-    return redirect(f"/rooms/{rid}/messages/{event.seq}#m-{event.seq}", 303)
+    return redirect(f"/rooms/{rid}/messages/{event.seq}?menu=1#m-{event.seq}", 303)
 
 
 def _is_htmx() -> bool:

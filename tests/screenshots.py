@@ -17,6 +17,11 @@ from .running import Server
 from .showcase import SETTINGS, Showcase, cookies
 
 State = Callable[[Person, Showcase], None]
+# Every picture that is in sight has come.
+SHOWN = """() => [...document.images].every(image => {
+    const {top, bottom} = image.getBoundingClientRect();
+    return image.naturalWidth || top > innerHeight || bottom < 0;
+})"""
 WIDTHS = {360: 740, 768: 1024, 1280: 800}  # and heights, CSS pixels
 
 
@@ -109,6 +114,7 @@ def shoot(browser: Browser, show: Showcase, name: str, folder: Path) -> None:
                 context.add_cookies(cookies(getattr(show, who)))
             person = Person(context.new_page(), show.server.url)
             reach(person, show)
+            person.page.wait_for_function(SHOWN)
             person.page.screenshot(path=folder / f"{name}-{width}-{scheme}.png")
             context.close()
 

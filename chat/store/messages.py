@@ -373,7 +373,7 @@ def _quote(rid: str, entries: list[tuple[str, dict[str, str]]], body: str | None
     events = _events(rid, entries)
     if not events:
         return Quote()
-    return replace(events[0], body=body or events[0].body).as_quote
+    return replace(events[0], body=events[0].body if body is None else body).as_quote
 
 
 def _deleted(rid: str, seq: int, at: int) -> Event:

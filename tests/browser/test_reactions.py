@@ -111,6 +111,7 @@ def test_a_permalink_shows_ones_own_reaction(ann: Person, bob: Person, room: str
     ann.send("old news")
     bob.wait_for("old news")
     said(bob, "old news").locator(".message__time").click()
+    bob.page.get_by_text("About this message").click()
     bob.page.get_by_role("button", name="🎉").click()
     bob.until(lambda: chips(bob, "old news") == ["🎉 1"], "the chip")
 
@@ -155,6 +156,7 @@ def test_replying(ann: Person, bob: Person, room: str):
     expect(said(ann, "no reply").locator(".quote")).to_have_count(0)
     said(ann, "with pleasure").locator(".quote").click()
     expect(ann.page.locator(".message:target")).to_contain_text("tea at four?")
+    ann.page.get_by_text("About this message").click()
     ann.page.get_by_role("link", name="Edit or delete").click()
     ann.page.get_by_role("button", name="Delete for everyone").click()
     expect(said(bob, "with pleasure").locator(".quote")).to_have_text("A message was deleted")

@@ -112,6 +112,7 @@ def test_edit_changes_what_is_formatted(ann: Person, bob: Person, room: str):
     ann.send("**teh** kettle")
     expect(bob.page.locator("#messages strong")).to_have_text("teh")
     ann.page.locator(".message__time").last.click()
+    ann.page.get_by_text("About this message").click()
     ann.page.get_by_role("link", name="Edit or delete").click()
     ann.page.get_by_label("Message of Ann").fill("- the\n- *kettle*")
     press(ann.page, "Save")

@@ -226,6 +226,25 @@ def test_a_bomb_is_refused(ann, tea, side):
     assert send(ann, tea, ("a.png", b"\x89PNG\r\n\x1a\n" + b"".join(parts))).status_code == 400
 
 
+def test_what_was_said_with_files_can_be_taken_back(ann, bob, tea):
+    """At once where it is on screen, where it is quoted, and for who comes later."""
+    send(ann, tea, ("a.zip", b"x"), body="the wrong words")
+    seq = int(re.findall(r'<li id="m-(\d+)" class="message', ann.room(tea))[-1])
+    bob.submit(f"/rooms/{tea}/messages", body="which?", reply=str(seq))
+    reading = Page(bob).watch(tea)
+    reading.wait_shown("which?")
+    at = f"/rooms/{tea}/messages/{seq}/edit"
+    assert " required" not in ann.get(at).text
+    assert ann.submit(at, body=" ").status_code == 303
+    frame = reading.wait_for(f"#m-{seq} .message__body")
+    assert 'class="message__body" dir="auto" hx-ignore></div>' in frame
+    page = bob.room(tea)
+    assert "the wrong words" not in page
+    assert 'class="quote__text">a.zip<' in page
+    assert shown(bob, tea)
+    assert ann.submit(f"/rooms/{tea}/messages/{seq + 1}/edit", body="").status_code in (400, 403)
+
+
 def test_a_deleted_message_takes_its_files_along(server, ann, bob, tea):
     before = kept(server)
     send(ann, tea, ("a.png", image("PNG")), ("b.zip", b"x"))

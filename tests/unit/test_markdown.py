@@ -16,7 +16,8 @@ LINK = 'target="_blank" rel="noopener noreferrer nofollow ugc"'
 
 
 def link(address: str, text: str = "") -> str:
-    return f'<a href="{address}" {LINK}>{text or address}</a>'
+    named = ' class="named"' if text and text not in address else ""
+    return f'<a href="{address}"{named} {LINK}>{text or address}</a>'
 
 
 def paragraph(inner: str) -> str:
@@ -151,7 +152,7 @@ HOSTILE = [
     "\u2028[a](https://a.org)\u0000<b>",
 ]
 ALLOWED = {
-    "a": {"href", "rel", "target"},
+    "a": {"class", "href", "rel", "target"},
     "ol": {"dir", "start"},
     "span": {"class"},
     **{tag: {"dir"} for tag in ("blockquote", "p", "pre", "ul")},
@@ -173,7 +174,7 @@ class Shown(HTMLParser):
         values = dict(attrs)
         assert values.keys() <= ALLOWED[tag]
         assert values.get("dir", "auto") in ("auto", "ltr")
-        assert values.get("class", "emoji") in {"emoji", *highlight.CLASSES}
+        assert values.get("class", "emoji") in {"emoji", "named", *highlight.CLASSES}
         assert values.get("start", "1").isdecimal()
         if tag == "a":
             assert values["href"].lower().startswith(("http://", "https://", "mailto:"))
