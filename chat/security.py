@@ -23,6 +23,15 @@ _POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
+_ALWAYS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("X-Frame-Options", "SAMEORIGIN"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+)
+
 
 def own_origin() -> str:
     """This site's origin as the browser names it: CHAT_ORIGIN, or scheme and Host."""
@@ -100,12 +109,7 @@ def secure(app: Flask) -> None:
     def headers(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", _POLICY.format(origin=own_origin()))
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers["X-Frame-Options"] = "SAMEORIGIN"
-        response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+        response.headers.extend(_ALWAYS)  # which nothing else sets
         if chat().settings.secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import NotFound, NotMember, Refused
@@ -25,7 +25,7 @@ from ..mentions import pack, unpack
 from ..metrics import POSTED
 from . import keys
 from .attention import Attention
-from .people import People, Person
+from .people import Names, People, Person, uids_in, with_names
 from .rooms import Room, pack_by
 
 PAGE_SIZE = 50  # events on a page
@@ -48,6 +48,18 @@ class Missed:
     first: int = 1
 
 
+@dataclass(slots=True)
+class Page:
+    """The newest events of a room while it is in this `state`, and how they were `shown` last: with
+    the `names` that people had then."""
+
+    state: Any
+    events: list[Event]
+    uids: list[str]
+    names: Names | None = None
+    shown: list[Event] = field(default_factory=list)
+
+
 class Messages:
     """`scripts` are the Lua scripts that change messages, by name."""
 
@@ -64,7 +76,7 @@ class Messages:
         self.attention = attention
         self.scripts = scripts
         self._seen = seen
-        self._pages: OrderedDict[str, tuple[Any, list[Event]]] = OrderedDict()
+        self._pages: OrderedDict[str, Page] = OrderedDict()
 
     # Writing
 
@@ -162,14 +174,18 @@ class Messages:
         # another. So it takes the whole of the newest event, and of a quiet one the room has the
         # number only.
         state = room.epoch, room.first, room.seq, room.last
-        kept, events = self._pages.get(room.rid, (None, []))
-        if kept != state or not room.at:
+        page = self._pages.get(room.rid)
+        if page is None or page.state != state or not room.at:
             events = self._revised(room.rid, self._entries(room.rid, "+", PAGE_SIZE))
+            page = Page(state, events, uids_in(events))
             if room.at and events and events[-1].seq == room.seq:
-                self._pages[room.rid] = state, events
+                self._pages[room.rid] = page
                 if len(self._pages) > PAGES_KEPT:
                     self._pages.popitem(last=False)
-        return self.people.named(events)
+        names = self.people.names(page.uids)
+        if page.names != names:
+            page.names, page.shown = names, with_names(page.events, names)
+        return list(page.shown)
 
     def before(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The `limit` events before number `seq`, oldest first."""

@@ -31,6 +31,10 @@ FIELDS = (
 )
 
 
+# Name, tag and picture by the id of a person; None where there is none.
+Names = dict[str, list[str | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """`tag` tells apart those of the same name, "" for the first of them; `picture` names the
@@ -154,12 +158,14 @@ class People:
     def named(self, events: list[Event]) -> list[Event]:
         """The events with the names and pictures that their authors, and those who reacted, have
         now."""
-        uids = list({uid for event in events for uid in _uids(event)})
+        return with_names(events, self.names(uids_in(events)))
+
+    def names(self, uids: Sequence[str]) -> Names:
+        """What these people are called now, with tag and picture. One round trip."""
         pipeline = self.client.pipeline(transaction=False)
         for uid in uids:
             pipeline.hmget(keys.user(uid), "name", "tag", "picture")
-        now = dict(zip(uids, pipeline.execute() if uids else [], strict=True))
-        return [_named(event, now) for event in events]
+        return dict(zip(uids, pipeline.execute() if uids else [], strict=True))
 
     def _tag(self, uid: str, name: str) -> str:
         """ "" for the only one of this name, else four letters that hardly another one has. A name
@@ -191,6 +197,16 @@ def person_of(uid: str, values: list[str | None]) -> Person | None:
     return Person(uid, name, role or GUEST, tag, picture, *rest)
 
 
+def uids_in(events: list[Event]) -> list[str]:
+    """The people whose names these events show, each once."""
+    return list({uid for event in events for uid in _uids(event)})
+
+
+def with_names(events: list[Event], now: Names) -> list[Event]:
+    """The events with these names of people, as `People.names` has them."""
+    return [_named(event, now) for event in events]
+
+
 def _uids(event: Event) -> list[str]:
     """The people in an event whose names are shown."""
     reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:SHOWN]]
@@ -198,7 +214,7 @@ def _uids(event: Event) -> list[str]:
     return [uid for uid in (event.uid, quoted, *reacted) if uid]
 
 
-def _named(event: Event, people: dict[str, list[str | None]]) -> Event:
+def _named(event: Event, people: Names) -> Event:
     if event.reactions.all:
         every = tuple(_renamed(reaction, people) for reaction in event.reactions.all)
         event = replace(event, reactions=replace(event.reactions, all=every))
@@ -214,7 +230,7 @@ def _named(event: Event, people: dict[str, list[str | None]]) -> Event:
     return replace(event, name=name, tag=tag, picture=picture)
 
 
-def _renamed(reaction: Reaction, people: dict[str, list[str | None]]) -> Reaction:
+def _renamed(reaction: Reaction, people: Names) -> Reaction:
     pairs = zip(reaction.uids, reaction.names, strict=True)
     names = tuple((people.get(uid) or [None])[0] or name for uid, name in pairs)
     return replace(reaction, names=names)
