@@ -1,4 +1,4 @@
-"""axe-core finds nothing to say, in light and in dark, of any page and of what a room can show.
+"""axe-core finds nothing to say, light and wide, dark and narrow, of any page and state of a room.
 
 axe-core is a script of this test, put into the page by it; the chat has none of it.
 """
@@ -19,20 +19,28 @@ from .person import Person
 
 pytestmark = pytest.mark.browser
 
+AXE = Axe().axe_script
 # Every rule, those of good practice too, and of targets that are too small for a finger.
 BEST = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-COLOURS = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
+# What the dark, and the width of a phone, can change.
+AGAIN = ["color-contrast", "target-size", "page-has-heading-one", "heading-order", "region"]
+NARROW = {**BEST, "runOnly": {"type": "rule", "values": AGAIN}}
+WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 780}
 
 
 def findings(person: Person) -> list[str]:
-    """What axe has to say of the page as it is, and of its colours in the dark."""
+    """What axe has to say of the page as it is, and in the dark on a phone."""
     found = []
-    for scheme, options in (("light", BEST), ("dark", COLOURS)):
+    for scheme, size, options in (("light", WIDE, BEST), ("dark", PHONE, NARROW)):
         person.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for rule in Axe().run(person.page, options=options).response["violations"]:
+        person.page.set_viewport_size(size)
+        if scheme == "light":
+            person.page.evaluate(AXE)
+        for rule in person.page.evaluate("options => axe.run(options)", options)["violations"]:
             where = [f"{node['html'][:200]} ({node['failureSummary']})" for node in rule["nodes"]]
             found.append(f"{person.page.url} in {scheme}: {rule['id']}: {where}")
     person.page.emulate_media(color_scheme="light")
+    person.page.set_viewport_size(WIDE)
     return found
 
 
@@ -117,6 +125,28 @@ def test_no_state_of_a_room_has_a_finding(people: People, server: Server):
     expect(ann.page.locator(".connection__text")).to_be_visible()
     found += findings(ann)
     assert not found, "\n".join(found)
+
+
+STYLE = "(one, [name, part]) => getComputedStyle(one, part)[name]"
+
+
+def test_who_asks_for_more_contrast_or_own_colours_sees_what_is_what(ann: Person, room: str):
+    """Edges in the place of shades, and no quiet text."""
+    ann.send("hello")
+    page, current = ann.page, ann.page.locator(f"#room-{room} a")
+    bubble, about = page.locator(".message__main").last, page.locator(".panel__about")
+
+    def style(one, name: str, part: str = "") -> str:
+        return one.evaluate(STYLE, [name, part])
+
+    assert style(bubble, "borderTopStyle") == "none"
+    assert style(about, "color") != style(page.locator("body"), "color")
+    page.emulate_media(contrast="more")
+    assert style(bubble, "borderTopStyle") == "solid"
+    assert style(about, "color") == style(page.locator("body"), "color")
+    page.emulate_media(contrast="no-preference", forced_colors="active")
+    assert style(bubble, "borderTopStyle") == "solid"
+    assert style(current, "outlineStyle") == "solid"
 
 
 def test_files_have_no_finding(people: People, server: Server, tmp_path: Path):
