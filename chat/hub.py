@@ -8,6 +8,7 @@ the event loop leave as one message per viewer. All methods run on the event loo
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from .events import Event
 from .frames import Packet
@@ -17,6 +18,11 @@ from .metrics import EVENTS
 Push = Callable[[Packet], bool]
 # Closes the viewer's connection with a code of RFC 6455.
 Kick = Callable[[int], object]
+# Writes frames as they are, and neither asks nor answers anything.
+Write = Callable[[bytes], object]
+# The bare write of a viewer's connection, and whether it reads compressed frames; None where there
+# is none. Calls what it is given when nothing must be written by it any more.
+Direct = Callable[[Callable[[], None]], tuple[Write, bool] | None]
 # Makes an event's fragment, for a time zone.
 Render = Callable[[Event, str], str]
 # A fragment of the watched room with the event's number, which is greater than that of the last.
@@ -25,18 +31,22 @@ log = logging.getLogger(__name__)
 
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
 NOT_ALLOWED = 1008  # the one after which it does not
+UNCHECKED = 64 * 1024  # bytes that are written to a viewer before its `push` looks at it again
 
 
 class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
     __slots__ = (
-        *("held", "kick", "listed", "push", "rooms"),
-        *("sent", "session", "uid", "watching", "zone"),
+        *("_sent", "direct", "held", "kick", "level", "listed", "push", "rooms"),
+        *("session", "uid", "watching", "zone"),
     )
 
-    def __init__(self, push: Push, kick: Kick, uid: str, session: str, zone: str) -> None:
+    def __init__(
+        self, push: Push, kick: Kick, uid: str, session: str, zone: str, direct: Direct | None
+    ) -> None:
         self.push = push
+        self.direct = direct
         self.kick = kick
         self.uid = uid
         self.session = session  # the id of the session that the page was opened in
@@ -44,17 +54,41 @@ class Viewer:
         self.rooms: set[str] = set()
         self.listed = False  # its list of rooms was sent anew, because that has changed
         self.watching: str | None = None
-        self.sent = 0  # the last number of the watched room that was sent
         self.held: list[Numbered] | None = None  # what is kept back while history is read
+        self.level: Group | None = None  # has been sent all that this group has
+        self._sent = 0
+
+    @property
+    def sent(self) -> int:
+        """The last number of the watched room that was sent."""
+        return self._sent if self.level is None else self.level.sent
+
+    @sent.setter
+    def sent(self, seq: int) -> None:
+        self._sent = seq
 
 
 class Group:
-    """Those of a room's viewers who are sent the same bytes: the time zone is theirs."""
+    """Those of a room's viewers who are sent the same bytes: the time zone is theirs.
 
-    __slots__ = ("belonging", "notes", "shown", "watching")
+    Who watches is either level or apart. To those who are level each message is written without a
+    look at them: they have all that the group was sent, nothing is held for them, their connection
+    is open. The objects of ten thousand viewers do not fit a processor's caches, so that each look
+    at one costs as much as many steps of the interpreter.
+    """
+
+    __slots__ = (
+        *("apart", "belonging", "deflating", "notes", "plain"),
+        *("sent", "shown", "unchecked", "watching"),
+    )
 
     def __init__(self) -> None:
         self.watching: dict[Viewer, None] = {}
+        self.apart: dict[Viewer, None] = {}  # of the watching
+        self.plain: dict[Viewer, Write] = {}  # level, and ...
+        self.deflating: dict[Viewer, Write] = {}  # ... those who read compressed frames
+        self.sent = 0  # the last number that those who are level were sent
+        self.unchecked = 0  # bytes that were written to them since they were looked at
         self.belonging: dict[Viewer, None] = {}
         self.shown: list[Numbered] = []  # of this turn of the loop, for the watching
         self.notes: list[str] = []  # of this turn of the loop, for the belonging
@@ -116,11 +150,17 @@ class Hub:
     # People come and go
 
     def connect(
-        self, push: Push, kick: Kick, uid: str, session: str = "", zone: str = ""
+        self,
+        push: Push,
+        kick: Kick,
+        uid: str,
+        session: str = "",
+        zone: str = "",
+        direct: Direct | None = None,
     ) -> Viewer:
         """A page of `uid` has opened, in a session of theirs; it gets what is sent to them, with
-        times of a zone."""
-        viewer = Viewer(push, kick, uid, session, zone)
+        times of a zone. `direct` is for who has a shorter way than `push`."""
+        viewer = Viewer(push, kick, uid, session, zone, direct)
         self.people.setdefault(uid, {})[viewer] = None
         self._open(f"user:{uid}")
         return viewer
@@ -156,7 +196,7 @@ class Hub:
         viewer.rooms.remove(rid)
         room = self.rooms[rid]
         group = room.groups[viewer.zone]
-        group.watching.pop(viewer, None)
+        self._stop_watching(viewer, group)
         group.belonging.pop(viewer, None)
         if viewer.watching == rid:
             viewer.watching = viewer.held = None
@@ -180,7 +220,7 @@ class Hub:
         self.flush()
         group = self.rooms[rid].groups[viewer.zone]
         group.belonging.pop(viewer, None)
-        group.watching[viewer] = None
+        group.watching[viewer] = group.apart[viewer] = None
         viewer.watching = rid
         viewer.sent = 0
         viewer.held = []
@@ -197,9 +237,33 @@ class Hub:
             return
         self.flush()  # what it was to be shown must not turn into nothing
         group = self.rooms[viewer.watching].groups[viewer.zone]
-        group.watching.pop(viewer, None)
+        self._stop_watching(viewer, group)
         group.belonging[viewer] = None
         viewer.watching = viewer.held = None
+
+    def _stop_watching(self, viewer: Viewer, group: Group) -> None:
+        self._set_apart(viewer)
+        group.watching.pop(viewer, None)
+        group.apart.pop(viewer, None)
+
+    def _make_level(self, viewer: Viewer, group: Group) -> None:
+        """From here on the viewer, who has what the group was sent, is not looked at."""
+        found = viewer.direct and viewer.direct(partial(self._set_apart, viewer))
+        if found:
+            write, deflates = found
+            (group.deflating if deflates else group.plain)[viewer] = write
+            del group.apart[viewer]
+            viewer.level = group
+
+    def _set_apart(self, viewer: Viewer) -> None:
+        """Each message is written to the viewer after a look, from here on; also called when its
+        connection closes."""
+        group = viewer.level
+        if group is not None:
+            viewer.sent, viewer.level = group.sent, None
+            group.plain.pop(viewer, None)
+            group.deflating.pop(viewer, None)
+            group.apart[viewer] = None
 
     # Events come in
 
@@ -283,17 +347,41 @@ class Hub:
         """The hot path: everything that is the same for all viewers is done before the loop."""
         packet = Packet.of(text for _, text in shown)
         before, last = shown[0][0] - 1, shown[-1][0]
-        for viewer in group.watching:
-            if viewer.sent == before and viewer.held is None:
-                viewer.sent = last
-                try:
-                    viewer.push(packet)
-                except Exception:
-                    self._failed(viewer)
-            elif viewer.held is not None:
+        group.sent = last
+        self._write_level(group, packet)
+        for viewer in list(group.apart):
+            if viewer.held is not None:
                 viewer.held += shown
+                continue
+            if viewer.sent == before:
+                viewer.sent = last
+                self._push(viewer, packet)
             else:
                 self._send(viewer, shown)
+            if viewer.sent == last and viewer in group.apart:
+                self._make_level(viewer, group)
+
+    def _write_level(self, group: Group, packet: Packet) -> None:
+        """Write to those who are level; now and then by `push`, which closes who reads slowly."""
+        group.unchecked += len(packet.plain)
+        if group.unchecked > UNCHECKED:
+            group.unchecked = 0
+            self._push_all([*group.plain, *group.deflating], packet)
+            return
+        if group.plain:
+            self._write_all(group.plain, packet.plain, packet)
+        if group.deflating:
+            self._write_all(group.deflating, packet.deflated, packet)
+
+    def _write_all(self, writes: dict[Viewer, Write], frame: bytes, packet: Packet) -> None:
+        failed: list[Write] = []
+        for write in writes.values():
+            try:
+                write(frame)
+            except Exception:
+                failed.append(write)
+        if failed:  # whose is found out here, so that the loop need not touch them; `push` says why
+            self._push_all([v for v, write in writes.items() if write in failed], packet)
 
     def _send(self, viewer: Viewer, shown: list[Numbered]) -> None:
         """The slow path: only what this viewer has not been sent."""

@@ -131,7 +131,7 @@ class Page:
         self.limits = self.app.limits
         self.pace = Pace()
         self.viewer: Viewer = self.hub.connect(
-            ws.push, ws.kick, person.uid, g.session.sid, person.zone
+            ws.push, ws.kick, person.uid, g.session.sid, person.zone, ws.direct
         )
         self.fresh = True  # nothing was said on this socket yet
         self.rows: list[Row] = []  # the rooms as the socket opened, until then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
@@ -43,6 +44,10 @@ class Transport(Protocol):
     def write(self, frames: bytes, /) -> int:
         """Write frames as they are; returns the bytes that are still waiting to leave, or -1
         when the connection is closing and nothing was written."""
+
+    def direct(self, lost: Callable[[], None], /) -> Callable[[bytes], object] | None:
+        """The bare write of the connection, which looks at nothing and raises anything; None when
+        it is closing. `lost` is called when nothing must be written by it any more."""
 
     def shut(self, code: int, reason: str, /) -> None:
         """Send a Close frame; nothing can follow it."""
@@ -191,6 +196,13 @@ class WebSocket:
             self.kick(1013, "too slow")
             return False
         return True
+
+    def direct(self, lost: Callable[[], None]) -> tuple[Callable[[bytes], object], bool] | None:
+        """What writes frames without a look at the connection, and whether they may be compressed;
+        None where there is no such way. Who uses it calls `push` now and then, which closes who
+        reads too slowly, and stops when `lost` is called."""
+        write = self._transport.direct(lost) if self._transport and self.connected else None
+        return write and (write, self._deflates)
 
     def kick(self, code: int, reason: str = "") -> None:
         """Close without waiting, from any code on the loop; the route's `receive` then raises."""

@@ -78,6 +78,7 @@ class Stream(WSStream):
         self._ending = False  # both sides are done: only the connection is still to end
         self._peer_ended = False  # HTTP/2: the client has ended its half of the stream
         self._pong: asyncio.Future[Any] | None = None
+        self._lost: Callable[[], None] | None = None  # told when `direct` ends
         protocol: Any = send.__self__  # type: ignore[attr-defined]
         self._h2: Any = None
         self._writer: asyncio.StreamWriter | None = None
@@ -104,6 +105,16 @@ class Stream(WSStream):
         transport.write(frames)
         unsent: int = transport.get_write_buffer_size()
         return unsent
+
+    def direct(self, lost: Callable[[], None]) -> Callable[[bytes], object] | None:
+        """The transport's `write` itself; None once the connection closes. `lost` is called before
+        anything that must be the last."""
+        transport = self._transport
+        if self.state is not CONNECTED or transport is None or transport.is_closing():
+            return None
+        self._lost = lost
+        write: Callable[[bytes], object] = transport.write
+        return write
 
     def unsent(self) -> int:
         """Bytes written that the kernel has not taken yet."""
@@ -435,6 +446,9 @@ class Stream(WSStream):
         return self.connection.send(CloseConnection(code=code, reason=reason or None))
 
     def _disconnect(self, code: int, reason: str = "") -> None:
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            lost()
         self._intake.finish(
             {"type": "websocket.disconnect", "code": int(code), "reason": reason or ""}
         )

@@ -54,19 +54,29 @@ class Browser:
         self.world, self.person = world, person
         self.page = None
         self.whole = False  # the line: what is written arrives
+        self.lost = lambda: None  # tells the hub that it is over
         self.epoch = ""
         self.list = {}  # number: time
         self.pending = {}  # nonce: body
 
     def push(self, packet):
-        if self.whole:
-            for what in told(packet.text):
-                self.take(what)
+        self.write(packet.plain)
         return True
+
+    def direct(self, lost):
+        self.lost = lost
+        return self.write, False
+
+    def write(self, frame):
+        start = {126: 4, 127: 10}.get(frame[1], 2)
+        if self.whole:
+            for what in told(frame[start:].decode()):
+                self.take(what)
 
     def kick(self, code, reason=""):
         assert code not in (1000, 1008), "htmx would never come back"
         self.whole = False
+        self.lost()
 
     def take(self, what):
         if isinstance(what, Reset):

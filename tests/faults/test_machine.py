@@ -133,9 +133,18 @@ def same_epoch(patch):
     )
 
 
+def never_apart(patch):
+    """Who was once written to without a look is so for ever."""
+    patch.setattr(Hub, "_set_apart", lambda self, viewer: None)
+
+
+BUGS = no_dedupe, no_gap_check, no_dup_check, silent_loss
+BUGS += read_then_subscribe, same_epoch, never_apart
+
+
 @pytest.mark.parametrize(
     "bug",
-    [no_dedupe, no_gap_check, no_dup_check, silent_loss, read_then_subscribe, same_epoch],
+    BUGS,
     ids=lambda bug: bug.__name__,
 )
 def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from chat import frames
+from chat import frames, hub
 from chat.events import POST, REACT, Event
 from chat.frames import Packet
 from chat.hub import Hub
@@ -40,6 +40,30 @@ class Page:
         return [text for text in texts if not text.startswith("<line")]
 
 
+class Direct(Page):
+    """A page with a shorter way, which says which way each packet took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ways: list[str] = []
+        self.frames: list[bytes] = []
+        self.deflates = False
+        self.lost = None
+
+    def push(self, packet):
+        self.ways.append("push")
+        self.frames.append(packet.deflated if self.deflates else packet.plain)
+        return super().push(packet)
+
+    def write(self, frame):
+        self.ways.append("write")
+        self.frames.append(frame)
+
+    def direct(self, lost):
+        self.lost = lost
+        return (self.write, self.deflates) if self.open else None
+
+
 class World:
     """A hub, its rendering counted, its end of turn called by hand, its channels recorded."""
 
@@ -72,10 +96,11 @@ class World:
         for call in turn:
             call()
 
-    def page(self, uid="ann", room="tea", seq=0, watch=True, zone=""):
+    def page(self, uid="ann", room="tea", seq=0, watch=True, zone="", page=None):
         """A page of `uid` that belongs to `room`, and watches it from number `seq`."""
-        page = Page()
-        page.viewer = self.hub.connect(page.push, page.kick, uid, zone=zone)
+        page = page or Page()
+        direct = getattr(page, "direct", None)
+        page.viewer = self.hub.connect(page.push, page.kick, uid, zone=zone, direct=direct)
         self.hub.belong(page.viewer, room, seq)
         if watch:
             self.hub.watch(page.viewer, room)
@@ -286,3 +311,93 @@ def test_signing_out_ends_a_page_for_good(world):
     world.hub.sign_out(one.viewer, "<out>")
     assert (one.texts, one.kicked) == (["<out>"], [1008])
     assert (two.texts, two.kicked) == ([], [])
+
+
+def test_who_has_everything_is_written_to_directly(world):
+    """In order, each message once, in the form that the connection reads."""
+    plain, packed = world.page(page=Direct()), Direct()
+    packed.deflates = True
+    world.page(page=packed)
+    for seq in (1, 2, 3):
+        world.publish(event(seq))
+    assert plain.ways == packed.ways == ["push", "write", "write"]
+    pages = [Packet(f"<shown tea {seq}><line tea {seq}>") for seq in (1, 2, 3)]
+    assert plain.frames == [packet.plain for packet in pages]
+    assert packed.frames == [packet.deflated for packet in pages]
+    assert plain.viewer.sent == packed.viewer.sent == 3
+
+
+def test_a_connection_that_closes_is_written_to_directly_no_more(world):
+    page, other = world.page(page=Direct()), world.page(page=Direct())
+    world.publish(event(1))
+    page.open = False
+    page.lost()
+    assert page.viewer.sent == 1
+    world.publish(event(2), event(3))
+    assert page.ways == ["push", "push"]
+    assert other.ways == ["push", "write"]
+    page.lost()
+    assert page.viewer.sent == 3
+
+
+@pytest.mark.parametrize("go", ["unwatch", "leave", "disconnect"])
+def test_who_has_gone_is_written_to_directly_no_more(world, go):
+    page = world.page(page=Direct())
+    world.publish(event(1))
+    if go == "leave":
+        world.hub.leave(page.viewer, "tea")
+    else:
+        getattr(world.hub, go)(page.viewer)
+    page.lost()
+    world.publish(event(2))
+    assert page.texts == ["<shown tea 1>", *(["<note tea 2>"] if go == "unwatch" else [])]
+    assert page.ways.count("write") == 0
+    assert page.viewer.sent == 1
+
+
+def test_a_room_watched_anew_is_held_again(world):
+    """Whoever was written to directly and asks for what is missing gets nothing in between."""
+    page, other = world.page(page=Direct()), world.page(page=Direct())
+    world.publish(event(1), event(2))
+    world.hub.watch(page.viewer, "tea")
+    world.publish(event(3))
+    assert page.ways == ["push"]
+    world.hub.live(page.viewer, 2)
+    world.publish(event(4))
+    assert page.texts == [f"<shown tea {seq}>" for seq in (1, 2, 3, 4)]
+    assert other.ways == ["push", "write", "write"]
+
+
+def test_whoever_is_written_to_directly_is_looked_at_now_and_then(world, monkeypatch):
+    """`push` is what finds out that somebody reads too slowly."""
+    monkeypatch.setattr(hub, "UNCHECKED", 100)
+    page = world.page(page=Direct())
+    for seq in range(1, 8):
+        world.publish(event(seq))
+    size = len(page.frames[0])
+    assert size < 100
+    assert page.ways[:1] == ["push"]
+    for n in range(1, len(page.ways)):
+        window = page.ways[max(0, n - 100 // size) : n + 1]
+        assert "push" in window
+    assert [frame[2:].decode() for frame in page.frames] == [
+        f"<shown tea {seq}><line tea {seq}>" for seq in range(1, 8)
+    ]
+
+
+def test_a_direct_write_that_fails_is_tried_by_the_other_way(world):
+    broken, well = Direct(), Direct()
+    for page in (broken, well):
+        world.page(page=page)
+    world.publish(event(1))
+
+    def fail(frame):
+        raise RuntimeError("closed")
+
+    broken.lost()
+    broken.write = fail
+    world.publish(event(2), event(3))
+    world.publish(event(4))
+    assert broken.ways == ["push", "push", "push"]
+    assert broken.texts == well.texts[:1] + [f"<shown tea {seq}>" for seq in (2, 3, 4)]
+    assert well.ways == ["push", "write", "write"]
