@@ -2,13 +2,15 @@
 serves pages, pushes and resume alike."""
 
 import logging
+import re
 import zlib
 from datetime import date
 from functools import lru_cache
 from typing import Any
 
 import flask.templating
-from jinja2 import Environment
+from jinja2 import Environment, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup, escape
 
 from .events import POST, Event, tombstone, unreadable
@@ -22,11 +24,35 @@ log = logging.getLogger(__name__)
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
 OUTLINES = 512  # of what differs from page to page in a few words only
+_ESCAPED = re.compile("[&<>'\"]")  # what HTML has a meaning for
 HUES = 12  # avatar colours in static/css/colors.css
+
+
+def put_out(value: object) -> str:
+    """What a template puts out, escaped. markupsafe makes each piece an object that remembers that
+    it was escaped (0.6 µs, twenty times a message); here it is joined with the others at once."""
+    if type(value) is Markup:
+        return value
+    if type(value) is str and not _ESCAPED.search(value):
+        return value
+    return escape(value)
+
+
+class Generator(CodeGenerator):
+    """Jinja's, but what is put out goes through `put_out`, not through markupsafe's `escape`."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
+        if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile and finalize.src is None:
+            self.write("environment.put_out(")
+        else:
+            super()._output_child_pre(node, frame, finalize)
 
 
 class Templates(flask.templating.Environment):
     """Jinja's environment, whose globals must be there before the first template is."""
+
+    code_generator_class = Generator
+    put_out = staticmethod(put_out)
 
     def make_globals(self, d: Any) -> Any:
         # Jinja's is a ChainMap, of which every rendering and every import of a macro makes a copy,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import jinja2
+import markupsafe
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,11 +25,16 @@ HOSTILE = [
 ]
 
 
+class Templates(jinja2.Environment):
+    """The application's, without Flask."""
+
+    code_generator_class = fragments.Generator
+    put_out = staticmethod(fragments.put_out)
+
+
 @pytest.fixture(scope="module")
 def env():
-    env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True
-    )
+    env = Templates(loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True)
     fragments.init(env)
     return env
 
@@ -215,3 +221,11 @@ def test_the_head_of_a_room_is_that_of_its_name_and_size(env):
     assert "<bdi>[[token]]</bdi>" in head("[[token]]", 2)
     assert "2 members<" in head("[[token]]", 2)
     assert "<script" not in head(HOSTILE[0], 1)
+
+
+@given(st.text() | st.integers() | st.none() | st.text().map(markupsafe.Markup) | st.booleans())
+def test_what_is_put_out_is_what_markupsafe_makes_of_it(value):
+    assert fragments.put_out(value) == str(markupsafe.escape(value))
+    for text in ("{{ value }}", "{% set x %}<{{ value }}>{% endset %}{{ x }}", "{{ value ~ '<' }}"):
+        told = Templates(autoescape=True).from_string(text).render(value=value)
+        assert told == jinja2.Environment(autoescape=True).from_string(text).render(value=value)
