@@ -9,8 +9,7 @@ for each frame, here or in the store's scripts, never taken from what the page s
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, g
@@ -26,7 +25,7 @@ from .errors import ChatError, NotFound, TooOften
 from .fragments import digest
 from .hub import Viewer
 from .mentions import begun
-from .messages import refusal, say
+from .messages import refusal, say_text
 from .page_frame import one, parse, pending
 from .security import is_own_origin
 from .session import current_person
@@ -40,6 +39,7 @@ TYPING_EVERY = 2.0  # seconds between two words of one page that somebody is typ
 REMEMBERED = 20  # composers whose text is remembered for each page
 TYPED_ON = "You typed this while the message before it was on its way."
 WORST = 20  # frames that make no sense before the socket is closed for good
+AWAY = RedisError, OSError, TimeoutError  # what is raised where Redis does not answer
 TRY_AGAIN, NOT_ALLOWED = 1013, 1008  # htmx connects again after the first, never after the second
 
 bp = Blueprint("live", __name__)
@@ -147,8 +147,10 @@ class Page:
 
     def open(self) -> None:
         """The socket is open."""
-        with self._or_come_back():
+        try:
             self._belong_to_all()
+        except AWAY as error:
+            self._come_back(error)
 
     def hear(self, text: str | bytes) -> bool:
         """Do what the page says; True while somebody writes."""
@@ -157,8 +159,10 @@ class Page:
             self.pace.keep()
         handle = HANDLERS.get(frame.get("type", ""))
         if handle:
-            with self._or_come_back():
+            try:
                 handle(self, frame)
+            except AWAY as error:
+                self._come_back(error)
         else:
             self.nonsense += 1
             if self.nonsense == WORST:
@@ -173,15 +177,10 @@ class Page:
         if rid:
             self._seen(rid, seq)
 
-    @contextmanager
-    def _or_come_back(self) -> Iterator[None]:
-        """Ask the page to come back when Redis fails."""
-        try:
-            with self.app.app_context():
-                yield
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("a page is asked to come back: %s", error)
-            self.ws.kick(TRY_AGAIN)
+    def _come_back(self, error: Exception) -> None:
+        """Redis has failed: ask the page to come back."""
+        log.warning("a page is asked to come back: %s", error)
+        self.ws.kick(TRY_AGAIN)
 
     def _belong_to_all(self) -> None:
         """Belong to the rooms of this person, whose session may have ended while the page was
@@ -383,7 +382,7 @@ class Page:
     def _post(self, rid: str, nonce: str, body: str, composer: str, reply: int = 0) -> bool:
         """Store a message, and tell its composer whether it is kept or why not."""
         try:
-            say(self.person, rid, body, nonce, reply)
+            say_text(self.app, self.person, rid, body, nonce, reply)
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, g, get_template_attribute, redirect, render_template, request
 from redis.exceptions import RedisError
@@ -29,6 +29,9 @@ from .session import require_person
 from .store import Person, Room
 from .text import clean_body, clean_caption, number
 from .times import ms_of
+
+if TYPE_CHECKING:
+    from .app import Chat
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
@@ -136,10 +139,10 @@ def say(
 ) -> int:
     """Post a message, which answers message `reply`, with files; returns its number. Raises
     Invalid, TooOften, FilesAway, and what the store does."""
-    clean = clean_caption(body) if sent else clean_body(body)
-    chat().limits.use("post", by.uid)
     if not sent:
-        return int(store().messages.post(rid, by, clean, nonce, reply))
+        return say_text(chat(), by, rid, body, nonce, reply)
+    clean = clean_caption(body)
+    chat().limits.use("post", by.uid)
     _room(rid, by)
     for _ in sent:
         chat().limits.use("file", by.uid)
@@ -154,6 +157,13 @@ def say(
     if not is_kept:
         chat().attachments.delete(rid, files)
     return int(seq)
+
+
+def say_text(app: "Chat", by: Person, rid: str, body: str, nonce: str = "", reply: int = 0) -> int:
+    """As `say`, without files; it needs no request, and so an open page has none."""
+    clean = clean_body(body)
+    app.limits.use("post", by.uid)
+    return int(app.store.messages.post(rid, by, clean, nonce, reply))
 
 
 def message_page(

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from greenback import await_, with_portal_run_sync
@@ -91,6 +92,51 @@ class Heir(Protocol):
         """The connection is closed, by whomever, or one of the others raised; the last call."""
 
 
+class Lull:
+    """Takes from `receive` what comes closely, in the task that makes it: with one timer for all of
+    it, where `asyncio.timeout` sets one each time, 6 µs."""
+
+    __slots__ = ("_due", "_loop", "_over", "_receive", "_seconds", "_task", "_timer", "_waits")
+
+    def __init__(self, receive: Receive, seconds: float) -> None:
+        self._receive = receive
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._waits = self._over = False
+
+    async def next(self) -> Message:
+        """The next message; raises TimeoutError when none comes for `seconds`."""
+        self._due = self._loop.time() + self._seconds
+        self._waits = True
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+        try:
+            return await self._receive()
+        except asyncio.CancelledError:
+            if self._over and self._task is not None and self._task.uncancel() == 0:
+                raise TimeoutError from None
+            raise
+        finally:
+            self._waits = False
+
+    def close(self) -> None:
+        """Nothing more is taken."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._due - self._loop.time()
+        self._timer = None
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        elif self._waits and self._task is not None:
+            self._over = True
+            self._task.cancel()
+
+
 class WebSocket:
     """What a `@sock.route` function gets as `ws`; it stands in for `simple_websocket.Server`.
 
@@ -151,7 +197,8 @@ class WebSocket:
         when the connection has been closed by either side.
         """
         if self._close is None:
-            message = await_(self._next(timeout))
+            wait = self._receive if timeout is None else partial(self._receive_for, timeout)
+            message = await_(self._next(wait))
         if self._close is not None:
             raise ConnectionClosed(*self._close)
         return message
@@ -237,7 +284,7 @@ class WebSocket:
         try:
             await with_portal_run_sync(heir.open)
             while self._close is None:
-                message = await self._next(None)
+                message = await self._next(self._receive)
                 if message is not None:
                     await with_portal_run_sync(self._talk, heir, message)
         finally:
@@ -245,8 +292,12 @@ class WebSocket:
 
     def _talk(self, heir: Heir, message: str | bytes | None) -> None:
         """Bring the heir a message, and those that follow it closely."""
-        while message is not None and heir.hear(message) and self._close is None:
-            message = await_(self._next(TALK))
+        lull = Lull(self._receive, TALK)
+        try:
+            while message is not None and heir.hear(message) and self._close is None:
+                message = await_(self._next(lull.next))
+        finally:
+            lull.close()
 
     async def closed(self) -> None:
         """Wait until the close message has been handed over, for at most five seconds."""
@@ -266,9 +317,9 @@ class WebSocket:
             self._close = code, reason
         self._registry.discard(self)
 
-    async def _next(self, timeout: float | None) -> str | bytes | None:
+    async def _next(self, receive: Receive) -> str | bytes | None:
         try:
-            message = await (self._receive() if timeout is None else self._receive_for(timeout))
+            message = await receive()
         except TimeoutError:
             return None
         if message["type"] == "websocket.disconnect":
@@ -295,7 +346,7 @@ class WebSocket:
         try:
             async with asyncio.timeout(1.0):
                 while self._close is None:
-                    await self._next(None)
+                    await self._next(self._receive)
         except TimeoutError:
             self._gone(1006)
 

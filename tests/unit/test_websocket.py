@@ -1,0 +1,81 @@
+"""What waits for a page's words: one timer for many waits."""
+
+import asyncio
+
+import pytest
+
+from chat.websocket import Lull
+
+
+async def heard(lull: Lull) -> list:
+    """All that comes before it is quiet for too long."""
+    said = []
+    try:
+        while True:
+            said.append(await lull.next())
+    except TimeoutError:
+        lull.close()
+    assert asyncio.current_task().cancelling() == 0
+    return said
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_silence_ends_the_wait_and_loses_nothing(seconds):
+    async def story():
+        box: asyncio.Queue = asyncio.Queue()
+        for n in range(3):
+            box.put_nowait(n)
+        assert await heard(Lull(box.get, seconds)) == [0, 1, 2]
+        box.put_nowait(3)
+        assert box.get_nowait() == 3, "nobody waits any more"
+
+    asyncio.run(story())
+
+
+def test_one_timer_serves_many_waits():
+    async def story():
+        box, timers = asyncio.Queue(), []
+        loop = asyncio.get_running_loop()
+        later = loop.call_later
+        loop.call_later = lambda *args: timers.append(args) or later(*args)
+        lull = Lull(box.get, 3600)
+        for n in range(100):
+            loop.call_soon(box.put_nowait, n)
+            assert await lull.next() == n
+        lull.close()
+        assert len(timers) == 1
+
+    asyncio.run(story())
+
+
+def test_who_is_cancelled_is_cancelled():
+    """It is not taken for silence."""
+
+    async def story():
+        lull = Lull(asyncio.Queue().get, 3600)
+        task = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await lull.next()
+        lull.close()
+        task.uncancel()
+
+    asyncio.run(story())
+
+
+def test_silence_counts_from_the_last_word():
+    """The timer that was set for the first wait finds that somebody has spoken since."""
+
+    async def story():
+        box: asyncio.Queue = asyncio.Queue()
+        lull = Lull(box.get, 3600)
+        box.put_nowait("a")
+        assert await lull.next() == "a"
+        waiting = asyncio.ensure_future(lull.next())
+        await asyncio.sleep(0)
+        lull._look()
+        box.put_nowait("b")
+        assert await waiting == "b"
+        lull.close()
+
+    asyncio.run(story())
