@@ -4,7 +4,6 @@ https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 """
 
 import asyncio
-import hashlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,7 +16,6 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
-    NoScriptError,
     RedisError,
     TryAgainError,
 )
@@ -175,9 +173,6 @@ class LoopCluster(Asking):
         for place in list(self.where.places):
             yield from self._node(place).scan_iter(*args, **kwargs)
 
-    def register_script(self, script: Any) -> Any:
-        return Script(self, script)
-
     async def aclose(self) -> None:
         self.where.watchers.remove(self._arrange)
         self._give_up("the server is stopping")
@@ -240,22 +235,6 @@ class LoopCluster(Asking):
         for command in early:
             if not command.answer.done():
                 command.answer.set_exception(RedisConnectionError(why))
-
-
-class Script:
-    """A Lua script, which each node learns when it is first asked for it."""
-
-    def __init__(self, client: LoopCluster, text: str) -> None:
-        self.client = client
-        self.text = text
-        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-    def __call__(self, keys: list[str], args: list[Any]) -> Any:
-        """Its answer; the keys are of one slot."""
-        try:
-            return self.client.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return self.client.execute_command("EVAL", self.text, len(keys), *keys, *args)
 
 
 def _key(words: tuple[Any, ...]) -> str:

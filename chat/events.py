@@ -143,7 +143,9 @@ class Event:
         """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
         becomes an UNREADABLE one: the room lives."""
         try:
-            fields = [_text(value) for value in json.loads(data)]
+            fields = json.loads(data)
+            if set(map(type, fields)) != {str}:
+                raise TypeError(data)
             kind, uid, name, body, tag, picture, number, before, same, more, files, mentions = (
                 fields + _LATER[len(fields) - 4 :]
             )
@@ -200,7 +202,7 @@ def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture:
     """The stored form of an event, without what only the store knows: its number and time, and
     what its scripts put behind the rest (append.lua)."""
     fields = [kind, uid, name, body, tag, picture]
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return _compact(fields)
 
 
 def tombstone(event: Event) -> Event:
@@ -213,6 +215,10 @@ def unreadable(event: Event) -> Event:
     return replace(event, kind=UNREADABLE, uid="", name="", body="")
 
 
+# json.dumps makes an encoder each time.
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _told(event: Event, more: str, mentions: str) -> Event:
     """An event with what is published along and stored elsewhere: the reactions to a message, or
     the message that is answered, in its stored form; and whom it mentions."""
@@ -223,9 +229,3 @@ def _told(event: Event, more: str, mentions: str) -> Event:
     if event.kind in QUIET:
         return replace(event, reactions=Reactions.parse(more))
     return replace(event, quote=Event.parse(event.room, event.number, 0, more).as_quote)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value

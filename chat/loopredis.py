@@ -10,8 +10,9 @@ caller knows whether repeating it is safe (redis-py's default retries turned one
 """
 
 import asyncio
+import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,7 @@ from redis.asyncio import Redis
 from redis.client import EMPTY_RESPONSE
 from redis.commands.core import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, ReadOnlyError, RedisError
+from redis.exceptions import DataError, NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from .database import TIMEOUT
@@ -59,9 +60,29 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     def get_encoder(self) -> Any:
         return self.client.get_encoder()  # type: ignore[no-untyped-call]
 
+    def register_script(self, script: str) -> "Script":  # type: ignore[override, unused-ignore]
+        return Script(self, script)
+
     def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
         """Send a command when this turn of the loop is over; returns the answer to come."""
         raise NotImplementedError
+
+
+class Script:
+    """A Lua script, which each server learns when it is first asked for it. redis-py's asks what
+    its client is each time, and in a cluster would have one node learn it."""
+
+    def __init__(self, client: Asking, text: str) -> None:
+        self.client = client
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+        """Its answer; the keys are of one slot."""
+        try:
+            return self.client.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return self.client.execute_command("EVAL", self.text, len(keys), *keys, *args)
 
 
 class LoopRedis(Asking):

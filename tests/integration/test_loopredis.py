@@ -61,6 +61,18 @@ def test_answers_are_read_as_redis_py_reads_them(talk, client):
     talk(conversation)
 
 
+def test_a_script_is_learned_again_by_a_server_that_has_forgotten_it(talk, client):
+    async def conversation(redis):
+        add = redis.register_script("return {redis.call('INCRBY', KEYS[1], ARGV[1]), 'é'}")
+        for total in (2, 4):
+            answer = await greenback.with_portal_run_sync(add, keys=["n"], args=[2])
+            assert answer == [total, "é"]
+        client.script_flush()
+        assert await greenback.with_portal_run_sync(add, keys=["n"], args=[2]) == [6, "é"]
+
+    talk(conversation)
+
+
 def test_an_error_is_only_for_the_command_it_answers(talk):
     async def conversation(redis):
         good, bad, unsendable, last = (
