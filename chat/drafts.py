@@ -1,4 +1,5 @@
-"""What is being written: on one line or several, looked at before it is sent, with help."""
+"""What is being written: on one line or several, looked at before it is sent, with help, and
+there again when one comes back."""
 
 from typing import Any
 
@@ -81,6 +82,18 @@ def preview(rid: str) -> Any:
     if request.headers.get("HX-Request"):
         return render_template("rooms/preview.html", text=clean, note=error)
     return _page(room, body, error, clean)
+
+
+@bp.get("/rooms/<rid>/draft")
+def draft(rid: str) -> Any:
+    """What the person wrote here and has not sent (`live.Page.name` kept it), for the empty
+    composer named `nonce`. htmx alone asks for it: without scripts nothing is kept."""
+    room = store().rooms.member(rid, g.person.uid)
+    nonce = request.args.get("nonce", "")
+    if not is_nonce(nonce):
+        abort(404)
+    body = store().drafts.of(g.person.uid, room.rid)
+    return render_template("rooms/draft.html", rid=rid, nonce=nonce, body=body)
 
 
 @bp.get("/help/text")

@@ -96,6 +96,7 @@ class Page:
     __slots__ = (
         "app",
         "backlog",
+        "draft",
         "fragments",
         "fresh",
         "hub",
@@ -139,6 +140,7 @@ class Page:
         self.typing_at = 0.0  # when it was told last that the person is typing
         self.naming = False  # names are offered
         self.remembered = ("", 0)  # room and number last written down as seen
+        self.draft = ("", "")  # composer and text last kept of the room on screen
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
         self.silent = True  # nothing was posted on this socket yet
@@ -202,6 +204,7 @@ class Page:
         rid, before = one(frame, "room"), self.viewer.watching
         if before and before != rid:
             self.typing_at = 0.0
+            self.draft = ("", "")
             self._seen(before, self.viewer.sent)
             self._say(self.fragments.read(before))
         for to, nonce, body, reply in pending(frame):
@@ -306,6 +309,7 @@ class Page:
         before = self.posted.get(nonce, "")
         if body and body == before:
             self._say(self.fragments.stored(nonce))  # Enter pressed twice
+            self._sent_draft(rid, nonce, True)
             return
         if before and body.startswith(before):
             stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
@@ -313,6 +317,8 @@ class Page:
             reply = number(one(frame, "reply"))
             stored, before = self._post(rid, nonce, body, nonce, reply), ""
         self.posted[nonce] = body if stored else before
+        if stored:
+            self._sent_draft(rid, nonce, bool(one(frame, "kept")))
         if len(self.posted) > REMEMBERED:
             del self.posted[next(iter(self.posted))]
 
@@ -337,10 +343,13 @@ class Page:
             self.store.presence.typing(rid, self.person.uid, True)
 
     def name(self, frame: dict[str, Any]) -> None:
-        """Keys were pressed: offer names while the text ends with the beginning of one."""
-        rid, start = one(frame, "room"), begun(one(frame, "body"))
+        """Keys were pressed, and none since for a moment: keep the text for when the person comes
+        back, and offer names while it ends with the beginning of one."""
+        rid, body = one(frame, "room"), one(frame, "body")
+        start = begun(body)
         if not rid or rid != self.viewer.watching:
             return
+        self._keep_draft(rid, one(frame, "nonce"), body)
         if start is not None:
             self.naming = True
             people, words = self.store.attention.offered(rid, self.person.uid, start)
@@ -348,6 +357,20 @@ class Page:
         elif self.naming:
             self.naming = False
             self._say(self.fragments.named(rid, [], []))
+
+    def _keep_draft(self, rid: str, nonce: str, text: str) -> None:
+        """Keep the text of a composer. What stands behind a text that was sent comes back as a
+        composer of its own (`typed`), which stays where the person goes."""
+        if not self.posted.get(nonce) and self.draft != (nonce, text):
+            self.draft = (nonce, text)
+            self.store.drafts.keep(self.person.uid, rid, text)
+
+    def _sent_draft(self, rid: str, nonce: str, kept: bool) -> None:
+        """What a composer held is stored: it is kept no longer, if it was, on this page or (`kept`)
+        before it came there."""
+        if self.draft[0] == nonce or (kept and not self.draft[0]):
+            self.draft = ("", "")
+            self.store.drafts.keep(self.person.uid, rid, "")
 
     def typed(self, frame: dict[str, Any]) -> None:
         """A composer that was sent takes no more keys. What it holds beyond what was sent comes
@@ -371,6 +394,9 @@ class Page:
             self._answer_composer(rid, nonce, text.removeprefix(before))
         elif self._post(rid, nonce, body, nonce, reply):
             self._say(self.fragments.done(nonce))
+        else:
+            return
+        self.store.drafts.sent(self.person.uid, rid, body)
 
     def _answer_composer(self, rid: str, nonce: str, rest: str) -> None:
         """A composer that was sent goes, or what it holds beyond that comes back."""

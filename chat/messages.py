@@ -58,7 +58,9 @@ def post(rid: str) -> Any:
         page = room_page(room, events, reply=answered(rid, reply), **shown)
         return page, error.status, error.headers
     if request.headers.get("HX-Request"):
+        store().drafts.sent(g.person.uid, rid, body)  # another composer may be written in by now
         return render_template("rooms/sent.html", rid=rid, nonce=nonce, anew=new_nonce())
+    store().drafts.keep(g.person.uid, rid, "")
     return redirect(f"/rooms/{rid}", 303)
 
 

@@ -169,7 +169,7 @@ def room_page(
     number of the first event that the person has not seen, 0 for none, and `unread` how many of
     them count; `preview`: a text to be shown as it would look; `reply`: the message that is to
     be answered; `files`: files are to go along."""
-    rows, size = store().rooms.beside(g.person.uid, room.rid)
+    rows, size, draft = store().rooms.beside(g.person.uid, room.rid)
     if all(row.room.rid != room.rid for row in rows):
         store().rooms.mend_list(room.rid, g.person.uid)
         rows = store().rooms.of(g.person.uid)
@@ -191,6 +191,7 @@ def room_page(
         menu=menu,
         reply=reply,
         files=files,
+        draft=draft and not body,
     )
 
 

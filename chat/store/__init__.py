@@ -12,6 +12,7 @@ from .attention import Attention
 from .audit import Audit
 from .check import Check
 from .crowd import Crowd
+from .drafts import Drafts
 from .dump import Dump
 from .hooks import Hooks
 from .load import Load
@@ -42,6 +43,7 @@ class Store:
         self.accounts = Accounts(client, self.people)
         self.presence = Presence(client, _script(client, "gone"))
         self.attention = Attention(client, self.people, self.presence)
+        self.drafts = Drafts(client)
         self.tokens = Tokens(client)
         self.audit = Audit(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})

@@ -276,6 +276,7 @@ class Check:
         yield from self.known(uid)
         yield from self._list(uid)
         yield from self._levels(uid)
+        yield from self._drafts(uid)
         yield from self._tokens(uid)
         yield from self._hook(uid)
 
@@ -316,6 +317,12 @@ class Check:
             for rid in self._not_in(uid, [rid for rid, _ in levels]):
                 gone = partial(self.client.hdel, keys.levels(uid), rid)
                 yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
+
+    def _drafts(self, uid: str) -> Iterator[Finding]:
+        for drafts in pages(self.client.hscan_iter(keys.drafts(uid), count=PAGE), PAGE):
+            for rid in self._not_in(uid, [rid for rid, _ in drafts]):
+                gone = partial(self.client.hdel, keys.drafts(uid), rid)
+                yield Finding(f"what {uid} has not sent in {rid} is kept for no member", gone)
 
     def _not_in(self, uid: str, rids: list[str]) -> list[str]:
         """Those of the rooms in which a person is not."""

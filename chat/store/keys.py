@@ -27,6 +27,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
 | chat:user:{u}:levels      | hash   | room id: how much of it the person wants to hear, where  |
 |                           |        | that is not everything (attention.LEVELS)                |
+| chat:user:{u}:drafts      | hash   | room id: what the person wrote and has not sent          |
 | chat:login:{l}            | string | user id of the account with this login                   |
 | chat:subject:{s}          | string | user id of who another site knows by this digest         |
 | chat:used:{s}             | string | says that the signed token of this digest was used        |
@@ -172,6 +173,10 @@ def user_rooms(uid: str) -> str:
 
 def levels(uid: str) -> str:
     return f"chat:user:{{{uid}}}:levels"
+
+
+def drafts(uid: str) -> str:
+    return f"chat:user:{{{uid}}}:drafts"
 
 
 def user_pages(uid: str) -> str:

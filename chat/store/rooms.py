@@ -262,6 +262,7 @@ class Rooms:
         for uid in uids:
             pipeline.srem(keys.user_rooms(uid), rid)
             pipeline.hdel(keys.levels(uid), rid)
+            pipeline.hdel(keys.drafts(uid), rid)
             pipeline.spublish(keys.user_channel(uid), "")
         if uids:
             pipeline.execute()
@@ -327,15 +328,16 @@ class Rooms:
         rooms, others = pipeline.execute()
         return uid == other or not set(rooms).isdisjoint(others)
 
-    def beside(self, uid: str, rid: str) -> tuple[list[Row], int]:
-        """The same, and how many members the room `rid` has, which is to be shown beside them. A
-        round trip less than to ask for both."""
+    def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
+        """The same, and of the room `rid`, which is to be shown beside them, how many members it
+        has and whether a draft of the person is kept. Round trips less than to ask for each."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.smembers(keys.user_rooms(uid))
         pipeline.hgetall(keys.levels(uid))
         pipeline.zcard(keys.members(rid))
-        ids, levels, size = pipeline.execute()
-        return self._rows(uid, ids, levels), int(size)
+        pipeline.hexists(keys.drafts(uid), rid)
+        ids, levels, size, draft = pipeline.execute()
+        return self._rows(uid, ids, levels), int(size), bool(draft)
 
     def of_session(self, uid: str, sid: str) -> list[Row] | None:
         """The same, where the session with this id goes on; None when it has ended. A round trip

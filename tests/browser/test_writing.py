@@ -1,7 +1,7 @@
 """What people write before they send it: on several lines, looked at, formatted."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from ..running import Server
 from .conftest import People
@@ -119,6 +119,70 @@ def test_edit_changes_what_is_formatted(ann: Person, bob: Person, room: str):
     expect(bob.page.locator("#messages .message__body li em")).to_have_text("kettle")
     expect(bob.page.locator("#messages .message__body")).to_have_count(1)
     expect(bob.page.locator("#messages strong")).to_have_count(0)
+
+
+def kept(person: Person, text: str) -> None:
+    """Wait until the server keeps this of what the person writes."""
+    path = f"{person.url}/rooms/{person.room}/draft?nonce=n"
+    person.until(lambda: text in person.page.request.get(path).text(), f"{text!r} being kept")
+
+
+def test_what_was_not_sent_is_there_when_one_comes_back(ann: Person, bob: Person, room: str):
+    """From another room, from another page, after a reload; on several lines too; and once it is
+    sent, no more."""
+    field = ann.page.locator("#body:focus")
+    other = ann.create_room("Other")
+    ann.switch_to(room)
+    ann.wait_live()
+    ann.type("the kettle ")
+    kept(ann, "the kettle")
+    ann.switch_to(other)
+    expect(field).to_have_value("")
+    ann.switch_to(room)
+    expect(field).to_have_value("the kettle")
+    ann.page.get_by_role("link", name="Details").click()
+    ann.page.get_by_role("link", name="Back to the room").click()
+    expect(field).to_have_value("the kettle")
+    ann.wait_live()
+    ann.type(" is on")
+    kept(ann, "the kettle is on")
+    ann.page.reload()
+    expect(field).to_have_value("the kettle is on")
+    ann.wait_live().press("Enter")
+    bob.wait_for("the kettle is on")
+    ann.wait_empty()
+    ann.switch_to(other)
+    ann.switch_to(room)
+    expect(field).to_have_value("")
+
+    write_lines(ann)
+    ann.type("first\nsecond")
+    kept(ann, "first\nsecond")
+    ann.page.reload()
+    expect(ann.page.locator("textarea#body:focus")).to_have_value("first\nsecond")
+    ann.wait_live().wait_next_form()
+    press(ann.page, "Send")
+    bob.wait_for("first\nsecond")
+    ann.wait_empty()
+    ann.page.reload()
+    expect(field).to_have_value("")
+    assert ann.messages() == bob.messages() == ["the kettle is on", "first\nsecond"]
+
+
+def test_what_one_writes_at_once_is_not_replaced_by_what_was_kept(ann: Person, room: str):
+    ann.type("old")
+    kept(ann, "old")
+    asked: list[Route] = []
+    ann.page.route("**/draft?*", lambda route: asked.append(route))
+    ann.page.reload()
+    ann.wait_live().type("new")
+    ann.until(lambda: asked, "the page asking for what was kept")
+    with ann.page.expect_response("**/draft?*") as answer:
+        asked[0].continue_()
+    assert "old" in answer.value.text()
+    ann.page.unroute("**/draft?*")
+    kept(ann, "new")
+    assert ann.draft() == "new"
 
 
 def test_several_lines_without_javascript(people: People, server: Server):

@@ -118,6 +118,7 @@ POST /rooms/{direct}/messages/{seq}/delete               401 404 404 303 403 403
 POST /rooms/{open|closed|direct|random}/attach   401 404 404 200 200 200 404 404 404
 GET /rooms/{open|closed|direct|random}/files/{fid}/a.txt 401 404 404 200 200 200 404 404 404
 POST /rooms/{open|closed|direct|random}/composer 401 404 404 200 200 200 404 404 404
+GET /rooms/{open|closed|direct|random}/draft?nonce=n     401 404 404 200 200 200 404 404 404
 POST /rooms/{open|closed|direct|random}/preview  401 404 404 200 200 200 404 404 404
 GET /help/text                                   401 200
 POST /rooms/{open|closed|direct|random}/reactions        401 404 404 303 303 303 404 404 404

@@ -72,6 +72,10 @@ BROKEN = {
         lambda client, c: client.sadd(keys.user_rooms(c["ann"]), "gone"),
         "the list of {ann} has the room gone, without membership",
     ),
+    "a draft in a room one is not in": (
+        lambda client, c: client.hset(keys.drafts(c["ann"]), "gone", "tea"),
+        "what {ann} has not sent in gone is kept for no member",
+    ),
     "a member is nobody": (
         lambda client, c: client.zadd(keys.members(c["tea"]), {"nobody": 1}),
         "the room {tea} has a member nobody, who is nobody",
