@@ -7,8 +7,9 @@ from redis.exceptions import ResponseError
 
 from .current import chat
 from .errors import Invalid, NotFound, Refused
+from .messages import erase
 from .permissions import check_admin
-from .security import address, own_origin
+from .security import address, is_public, network_of, own_origin
 from .session import require_person
 from .store import Person
 from .store.people import ADMIN, ROLES
@@ -38,22 +39,34 @@ def role(uid: str) -> Any:
 
 @bp.post("/people/<uid>/deactivate")
 def deactivate(uid: str) -> Any:
-    """Nobody signs in as this person any more; what they wrote stays. Their rooms are another
-    member's from now on."""
+    """Nobody signs in as this person any more, and their rooms are another member's. With
+    `networks` nobody else comes in either from where they are signed in, with `messages` all that
+    they wrote is deleted: also later."""
     person = _other(uid)
     if person.role == ADMIN:
         raise Refused("Take the admin role away first.")
-    chat().store.people.edit(person, off="1")
-    _shut_out(uid)
-    chat().store.rooms.let_go(person)
-    audit_note("deactivated", person)
+    seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
+    if not person.off:
+        chat().store.people.edit(person, off="1")
+        _shut_out(uid)
+        chat().store.rooms.let_go(person)
+        audit_note("deactivated", person)
+    networks = sorted(network for network in seen if is_public(network))
+    if "networks" in request.form and networks:
+        chat().store.bans.keep_out(uid, networks)
+        audit_note(f"kept {', '.join(networks)} out for", person)
+    if "messages" in request.form:
+        audit_note("deleted all messages of", person)
+        erase(g.person, uid)
     return _back()
 
 
 @bp.post("/people/<uid>/activate")
 def activate(uid: str) -> Any:
+    """The person may come back, and so may others from there; what was deleted does not."""
     person = _other(uid)
     chat().store.people.edit(person, off="")
+    chat().store.bans.let_in(uid)
     chat().store.people.look_again(uid)
     audit_note("activated", person)
     return _back()
@@ -137,4 +150,5 @@ def _back() -> Any:
 def _page(**more: Any) -> str:
     q = request.values.get("q", "")
     found = chat().store.people.find(q, limit=200, off=True)
-    return render_template("admin/people.html", q=q, found=found, roles=ROLES, **more)
+    out = chat().store.bans.all()
+    return render_template("admin/people.html", q=q, found=found, roles=ROLES, out=out, **more)

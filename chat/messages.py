@@ -1,6 +1,7 @@
 """A room's messages over plain HTTP: posting without JavaScript, older pages, permalinks."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,16 @@ def delete(by: Person, rid: str, seq: int) -> None:
     files = store().messages.get(rid, seq).files
     store().messages.delete(rid, by, seq, may_change_others(by, room))
     chat().attachments.delete(rid, files)
+
+
+def erase(by: Person, uid: str) -> None:
+    """Delete all that a person wrote, in all rooms that go on, and the files. It looks through
+    everything that is kept; cut off, it may be repeated."""
+    for rid in store().retention.rooms():
+        for event in store().messages.written_by(rid, uid):
+            with suppress(NotFound):  # deleted meanwhile, or of a room that has ended
+                store().messages.delete(rid, by, event.seq, outside=True)
+                chat().attachments.delete(rid, event.files)
 
 
 def set_reaction(by: Person, rid: str, seq: int, emoji: str, wanted: str | int) -> None:

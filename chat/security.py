@@ -55,7 +55,12 @@ def address() -> str:
 def network() -> str:
     """Whose tries and pages count as one: the visitor's address, or the network of 64 bits for
     IPv6, where who has one address has them all (RFC 6177)."""
-    seen = address()[:64]
+    return network_of(address())
+
+
+def network_of(seen: str) -> str:
+    """`network` for an address."""
+    seen = seen[:64]
     try:
         ip = ip_address(seen)
     except ValueError:
@@ -63,6 +68,15 @@ def network() -> str:
     if isinstance(ip, IPv4Address):
         return str(ip)
     return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
+
+
+def is_public(network: str) -> bool:
+    """True for a network of the internet. Any other is this machine, one's own house, or a proxy
+    that is missing in CHAT_PROXIES, behind which everybody is."""
+    try:
+        return ip_network(network).is_global
+    except ValueError:
+        return False
 
 
 def is_proxy(seen: str) -> bool:

@@ -15,9 +15,10 @@ from itsdangerous import BadSignature
 from . import proxy
 from .asgi import await_
 from .current import chat
-from .security import address
+from .errors import Refused
+from .security import address, network
 from .store import Person
-from .store.people import GUEST
+from .store.people import ADMIN, GUEST
 from .times import use_zone
 
 bp = Blueprint("session", __name__)
@@ -90,7 +91,8 @@ def _check_proxy() -> None:
 def begin(person: Person, way: str) -> None:
     """Sign a person in: a new session, and a cookie with nothing of who was here before, the
     CSRF token included. The session that was here before ends, with its pages. `way` says how
-    they proved who they are."""
+    they proved who they are. Raises Refused as check_let_in does."""
+    check_let_in(person)
     if (before := current_person()) and before.uid == person.uid:
         chat().store.sessions.end(before.uid, g.session.sid)
     elif before:
@@ -102,6 +104,15 @@ def begin(person: Person, way: str) -> None:
     cookie["uid"], cookie["secret"] = person.uid, secret
     if way == "proxy":
         cookie["proxied"] = proxy.subject()
+
+
+def check_let_in(person: Person | None = None) -> None:
+    """Raise Refused for who comes from a network that is kept out. Admins may come, and who is
+    signed in already stays: many may share it."""
+    if current_person() or (person and person.is_at_least(ADMIN)):
+        return
+    if chat().store.bans.is_out(network()):
+        raise Refused("Nobody signs in from your network at the moment. Ask an admin of this chat.")
 
 
 def is_still_on(uid: str, sid: str) -> bool:

@@ -12,9 +12,9 @@ from werkzeug.exceptions import NotFound as NoPage
 
 from . import passwords, proxy
 from .current import chat
-from .errors import Invalid, TooOften
+from .errors import Invalid, Refused, TooOften
 from .security import address, network
-from .session import begin, current_person, require_person
+from .session import begin, check_let_in, current_person, require_person
 from .store import Person
 from .store.accounts import LONGEST_LOGIN, clean_login
 from .text import MAX_NAME, clean_name
@@ -44,13 +44,14 @@ def sign_in() -> Any:
         if "password" in request.form:
             return _with_password(request.form.get("login") or request.form.get("name", ""))
         return _as_guest(request.form.get("name", ""))
-    except (Invalid, TooOften) as error:
+    except (Invalid, Refused, TooOften) as error:
         return _page(error.text), error.status, error.headers
 
 
 def _as_guest(name: str) -> Any:
     check_way("guest")
     clean = clean_name(name, "name", MAX_NAME)
+    check_let_in()
     chat().limits.use("guest", network())
     return _in(chat().store.people.create(clean), "guest")
 
@@ -79,11 +80,12 @@ def sign_up() -> Any:
     """Make an account; a guest goes on as the same person."""
     _check_sign_up()
     try:
+        check_let_in()
         chat().limits.use("sign-up", network())
         login, name, kept = _new_account()
         guest = current_person()
         person = chat().store.accounts.create(login, name, kept, guest)
-    except (Invalid, TooOften) as error:
+    except (Invalid, Refused, TooOften) as error:
         page = render_template("sign_up.html", first=False, **_typed(error.text))
         return page, error.status, error.headers
     return _in(person, "password")

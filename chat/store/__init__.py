@@ -10,6 +10,7 @@ from typing import Any
 from .accounts import Accounts
 from .attention import Attention
 from .audit import Audit
+from .bans import Bans
 from .check import Check
 from .crowd import Crowd
 from .drafts import Drafts
@@ -46,6 +47,7 @@ class Store:
         self.drafts = Drafts(client)
         self.tokens = Tokens(client)
         self.audit = Audit(client)
+        self.bans = Bans(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
         self.schema = Schema(client, _script(client, "lease"))
         self.retention = Retention(client, _appending(client, "trim"), _script(client, "lease"))

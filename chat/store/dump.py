@@ -30,8 +30,8 @@ class Dump:
         self._told: set[str] = set()
 
     def everything(self) -> Iterator[Record]:
-        """All people and all rooms; with secrets also who is known by other sites, and what
-        admins did."""
+        """All people and all rooms; with secrets also who is known by other sites, what admins
+        did, and which networks are kept out."""
         for uid in self._ids(keys.user("*")):
             yield from self._people([uid])
         counted = int(self.client.get(keys.RANDOM_COUNT) or 0)
@@ -42,6 +42,7 @@ class Dump:
         if self.secrets:
             yield from self._subjects()
             yield from self._audit()
+            yield {"is": "banned", "of": self.client.zrange(keys.BANNED, 0, -1)}
 
     def rids(self) -> set[str]:
         """The ids of all rooms."""

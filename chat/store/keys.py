@@ -39,6 +39,8 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:files                | string | names the place where the files of this database are     |
 | chat:files:lease          | string | the process that lets files go which nothing holds       |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
+| chat:banned               | zset   | `<network> <user id>`, all 0: nobody comes in from there |
+|                           |        | because of this person                                   |
 | chat:throttle:{w}:{x}     | string | when the bucket of `whose` for `what` is full again (µs)  |
 | chat:user:{u}:pages       | hash   | process: how many pages the person has open there        |
 | chat:pages:{a}            | hash   | the same of an address                                   |
@@ -84,6 +86,7 @@ HERE = "chat:here"
 PROCESSES = "chat:processes"
 FIRST_ADMIN = "chat:admin"
 AUDIT = "chat:audit"
+BANNED = "chat:banned"
 SCHEMA = "chat:schema"
 SCHEMA_LEASE = "chat:schema:lease"
 TRIM_LEASE = "chat:trim:lease"

@@ -71,6 +71,8 @@ class Load:
             self.client.set(keys.subject(record["digest"]), _id(record), nx=True)
         elif kind == "audit" and self.whole:
             self._audit(record)
+        elif kind == "banned" and self.whole and record["of"]:
+            self.client.zadd(keys.BANNED, dict.fromkeys(map(str, record["of"]), 0))
 
     def _present(self) -> "_Room":
         if self.room is None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ PAGE_SIZE = 50  # events on a page
 PAGES_KEPT = 128  # rooms whose newest page is kept in memory
 MOST_EMOJI = 20  # different ones on one message
 MOST_REACTIONS = 500  # on one message, all emoji together
+LOOKED_AT = 500  # events in one answer, where all of a room are looked at
 NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
 
 
@@ -137,9 +138,13 @@ class Messages:
         mentions = self.attention.mentions(rid, by.uid, body) if "@" in body else ()
         return [pack(mentions)] if mentions else []
 
-    def delete(self, rid: str, by: Person, seq: int, others: bool = False) -> None:
-        """Delete message `seq` for everyone; raises as `revise` does."""
-        args = [keys.room_channel(rid), by.uid, seq, pack_by(DELETE, by), "1" if others else ""]
+    def delete(
+        self, rid: str, by: Person, seq: int, others: bool = False, outside: bool = False
+    ) -> None:
+        """Delete message `seq` for everyone; `outside`: whoever wrote it, and `by` need not be in
+        the room. Raises as `revise` does."""
+        rights = "all" if outside else "1" if others else ""
+        args = [keys.room_channel(rid), by.uid, seq, pack_by(DELETE, by), rights]
         _check(self.scripts["delete"](keys=keys.of_room(rid), args=args))
 
     def react(self, rid: str, by: Person, seq: int, emoji: str, wanted: str | int) -> None:
@@ -215,6 +220,16 @@ class Messages:
             pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
         answers = pipeline.execute() if seqs else []
         return self._now(rid, [event for entries in answers for event in _events(rid, entries)])
+
+    def written_by(self, rid: str, uid: str) -> Iterator[Event]:
+        """All messages of a person in a room, as they were posted, the oldest first. They are
+        looked for among all events, some hundred at a time."""
+        start, at = f'["{POST}","{uid}",', "-"
+        while entries := self.client.xrange(keys.events(rid), at, "+", count=LOOKED_AT):
+            for entry in entries:
+                if entry[1]["data"].startswith(start):
+                    yield from _events(rid, [entry])
+            at = f"({entries[-1][0]}"
 
     def file(self, rid: str, uid: str, fid: str) -> File:
         """The file with this id in room `rid`, for a member; raises NotFound for everybody else

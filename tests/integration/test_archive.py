@@ -62,6 +62,7 @@ def everything(store, ann, bob, tea):
     store.accounts.of_subject("https://issuer.example.org", "subject-1", "Sue")
     store.accounts.create_admin("ada", "Ada", "hash-of-ada")
     store.audit.note(ann, "did", "something", "192.0.2.8")
+    store.bans.keep_out(bob.uid, ["192.0.2.9"])
     store.people.create("Guest")
 
 

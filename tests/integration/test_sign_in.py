@@ -21,8 +21,10 @@ GOOD = "seven wet umbrellas"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A chat with accounts and a first admin, Ada."""
-    running = Server(tmp_path_factory.mktemp("chat"), CHAT_SIGN_IN="guest,password").start()
+    """A chat with accounts and a first admin, Ada, who comes without the proxy that says where
+    others are."""
+    env = {"CHAT_SIGN_IN": "guest,password", "CHAT_PROXIES": "127.0.0.1"}
+    running = Server(tmp_path_factory.mktemp("chat"), **env).start()
     account(Visitor(running.url), "ada", "/first-run")
     yield running
     running.clean_up()
@@ -321,6 +323,67 @@ def test_who_is_deactivated_is_out_and_can_come_back(server, ada, ben):
     ada.submit(f"/admin/people/{uid}/activate")
     assert status_of(ben, token) == 401, "nor do tokens come back"
     assert sign_in(Visitor(server.url), ben.login).status_code == 303
+
+
+def test_what_a_banned_person_wrote_goes_before_all_eyes(server, ada, ben):
+    """In rooms they have left too, and in those the admin was never in."""
+    cat = Visitor(server.url, "Cat")
+    tea, left = cat.create_room("Tea"), cat.create_room("Left")
+    for rid in (tea, left):
+        ben.join(rid)
+        ben.post(rid, "spam one")
+        cat.post(rid, "I object")
+        ben.post(rid, "spam two")
+    ben.submit(f"/rooms/{left}/leave")
+    page, uid = Page(cat).watch(tea), ben.uid
+    page.wait_shown("spam two")
+    ada.submit(f"/admin/people/{uid}/deactivate", messages="1")
+    page.wait_for('id="m-5"')  # the second of them, as one that was deleted
+    assert ben.get("/").status_code == 303
+    for rid in (tea, left):
+        room = cat.room(rid)
+        assert "spam" not in room
+        assert "I object" in room
+        assert room.count("deleted") >= 2
+    assert "deleted all messages of" in ada.get("/admin/audit").text
+    assert "deactivated" in ada.get(f"/admin/people?q={ben.login}").text
+
+
+def test_from_where_a_banned_person_was_nobody_signs_in(server, ada, ben):
+    def come(address):
+        visitor = Visitor(server.url)
+        visitor.http.headers["X-Forwarded-For"] = address
+        return visitor
+
+    def tries(visitor):
+        ways = [("/sign-in", {"name": "Zed"}), ("/sign-in", {"login": ben.login, "password": GOOD})]
+        ways.append(("/sign-up", {"login": f"zed-{next(COUNT)}", "name": "Z", "password": GOOD}))
+        for path, fields in ways:
+            visitor.http.cookies.clear()
+            yield visitor.submit(path, path, **fields)
+
+    pest, neighbour = come("2a00:1450:4001:81b::200e"), come("2a00:1450:4001:81b::7")
+    account(pest, f"pest-{next(COUNT)}")
+    neighbour.sign_in("Nell")
+    uid = pest.uid
+    ada.submit(f"/admin/people/{uid}/deactivate", networks="1")
+    assert "kept out: 2a00:1450:4001:81b::/64" in ada.get("/admin/people").text
+    for answer in tries(come("2a00:1450:4001:81b:0:1::1")):
+        assert answer.status_code == 403
+        assert "from your network" in answer.text
+    assert 'value="Zed"' in next(tries(come("2a00:1450:4001:81b::9"))).text
+    assert neighbour.get("/").status_code == 200
+    assert sign_in(come("2a00:1450:4001:81b::9"), "ada").status_code == 303
+    assert [answer.status_code for answer in tries(come("2a00:1450:4001:82b::1"))] == [303] * 3
+    ada.submit(f"/admin/people/{uid}/activate")
+    assert [answer.status_code for answer in tries(pest)] == [303] * 3
+
+
+def test_a_network_that_is_everybodys_is_never_kept_out(server, ada, ben):
+    """Behind a proxy that is not told of, all have its address."""
+    ada.submit(f"/admin/people/{ben.uid}/deactivate", networks="1")
+    assert "kept out" not in ada.get("/admin/people").text
+    assert Visitor(server.url, "Gil").get("/").status_code == 200
 
 
 def status_of(visitor, token):
