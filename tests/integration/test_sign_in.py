@@ -25,15 +25,17 @@ def server(tmp_path_factory):
     others are."""
     env = {"CHAT_SIGN_IN": "guest,password", "CHAT_PROXIES": "127.0.0.1"}
     running = Server(tmp_path_factory.mktemp("chat"), **env).start()
-    account(Visitor(running.url), "ada", "/first-run")
+    running.ada = account(Visitor(running.url), "ada", "/first-run").http.cookies
     yield running
     running.clean_up()
 
 
 @pytest.fixture
 def ada(server):
+    """Where she signed in at first: to do so for each test would be too many tries."""
     visitor = Visitor(server.url)
-    assert sign_in(visitor, "ada").status_code == 303
+    visitor.http.cookies.update(server.ada)
+    assert visitor.get("/").status_code == 200
     return visitor
 
 
