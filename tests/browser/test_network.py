@@ -161,6 +161,35 @@ def test_reconnecting_is_shown_while_the_server_is_away(
     ann.wait_empty()
 
 
+def test_a_room_that_does_not_load_is_told_until_one_does(
+    people: People, mortal_server: Server, network
+):
+    """What is chosen while nothing gets through leaves the page as it is, and says so."""
+    people.may_lose_the_server()
+    proxy = network(mortal_server)
+    ann = people.come(proxy.url, "Ann")
+    tea, other = meet(ann), ann.create_room("Other")
+    ann.wait_live()
+    said = ann.page.locator("#unloaded")
+    expect(said).to_be_empty()
+    proxy.cut()
+    ann.page.locator(f"#room-{tea} a").click()
+    expect(said.get_by_role("alert")).to_have_text("That did not load. Try again.")
+    assert ann.room == other
+    proxy.heal()
+    ann.switch_to(tea)
+    expect(said).to_be_empty()
+
+    ann.wait_live(BACK)  # nothing but the requests fails from here on
+    ann.page.route(f"**/rooms/{other}", lambda route: route.abort())
+    ann.page.locator(f"#room-{other} a").click()
+    expect(said.get_by_role("alert")).to_be_visible()
+    ann.page.unroute(f"**/rooms/{other}")
+    expect(ann.page.locator("#connection")).to_be_empty()
+    ann.switch_to(other)
+    expect(said).to_be_empty()
+
+
 def test_a_restart_ends_no_conversation(ann: Person, bob: Person, room: str, mortal_server: Server):
     """Stopped in order and started again: the pages come back by themselves."""
     for number in range(5):
