@@ -118,6 +118,22 @@ class Fragments:
         """The menu of a message, for one person (messages.menu_of)."""
         return str(self.push.menu(**told))
 
+    def edit(self, event: Event, token: str) -> str:
+        """A message's text in a field, in the message; `token` is of its forms."""
+        return str(self.push.edit(event, token))
+
+    def saved(self, event: Event) -> str:
+        """The message as it reads now, instead of the field."""
+        return str(self.push.saved(event))
+
+    def erased(self, event: Event) -> str:
+        """What stands in the place of a message that was deleted (its tombstone)."""
+        return str(self.push.erased(event))
+
+    def not_saved(self, rid: str, seq: int, error: str) -> str:
+        """The refusal, under the field of message `seq`, in plain words."""
+        return str(self.push.not_saved(rid, seq, error))
+
     def reply(self, rid: str, event: Event | None) -> str:
         """What the composer answers, or that it answers nothing."""
         return str(self.push.reply(rid, event))

@@ -21,7 +21,7 @@ from .errors import (
     StoreAway,
     TooOften,
 )
-from .events import POST, Event
+from .events import DELETED, POST, Event
 from .files import Sent
 from .permissions import may_change, may_change_others
 from .rooms import answered, room_page, store
@@ -114,26 +114,50 @@ def permalink(rid: str, seq: str) -> Any:
 
 @bp.get("/rooms/<rid>/messages/<seq>/edit")
 def edit_page(rid: str, seq: str) -> Any:
-    room, event = message(rid, seq)
-    if not may_change(g.person, room, event):
-        raise Refused("Only the author may change that message.")
+    """A message's text in a field: in the message for htmx, else on a page of its own."""
+    try:
+        room, event = message(rid, seq)
+        if not may_change(g.person, room, event):
+            raise Refused("Only the author may change that message.")
+    except ChatError as error:
+        if not is_htmx():
+            raise
+        return chat().fragments.not_reacted(number(seq), error.text), error.status
+    if is_htmx():
+        return chat().fragments.edit(event, csrf_token())
     return _edit_page(room, event, event.body)
 
 
 @bp.post("/rooms/<rid>/messages/<seq>/edit")
 def edit(rid: str, seq: str) -> Any:
+    """Change a message. What is refused stays in its field, which says why."""
     body = request.form.get("body", "")
     try:
         revise(g.person, rid, number(seq), body)
-    except (Invalid, TooOften) as error:
+    except (ChatError, RedisError) as error:
+        if is_htmx():
+            return _not_saved(rid, seq, error)
+        if not isinstance(error, Invalid | TooOften):
+            raise
         room, event = message(rid, seq)
         return _edit_page(room, event, body, error.text), error.status, error.headers
+    if is_htmx():
+        return chat().fragments.saved(store().messages.get(rid, number(seq)))
     return redirect(f"/rooms/{rid}", 303)
 
 
 @bp.post("/rooms/<rid>/messages/<seq>/delete")
 def delete_one(rid: str, seq: str) -> Any:
-    delete(g.person, rid, number(seq))
+    """Delete a message for everyone."""
+    try:
+        _, event = message(rid, seq)
+        delete(g.person, rid, event.seq)
+    except (ChatError, RedisError) as error:
+        if not is_htmx():
+            raise
+        return _not_saved(rid, seq, error)
+    if is_htmx():
+        return chat().fragments.erased(Event(rid, event.seq, event.at, DELETED, "", "", ""))
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -231,9 +255,20 @@ def refusal(error: Exception) -> str:
     return StoreAway().text if isinstance(error, RedisError) else "Something broke. Try again."
 
 
+def is_htmx() -> bool:
+    """True where a part of a page is asked for, not a whole one."""
+    return bool(request.headers.get("HX-Request"))
+
+
 def message(rid: str, seq: str) -> tuple[Room, Event]:
     """The room and one event of it; raises NotFound."""
     return _room(rid), store().messages.get(rid, number(seq))
+
+
+def _not_saved(rid: str, seq: str, error: Exception) -> Any:
+    """Why a message was not changed, in the message, for htmx."""
+    status = error.status if isinstance(error, ChatError) else StoreAway.status
+    return chat().fragments.not_saved(rid, number(seq), refusal(error)), status
 
 
 def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:

@@ -6,7 +6,7 @@ from flask import Blueprint, g, redirect, request
 
 from .current import chat
 from .errors import ChatError, Invalid, TooOften
-from .messages import menu_of, message, message_page, set_reaction
+from .messages import is_htmx, menu_of, message, message_page, set_reaction
 from .session import require_person
 from .store.messages import PAGE_SIZE
 from .text import cursor, number
@@ -24,7 +24,7 @@ def react(rid: str) -> Any:
     try:
         set_reaction(g.person, rid, number(seq), typed, number(shown))
     except ChatError as error:
-        if _is_htmx():
+        if is_htmx():
             text = chat().fragments.not_reacted(number(seq), error.text)
             return text, error.status, error.headers
         if isinstance(error, Invalid | TooOften):
@@ -32,7 +32,7 @@ def react(rid: str) -> Any:
             return page, error.status, error.headers
         raise
     room, event = message(rid, seq)
-    if _is_htmx():
+    if is_htmx():
         return chat().fragments.clicked(event)
     near = room.seq - event.seq < PAGE_SIZE
     return redirect(f"/rooms/{rid}" + ("" if near else f"/messages/{seq}") + f"#m-{seq}", 303)
@@ -44,11 +44,7 @@ def menu(rid: str) -> Any:
     page."""
     seq, _ = cursor(request.args.get("after", ""))
     room, event = message(rid, str(seq))
-    if _is_htmx():
+    if is_htmx():
         live = "/messages" not in request.headers.get("HX-Current-URL", "")
         return chat().fragments.menu({**menu_of(room, event), "live": live})
     return redirect(f"/rooms/{rid}/messages/{event.seq}?menu=1#m-{event.seq}", 303)
-
-
-def _is_htmx() -> bool:
-    return bool(request.headers.get("HX-Request"))

@@ -158,6 +158,7 @@ def test_replying(ann: Person, bob: Person, room: str):
     expect(ann.page.locator(".message:target")).to_contain_text("tea at four?")
     ann.page.get_by_text("About this message").click()
     ann.page.get_by_role("link", name="Edit or delete").click()
+    ann.page.get_by_text("Delete…").click()
     ann.page.get_by_role("button", name="Delete for everyone").click()
     expect(said(bob, "with pleasure").locator(".quote")).to_have_text("A message was deleted")
 

@@ -1,7 +1,9 @@
 """What people write before they send it: on several lines, looked at, formatted."""
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
+
+from chat.store import Store
 
 from ..running import Server
 from .conftest import People
@@ -183,6 +185,72 @@ def test_what_one_writes_at_once_is_not_replaced_by_what_was_kept(ann: Person, r
     ann.page.unroute("**/draft?*")
     kept(ann, "new")
     assert ann.draft() == "new"
+
+
+def test_a_message_is_changed_where_it_stands(ann: Person, bob: Person, room: str, people: People):
+    """The conversation and the draft stay; what is refused, or not sent, loses nothing."""
+    people.allowed = ("status of 400",)
+    bob.send("before")
+    ann.send("teh kettle")
+    ann.type("my draft")
+    address = ann.page.url
+    text = ann.page.locator("#messages .message__body").last
+
+    def edit() -> Locator:
+        ann.page.locator("#messages .message").last.hover()
+        ann.page.locator("#messages .message").last.get_by_role("button", name="More").click()
+        ann.page.get_by_role("link", name="Edit or delete").click()
+        expect(ann.page.get_by_role("textbox", name="Message of Ann")).to_be_focused()
+        expect(text).to_be_hidden()
+        return ann.page.get_by_role("textbox", name="Message of Ann")
+
+    for leave in ("Escape", "Cancel"):
+        edit().fill("something else")
+        ann.press("Escape") if leave == "Escape" else press(ann.page, "Cancel")
+        expect(text).to_have_text("teh kettle")
+        expect(text).to_be_visible()
+
+    field = edit()
+    field.evaluate("field => field.removeAttribute('maxlength')")
+    field.fill("x" * 4001)
+    press(ann.page, "Save")
+    expect(ann.page.locator(".editor").get_by_role("alert")).to_contain_text("too long")
+    assert field.input_value() == "x" * 4001
+    field.fill("the kettle")
+    press(ann.page, "Save")
+    for person in (ann, bob):
+        seen = person.page.locator("#messages .message").last
+        expect(seen.locator(".message__body")).to_have_text("the kettle")
+        expect(seen.locator(".message__edited")).to_have_count(1)
+    expect(text).to_be_visible()
+    expect(field).to_have_count(0)
+
+    edit()
+    ann.page.get_by_text("Delete…").click()
+    press(ann.page, "Delete for everyone")
+    for person in (ann, bob):
+        expect(person.page.locator("#messages .message__body")).to_have_text(["before"])
+    assert ann.page.url == address
+    assert ann.fields() == ["my draft"]
+    expect(ann.page.locator("#messages")).to_contain_text("A message was deleted")
+
+
+def test_what_may_not_be_changed_any_more_keeps_what_was_typed(
+    ann: Person, room: str, server: Server, people: People
+):
+    people.allowed = ("status of 404",)
+    ann.send("mine")
+    ann.page.locator("#messages .message").last.hover()
+    press(ann.page, "More")
+    ann.page.get_by_role("link", name="Edit or delete").click()
+    field = ann.page.get_by_role("textbox", name="Message of Ann")
+    field.fill("still mine")
+    with server.redis() as client:
+        message = Store(client).messages.newest(room)[-1]
+        client.xdel(f"chat:room:{{{room}}}:events", f"{message.seq}-0")
+    press(ann.page, "Save")
+    expect(ann.page.locator(".editor").get_by_role("alert")).to_contain_text("no such message")
+    assert field.input_value() == "still mine"
 
 
 def test_several_lines_without_javascript(people: People, server: Server):
