@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import MutableMapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import emoji
@@ -20,12 +20,13 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore, linkify
-from markdown_it.rules_inline import StateInline, link
+from markdown_it.rules_inline import StateInline, emphasis, link
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from .highlight import BUDGET, CLASSES, PLAIN, find_lexer, highlight
 from .mentions import Mentions, marks
+from .words import is_alone
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ _NAMES = {
 _SCHEMES = ("http", "https", "mailto")
 # Without a name before the host: `https://bank.example@a.org` is a page of a.org.
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:[/?#]|$)|mailto:", re.I)
+_STARS = re.compile(r"\*+")
 _NOWHERE = re.compile(r"\(\s*\)")
 _SCHEME = re.compile(r"(?:^|[^a-z0-9.+-])(https?)$", re.I)
 _DEAD_LINK = re.compile(
@@ -99,7 +101,7 @@ def gist(body: str) -> str:
 
 def _means_more(body: str) -> bool:
     """False for a text that is shown as it is: most are, and are not worth a parser."""
-    return bool(_MEANT.search(body) or _BEGINS.match(body))
+    return bool(_MEANT.search(body) or _BEGINS.match(body)) or "ww." in body
 
 
 @lru_cache(maxsize=KEPT)
@@ -237,8 +239,46 @@ def _address(state: StateInline, silent: bool) -> bool:
     return True
 
 
+def _emphasis(state: StateInline, silent: bool) -> bool:
+    """Nothing is emphasized by a star within a word, as in `2*3*4`: CommonMark's rule for `_`. But
+    in scripts that know no spaces, as in `很**重要**的`, it must be."""
+    run = _STARS.match(state.src, state.pos)
+    if (
+        silent
+        or run is None
+        or not (_in_word(state.src, run.start() - 1) and _in_word(state.src, run.end()))
+    ):
+        return emphasis.tokenize(state, silent)
+    state.append_pending(run[0])
+    state.pos = run.end()
+    return True
+
+
+def _in_word(text: str, at: int) -> bool:
+    sign = text[at : at + 1] if at >= 0 else ""
+    return sign.isalnum() and not is_alone(sign)
+
+
+def _www(_: object, text: str, start: int) -> int:
+    """How many characters of an address follow its `www.`; 0 where that begins none."""
+    before = text[start - 5 : start - 4] if start > 4 else ""
+    found = _host_and_path().match(text, start) if before not in ("/", "@", ".", "-", "=") else None
+    return len(found[0]) if found and "." in found[0] else 0
+
+
+@cache
+def _host_and_path() -> re.Pattern[str]:
+    assert _markdown.linkify is not None
+    parts = _markdown.linkify.re
+    return re.compile(parts["src_host_port_strict"] + parts["src_path"], re.I)
+
+
+def _with_https(_: object, match: Any) -> None:
+    match.url = f"https://{match.url}"
+
+
 def _find_addresses(state: StateCore) -> None:
-    """Addresses of mail, and what `_address` did not see."""
+    """Addresses of mail and those that begin with `www.`, and what `_address` did not see."""
     if not state.env["crowded"]:
         linkify(state)
 
@@ -246,8 +286,9 @@ def _find_addresses(state: StateCore) -> None:
 def _is_crowded(body: str) -> bool:
     """True where many addresses follow one another without a space, which nobody writes: from
     each, linkify-it looks to the end of all."""
-    return body.count("://") > MOST_IN_WORD and any(
-        word.count("://") > MOST_IN_WORD for word in body.split()
+    marks = body.count("://") + body.count("ww.")
+    return marks > MOST_IN_WORD and any(
+        word.count("://") + word.count("ww.") > MOST_IN_WORD for word in body.split()
     )
 
 
@@ -301,6 +342,7 @@ def _parser() -> MarkdownIt:
     markdown.inline.ruler.at("link", _link)
     markdown.inline.ruler.at("image", _image)
     markdown.inline.ruler.at("linkify", _address)
+    markdown.inline.ruler.at("emphasis", _emphasis)
     markdown.core.ruler.at("linkify", _find_addresses)
     markdown.block.ruler.before("blockquote", "ends_quote", _ends_quote, {"alt": ["blockquote"]})
     markdown.block.ruler.before("blockquote", "ends_item", _ends_item, {"alt": ["paragraph"]})
@@ -311,6 +353,7 @@ def _parser() -> MarkdownIt:
     markdown.linkify.set({"fuzzy_link": False, "fuzzy_email": True})
     for scheme in ("ftp:", "//"):
         markdown.linkify.add(scheme, None)
+    markdown.linkify.add("www.", {"validate": _www, "normalize": _with_https})
     return markdown
 
 

@@ -41,6 +41,16 @@ def words(text: str) -> list[Word]:
     return [Word(word[:LONGEST], start, end) for word, start, end in folded if word]
 
 
+def is_alone(sign: str) -> bool:
+    """True for a sign of a script without spaces."""
+    return not sign.isascii() and bool(_alone().match(sign))
+
+
+@cache
+def _alone() -> re.Pattern[str]:
+    return re.compile(f"[{_ALONE}]")
+
+
 def _folded(word: str) -> str:
     if word.isascii():
         return word.lower()

@@ -45,6 +45,17 @@ SHOWN = {
         "see " + link("https://a.org/__init__/*.py") + "."
     ),
     "**https://a.org/b**": paragraph(f"<strong>{link('https://a.org/b')}</strong>"),
+    "www.a.org, (Www.a.org/b_c?d=1).": paragraph(
+        link("https://www.a.org", "www.a.org")
+        + ", ("
+        + link("https://Www.a.org/b_c?d=1", "Www.a.org/b_c?d=1")
+        + ")."
+    ),
+    "`www.a.org` **www.a.org**": paragraph(
+        f"<code>www.a.org</code> <strong>{link('https://www.a.org', 'www.a.org')}</strong>"
+    ),
+    "很**重要**的": paragraph("很<strong>重要</strong>的"),
+    "*a*, (*b*) **c**": paragraph("<em>a</em>, (<em>b</em>) <strong>c</strong>"),
     "ask ann@a.org": paragraph("ask " + link("mailto:ann@a.org", "ann@a.org")),
     "yes :tada: :+1:": paragraph("yes 🎉 👍"),
     "`:tada:` https://a.org/:tada:": paragraph(
@@ -65,6 +76,9 @@ def test_markdown(text):
 # Text that means nothing but itself, with or without the parser.
 PLAIN = [
     "hello",
+    "2*3*4=24",
+    "2**3**4 a*b*c х*у*z",
+    "www. www.a wwww.a.org //www.a.org ftp://www.a.org a-www.a.org",
     "2 * 3 * 4, snake_case_name, a~b, 5 > 3",
     "# no heading",
     "---",
@@ -77,7 +91,7 @@ PLAIN = [
     "2024 was a year",
     "| a | b |",
     "&lt;b&gt; &amp; &#60;",
-    "setup.py main.rs www.a.org //a.org",
+    "setup.py main.rs a.org //a.org",
     "ftp://a.org javascript:alert(1) at 10:30:15",
     "https://a.org@b.org/ https:// https://a.org:99999/",
     "[a](javascript:alert(1)) [b](/rooms) [c](data:text/html,x) [d][e] [f]",
@@ -298,6 +312,7 @@ HARD = [
     *["`a``", "[[](", ":tada:", "🎉", "1️⃣", "https://a.", "https://[", "http://((", "<https://"],
     *["mailto:a@", "![](https://", "a.b@", "".join(f":no{n}:" for n in range(800))],
     *["> ", "- ", "1. ", "\n", "**a ", "`` ` ", "> - ", "* a\n", "- a\n\n", "  - a\n", "```\n"],
+    *["www.", "www.a.org/", "www.a.org ", "www.a.", "a*b", "a**"],
     *["https://a.b ", "https://[ ", "a@b.c ", "[a](https://b) "],
 ]
 
