@@ -253,6 +253,7 @@ OPERATIONS = [
         "People",
         {"members": PEOPLE},
         ("members",),
+        shows=True,
     ),
     Operation("DELETE", f"{ROOM}/members/<uid>", "Remove a member", remove_member, status=204),
     Operation(
@@ -306,8 +307,8 @@ OPERATIONS = [
         ("body",),
     ),
     Operation("DELETE", MESSAGE, "Delete a message for everyone", delete_message, status=204),
-    Operation("PUT", REACTION, "React to a message with an emoji", react, "Message"),
-    Operation("DELETE", REACTION, "Take a reaction back", take_back, "Message"),
+    Operation("PUT", REACTION, "React to a message with an emoji", react, "Message", shows=True),
+    Operation("DELETE", REACTION, "Take a reaction back", take_back, "Message", shows=True),
 ]
 
 
@@ -335,6 +336,8 @@ def _view(operation: Operation) -> Callable[..., Any]:
         given = operation.act(**path, **_sent(operation))
         if isinstance(given, Response):
             return given
+        if operation.shows and "read" not in g.token.scopes:
+            given = None
         return (jsonify(given), operation.status) if given is not None else ("", 204)
 
     return view

@@ -13,7 +13,8 @@ from .files import PLAIN
 class Operation:
     """`takes` are the fields of the JSON body, of which `needs` must be there; `query` those of
     the address; `gives` names a schema of the answer, "File" for bytes; `status` that of success.
-    `is_file`: the body is a file as it is, and `needs` are of the address."""
+    `is_file`: the body is a file as it is, and `needs` are of the address. `shows`: what it gives
+    is of others, and a token without the scope "read" gets an empty answer instead, 204."""
 
     method: str
     path: str
@@ -25,6 +26,7 @@ class Operation:
     query: dict[str, Any] = field(default_factory=dict)
     status: int = 200
     is_file: bool = False
+    shows: bool = False
 
     @property
     def scope(self) -> str:
@@ -121,6 +123,8 @@ def _described(operation: Operation) -> dict[str, Any]:
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {str(operation.status): _success(operation)},
     }
+    if operation.shows:
+        described["responses"]["204"] = {"description": "done, for a token that may not read"}
     for status, why in _REFUSED.items():
         described["responses"][str(status)] = {"description": why, "content": _content("Error")}
     if operation.is_file:

@@ -30,14 +30,16 @@ MOST = 1000  # writes waiting for a slow reader, after which the response ends
 
 @bp.get("/rooms/<rid>/stream")
 def stream(rid: str) -> Response:
-    """The messages after number `after` (default: the newest), as they happen."""
+    """The messages after number `after` (default: the newest), as they happen. What was numbered
+    in another `epoch` of the database does not count: then the newest there are come first."""
     room, read = chat().store.rooms.row(rid, g.person.uid)
     if read is None:
         raise NotMember("Join the room first to read it.")
     after = number(request.args.get("after", "")) or room.seq
+    epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
     leave = crowd.enter()
-    pieces = stream_with_context(_listen(room, after, head))
+    pieces = stream_with_context(_listen(room, after, epoch, head))
     response = Response(pieces, mimetype="text/html")
     response.call_on_close(leave)
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes each piece on at once
@@ -71,7 +73,7 @@ class Waiting:
         return text
 
 
-def _listen(room: Room, after: int, head: str) -> Iterator[str]:
+def _listen(room: Room, after: int, epoch: str, head: str) -> Iterator[str]:
     hub, store, fragments = chat().hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     waiting = Waiting()
@@ -81,7 +83,7 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
         hub.watch(viewer, rid)
         await_(chat().subscriber.ready(f"room:{rid}"))
         is_on = is_still_on(uid, viewer.session)
-        missed = store.messages.missed(rid, uid, after, room.epoch)
+        missed = store.messages.missed(rid, uid, after, epoch)
         yield head
         if missed is None or not is_on:
             return
@@ -97,9 +99,8 @@ def _listen(room: Room, after: int, head: str) -> Iterator[str]:
             yield waiting.queue.get_nowait()
         if not waiting.ended:
             store.messages.seen(rid, uid, viewer.sent)
-            yield _refresh(f"/rooms/{rid}/stream?after={viewer.sent}")
-        else:
-            yield _refresh(f"/rooms/{rid}/stream?after={missed.seq}")
+        seq = missed.seq if waiting.ended else viewer.sent
+        yield _refresh(f"/rooms/{rid}/stream?after={seq}&epoch={missed.epoch}")
     finally:
         hub.disconnect(viewer)
 

@@ -190,6 +190,16 @@ def test_a_token_does_what_it_may_until_it_is_revoked(ann, anns, tea):
     anns("GET", "/me", 401)
 
 
+def test_a_token_that_may_only_write_is_told_nothing_of_others(ann, bob, anns, tea):
+    seq = anns("POST", f"/rooms/{tea}/messages", 201, body="a secret")["seq"]
+    writer, manager = Program(bob, ("write",)), Program(ann, ("write",))
+    writer("GET", f"/rooms/{tea}/messages/{seq}", 403)
+    for method in ("PUT", "DELETE"):
+        writer(method, f"/rooms/{tea}/messages/{seq}/reactions/👍", 204)
+    manager("POST", f"/rooms/{tea}/members", 204, members=[bob.uid])
+    assert writer("POST", f"/rooms/{tea}/messages", 201, body="my own")["body"] == "my own"
+
+
 def test_a_token_without_a_name_or_a_use_is_refused(ann):
     assert ann.submit(f"/tokens/{ann.uid}", "/me/tokens", name="", scopes="read").status_code == 400
     assert ann.submit(f"/tokens/{ann.uid}", "/me/tokens", name="x").status_code == 400

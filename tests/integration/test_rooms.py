@@ -207,6 +207,20 @@ def test_an_ended_room_is_nowhere(tea, ann, bob):
         assert f"room-{tea}" not in visitor.get("/").text
 
 
+@pytest.mark.parametrize(("epoch", "shown"), [("", []), ("another", ["one", "two"])])
+def test_the_stream_without_javascript_knows_another_life_of_the_database(tea, ann, epoch, shown):
+    """Its numbers were given once more: those of the page count for nothing."""
+    for body in ("one", "two"):
+        ann.post(tea, body)
+    with ann.http.stream("GET", f"/rooms/{tea}/stream?after=3&epoch={epoch}") as answer:
+        pieces = answer.iter_text()
+        text = next(pieces)
+        ann.post(tea, "three")
+        while "three" not in text:
+            text += next(pieces)
+    assert [body for body in ("one", "two") if f">{body}</div>" in text] == shown
+
+
 def test_the_stream_without_javascript_ends_with_the_membership(tea, ann, bob):
     with bob.http.stream("GET", f"/rooms/{tea}/stream") as answer:
         text = ""
