@@ -116,6 +116,29 @@ def test_a_permalink_shows_ones_own_reaction(ann: Person, bob: Person, room: str
     bob.until(lambda: chips(bob, "old news") == ["🎉 1"], "the chip")
 
 
+def test_on_a_phone_the_menu_and_the_head_have_room(people: People, server: Server):
+    """Of two people of one name, too: one's own messages have neither name nor tag."""
+    ann, other = (people.come(server.url, "Ann") for _ in range(2))
+    ann.page.set_viewport_size({"width": 390, "height": 844})
+    rid = ann.create_room("A room")
+    other.join_room(rid)
+    other.send("from the other")
+    expect(ann.page.locator(".panel__here")).to_have_text("2 here")
+    about = ann.page.locator(".panel__about")
+    assert about.evaluate("about => about.scrollWidth <= about.clientWidth")
+    ann.send("mine")
+    expect(said(ann, "from the other").locator(".tag")).to_be_visible()
+    tag = said(other, "from the other").locator(".tag")
+    expect(tag).to_have_css("inline-size", "1px")
+    menu = open_menu(ann, "mine")
+    link, close = (
+        menu.get_by_role(role, name=name).evaluate("item => item.getBoundingClientRect().toJSON()")
+        for role, name in (("link", "Edit or delete"), ("button", "Close"))
+    )
+    assert close["top"] < link["bottom"]
+    assert ann.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_reacting_without_javascript(people: People, server: Server):
     ann = people.come(server.url, "Ann", java_script_enabled=False)
     rid = ann.create_room("Paper")
