@@ -150,8 +150,7 @@ def edit(rid: str, seq: str) -> Any:
 def delete_one(rid: str, seq: str) -> Any:
     """Delete a message for everyone."""
     try:
-        _, event = message(rid, seq)
-        delete(g.person, rid, event.seq)
+        event = delete(g.person, rid, number(seq))
     except (ChatError, RedisError) as error:
         if not is_htmx():
             raise
@@ -221,13 +220,14 @@ def revise(by: Person, rid: str, seq: int, body: str) -> None:
     store().messages.revise(rid, by, seq, clean, may_change_others(by, room))
 
 
-def delete(by: Person, rid: str, seq: int) -> None:
-    """Delete a message for everyone, and its files. Raises NotFound, Refused, TooOften."""
+def delete(by: Person, rid: str, seq: int) -> Event:
+    """Delete a message for everyone, and its files; returns what it was. Raises NotFound, Refused, TooOften."""
     room = store().rooms.member(rid, by.uid)
     chat().limits.use("post", by.uid)
-    files = store().messages.get(rid, seq).files
+    event: Event = store().messages.get(rid, seq)
     store().messages.delete(rid, by, seq, may_change_others(by, room))
-    chat().attachments.delete(rid, files)
+    chat().attachments.delete(rid, event.files)
+    return event
 
 
 def erase(by: Person, uid: str) -> None:
