@@ -221,7 +221,8 @@ def revise(by: Person, rid: str, seq: int, body: str) -> None:
 
 
 def delete(by: Person, rid: str, seq: int) -> Event:
-    """Delete a message for everyone, and its files; returns what it was. Raises NotFound, Refused, TooOften."""
+    """Delete a message for everyone, and its files; returns what it was. Raises NotFound,
+    Refused, TooOften."""
     room = store().rooms.member(rid, by.uid)
     chat().limits.use("post", by.uid)
     event: Event = store().messages.get(rid, seq)
