@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from ..running import Server
+from ..running import Server, Visitor
 from .person import NO_SERVER, Person
 from .proxy import Proxy
 
@@ -42,12 +42,16 @@ class People:
         self.allowed: tuple[str, ...] = ()
 
     def come(self, url: str, name: str = "", **options: object) -> Person:
-        """Somebody with a browser of their own, signed in when they have a name."""
+        """Somebody with a browser of their own, signed in when they have a name. How that looks is
+        told by the stories of signing in; the others begin behind it."""
         context = self.browser.new_context(**options)
         self.contexts.append(context)
-        person = self.tab(context, url)
+        person = self.tab(context, url, name)
         if name:
-            person.sign_in(name)
+            person.visitor = Visitor(url, name)
+            cookies = person.visitor.http.cookies.items()
+            context.add_cookies([{"name": key, "value": text, "url": url} for key, text in cookies])
+            person.open("/")
         return person
 
     def tab(self, context: BrowserContext, url: str, name: str = "") -> Person:
@@ -95,11 +99,13 @@ def room(ann: Person, bob: Person) -> str:
 
 
 def meet(*members: Person) -> str:
+    """All in one room, live; returns its id."""
     first, *others = members
-    rid = first.create_room("Tea")
+    rid = first.visitor.create_room("Tea")
     for other in others:
-        other.join_room(rid)
+        other.visitor.join(rid)
     for member in members:
+        member.open(f"/rooms/{rid}")
         member.wait_live().wait_next_form()
     return rid
 

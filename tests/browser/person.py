@@ -7,6 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Page, WebSocket, expect
 
+from ..running import Visitor
+
 KEY = 15  # ms between two keys
 DEADLINE = 20.0  # seconds for anything to become true on a page
 # Seconds for a page to come back. Its tries are 1, 2, 4, ... s apart, and up to twice that.
@@ -41,6 +43,7 @@ class Person:
         self.page = page
         self.url = url
         self.name = name
+        self.visitor: Visitor  # the same person without a browser, where others made the session
         self.complaints: list[str] = []
         self.sockets: list[WebSocket] = []
         self.frames: list[dict[str, Any]] = []  # what the newest socket sent
