@@ -2,8 +2,9 @@
 
 import argparse
 import logging
+import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from .embedded import CannotStart
 from .settings import BadSetting, Settings
@@ -48,8 +49,18 @@ def main(argv: list[str] | None = None) -> None:
             Supervisor(settings).serve()
         else:
             _on_the_console(settings, args)
+            _leave(0)
     except (BadSetting, CannotStart) as error:
-        sys.exit(f"chat: {error}")
+        print(f"chat: {error}", file=sys.stderr)
+        _leave(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End without an orderly end of the interpreter: where a thread of obstore is just about to
+    tell Python of a file, that aborts the process, after all is done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _archive_commands(commands: Any) -> None:

@@ -70,7 +70,7 @@ def test_reacting_by_keyboard(ann: Person, bob: Person, room: str):
     expect(bob.page.get_by_role("dialog").get_by_role("button", name=LIKE)).to_be_focused()
     bob.press("Enter")
     bob.until(lambda: chips(bob, "tea?") == [f"{LIKE} 1"], "the chip")
-    said(bob, "tea?").locator(".reaction").focus()
+    said(bob, "tea?").locator(".reactions .reaction").focus()
     for count in (0, 1):
         bob.press("Enter")
         if count == 0:
@@ -78,10 +78,10 @@ def test_reacting_by_keyboard(ann: Person, bob: Person, room: str):
             open_menu(bob, "tea?").get_by_role("button", name=LIKE).press("Enter")
     bob.until(lambda: chips(bob, "tea?") == [f"{LIKE} 1"], "the chip again")
     ann.until(lambda: chips(ann, "tea?") == [f"{LIKE} 1"], "the chip at Ann")
-    said(ann, "tea?").locator(".reaction").focus()
+    said(ann, "tea?").locator(".reactions .reaction").focus()
     ann.press("Enter")
     ann.until(lambda: chips(ann, "tea?") == [f"{LIKE} 2"], "both")
-    expect(said(ann, "tea?").locator(".reaction")).to_be_focused()
+    expect(said(ann, "tea?").locator(".reactions .reaction")).to_be_focused()
 
     menu = open_menu(bob, "tea?")
     menu.get_by_label("Another emoji").fill("no")
