@@ -11,7 +11,6 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
-from hypothesis import settings
 
 from chat.embedded import EmbeddedValkey
 from chat.store import Store
@@ -26,11 +25,6 @@ hypothesis.settings.load_profile("chat")
 for name in list(os.environ):
     if name.startswith("CHAT_") or name in ("REDIS_URL", "SECRET_KEY", "PORT"):
         del os.environ[name]
-
-
-# How long an example takes says how busy the machine is.
-settings.register_profile("chat", deadline=None)
-settings.load_profile("chat")
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +108,11 @@ def ann(server: Server) -> Visitor:
 @pytest.fixture
 def bob(server: Server) -> Visitor:
     return Visitor(server.url, "Bob")
+
+
+@pytest.fixture
+def tea(ann: Visitor, bob: Visitor) -> str:
+    """The id of an open room of Ann's with Bob in it; nothing was said yet."""
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    return rid

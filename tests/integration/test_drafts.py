@@ -15,13 +15,6 @@ ASKS = "/draft?nonce="  # where a page asks for the text that is kept
 
 
 @pytest.fixture
-def tea(ann, bob):
-    rid = ann.create_room("Tea")
-    bob.join(rid)
-    return rid
-
-
-@pytest.fixture
 def page(ann, tea):
     """Ann's page of the room, live."""
     page = Page(ann).watch(tea)

@@ -58,13 +58,6 @@ def kept(server):
     return {path.name for path in there if path.is_file()} - {"database"}
 
 
-@pytest.fixture
-def tea(server, ann, bob):
-    rid = ann.create_room("Tea")
-    bob.join(rid)
-    return rid
-
-
 def test_an_image_is_seen_by_everyone_and_nothing_but_pixels_is_kept(server, ann, bob, tea):
     exif = Image.Exif()
     exif[0x010E] = SECRET.decode()

@@ -24,13 +24,6 @@ def server(request, tmp_path_factory):
 
 
 @pytest.fixture
-def tea(ann, bob):
-    rid = ann.create_room("Tea")
-    bob.join(rid)
-    return rid
-
-
-@pytest.fixture
 def pages(ann, bob, tea):
     both = [Page(ann).watch(tea), Page(bob).watch(tea)]
     for page in both:

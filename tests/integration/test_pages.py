@@ -10,14 +10,6 @@ import pytest
 from ..running import Visitor
 from .page import reads
 
-
-@pytest.fixture
-def tea(ann, bob):
-    rid = ann.create_room("Tea")
-    bob.join(rid)
-    return rid
-
-
 # Signing in
 
 
