@@ -10,7 +10,7 @@ from .errors import Invalid, NotFound, Refused
 from .messages import erase
 from .permissions import check_admin
 from .security import address, is_public, network_of, own_origin
-from .session import require_person
+from .session import require_person, shut_out
 from .store import Person
 from .store.people import ADMIN, ROLES
 
@@ -48,7 +48,7 @@ def deactivate(uid: str) -> Any:
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
     if not person.off:
         chat().store.people.edit(person, off="1")
-        _shut_out(uid)
+        shut_out(uid)
         chat().store.rooms.let_go(person)
         audit_note("deactivated", person)
     networks = sorted(network for network in seen if is_public(network))
@@ -77,7 +77,7 @@ def sign_out(uid: str) -> Any:
     """End all sessions of a person, in all places at once, all tokens, and a link for a new
     password."""
     person = _other(uid)
-    _shut_out(uid)
+    shut_out(uid)
     audit_note("signed out everywhere", person)
     return _back()
 
@@ -135,12 +135,6 @@ def audit_note(what: str, person: Person) -> None:
     """Write down what the admin who asks did to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
     chat().store.audit.note(g.person, what, whom, address())
-
-
-def _shut_out(uid: str) -> None:
-    chat().store.sessions.end_all(uid)
-    chat().store.tokens.revoke_all(uid)
-    chat().store.accounts.drop_reset(uid)
 
 
 def _back() -> Any:

@@ -43,7 +43,7 @@ from . import (
     unread,
 )
 from .backlog import Backlog
-from .current import chat
+from .current import chat, is_htmx
 from .errors import ChatError, FilesAway, StoreAway
 from .files import Files
 from .hub import Hub
@@ -182,7 +182,7 @@ def error_page(status: int, title: str, text: str) -> Any:
     """A page that says what went wrong and gives back what was written; JSON under /api."""
     if request.path.startswith("/api/"):
         return api.error_json(status, title, text)
-    if request.endpoint == "messages.post" and request.headers.get("HX-Request"):
+    if request.endpoint == "messages.post" and is_htmx():
         return render_template("rooms/refused.html", text=text), status
     kept = ""
     if status != 413 and request.method == "POST":

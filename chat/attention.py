@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, abort, g, redirect, render_template, request
 
 from .composer import is_nonce
+from .current import is_htmx
 from .errors import Invalid
 from .events import POST, Event
 from .mentions import completed
@@ -70,7 +71,7 @@ def complete(rid: str) -> Any:
     typed = request.form.get("body", "").replace("\r\n", "\n")
     body = completed(typed, request.form.get("name", ""))
     body = typed if len(body) > MAX_BODY else body
-    if not request.headers.get("HX-Request"):
+    if not is_htmx():
         return room_page(room, store().messages.newest(rid), body=body)
     nonce = request.form.get("nonce", "")
     if not is_nonce(nonce):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from flask import current_app
+from flask import current_app, request
 
 if TYPE_CHECKING:
     from .app import Chat
@@ -16,3 +16,8 @@ def chat() -> "Chat":
 def app() -> "Chat":
     """The same to be kept, by what goes on when the request is over."""
     return cast("Chat", current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def is_htmx() -> bool:
+    """True where a part of a page is asked for, not a whole one."""
+    return bool(request.headers.get("HX-Request"))

@@ -7,7 +7,7 @@ from flask import Blueprint, abort, g, render_template, request
 from flask import session as cookie
 
 from .composer import is_nonce, new_nonce
-from .current import chat
+from .current import chat, is_htmx
 from .errors import Invalid
 from .rooms import answered, room_page, store
 from .session import require_person
@@ -50,7 +50,7 @@ def choose_lines(rid: str) -> Any:
         cookie["lines"] = True
     elif not note:
         cookie.pop("lines", None)
-    if not request.headers.get("HX-Request"):
+    if not is_htmx():
         return _page(room, body, note)
     nonce = request.form.get("nonce", "")
     if not is_nonce(nonce):
@@ -65,7 +65,7 @@ def attach(rid: str) -> Any:
     body, wanted = _body(), bool(request.form.get("files"))
     reply = answered(rid, request.form.get("reply", ""))
     shown: dict[str, Any] = {"body": body, "reply": reply, "files": wanted}
-    if request.headers.get("HX-Request"):
+    if is_htmx():
         return render_template("rooms/attach.html", rid=rid, nonce=new_nonce(), **shown)
     return room_page(room, store().messages.newest(rid), **shown)
 
@@ -79,7 +79,7 @@ def preview(rid: str) -> Any:
         clean = clean_body(body)
     except Invalid as refused:
         error = refused.text
-    if request.headers.get("HX-Request"):
+    if is_htmx():
         return render_template("rooms/preview.html", text=clean, note=error)
     return _page(room, body, error, clean)
 

@@ -9,7 +9,7 @@ from flask import Blueprint, g, get_template_attribute, redirect, render_templat
 from redis.exceptions import RedisError
 
 from .composer import is_nonce, new_nonce
-from .current import chat
+from .current import chat, is_htmx
 from .emoji import QUICK, clean_emoji
 from .errors import (
     ChatError,
@@ -51,14 +51,14 @@ def post(rid: str) -> Any:
             raise Invalid("Choose a file first.")
         say(g.person, rid, body, nonce, number(reply), sent)
     except (Invalid, TooOften, FilesAway) as error:
-        if request.headers.get("HX-Request"):
+        if is_htmx():
             raise
         room, events = _room(rid), store().messages.newest(rid)
         told = f"{error.text} Then choose the files again." if with_files else error.text
         shown: dict[str, Any] = {"body": body, "error": told, "files": with_files}
         page = room_page(room, events, reply=answered(rid, reply), **shown)
         return page, error.status, error.headers
-    if request.headers.get("HX-Request"):
+    if is_htmx():
         store().drafts.sent(g.person.uid, rid, body)  # another composer may be written in by now
         return render_template("rooms/sent.html", rid=rid, nonce=nonce, anew=new_nonce())
     store().drafts.keep(g.person.uid, rid, "")
@@ -70,7 +70,7 @@ def reply(rid: str) -> Any:
     """The composer answers message `to`, or none: that part of it for htmx, else the room."""
     _room(rid)
     to = request.args.get("to", "")
-    if request.headers.get("HX-Request"):
+    if is_htmx():
         return chat().fragments.reply(rid, answered(rid, to))
     return redirect(f"/rooms/{rid}?reply={number(to)}", 303)
 
@@ -81,7 +81,7 @@ def before(rid: str) -> Any:
     room = _room(rid)
     seq = number(request.args.get("before", "")) or room.seq + 1
     events = store().messages.before(rid, seq)
-    if request.headers.get("HX-Request"):
+    if is_htmx():
         return render_template("rooms/history.html", room=room, events=events)
     return room_page(room, events, history=True)
 
@@ -254,11 +254,6 @@ def refusal(error: Exception) -> str:
     if isinstance(error, ChatError):
         return error.text
     return StoreAway().text if isinstance(error, RedisError) else "Something broke. Try again."
-
-
-def is_htmx() -> bool:
-    """True where a part of a page is asked for, not a whole one."""
-    return bool(request.headers.get("HX-Request"))
 
 
 def message(rid: str, seq: str) -> tuple[Room, Event]:

@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, request
 
-from .current import chat
+from .current import chat, is_htmx
 from .errors import ChatError, Invalid, TooOften
-from .messages import is_htmx, menu_of, message, message_page, set_reaction
+from .messages import menu_of, message, message_page, set_reaction
 from .session import require_person
 from .store.messages import PAGE_SIZE
 from .text import cursor, number

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from .composer import new_nonce
-from .current import chat
+from .current import chat, is_htmx
 from .errors import Invalid, Refused, TooOften
 from .events import POST, Event
 from .fragments import digest
@@ -204,5 +204,4 @@ def _new_page(kind: str, error: str = "") -> str:
 
 def is_swap() -> bool:
     """True for htmx swapping the panel; going back in history asks for the whole page."""
-    headers = request.headers
-    return bool(headers.get("HX-Request")) and not headers.get("HX-History-Restore-Request")
+    return is_htmx() and not request.headers.get("HX-History-Restore-Request")

@@ -14,7 +14,7 @@ from itsdangerous import BadSignature
 
 from . import proxy
 from .asgi import await_
-from .current import chat
+from .current import chat, is_htmx
 from .errors import Refused
 from .security import address, network
 from .store import Person
@@ -127,7 +127,7 @@ def require_person() -> Any:
     if current_person() is not None:
         _renew()
         return None
-    if request.headers.get("HX-Request"):
+    if is_htmx():
         return "", 200, {"HX-Redirect": "/sign-in"}
     asked = quote(request.full_path.rstrip("?"))
     return redirect(f"/sign-in?next={asked}" if request.method == "GET" else "/sign-in", 303)
@@ -153,6 +153,13 @@ def leave() -> None:
     if person.role == GUEST and not store.sessions.of(person.uid):
         store.tokens.revoke_all(person.uid)
         store.rooms.let_go(person)
+
+
+def shut_out(uid: str) -> None:
+    """End all sessions of a person, all tokens, and a link for a new password."""
+    chat().store.sessions.end_all(uid)
+    chat().store.tokens.revoke_all(uid)
+    chat().store.accounts.drop_reset(uid)
 
 
 @bp.post("/sign-out")

@@ -14,7 +14,7 @@ from . import passwords, proxy
 from .current import chat
 from .errors import Invalid, Refused, TooOften
 from .security import address, network
-from .session import begin, check_let_in, current_person, require_person
+from .session import begin, check_let_in, current_person, require_person, shut_out
 from .store import Person
 from .store.accounts import LONGEST_LOGIN, clean_login
 from .text import MAX_NAME, clean_name
@@ -134,8 +134,7 @@ def change_password() -> Any:
     except (Invalid, TooOften) as error:
         page = render_template("me/password.html", person=person, error=error.text)
         return page, error.status, error.headers
-    chat().store.sessions.end_all(person.uid)
-    chat().store.tokens.revoke_all(person.uid)
+    shut_out(person.uid)
     begin(person, g.session.way)
     return redirect("/me/sessions", 303)
 
@@ -159,8 +158,7 @@ def reset(secret: str) -> Any:
     if person is None or not accounts.take_reset(secret):
         return render_template("reset.html", owner=None, error=""), 404
     accounts.set_password(person.uid, kept)
-    chat().store.sessions.end_all(person.uid)
-    chat().store.tokens.revoke_all(person.uid)
+    shut_out(person.uid)
     chat().store.audit.note(person, "set a password by a link", "", address())
     return _in(person, "password")
 

@@ -320,25 +320,6 @@ class Rooms:
         pipeline.hgetall(keys.levels(uid))
         return self._rows(uid, *pipeline.execute())
 
-    def are_together(self, uid: str, other: str) -> bool:
-        """True when these two, or this one, are in the same room."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.smembers(keys.user_rooms(uid))
-        pipeline.smembers(keys.user_rooms(other))
-        rooms, others = pipeline.execute()
-        return uid == other or not set(rooms).isdisjoint(others)
-
-    def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
-        """The same, and of the room `rid`, which is to be shown beside them, how many members it
-        has and whether a draft of the person is kept. Round trips less than to ask for each."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.smembers(keys.user_rooms(uid))
-        pipeline.hgetall(keys.levels(uid))
-        pipeline.zcard(keys.members(rid))
-        pipeline.hexists(keys.drafts(uid), rid)
-        ids, levels, size, draft = pipeline.execute()
-        return self._rows(uid, ids, levels), int(size), bool(draft)
-
     def of_session(self, uid: str, sid: str) -> list[Row] | None:
         """The same, where the session with this id goes on; None when it has ended. A round trip
         less than to ask for both."""
@@ -421,6 +402,25 @@ class Rooms:
 
     def is_member(self, rid: str, uid: str) -> bool:
         return self.client.zscore(keys.members(rid), uid) is not None
+
+    def are_together(self, uid: str, other: str) -> bool:
+        """True when these two, or this one, are in the same room."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.smembers(keys.user_rooms(uid))
+        pipeline.smembers(keys.user_rooms(other))
+        rooms, others = pipeline.execute()
+        return uid == other or not set(rooms).isdisjoint(others)
+
+    def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
+        """The same, and of the room `rid`, which is to be shown beside them, how many members it
+        has and whether a draft of the person is kept. Round trips less than to ask for each."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.smembers(keys.user_rooms(uid))
+        pipeline.hgetall(keys.levels(uid))
+        pipeline.zcard(keys.members(rid))
+        pipeline.hexists(keys.drafts(uid), rid)
+        ids, levels, size, draft = pipeline.execute()
+        return self._rows(uid, ids, levels), int(size), bool(draft)
 
     def mend_list(self, rid: str, uid: str) -> None:
         """A member's list lacks the room: a server died between the two writes."""
