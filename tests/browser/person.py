@@ -45,13 +45,14 @@ class Person:
         self.name = name
         self.visitor: Visitor  # the same person without a browser, where others made the session
         self.complaints: list[str] = []
-        self.sockets: list[WebSocket] = []
+        self.sockets: list[WebSocket] = []  # of the page that is open
         self.frames: list[dict[str, Any]] = []  # what the newest socket sent
         self.forms: list[str] = []  # addresses of the next composers that were fetched
         page.set_default_timeout(DEADLINE * 1000)
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self._dialog)
+        page.on("request", self._leave)
         page.on("websocket", self._socket)
         page.on("response", self._answered)
 
@@ -193,6 +194,12 @@ class Person:
     def state(self) -> Any:
         """What htmx knows of its socket."""
         return self.page.evaluate(STATE)
+
+    def _leave(self, request: Any) -> None:
+        """Another page is asked for. That the sockets of this one closed may be told late, or
+        never: the next page would be taken for live before it is."""
+        if request.is_navigation_request() and request.frame == self.page.main_frame:
+            self.sockets, self.frames = [], []
 
     def _socket(self, socket: WebSocket) -> None:
         self.sockets.append(socket)

@@ -61,7 +61,8 @@ def test_back_returns_to_the_room_before_and_it_is_live(ann: Person, bob: Person
     ann.wait_for("and now")
     ann.page.locator("#body").click()
     ann.send("back again")
-    bob.wait_for("back again")
+    for person in (ann, bob):
+        person.wait_for("back again")
     assert ann.messages() == bob.messages()
     ann.page.go_forward()
     expect(ann.page.locator("#room-name")).to_have_text("Coffee")
