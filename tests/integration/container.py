@@ -170,7 +170,7 @@ class Container:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz", verify=False).status_code == 200
         return False
 
     def _pairs(self) -> list[str]:

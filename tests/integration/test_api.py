@@ -7,7 +7,7 @@ import sys
 import httpx
 import pytest
 
-from ..running import DEADLINE, Server, Visitor, opened
+from ..running import Server, Visitor, browser, opened
 from .page import Page
 
 
@@ -19,7 +19,7 @@ class Program:
         page = visitor.submit(f"/tokens/{self.uid}", "/me/tokens", name="test", scopes=scopes)
         self.token = re.search(r'value="(chat_[\w-]+)"', page.text)[1]
         headers = {"Authorization": f"Bearer {self.token}"}
-        self.http = httpx.Client(base_url=f"{visitor.url}/api", headers=headers, timeout=DEADLINE)
+        self.http = browser(f"{visitor.url}/api", headers=headers)
         opened.callback(self.http.close)
 
     def __call__(self, method: str, path: str, status: int = 200, **json):

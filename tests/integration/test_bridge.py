@@ -62,7 +62,7 @@ class Server:
                 cwd=ROOT,
             )
         self.port = int(self.process.stdout.readline())
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, verify=False)
 
     def events(self):
         return self.http.get("/events").json()

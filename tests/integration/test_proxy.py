@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from ..running import Server, Visitor, opened
+from ..running import Server, Visitor, browser, opened
 from .page import Page
 
 STRANGER = "127.0.0.2"
@@ -25,9 +25,7 @@ def come(server, user=None, address="127.0.0.1", **headers):
     """Somebody whose requests come from `address`, with the header that names `user`."""
     visitor = Visitor(server.url)
     visitor.http = opened.enter_context(
-        httpx.Client(
-            base_url=server.url, transport=httpx.HTTPTransport(local_address=address), timeout=30
-        )
+        browser(server.url, transport=httpx.HTTPTransport(verify=False, local_address=address))
     )
     visitor.http.headers.update(headers)
     if user is not None:

@@ -23,7 +23,7 @@ from chat.app import create_app
 from chat.settings import Settings
 
 from ..faults.replica import fail_over, state_of
-from ..running import ROOT, Server, Visitor, alive, children, opened, wait_until
+from ..running import ROOT, Server, Visitor, alive, browser, children, opened, wait_until
 from .page import Page
 
 
@@ -437,7 +437,7 @@ class Hammer(threading.Thread):
         headers = {"Cookie": self.visitor.cookie}
         if self.again:
             headers["Connection"] = "close"
-        with httpx.Client(base_url=self.visitor.url, headers=headers, timeout=20) as http:
+        with browser(self.visitor.url, headers=headers) as http:
             while not self.over:
                 body = f"{self.name} {len(self.posted)}"
                 form = {

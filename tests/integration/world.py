@@ -16,7 +16,7 @@ from PIL import Image
 
 from chat.store import Store, keys
 
-from ..running import DEADLINE, Server, Visitor
+from ..running import Server, Visitor, browser
 
 PASSWORD = "seven wet umbrellas"
 # In the rooms are owner, member, moderator and the bot; `away` is a moderator who is in none of
@@ -55,7 +55,7 @@ class Someone(Visitor):
     def __init__(self, url: str, name: str) -> None:
         self.url, self.name, self.token, self.reader = url, name, "", ""
         # Not closed at the end of a test, as a Visitor's is.
-        self.http, self.program = httpx.Client(base_url=url, timeout=DEADLINE), httpx.Client()
+        self.http, self.program = browser(url), browser()
 
     def arrive(self) -> None:
         """Sign in, or up the first time, and make two tokens where there are none any more."""
