@@ -26,7 +26,7 @@ from redis.retry import Retry
 
 from . import database
 from .embedded import CannotStart, EmbeddedValkey
-from .serving import listen
+from .listener import listen
 from .settings import Settings
 from .store import Store
 from .store.schema import TooNew

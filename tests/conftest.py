@@ -25,6 +25,8 @@ hypothesis.settings.load_profile("chat")
 for name in list(os.environ):
     if name.startswith("CHAT_") or name in ("REDIS_URL", "SECRET_KEY", "PORT"):
         del os.environ[name]
+# What each process of a chat would have to compile anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

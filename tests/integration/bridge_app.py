@@ -16,7 +16,8 @@ from flask_sock import Sock
 
 from chat.asgi import Bridge, ConnectionClosed, WebSocket, await_
 from chat.frames import deflated_frame, text_frame
-from chat.serving import listen, run
+from chat.listener import listen
+from chat.serving import run
 
 SIZES = (0, 125, 126, 65535, 65536)
 FILES = tempfile.mkdtemp()

@@ -1222,7 +1222,9 @@ def test_two_workers_on_one_port(start):
 def test_startup_failure(loop, logs):
     """A startup that fails ends the process with its message."""
     program = (
-        "from chat.asgi import Bridge; from chat.serving import listen, run\n"
+        "from chat.asgi import Bridge\n"
+        "from chat.listener import listen\n"
+        "from chat.serving import run\n"
         "async def startup(): raise RuntimeError('no database')\n"
         f"run(lambda: Bridge(print, startup=startup), listen('127.0.0.1', 0), loop={loop!r})"
     )

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from chat import presence, stream
+from chat.listener import USER_TIMEOUT
 from chat.server_settings import ServerSettings
-from chat.serving import USER_TIMEOUT
 from chat.settings import Settings
 from chat.store.presence import LASTS
 
