@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
-OUTLINES = 512  # of what differs from page to page in a few words only
+OUTLINES = 512  # of what differs from one time to the next in a few words only
+BLANK = "\0"  # on both sides of what is to be filled in: nothing that is stored or typed has it
 _ESCAPED = re.compile("[&<>'\"]")  # what HTML has a meaning for
+_FILLED_IN = re.compile(f"{BLANK}(\\w+){BLANK}")
 HUES = 12  # avatar colours in static/css/colors.css
 
 
@@ -67,10 +69,16 @@ class Fragments:
     def __init__(self, env: Environment) -> None:
         self.push: Any = env.get_template("pushes/event.html").module
         self._note = lru_cache(maxsize=KEPT)(self._plain_note)
+        self._message: Any = env.globals["message"]
+        self._put = Outline(env, "pushes/event.html", "put")
+        self._post_line = Outline(env, "pushes/event.html", "post_line")
+        self._stored = Outline(env, "pushes/event.html", "stored")
 
     def shown(self, event: Event, zone: str = "") -> str:
         """An event for those who watch its room, with times of a zone."""
         use_zone(zone)
+        if event.kind == POST and not event.mentions and event.seq % 50:
+            return self._put.text(rid=event.room, items=self._message(event))
         return str(self.push.shown(event))
 
     def note(self, event: Event, zone: str = "") -> str:
@@ -86,7 +94,10 @@ class Fragments:
     def line(self, event: Event, zone: str = "") -> str:
         """The room's line in the side list, when this is its newest event."""
         use_zone(zone)
-        return str(self.push.line(event))
+        if event.kind != POST:
+            return str(self.push.line(event))
+        said = {"name": event.name, "text": gist(event.body or event.excerpt)}
+        return self._post_line.text(rid=event.room, time=short_time(event.at), **said)
 
     def missed(self, events: list[Event]) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""
@@ -173,7 +184,7 @@ class Fragments:
 
     def stored(self, nonce: str) -> str:
         """The acknowledgement: the message of the composer `nonce` is kept."""
-        return str(self.push.stored(nonce))
+        return self._stored.text(nonce=nonce)
 
     def done(self, nonce: str) -> str:
         """The composer `nonce` may go."""
@@ -188,14 +199,66 @@ class Fragments:
         return str(self.push.rest(rid, nonce, anew, body, text))
 
 
+class Outline:
+    """A macro that is rendered once for the same arguments, with blanks for those by keyword, which
+    differ each time: filling them in is a tenth of the work. It may put a blank out as often as it
+    likes, but not look at it."""
+
+    def __init__(self, env: Environment, file: str, macro: str) -> None:
+        def outline(names: tuple[str, ...], *args: Any) -> str:
+            """As the left side of `%`."""
+            macros: Any = env.get_template(file).module
+            blanks = {name: f"{BLANK}{name}{BLANK}" for name in names}
+            text = str(getattr(macros, macro)(*args, **blanks)).replace("%", "%%")
+            return _FILLED_IN.sub(r"%(\1)s", text)
+
+        self._outline = lru_cache(maxsize=OUTLINES)(outline)
+
+    def __call__(self, *args: Any, **blanks: Any) -> Markup:
+        return Markup(self.text(*args, **blanks))
+
+    def text(self, *args: Any, **blanks: Any) -> str:
+        """The same as a plain string."""
+        outline = self._outline(tuple(blanks), *args)
+        return outline % {name: put_out(value) for name, value in blanks.items()}
+
+
 def init(env: Environment) -> None:
     """Give templates the filters that need no request."""
+
+    outline = Outline(env, "macros/messages.html", "post")
+
+    def macro(file: str, name: str) -> Any:
+        return getattr(env.get_template(f"macros/{file}.html").module, name)
+
+    def post(event: Event) -> Markup:
+        """What a person wrote. Pieces that few messages have are asked for where they are only."""
+        seq, day = str(event.seq), ""
+        if event.before or event.seq == 1:
+            day = new_day(event.at, event.before)
+        return outline(
+            event.same and not day,
+            day=macro("messages", "day_line")(day) if day else "",
+            room=event.room,
+            seq=seq,
+            at=str(event.at),
+            uid=event.uid,
+            name=event.name,
+            face=face(event.uid, event.name, event.picture),
+            tag=macro("ui", "tag_of")(event) if event.tag else "",
+            time=when(event.at),
+            edited=macro("messages", "edited")(seq) if event.edited else "",
+            quote=macro("messages", "quoted")(event) if event.quote else "",
+            body=render(event.body, event.mentions),
+            files=macro("files", "files")(event) if event.files else "",
+            chips=macro("reactions", "chips")(event) if event.reactions.all else "",
+        )
 
     @lru_cache(maxsize=KEPT)
     def message(event: Event, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/messages.html").module
         try:
-            return Markup(macros.item(event))
+            return post(event) if event.kind == POST else Markup(macros.item(event))
         except Exception:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
             return Markup(macros.item(unreadable(event)))
@@ -224,8 +287,8 @@ def init(env: Environment) -> None:
     env.globals["head_of"] = lambda room, size: head(
         room.rid, room.name, room.kind, room.about, size
     )
-    env.globals["composer_of"] = outline(env, "macros/composer.html", "empty_composer")
-    env.globals["foot_of"] = outline(env, "macros/rooms.html", "foot")
+    env.globals["composer_of"] = Outline(env, "macros/composer.html", "empty_composer")
+    env.globals["foot_of"] = Outline(env, "macros/rooms.html", "foot")
     env.globals["message"] = lambda event: message(event, zone(), today())
     env.globals["listed"] = lambda events, new: listed(tuple(events), new, zone(), today())
     env.globals["line_of"] = lambda r, current: row(r, current, zone(), today())
@@ -241,24 +304,6 @@ def init(env: Environment) -> None:
         "when": when,
         "short_time": short_time,
     }
-
-
-def outline(env: Environment, file: str, macro: str) -> Any:
-    """A macro that is rendered once for the same arguments, with blanks for those by keyword, which
-    differ each time. Nothing that people write may be among the former."""
-
-    @lru_cache(maxsize=OUTLINES)
-    def made(names: tuple[str, ...], *args: Any) -> str:
-        macros: Any = env.get_template(file).module
-        return str(getattr(macros, macro)(*args, **{name: f"[[{name}]]" for name in names}))
-
-    def filled(*args: Any, **blanks: Any) -> Markup:
-        text = made(tuple(blanks), *args)
-        for name, value in blanks.items():
-            text = text.replace(f"[[{name}]]", str(escape(value)))
-        return Markup(text)
-
-    return filled
 
 
 def browser(agent: str) -> str:

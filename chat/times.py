@@ -4,6 +4,7 @@ Which zone that is belongs to the task: a request's and a socket's is that of it
 what is pushed is made once for each zone in use. "" is the server's zone (the TZ variable).
 """
 
+import time
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache, lru_cache
@@ -35,7 +36,7 @@ def zones() -> list[str]:
 
 def today() -> date:
     """The date now in the zone in use."""
-    return datetime.now(_zone(zone())).date()
+    return _today(zone(), int(time.time()) // 60)
 
 
 def when(at: int) -> Markup:
@@ -62,6 +63,11 @@ def ms_of(day: date) -> int:
 
 
 @lru_cache(maxsize=KEPT)
+def _today(name: str, minute: int) -> date:
+    return datetime.fromtimestamp(60 * minute, _zone(name)).date()
+
+
+@lru_cache(maxsize=KEPT)
 def _new_day(at: int, before: int, name: str) -> Markup:
     now, then = (
         datetime.fromtimestamp(ms // 1000, UTC).astimezone(_zone(name)) for ms in (at, before)
@@ -73,10 +79,10 @@ def _new_day(at: int, before: int, name: str) -> Markup:
 
 @lru_cache(maxsize=KEPT)
 def _when(minute: int, name: str, today: date) -> Markup:
-    time = datetime.fromtimestamp(minute * 60, UTC)
-    local = time.astimezone(_zone(name))
+    then = datetime.fromtimestamp(minute * 60, UTC)
+    local = then.astimezone(_zone(name))
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        f"{time:%Y-%m-%dT%H:%MZ}",
+        f"{then:%Y-%m-%dT%H:%MZ}",
         f"{local:%A, %-d %B %Y, %H:%M %Z}",
         _short(minute, name, today),
     )
@@ -84,10 +90,10 @@ def _when(minute: int, name: str, today: date) -> Markup:
 
 @lru_cache(maxsize=KEPT)
 def _short(minute: int, name: str, today: date) -> str:
-    time = datetime.fromtimestamp(minute * 60, UTC).astimezone(_zone(name))
-    if time.date() == today:
-        return f"{time:%H:%M}"
-    return f"{time:%-d %b %H:%M}" if time.year == today.year else f"{time:%-d %b %Y}"
+    then = datetime.fromtimestamp(minute * 60, UTC).astimezone(_zone(name))
+    if then.date() == today:
+        return f"{then:%H:%M}"
+    return f"{then:%-d %b %H:%M}" if then.year == today.year else f"{then:%-d %b %Y}"
 
 
 @cache

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat import assets, fragments, times
-from chat.events import EDIT, JOIN, POST, START, Event, pack
+from chat.events import EDIT, JOIN, POST, START, Event, File, Quote, Reaction, Reactions, pack
 from chat.store import Room
 
 HOSTILE = [
@@ -86,6 +86,33 @@ def test_any_text_stays_in_its_element(made, body, name):
 @given(body=st.text(st.characters(categories=["L", "N"]), min_size=1))
 def test_a_text_comes_back_whole(made, body):
     assert Shape(made.shown(said(body))).body == body
+
+
+@pytest.mark.parametrize("text", ["100 % of %(name)s", "%s %%", "[[seq]] {body}"])
+def test_a_text_that_looks_like_a_blank_stays_a_text(made, text):
+    """What is pushed most is an outline that is filled in."""
+    event = said(text, text)
+    assert Shape(made.shown(event)).body == text
+    assert f"<bdi>{text}</bdi></a>" in made.shown(event)
+    assert f"<bdi>{text}</bdi>: <bdi>{text}</bdi>" in made.line(event)
+
+
+def test_the_rare_pieces_of_a_message_are_there_where_they_are(made):
+    plain, day = said("text"), 86_400_000
+    pieces = {
+        'class="day"': {"before": plain.at - day},
+        "message--same": {"before": plain.at - 1, "same": True},
+        '<small class="tag">#x1': {"tag": "x1"},
+        'class="message__edited"': {"edited": True},
+        'class="quote"': {"quote": Quote("u2", "Bob", "before"), "number": 3},
+        'class="files"': {"files": (File("f1", "a.zip", 3, "application/zip"),)},
+        'class="reaction"': {"reactions": Reactions((Reaction("👍", ("u2",), ("Bob",)),), 8, "u2")},
+        "picture?v1": {"picture": "v1"},
+    }
+    for piece, fields in pieces.items():
+        assert piece not in made.shown(plain)
+        assert piece in made.shown(replace(plain, **fields))
+    assert "message--same" not in made.shown(replace(plain, before=plain.at - day, same=True))
 
 
 @given(kind=st.sampled_from([POST, START, JOIN]), body=st.text(), name=st.text())
