@@ -95,11 +95,8 @@ class Files:
         self.pictures = pictures
         self.most = most
         self.most_together = 2 * most
-
-    @property
-    def limits(self) -> str:
-        """What is taken, in a sentence for people."""
-        return (
+        # What is taken, in a sentence for people.
+        self.limits = (
             f"Up to {MOST_FILES} files of {size(self.most)} each, {size(self.most_together)} "
             "together. Anything but programs."
         )

@@ -6,6 +6,7 @@ import re
 import zlib
 from datetime import date
 from functools import lru_cache
+from operator import call
 from typing import Any
 
 import flask.templating
@@ -41,7 +42,14 @@ def put_out(value: object) -> str:
 
 
 class Generator(CodeGenerator):
-    """Jinja's, but what is put out goes through `put_out`, not through markupsafe's `escape`."""
+    """Jinja's, but what is put out goes through `put_out`, not through markupsafe's `escape`, and
+    what is called is called: no function that templates know asks for their context."""
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
+        self.write("environment.call(")
+        self.visit(node.node, frame)
+        self.signature(node, frame, {"caller": "caller"} if forward_caller else None)
+        self.write(")")
 
     def _output_child_pre(self, node: nodes.Expr, frame: Frame, finalize: Any) -> None:
         if frame.eval_ctx.autoescape and not frame.eval_ctx.volatile and finalize.src is None:
@@ -55,6 +63,7 @@ class Templates(flask.templating.Environment):
 
     code_generator_class = Generator
     put_out = staticmethod(put_out)
+    call: Any = staticmethod(call)  # type: ignore[arg-type]
 
     def make_globals(self, d: Any) -> Any:
         # Jinja's is a ChainMap, of which every rendering and every import of a macro makes a copy,
@@ -283,6 +292,7 @@ def init(env: Environment) -> None:
         macros: Any = env.get_template("macros/rooms.html").module
         return Markup(macros.head(rid, name, kind, about, size))
 
+    env.globals["calls"] = calls
     env.globals["face"] = face
     env.globals["head_of"] = lambda room, size: head(
         room.rid, room.name, room.kind, room.about, size
@@ -304,6 +314,11 @@ def init(env: Environment) -> None:
         "when": when,
         "short_time": short_time,
     }
+
+
+def calls(rows: list[Row], current: str) -> int:
+    """How much of what is unread in other rooms than `current` the person wants to hear of."""
+    return sum(row.calls for row in rows if row.room.rid != current)
 
 
 def browser(agent: str) -> str:

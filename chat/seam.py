@@ -86,7 +86,8 @@ class HTTP1(H11Protocol):
                 await self.send(RawData(whole.body(event.data)))
                 return
             elif isinstance(event, EndBody):
-                await self.send(RawData(whole.end()))
+                if data := whole.end():
+                    await self.send(RawData(data))
                 return
         await super().stream_send(event)
 

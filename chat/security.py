@@ -116,12 +116,17 @@ def protect(app: Flask) -> CSRFProtect:
     return csrf
 
 
+@lru_cache(maxsize=16)  # a Host header may say anything
+def _policy(origin: str) -> str:
+    return _POLICY.format(origin=origin)
+
+
 def secure(app: Flask) -> None:
     """Put the security headers on every response."""
 
     @app.after_request
     def headers(response: Response) -> Response:
-        response.headers.setdefault("Content-Security-Policy", _POLICY.format(origin=own_origin()))
+        response.headers.setdefault("Content-Security-Policy", _policy(own_origin()))
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers.extend(_ALWAYS)  # which nothing else sets
         if chat().settings.secure:

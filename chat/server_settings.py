@@ -1,5 +1,9 @@
 """What Hypercorn is told, with the settings of its own that our websocket has besides."""
 
+from functools import lru_cache
+from time import time
+from wsgiref.handlers import format_date_time
+
 from hypercorn.config import Config
 
 
@@ -8,7 +12,6 @@ class ServerSettings(Config):
 
     backlog = 4096
     accesslog = None
-    include_server_header = False
     graceful_timeout = 1.0
     shutdown_timeout = 5.0  # type: ignore[assignment]
     keep_alive_timeout = 5.0  # type: ignore[assignment]
@@ -27,3 +30,12 @@ class ServerSettings(Config):
     websocket_linger = 2.0
     # False withholds the direct path from the application (to test plain ASGI).
     direct_writes = True
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """The date, made once a second; Hypercorn makes it for each answer."""
+        return [(b"date", _date(int(time())))] if self.include_date_header else []
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return format_date_time(second).encode("ascii")

@@ -30,6 +30,7 @@ class Templates(jinja2.Environment):
 
     code_generator_class = fragments.Generator
     put_out = staticmethod(fragments.put_out)
+    call = staticmethod(fragments.call)
 
 
 @pytest.fixture(scope="module")
