@@ -2,6 +2,9 @@
 
 It fails when the memory or the file descriptors of a worker grow, when the event loop is late by
 more than 50 ms at the 99th percentile, or when the log has an exception that nobody expected.
+
+A worker grows when a straight line through the second half of what was seen rises by more than
+MOST_MB or MOST_DESCRIPTORS: that is 12 MB an hour in an hour, and 72 in ten minutes.
 """
 
 import argparse
@@ -12,9 +15,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
+from statistics import linear_regression, median
 
 import httpx
 
@@ -26,6 +30,7 @@ from .stage import FAULTS_OF_OURS, WORDS
 PEOPLE_IN_ROOM, ROOMS_OF_PERSON, PAGES_OF_PERSON = 50, 4, 10
 STAYS = 30.0, 300.0  # seconds a page is open
 SAMPLE_EVERY = 5.0  # seconds
+MOST_MB, MOST_DESCRIPTORS = 6.0, 20.0
 LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAGS
 
 
@@ -140,19 +145,17 @@ class Soak:
         """What is not as it should be, in words; and prints what was measured."""
         found = []
         for pid, samples in self.samples.items():
-            quarter = max(1, len(samples) // 4)
-            early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
-            memory = [median(kb for kb, _ in part) / 1024 for part in (early, late)]
-            descriptors = [median(n for _, n in part) for part in (early, late)]
+            memory = [kb / 1024 for kb, _ in samples]
+            descriptors = [float(n) for _, n in samples]
             in_time = lag[pid][LATEST] / lag[pid]["all"] if pid in lag else 0.0
             print(
-                f"worker {pid}: {memory[0]:.0f} MB, then {memory[1]:.0f}; {descriptors[0]:.0f} "
-                f"descriptors, then {descriptors[1]:.0f}; the loop was in time, by {LATEST} s, "
-                f"{100 * in_time:.2f} times of 100"
+                f"worker {pid}: {course(memory)} MB, at the end {rise(memory):+.1f}; "
+                f"{course(descriptors)} descriptors, at the end {rise(descriptors):+.0f}; the loop "
+                f"was in time, by {LATEST} s, {100 * in_time:.2f} times of 100"
             )
-            if memory[1] > 1.1 * memory[0] + 10:
+            if rise(memory) > MOST_MB:
                 found.append(f"the memory of worker {pid} grows")
-            if descriptors[1] > 1.1 * descriptors[0] + 20:
+            if rise(descriptors) > MOST_DESCRIPTORS:
                 found.append(f"the file descriptors of worker {pid} grow")
             if in_time < 0.99:
                 found.append(f"the event loop of worker {pid} is late")
@@ -162,6 +165,22 @@ class Soak:
         found += [line for line in lines if any(word in line for word in FAULTS_OF_OURS)]
         stuck = [page.name for page in self.open if page.over.is_set()]
         return found + [f"{name} was closed for good" for name in stuck]
+
+
+def rise(values: Sequence[float]) -> float:
+    """By how much a straight line through the second half of the values rises over it. They are
+    evenly spaced; the first half is warming up."""
+    half = values[len(values) // 2 :]
+    if len(half) < 2:
+        return 0.0
+    return linear_regression(range(len(half)), half).slope * (len(half) - 1)
+
+
+def course(values: Sequence[float]) -> str:
+    """The medians of the four quarters of a run, in words."""
+    size = max(1, len(values) // 4)
+    quarters = [values[n : n + size] for n in range(0, len(values), size)][:4]
+    return ", ".join(f"{median(quarter):.0f}" for quarter in quarters)
 
 
 async def _stay(page: Page) -> None:
@@ -175,7 +194,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--pages", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=10.0, help="messages a second")
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="chat-soak-"))
     soak = Soak(folder, options.pages, options.rate, options.seconds, options.workers)
