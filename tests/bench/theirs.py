@@ -155,7 +155,7 @@ class SocketIO(Node):
 
     name, label, dialect = "socketio", "Node socket.io + Redis adapter", "socketio"
     note = "one process; renders with a template string, stores after emitting"
-    scenarios = ("idle", "one", "sixteen", *TALK, "half")
+    scenarios = ("idle", "one", "sixteen", *TALK, "half", "calm")
     script = "socketio.cjs"
     modules = ("socket.io", "@socket.io/redis-adapter", "redis")
 

@@ -11,6 +11,7 @@ It reads a task (a JSON object) from standard input:
     seconds, warmup, viewers, core   numbers
     in_flight  fanout: messages under way in each room
     deflate    true: offer compression, and fail when the server does not agree to it
+    half_of    paced: whose rate of "sixteen" it is half of
     rate       paced: messages a second
     supervisor, missed, concurrency   storm: who starts the worker anew, how many messages the
                pages miss, how many of them come back at the same time
