@@ -1,8 +1,10 @@
 """Nothing stands over an edge, however long a name is and however narrow the window."""
 
+import re
+
 import pytest
 
-from ..running import Server, Visitor
+from ..running import Server, Visitor, wait_until
 from .conftest import People
 
 pytestmark = pytest.mark.browser
@@ -23,13 +25,17 @@ OVER = """() => {
 
 def test_nothing_stands_over_an_edge(people: People, server: Server):
     bob = Visitor(server.url, LONG[:40])
-    rid = bob.create_room(LONG)
+    bob.submit("/rooms", "/rooms/new", name=LONG, kind="open", about=LONG * 3)
+    rid = re.search(r"/rooms/([\w-]+)", bob.get("/").text.partition('id="rooms"')[2])[1]
     ann = people.come(server.url, "Ann", viewport={"width": 320, "height": 640})
     ann.join_room(rid)
     bob.post(rid, f"@Ann {'w' * 300} https://example.org/{'a/' * 100}")
     found = []
     room = f"/rooms/{rid}"
-    for path in ("/", room, f"{room}/people", "/go", "/mentions", "/unread", "/rooms", "/me"):
+    search = "/search?q=example"
+    wait_until(lambda: "found__one" in bob.get(search).text, "the message being found")
+    lists = ("/go", "/mentions", "/unread", "/rooms", "/me", search)
+    for path in ("/", room, f"{room}/people", *lists):
         ann.open(path)
         for width in (320, 800):
             ann.page.set_viewport_size({"width": width, "height": 640})
