@@ -138,6 +138,10 @@ class Fragments:
         """The menu of a message, for one person (messages.menu_of)."""
         return str(self.push.menu(**told))
 
+    def closed(self, event: Event) -> str:
+        """The focus for the button of a message whose menu, or field, was closed."""
+        return str(self.push.closed(event))
+
     def edit(self, event: Event, token: str) -> str:
         """A message's text in a field, in the message; `token` is of its forms."""
         return str(self.push.edit(event, token))

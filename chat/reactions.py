@@ -41,9 +41,11 @@ def react(rid: str) -> Any:
 @bp.get("/rooms/<rid>/menu")
 def menu(rid: str) -> Any:
     """What can be done with message `after`, a cursor: in the message for htmx, else on its
-    page."""
+    page. With `closed` that was there, and is no more."""
     seq, _ = cursor(request.args.get("after", ""))
     room, event = message(rid, str(seq))
+    if is_htmx() and "closed" in request.args:
+        return chat().fragments.closed(event)
     if is_htmx():
         live = "/messages" not in request.headers.get("HX-Current-URL", "")
         return chat().fragments.menu({**menu_of(room, event), "live": live})

@@ -74,6 +74,7 @@ def test_a_whole_visit_by_keyboard(people: People, server: Server):
     assert page.evaluate(OUTLINE)
     ann.press("Enter")
     expect(first.locator(".reactions .reaction")).to_have_text("👍 1")
+    expect(first.get_by_role("button", name="More")).to_be_focused()
     tab_to(ann, first.get_by_role("button", name="More"))
     ann.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -82,6 +83,19 @@ def test_a_whole_visit_by_keyboard(people: People, server: Server):
     ann.send("yes!")
     ann.wait_for("yes!")
     expect(own.locator(".quote")).to_contain_text("hello?")
+
+    # Leave the menu and the field of a change, and be where they were asked for.
+    more = own.get_by_role("button", name="More")
+    tab_to(ann, more, back=True)
+    for opened in ("menu", "editor"):
+        ann.press("Enter")
+        expect(page.locator(".menu")).to_be_visible()
+        if opened == "editor":
+            choose(ann, "link", "Edit or delete this message")
+            expect(page.get_by_role("textbox", name="Message of")).to_be_focused()
+        ann.press("Escape")
+        expect(more).to_be_focused()
+        assert page.evaluate(OUTLINE)
 
     # Edit one's own, then delete it.
     for button, seen in (("Save", "yes indeed"), ("Delete", "A message was deleted")):
@@ -98,6 +112,8 @@ def test_a_whole_visit_by_keyboard(people: People, server: Server):
             ann.press("Enter")
         choose(ann, "button", button, exact=False)
         expect(page.locator("#messages")).to_contain_text(seen)
+        if button == "Save":
+            expect(more).to_be_focused()
 
     # Another room, and one's own page.
     tab_to(ann, page.locator(f"#room-{coffee} a"), back=True)
