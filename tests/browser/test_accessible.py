@@ -110,6 +110,13 @@ def test_no_state_of_a_room_has_a_finding(people: People, server: Server):
     message.get_by_role("button", name="More").click()
     menu.get_by_role("button", name="👍").click()
     expect(message.locator(".reaction")).to_have_count(1)
+    own = ann.page.locator("#messages > .message").last
+    own.hover()
+    own.get_by_role("button", name="More").click()
+    ann.page.get_by_role("link", name="Edit or delete").click()
+    ann.page.get_by_text("Delete…").click()
+    found += findings(ann)
+    ann.page.locator(".editor").get_by_role("button", name="Cancel").click()
     bob.type("typing")
     expect(ann.page.locator("#typing")).to_contain_text("Bob")
     found += findings(ann)

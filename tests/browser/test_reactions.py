@@ -136,6 +136,13 @@ def test_on_a_phone_the_menu_and_the_head_have_room(people: People, server: Serv
         for role, name in (("link", "Edit or delete"), ("button", "Close"))
     )
     assert close["top"] < link["bottom"]
+    menu.get_by_role("link", name="Edit or delete").click()
+    cancel, fold = (
+        ann.page.locator(".editor").get_by_text(text, exact=True) for text in ("Cancel", "Delete…")
+    )
+    fold.click()
+    expect(ann.page.get_by_role("button", name="Delete for everyone")).to_be_in_viewport(ratio=1)
+    assert fold.bounding_box()["y"] == cancel.bounding_box()["y"]
     assert ann.page.evaluate("document.documentElement.scrollWidth") == 390
 
 
