@@ -55,8 +55,7 @@ def frames(world: World):
     page.wait_for("deleted")
     page.say(type="typing", room=rid)
     page.post(rid, "```python\nx = 1\n```\n> quoted\n\n1. one\n2. https://example.org")
-    page.wait_for("sent")
-    page.wait_for("quoted")
+    page.wait_for("quoted")  # the word that it is stored comes before or after that
     page.post(rid, "  ")
     page.wait_for("Write something")
     for number, text in enumerate(page.frames):
@@ -71,8 +70,12 @@ def documents(text: str):
     for piece in [*(found[1] for found in PIECE.findall(text)), PIECE.sub("", text)]:
         piece = re.sub(r"<title>.*?</title>", "", piece).strip()
         if piece:
-            forms = "" if 'id="menu"' in piece else FORMS
-            yield SHELL + forms + (f"<ol>{piece}</ol>" if "<li" in piece[:20] else piece)
+            forms = "" if 'id="menu"' in piece or piece.startswith("<link") else FORMS
+            yield (
+                SHELL
+                + forms
+                + (f"<ol>{piece}</ol>" if piece.startswith(("<li ", "<li>")) else piece)
+            )
 
 
 def check(texts: dict[str, str], folder: Path) -> str:
