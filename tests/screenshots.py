@@ -30,12 +30,25 @@ def garden(person: Person, show: Showcase) -> None:
     person.wait_live()
 
 
-def menu(person: Person, show: Showcase) -> None:
+def menu(person: Person, show: Showcase, of: str = "plan") -> None:
     garden(person, show)
-    message = person.page.locator(f"#m-{show.seqs['plan']}")
+    message = person.page.locator(f"#m-{show.seqs[of]}")
     message.hover()
     message.get_by_role("button", name="More").click()
     expect(person.page.get_by_role("dialog")).to_be_visible()
+
+
+def editor(person: Person, show: Showcase) -> None:
+    menu(person, show, "reply")
+    person.page.get_by_role("link", name="Edit or delete").click()
+    person.page.get_by_text("Delete…").click()
+    expect(person.page.get_by_role("button", name="Delete for everyone")).to_be_visible()
+
+
+def files(person: Person, show: Showcase) -> None:
+    garden(person, show)
+    person.page.get_by_role("button", name="Attach files").click()
+    expect(person.page.locator(".attach__field")).to_be_visible()
 
 
 def preview(person: Person, show: Showcase) -> None:
@@ -82,6 +95,10 @@ STATES: dict[str, tuple[str, State]] = {
     "rooms": ("ann", at("/")),
     "room": ("ann", garden),
     "menu": ("bob", menu),
+    "editor": ("ann", editor),
+    "files": ("ann", files),
+    "search": ("ann", at("/search?q=the")),
+    "unread": ("ann", at("/unread")),
     "preview": ("ann", preview),
     "refused": ("ann", refused),
     "reconnecting": ("bob", reconnecting),
