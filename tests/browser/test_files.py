@@ -64,6 +64,16 @@ def test_two_people_and_a_photo(ann: Person, bob: Person, room: str, tmp_path: P
     box = images(bob).bounding_box()
     assert box
     assert (round(box["width"]), round(box["height"])) == (360, 270)
+    # With reactions too the words are a line, and the files below it.
+    own = ann.page.locator("#messages .message").last
+    own.hover()
+    own.get_by_role("button", name="More").click()
+    ann.page.get_by_role("dialog").get_by_role("button", name="👍").click()
+    expect(own.locator(".reactions .reaction")).to_have_count(1)
+    words, files = (own.locator(part).bounding_box() for part in (".message__body", ".files"))
+    assert words["height"] < 40
+    assert words["y"] + words["height"] <= files["y"]
+    ann.page.locator("#body").focus()
     expect(ann.page.locator(".composer--files")).to_have_count(0)
     ann.send("and on we go")
     bob.wait_for("and on we go")
