@@ -22,11 +22,19 @@ BEAT = 15.0  # seconds between two times that #watch is sent; a third of the tem
 
 
 class Person:
-    """Somebody who is signed in: a cookie and an id."""
+    """Somebody who is signed in: a cookie and an id. `address`: where they are, as a proxy before
+    the chat would say it."""
 
-    def __init__(self, cookie: str, uid: str) -> None:
+    def __init__(self, cookie: str, uid: str, address: str = "") -> None:
         self.cookie = cookie
         self.uid = uid
+        self.address = address
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of all that they ask for."""
+        far = {"X-Forwarded-For": self.address} if self.address else {}
+        return {"Cookie": self.cookie, **far}
 
 
 async def request(port: int, person: Person, path: str, **form: str) -> tuple[int, str]:
@@ -45,7 +53,7 @@ async def request(port: int, person: Person, path: str, **form: str) -> tuple[in
             head = [
                 f"{'POST' if token else 'GET'} {path} HTTP/1.1",
                 f"Host: 127.0.0.1:{port}",
-                f"Cookie: {person.cookie}",
+                *(f"{name}: {value}" for name, value in person.headers.items()),
                 "Connection: close",
             ]
             if token:
@@ -96,7 +104,7 @@ class Page:
                     socket = await connect(
                         f"ws://127.0.0.1:{port}/live",
                         origin=f"http://127.0.0.1:{port}",
-                        additional_headers={"Cookie": self.person.cookie},
+                        additional_headers=self.person.headers,
                         compression=None,
                         ping_interval=None,
                         close_timeout=0.5,

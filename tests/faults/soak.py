@@ -1,7 +1,11 @@
 """`make soak`: an hour of people who come, talk and go. `make soak ARGS="--seconds 600"`.
 
 It fails when the memory or the file descriptors of a worker grow, when the event loop is late by
-more than 50 ms at the 99th percentile, or when the log has an exception that nobody expected.
+more than 50 ms at the 99th percentile, when a message is refused, or when the log has an exception
+that nobody expected.
+
+Limits are on. The load generator is a proxy to the chat (CHAT_PROXIES) and gives each person an
+address of their own, so that nobody is over one by design.
 
 A worker grows when a straight line through the second half of what was seen rises by more than
 MOST_MB or MOST_DESCRIPTORS: that is 12 MB an hour in an hour, and 72 in ten minutes.
@@ -17,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from statistics import linear_regression, median
 
@@ -28,6 +33,7 @@ from .journal import Journal
 from .stage import FAULTS_OF_OURS, WORDS
 
 PEOPLE_IN_ROOM, ROOMS_OF_PERSON, PAGES_OF_PERSON = 50, 4, 10
+FIRST_ADDRESS = ip_address("10.1.0.0")
 STAYS = 30.0, 300.0  # seconds a page is open
 SAMPLE_EVERY = 5.0  # seconds
 MOST_MB, MOST_DESCRIPTORS = 6.0, 20.0
@@ -35,10 +41,16 @@ LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of me
 
 
 class Silent(Journal):
-    """Nothing is remembered, for there is an hour of it."""
+    """Only why messages were refused is remembered, for there is an hour of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] = []
 
     def write(self, who, op, **fields):
         self.sent.clear()
+        if op == "refused":
+            self.refused.append(fields["why"])
         return time.monotonic()
 
 
@@ -46,9 +58,10 @@ class Soak:
     """`size` pages, `rate` messages a second between them, for `seconds`."""
 
     def __init__(self, folder: Path, size: int, rate: float, seconds: float, workers: int) -> None:
-        self.server = Server(folder, CHAT_LIMITS="off", CHAT_WORKERS=str(workers))
+        self.server = Server(folder, CHAT_PROXIES="127.0.0.1", CHAT_WORKERS=str(workers))
         self.size, self.rate, self.seconds = size, rate, seconds
         self.people: list[tuple[Person, list[str]]] = []
+        self.journal = Silent()
         self.open: dict[Page, asyncio.Task] = {}
         self.opened = 0
         self.acked = 0
@@ -81,13 +94,15 @@ class Soak:
     def _invite(self) -> None:
         rooms: list[str] = []
         for n in range(max(1, self.size // PAGES_OF_PERSON)):
-            visitor = Visitor(self.server.url, f"Person {n}")
+            visitor, address = Visitor(self.server.url), str(FIRST_ADDRESS + n)
+            visitor.http.headers["X-Forwarded-For"] = address
+            visitor.sign_in(f"Person {n}")
             if len(rooms) < max(1, self.size // PEOPLE_IN_ROOM):
                 rooms.append(visitor.create_room(f"Room {n}"))
             mine = random.sample(rooms, min(len(rooms), ROOMS_OF_PERSON))
             for room in mine:
                 visitor.join(room)
-            self.people.append((Person(visitor.cookie, visitor.uid), mine))
+            self.people.append((Person(visitor.cookie, visitor.uid, address), mine))
             opened.pop_all().close()
 
     async def _keep_open(self) -> None:
@@ -103,14 +118,15 @@ class Soak:
             await asyncio.sleep(0.1)
 
     def _come(self) -> None:
-        person, rooms = random.choice(self.people)
+        # In turn, for at random somebody would have more pages open than a person may.
+        person, rooms = self.people[self.opened % len(self.people)]
         self.opened += 1
         page = Page(
             f"page{self.opened}",
             person,
             random.choice(rooms),
             [self.server.port],
-            Silent(),
+            self.journal,
             self.opened,
         )
         self.open[page] = asyncio.create_task(_stay(page))
@@ -161,6 +177,7 @@ class Soak:
                 found.append(f"the event loop of worker {pid} is late")
         if len(self.samples) != int(self.server.env["CHAT_WORKERS"]):
             found.append("a worker has died")
+        found += [f"a message was refused: {why}" for why in sorted(set(self.journal.refused))]
         lines = self.server.log().splitlines()
         found += [line for line in lines if any(word in line for word in FAULTS_OF_OURS)]
         stuck = [page.name for page in self.open if page.over.is_set()]
