@@ -91,7 +91,8 @@ class LoopRedis(Asking):
     def __init__(self, client: "Redis", await_: Callable[[Awaitable[Any]], Any]) -> None:
         super().__init__(await_)
         self.client = client
-        self._callbacks: Any = client.response_callbacks
+        # redis-py's dictionary takes each name into capitals, which ours are in.
+        self._callbacks: Any = dict(client.response_callbacks)
         self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
         self._sent: deque[Command] = deque()  # their answers come in this order
         self._since = 0.0  # when the first of them began to be waited for
@@ -172,7 +173,9 @@ class LoopRedis(Asking):
             reply = command.options[EMPTY_RESPONSE]
         read = self._callbacks.get(command.words[0])
         try:
-            answer.set_result(read(reply, **_told(command.options)) if read else reply)
+            if read is not None:
+                reply = read(reply, **_told(command.options)) if command.options else read(reply)
+            answer.set_result(reply)
         except Exception as error:
             answer.set_exception(error)
 

@@ -49,7 +49,7 @@ def free_port() -> int:
     gives to nobody by itself: no connection of a test that runs meanwhile can take it."""
     while True:
         with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", random.randrange(10_000, 32_000)))
+            sock.bind(("", random.randrange(10_000, 32_000)))
             return int(sock.getsockname()[1])
 
 

@@ -124,6 +124,7 @@ def test_no_state_of_a_room_has_a_finding(people: People, server: Server):
     ann.page.locator("#body").focus()
     ann.enter("   ")
     expect(ann.page.get_by_role("alert")).to_be_visible()
+    expect(ann.page.locator("#composer > .composer")).to_have_count(2)
     ann.page.get_by_role("button", name="Write several lines").last.click()
     ann.page.locator("textarea#body").fill("# Title\n\n> quoted\n\n- one\n- two")
     ann.page.get_by_role("button", name="Preview").click()
