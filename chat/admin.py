@@ -40,8 +40,8 @@ def role(uid: str) -> Any:
 @bp.post("/people/<uid>/deactivate")
 def deactivate(uid: str) -> Any:
     """Nobody signs in as this person any more, and their rooms are another member's. With
-    `networks` nobody else comes in either from where they are signed in, with `messages` all that
-    they wrote is deleted: also later."""
+    `networks` nobody else comes in either from where they are signed in, which the page says where
+    it cannot be; with `messages` all that they wrote is deleted: also later."""
     person = _other(uid)
     if person.role == ADMIN:
         raise Refused("Take the admin role away first.")
@@ -58,6 +58,8 @@ def deactivate(uid: str) -> Any:
     if "messages" in request.form:
         audit_note("deleted all messages of", person)
         erase(g.person, uid)
+    if "networks" in request.form and not networks:
+        return _page(whose=person)
     return _back()
 
 

@@ -382,8 +382,10 @@ def test_from_where_a_banned_person_was_nobody_signs_in(server, ada, ben):
 
 
 def test_a_network_that_is_everybodys_is_never_kept_out(server, ada, ben):
-    """Behind a proxy that is not told of, all have its address."""
-    ada.submit(f"/admin/people/{ben.uid}/deactivate", networks="1")
+    """Behind a proxy that is not told of, all have its address. The admin is told so."""
+    told = ada.submit(f"/admin/people/{ben.uid}/deactivate", networks="1")
+    assert "no network was shut out" in told.text
+    assert "deactivated" in told.text
     assert "kept out" not in ada.get("/admin/people").text
     assert Visitor(server.url, "Gil").get("/").status_code == 200
 
