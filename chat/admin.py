@@ -59,7 +59,7 @@ def deactivate(uid: str) -> Any:
         audit_note("deleted all messages of", person)
         erase(g.person, uid)
     if "networks" in request.form and not networks:
-        return _page(whose=person)
+        return _page(whose=person, somewhere=bool(seen))
     return _back()
 
 

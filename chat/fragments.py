@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
 OUTLINES = 512  # of what differs from one time to the next in a few words only
-BLANK = "\0"  # on both sides of what is to be filled in: nothing that is stored or typed has it
+BLANK = "\0"  # on both sides of a blank's name, until an outline is made
 _ESCAPED = re.compile("[&<>'\"]")  # what HTML has a meaning for
 _FILLED_IN = re.compile(f"{BLANK}(\\w+){BLANK}")
 HUES = 12  # avatar colours in static/css/colors.css
@@ -43,7 +43,8 @@ def put_out(value: object) -> str:
 
 class Generator(CodeGenerator):
     """Jinja's, but what is put out goes through `put_out`, not through markupsafe's `escape`, and
-    what is called is called: no function that templates know asks for their context."""
+    what is called is called, not looked at first: no function that templates know asks for their
+    context, and a macro that is not told escapes as the environment says."""
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
         self.write("environment.call(")
@@ -86,8 +87,8 @@ class Fragments:
     def shown(self, event: Event, zone: str = "") -> str:
         """An event for those who watch its room, with times of a zone."""
         use_zone(zone)
-        if event.kind == POST and not event.mentions and event.seq % 50:
-            return self._put.text(rid=event.room, items=self._message(event))
+        if event.kind == POST and not event.mentions and event.seq % 50:  # nothing else comes along
+            return self._put.text(rid=event.room, messages=self._message(event))
         return str(self.push.shown(event))
 
     def note(self, event: Event, zone: str = "") -> str:
@@ -139,7 +140,8 @@ class Fragments:
         return str(self.push.menu(**told))
 
     def closed(self, event: Event) -> str:
-        """The focus for the button of a message whose menu, or field, was closed."""
+        """The button of a message whose menu, or field, was closed, anew with the focus, unless
+        something else has it."""
         return str(self.push.closed(event))
 
     def edit(self, event: Event, token: str) -> str:
@@ -214,8 +216,9 @@ class Fragments:
 
 class Outline:
     """A macro that is rendered once for the same arguments, with blanks for those by keyword, which
-    differ each time: filling them in is a tenth of the work. It may put a blank out as often as it
-    likes, but not look at it."""
+    differ each time: filling them in is a tenth of the work. The macro may put a blank out as often
+    as it likes, but not look at it. What is filled in is not looked at again; nothing that people
+    write may be among the other arguments."""
 
     def __init__(self, env: Environment, file: str, macro: str) -> None:
         def outline(names: tuple[str, ...], *args: Any) -> str:

@@ -91,7 +91,7 @@ class LoopRedis(Asking):
     def __init__(self, client: "Redis", await_: Callable[[Awaitable[Any]], Any]) -> None:
         super().__init__(await_)
         self.client = client
-        # redis-py's dictionary takes each name into capitals, which ours are in.
+        # As they are now. redis-py's dictionary takes each name into capitals, which ours are in.
         self._callbacks: Any = dict(client.response_callbacks)
         self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
         self._sent: deque[Command] = deque()  # their answers come in this order

@@ -41,7 +41,7 @@ def react(rid: str) -> Any:
 @bp.get("/rooms/<rid>/menu")
 def menu(rid: str) -> Any:
     """What can be done with message `after`, a cursor: in the message for htmx, else on its
-    page. With `closed` that was there, and is no more."""
+    page. With `closed`, for htmx, the focus for the message's button instead."""
     seq, _ = cursor(request.args.get("after", ""))
     room, event = message(rid, str(seq))
     if is_htmx() and "closed" in request.args:

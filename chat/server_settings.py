@@ -32,7 +32,8 @@ class ServerSettings(Config):
     direct_writes = True
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """The date, made once a second; Hypercorn makes it for each answer."""
+        """The date, made once a second. Hypercorn makes it for each answer, and would say its name
+        and what other protocols there are."""
         return [(b"date", _date(int(time())))] if self.include_date_header else []
 
 

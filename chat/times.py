@@ -53,7 +53,7 @@ def short_time(at: int) -> str:
 def new_day(at: int, before: int) -> Markup:
     """The day of the time `at` as a `<time>`, where it is another one than that of `before`; ""
     otherwise. Both in ms since 1970."""
-    # No two zones differ by less than a quarter of an hour: the same quarter is the same day.
+    # No two of today's zones differ by less than a quarter of an hour: its day is the same.
     return Markup("") if at // 900_000 == before // 900_000 else _new_day(at, before, zone())
 
 
@@ -62,7 +62,7 @@ def ms_of(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=_zone(zone())).timestamp() * 1000)
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=256)  # a zone's day begins at a whole minute
 def _today(name: str, minute: int) -> date:
     return datetime.fromtimestamp(60 * minute, _zone(name)).date()
 

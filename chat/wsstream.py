@@ -266,6 +266,7 @@ class Stream(WSStream):
         """The connection is at its end, whoever ended it."""
         self.closed = True
         self._ending = True
+        self._let_go()
         self.buffer.clear()
         if self.state is State.CONNECTED:
             self.state = State.CLOSED
@@ -392,6 +393,7 @@ class Stream(WSStream):
         self._failed = True
         self.buffer.clear()
         self._put(self._close_frame(code, reason))
+        self._let_go()
         del self.connection
         self._start_timer(self.config.websocket_linger, self.abort)
         if self._writer is None:
@@ -401,6 +403,15 @@ class Stream(WSStream):
             # spares it the reset that would swallow our Close frame.
             with suppress(OSError, RuntimeError):
                 self._writer.write_eof()
+
+    def _let_go(self) -> None:
+        """Part what holds itself, and would stay until somebody looks for cyclic garbage: the scope
+        has this stream, and wsproto's parser a generator that has the parser."""
+        scope: Any = getattr(self, "scope", {})
+        scope.get("extensions", {}).pop(TRANSPORT, None)
+        connection: Any = getattr(self, "connection", None)
+        if connection is not None:
+            connection._proto._parse_more.close()
 
     async def _refuse(self, status: int) -> None:
         await self._send_error_response(status)

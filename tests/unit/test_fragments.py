@@ -89,13 +89,25 @@ def test_a_text_comes_back_whole(made, body):
     assert Shape(made.shown(said(body))).body == body
 
 
-@pytest.mark.parametrize("text", ["100 % of %(name)s", "%s %%", "[[seq]] {body}"])
+@pytest.mark.parametrize("text", ["100 % of %(name)s", "%s %%", "{body}", "\0seq\0 \0body\0"])
 def test_a_text_that_looks_like_a_blank_stays_a_text(made, text):
     """What is pushed most is an outline that is filled in."""
     event = said(text, text)
     assert Shape(made.shown(event)).body == text
     assert f"<bdi>{text}</bdi></a>" in made.shown(event)
     assert f"<bdi>{text}</bdi>: <bdi>{text}</bdi>" in made.line(event)
+
+
+def test_an_outline_is_what_its_macro_makes(made):
+    event = said("a <b> & %", "Ann & Co")
+    assert made.shown(event) == str(made.push.shown(event))
+    assert made.line(event) == str(made.push.line(event))
+    assert made.stored("n1") == str(made.push.stored("n1"))
+
+
+def test_no_function_of_the_templates_asks_for_their_context(env):
+    """They are called without it (fragments.Generator)."""
+    assert not [name for name, one in env.globals.items() if hasattr(one, "jinja_pass_arg")]
 
 
 def test_the_rare_pieces_of_a_message_are_there_where_they_are(made):
