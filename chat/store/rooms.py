@@ -412,8 +412,9 @@ class Rooms:
         return uid == other or not set(rooms).isdisjoint(others)
 
     def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
-        """The same, and of the room `rid`, which is to be shown beside them, how many members it
-        has and whether a draft of the person is kept. Round trips less than to ask for each."""
+        """A person's rooms, as `of` has them, and of the room `rid`, which is to be shown beside
+        them, how many members it has and whether a draft of the person is kept. Round trips less
+        than to ask for each."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.smembers(keys.user_rooms(uid))
         pipeline.hgetall(keys.levels(uid))
