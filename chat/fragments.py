@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
+LET_GO_EVERY = 50  # messages of a room: then open pages let go of old ones (macro `shown`)
 OUTLINES = 512  # of what differs from one time to the next in a few words only
 BLANK = "\0"  # on both sides of a blank's name, until an outline is made
 _ESCAPED = re.compile("[&<>'\"]")  # what HTML has a meaning for
@@ -87,7 +88,7 @@ class Fragments:
     def shown(self, event: Event, zone: str = "") -> str:
         """An event for those who watch its room, with times of a zone."""
         use_zone(zone)
-        if event.kind == POST and not event.mentions and event.seq % 50:  # nothing else comes along
+        if event.kind == POST and not event.mentions and event.seq % LET_GO_EVERY:
             return self._put.text(rid=event.room, messages=self._message(event))
         return str(self.push.shown(event))
 
@@ -299,6 +300,7 @@ def init(env: Environment) -> None:
         macros: Any = env.get_template("macros/rooms.html").module
         return Markup(macros.head(rid, name, kind, about, size))
 
+    env.globals["let_go_every"] = LET_GO_EVERY
     env.globals["calls"] = calls
     env.globals["face"] = face
     env.globals["head_of"] = lambda room, size: head(
