@@ -228,6 +228,7 @@ OPERATIONS = [
         {**ROOM_FIELDS, "members": PEOPLE},
         ("name",),
         status=201,
+        ids=("id",),
     ),
     Operation(
         "POST",
@@ -237,8 +238,9 @@ OPERATIONS = [
         "Room",
         {"members": PEOPLE},
         ("members",),
+        ids=("id",),
     ),
-    Operation("POST", "/random-rooms", "A seat among strangers", random_room, "Room"),
+    Operation("POST", "/random-rooms", "A seat among strangers", random_room, "Room", ids=("id",)),
     Operation("GET", ROOM, "One room", room, "Room"),
     Operation("PATCH", ROOM, "Change a room", edit_room, "Room", ROOM_FIELDS),
     Operation("DELETE", ROOM, "End a room for everyone", end_room, status=204),
@@ -253,7 +255,6 @@ OPERATIONS = [
         "People",
         {"members": PEOPLE},
         ("members",),
-        shows=True,
     ),
     Operation("DELETE", f"{ROOM}/members/<uid>", "Remove a member", remove_member, status=204),
     Operation(
@@ -282,6 +283,7 @@ OPERATIONS = [
         {"body": text(MAX_BODY, 1), "nonce": NONCE, "reply": whole(1)},
         ("body",),
         status=201,
+        ids=("seq",),
     ),
     Operation(
         "POST",
@@ -294,6 +296,7 @@ OPERATIONS = [
         | {"reply": whole(1)},
         status=201,
         is_file=True,
+        ids=("seq",),
     ),
     Operation("GET", f"{ROOM}/files/<fid>", "A file of a message", get_file, "File"),
     Operation("GET", MESSAGE, "One event of a room", message, "Message"),
@@ -307,8 +310,8 @@ OPERATIONS = [
         ("body",),
     ),
     Operation("DELETE", MESSAGE, "Delete a message for everyone", delete_message, status=204),
-    Operation("PUT", REACTION, "React to a message with an emoji", react, "Message", shows=True),
-    Operation("DELETE", REACTION, "Take a reaction back", take_back, "Message", shows=True),
+    Operation("PUT", REACTION, "React to a message with an emoji", react, "Message"),
+    Operation("DELETE", REACTION, "Take a reaction back", take_back, "Message"),
 ]
 
 
@@ -334,10 +337,9 @@ def _view(operation: Operation) -> Callable[..., Any]:
         if path.get("seq", 0) > LAST:
             raise NotFound("There is no such message in this room.")
         given = operation.act(**path, **_sent(operation))
-        if isinstance(given, Response):
-            return given
-        if operation.shows and "read" not in g.token.scopes:
-            given = None
+        if isinstance(given, Response) and operation.scope == "read":
+            return given  # a file
+        given = operation.answer_for(g.token.scopes, given)
         return (jsonify(given), operation.status) if given is not None else ("", 204)
 
     return view

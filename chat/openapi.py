@@ -1,6 +1,6 @@
 """The operations of the API as rows, and the OpenAPI document that is made of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ from .files import PLAIN
 class Operation:
     """`takes` are the fields of the JSON body, of which `needs` must be there; `query` those of
     the address; `gives` names a schema of the answer, "File" for bytes; `status` that of success.
-    `is_file`: the body is a file as it is, and `needs` are of the address. `shows`: what it gives
-    is of others, and a token without the scope "read" gets an empty answer instead, 204."""
+    `is_file`: the body is a file as it is, and `needs` are of the address. `ids`: the fields of
+    the answer that a token without the scope "read" gets too, because they name what it has just
+    made; without any, its answer is empty (204). They are ids and numbers, never content."""
 
     method: str
     path: str
@@ -26,11 +27,19 @@ class Operation:
     query: dict[str, Any] = field(default_factory=dict)
     status: int = 200
     is_file: bool = False
-    shows: bool = False
+    ids: tuple[str, ...] = ()
 
     @property
     def scope(self) -> str:
         return "read" if self.method == "GET" else "write"
+
+    def answer_for(self, scopes: Collection[str], given: dict[str, Any] | None) -> Any:
+        """What a token with these scopes is told of `given`, the answer of the operation; None
+        for an empty answer. All answers of the API to a write pass here, so that a token which
+        may only write reads nothing."""
+        if given is None or "read" in scopes:
+            return given
+        return {name: given[name] for name in self.ids} or None
 
     @property
     def name(self) -> str:
@@ -123,7 +132,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {str(operation.status): _success(operation)},
     }
-    if operation.shows:
+    if operation.scope == "write" and operation.gives and not operation.ids:
         described["responses"]["204"] = {"description": "done, for a token that may not read"}
     for status, why in _REFUSED.items():
         described["responses"][str(status)] = {"description": why, "content": _content("Error")}
@@ -146,7 +155,18 @@ def _success(operation: Operation) -> dict[str, Any]:
         return {"description": "done"}
     if operation.gives == "File":
         return {"description": "its bytes", "content": {"*/*": _BYTES[PLAIN]}}
-    return {"description": "done", "content": _content(operation.gives)}
+    if not operation.ids:
+        return {"description": "done", "content": _content(operation.gives)}
+    whole, fields = _content(operation.gives), _FIELDS[operation.gives]
+    less = {
+        "type": "object",
+        "description": "for a token that may not read",
+        "properties": {name: fields[name] for name in operation.ids},
+        "required": list(operation.ids),
+        "additionalProperties": False,
+    }
+    either = {"anyOf": [whole["application/json"]["schema"], less]}
+    return {"description": "done", "content": {"application/json": {"schema": either}}}
 
 
 def _content(schema: str) -> dict[str, Any]:

@@ -197,7 +197,14 @@ def test_a_token_that_may_only_write_is_told_nothing_of_others(ann, bob, anns, t
     for method in ("PUT", "DELETE"):
         writer(method, f"/rooms/{tea}/messages/{seq}/reactions/👍", 204)
     manager("POST", f"/rooms/{tea}/members", 204, members=[bob.uid])
-    assert writer("POST", f"/rooms/{tea}/messages", 201, body="my own")["body"] == "my own"
+    posted = writer("POST", f"/rooms/{tea}/messages", 201, body="my own")
+    assert list(posted) == ["seq"], "it can change what it posted"
+    writer("PATCH", f"/rooms/{tea}/messages/{posted['seq']}", 204, body="better")
+    assert anns("GET", f"/rooms/{tea}/messages/{posted['seq']}")["body"] == "better"
+    for program, path in ((writer, "/me"), (manager, f"/rooms/{tea}")):
+        answer = program.http.patch(path, json={})
+        assert (answer.status_code, answer.content) == (204, b""), "a change of nothing reads nothing"
+    assert list(manager("POST", "/rooms", 201, name="Lab")) == ["id"]
 
 
 def test_a_token_without_a_name_or_a_use_is_refused(ann):

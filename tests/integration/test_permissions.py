@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 from chat.api import OPERATIONS
 from chat.app import create_app
 from chat.live import HANDLERS
+from chat.openapi import document
 from chat.settings import Settings
 
 from .page import Page
@@ -110,6 +111,41 @@ def test_an_operation(world, row):
     path = "/api" + world.fill(path, kind)
     answer = world["member"].call(method, path, body(world, what), world["member"].reader)
     check(world, "reader", kind, answer, codes["reader"], state)
+
+
+WRITES = [row for row in API_ROWS if not row[0].startswith("GET ")]
+
+
+@pytest.mark.parametrize("row", WRITES, ids=named)
+def test_a_token_for_writing_is_told_ids_and_nothing_else(world, row):
+    """Of every operation that changes something: those who may, with a token without "read". A new
+    operation has a row in the table, and so is tried here too."""
+    what, kind, codes = row
+    method, path = what.split()
+    for who in [who for who, code in codes.items() if code < 300 and who != "bot"]:
+        someone = world[who]
+        path_now, sent = "/api" + world.fill(path, kind), body(world, what)
+        answer = someone.call(method, path_now, sent, someone.writer)
+        if answer.status_code != 204:
+            assert answer.status_code == codes[who], answer.text
+            assert set(answer.json()) <= {"id", "seq"}
+            assert all(re.fullmatch(r"[\w.-]{1,64}", str(v)) for v in answer.json().values())
+        else:
+            assert answer.content == b""
+        for header in answer.headers:
+            assert header not in ("location", "etag", "content-disposition")
+        world.mend(who, kind, answer)
+
+
+def test_the_document_says_what_a_token_for_writing_is_told():
+    for operation in OPERATIONS:
+        described = document([operation], "")["paths"]
+        answers = next(iter(next(iter(described.values())).values()))["responses"]
+        if operation.scope == "write":
+            schema = answers.get("201", answers.get("200"))
+            assert "204" in answers or "anyOf" in str(schema), operation.name
+        else:
+            assert "204" not in answers
 
 
 def body(world, what):

@@ -53,12 +53,13 @@ class Someone(Visitor):
     uid = ""
 
     def __init__(self, url: str, name: str) -> None:
-        self.url, self.name, self.token, self.reader = url, name, "", ""
+        self.url, self.name, self.token = url, name, ""
+        self.reader = self.writer = ""
         # Not closed at the end of a test, as a Visitor's is.
         self.http, self.program = browser(url), browser()
 
     def arrive(self) -> None:
-        """Sign in, or up the first time, and make two tokens where there are none any more."""
+        """Sign in, or up the first time, and make three tokens where there are none any more."""
         if self.name == "stranger":
             self._keep_form()
             return
@@ -73,13 +74,15 @@ class Someone(Visitor):
         self._keep_form()
         if self.name == "guest" or self.call("GET", "/api/me").status_code == 401:
             self.uid = Visitor.uid.fget(self)
-            self.token, self.reader = self.make_token("read", "write"), self.make_token("read")
+            self.token = self.make_token("read", "write")
+            self.reader, self.writer = self.make_token("read"), self.make_token("write")
             self.use_tokens()
 
     def use_tokens(self) -> None:
         """The first use of a token is written down; later ones change nothing for an hour."""
         self.call("GET", "/api/me")
-        self.call("GET", "/api/me", token=self.reader)
+        for token in (self.reader, self.writer):
+            self.call("GET", "/api/me", token=token)
 
     def _enter(self, at: str) -> None:
         answer = self.submit(at, at, login=self.name, name=self.name.title(), password=PASSWORD)
