@@ -5,11 +5,12 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 from redis.exceptions import ResponseError
 
+from .client_address import network_of
 from .current import chat
 from .errors import Invalid, NotFound, Refused
 from .messages import erase
 from .permissions import check_admin
-from .security import address, is_public, network_of, own_origin
+from .security import address, is_public, own_origin
 from .session import require_person, shut_out
 from .store import Person
 from .store.people import ADMIN, ROLES

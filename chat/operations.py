@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from . import metrics
 from .current import chat
-from .errors import NotFound
+from .errors import Invalid, NotFound
 from .security import address, is_proxy
 
 bp = Blueprint("operations", __name__)
@@ -50,5 +50,5 @@ def _may_measure() -> bool:
         return False
     try:
         return any(ip_address(address()) in network for network in chat().settings.metrics)
-    except ValueError:
+    except (ValueError, Invalid):
         return False

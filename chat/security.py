@@ -6,14 +6,19 @@ to the same-origin policy, so its handshake must come from our own origin exactl
 section 10.2); a missing, null or foreign Origin is refused.
 """
 
+import logging
 from functools import lru_cache
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_network
 
 from flask import Flask, Response, g, request
 from flask import session as cookie
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 
+from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
 from .current import chat
+from .errors import Invalid
+
+log = logging.getLogger(__name__)
 
 TOKENS_KEPT = 4096  # forms' tokens that are not signed anew for each page
 
@@ -43,31 +48,38 @@ def own_origin() -> str:
 
 def address() -> str:
     """The visitor's address: what the connection says, or, where that is a proxy of
-    CHAT_PROXIES, the nearest that is none in X-Forwarded-For."""
-    seen = request.remote_addr or ""
-    for hop in reversed(request.headers.get("X-Forwarded-For", "").split(",")):
-        if not is_proxy(seen) or not hop.strip():
+    CHAT_PROXIES, the nearest in X-Forwarded-For that is none. "" for a connection without an
+    address, such as a Unix socket. Raises Invalid when a proxy of ours wrote no address there:
+    a visitor who counts for no network would be under no limit and no ban."""
+    if "address" not in g:
+        g.address = _address()
+    return str(g.address)
+
+
+def _address() -> str:
+    if not request.remote_addr:
+        return ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    hops = [request.remote_addr, *reversed(forwarded.split(",") if forwarded.strip() else [])]
+    seen = ""
+    for hop in hops:
+        try:
+            ip = parse_address(hop)
+        except ValueError:
+            log.warning("no address of a visitor: %r, by %s", hop[:MAX_ADDRESS_CHARS], seen)
+            raise Invalid(
+                "A proxy before the chat does not say from which address you come. "
+                "Whoever runs the chat has to set up X-Forwarded-For."
+            ) from None
+        seen = str(ip)
+        if not is_proxy(seen):
             break
-        seen = hop.strip()
     return seen
 
 
 def network() -> str:
-    """Whose tries and pages count as one: the visitor's address, or the network of 64 bits for
-    IPv6, where who has one address has them all (RFC 6177)."""
+    """Whose tries and pages count as one (client_address.network_of). Raises as `address` does."""
     return network_of(address())
-
-
-def network_of(seen: str) -> str:
-    """`network` for an address."""
-    seen = seen[:64]
-    try:
-        ip = ip_address(seen)
-    except ValueError:
-        return seen
-    if isinstance(ip, IPv4Address):
-        return str(ip)
-    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
 
 
 def is_public(network: str) -> bool:
@@ -82,11 +94,10 @@ def is_public(network: str) -> bool:
 def is_proxy(seen: str) -> bool:
     """True for the address of a proxy of CHAT_PROXIES."""
     try:
-        ip = ip_address(seen)
+        # A socket for both families says ::ffff:10.0.0.1 of an IPv4 neighbour.
+        ip = parse_address(seen)
     except ValueError:
         return False
-    # A socket for both families says ::ffff:10.0.0.1 of an IPv4 neighbour.
-    ip = getattr(ip, "ipv4_mapped", None) or ip
     return any(ip in network for network in chat().settings.proxies)
 
 

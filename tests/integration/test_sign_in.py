@@ -370,10 +370,10 @@ def test_from_where_a_banned_person_was_nobody_signs_in(server, ada, ben):
     uid = pest.uid
     ada.submit(f"/admin/people/{uid}/deactivate", networks="1")
     assert "kept out: 2a00:1450:4001:81b::/64" in ada.get("/admin/people").text
-    for answer in tries(come("2a00:1450:4001:81b:0:1::1")):
+    for answer in tries(come("[2a00:1450:4001:81b:0:1::1]:1000")):
         assert answer.status_code == 403
         assert "from your network" in answer.text
-    assert 'value="Zed"' in next(tries(come("2a00:1450:4001:81b::9"))).text
+    assert 'value="Zed"' in next(tries(come("2a00:1450:4001:81b::9%eth0"))).text
     assert neighbour.get("/").status_code == 200
     assert sign_in(come("2a00:1450:4001:81b::9"), "ada").status_code == 303
     assert [answer.status_code for answer in tries(come("2a00:1450:4001:82b::1"))] == [303] * 3
