@@ -104,5 +104,5 @@ def test_what_is_read_as_an_address_is_one_address_however_it_is_written(text):
 )
 def test_what_is_no_address_has_no_network(text):
     assert network_of(text) == ""
-    with pytest.raises(ValueError, match="address|port|zone|brackets"):
+    with pytest.raises(ValueError, match=r"address|port|zone|brackets"):
         parse_address(text)
