@@ -10,6 +10,7 @@ from flask import request
 
 from .composer import is_nonce
 from .errors import Invalid
+from .wire_text import has_surrogate
 
 LAST = 10**15 - 1  # the largest number that is taken
 
@@ -69,6 +70,8 @@ def _checked(name: str, value: Any, schema: dict[str, Any]) -> Any:
         return [_checked(name, item, schema["items"]) for item in value]
     if not isinstance(value, str):
         raise Invalid(f"{name} must be a text.")
+    if has_surrogate(value):
+        raise Invalid(f"{name} holds a lone surrogate (\\ud800 to \\udfff), which is no character.")
     if "enum" in schema and value not in schema["enum"]:
         raise Invalid(f"{name} must be one of: {', '.join(schema['enum'])}.")
     if "enum" not in schema and not schema["minLength"] <= len(value) <= schema["maxLength"]:

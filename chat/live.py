@@ -26,7 +26,7 @@ from .fragments import digest
 from .hub import Viewer
 from .mentions import begun
 from .messages import refusal, say_text
-from .page_frame import one, parse, pending
+from .page_frame import Frame, one, parse, pending
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
@@ -159,7 +159,7 @@ class Page:
         frame = parse(text)
         if self.limits.on:
             self.pace.keep()
-        handle = HANDLERS.get(frame.get("type", ""))
+        handle = HANDLERS.get(one(frame, "type"))
         if handle:
             try:
                 handle(self, frame)
@@ -199,7 +199,7 @@ class Page:
             if row.room.kind == DIRECT:
                 self.presence.stale.add(row.room.rid)
 
-    def watch(self, frame: dict[str, Any]) -> None:
+    def watch(self, frame: Frame) -> None:
         """Show a room from the number the page has: what it lacks, then everything live."""
         rid, before = one(frame, "room"), self.viewer.watching
         if before and before != rid:
@@ -298,7 +298,7 @@ class Page:
             self.hub.belong(self.viewer, rid, room.seq, room.at)
         return True
 
-    def post(self, frame: dict[str, Any]) -> None:
+    def post(self, frame: Frame) -> None:
         """Store what a composer holds. Sent again with more behind it, only the rest is new:
         somebody typed on, and pressed Enter, before the next composer was there."""
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
@@ -335,14 +335,14 @@ class Page:
         self.posted[nonce] = before
         return text
 
-    def typing(self, frame: dict[str, Any]) -> None:
+    def typing(self, frame: Frame) -> None:
         """Keys are pressed in the composer of the room on screen: tell the others, now and then."""
         rid, now = one(frame, "room"), time.monotonic()
         if rid and rid == self.viewer.watching and now > self.typing_at + TYPING_EVERY:
             self.typing_at = now
             self.store.presence.typing(rid, self.person.uid, True)
 
-    def name(self, frame: dict[str, Any]) -> None:
+    def name(self, frame: Frame) -> None:
         """Keys were pressed, and none since for a moment: keep the text for when the person comes
         back, and offer names while it ends with the beginning of one."""
         rid, body = one(frame, "room"), one(frame, "body")
@@ -372,7 +372,7 @@ class Page:
             self.draft = ("", "")
             self.store.drafts.keep(self.person.uid, rid, "")
 
-    def typed(self, frame: dict[str, Any]) -> None:
+    def typed(self, frame: Frame) -> None:
         """A composer that was sent takes no more keys. What it holds beyond what was sent comes
         back as a composer of its own; otherwise it goes."""
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")

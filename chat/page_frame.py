@@ -1,38 +1,50 @@
-"""A frame of an open page: a form's fields as JSON, of which nothing is to be believed."""
+"""A frame of an open page: a form's fields as JSON, of which nothing is to be believed.
+
+`parse` is the one place where a frame becomes fields: each is a list of texts that UTF-8 can hold,
+so that no handler meets a number, a nested list or a lone surrogate.
+"""
 
 import json
 from typing import Any
+
+from .wire_text import without_surrogates
+
+Frame = dict[str, list[str]]
 
 # Taken from one frame, as many as a person may post at once (limits.py); the others come with the
 # next (macros/rooms.html), by when they are not refused for being too many.
 MOST_PENDING = 20
 
 
-def parse(text: str | bytes | None) -> dict[str, Any]:
-    """A page's frame as its fields; {} for what is not a JSON object of text."""
+def parse(text: str | bytes | None) -> Frame:
+    """A page's frame as its fields; {} for what is not a JSON object with a `type`. What is no text
+    is left out, htmx's own `headers` among it."""
     try:
-        frame = json.loads(text) if isinstance(text, str) else None
+        sent = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         return {}
-    return frame if isinstance(frame, dict) and isinstance(frame.get("type"), str) else {}
+    if not isinstance(sent, dict) or not isinstance(sent.get("type"), str):
+        return {}
+    return {without_surrogates(name): _texts(value) for name, value in sent.items()}
 
 
-def one(frame: dict[str, Any], name: str) -> str:
+def one(frame: Frame, name: str) -> str:
     """A field's text; of several fields of the same name the last, "" where there is none."""
-    value = frame.get(name)
-    if isinstance(value, list):
-        value = value[-1] if value else ""
-    return value if isinstance(value, str) else ""
+    values = frame.get(name)
+    return values[-1] if values else ""
 
 
-def several(frame: dict[str, Any], name: str) -> list[str]:
+def several(frame: Frame, name: str) -> list[str]:
     """All texts of the fields with this name, in the order of the page."""
-    value = frame.get(name, [])
+    return frame.get(name, [])
+
+
+def _texts(value: Any) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    return [text for text in values if isinstance(text, str)]
+    return [without_surrogates(text) for text in values if isinstance(text, str)]
 
 
-def pending(frame: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+def pending(frame: Frame) -> list[tuple[str, str, str, str]]:
     """Room, nonce, body and the number of what they answer, of the messages whose answer the page
     still waits for."""
     fields = [several(frame, name) for name in ("to", "nonce", "body")]

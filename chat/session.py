@@ -20,6 +20,7 @@ from .security import address, network
 from .store import Person
 from .store.people import ADMIN, GUEST
 from .times import use_zone
+from .wire_text import agent_text
 
 bp = Blueprint("session", __name__)
 
@@ -97,7 +98,7 @@ def begin(person: Person, way: str) -> None:
         chat().store.sessions.end(before.uid, g.session.sid)
     elif before:
         leave()
-    agent = request.headers.get("User-Agent", "")
+    agent = agent_text(request.headers.get("User-Agent", ""))
     secret = chat().store.sessions.begin(person.uid, way, agent, address())
     cookie.clear()
     cookie.permanent = True
