@@ -8,6 +8,7 @@ ChatError
  ├── Refused        403  not with this person's rights, or not as things stand
  ├── TooOften       429  more often, or more at once, than one person or address may
  ├── Unreachable    502  another site that does not answer as it should
+ ├── Busy           503  too many people ask for what takes long
  ├── FilesAway      503  where files are kept is full, or cannot be reached
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
@@ -71,6 +72,17 @@ class TooOften(ChatError):
 class Unreachable(ChatError):
     status = 502
     title = "Another site does not answer"
+
+
+class Busy(ChatError):
+    status = 503
+    title = "The server is busy"
+    headers: Mapping[str, str] = {"Retry-After": "2"}
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is busy just now. Nothing you wrote is lost: try again in a moment."
+        )
 
 
 class FilesAway(ChatError):

@@ -170,7 +170,8 @@ class Outbound:
 
     async def _opened(self) -> httpx.AsyncHTTPTransport:
         if self.context is None:  # reading all certificates takes long for the loop
-            self.context = await asyncio.to_thread(httpx.create_ssl_context)
+            loop = asyncio.get_running_loop()
+            self.context = await loop.run_in_executor(_resolvers, httpx.create_ssl_context)
         if self._transport is None:
             # No connection is kept: one to the address of a name would serve other names there.
             limits = httpx.Limits(max_keepalive_connections=0)

@@ -5,7 +5,6 @@ first, and what a message says now last, of the rooms themselves: what was delet
 elsewhere is never shown, however late the index is.
 """
 
-import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from typing import Any
 from flask import Blueprint, g, render_template, request
 from markupsafe import Markup
 
-from .asgi import await_
 from .current import chat
-from .errors import Invalid, TooOften
+from .errors import Busy, Invalid, TooOften
 from .events import POST, Event
+from .executors import SEARCH
 from .index import Place, TooSlow, Unready, Wanted, find
 from .names import SAME, likeness
 from .query import Query, excerpt, matches, parse
@@ -63,7 +62,7 @@ def page() -> Any:
     try:
         if query or query.problem:
             found = search(query, request.args.get("older", ""))
-    except (Invalid, TooOften) as refusal:
+    except (Invalid, TooOften, Busy) as refusal:
         error, status = refusal.text, refusal.status
     template = "search/found.html" if is_swap() else "search/page.html"
     older = request.args.get("older", "")
@@ -73,7 +72,7 @@ def page() -> Any:
 
 
 def search(query: Query, older: str = "", limit: int = PAGE) -> Found:
-    """What a query finds for the person who asks. Raises Invalid in plain words, TooOften."""
+    """What a query finds for the person who asks. Raises Invalid in plain words, TooOften, Busy."""
     if query.problem:
         raise Invalid(query.problem)
     chat().limits.use("search", g.person.uid)
@@ -95,7 +94,7 @@ def _ask(wanted: Wanted, rows: list[Row], limit: int) -> tuple[list[Place], dict
     folder = chat().settings.data
     rooms = [(row.room.rid, row.room.last.at) for row in rows]
     try:
-        return await_(asyncio.to_thread(find, folder, wanted, rooms, limit))  # type: ignore[no-any-return]
+        return SEARCH.run(g.person.uid, find, folder, wanted, rooms, limit)
     except TooSlow:
         raise Invalid(
             "That takes too long. Say more: a room (in:), a person (from:) or days (after:)."

@@ -12,7 +12,8 @@ from werkzeug.exceptions import NotFound as NoPage
 
 from . import passwords, proxy
 from .current import chat
-from .errors import Invalid, Refused, TooOften
+from .errors import Busy, Invalid, Refused, TooOften
+from .executors import PASSWORDS
 from .security import address, network
 from .session import begin, check_let_in, current_person, require_person, shut_out
 from .store import Person
@@ -44,7 +45,7 @@ def sign_in() -> Any:
         if "password" in request.form:
             return _with_password(request.form.get("login") or request.form.get("name", ""))
         return _as_guest(request.form.get("name", ""))
-    except (Invalid, Refused, TooOften) as error:
+    except (Busy, Invalid, Refused, TooOften) as error:
         return _page(error.text), error.status, error.headers
 
 
@@ -62,7 +63,7 @@ def _with_password(login: str) -> Any:
     _count_try(login)
     accounts = chat().store.accounts
     uid, kept = accounts.by_login(login)
-    right = passwords.off_loop(passwords.is_right, kept, request.form["password"])
+    right = PASSWORDS.run(network(), passwords.is_right, kept, request.form["password"])
     person = chat().store.people.get(uid) if right else None
     if person is None or person.off:
         raise Invalid(WRONG)
@@ -85,7 +86,7 @@ def sign_up() -> Any:
         login, name, kept = _new_account()
         guest = current_person()
         person = chat().store.accounts.create(login, name, kept, guest)
-    except (Invalid, Refused, TooOften) as error:
+    except (Busy, Invalid, Refused, TooOften) as error:
         page = render_template("sign_up.html", first=False, **_typed(error.text))
         return page, error.status, error.headers
     return _in(person, "password")
@@ -104,8 +105,9 @@ def first_run() -> Any:
     try:
         login, name, kept = _new_account()
         person = chat().store.accounts.create_admin(login, name, kept)
-    except Invalid as error:
-        return render_template("sign_up.html", first=True, **_typed(error.text)), 400
+    except (Busy, Invalid) as error:
+        page = render_template("sign_up.html", first=True, **_typed(error.text))
+        return page, error.status, error.headers
     chat().store.audit.note(person, "made the first account", "", address())
     return _in(person, "password")
 
@@ -128,10 +130,10 @@ def change_password() -> Any:
     try:
         _count_try(person.login)
         old, kept = request.form.get("old", ""), accounts.password(person.uid)
-        if not passwords.off_loop(passwords.is_right, kept, old):
+        if not PASSWORDS.run(network(), passwords.is_right, kept, old):
             raise Invalid("That is not your present password.")
         accounts.set_password(person.uid, _hashed(person.login, person.name))
-    except (Invalid, TooOften) as error:
+    except (Busy, Invalid, TooOften) as error:
         page = render_template("me/password.html", person=person, error=error.text)
         return page, error.status, error.headers
     shut_out(person.uid)
@@ -153,8 +155,9 @@ def reset(secret: str) -> Any:
     person = accounts.resetting(secret)
     try:
         kept = _hashed(person.login, person.name) if person else ""
-    except Invalid as error:
-        return render_template("reset.html", owner=person, error=error.text), 400
+    except (Busy, Invalid) as error:
+        page = render_template("reset.html", owner=person, error=error.text)
+        return page, error.status, error.headers
     if person is None or not accounts.take_reset(secret):
         return render_template("reset.html", owner=None, error=""), 404
     accounts.set_password(person.uid, kept)
@@ -219,8 +222,8 @@ def _hashed(*about: str) -> str:
     password = request.form.get("password", "")
     if request.form.get("again", password) != password:
         raise Invalid("The two passwords are not the same.")
-    passwords.off_loop(passwords.check, password, about)
-    return passwords.off_loop(passwords.kept, password)
+    PASSWORDS.run(network(), passwords.check, password, about)
+    return PASSWORDS.run(network(), passwords.kept, password)
 
 
 def _check_sign_up() -> None:
