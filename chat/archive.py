@@ -24,9 +24,9 @@ from .pictures import Pictures
 from .store import Store
 from .store.dump import Record
 from .store.load import check_id
-from .store.schema import VERSION as SCHEMA
 
 FORMAT, VERSION = "chat archive", 1
+SCHEMA = 1  # the form of the records; that of the database changes without it
 _GZIP = b"\x1f\x8b"
 
 

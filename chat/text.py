@@ -8,6 +8,8 @@ characters, and the invisible marks that reorder the text around them (Unicode T
 import re
 import unicodedata
 
+import regex
+
 from .errors import Invalid
 
 MAX_BODY = 4000  # characters in a message
@@ -23,13 +25,29 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BLANK = re.compile(
     "[\\s\u200b-\u200f\u2060-\u2064\ufeff\u115f\u1160\u3164\u2800\u00ad\u034f\u180e]*"
 )
-# In a name they would only make one look like another: what is not seen, anywhere, and what joins
-# or varies letters, where the alphabet is one that does not join.
-_UNSEEN = re.compile(
-    "[\u200b\u200e\u200f\u2060-\u2064\ufeff\u00ad\u034f\u180e\U000e0100-\U000e01ef]"
+# What nobody sees, by Unicode's own data, and what only looks as if nothing were there (U+2800 and
+# fillers of notes and hieroglyphs). Characters that no version of Unicode knows, and those that
+# everybody may define (Private_Use), look different on each device. Pictographs are not unassigned
+# for long: they stay.
+_UNSEEN = regex.compile(
+    r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Co}\p{Cn}\p{Zl}\p{Zp}\ufffc\U00016fe4\U0001107f"
+    r"--[\u200c\u200d\ufe0f\s\p{Extended_Pictographic}\p{Prepended_Concatenation_Mark}]]",
+    regex.V1,
 )
-_JOINS = re.compile("(?<![^\0-\u024f])[\u200c\u200d\ufe00-\ufe0e]+|[\u200c\u200d]+(?![^\0-\u024f])")
-_BLANK_LETTER = re.compile("[\u115f\u1160\u3164\u2800]")
+_BLANK_SIGN = re.compile("[\u2800\U0001d159\U00013441\U00013442]")
+# Where scripts need a joiner (UAX 31, section 2.3.1, rules A1, A2 and B), emoji are joined by one
+# (UTS 51, ED-16), and a sign is made an emoji by the variation selector 16 (UTS 51, ED-9a).
+_JOINERS = regex.compile(
+    r"(?<=[\p{Joining_Type=L}\p{Joining_Type=D}]\p{Joining_Type=T}*)\u200c"
+    r"(?=\p{Joining_Type=T}*[\p{Joining_Type=R}\p{Joining_Type=D}])"
+    r"|(?<=\p{L}\p{M}*\p{Canonical_Combining_Class=9}\p{M}*)"
+    r"(?:\u200d(?!\p{M})|\u200c(?=\p{M}*\p{L}))"
+    r"|(?<=\p{Extended_Pictographic}[\ufe0f\p{Emoji_Modifier}]?)\u200d"
+    r"(?=\p{Extended_Pictographic})"
+    r"|(?<=[\p{Emoji}--[\p{Emoji_Presentation}0-9#*]])\ufe0f|(?<=[0-9#*])\ufe0f(?=\u20e3)"
+    r"|([\u200c\u200d\ufe0f])",
+    regex.V1,
+)
 
 
 def clean_body(text: str) -> str:
@@ -57,19 +75,13 @@ def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
     """One line of `limit` characters at most, spaces joined, and nothing that cannot be seen.
     Raises Invalid, naming `what`."""
     _check_size(text, limit, what)
-    name = _UNSEEN.sub("", _BLANK_LETTER.sub(" ", _clean(text)))
-    name = " ".join(_JOINS.sub("", name).split())
+    name = _without_unseen(_clean(_without_unseen(_BLANK_SIGN.sub(" ", text))))
+    name = " ".join(name.split())
     if _BLANK.fullmatch(name):
         raise Invalid(f"The {what} is empty.")
     if len(name) > limit:
         raise Invalid(f"The {what} is too long: {limit} characters are allowed.")
     return name
-
-
-def is_mixed(name: str) -> bool:
-    """True for a name that has letters of the Latin alphabet and of one that looks like it."""
-    scripts = {unicodedata.name(c, "").partition(" ")[0] for c in name if c.isalpha()}
-    return "LATIN" in scripts and bool(scripts & {"CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"})
 
 
 def clean_line(text: str, what: str, limit: int) -> str:
@@ -93,6 +105,14 @@ def _check_size(text: str, limit: int, what: str) -> None:
     """Refuse what is far too long before any work is done on it."""
     if len(text) > 4 * limit:
         raise Invalid(f"The {what} is too long: {limit:,} characters are allowed.")
+
+
+def _without_unseen(name: str) -> str:
+    """A name without what cannot be seen. A joiner may lose its reason when another one goes."""
+    name = _UNSEEN.sub("", name)
+    while (kept := _JOINERS.sub(lambda found: "" if found[1] else found[0], name)) != name:
+        name = kept
+    return name
 
 
 def _clean(text: str) -> str:

@@ -17,7 +17,7 @@ from ..mentions import reached, unpack
 from ..text import number
 from . import keys
 from .pages import pages
-from .people import entries
+from .people import entries, looks
 from .rooms import ENDED, OPEN, RANDOM, Rooms
 
 PAGE = 500  # keys or members that are looked at in one command
@@ -64,8 +64,9 @@ class Check:
             yield partial(self.random_room, rid)
         for seat, _ in self.client.zscan_iter(keys.RANDOM_SEATS, count=PAGE):
             yield partial(self.seat, seat)
-        for entry, _ in self.client.zscan_iter(keys.NAMES, count=PAGE):
-            yield partial(self.name, entry)
+        for key in (keys.NAMES, keys.LOOKALIKES):
+            for entry, _ in self.client.zscan_iter(key, count=PAGE):
+                yield partial(self.name, key, entry)
         for key, what in ((keys.BOTS, "bot"), (keys.HOOKS, "webhook")):
             for uid in self.client.sscan_iter(key, count=PAGE):
                 yield partial(self.listed, key, uid, what)
@@ -289,9 +290,13 @@ class Check:
         if not name:
             yield Finding(f"the person {uid} has no name", None)
             return
-        if None in self.client.zmscore(keys.NAMES, entries(uid, name)):
-            add = partial(self.client.zadd, keys.NAMES, dict.fromkeys(entries(uid, name), 0))
-            yield Finding(f"{uid} is not found by the name {name!r}", add)
+        for key, whole, what in (
+            (keys.NAMES, entries(uid, name), "the name"),
+            (keys.LOOKALIKES, looks(uid, name), "names that look like"),
+        ):
+            if None in self.client.zmscore(key, whole):
+                add = partial(self.client.zadd, key, dict.fromkeys(whole, 0))
+                yield Finding(f"{uid} is not found by {what} {name!r}", add)
         if login and (owner := self.client.get(keys.login(login))) != uid:
             taken = owner is not None and self.client.exists(keys.user(owner))
             yield Finding(
@@ -386,13 +391,14 @@ class Check:
             gone = partial(self.client.zrem, keys.RANDOM_SEATS, seat)
             yield Finding(f"{uid} has a seat in {rid} and is not there", gone)
 
-    def name(self, entry: str) -> Iterator[Finding]:
-        """An entry of the index of names. Those of guests who are forgotten stay until somebody
+    def name(self, key: str, entry: str) -> Iterator[Finding]:
+        """An entry of an index of names. Those of guests who are forgotten stay until somebody
         sees them, and are not wrong."""
         text, _, uid = entry.rpartition("\0")
         name = self.client.hget(keys.user(uid), "name")
-        if name is not None and entry not in entries(uid, name):
-            gone = partial(self.client.zrem, keys.NAMES, entry)
+        made = entries if key == keys.NAMES else looks
+        if name is not None and entry not in made(uid, name):
+            gone = partial(self.client.zrem, key, entry)
             yield Finding(f"{text!r} finds {uid}, whose name is another", gone)
 
     def listed(self, key: str, uid: str, what: str) -> Iterator[Finding]:

@@ -57,6 +57,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:user:{u}:hook:tries  | hash   | the same: how often it has failed                        |
 | chat:user:{u}:hook:log    | list   | how the last tries went (hooks.Try), newest first        |
 | chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
+| chat:lookalikes           | zset   | `<what a name looks like>\\0<user id>`, all 0             |
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
 | chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
 | chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
@@ -77,6 +78,7 @@ from functools import lru_cache
 
 OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
+LOOKALIKES = "chat:lookalikes"
 BOTS = "chat:bots"
 HOOKS = "chat:hooks"
 ROOMS = "chat:rooms"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .. import lookalikes
 from ..events import SHOWN, Event, Reaction
-from ..text import is_mixed
 from . import keys
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
@@ -15,6 +15,7 @@ FOUND = 50  # people in one answer of `find`
 
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
+STAFF = (MODERATOR, ADMIN)  # who may be called "Admin" without a tag
 
 FIELDS = (
     "name",
@@ -37,10 +38,10 @@ Names = dict[str, list[str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`tag` tells apart those of the same name, "" for the first of them; `picture` names the
-    version of a picture, "" for initials; `login` is the name of an account, "" for guests;
-    `off` is True for who was deactivated; `bot` is the id of who made a bot, "" for people;
-    `sound` is "1" for who wants to hear of what is new."""
+    """`tag` stands beside a name that could be taken for another (`People.tag`), "" for none;
+    `picture` names the version of a picture, "" for initials; `login` is the name of an account,
+    "" for guests; `off` is True for who was deactivated; `bot` is the id of who made a bot, ""
+    for people; `sound` is "1" for who wants to hear of what is new."""
 
     uid: str
     name: str
@@ -68,13 +69,13 @@ class People:
         """A new person; `name` is clean already (text.clean_name) and need not be unique. A
         guest who joins no room is forgotten after FORGOTTEN seconds."""
         uid = uid or keys.new_id()
-        person = Person(uid, name, role, self._tag(uid, name), login=login)
+        person = Person(uid, name, role, self.tag(uid, name, role), login=login)
         pipeline = self.client.pipeline(transaction=False)
         stored = {"name": name, "role": role, "tag": person.tag, "login": login}
         pipeline.hset(keys.user(uid), mapping=stored)
         if role == GUEST:
             pipeline.expire(keys.user(uid), FORGOTTEN)
-        pipeline.zadd(keys.NAMES, dict.fromkeys(entries(uid, name), 0))
+        add_to_indexes(pipeline, uid, name)
         pipeline.execute()
         return person
 
@@ -98,10 +99,11 @@ class People:
         changed = replace(person, **{**fields, "off": off})  # type: ignore[arg-type]
         pipeline = self.client.pipeline(transaction=False)
         if changed.name != person.name:
-            pipeline.zrem(keys.NAMES, *entries(person.uid, person.name))
-            changed = replace(changed, tag=self._tag(person.uid, changed.name))
+            remove_from_indexes(pipeline, person.uid, person.name)
+            add_to_indexes(pipeline, person.uid, changed.name)
+        if changed.name != person.name or _is_told_apart(changed) != _is_told_apart(person):
+            changed = replace(changed, tag=self.tag(person.uid, changed.name, changed.role))
             fields = {**fields, "tag": changed.tag}
-            pipeline.zadd(keys.NAMES, dict.fromkeys(entries(person.uid, changed.name), 0))
         pipeline.hset(keys.user(person.uid), mapping=fields)
         pipeline.execute()
         return changed
@@ -167,23 +169,42 @@ class People:
             pipeline.hmget(keys.user(uid), "name", "tag", "picture")
         return dict(zip(uids, pipeline.execute() if uids else [], strict=True))
 
-    def _tag(self, uid: str, name: str) -> str:
-        """ "" for the only one of this name, else four letters that hardly another one has. A name
-        of several alphabets has them too: in one of them it may look like somebody else's."""
-        low, high = _begins(f"{folded(name)}\0")
-        same = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=2)
-        others = [entry for entry in same if not entry.endswith(f"\0{uid}")]
-        told = others or is_mixed(name)
-        return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}" if told else ""
+    def tag(self, uid: str, name: str, role: str) -> str:
+        """Four letters of this person's own, or "" for a name that looks like nobody else's.
+
+        The first who bears a name goes without; whoever comes later with a name that looks the
+        same, or calls themselves by a name that is reserved or of mixed scripts, has a tag."""
+        is_told = lookalikes.is_told_apart(name, role in STAFF)
+        return _own_tag(uid) if is_told or self._looking_like(uid, name, 2) else ""
+
+    def tag_beside_older(self, person: Person) -> str:
+        """The tag for somebody who was here before tags told apart what looks the same: only the
+        one with most rights of those who look the same goes without, of equal ones the one whose
+        id comes first."""
+        rank = -ROLES.index(person.role), person.uid
+        others = self.several(self._looking_like(person.uid, person.name, FOUND))
+        first = not any((-ROLES.index(other.role), other.uid) < rank for other in others)
+        is_told = lookalikes.is_told_apart(person.name, person.role in STAFF)
+        return "" if first and not is_told else _own_tag(person.uid)
+
+    def _looking_like(self, uid: str, name: str, limit: int) -> list[str]:
+        """The ids of others whose names look like this one, of `limit` found for each form."""
+        pipeline = self.client.pipeline(transaction=False)
+        for form in sorted(lookalikes.keys(name)):
+            low, high = _begins(f"{form}\0")
+            pipeline.zrangebylex(keys.LOOKALIKES, low, high, start=0, num=limit)
+        found = {entry.rpartition("\0")[2] for some in pipeline.execute() for entry in some}
+        return sorted(found - {uid})
 
     def _forget(self, uids: set[str]) -> None:
         """Guests who are forgotten leave their names behind until somebody sees them."""
         if not uids:
             return
-        entries = self.client.zrange(keys.NAMES, 0, -1)
-        gone = [entry for entry in entries if entry.rpartition("\0")[2] in uids]
-        if gone:
-            self.client.zrem(keys.NAMES, *gone)
+        for key in (keys.NAMES, keys.LOOKALIKES):
+            entries = self.client.zrange(key, 0, -1)
+            gone = [entry for entry in entries if entry.rpartition("\0")[2] in uids]
+            if gone:
+                self.client.zrem(key, *gone)
 
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
@@ -252,3 +273,28 @@ def entries(uid: str, name: str) -> list[str]:
     """A name in the index: once from the beginning of each of its words."""
     words = folded(name).split(" ")
     return [f"{' '.join(words[n:])}\0{uid}" for n in range(len(words))]
+
+
+def looks(uid: str, name: str) -> list[str]:
+    """A name in the index of what names look like."""
+    return [f"{form}\0{uid}" for form in sorted(lookalikes.keys(name))]
+
+
+def add_to_indexes(pipeline: Any, uid: str, name: str) -> None:
+    """Have a person found by a name, and by what it looks like."""
+    pipeline.zadd(keys.NAMES, dict.fromkeys(entries(uid, name), 0))
+    pipeline.zadd(keys.LOOKALIKES, dict.fromkeys(looks(uid, name), 0))
+
+
+def remove_from_indexes(pipeline: Any, uid: str, name: str) -> None:
+    """The opposite of `add_to_indexes`."""
+    pipeline.zrem(keys.NAMES, *entries(uid, name))
+    pipeline.zrem(keys.LOOKALIKES, *looks(uid, name))
+
+
+def _own_tag(uid: str) -> str:
+    return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}"
+
+
+def _is_told_apart(person: Person) -> bool:
+    return lookalikes.is_told_apart(person.name, person.role in STAFF)

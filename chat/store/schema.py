@@ -6,11 +6,14 @@ than the number. A migration may be cut off anywhere and begin anew: repeating i
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from . import keys
+from .pages import pages
+from .people import People, add_to_indexes
 
+PAGE = 500  # people in one step of a migration
 LEASE = 30.0  # seconds after which a server that migrates and says nothing has died of it
 LOOK = 0.1  # seconds between two looks at whether another one has finished
 
@@ -27,7 +30,33 @@ def _begin(client: Any) -> Iterable[None]:
     return ()
 
 
-MIGRATIONS: tuple[Migration, ...] = (_begin,)
+def _find_lookalikes(client: Any) -> Iterable[None]:
+    """1 to 2: an index of what names look like. People who were here before it have a tag where
+    somebody of more rights looks the same, or, of equal ones, somebody whose id comes first."""
+    people = People(client)
+    for uids in pages(_uids(client), PAGE):
+        pipeline = client.pipeline(transaction=False)
+        for person in people.several(uids):
+            add_to_indexes(pipeline, person.uid, person.name)
+        pipeline.execute()
+        yield
+    for uids in pages(_uids(client), PAGE):
+        for person in people.several(uids):
+            if not person.tag and (tag := people.tag_beside_older(person)):
+                client.hset(keys.user(person.uid), "tag", tag)
+        yield
+
+
+def _uids(client: Any) -> Iterator[str]:
+    """The ids of all people; some may come twice."""
+    before, behind = keys.user("*").split("*")
+    for key in client.scan_iter(match=keys.user("*"), count=PAGE, _type="hash"):
+        uid = key[len(before) : len(key) - len(behind)]
+        if "}" not in uid:
+            yield uid
+
+
+MIGRATIONS: tuple[Migration, ...] = (_begin, _find_lookalikes)
 VERSION = len(MIGRATIONS)
 
 

@@ -124,6 +124,14 @@ BROKEN = {
         lambda client, c: client.zadd(keys.NAMES, {f"eve\0{c['ann']}": 0}),
         "'eve' finds {ann}, whose name is another",
     ),
+    "a lookalike is not found": (
+        lambda client, c: client.zrem(keys.LOOKALIKES, f"annlee\0{c['ann']}"),
+        "{ann} is not found by names that look like 'Ann Lee'",
+    ),
+    "a lookalike finds somebody else": (
+        lambda client, c: client.zadd(keys.LOOKALIKES, {f"eve\0{c['ann']}": 0}),
+        "'eve' finds {ann}, whose name is another",
+    ),
     "a login is lost": (
         lambda client, c: client.delete(keys.login("ann")),
         "the login 'ann' of {ann} leads to nobody",
