@@ -9,13 +9,15 @@ import functools
 import json
 import ssl
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import httpx
 
 from .asgi import await_
 from .outbound import first
 from .settings import is_safe
+from .wire_text import is_whole
 
 WITHIN = 10.0  # seconds for a whole answer
 LARGEST = 256 * 1024  # bytes of an answer
@@ -39,28 +41,33 @@ def post_form(url: str, form: dict[str, str], login: tuple[str, str] | None) -> 
     return await_(_ask("POST", url, {}, data=form, auth=login))
 
 
-class Kept:
-    """A JSON document of another site, kept for a while. However many ask, it is fetched once."""
+Read = TypeVar("Read")
 
-    def __init__(self, url: str) -> None:
+
+class Kept(Generic[Read]):
+    """What `read` makes of a JSON document of another site, kept for KEPT seconds. However many
+    ask, it is fetched and read once. `read` runs in a thread, for it may take long."""
+
+    def __init__(self, url: str, read: Callable[[dict[str, Any]], Read]) -> None:
         self.url = url
-        self._document: dict[str, Any] = {}
+        self._read = read
+        self._found: Read
         self._old = self._looked = float("-inf")  # when it is old, and was last looked at again
         self._task: asyncio.Task[None] | None = None
 
-    def get(self) -> dict[str, Any]:
-        """The document. Raises Unreachable."""
+    def get(self) -> Read:
+        """What was read. Raises Unreachable."""
         if time.monotonic() > self._old:
             self._fetch()
-        return self._document
+        return self._found
 
-    def renew(self) -> dict[str, Any]:
-        """The document as it is now, or as it was up to AGAIN seconds ago: strangers, who can
-        ask for what is not in it, make no more requests of it than that."""
+    def renew(self) -> Read:
+        """As it is now, or as it was up to AGAIN seconds ago: strangers, who can ask for what is
+        not in it, make no more requests of it than that. Raises Unreachable."""
         if time.monotonic() > self._looked + AGAIN:
             self._looked = time.monotonic()
             self._fetch()
-        return self._document
+        return self._found
 
     def _fetch(self) -> None:
         if self._task is None:
@@ -69,7 +76,8 @@ class Kept:
 
     async def _load(self) -> None:
         try:
-            self._document = await _ask("GET", self.url, {})
+            document = await _ask("GET", self.url, {})
+            self._found = await asyncio.to_thread(self._read, document)
             self._old = time.monotonic() + KEPT
         finally:
             self._task = None
@@ -84,7 +92,7 @@ async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> d
         async with asyncio.timeout(WITHIN), httpx.AsyncClient(verify=_tls()) as client:
             async with client.stream(method, url, headers=headers, **more) as answer:
                 body = await first(LARGEST + 1, answer)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise Unreachable(f"{url}: {type(error).__name__} {error}") from None
     if len(body) > LARGEST:
         raise Unreachable(f"{url} answered more than {LARGEST} bytes")
@@ -92,7 +100,7 @@ async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> d
         document = json.loads(body)
     except (ValueError, RecursionError):
         document = None
-    if answer.status_code != 200 or not isinstance(document, dict):
+    if answer.status_code != 200 or not isinstance(document, dict) or not is_whole(document):
         # What a token endpoint says of an error (RFC 6749, section 5.2).
         said = document.get("error") if isinstance(document, dict) else "no JSON object"
         raise Unreachable(f"{url} answered {answer.status_code}, {str(said)[:100]!r}")

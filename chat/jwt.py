@@ -44,7 +44,7 @@ def hand_over() -> Any:
         log.warning("CHAT_JWT_JWKS: %s", error)
         return turn_away("Your site does not answer just now. Try again in a moment.", 502, next)
     except BadToken as error:
-        log.warning("a token was refused: %s", error)
+        log.warning("a token was refused: %r", str(error))
         text = "That was too old, used already, or not meant for here. Go back and try again."
         return turn_away(text, 400, next)
     called = signed.name_in(claims) or "New member"

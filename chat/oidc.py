@@ -8,6 +8,7 @@ browser that asked for it (`state`), for the token that was asked for (`nonce`).
 
 import hashlib
 import logging
+import re
 import secrets
 import time
 from base64 import urlsafe_b64encode
@@ -22,7 +23,7 @@ from .current import chat
 from .fetch import Kept, Unreachable, get_json, post_form
 from .security import network, own_origin
 from .session import current_person
-from .settings import Settings
+from .settings import Settings, is_safe
 from .sign_in import check_way, come_in, local_path, turn_away
 from .signed import BadToken, Keys
 
@@ -32,6 +33,7 @@ bp = Blueprint("oidc", __name__)
 
 LASTS = 600  # seconds for signing in at the provider
 MOST = 3  # of those that one browser has begun are remembered
+_ACCESS_TOKEN = re.compile(r"[\x20-\x7e]{1,16384}")  # what RFC 6749, appendix A.12, allows
 LONGEST_NEXT = 500  # characters of the address to go to afterwards; a cookie is small
 
 
@@ -74,7 +76,7 @@ def callback() -> Any:
     except Unreachable as error:
         return _away(error, next)
     except BadToken as error:
-        log.warning("OpenID Connect: %s", error)
+        log.warning("OpenID Connect: %r", str(error))
         return turn_away(f"Signing in with {name} did not work. Please try again.", 400, next)
     called = signed.name_in(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
@@ -88,7 +90,7 @@ class Provider:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         issuer = settings.oidc_issuer.rstrip("/")
-        self._metadata = Kept(f"{issuer}/.well-known/openid-configuration")
+        self._metadata = Kept(f"{issuer}/.well-known/openid-configuration", dict)
         self._keys = Keys("")
 
     def address(self, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
@@ -104,17 +106,21 @@ class Provider:
             "code_challenge": urlsafe_b64encode(digest).decode().rstrip("="),
             "code_challenge_method": "S256",
         }
-        there = self._published("authorization_endpoint")
+        there = self._address("authorization_endpoint")
         return f"{there}{'&' if '?' in there else '?'}{urlencode(asked)}"
 
     def claims(self, code: str, redirect_uri: str, verifier: str, nonce: str) -> dict[str, Any]:
         """What the provider says of who signed in. Raises Unreachable, BadToken."""
         tokens = self._tokens(code, redirect_uri, verifier)
-        claims = self._verified(str(tokens.get("id_token") or ""), nonce)
-        more, token = self._metadata.get().get("userinfo_endpoint"), tokens.get("access_token")
-        if signed.name_in(claims) or not isinstance(more, str) or not isinstance(token, str):
+        id_token, token = tokens.get("id_token"), tokens.get("access_token")
+        if not isinstance(id_token, str):
+            raise BadToken("there is no ID token")
+        claims = self._verified(id_token, nonce)
+        if signed.name_in(claims) or "userinfo_endpoint" not in self._metadata.get():
             return claims
-        said = get_json(more, token)
+        if not isinstance(token, str) or not _ACCESS_TOKEN.fullmatch(token):
+            return claims
+        said = get_json(self._address("userinfo_endpoint"), token)
         return {**said, **claims} if said.get("sub") == claims["sub"] else claims
 
     def _tokens(self, code: str, redirect_uri: str, verifier: str) -> dict[str, Any]:
@@ -131,11 +137,11 @@ class Provider:
             login = quote_plus(who), quote_plus(secret)  # RFC 6749, section 2.3.1
         else:
             form |= {"client_id": who, **({"client_secret": secret} if secret else {})}
-        return post_form(self._published("token_endpoint"), form, login)
+        return post_form(self._address("token_endpoint"), form, login)
 
     def _verified(self, token: str, nonce: str) -> dict[str, Any]:
         """The claims of an ID token (OpenID Connect Core, section 3.1.3.7)."""
-        where = self._published("jwks_uri")
+        where = self._address("jwks_uri")
         if self._keys.url != where:
             self._keys = Keys(where)
         claims, client = self._keys.claims(token), self.settings.oidc_client_id
@@ -146,6 +152,13 @@ class Provider:
         if "iat" not in claims:
             raise BadToken("the token does not say when it was made")
         return claims
+
+    def _address(self, name: str) -> str:
+        """An address that the provider publishes. Raises Unreachable."""
+        address = self._published(name)
+        if not is_safe(address):
+            raise Unreachable(f"the {name} of {self._metadata.url} is not an https address")
+        return address
 
     def _published(self, name: str) -> str:
         metadata = self._metadata.get()

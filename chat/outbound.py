@@ -122,7 +122,9 @@ class Outbound:
         try:
             ips = await self.resolve(host, url.port or 443)
         except (OSError, UnicodeError):
-            raise Invalid(f"The host {url.host} cannot be found.") from None
+            ips = []
+        if not ips:
+            raise Invalid(f"The host {url.host} cannot be found.")
         for ip in ips:
             self._check(url, ip)
         return url, ips
@@ -191,14 +193,17 @@ async def first(most: int, response: httpx.Response) -> bytes:
 
 def _parsed(address: str) -> httpx.URL:
     """The address as httpx understands it, which is also what sends. Raises Invalid."""
-    try:
-        url = httpx.URL(address)
-    except (httpx.InvalidURL, UnicodeError):
-        raise Invalid("This is no address of the web.") from None
     if len(address) > LONGEST:
         raise Invalid(f"The address is too long: {LONGEST} characters are allowed.")
-    if url.scheme not in ("http", "https") or not url.host:
+    try:
+        url = httpx.URL(address)
+        host, port = url.host, url.port  # httpx decodes a name here, and raises what idna raises
+    except (httpx.InvalidURL, ValueError):
+        raise Invalid("This is no address of the web.") from None
+    if url.scheme not in ("http", "https") or not host:
         raise Invalid("The address must begin with https:// and name a host.")
     if url.userinfo:
         raise Invalid("The address must not hold a user name or a password.")
+    if port is not None and not 0 < port < 65536:
+        raise Invalid("The address names a port that does not exist.")
     return url

@@ -220,10 +220,15 @@ def _site(env: Mapping[str, str], name: str) -> str:
 
 def is_safe(url: str) -> bool:
     """True for an address on the way to which nobody else can read or answer: https, or http
-    on this machine."""
-    parts = urlsplit(url)
-    local = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
-    return bool(parts.hostname) and (parts.scheme == "https" or local)
+    on this machine. It has printable ASCII only, as it may stand in a header, and no fragment."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    local = parts.scheme == "http" and host in {"localhost", "127.0.0.1", "::1"}
+    fits = re.fullmatch(r"[!-~]+", url) is not None and "#" not in url
+    return fits and bool(host) and (parts.scheme == "https" or local)
 
 
 def _header(env: Mapping[str, str], name: str) -> str:

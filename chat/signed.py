@@ -5,6 +5,7 @@ keys only a signature that needs the private one counts, so that nobody signs wi
 can read, and `none` is no signature.
 """
 
+import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -16,6 +17,9 @@ from joserfc.jws import JWSRegistry
 from .errors import Invalid
 from .fetch import Kept
 from .text import MAX_NAME, clean_name
+from .wire_text import is_whole
+
+log = logging.getLogger(__name__)
 
 BY_SECRET = ("HS256",)
 BY_KEYS = (
@@ -25,6 +29,7 @@ BY_KEYS = (
 LEEWAY = 30  # seconds that clocks may differ
 LONGEST = 16 * 1024  # characters of a token
 LONGEST_SUBJECT = 255  # characters (OpenID Connect Core, section 2)
+MAX_KEYS = 100  # that are taken from a JWKS; the sites there are publish two to twenty
 
 
 class BadToken(Exception):
@@ -37,14 +42,14 @@ class Keys:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._kept = Kept(url)
+        self._kept = Kept(url, key_set)
 
     def claims(self, token: str) -> dict[str, Any]:
         """What a token says that one of the keys has signed. Raises BadToken, Unreachable."""
         try:
-            return _claims(token, _key_set(self._kept.get()), BY_KEYS)
+            return _claims(token, self._kept.get(), BY_KEYS)
         except _UnknownKey:
-            return _claims(token, _key_set(self._kept.renew()), BY_KEYS)
+            return _claims(token, self._kept.renew(), BY_KEYS)
 
 
 class Secret:
@@ -60,14 +65,17 @@ class Secret:
 
 def check(claims: dict[str, Any], issuer: str, audience: str, **more: str) -> None:
     """Raise BadToken unless the claims are those of `issuer` for `audience`, about somebody, in
-    time, and hold `more`."""
+    time, and hold `more`. Each of these is one text; only `aud` may be a list of them."""
+    for name in ("iss", "sub", *more):
+        if not isinstance(claims.get(name), str):
+            raise BadToken(f"{name} is not a text")
     wanted = {"iss": issuer, "aud": audience, **more}
     options: dict[str, Any] = {name: {"essential": True} for name in ("exp", "sub")}
     options |= {name: {"essential": True, "value": value} for name, value in wanted.items()}
     registry = jwt.JWTClaimsRegistry(leeway=LEEWAY, **options)
     try:
         registry.validate(claims)
-    except JoseError as error:
+    except (JoseError, ValueError, TypeError) as error:
         raise BadToken(str(error)) from None
     if len(claims["sub"]) > LONGEST_SUBJECT:
         raise BadToken("the subject is too long")
@@ -75,10 +83,9 @@ def check(claims: dict[str, Any], issuer: str, audience: str, **more: str) -> No
 
 def name_in(claims: dict[str, Any]) -> str:
     """What somebody is called, "" when the claims do not say (OpenID Connect Core, 5.1)."""
-    email = str(claims.get("email") or "").partition("@")[0]
-    return first_name(
-        claims.get("name"), claims.get("preferred_username"), claims.get("nickname"), email
-    )
+    email = claims.get("email")
+    called = [claims.get(name) for name in ("name", "preferred_username", "nickname")]
+    return first_name(*called, email.partition("@")[0] if isinstance(email, str) else "")
 
 
 def first_name(*texts: object) -> str:
@@ -102,19 +109,36 @@ def _claims(token: str, key: Key | KeySet, algorithms: Collection[str]) -> dict[
     # What is not known in a header is left alone, unless it is critical (RFC 7515, section 4).
     registry = JWSRegistry(algorithms=algorithms, strict_check_header=False)
     try:
-        return jwt.decode(token, key, registry=registry).claims
+        claims = jwt.decode(token, key, registry=registry).claims
     except InvalidKeyIdError as error:
         raise _UnknownKey(str(error)) from None
-    except (JoseError, ValueError, TypeError, RecursionError) as error:
-        raise BadToken(str(error)) from None
+    except Exception as error:  # whatever a library meets in what a stranger has sent
+        raise BadToken(f"{type(error).__name__} {error}") from None
+    if not is_whole(claims):
+        raise BadToken("a text in it is none in UTF-8")
+    return claims
 
 
-def _key_set(document: dict[str, Any]) -> KeySet:
-    """The keys that can be used; there may be others (RFC 7517, section 5)."""
+def _may_be_public(key: Any) -> bool:
+    """False for what is no key, and for private and symmetric ones: nobody publishes these, and
+    checking a private one takes long."""
+    return (
+        isinstance(key, dict) and isinstance(key.get("kid", ""), str) and not {"d", "k"} & set(key)
+    )
+
+
+def key_set(document: dict[str, Any]) -> KeySet:
+    """The public keys of a JWKS that can be used, MAX_KEYS at most; there may be others (RFC 7517,
+    section 5)."""
     listed, keys = document.get("keys"), []
-    for data in listed if isinstance(listed, list) else []:
+    listed = listed if isinstance(listed, list) else []
+    if len(listed) > MAX_KEYS:
+        log.warning("a JWKS has %d keys, of which the first %d count", len(listed), MAX_KEYS)
+    for data in listed[:MAX_KEYS]:
+        if not _may_be_public(data):
+            continue
         try:
             keys.append(JWKRegistry.import_key(data))
-        except (JoseError, ValueError, TypeError, AttributeError):
-            continue
+        except Exception as error:  # whatever a library meets in a key that is none
+            log.info("a key of a JWKS cannot be used: %r", error)
     return KeySet(keys)

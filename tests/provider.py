@@ -155,6 +155,8 @@ class Provider:
         self.says = {}  # claims instead of the right ones
         self.thin = False  # names are told at the userinfo address only
         self.issuer = ""  # instead of the right one
+        self.metadata = {}  # in its document instead of the right values
+        self.answers = {}  # by path, JSON documents instead of the right ones
         self.key = new_key()
         self.published = [self.key]
         self.server = make_server("127.0.0.1", 0, self._app(), threaded=True, request_handler=Quiet)
@@ -191,12 +193,15 @@ class Provider:
         @app.before_request
         def count():
             self.asked[request.path] += 1
+            if request.path in self.answers:
+                return jsonify(self.answers[request.path])
+            return None
 
         @app.get("/.well-known/openid-configuration")
         def metadata():
             paths = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
             places = {path: f"{self.url}/{path}" for path in paths}
-            return jsonify(issuer=self.issuer or self.url, **places)
+            return jsonify({"issuer": self.issuer or self.url, **places, **self.metadata})
 
         @app.get("/jwks_uri")
         def keys():

@@ -23,6 +23,9 @@ PAGES = {
     "list": lambda: ["x"],
     "deep": lambda: "[" * 100_000 + "]" * 100_000,
     "text": lambda: "hello",
+    "surrogate": lambda: Response('{"a": ["\\ud800"]}', mimetype="application/json"),
+    "numbers": lambda: Response('{"a": ' + "9" * 5000 + "}", mimetype="application/json"),
+    "bytes": lambda: Response(b'{"a": "\xff"}', mimetype="application/json"),
     "error": lambda: ({"error": "invalid_grant"}, 400),
     "moved": lambda: redirect("/right"),
     "nothing": lambda: ("", 404),
@@ -67,6 +70,9 @@ def test_an_object_is_read(site):
         ("list", "no JSON object"),
         ("deep", "no JSON object"),
         ("text", "no JSON object"),
+        ("numbers", "no JSON object"),
+        ("bytes", "no JSON object"),
+        ("surrogate", "answered 200"),
         ("error", "invalid_grant"),
         ("moved", "302"),
         ("nothing", "404"),
@@ -77,9 +83,21 @@ def test_what_cannot_be_used(site, path, why):
         on_loop(get_json, f"{site}/{path}")
 
 
-@pytest.mark.parametrize("url", ["http://example.org/x", "file:///etc/passwd", "", "https://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://example.org/x", "file:///etc/passwd", "", "https://", "https://[", "https://a:b"),
+        *("https://\ud800", "https://a/\n", "https://a b/", "https://\u00e4/", "https://a/#b"),
+    ],
+)
 def test_an_address_on_which_anybody_could_answer(url):
     with pytest.raises(Unreachable, match="not an https address"):
+        on_loop(get_json, url)
+
+
+@pytest.mark.parametrize("url", ["https://xn--/", "https://xn--a/", f"https://{'a' * 64}/"])
+def test_a_name_that_is_none(url):
+    with pytest.raises(Unreachable):
         on_loop(get_json, url)
 
 
@@ -90,13 +108,20 @@ def test_a_site_that_says_nothing_is_given_up(silent, monkeypatch):
 
 
 def test_however_many_ask_it_is_fetched_once(site):
+    reads = []
+
+    def read(document):
+        reads.append(document)
+        return document
+
     async def all_at_once():
-        kept = Kept(f"{site}/right")
+        kept = Kept(f"{site}/right", read)
         asking = [greenback.with_portal_run_sync(kept.get) for _ in range(5)]
         first, *others = await asyncio.gather(*asking)
         return all(other is first for other in others)
 
     assert asyncio.run(all_at_once())
+    assert len(reads) == 1
 
 
 def test_nobody_waits_for_a_slow_provider_but_who_signs_in(tmp_path, silent):

@@ -1,6 +1,7 @@
 """Requests to addresses that people have typed."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -8,6 +9,8 @@ import threading
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chat.errors import Invalid, Unreachable
 from chat.outbound import MOST_READ, Answer, Outbound, is_public
@@ -109,6 +112,42 @@ def test_a_name_of_an_inner_address_is_refused():
 def test_what_else_is_refused_says_why(address, why):
     with pytest.raises(Invalid, match=why):
         check(address, resolve=named(outer=["8.8.8.8"]))
+
+
+def test_a_name_without_an_address_is_refused():
+    with pytest.raises(Invalid, match="cannot be found"):
+        check("https://outer.example/", resolve=named(outer=[]))
+
+
+ANY_TEXT = st.text(st.characters())  # lone surrogates among them
+LABELS = st.builds(str.__add__, st.sampled_from(["", "xn--", "%", "["]), ANY_TEXT)
+HOSTS = st.lists(LABELS, max_size=60).map(".".join)
+PORTS = st.just("") | st.builds(":{}".format, st.integers() | ANY_TEXT)
+
+
+@given(st.builds("https://{}{}/{}".format, HOSTS, PORTS, ANY_TEXT) | ANY_TEXT)
+def test_whatever_is_typed_is_an_address_or_refused_in_words(address):
+    """In an allowed network, where the port is looked at by nobody else."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        assert 0 < port < 65536
+        return ["127.0.0.1"]
+
+    with contextlib.suppress(Invalid):
+        check(address, networks=HOME, resolve=resolve)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("xn--", "xn--a", "xn--\u00fc", "\ud800", "\ufffe", "\u202e", "\0", "a..b", "."),
+        *("a" * 64, "a" * 64 + ".org", "xn--a." * 50, "a" + "\u0301" * 99, "%ff", "%00"),
+        *("a:99999999999999999999", "a:-1", "a:0", "a:65536", "[::1]:70000", "[::1", "[v1.x]"),
+    ],
+)
+def test_a_host_that_cannot_be_is_refused(host):
+    with pytest.raises(Invalid):
+        check(f"https://{host}/", networks=[ip_network("0.0.0.0/0"), ip_network("::/0")])
 
 
 def test_in_an_allowed_network_all_is_allowed():
