@@ -26,6 +26,7 @@ from . import (
     hooks,
     jwt,
     live,
+    markdown,
     members,
     messages,
     oidc,
@@ -91,8 +92,9 @@ class Chat(Flask):
         return func
 
 
-def create_app(settings: Settings, store: Store) -> Chat:
-    """The chat over a store; `settings.secret_key` must be set."""
+def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdown) -> Chat:
+    """The chat over a store; `settings.secret_key` must be set. `texts` renders messages, by
+    default where it is asked, which holds up everybody else."""
     app = Chat(settings, store)
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -118,7 +120,7 @@ def create_app(settings: Settings, store: Store) -> Chat:
     )
     Compress(app)
     app.jinja_env.trim_blocks = False
-    fragments.init(app.jinja_env)
+    fragments.init(app.jinja_env, texts)
     assets.init(app)
     app.before_request(_limit_size)
     csrf = protect(app)

@@ -4,19 +4,21 @@ serves pages, pushes and resume alike."""
 import logging
 import re
 import zlib
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from operator import call
-from typing import Any
+from typing import Any, Protocol
 
 import flask.templating
 from jinja2 import Environment, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup, escape
 
+from . import markdown
 from .events import POST, Event, tombstone, unreadable
 from .files import size
-from .markdown import gist, render
+from .mentions import Mentions
 from .store import Person, Row
 from .times import new_day, short_time, today, use_zone, when, zone
 
@@ -24,6 +26,10 @@ log = logging.getLogger(__name__)
 
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
+# Of what people typed in a message, or a page of them, whose HTML is kept: dense code becomes ten
+# times as long, and a cache must not be filled with it.
+MAX_KEPT_BODY_CHARS = 1_000
+MAX_KEPT_LIST_CHARS = 20_000
 LET_GO_EVERY = 50  # messages of a room: then open pages let go of old ones (macro `shown`)
 OUTLINES = 512  # of what differs from one time to the next in a few words only
 BLANK = "\0"  # on both sides of a blank's name, until an outline is made
@@ -81,6 +87,7 @@ class Fragments:
         self.push: Any = env.get_template("pushes/event.html").module
         self._note = lru_cache(maxsize=KEPT)(self._plain_note)
         self._message: Any = env.globals["message"]
+        self._gist: Any = env.filters["gist"]
         self._put = Outline(env, "pushes/event.html", "put")
         self._post_line = Outline(env, "pushes/event.html", "post_line")
         self._stored = Outline(env, "pushes/event.html", "stored")
@@ -107,7 +114,7 @@ class Fragments:
         use_zone(zone)
         if event.kind != POST:
             return str(self.push.line(event))
-        said = {"name": event.name, "text": gist(event.body or event.excerpt)}
+        said = {"name": event.name, "text": self._gist(event.body or event.excerpt)}
         return self._post_line.text(rid=event.room, time=short_time(event.at), **said)
 
     def missed(self, events: list[Event]) -> str:
@@ -240,8 +247,19 @@ class Outline:
         return outline % {name: put_out(value) for name, value in blanks.items()}
 
 
-def init(env: Environment) -> None:
-    """Give templates the filters that need no request."""
+class Texts(Protocol):
+    """What makes HTML of messages."""
+
+    def render(self, body: str, mentions: Mentions = ()) -> Markup:
+        """A body as it is shown."""
+
+    def gist(self, body: str) -> str:
+        """Its first line as it reads."""
+
+
+def init(env: Environment, texts: Texts = markdown) -> None:
+    """Give templates the filters that need no request. `texts` renders messages, by default at
+    once and here."""
 
     outline = Outline(env, "macros/messages.html", "post")
 
@@ -266,13 +284,12 @@ def init(env: Environment) -> None:
             time=when(event.at),
             edited=macro("messages", "edited")(seq) if event.edited else "",
             quote=macro("messages", "quoted")(event) if event.quote else "",
-            body=render(event.body, event.mentions),
+            body=texts.render(event.body, event.mentions),
             files=macro("files", "files")(event) if event.files else "",
             chips=macro("reactions", "chips")(event) if event.reactions.all else "",
         )
 
-    @lru_cache(maxsize=KEPT)
-    def message(event: Event, zone: str, today: date) -> Markup:
+    def make(event: Event, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/messages.html").module
         try:
             return post(event) if event.kind == POST else Markup(macros.item(event))
@@ -280,10 +297,22 @@ def init(env: Environment) -> None:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
             return Markup(macros.item(unreadable(event)))
 
-    @lru_cache(maxsize=LISTS)
-    def listed(events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
+    kept = lru_cache(maxsize=KEPT)(make)
+
+    def message(event: Event) -> Markup:
+        a_message = kept if len(event.body) <= MAX_KEPT_BODY_CHARS else make
+        return a_message(event, zone(), today())
+
+    def make_list(events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/messages.html").module
         return Markup(macros.each(events, new))
+
+    kept_list = lru_cache(maxsize=LISTS)(make_list)
+
+    def listed(events: Sequence[Event], new: int) -> Markup:
+        size = sum(len(event.body) for event in events)
+        a_list = kept_list if size <= MAX_KEPT_LIST_CHARS else make_list
+        return a_list(tuple(events), new, zone(), today())
 
     @lru_cache(maxsize=KEPT)
     def row(row: Row, current: bool, zone: str, today: date) -> Markup:
@@ -308,17 +337,17 @@ def init(env: Environment) -> None:
     )
     env.globals["composer_of"] = Outline(env, "macros/composer.html", "empty_composer")
     env.globals["foot_of"] = Outline(env, "macros/rooms.html", "foot")
-    env.globals["message"] = lambda event: message(event, zone(), today())
-    env.globals["listed"] = lambda events, new: listed(tuple(events), new, zone(), today())
+    env.globals["message"] = message
+    env.globals["listed"] = listed
     env.globals["line_of"] = lambda r, current: row(r, current, zone(), today())
     env.globals["tombstone"] = tombstone
     env.filters |= {
         "browser": browser,
         "file_size": size,
         "hue": hue,
-        "gist": gist,
+        "gist": texts.gist,
         "initials": initials,
-        "markdown": render,
+        "markdown": texts.render,
         "new_day": new_day,
         "when": when,
         "short_time": short_time,

@@ -32,6 +32,7 @@ from .session import current_person
 from .store import Person, Row
 from .store.rooms import DIRECT
 from .text import clean_body, cursor, number
+from .text_renderer import on_behalf_of
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +150,7 @@ class Page:
 
     def open(self) -> None:
         """The socket is open."""
+        on_behalf_of.set(self.person.uid)
         try:
             self._belong_to_all()
         except AWAY as error:
@@ -157,6 +159,7 @@ class Page:
     def hear(self, text: str | bytes) -> bool:
         """Do what the page says; True while somebody writes."""
         frame = parse(text)
+        on_behalf_of.set(self.person.uid)
         if self.limits.on:
             self.pace.keep()
         handle = HANDLERS.get(one(frame, "type"))

@@ -6,6 +6,7 @@ Each is called in every process, on a word that the store publishes.
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .asgi import await_
 from .hub import SERVICE_RESTART
 from .times import use_zone
 
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 def person(app: "Chat", uid: str) -> None:
     """Bring the open pages of a person in line with what is stored: end those whose session is
     over, and show the rooms there are now."""
-    pages = list(app.hub.people.get(uid, ()))
-    if not pages:
+    if uid not in app.hub.people:
         return
     person, rows = app.store.people.get(uid), app.store.rooms.of(uid)
     sessions = {session.sid for session in app.store.sessions.of(uid)}
     mine = {row.room.rid for row in rows}
+    await_(app.subscriber.texts.prepare_lines(row.room.last for row in rows))
+    pages = list(app.hub.people.get(uid, ()))  # from here on nothing waits
     use_zone(person.zone if person else "")
     for viewer in pages:
         if person is None or person.off or viewer.session not in sessions:
@@ -46,6 +48,8 @@ def profile(app: "Chat", rid: str, uid: str) -> None:
     room = app.hub.rooms.get(rid)
     if room and any(group.watching for group in room.groups.values()):
         events = [event for event in app.store.messages.newest(rid) if event.uid == uid]
+        for event in events:
+            await_(app.subscriber.texts.prepare(event))
         if events:
             app.hub.tell_watching(rid, partial(app.fragments.again, events))
 

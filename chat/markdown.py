@@ -1,17 +1,21 @@
 """What people write, as it is shown: a part of Markdown, as HTML that holds nothing else.
 
-Stored is what was written; this makes of it what stands in a message's element. There is text
-between the tags in exactly the order it was written, with no markup but the tags and attributes
-of `_clean`: nh3 takes out whatever else there should be, so that a mistake of the parser, or here,
-is not one of safety.
+The store keeps what was typed; this module turns it into the HTML of a message. The text between
+the tags is in exactly the order in which it was typed, and the only markup is the tags and
+attributes of `_clean`: nh3 removes anything else, so that a mistake in the parser, or here, is not
+a security hole.
+
+Rendering is work: in the server it is done by another process (chat.text_renderer). A text has a
+budget of MAX_STEPS, which depends on the text alone, so that every process shows it alike; one over
+it is shown as it was typed. MAX_PARSE_SECONDS is for what nobody has thought of.
 """
 
 import html
 import logging
 import re
-import time
 from collections.abc import MutableMapping, Sequence
-from functools import cache, lru_cache
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import emoji
@@ -23,14 +27,19 @@ from markdown_it.rules_core import StateCore, linkify
 from markdown_it.rules_inline import StateInline, emphasis, link
 from markdown_it.token import Token
 from markupsafe import Markup, escape
+from pygments.lexer import Lexer
 
-from .highlight import BUDGET, CLASSES, PLAIN, find_lexer, highlight
+from .cpu_limit import OutOfTime, within
+from .highlight import CLASSES, PLAIN, find_lexer, highlight
 from .mentions import Mentions, marks
 from .words import is_alone
 
 log = logging.getLogger(__name__)
 
-KEPT = 4096  # renderings of texts with markup that are kept
+MAX_STEPS = 1500  # places in a text at which the parser tries its rules; dense prose has 500
+MAX_PARSE_SECONDS = 0.1  # of processor time; MAX_STEPS of the slowest kind take a sixth of that
+MAX_COLOR_SECONDS = 0.05  # for the colours of all code in a message; 4,000 characters take 5 ms
+GIST_READ_CHARS = 400  # of a message, in which its first line is looked for
 DEEPEST = 12  # levels of quotes and lists; a text with more is shown as it was written
 MOST_IN_WORD = 5  # addresses in what has no space in it
 MOST_LARGE = 3  # emoji in a message of nothing else, up to which they are large
@@ -85,44 +94,83 @@ _clean = nh3.Cleaner(
 ).clean
 
 
+class TooMuchWork(Exception):
+    """A text is over MAX_STEPS."""
+
+
 def render(body: str, mentions: Mentions = ()) -> Markup:
     """A message's body as it is shown: text, or elements for Markdown and for whom it mentions.
-    Whatever cannot be shown so is shown as it was written."""
-    return _rendered(body, mentions) if mentions or _means_more(body) else escape(body)
+    A text that cannot be shown so, or would take too much work, is shown as it was typed."""
+    if not mentions and not is_marked_up(body):
+        return escape(body)
+    try:
+        if large := _large(body):
+            return Markup('<span class="emoji">{}</span>').format(large)
+        return _rendered(body, mentions)
+    except (TooMuchWork, OutOfTime):
+        return as_typed(body)
+    except Exception:
+        log.exception("cannot show a text of %d characters", len(body))
+        return as_typed(body)
 
 
 def gist(body: str) -> str:
     """The first line of a body as it reads, without markup: LONGEST_GIST characters at most."""
-    if not _means_more(body):
+    if not is_marked_up(body):
         return body[:LONGEST_GIST]
-    lines = html.unescape(_TAG.sub("", _BLOCK_END.sub("\n", str(render(body))))).split("\n")
+    shown = str(render(body[:GIST_READ_CHARS]))
+    lines = html.unescape(_TAG.sub("", _BLOCK_END.sub("\n", shown))).split("\n")
     return next(filter(None, map(str.strip, lines)), "")[:LONGEST_GIST]
 
 
-def _means_more(body: str) -> bool:
+def is_marked_up(body: str) -> bool:
     """False for a text that is shown as it is: most are, and are not worth a parser."""
     return bool(_MEANT.search(body) or _BEGINS.match(body)) or "ww." in body
 
 
-@lru_cache(maxsize=KEPT)
-def _rendered(body: str, mentions: Mentions = ()) -> Markup:
-    try:
-        if large := _large(body):
-            return Markup('<span class="emoji">{}</span>').format(large)
-        tokens = _markdown.parse(body, {"crowded": _is_crowded(body), "mentions": mentions})
-        deep = any(token.level >= DEEPEST - 1 for token in tokens)
-        said = any(token.content.strip() for token in tokens)
-        if deep or not said:
-            return _as_written(body)
-        shown = _markdown.renderer.render(tokens, _markdown.options, {"seconds": BUDGET})
-        return Markup(_DEAD_LINK.sub(r"\1", _clean(shown)))
-    except Exception:
-        log.exception("cannot show a text of %d characters", len(body))
-        return _as_written(body)
-
-
-def _as_written(body: str) -> Markup:
+def as_typed(body: str) -> Markup:
+    """A body with no markup but its line ends."""
     return escape(body).replace("\n", Markup("<br>"))
+
+
+def _rendered(body: str, mentions: Mentions) -> Markup:
+    tokens = within(MAX_PARSE_SECONDS, lambda: _parsed(body, mentions))
+    deep = any(token.level >= DEEPEST - 1 for token in tokens)
+    if deep or not any(token.content.strip() for token in tokens):
+        return as_typed(body)
+    _color(tokens)
+    shown = _markdown.renderer.render(tokens, _markdown.options, {})
+    return Markup(_DEAD_LINK.sub(r"\1", _clean(shown)))
+
+
+def _parsed(body: str, mentions: Mentions) -> list[Token]:
+    env = {"crowded": _is_crowded(body), "mentions": mentions, "steps": MAX_STEPS}
+    return _markdown.parse(body, env)
+
+
+def _color(tokens: list[Token]) -> None:
+    """Replace the content of each block of code by its HTML, with colours as far as the time for
+    all of them goes."""
+    # Loading a lexer for the first time takes longer than there is for colours.
+    blocks = [(token, *_code_of(token)) for token in tokens if token.type == "fence"]
+
+    def color() -> None:
+        for token, code, lexer in blocks:
+            token.meta["html"] = highlight(code, lexer)
+
+    if blocks:
+        with suppress(OutOfTime):
+            within(MAX_COLOR_SECONDS, color)
+
+
+def _code_of(token: Token) -> tuple[str, Lexer | None]:
+    """The code of a block, and what knows its language."""
+    code, words = token.content, token.info.strip()
+    lexer = find_lexer(words.lower())
+    if lexer is None and words and words.lower() not in PLAIN:
+        code = f"{words}\n{code}"  # no language: it begins behind the marks, and may end so
+        code = code.rstrip("\n").removesuffix(token.markup)
+    return code, lexer
 
 
 def _large(body: str) -> str:
@@ -166,14 +214,9 @@ class _Renderer(RendererHTML):
     def fence(
         self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
     ) -> str:
-        code, words = tokens[idx].content, tokens[idx].info.strip()
-        lexer = find_lexer(words.lower())
-        if lexer is None and words and words.lower() not in PLAIN:
-            code = f"{words}\n{code}"  # no language: it begins behind the marks, and may end so
-            code = code.rstrip("\n").removesuffix(tokens[idx].markup)
-        start = time.thread_time()
-        code = highlight(code, lexer, env["seconds"])
-        env["seconds"] -= time.thread_time() - start
+        code = tokens[idx].meta.get("html")
+        if code is None:  # there was no time left for this block
+            code = escape(_code_of(tokens[idx])[0])
         return f'<pre dir="ltr"><code>{code}</code></pre>'
 
     def softbreak(
@@ -202,6 +245,24 @@ def _image(state: StateInline, silent: bool) -> bool:
         return True
     state.pos -= 1
     return False
+
+
+def _count_inline(state: StateInline, silent: bool) -> bool:
+    """No rule, but a count: it is tried at each place in a line before all others."""
+    _count(state.env)
+    return False
+
+
+def _count_block(state: StateBlock, line: int, end: int, silent: bool) -> bool:
+    """The same for lines."""
+    _count(state.env)
+    return False
+
+
+def _count(env: MutableMapping[str, Any]) -> None:
+    env["steps"] -= 1
+    if env["steps"] < 0:
+        raise TooMuchWork
 
 
 def _ends_quote(state: StateBlock, line: int, end: int, silent: bool) -> bool:
@@ -344,6 +405,9 @@ def _parser() -> MarkdownIt:
     markdown.inline.ruler.at("linkify", _address)
     markdown.inline.ruler.at("emphasis", _emphasis)
     markdown.core.ruler.at("linkify", _find_addresses)
+    everywhere: Any = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    markdown.block.ruler.before("fence", "count", _count_block, everywhere)
+    markdown.inline.ruler.before("text", "count", _count_inline)
     markdown.block.ruler.before("blockquote", "ends_quote", _ends_quote, {"alt": ["blockquote"]})
     markdown.block.ruler.before("blockquote", "ends_item", _ends_item, {"alt": ["paragraph"]})
     markdown.core.ruler.push("emoji", _name_emoji)

@@ -19,6 +19,7 @@ from .errors import Refused
 from .security import address, network
 from .store import Person
 from .store.people import ADMIN, GUEST
+from .text_renderer import on_behalf_of
 from .times import use_zone
 from .wire_text import agent_text
 
@@ -76,6 +77,7 @@ def current_person() -> Person | None:
         g.person, g.session = found or (None, None)
         _check_proxy()
         use_zone(g.person.zone if g.person else "")
+        on_behalf_of.set(g.person.uid if g.person else "")
     person: Person | None = g.person
     return person
 

@@ -7,8 +7,9 @@ from the last number the hub has, so that nothing is lost while the link was.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
@@ -25,21 +26,42 @@ PAGE = 500  # events read at once when a gap is filled
 Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its greenlet
 
 
+class Texts(Protocol):
+    """What renders the texts of events: those it has not rendered before take it a moment."""
+
+    def is_ready(self, event: Event) -> bool:
+        """True when nobody who shows this event will wait."""
+
+    async def prepare(self, event: Event) -> None:
+        """Make it so."""
+
+    async def prepare_lines(self, events: Iterable[Event]) -> None:
+        """The same for the lines of rooms whose newest events these are."""
+
+
 class Subscriber:
     """`store` is called in a greenlet made by `portal`; `changed(uid)` is called there when the
-    sessions or rooms of a person have changed, or may have."""
+    sessions or rooms of a person have changed, or may have. The hub gets an event when `texts` has
+    its text ready; the later events of its room wait behind it."""
 
     def __init__(
-        self, where: Where, store: Store, portal: Portal, changed: Callable[[str], None]
+        self,
+        where: Where,
+        store: Store,
+        portal: Portal,
+        changed: Callable[[str], None],
+        texts: Texts,
     ) -> None:
         self.channels = Channels(where, self._said, self._stands)
         self.store = store
         self.portal = portal
         self.changed = changed
+        self.texts = texts
         self.hub: Hub
         # Called with a room's id and what was said there that is no event (see store.keys).
         self.word: Callable[[str, str], None] = lambda rid, word: None
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
+        self._unready: dict[str, deque[Event]] = {}  # by room: events whose turn has not come
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -92,9 +114,33 @@ class Subscriber:
             self._filling[rid] = True
         else:
             event = Event.parse_line(rid, line)
-            # Somebody is out: what follows is read, together with who is still in.
-            if not self.hub.publish(event) or event.kind in (LEAVE, REMOVE):
-                self._fill(rid)
+            if rid in self._unready:
+                self._unready[rid].append(event)
+            elif not self.texts.is_ready(event):
+                self._unready[rid] = deque([event])
+                self._spawn(self._make_ready(rid))
+            else:
+                self._publish(rid, event)
+
+    def _publish(self, rid: str, event: Event) -> None:
+        # Somebody is out: what follows is read, together with who is still in.
+        if not self.hub.publish(event) or event.kind in (LEAVE, REMOVE):
+            self._fill(rid)
+
+    async def _make_ready(self, rid: str) -> None:
+        """Publish the events that wait in a room, each when its text is ready, in order."""
+        events = self._unready[rid]
+        try:
+            while events:
+                event = events[0]
+                await self.texts.prepare(event)
+                events.popleft()
+                if rid in self._filling:
+                    self._filling[rid] = True
+                else:
+                    self._publish(rid, event)
+        finally:
+            del self._unready[rid]
 
     # Gaps
 
@@ -116,6 +162,8 @@ class Subscriber:
                     seq, events, gone = await self.portal(gap, rid, room.last, PAGE, uids, room.at)
                     for uid in gone:
                         await self.portal(self.changed, uid)
+                    for event in events or ():
+                        await self.texts.prepare(event)
                     if room is not self.hub.rooms.get(rid):
                         continue  # its last viewer went meanwhile
                     if events is None:

@@ -19,6 +19,7 @@ from .channels import Alone, Where
 from .cluster import Cluster, LoopCluster
 from .database import connect, is_cluster
 from .deliver import Deliverer
+from .fork_server import ForkServer
 from .hub import Hub
 from .loopredis import LoopRedis
 from .outage import Outage
@@ -29,6 +30,7 @@ from .settings import Settings
 from .store import Store
 from .subscriber import Subscriber
 from .sweeper import Sweeper
+from .text_renderer import TextRenderer, serve
 
 # Container objects that are new (less those that went) before the youngest generation is searched
 # for cycles; how often that is done before the middle one is; and that before all are.
@@ -41,6 +43,7 @@ def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
     is told when connections are accepted."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(Outage())
+    children = ForkServer.start(serve)
     loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
     sock = socket.socket(fileno=listener)
     config = {
@@ -48,16 +51,17 @@ def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
         "websocket_ping_interval": float(settings.ping),
         "websocket_pong_timeout": min(10.0, settings.ping),
     }
-    bridge = partial(_bridge, settings, lifeline)
+    bridge = partial(_bridge, settings, lifeline, children)
     run(bridge, sock, ready=partial(_tell, ready), loop=loop, config=config)
 
 
-def _bridge(settings: Settings, lifeline: int) -> Bridge:
+def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     """The ASGI application; must be called on the event loop."""
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
     where, client = _redis(settings.redis_url)
-    app = create_app(settings, Store(client))
+    texts = TextRenderer(children.connect)
+    app = create_app(settings, Store(client), texts)
     deliverer = Deliverer(app, where)
     tasks: list[asyncio.Task[Any]] = []
 
@@ -75,11 +79,13 @@ def _bridge(settings: Settings, lifeline: int) -> Bridge:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        texts.close()
+        children.close()
         await app.outbound.aclose()
         await client.aclose()
         await where.aclose()
 
-    _connect_hub(app, where)
+    _connect_hub(app, where, texts)
     metrics.watch(app)
     return Bridge(app, startup=startup, shutdown=shutdown)
 
@@ -92,10 +98,11 @@ def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
     return Alone(url), LoopRedis(connect(url), await_)
 
 
-def _connect_hub(app: Chat, where: Where) -> None:
+def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
     loop = asyncio.get_running_loop()
     portal = greenback.with_portal_run_sync
-    subscriber = Subscriber(where, app.store, portal, partial(look_again.person, app))
+    changed = partial(look_again.person, app)
+    subscriber = Subscriber(where, app.store, portal, changed, texts)
 
     def word(rid: str, word: str) -> None:
         kind, _, uid = word.partition(" ")

@@ -47,6 +47,13 @@ class Held(Channels):
         super()._take(*held)
 
 
+class AtOnce:
+    """Texts are rendered where they are shown."""
+
+    def is_ready(self, event):
+        return True
+
+
 class Browser:
     """A page's list, its composers and its line to the server."""
 
@@ -136,7 +143,7 @@ class World:
     async def start(self):
         app = self.app
         portal = greenback.with_portal_run_sync
-        app.subscriber = Subscriber(Alone(self.url), self.store, portal, lambda uid: None)
+        app.subscriber = Subscriber(Alone(self.url), self.store, portal, lambda uid: None, AtOnce())
         subscriber = app.subscriber
         self.held = Held(subscriber.channels.where, subscriber._said, subscriber._stands)
         subscriber.channels = self.held

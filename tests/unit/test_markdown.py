@@ -1,16 +1,26 @@
 """What people write as it is shown: what Markdown is there, and that nothing else ever is."""
 
 import html
+import re
 import sys
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat import highlight, markdown
+from chat.cpu_limit import OutOfTime, within
 from chat.markdown import gist, render
 from chat.text import MAX_BODY
+
+
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch):
+    """Counting what is called takes more time than a text has."""
+    monkeypatch.setattr(markdown, "MAX_PARSE_SECONDS", 60)
+    monkeypatch.setattr(markdown, "MAX_COLOR_SECONDS", 60)
+
 
 LINK = 'target="_blank" rel="noopener noreferrer nofollow ugc"'
 
@@ -114,9 +124,8 @@ def test_what_is_no_markdown_is_shown_as_it_was_written(text):
 
 @pytest.mark.parametrize("text", ["@Ann: look at this, @Bob", "So: yes (@Cid)", "x[0] < 5 > 3 & 4"])
 def test_talk_does_not_reach_the_parser(text):
-    before = markdown._rendered.cache_info()
+    assert not markdown.is_marked_up(text)
     assert html.unescape(str(render(text))) == text
-    assert markdown._rendered.cache_info() == before
 
 
 @given(
@@ -125,9 +134,8 @@ def test_talk_does_not_reach_the_parser(text):
     .filter(lambda text: "\r" not in text)
 )
 def test_plain_text_comes_back_whole_without_the_parser(text):
-    before = markdown._rendered.cache_info().misses
+    assert not markdown.is_marked_up(text)
     assert html.unescape(str(render(text))) == text
-    assert markdown._rendered.cache_info().misses == before
 
 
 HOSTILE = [
@@ -276,11 +284,33 @@ def test_python():
     )
 
 
-def test_code_that_takes_too_long_goes_on_without_colours(monkeypatch):
-    monkeypatch.setattr(markdown, "BUDGET", 0)
-    shown = str(render("```python\nreturn 'never seen before'\n```"))
-    assert "return" in Shown(shown).text
+def slow_lexer(code: str):
+    """What the worst of lexers does: it never ends, and gives nothing away meanwhile."""
+    while True:
+        yield from ()
+
+
+def test_code_that_takes_too_long_has_no_colours(monkeypatch):
+    lexer = highlight.find_lexer("python")
+    monkeypatch.setattr(markdown, "MAX_COLOR_SECONDS", 0.01)
+    monkeypatch.setattr(lexer, "get_tokens_unprocessed", slow_lexer)
+    shown = str(render("**a**\n```python\nreturn '<b>'\n```\n```js\nvar x\n```"))
+    assert "<strong>a</strong>" in shown
+    assert "return '&lt;b&gt;'" in shown
+    assert "var x" in shown
     assert "<span" not in shown
+
+
+def test_a_limit_of_time_ends_an_expression_that_matches_on_and_on():
+    with pytest.raises(OutOfTime):
+        within(0.01, lambda: re.match("(a|aa)+$", "a" * 100 + "b"))
+
+
+def test_code_with_very_many_pieces_is_not_made_many_times_as_long():
+    code = "1 " * 1990
+    shown = str(render(f"```python\n{code}\n```"))
+    assert shown.count("<span") == highlight.MAX_SPANS
+    assert Shown(shown).text == f"{code}\n"
 
 
 def test_what_cannot_be_rendered_is_shown_as_it_was_written(monkeypatch, caplog):
@@ -317,15 +347,57 @@ HARD = [
 ]
 
 
+def filled(piece: str) -> str:
+    """A message of nothing else."""
+    return (piece * MAX_BODY)[:MAX_BODY]
+
+
 @pytest.mark.parametrize("piece", HARD)
-def test_work_grows_as_the_text_does(piece):
+def test_work_grows_as_the_text_does(piece, monkeypatch):
     """Four times the text takes about four times the steps, where sixteen would be quadratic."""
+    monkeypatch.setattr(markdown, "MAX_STEPS", 10**9)
     render(piece)  # tables and expressions are made once
-    short, long = (piece * MAX_BODY)[: MAX_BODY // 4], (piece * MAX_BODY)[:MAX_BODY]
-    assert steps(long) < 6 * steps(short) + 5_000
+    short, long = filled(piece)[: MAX_BODY // 4], filled(piece)
+    assert calls(long) < 6 * calls(short) + 5_000
 
 
-def steps(text: str) -> int:
+# Python calls, and calls from Python, for one text: a fifth of a second where each is counted, 20
+# ms where not.
+MAX_CALLS = 1_000_000
+
+
+@pytest.mark.parametrize("piece", HARD)
+def test_no_text_takes_more_work_than_a_message_may(piece):
+    render(piece)
+    assert calls(filled(piece)) < MAX_CALLS
+
+
+@given(st.lists(marks, min_size=1, max_size=6).map("".join))
+@settings(max_examples=50)
+def test_no_text_at_all_takes_more_work_than_a_message_may(piece):
+    render(piece)
+    assert calls(filled(piece)) < MAX_CALLS
+
+
+def test_a_text_over_its_budget_is_shown_as_it_was_typed():
+    text = filled("](*[[&")
+    assert render(text) == text.replace("&", "&amp;")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        filled("Some **bold** words with [a link](https://a.org/b), `code` and :tada: in it.\n\n"),
+        filled("- one of *many* items, see https://a.org/b\n"),
+        filled("> quoted `a` and **b**\nanswered\n\n"),
+        f"```python\n{filled('def f(x): return [x, 1] # ok')[:3900]}\n```",
+    ],
+)
+def test_what_people_write_is_within_its_budget(text):
+    assert "<" in str(render(text))
+
+
+def calls(text: str) -> int:
     """Python calls, and calls from Python, that a rendering takes."""
     count = 0
 
@@ -333,7 +405,6 @@ def steps(text: str) -> int:
         nonlocal count
         count += 1
 
-    markdown._rendered.cache_clear()
     before = sys.getprofile()
     sys.setprofile(step)
     try:

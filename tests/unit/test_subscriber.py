@@ -1,18 +1,29 @@
 """The subscriber without a link."""
 
 import asyncio
+import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chat.channels import Alone
+from chat.events import POST, pack
 from chat.subscriber import Subscriber
+
+
+class Ready:
+    """Texts that need no work."""
+
+    def is_ready(self, event):
+        return True
 
 
 def test_who_waits_for_a_channel_that_closes_is_told():
     """And is not taken for somebody who was cancelled."""
 
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None)
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Ready())
         subscriber.opened("room:tea")
         waiting = asyncio.create_task(subscriber.ready("room:tea"))
         await asyncio.sleep(0)
@@ -25,10 +36,93 @@ def test_who_waits_for_a_channel_that_closes_is_told():
 
 def test_waiting_has_an_end():
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None)
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Ready())
         subscriber.opened("room:tea")
         with pytest.raises(TimeoutError):
             await subscriber.ready("room:tea", 0)
         subscriber.closed("room:tea")
+
+    asyncio.run(story())
+
+
+class Slow:
+    """Texts of which those with a star take a turn of the loop or two."""
+
+    def __init__(self):
+        self.ready = set()
+
+    def is_ready(self, event):
+        return "*" not in event.body or event.body in self.ready
+
+    async def prepare(self, event):
+        while not self.is_ready(event):
+            await asyncio.sleep(0)
+            self.ready.add(event.body)
+
+
+class Shown:
+    """A hub that keeps what it is given."""
+
+    def __init__(self):
+        self.rooms, self.seqs = {}, []
+
+    def publish(self, event):
+        self.seqs.append((event.room, event.seq))
+        return True
+
+
+def line(seq, body):
+    return f"{seq} {seq} " + pack(POST, "u1", "Ann", body)
+
+
+async def quiet(subscriber):
+    while subscriber._tasks:
+        await asyncio.gather(*subscriber._tasks)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["plain", "*one*", "*two*"]))))
+def test_events_of_a_room_stay_in_order_however_long_their_texts_take(said):
+    async def story():
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
+        subscriber.hub = hub = Shown()
+        numbers = {"a": itertools.count(1), "b": itertools.count(1)}
+        sent = []
+        for rid, body in said:
+            sent.append((rid, next(numbers[rid])))
+            subscriber._event(rid, line(sent[-1][1], body))
+        await quiet(subscriber)
+        for rid in "ab":
+            assert [one for one in hub.seqs if one[0] == rid] == [o for o in sent if o[0] == rid]
+        assert not subscriber._unready
+
+    asyncio.run(story())
+
+
+def test_an_event_without_markup_waits_for_nothing():
+    async def story():
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
+        subscriber.hub = hub = Shown()
+        subscriber._event("b", line(1, "*slow*"))
+        subscriber._event("a", line(1, "plain"))
+        assert hub.seqs == [("a", 1)]
+        await quiet(subscriber)
+        assert hub.seqs == [("a", 1), ("b", 1)]
+
+    asyncio.run(story())
+
+
+def test_what_waits_is_left_to_whoever_reads_the_stream():
+    """While a gap is read, and after somebody has left, events come from the stream, with a look
+    at who is still a member."""
+
+    async def story():
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
+        subscriber.hub = hub = Shown()
+        subscriber._event("a", line(1, "*slow*"))
+        subscriber._event("a", line(2, "plain"))
+        subscriber._filling["a"] = False
+        await quiet(subscriber)
+        assert hub.seqs == []
+        assert subscriber._filling["a"]
 
     asyncio.run(story())
