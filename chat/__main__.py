@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
+from . import data_folder
 from .embedded import CannotStart
 from .settings import BadSetting, Settings
 
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     indexer = commands.add_parser("indexer")  # so is this
     indexer.add_argument("lifeline", type=int)
     args = parser.parse_args(argv)
+    os.umask(data_folder.PRIVATE)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import Any
 
 import redis
 
+from . import data_folder
 from .embedded import CannotStart, EmbeddedValkey
 from .settings import Settings
 from .store import Store, keys
@@ -43,9 +45,8 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
     snapshot = _snapshot(client)
     shutil.move(snapshot, folder / AOF / BASE)
     (folder / AOF / BASE).chmod(0o600)
-    (folder / AOF / "appendonly.aof.1.incr.aof").touch(0o600)
-    (folder / AOF / "appendonly.aof.manifest").write_text(MANIFEST)
-    left_out = _copy_beside(settings.data, folder)
+    _begin_commands(folder / AOF)
+    left_out = _copy_beside(settings.data, folder, trusted=True)
     if settings.files:
         left_out += "; pictures and files are in CHAT_FILES and not in it"
     made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -57,9 +58,11 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
 
 def restore(settings: Settings, folder: Path) -> str:
     """Put a backup into CHAT_DATA, which must be empty, while no chat uses it; returns a
-    sentence on it. Raises CannotStart and OSError."""
+    sentence on it. What root restores belongs to the owner of CHAT_DATA. The backup may come from
+    anybody: links and devices in it are refused. Raises CannotStart and OSError."""
     if settings.redis_url:
         raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")
+    _check_plain(folder)
     try:
         note: dict[str, Any] = json.loads((folder / NOTE).read_text())
         is_whole = note["sha256"] == _digest(folder / AOF / BASE)
@@ -68,22 +71,53 @@ def restore(settings: Settings, folder: Path) -> str:
     if not is_whole:
         raise CannotStart(f"the backup in {folder} is damaged: {BASE} is not as it was written")
     data = settings.data
+    data.mkdir(parents=True, exist_ok=True)
+    owner = data.stat()
+    for name in data_folder.OURS:
+        if (data / name).is_symlink():
+            raise CannotStart(f"{data / name} is a symbolic link: a backup goes into a folder")
     valkey = EmbeddedValkey(data / "valkey")
     valkey.take_folder()
     try:
-        for name in ("secret", "pictures/*", "files/*", AOF):
-            if found := next(data.glob(str(name)), None):
+        for taken in ("secret", "pictures/*", "files/*", str(AOF)):
+            if found := next(data.glob(taken), None):
                 raise CannotStart(f"{found} is there: a backup goes into an empty CHAT_DATA")
         _copy_beside(folder, data)
         part = data / "valkey" / "restoring"
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(folder / AOF, part / AOF.name)
+        (part / AOF.name).mkdir(parents=True)
+        _copy(folder / AOF / BASE, part / AOF.name / BASE)
+        _begin_commands(part / AOF.name)
         _begin_anew(part)
         (part / AOF.name).rename(data / AOF)
         shutil.rmtree(part)
     finally:
         valkey.stop()
-    return f"{data} is as it was on {note['made']}; chat serve starts with it."
+        if os.geteuid() == 0:
+            data_folder.give(data, owner.st_uid, owner.st_gid)
+    whose = ""
+    if os.geteuid() == 0 and owner.st_uid == 0:
+        whose = f" It belongs to root: if the chat runs as another user, chown -R {data} to it."
+    return f"{data} is as it was on {note['made']}; chat serve starts with it.{whose}"
+
+
+def _check_plain(folder: Path) -> None:
+    """Raise CannotStart where a backup has anything but folders and files of its own."""
+    for path, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            found = os.lstat(os.path.join(path, name))
+            if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+                continue
+            raise CannotStart(
+                f"{os.path.join(path, name)} is a link or a device: a backup has files only. "
+                "If it is yours and has hard links, copy it first (cp -r)"
+            )
+
+
+def _begin_commands(folder: Path) -> None:
+    """Write what stands beside the snapshot: no commands after it yet."""
+    (folder / "appendonly.aof.1.incr.aof").touch(0o600)
+    (folder / "appendonly.aof.manifest").write_text(MANIFEST)
 
 
 def _begin_anew(folder: Path) -> None:
@@ -118,23 +152,39 @@ def _wait(client: redis.Redis) -> dict[str, Any]:
         time.sleep(LOOK)
 
 
-def _copy_beside(data: Path, folder: Path) -> str:
+def _copy_beside(data: Path, folder: Path, trusted: bool = False) -> str:
     """Copy what stands beside the database: the secret that signs cookies, pictures, and files of
-    messages."""
+    messages. `trusted`: the data folder is the chat's own, in which whoever runs it may have
+    put links."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     for picture in (data / "pictures").glob("*.webp"):
         with suppress(FileNotFoundError):  # its person has just deleted it
-            shutil.copy2(picture, folder / "pictures")
-    for file in (data / "files").rglob("*"):
-        if file.is_file():
+            _copy(picture, folder / "pictures" / picture.name, trusted)
+    for path, _, files in os.walk(data / "files"):
+        for name in files:
+            file = Path(path, name)
             copy = folder / file.relative_to(data)
             copy.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # its message has just been deleted
-                shutil.copy2(file, copy)
+                _copy(file, copy, trusted)
     if not (data / "secret").exists():
         return "; the key in SECRET_KEY is not in it"
-    shutil.copy2(data / "secret", folder / "secret")
+    _copy(data / "secret", folder / "secret", trusted)
     return ""
+
+
+def _copy(source: Path, target: Path, trusted: bool = False) -> None:
+    """Copy a file, with its times, to a place where there is none. One that is not `trusted` must
+    be no link and no device. Raises CannotStart and OSError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if trusted else os.O_NOFOLLOW)
+    with open(os.open(source, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not trusted):
+            raise CannotStart(f"{source} is a link or a device: a backup has files only")
+        made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(made, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def _digest(path: Path) -> str:

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
-from . import database
+from . import data_folder, database
 from .embedded import CannotStart, EmbeddedValkey
 from .listener import listen
 from .settings import Settings
@@ -111,6 +111,7 @@ class Supervisor:
         """Start everything, watch over it, and stop it in order."""
         self._listen()
         try:
+            make_private(self.settings.data)
             self._database()
             self.env["SECRET_KEY"] = self.settings.secret_key or secret(self.settings.data)
             self.pidfile = write_pidfile(self.settings.data)
@@ -259,6 +260,15 @@ class Supervisor:
             self.valkey.stop()
         if self.pidfile:
             self.pidfile.close()
+
+
+def make_private(folder: Path) -> None:
+    """See to it that only this user reads the data folder, and say what was open to others."""
+    mended, left = data_folder.mend(folder)
+    if mended:
+        say(f"{mended} files and folders in {folder} could be read by others; now they cannot")
+    if left:
+        say(f"others may read {left[0]} and {len(left) - 1} more, which are not this user's")
 
 
 def write_pidfile(folder: Path) -> IO[str] | None:
