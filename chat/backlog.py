@@ -5,9 +5,11 @@ number. What they lack is the same for all of them, and so are its HTML and the 
 somebody may still read the room is not kept but asked each time.
 """
 
+import asyncio
 import time
 from typing import NamedTuple
 
+from .asgi import await_
 from .fragments import Fragments
 from .frames import Packet
 from .hub import Hub
@@ -30,7 +32,7 @@ class Cursor(NamedTuple):
 class Answer:
     """What follows a cursor, and its HTML for each time zone in use."""
 
-    __slots__ = ("_packets", "cursor", "kept", "missed", "newest")
+    __slots__ = ("_making", "_packets", "cursor", "kept", "missed", "newest")
 
     def __init__(self, cursor: Cursor, missed: Missed) -> None:
         self.cursor = cursor
@@ -38,14 +40,26 @@ class Answer:
         self.newest = (0, 0)  # the room's number and time when it was kept
         self.kept = 0.0
         self._packets: dict[str, Packet | None] = {}
+        self._making: dict[str, asyncio.Event] = {}  # set when it is made, or could not be
 
     def packet(self, fragments: Fragments, zone: str) -> Packet | None:
         """The message for pages with times of a zone, which must be that of the task; None when
-        they lack nothing."""
-        if zone not in self._packets:
+        they lack nothing. Making it gives way to others, who wait for it if they want the same."""
+        while zone not in self._packets:
+            if zone in self._making:
+                await_(self._making[zone].wait())
+            else:
+                self._make(fragments, zone)
+        return self._packets[zone]
+
+    def _make(self, fragments: Fragments, zone: str) -> None:
+        made = self._making[zone] = asyncio.Event()
+        try:
             text = self._text(fragments)
             self._packets[zone] = Packet(text) if text else None
-        return self._packets[zone]
+        finally:
+            del self._making[zone]
+            made.set()
 
     def _text(self, fragments: Fragments) -> str:
         missed = self.missed

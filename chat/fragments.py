@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from . import markdown
 from .events import POST, Event, tombstone, unreadable
 from .files import size
+from .giving_way import give_way, in_pieces
 from .mentions import Mentions
 from .store import Person, Row
 from .times import new_day, short_time, today, use_zone, when, zone
@@ -81,7 +82,10 @@ class Templates(flask.templating.Environment):
 
 class Fragments:
     """What is pushed. Nothing depends on who looks, so that one rendering serves everyone in a
-    time zone. What is not told a zone uses that of the task (times.use_zone)."""
+    time zone. What is not told a zone uses that of the task (times.use_zone).
+
+    `missed`, `replaced` and `rooms` may give way to others (chat.giving_way). Nothing else does:
+    the hub writes in the order in which it renders."""
 
     def __init__(self, env: Environment) -> None:
         self.push: Any = env.get_template("pushes/event.html").module
@@ -329,6 +333,8 @@ def init(env: Environment, texts: Texts = markdown) -> None:
         macros: Any = env.get_template("macros/rooms.html").module
         return Markup(macros.head(rid, name, kind, about, size))
 
+    env.globals["give_way"] = give_way
+    env.globals["in_pieces"] = in_pieces
     env.globals["let_go_every"] = LET_GO_EVERY
     env.globals["calls"] = calls
     env.globals["face"] = face

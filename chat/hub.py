@@ -38,7 +38,7 @@ class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
     __slots__ = (
-        *("_sent", "direct", "held", "kick", "level", "listed", "push", "rooms"),
+        *("_sent", "direct", "held", "kick", "level", "lists", "push", "rooms"),
         *("session", "uid", "watching", "zone"),
     )
 
@@ -52,7 +52,7 @@ class Viewer:
         self.session = session  # the id of the session that the page was opened in
         self.zone = zone  # the time zone that the page shows
         self.rooms: set[str] = set()
-        self.listed = False  # its list of rooms was sent anew, because that has changed
+        self.lists = 0  # how often its list of rooms was sent anew
         self.watching: str | None = None
         self.held: list[Numbered] | None = None  # what is kept back while history is read
         self.level: Group | None = None  # has been sent all that this group has

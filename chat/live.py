@@ -16,7 +16,7 @@ from flask import Blueprint, Response, g
 from flask_sock import Sock
 from redis.exceptions import RedisError
 
-from . import crowd
+from . import crowd, look_again
 from .asgi import WebSocket, await_
 from .backlog import Answer, Cursor
 from .composer import is_nonce, new_nonce
@@ -33,6 +33,7 @@ from .store import Person, Row
 from .store.rooms import DIRECT
 from .text import clean_body, cursor, number
 from .text_renderer import on_behalf_of
+from .times import use_zone
 
 log = logging.getLogger(__name__)
 
@@ -218,31 +219,14 @@ class Page:
             self.hub.unwatch(self.viewer)
         if self.fresh:
             self.fresh = False
-            self._list(one(frame, "digest"), rid)
+            self._list(one(frame, "digest"))
 
-    def _list(self, shown: str, rid: str) -> None:
+    def _list(self, shown: str) -> None:
         """Send the side list, unless the page shows it as it was when the socket opened (`shown`
         is its digest). After what the page lacked: both leave in one write."""
         rows, self.rows = self.rows, []
         if shown != digest(rows):
-            rows = rows if self._is_new(rows) else self.rows_now()
-            self._say(self.fragments.rooms(rows, rid))
-
-    def rows_now(self) -> list[Row]:
-        """The side list as new as what this page has been told of its rooms."""
-        for _ in range(3):
-            self.viewer.listed = False
-            rows = self.store.rooms.of(self.person.uid)
-            if self._is_new(rows):
-                break
-        return rows
-
-    def _is_new(self, rows: list[Row]) -> bool:
-        """True when the page was told of nothing newer than these."""
-        told = self.hub.rooms
-        return not self.viewer.listed and all(
-            row.room.seq >= told[row.room.rid].last for row in rows if row.room.rid in told
-        )
+            look_again.send_list(self.app, self.viewer, rows, 0)
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):
@@ -255,7 +239,11 @@ class Page:
         if answer is None:
             self.hub.leave(self.viewer, rid)
             return
-        if packet := answer.packet(self.fragments, self.viewer.zone):
+        use_zone(self.viewer.zone)
+        packet = answer.packet(self.fragments, self.viewer.zone)
+        if self.viewer.watching != rid:
+            return  # rendering gave way, and meanwhile the person was taken out of the room
+        if packet:
             self.hub.send(self.viewer, packet)
         if entered:
             self._say(self.fragments.read(rid))

@@ -7,25 +7,30 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .asgi import await_
-from .hub import SERVICE_RESTART
+from .giving_way import give_way, uninterrupted
+from .hub import SERVICE_RESTART, Viewer
+from .store import Row
 from .times import use_zone
 
 if TYPE_CHECKING:
     from .app import Chat
 
+LIST_TRIES = 3  # to render a list of rooms that is still true when it is done
+
 
 def person(app: "Chat", uid: str) -> None:
     """Bring the open pages of a person in line with what is stored: end those whose session is
     over, and show the rooms there are now."""
-    if uid not in app.hub.people:
+    pages = {viewer: viewer.lists for viewer in app.hub.people.get(uid, ())}
+    if not pages:
         return
-    person, rows = app.store.people.get(uid), app.store.rooms.of(uid)
     sessions = {session.sid for session in app.store.sessions.of(uid)}
+    person, rows = app.store.people.get(uid), app.store.rooms.of(uid)
+    # Nothing waits from here on, or what is newer by now would be taken back.
+    open_pages = [viewer for viewer in pages if viewer in app.hub.people.get(uid, ())]
     mine = {row.room.rid for row in rows}
-    await_(app.subscriber.texts.prepare_lines(row.room.last for row in rows))
-    pages = list(app.hub.people.get(uid, ()))  # from here on nothing waits
-    use_zone(person.zone if person else "")
-    for viewer in pages:
+    shown = []
+    for viewer in open_pages:
         if person is None or person.off or viewer.session not in sessions:
             app.hub.sign_out(viewer, app.fragments.signed_out())
             continue
@@ -38,8 +43,42 @@ def person(app: "Chat", uid: str) -> None:
             if rid == viewer.watching:
                 app.hub.say(viewer, app.fragments.gone(rid))
             app.hub.leave(viewer, rid)
-        app.hub.say(viewer, app.fragments.rooms(rows, viewer.watching or ""))
-        viewer.listed = True
+        shown.append(viewer)
+    for viewer in shown:
+        send_list(app, viewer, rows, pages[viewer])
+
+
+def send_list(app: "Chat", viewer: Viewer, rows: list[Row], lists: int) -> None:
+    """Send a page the list of its rooms. `rows` are the rooms as they were read after the list had
+    been sent `lists` times (`viewer.lists`).
+
+    Rendering gives way to others, and a list that is older than what the page was told would take
+    unread marks away again. So it is compared when it is rendered, and made anew where it must be;
+    between that and sending nobody else comes in."""
+    for _ in range(LIST_TRIES):
+        shown, text = viewer.watching, _list(app, viewer, rows)
+        if viewer.watching == shown and viewer.lists == lists and not _is_old(app, rows):
+            break
+        lists = viewer.lists
+        rows = app.store.rooms.of(viewer.uid)
+    else:
+        await_(app.subscriber.texts.prepare_lines(row.room.last for row in rows))
+        with uninterrupted():  # most rows are in the cache by now
+            text = _list(app, viewer, rows)
+    viewer.lists += 1
+    app.hub.say(viewer, text)
+
+
+def _list(app: "Chat", viewer: Viewer, rows: list[Row]) -> str:
+    give_way()
+    use_zone(viewer.zone)
+    return app.fragments.rooms(rows, viewer.watching or "")
+
+
+def _is_old(app: "Chat", rows: list[Row]) -> bool:
+    """True when pages were told of something newer than these."""
+    told = app.hub.rooms
+    return any(row.room.seq < told[row.room.rid].last for row in rows if row.room.rid in told)
 
 
 def profile(app: "Chat", rid: str, uid: str) -> None:

@@ -21,6 +21,7 @@ from ..mentions import (
     without_code,
 )
 from . import keys
+from .pages import AT_ONCE, pages
 from .people import People, Person
 from .presence import Presence
 
@@ -86,28 +87,33 @@ class Attention:
         return [person for person in self.people.several(members) if not person.off]
 
     def _here(self, rid: str, by: str) -> str:
-        here = self.presence.here(self.client.zrange(keys.members(rid), 0, -1)) - {by}
-        return " ".join(sorted(here)) if len(here) <= MOST_HERE else EVERYBODY
+        here: set[str] = set()
+        start = 0
+        while some := self.client.zrange(keys.members(rid), start, start + MOST_SAME - 1):
+            here |= self.presence.here(some) - {by}
+            if len(here) > MOST_HERE:
+                return EVERYBODY
+            start += MOST_SAME
+        return " ".join(sorted(here))
 
     # Reading
 
     def newest(self, uid: str, rids: Iterable[str], before: int, limit: int) -> list[Found]:
         """The newest `limit` messages in these rooms that mention somebody since they joined, and
         all others of the same ms as the last of them; those from before `before` ms, 0 for all."""
-        rids = list(rids)
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in rids:
-            pipeline.zscore(keys.members(rid), uid)
-            ask_mentions(pipeline, rid, uid, limit, before)
-        answers = iter(pipeline.execute() if rids else [])
-        found = []
-        for rid, joined, own, all_ in zip(rids, answers, answers, answers, strict=True):
-            entries = {entry.split(" ", 1)[1] for entry in (*own, *all_)}
-            times = [tuple(map(int, entry.split(" "))) for entry in entries]
-            found += [Found(at, rid, seq) for at, seq in times if joined and at >= joined]
-        found.sort(key=lambda one: (one.at, one.seq), reverse=True)
-        last = found[limit - 1].at if len(found) > limit else 0
-        return [one for one in found if one.at >= last]
+        found: list[Found] = []
+        for some in pages(rids, AT_ONCE // 4):  # each answers up to twice `limit`
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in some:
+                pipeline.zscore(keys.members(rid), uid)
+                ask_mentions(pipeline, rid, uid, limit, before)
+            answers = iter(pipeline.execute())
+            for rid, joined, own, all_ in zip(some, answers, answers, answers, strict=True):
+                entries = {entry.split(" ", 1)[1] for entry in (*own, *all_)}
+                times = [tuple(map(int, entry.split(" "))) for entry in entries]
+                found += [Found(at, rid, seq) for at, seq in times if joined and at >= joined]
+            found = _newest(found, limit)
+        return found
 
     # How much somebody wants to hear
 
@@ -122,6 +128,13 @@ class Attention:
         else:
             self.client.hdel(keys.levels(uid), rid)
         self.client.spublish(keys.user_channel(uid), "")
+
+
+def _newest(found: list[Found], limit: int) -> list[Found]:
+    """The newest `limit`, and all others of the same ms as the last of them."""
+    found.sort(key=lambda one: (one.at, one.seq), reverse=True)
+    last = found[limit - 1].at if len(found) > limit else 0
+    return [one for one in found if one.at >= last]
 
 
 def ask_mentions(pipeline: Any, rid: str, uid: str, limit: int, before: int = 0) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import lookalikes
 from ..events import SHOWN, Event, Reaction
 from . import keys
+from .pages import AT_ONCE, pages
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
 FOUND = 50  # people in one answer of `find`
@@ -85,12 +86,13 @@ class People:
 
     def several(self, uids: Sequence[str]) -> list[Person]:
         """Those of the people with these ids who are there, in this order."""
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.hmget(keys.user(uid), FIELDS)
-        answers = pipeline.execute() if uids else []
-        people = map(person_of, uids, answers)
-        return [person for person in people if person]
+        people: list[Person] = []
+        for some in pages(uids, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid in some:
+                pipeline.hmget(keys.user(uid), FIELDS)
+            people += filter(None, map(person_of, some, pipeline.execute()))
+        return people
 
     def edit(self, person: Person, **fields: str) -> Person:
         """Change what is known of a person (`off`: "1" or ""); returns the person as it is now.
@@ -163,11 +165,15 @@ class People:
         return with_names(events, self.names(uids_in(events)))
 
     def names(self, uids: Sequence[str]) -> Names:
-        """What these people are called now, with tag and picture. One round trip."""
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.hmget(keys.user(uid), "name", "tag", "picture")
-        return dict(zip(uids, pipeline.execute() if uids else [], strict=True))
+        """What these people are called now, with tag and picture. One round trip for AT_ONCE of
+        them."""
+        found: Names = {}
+        for some in pages(uids, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid in some:
+                pipeline.hmget(keys.user(uid), "name", "tag", "picture")
+            found.update(zip(some, pipeline.execute(), strict=True))
+        return found
 
     def tag(self, uid: str, name: str, role: str) -> str:
         """Four letters of this person's own, or "" for a name that looks like nobody else's.

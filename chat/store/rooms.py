@@ -16,6 +16,7 @@ from ..errors import Invalid, NotFound, Refused
 from ..events import Event, pack
 from . import keys
 from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
+from .pages import AT_ONCE, pages
 from .people import People, Person
 
 # The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
@@ -186,10 +187,18 @@ class Rooms:
             if room.kind == RANDOM:
                 self.leave(room.rid, person)
             elif room.owner == person.uid:
-                others = [one for one in self.members(room.rid) if not (one.off or one.bot)]
-                heir = next((one for one in others if one.uid != person.uid), None)
+                heir = self._heir(room.rid, person.uid)
                 if heir:
                     self.edit(room.rid, person, "owner", heir.uid, heir.name)
+
+    def _heir(self, rid: str, uid: str) -> Person | None:
+        """Who has been in the room longest and may own it instead of `uid`."""
+        for start in range(0, self.size(rid), AT_ONCE):
+            some = self.members(rid, start, AT_ONCE)
+            able = (one for one in some if one.uid != uid and not one.off and not one.bot)
+            if heir := next(able, None):
+                return heir
+        return None
 
     def remove(self, rid: str, by: Person, person: Person) -> None:
         """`by` removes a person from a room; raises as `leave` does."""
@@ -250,21 +259,22 @@ class Rooms:
 
     def _list(self, rid: str, uids: Sequence[str]) -> None:
         """Put the room on people's lists and tell their open pages. It may be repeated."""
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.sadd(keys.user_rooms(uid), rid)
-            pipeline.persist(keys.user(uid))
-            pipeline.spublish(keys.user_channel(uid), "")
-        pipeline.execute()
+        for some in pages(uids, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid in some:
+                pipeline.sadd(keys.user_rooms(uid), rid)
+                pipeline.persist(keys.user(uid))
+                pipeline.spublish(keys.user_channel(uid), "")
+            pipeline.execute()
 
     def _unlist(self, rid: str, uids: Sequence[str]) -> None:
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.srem(keys.user_rooms(uid), rid)
-            pipeline.hdel(keys.levels(uid), rid)
-            pipeline.hdel(keys.drafts(uid), rid)
-            pipeline.spublish(keys.user_channel(uid), "")
-        if uids:
+        for some in pages(uids, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid in some:
+                pipeline.srem(keys.user_rooms(uid), rid)
+                pipeline.hdel(keys.levels(uid), rid)
+                pipeline.hdel(keys.drafts(uid), rid)
+                pipeline.spublish(keys.user_channel(uid), "")
             pipeline.execute()
 
     def _unseat(self, rid: str, uid: str, size: str) -> None:
@@ -274,14 +284,20 @@ class Rooms:
         """Tell the rooms of a person that they have another name or picture, and those who have
         a direct room with them, whose list shows that name."""
         lists = {uid}
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in self.client.smembers(keys.user_rooms(uid)):
-            pipeline.spublish(keys.room_channel(rid), f"~{uid}")
-            if self.kind(rid) == DIRECT:
-                lists.update(self.uids(rid))
-        for other in lists:
-            pipeline.spublish(keys.user_channel(other), "")
-        pipeline.execute()
+        for rids in pages(self.client.smembers(keys.user_rooms(uid)), AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in rids:
+                pipeline.hmget(keys.room(rid), "kind", "name")
+            for rid in rids:
+                pipeline.spublish(keys.room_channel(rid), f"~{uid}")
+            for kind, name in pipeline.execute()[: len(rids)]:
+                if kind == DIRECT:
+                    lists.update(name.split(" "))  # which are the ids of those in it
+        for others in pages(lists, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for other in others:
+                pipeline.spublish(keys.user_channel(other), "")
+            pipeline.execute()
 
     # Reading
 
@@ -331,19 +347,18 @@ class Rooms:
         return self._rows(uid, ids, levels) if is_on else None
 
     def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
-        ids = sorted(ids)
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in ids:
-            _ask(pipeline, rid, uid)
-        answers = pipeline.execute() if ids else []
         rows, gone = [], []
-        for n, rid in enumerate(ids):
-            values, member, read = answers[3 * n : 3 * n + 3]
-            room = _room(rid, values)
-            if room and member is not None:
-                rows.append(Row(room, int(read or 0), level=levels.get(rid, ALL)))
-            else:
-                gone.append(rid)
+        for some in pages(sorted(ids), AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in some:
+                _ask(pipeline, rid, uid)
+            answers = iter(pipeline.execute())
+            for rid, values, member, read in zip(some, answers, answers, answers, strict=True):
+                room = _room(rid, values)
+                if room and member is not None:
+                    rows.append(Row(room, int(read or 0), level=levels.get(rid, ALL)))
+                else:
+                    gone.append(rid)
         if gone:
             self.client.srem(keys.user_rooms(uid), *gone)
         rows = self._counted(rows, uid)
@@ -354,15 +369,15 @@ class Rooms:
     def _counted(self, rows: list[Row], uid: str) -> list[Row]:
         """Rooms with something unread know how much of it counts for nothing, and how much
         mentions the person."""
-        pipeline = self.client.pipeline(transaction=False)
-        behind = [n for n, row in enumerate(rows) if row.unread]
-        for n in behind:
-            pipeline.zcount(keys.quiet(rows[n].room.rid), f"({rows[n].read}", "+inf")
-            ask_mentions(pipeline, rows[n].room.rid, uid, MOST_COUNTED)
-        answers = iter(pipeline.execute() if behind else [])
-        for n, quiet, own, all_ in zip(behind, answers, answers, answers, strict=True):
-            mentions = count_mentions((*own, *all_), rows[n].read)
-            rows[n] = replace(rows[n], quiet=int(quiet), mentions=mentions)
+        for behind in pages((n for n, row in enumerate(rows) if row.unread), AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for n in behind:
+                pipeline.zcount(keys.quiet(rows[n].room.rid), f"({rows[n].read}", "+inf")
+                ask_mentions(pipeline, rows[n].room.rid, uid, MOST_COUNTED)
+            answers = iter(pipeline.execute())
+            for n, quiet, own, all_ in zip(behind, answers, answers, answers, strict=True):
+                mentions = count_mentions((*own, *all_), rows[n].read)
+                rows[n] = replace(rows[n], quiet=int(quiet), mentions=mentions)
         return rows
 
     def unread(self, rid: str, read: int, seq: int) -> int:
@@ -388,9 +403,11 @@ class Rooms:
         """How many members the room has."""
         return int(self.client.zcard(keys.members(rid)))
 
-    def members(self, rid: str) -> list[Person]:
-        """Who is in the room, those who joined first first."""
-        return self.people.several(self.uids(rid))
+    def members(self, rid: str, start: int = 0, limit: int = 0) -> list[Person]:
+        """Who is in the room, those who joined first first: `limit` of them (0: all) from the one
+        at place `start` (0: the first) on."""
+        end = start + limit - 1 if limit else -1
+        return self.people.several(self.client.zrange(keys.members(rid), start, end))
 
     def uids(self, rid: str) -> list[str]:
         """The ids of the members."""
@@ -430,7 +447,7 @@ class Rooms:
     def _named(self, rooms: list[Room], uid: str) -> list[Room]:
         """Direct rooms under the names of those in them, without `uid`."""
         uids = {u for room in rooms if room.kind == DIRECT for u in room.name.split(" ")} - {uid}
-        names = {person.uid: person.name for person in self.people.several(list(uids))}
+        names = {uid: found[0] for uid, found in self.people.names(list(uids)).items() if found[0]}
         return [
             replace(room, name=_others(room, names)) if room.kind == DIRECT else room
             for room in rooms

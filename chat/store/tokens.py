@@ -57,7 +57,11 @@ class Tokens:
 
     def of(self, uid: str) -> list[Token]:
         """The tokens of a person, the newest first."""
-        tokens = map(self._get, self.client.smembers(keys.tokens(uid)))
+        tids = list(self.client.smembers(keys.tokens(uid)))
+        pipeline = self.client.pipeline(transaction=False)
+        for tid in tids:
+            pipeline.hgetall(keys.token(tid))
+        tokens = map(_token, tids, pipeline.execute() if tids else [])
         found = [token for token in tokens if token]
         return sorted(found, key=lambda token: token.made, reverse=True)
 
@@ -68,19 +72,25 @@ class Tokens:
 
     def revoke_all(self, uid: str) -> None:
         """End all tokens of this person at once."""
-        for token in self.of(uid):
-            self.revoke(uid, token.tid)
+        pipeline = self.client.pipeline(transaction=False)
+        for tid in self.client.smembers(keys.tokens(uid)):
+            pipeline.srem(keys.tokens(uid), tid)
+            pipeline.delete(keys.token(tid))
+        pipeline.execute()
 
     def _get(self, tid: str) -> Token | None:
-        fields = self.client.hgetall(keys.token(tid))
-        if not fields:
-            return None
-        scopes = tuple(fields["scopes"].split())
-        made, used = int(fields["made"]), int(fields["used"])
-        return Token(tid, fields["uid"], fields["name"], scopes, made, used)
+        return _token(tid, self.client.hgetall(keys.token(tid)))
 
     def _fields(self, uid: str) -> list[str | None]:
         return list(self.client.hmget(keys.user(uid), FIELDS))
+
+
+def _token(tid: str, fields: dict[str, str]) -> Token | None:
+    if not fields:
+        return None
+    scopes = tuple(fields["scopes"].split())
+    made, used = int(fields["made"]), int(fields["used"])
+    return Token(tid, fields["uid"], fields["name"], scopes, made, used)
 
 
 def _public(secret: str) -> str:
