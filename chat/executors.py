@@ -112,3 +112,6 @@ PASSWORDS = Pool("passwords", threads=2, most_each=32, most=64)
 
 SEARCH = Pool("search", threads=4, most_each=1, most=64, newest=True)
 """Reading the index, by person: who types on is answered what was typed last."""
+
+DOCUMENTS = Pool("documents", threads=1, most_each=2, most=8)
+"""Reading what other sites publish, by its address."""

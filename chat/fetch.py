@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import httpx
 
 from .asgi import await_
+from .executors import DOCUMENTS
 from .outbound import first
 from .settings import is_safe
 from .wire_text import is_whole
@@ -77,7 +78,7 @@ class Kept(Generic[Read]):
     async def _load(self) -> None:
         try:
             document = await _ask("GET", self.url, {})
-            self._found = await asyncio.to_thread(self._read, document)
+            self._found = await DOCUMENTS.arun(self.url, self._read, document)
             self._old = time.monotonic() + KEPT
         finally:
             self._task = None
