@@ -83,9 +83,11 @@ def current_person() -> Person | None:
 
 
 def _check_proxy() -> None:
-    """End the session of somebody else than the one whom a proxy has let in."""
+    """End the session of somebody else than the one whom a proxy has let in, and every session
+    where the proxy does not say clearly who that is."""
     named = proxy.subject()
-    if g.person and named and cookie.get("proxied") != named:
+    is_other = bool(named) and cookie.get("proxied") != named
+    if g.person and (is_other or proxy.is_unusable()):
         chat().store.sessions.end(g.person.uid, g.session.sid)
         cookie.clear()
         g.person = g.session = None

@@ -33,6 +33,12 @@ def come(server, user=None, address="127.0.0.1", **headers):
     return visitor
 
 
+def name(visitor, user):
+    """From now on the proxy says that this is the visitor."""
+    others = [pair for pair in visitor.http.headers.raw if pair[0].lower() != b"x-forwarded-user"]
+    visitor.http.headers = [*others, (b"X-Forwarded-User", user)]
+
+
 def is_in(visitor):
     return visitor.get("/", follow_redirects=True).url.path != "/sign-in"
 
@@ -65,6 +71,53 @@ def test_a_stranger_who_sends_the_header_is_nobody(server):
 @pytest.mark.parametrize("user", ["", "eve,zoe", "u" * 256])
 def test_a_header_that_names_nobody(server, user):
     assert not is_in(come(server, user))
+
+
+# Pairs of users that were one person: what is not UTF-8 became the same replacement character, and
+# the spaces of Unicode around a name went.
+@pytest.mark.parametrize(
+    "user",
+    [
+        *(
+            b"ren\xe9@example.org",
+            b"ren\xe8@example.org",
+            b"\xff",
+            b"\xed\xa0\x80",
+            b"\xc3",
+            b"a\x80",
+        ),
+        *("a\u0085b".encode(), "\u009fann".encode(), b"a\tb"),
+    ],
+)
+def test_a_header_that_does_not_say_who_it_is_names_nobody(server, user):
+    assert not is_in(come(server, user))
+    visitor = come(server, "ann")
+    assert is_in(visitor)
+    name(visitor, user)
+    assert not is_in(visitor), "a session goes on for nobody else"
+    guest = come(server)
+    guest.sign_in("Gus")
+    name(guest, user)
+    assert not is_in(guest)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000", "\u2028", "\u200b", "\ufeff"])
+def test_users_who_differ_by_a_space_are_different_people(server, space):
+    users = ["ann", f"ann{space}", f"{space}ann"]
+    visitors = [come(server, user.encode()) for user in users]
+    assert all(map(is_in, visitors))
+    assert len({visitor.uid for visitor in visitors}) == 3
+
+
+def test_a_name_that_cannot_be_read_is_no_name(server):
+    visitor = come(server, "ann@example.org", **{"X-Forwarded-Name": b"Ren\xe9"})
+    assert 'value="ann"' in visitor.get("/me", follow_redirects=True).text
+
+
+def test_a_header_that_cannot_be_used_is_logged_once_for_each_request(server):
+    server.forget_log()
+    come(server, b"\xff").get("/sign-in")
+    assert server.log().count("X-Forwarded-User cannot be used") == 1
 
 
 def test_a_visitors_own_header_beside_the_proxys_names_nobody(server):
