@@ -5,13 +5,14 @@
     redis+cluster://host:6379,host:6379
 
 User and password before the hosts are those of the servers; `?sentinel_password=` is that of the
-Sentinels, where they have one. What else redis-py knows of may follow the question mark, for
-example `ssl_ca_certs=/etc/ca.pem`.
+Sentinels, where they have one. What else may follow the question mark is in OPTIONS and
+TLS_OPTIONS, for example `ssl_ca_certs=/etc/ca.pem`; redis-py says what each means.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis.asyncio import Redis as AsyncRedis
@@ -30,18 +31,79 @@ FORMS = (
 )
 
 
+# Behind the question mark. What redis-py knows besides is not for people to choose: how the chat
+# reads answers, how long it waits and that it repeats nothing depend on it.
+OPTIONS = (
+    *("db", "username", "password", "sentinel_username", "sentinel_password"),
+    *("client_name", "socket_keepalive"),
+)
+TLS_OPTIONS = (
+    *("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    *("ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version", "ssl_ciphers"),
+)
+MAX_DATABASE = 9999  # the highest number of a database
+
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
+
+
 def check(url: str) -> None:
-    """Raise ValueError, whose text says what is expected, where `url` is none of the above."""
+    """Raise ValueError where `url` is none of the above. The text says what is expected, and holds
+    nothing of the address, which may have a password."""
     parts = urlsplit(url)
-    if parts.scheme not in FORMS:
+    if parts.scheme not in FORMS or not url.startswith(parts.scheme):
         raise ValueError(f"expected {', '.join(f'{form}://' for form in FORMS)}")
-    if parts.scheme == "unix":
-        return
-    for host in hosts(url):
-        if not urlsplit(f"//{host}").hostname or not _has_port(host):
-            raise ValueError("expected host:port, with commas between several")
+    if not unquote(url).isprintable() or parts.fragment:
+        raise ValueError("expected printable characters, and no #: write %23 for it")
+    if parts.scheme != "unix":
+        for host in hosts(url):
+            _check_host(host)
+    elif not parts.path.strip("/") or parts.netloc.rpartition("@")[2]:
+        raise ValueError("expected the path of a socket, such as unix:///run/valkey.sock")
     if is_sentinel(url) and not _service(url):
         raise ValueError("expected the name of the service behind the Sentinels' addresses")
+    if parts.scheme in ("redis", "rediss") and not _is_number(_service(url)):
+        raise ValueError(f"expected the number of a database behind the /, up to {MAX_DATABASE}")
+    if is_cluster(url) and _service(url) not in ("", "0"):
+        raise ValueError("expected nothing behind the hosts of a cluster: it has one database")
+    _check_options(parts.query, parts.scheme)
+    _check_together(url)
+
+
+def _check_host(host: str) -> None:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        fits = _has_port(host) and _HOST.fullmatch(name) and (":" in name or name.encode("idna"))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError("expected host:port, with commas between several")
+
+
+def _check_options(query: str, scheme: str) -> None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS and name not in TLS_OPTIONS:
+            expected = ", ".join((*OPTIONS, *TLS_OPTIONS))
+            raise ValueError(f"{name!r} is no option: expected {expected}")
+        if name in TLS_OPTIONS and not scheme.startswith("rediss"):
+            raise ValueError(f"{name} is for addresses that begin with rediss, which use TLS")
+        if name == "db" and scheme.endswith("+cluster"):
+            raise ValueError("expected no db=: a cluster has one database")
+        if name == "db" and not (value and _is_number(value)):
+            raise ValueError(f"expected the number of a database in db=, up to {MAX_DATABASE}")
+
+
+def _check_together(url: str) -> None:
+    """Make what would connect, which connects to nothing yet: redis-py and ssl look at values."""
+    try:
+        pool = connect(at(url, hosts(url)[0]) if is_cluster(url) else url).connection_pool
+        pool.make_connection()  # type: ignore[no-untyped-call, unused-ignore]
+    except Exception as error:
+        raise ValueError(f"an option cannot be used: {error}") from None
+
+
+def _is_number(text: str) -> bool:
+    """True for the number of a database, and for none."""
+    return not text or (text.isascii() and text.isdecimal() and int(text[:9]) <= MAX_DATABASE)
 
 
 def is_cluster(url: str) -> bool:

@@ -80,6 +80,21 @@ def test_a_redis_that_cannot_be_reached_is_said_without_its_password(tmp_path):
     assert "hush" not in finished.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://127.0.0.1:1?foo=bar", "'foo' is no option"),
+        ("redis+sentinel://127.0.0.1:1/chat?foo=bar", "'foo' is no option"),
+        ("redis://127.0.0.1:1/x", "number of a database"),
+        ("rediss://127.0.0.1:1?ssl_ca_certs=/nowhere", "cannot reach Redis"),
+        ("redis://a..b", "host:port"),
+        ("redis+cluster://127.0.0.1:1,127.0.0.1:2", "cannot reach Redis"),
+    ],
+)
+def test_an_address_of_redis_that_is_wrong_is_said(tmp_path, url, why):
+    assert_one_line(serve(tmp_path, CHAT_BIND="127.0.0.1:0", REDIS_URL=url), why)
+
+
 def test_a_redis_that_is_too_old_is_said(tmp_path):
     """An old server is one that says so: this one answers like Redis 6.2."""
     with socket.socket() as old:

@@ -1,11 +1,16 @@
 """REDIS_URL's forms: what each leads to, and what is wrong with others."""
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
 from chat import database
 from chat.cluster import _key, slot_of
+from chat.database import OPTIONS, TLS_OPTIONS
 from chat.store import keys
 from chat.supervisor import masked
 
@@ -16,6 +21,8 @@ from chat.supervisor import masked
         "redis://localhost",
         "rediss://user:word@db.example.org:6380/3?ssl_ca_certs=/etc/ca.pem",
         "unix:///run/valkey.sock",
+        "unix://chat@/run/valkey.sock?db=2&password=word",
+        "redis://chat:wo%40rd%23@localhost:6379/0?client_name=the%20chat",
         "redis+sentinel://one:26379,two/chat",
         "redis+cluster://:word@one:6379,[::1]:6380",
     ],
@@ -32,11 +39,69 @@ def test_each_form_is_taken(url):
         ("redis+cluster://one:6379,", "host:port"),
         ("redis+cluster://one:port", "host:port"),
         ("redis://", "host:port"),
+        ("redis://h?foo=bar", "'foo' is no option: expected db"),
+        ("unix:///h?foo", "'foo' is no option"),
+        ("redis+sentinel://h/chat?retry=3", "'retry' is no option"),
+        ("redis+cluster://h?foo=bar", "'foo' is no option"),
+        *((f"redis://h?{name}=1", "is no option") for name in ("protocol", "decode_responses")),
+        ("redis://h?ssl_ca_certs=/etc/ca.pem", "rediss"),
+        ("rediss://h?ssl_cert_reqs=maybe", "cannot be used"),
+        ("rediss://h?ssl_min_version=new", "cannot be used"),
+        *(
+            (f"redis://h{end}", "number")
+            for end in ("/x", "/-1", "/1/2", "?db=x", "?db=", "?db=-1")
+        ),
+        ("redis://h/" + "9" * 5000, "number"),
+        ("redis+cluster://h/3", "one database"),
+        ("redis+cluster://h?db=3", "one database"),
+        ("redis://h#1", "%23"),
+        ("REDIS://h", "redis://"),
+        ("redis://[::1", "."),
+        ("redis://[zz]", "."),
+        *((f"redis://{host}", "host:port") for host in ("a b", "a..b", "a" * 64, "h:0", "h:65536")),
+        *(
+            (f"redis://{host}", "printable")
+            for host in ("\ud800", "\udcff", "h%00", "h\n", "\u202e")
+        ),
+        ("redis://\u00e4", "host:port"),
+        ("unix://", "socket"),
+        ("unix://run/valkey.sock", "socket"),
+        ("redis", "redis://"),
+        (" ", "redis://"),
     ],
 )
 def test_what_is_wrong_is_said(url, why):
-    with pytest.raises(ValueError, match=why):
+    with pytest.raises(ValueError, match=why) as refused:
+        database.check(url.replace("://", "://chat:secret@") if "unix" not in url else url)
+    assert "secret" not in str(refused.value)
+
+
+ANY_TEXT = st.text(st.characters(), max_size=8)
+PIECES = st.sampled_from(["h", "[::1]", ":6379", ":", "@", ",", "/", "0", "a:b@", "%00", "..", "["])
+NAMES = st.sampled_from([*OPTIONS, *TLS_OPTIONS, "host", "port", "path", "retry", "protocol"])
+QUERIES = st.lists(st.tuples(NAMES | ANY_TEXT, ANY_TEXT | st.integers().map(str)).map("=".join))
+
+
+@given(
+    st.sampled_from([*database.FORMS, "http", ""]) | ANY_TEXT,
+    st.lists(PIECES | ANY_TEXT).map("".join),
+    QUERIES.map("&".join),
+)
+def test_whatever_is_written_can_be_connected_to_or_is_refused_in_a_line(form, rest, query):
+    url = f"{form}://{rest}?{query}"
+    with contextlib.suppress(ValueError):
         database.check(url)
+        if not database.is_cluster(url):
+            connects(url)
+
+
+def connects(url):
+    """Neither client fails to make a connection, other than by connecting."""
+    try:
+        database.connect(url).connection_pool.make_connection()
+        database.client(url).connection_pool.make_connection()
+    except Exception as error:
+        raise AssertionError(url) from error
 
 
 def test_one_node_is_reached_as_the_cluster_is():
