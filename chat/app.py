@@ -52,7 +52,7 @@ from .limits import Limits
 from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
-from .security import protect, secure
+from .security import check_host, protect, secure
 from .session import current_person
 from .settings import Settings
 from .store import Store
@@ -122,6 +122,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env, texts)
     assets.init(app)
+    app.before_request(check_host)
     app.before_request(_limit_size)
     csrf = protect(app)
     csrf.exempt(api.bp)  # a token is sent by no page that was not given it

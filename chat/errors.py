@@ -6,6 +6,7 @@ ChatError
  ├── NotFound       404  no such room, or none that this person may see
  ├── NotMember      403  an open room that has not been joined
  ├── Refused        403  not with this person's rights, or not as things stand
+ ├── Misdirected    421  the request names another host than this chat's
  ├── TooOften       429  more often, or more at once, than one person or address may
  ├── Unreachable    502  another site that does not answer as it should
  ├── Busy           503  too many people ask for what takes long
@@ -56,6 +57,11 @@ class NotMember(ChatError):
 class Refused(ChatError):
     status = 403
     title = "That is not possible"
+
+
+class Misdirected(ChatError):
+    status = 421
+    title = "This is another address"
 
 
 class TooOften(ChatError):

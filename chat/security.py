@@ -16,7 +16,8 @@ from flask_wtf.csrf import CSRFProtect, generate_csrf
 
 from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
 from .current import chat
-from .errors import Invalid
+from .errors import Invalid, Misdirected
+from .host_header import names_origin, parse_host
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,31 @@ _ALWAYS = (
 )
 
 
+# Asked by probes and Prometheus, by address or by the name of a container, and of no use to a page.
+_FOR_ANY_HOST = ("operations.healthz", "operations.readyz", "operations.prometheus")
+
+
+def check_host() -> None:
+    """For `before_request`: raise Invalid for a Host that is none, and Misdirected for one that is
+    not CHAT_ORIGIN's (RFC 9110, section 7.4). HTTP/1.0 has requests without a Host."""
+    host, origin = request.headers.get("Host"), chat().settings.origin
+    try:
+        is_ours = names_origin(host, origin) if origin and host is not None else not origin
+        if host is not None:
+            parse_host(host)
+            g.host = host
+    except ValueError:
+        raise Invalid("The Host header of the request names no host.") from None
+    if not is_ours and request.endpoint not in _FOR_ANY_HOST:
+        raise Misdirected(f"This chat is at {origin}. The address you came by leads nowhere.")
+
+
 def own_origin() -> str:
     """This site's origin as the browser names it: CHAT_ORIGIN, or scheme and Host."""
     if chat().settings.origin:
         return chat().settings.origin
     scheme = {"ws": "http", "wss": "https"}.get(request.scheme, request.scheme)
-    return f"{scheme}://{request.host}"
+    return f"{scheme}://{g.get('host', request.host)}"
 
 
 def address() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import database
+from .host_header import DEFAULT_PORTS, parse_host
 
 WAYS = ("guest", "password", "oidc", "jwt", "proxy")  # of signing in
 
@@ -205,10 +206,17 @@ def _secret(name: str, value: str) -> str:
 
 
 def _origin(name: str, value: str) -> str:
-    parts = urlsplit(value)
-    if value and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.path):
+    """An origin as browsers write it, "" for none."""
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        parse_host(parts.netloc)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in DEFAULT_PORTS or value.partition("://")[2] != parts.netloc:
         raise BadSetting(f"{name}={value!r}: expected such as https://chat.example.org")
-    return value
+    return value.lower()
 
 
 def _site(env: Mapping[str, str], name: str) -> str:

@@ -70,7 +70,19 @@ def test_a_platform_chooses_the_port_but_not_the_address(env, address):
         ("CHAT_PAGES_PER_ADDRESS", "all"),
         ("CHAT_FSYNC", "never"),
         ("CHAT_ORIGIN", "chat.example.org"),
-        ("CHAT_ORIGIN", "https://chat.example.org/"),
+        *(
+            ("CHAT_ORIGIN", f"https://{rest}")
+            for rest in (
+                "chat.example.org/",
+                "chat?a",
+                "chat#",
+                "a@b",
+                "a b",
+                "a:b",
+                "[::1",
+                "\u00e4",
+            )
+        ),
         ("CHAT_SIGN_IN", "magic"),
         ("CHAT_PROXIES", "somewhere"),
         ("CHAT_HOOK_NETWORKS", "10.0.0.0/99"),
@@ -82,6 +94,10 @@ def test_a_platform_chooses_the_port_but_not_the_address(env, address):
         ("CHAT_JWT_JWKS", "http://www.example.org/keys"),
         ("CHAT_OIDC_ISSUER", "http://id.example.org"),
         ("CHAT_OIDC_ISSUER", "file:///etc/passwd"),
+        *(
+            ("CHAT_OIDC_ISSUER", f"https://{rest}")
+            for rest in ("[", "a:b", "a b", "\u00e4/", "a/\n")
+        ),
         ("CHAT_PROXY_HEADER", "X_Forwarded_User"),
         ("CHAT_PROXY_NAME_HEADER", "X-Name:"),
     ],

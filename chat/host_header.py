@@ -1,0 +1,41 @@
+"""The Host header: what may be one, and which names this chat.
+
+A page of another site can have its own name lead to the address of this server (DNS rebinding) and
+then use the chat as a page of the same origin. The browser says that name in `Host`.
+"""
+
+import re
+from ipaddress import IPv6Address
+from urllib.parse import urlsplit
+
+MAX_NAME_CHARS = 253  # of a name (RFC 1035, section 2.3.4, without the dot at the end)
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# RFC 3986, section 3.2.2, would also take "!$&'()*+,;=" and percent signs, which no host has.
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
+
+
+def parse_host(value: str) -> tuple[str, int | None]:
+    """Name, in lower case, and port of a Host header (RFC 9110, section 7.2); None for no port. An
+    IPv6 address comes without brackets in its one short form. Raises ValueError."""
+    found = _HOST.fullmatch(value)
+    if found is None or len(found[1].rstrip(".")) > MAX_NAME_CHARS:
+        raise ValueError("no host")
+    name, port = found[1].lower(), int(found[2]) if found[2] else None
+    if port is not None and not 0 < port < 65536:
+        raise ValueError("no port")
+    return str(IPv6Address(name[1:-1])) if name.startswith("[") else name, port
+
+
+def names_origin(value: str, origin: str) -> bool:
+    """True when a Host header names the host of `origin`, such as https://chat.example.org. A proxy
+    may leave the port out, and say 80 where it does TLS on 443. Raises ValueError for what is no
+    host."""
+    parts = urlsplit(origin)
+    name, port = parse_host(value)
+    ours, our_port = parse_host(parts.netloc)
+    our_port = our_port or DEFAULT_PORTS[parts.scheme]
+    defaults = DEFAULT_PORTS.values()
+    return name == ours and (
+        port in (None, our_port) or (port in defaults and our_port in defaults)
+    )
