@@ -16,8 +16,14 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="chat", description="A web chat that is plain HTML.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve the chat until SIGTERM or Ctrl-C")
-    admin = commands.add_parser("admin", help="make somebody an admin of the running chat")
-    admin.add_argument("who", help="login or id; the id ends the address of that person's page")
+    admin = commands.add_parser(
+        "admin", help="make somebody an admin of the running chat, or print the first admin's link"
+    )
+    admin.add_argument(
+        "who",
+        help="login or id (the id ends the address of that person's page); or the word link, for a "
+        "link that makes whoever opens it the first admin",
+    )
     commands.add_parser("reload", help="let new processes take over the running chat, one by one")
     check = commands.add_parser(
         "check", help="look for what is wrong in the running chat's database"
@@ -93,7 +99,9 @@ def _archive_commands(commands: Any) -> None:
 def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
     from . import console
 
-    if args.command == "admin":
+    if args.command == "admin" and args.who == "link":
+        console.print_setup_link(settings)
+    elif args.command == "admin":
         console.make_admin(settings, args.who)
     elif args.command == "reload":
         console.reload(settings)

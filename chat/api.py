@@ -18,6 +18,7 @@ from .as_json import message_json, person_json, room_json
 from .current import chat
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
+from .failed_sign_ins import failed
 from .fields import LAST, of_address, of_body, text, whole
 from .files import MOST_NAME, Sent
 from .openapi import Operation, document
@@ -326,6 +327,8 @@ def authorize() -> None:
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     found = chat().store.tokens.person(secret) if kind.lower() == "bearer" else None
     if found is None:
+        if secret:
+            failed("unknown token")
         raise Unauthorized("Send a token that is in use: Authorization: Bearer chat_…")
     g.person, g.token = found
 

@@ -21,6 +21,7 @@ from . import (
     crowd,
     downloads,
     drafts,
+    first_run,
     fragments,
     go,
     hooks,
@@ -46,6 +47,7 @@ from . import (
 from .backlog import Backlog
 from .current import chat, is_htmx
 from .errors import ChatError, FilesAway, StoreAway
+from .failed_sign_ins import FailedSignIns
 from .files import Files
 from .hub import Hub
 from .limits import Limits
@@ -79,6 +81,7 @@ class Chat(Flask):
         self.subscriber: Subscriber
         self.presence: Presence
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
+        self.failed_sign_ins = FailedSignIns()
         self.crowd = crowd.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))
         self.attachments = Files(self.pictures, settings.file_size * 2**20)
@@ -131,6 +134,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     for bp in (
         session.bp,
         sign_in.bp,
+        first_run.bp,
         oidc.bp,
         jwt.bp,
         admin.bp,

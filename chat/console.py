@@ -11,7 +11,7 @@ from pathlib import Path
 from greenback import with_portal_run_sync
 from redis.exceptions import RedisClusterException, RedisError
 
-from . import archive, database
+from . import archive, database, setup_link
 from . import backup as copies
 from .embedded import CannotStart, EmbeddedValkey
 from .errors import FilesAway, NotFound
@@ -74,6 +74,18 @@ def make_admin(settings: Settings, who: str) -> None:
         store.accounts.make_admin(person)
         store.audit.note(person, "was made an admin on the console")
         print(f"An admin now: {_line(person)}")
+
+
+def print_setup_link(settings: Settings) -> None:
+    """Print a link that makes whoever opens it the first admin. Raises CannotStart when there is
+    an admin."""
+    with running(settings) as store:
+        if store.accounts.has_admin():
+            raise CannotStart(
+                "this chat has an admin, so a link would be of no use; "
+                "`chat admin WHO` makes somebody else an admin too"
+            )
+        print(setup_link.notice(settings, store.setup_links.make()))
 
 
 def check(settings: Settings, repair: bool) -> None:

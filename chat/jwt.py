@@ -14,6 +14,7 @@ from flask import Blueprint, request
 
 from . import signed
 from .current import chat
+from .failed_sign_ins import failed
 from .fetch import Unreachable
 from .security import own_origin
 from .settings import Settings
@@ -34,7 +35,7 @@ def hand_over() -> Any:
     next = local_path(request.form.get("next", ""))
     origin = request.headers.get("Origin")
     if origin is not None and origin not in (own_origin(), *chat().settings.jwt_origins):
-        log.warning("a token from a page of %r, which is not in CHAT_JWT_ORIGIN", origin[:100])
+        failed("a token from a page that is not of CHAT_JWT_ORIGIN", detail=origin)
         return turn_away("This chat takes nobody over from the site you come from.", 403, next)
     token = request.form.get("token", "").strip() or _bearer()
     try:
@@ -44,7 +45,7 @@ def hand_over() -> Any:
         log.warning("CHAT_JWT_JWKS: %s", error)
         return turn_away("Your site does not answer just now. Try again in a moment.", 502, next)
     except BadToken as error:
-        log.warning("a token was refused: %r", str(error))
+        failed("a token was refused", detail=error)
         text = "That was too old, used already, or not meant for here. Go back and try again."
         return turn_away(text, 400, next)
     called = signed.name_in(claims) or "New member"

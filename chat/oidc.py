@@ -20,6 +20,7 @@ from flask import session as cookie
 
 from . import signed
 from .current import chat
+from .failed_sign_ins import failed
 from .fetch import Kept, Unreachable, get_json, post_form
 from .security import network, own_origin
 from .session import current_person
@@ -64,10 +65,12 @@ def callback() -> Any:
     if begun is None and current_person():
         return redirect("/", 303)  # the page was loaded again, or begun in two tabs
     if begun is None:
+        failed("OpenID Connect", detail="not begun in this browser, or too long ago")
         text = "That took too long, or was begun in another browser. Please try again."
         return turn_away(text, 400)
     nonce, verifier, next = begun
     if args.get("error") == "access_denied":
+        failed("OpenID Connect", detail="access_denied")
         return turn_away(f"You were not let in at {name}, or turned back there.", 403, next)
     try:
         if "code" not in args:
@@ -76,7 +79,7 @@ def callback() -> Any:
     except Unreachable as error:
         return _away(error, next)
     except BadToken as error:
-        log.warning("OpenID Connect: %r", str(error))
+        failed("OpenID Connect", detail=error)
         return turn_away(f"Signing in with {name} did not work. Please try again.", 400, next)
     called = signed.name_in(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)

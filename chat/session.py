@@ -16,6 +16,7 @@ from . import proxy
 from .asgi import await_
 from .current import chat, is_htmx
 from .errors import Refused
+from .failed_sign_ins import failed
 from .security import address, network
 from .store import Person
 from .store.people import ADMIN, GUEST
@@ -117,6 +118,7 @@ def check_let_in(person: Person | None = None) -> None:
     if current_person() or (person and person.is_at_least(ADMIN)):
         return
     if chat().store.bans.is_out(network()):
+        failed("the network is kept out", person.uid if person else "")
         raise Refused("Nobody signs in from your network at the moment. Ask an admin of this chat.")
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -161,6 +161,25 @@ class Settings:
     def secure(self) -> bool:
         """True when people reach the chat over https only (by CHAT_ORIGIN)."""
         return self.origin.startswith("https:")
+
+    @property
+    def is_local(self) -> bool:
+        """True when only this machine reaches the chat, by what is set: it listens on a loopback
+        address, and neither CHAT_PROXIES nor CHAT_ORIGIN says that it is reached another way."""
+        origin = urlsplit(self.origin).hostname or "localhost"
+        return is_loopback(self.host) and not self.proxies and is_loopback(origin)
+
+
+def is_loopback(host: str) -> bool:
+    """True for a name or address that leads to this machine and to no other (RFC 6761, 6.3)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        ip = ip_address(host)
+    except ValueError:
+        return False
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return any(ip in network for network in LOOPBACK)
 
 
 def _default_data(env: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from . import passwords, proxy
 from .current import chat
 from .errors import Busy, Invalid, Refused, TooOften
 from .executors import PASSWORDS
+from .failed_sign_ins import failed
 from .security import address, network
 from .session import begin, check_let_in, current_person, require_person, shut_out
 from .store import Person
@@ -33,7 +34,7 @@ def page() -> Any:
         return redirect(next, 303)
     if (named := proxy.subject()) and "out" not in request.args:
         return come_in(proxy.person(named), "proxy", next)
-    if "password" in ways() and not chat().store.accounts.has_admin():
+    if _is_new() and not next.startswith("/first-run/"):
         return redirect("/first-run", 303)
     return _page()
 
@@ -59,13 +60,15 @@ def _as_guest(name: str) -> Any:
 
 def _with_password(login: str) -> Any:
     check_way("password")
-    chat().limits.use("address", network())
+    _count_network()
     _count_try(login)
     accounts = chat().store.accounts
     uid, kept = accounts.by_login(login)
     right = PASSWORDS.run(network(), passwords.is_right, kept, request.form["password"])
     person = chat().store.people.get(uid) if right else None
     if person is None or person.off:
+        reason = "wrong password" if uid else "unknown login"
+        failed("deactivated account" if person else reason, uid)
         raise Invalid(WRONG)
     return _in(person, "password")
 
@@ -73,7 +76,7 @@ def _with_password(login: str) -> Any:
 @bp.get("/sign-up")
 def sign_up_page() -> Any:
     _check_sign_up()
-    return render_template("sign_up.html", first=False, **_typed())
+    return render_template("sign_up.html", first=False, **typed())
 
 
 @bp.post("/sign-up")
@@ -83,32 +86,12 @@ def sign_up() -> Any:
     try:
         check_let_in()
         chat().limits.use("sign-up", network())
-        login, name, kept = _new_account()
+        login, name, kept = new_account()
         guest = current_person()
         person = chat().store.accounts.create(login, name, kept, guest)
     except (Busy, Invalid, Refused, TooOften) as error:
-        page = render_template("sign_up.html", first=False, **_typed(error.text))
+        page = render_template("sign_up.html", first=False, **typed(error.text))
         return page, error.status, error.headers
-    return _in(person, "password")
-
-
-@bp.get("/first-run")
-def first_run_page() -> Any:
-    """Before anything else: the account that will look after the others."""
-    _check_first_run()
-    return render_template("sign_up.html", first=True, **_typed())
-
-
-@bp.post("/first-run")
-def first_run() -> Any:
-    _check_first_run()
-    try:
-        login, name, kept = _new_account()
-        person = chat().store.accounts.create_admin(login, name, kept)
-    except (Busy, Invalid) as error:
-        page = render_template("sign_up.html", first=True, **_typed(error.text))
-        return page, error.status, error.headers
-    chat().store.audit.note(person, "made the first account", "", address())
     return _in(person, "password")
 
 
@@ -131,6 +114,7 @@ def change_password() -> Any:
         _count_try(person.login)
         old, kept = request.form.get("old", ""), accounts.password(person.uid)
         if not PASSWORDS.run(network(), passwords.is_right, kept, old):
+            failed("wrong present password", person.uid)
             raise Invalid("That is not your present password.")
         accounts.set_password(person.uid, _hashed(person.login, person.name))
     except (Busy, Invalid, TooOften) as error:
@@ -146,6 +130,8 @@ def reset_page(secret: str) -> Any:
     """What the link of an admin leads to. Only the form uses it up: programs that look into
     links beforehand do not."""
     person = chat().store.accounts.resetting(secret)
+    if person is None:
+        failed("a wrong link for a new password")
     return render_template("reset.html", owner=person, error=""), 200 if person else 404
 
 
@@ -159,6 +145,7 @@ def reset(secret: str) -> Any:
         page = render_template("reset.html", owner=person, error=error.text)
         return page, error.status, error.headers
     if person is None or not accounts.take_reset(secret):
+        failed("a wrong link for a new password")
         return render_template("reset.html", owner=None, error=""), 404
     accounts.set_password(person.uid, kept)
     shut_out(person.uid)
@@ -188,6 +175,7 @@ def come_in(person: Person, way: str, next: str) -> Any:
     """Sign in who has proved to be this person by another site, and go to `next`. Whoever was
     signed in here before is not any more."""
     if person.off:
+        failed("deactivated account", person.uid)
         return turn_away("Your account here has been deactivated. Ask an admin.", 403, next)
     begin(person, way)
     return redirect(next, 303)
@@ -203,14 +191,27 @@ def _in(person: Person, way: str) -> Any:
     return redirect(local_path(request.form.get("next", "")), 303)
 
 
+def _count_network() -> None:
+    """One more password is tried from a network. Raises TooOften."""
+    try:
+        chat().limits.use("address", network())
+    except TooOften:
+        failed("too many tries from the network")
+        raise
+
+
 def _count_try(login: str) -> None:
     """One more password is tried for a login. Raises TooOften."""
     login = login.strip().lower()[:LONGEST_LOGIN]
-    chat().limits.use("login", f"{login} {network()}")
-    chat().limits.use("account", login)
+    try:
+        chat().limits.use("login", f"{login} {network()}")
+        chat().limits.use("account", login)
+    except TooOften:
+        failed("too many tries for a login")
+        raise
 
 
-def _new_account() -> tuple[str, str, str]:
+def new_account() -> tuple[str, str, str]:
     """Login, name and hash of the password, from the form. Raises Invalid."""
     login = clean_login(request.form.get("login", ""))
     name = clean_name(request.form.get("name", "") or login, "name", MAX_NAME)
@@ -226,27 +227,33 @@ def _hashed(*about: str) -> str:
     return PASSWORDS.run(network(), passwords.kept, password)
 
 
+def _is_new() -> bool:
+    """True for a chat with passwords that nobody has used: it begins with the first account."""
+    store = chat().store
+    return "password" in ways() and not store.accounts.has_admin() and not store.people.exist()
+
+
 def _check_sign_up() -> None:
-    check_way("password")
-    if not chat().settings.sign_up or not chat().store.accounts.has_admin():
+    if not _can_sign_up():
         raise NoPage
 
 
-def _check_first_run() -> None:
-    check_way("password")
-    if chat().store.accounts.has_admin():
-        raise NoPage
+def _can_sign_up() -> bool:
+    """True where visitors make accounts themselves; the admin's comes first."""
+    is_on = "password" in ways() and chat().settings.sign_up
+    return is_on and chat().store.accounts.has_admin()
 
 
 def _page(error: str = "", **more: str) -> str:
     settings, named = chat().settings, proxy.subject()
     on = () if named else ways()  # whom a proxy names is nobody else
-    can_sign_up = "password" in on and settings.sign_up
+    can_sign_up = bool(on) and _can_sign_up()
     shown = {"settings": settings, "ways": on, "named": named, "can_sign_up": can_sign_up}
-    return render_template("sign_in.html", **shown, **{**_typed(error), **more})
+    no_admin = "password" in on and not chat().store.accounts.has_admin()
+    return render_template("sign_in.html", **shown, no_admin=no_admin, **{**typed(error), **more})
 
 
-def _typed(error: str = "") -> dict[str, str]:
+def typed(error: str = "") -> dict[str, str]:
     """What the form held, without passwords."""
     values = request.values
     typed = {field: values.get(field, "") for field in ("name", "login")}

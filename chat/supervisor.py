@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
-from . import data_folder, database
+from . import data_folder, database, setup_link
 from .embedded import CannotStart, EmbeddedValkey
 from .listener import listen
 from .settings import Settings
@@ -124,6 +124,7 @@ class Supervisor:
                 self.workers[number] = self._start(number)
             host, port = self.listeners[0].getsockname()[:2]
             say(f"Chat is on http://{f'[{host}]' if ':' in host else host}:{port}")
+            self._say_setup_link(port)
             while not self.stopping:
                 self._look_after()
                 self._reload()
@@ -158,6 +159,16 @@ class Supervisor:
         check_redis(url)
         prepare(url)
         self.env["REDIS_URL"] = url
+
+    def _say_setup_link(self, port: int) -> None:
+        """Print the link for the first admin while there is none."""
+        try:
+            with database.client(self.env["REDIS_URL"]) as client:
+                store = Store(client)
+                if setup_link.is_needed(self.settings, store):
+                    say(setup_link.notice(self.settings, store.setup_links.make(), port))
+        except (RedisError, RedisClusterException, OSError) as error:
+            say(f"no link for the first admin could be made ({error}): say `chat admin link`")
 
     def _start(self, number: int) -> Worker:
         return Worker(self.listeners[number], self._lifeline, self.env)

@@ -104,6 +104,10 @@ class Server:
         """Let `log` begin here."""
         self._forgotten = len((self.data / "chat.log").read_text())
 
+    def setup_link(self) -> str:
+        """The path of the link for the first admin that was printed last."""
+        return re.findall(r"/first-run/[\w-]+", self.log())[-1]
+
     def stop(self) -> int:
         """End it by SIGTERM; returns the exit code."""
         if self.process is None:

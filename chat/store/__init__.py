@@ -24,6 +24,7 @@ from .retention import Retention
 from .rooms import Room, Rooms, Row
 from .schema import Schema
 from .sessions import Session, Sessions
+from .setup_links import SetupLinks
 from .throttle import Throttle
 from .tokens import Tokens
 
@@ -42,6 +43,7 @@ class Store:
         self.people = People(client)
         self.sessions = Sessions(client)
         self.accounts = Accounts(client, self.people)
+        self.setup_links = SetupLinks(client)
         self.presence = Presence(client, _script(client, "gone"))
         self.attention = Attention(client, self.people, self.presence)
         self.drafts = Drafts(client)

@@ -3,6 +3,8 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import Invalid
@@ -50,16 +52,36 @@ class Accounts:
         pipeline.execute()
         return person
 
-    def create_admin(self, login: str, name: str, kept: str) -> Person:
-        """The first account. Raises Invalid when there is one: of many at once, one succeeds."""
-        if not self.client.set(keys.FIRST_ADMIN, login, nx=True, ex=MAKING):
-            raise Invalid("The first account is there already. Sign in instead.")
-        admin = self.people.edit(self.create(login, name, kept), role=ADMIN)
-        self.client.persist(keys.FIRST_ADMIN)
+    def create_admin(self, login: str, name: str, kept: str, guest: Person | None = None) -> Person:
+        """The first account. Raises Invalid when there is an admin (of many at once, one
+        succeeds), or as `create` does."""
+        with self._first_admin(login):
+            return self.people.edit(self.create(login, name, kept, guest), role=ADMIN)
+
+    def become_first_admin(self, person: Person) -> Person:
+        """Give the admin role to somebody in a chat without an admin. Raises Invalid when there is
+        one."""
+        with self._first_admin(person.login or person.uid):
+            admin = self.people.edit(person, role=ADMIN)
+            self.people.keep(person.uid)
+        self.people.look_again(person.uid)
         return admin
 
+    @contextmanager
+    def _first_admin(self, who: str) -> Iterator[None]:
+        """Claim the place of the first admin; it is free again when that cannot be made."""
+        if not self.client.set(keys.FIRST_ADMIN, who, nx=True, ex=MAKING):
+            raise Invalid("This chat has an admin already. Sign in instead.")
+        try:
+            yield
+        except Invalid:
+            self.client.delete(keys.FIRST_ADMIN)
+            raise
+        self.client.set(keys.FIRST_ADMIN, who)
+        self.client.delete(keys.SETUP_LINKS)
+
     def has_admin(self) -> bool:
-        """False until the first account was made."""
+        """False until somebody has become the first admin."""
         return bool(self.client.exists(keys.FIRST_ADMIN))
 
     def by_login(self, login: str) -> tuple[str, str]:
@@ -92,6 +114,7 @@ class Accounts:
         admin = self.people.edit(person, role=ADMIN)
         self.people.keep(person.uid)
         self.client.set(keys.FIRST_ADMIN, person.login or person.uid)
+        self.client.delete(keys.SETUP_LINKS)
         self.people.look_again(person.uid)
         return admin
 

@@ -32,7 +32,9 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:subject:{s}          | string | user id of who another site knows by this digest         |
 | chat:used:{s}             | string | says that the signed token of this digest was used        |
 | chat:reset:{s}            | string | user id that a link with this digest sets a password for |
-| chat:admin                | string | login (or id) of the first account                       |
+| chat:admin                | string | login (or id) of the first admin                         |
+| chat:first-run            | zset   | digests of the links that make the first admin, by the   |
+|                           |        | time (s) until which they work                           |
 | chat:schema               | string | number of the form in which all this is (schema.Schema)  |
 | chat:schema:lease         | string | the server that brings it up to a newer one              |
 | chat:trim:lease           | string | the process that lets old messages go                    |
@@ -87,6 +89,7 @@ HOOKS_LEASE = "chat:hooks:lease"
 HERE = "chat:here"
 PROCESSES = "chat:processes"
 FIRST_ADMIN = "chat:admin"
+SETUP_LINKS = "chat:first-run"
 AUDIT = "chat:audit"
 BANNED = "chat:banned"
 SCHEMA = "chat:schema"

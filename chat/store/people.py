@@ -150,6 +150,10 @@ class People:
         bots = self.several(sorted(self.client.smembers(keys.BOTS)))
         return sorted(bots, key=lambda bot: bot.name.casefold())
 
+    def exist(self) -> bool:
+        """True when somebody has used this chat, if only as a guest."""
+        return bool(self.client.exists(keys.NAMES))
+
     def keep(self, uid: str) -> None:
         """Never forget this person, even a guest who has joined no room."""
         self.client.persist(keys.user(uid))

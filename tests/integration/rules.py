@@ -24,6 +24,8 @@ GET /sign-up                                     200
 POST /sign-up                                    303
 GET /first-run                                   404
 POST /first-run                                  404
+GET /first-run/nothing                           404
+POST /first-run/nothing                          404
 GET /sign-in/oidc                                404
 GET /sign-in/oidc/callback                       404
 POST /sign-in/token                              404

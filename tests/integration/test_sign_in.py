@@ -1,7 +1,6 @@
 """Accounts on the running chat: the first one, signing in and up, sessions, admins."""
 
 import re
-import threading
 
 import httpx
 import pytest
@@ -25,7 +24,7 @@ def server(tmp_path_factory):
     others are."""
     env = {"CHAT_SIGN_IN": "guest,password", "CHAT_PROXIES": "127.0.0.1"}
     running = Server(tmp_path_factory.mktemp("chat"), **env).start()
-    running.ada = account(Visitor(running.url), "ada", "/first-run").http.cookies
+    running.ada = account(Visitor(running.url), "ada", running.setup_link()).http.cookies
     yield running
     running.clean_up()
 
@@ -58,34 +57,6 @@ def account(visitor, login, at="/sign-up", password=GOOD):
 
 def sign_in(visitor, login, password=GOOD):
     return visitor.submit("/sign-in", "/sign-in", login=login, password=password)
-
-
-# The first account
-
-
-def test_one_of_many_at_once_makes_the_first_account(tmp_path):
-    running = Server(tmp_path / "chat", CHAT_SIGN_IN="password", CHAT_WORKERS="2").start()
-    try:
-        assert Visitor(running.url).get("/sign-in").headers["location"] == "/first-run"
-        assert Visitor(running.url).get("/sign-up").status_code == 404
-        visitors = [Visitor(running.url) for _ in range(5)]
-        answers = []
-
-        def make(visitor, n):
-            fields = {"login": f"admin-{n}", "name": "", "password": GOOD}
-            answers.append(visitor.submit("/first-run", "/first-run", **fields).status_code)
-
-        threads = [threading.Thread(target=make, args=(v, n)) for n, v in enumerate(visitors)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert answers.count(303) == 1
-        admins = [v for v in visitors if v.get("/admin/people").status_code == 200]
-        assert len(admins) == 1
-        assert Visitor(running.url).get("/first-run").status_code == 404
-    finally:
-        running.clean_up()
 
 
 # Signing in and up

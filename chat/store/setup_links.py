@@ -1,0 +1,37 @@
+"""One-time links for the first admin, kept as digests until they are used or too old."""
+
+import hashlib
+import secrets
+import time
+from typing import Any
+
+from . import keys
+
+LINK_SECONDS = 24 * 3600
+MAX_LINKS = 20  # links that work at the same time: each start of the chat makes one
+
+
+class SetupLinks:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def make(self) -> str:
+        """The secret of a new link. It works for LINK_SECONDS; older links go on working, because
+        several hosts may start at the same time and each of them prints its own."""
+        secret, now = secrets.token_urlsafe(24), time.time()
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.zadd(keys.SETUP_LINKS, {_digest(secret): now + LINK_SECONDS})
+        pipeline.zremrangebyscore(keys.SETUP_LINKS, "-inf", now)
+        pipeline.zremrangebyrank(keys.SETUP_LINKS, 0, -1 - MAX_LINKS)
+        pipeline.expire(keys.SETUP_LINKS, LINK_SECONDS)
+        pipeline.execute()
+        return secret
+
+    def is_valid(self, secret: str) -> bool:
+        """True for the secret of a link that has not expired."""
+        until = self.client.zscore(keys.SETUP_LINKS, _digest(secret))
+        return until is not None and float(until) > time.time()
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
