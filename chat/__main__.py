@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from . import data_folder
 from .embedded import CannotStart
+from .redaction import Redacted
 from .settings import BadSetting, Settings
 
 
@@ -38,9 +39,9 @@ def main(argv: list[str] | None = None) -> None:
     indexer.add_argument("lifeline", type=int)
     args = parser.parse_args(argv)
     os.umask(data_folder.PRIVATE)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         settings = Settings.from_env()
         if args.command == "worker":

@@ -54,6 +54,7 @@ from .limits import Limits
 from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
+from .redaction import redacted
 from .security import check_host, protect, secure
 from .session import current_person
 from .settings import Settings
@@ -238,5 +239,5 @@ def _broken(error: Exception) -> Any:
     if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
         return _refused(FilesAway())  # a file on its way in did not fit
     # Quoted: a path may hold anything, line ends too.
-    log.error("in %s %r", request.method, request.path, exc_info=error)
+    log.error("in %s %r", request.method, redacted(request.path), exc_info=error)
     return error_page(500, "Something broke", "It has been written down. Please try again.")

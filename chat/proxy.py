@@ -11,12 +11,15 @@ import logging
 from flask import g, request
 
 from .current import chat
+from .once_per_minute import OncePerMinute
 from .security import is_proxy
 from .signed import LONGEST_SUBJECT, first_name
 from .store import Person
 from .wire_text import header_text
 
 log = logging.getLogger(__name__)
+
+_unusable = OncePerMinute()
 
 
 def subject() -> str:
@@ -47,6 +50,6 @@ def _subject() -> str | None:
     value = request.headers.get(settings.proxy_header, "")
     named = header_text(value)
     if named is None or "," in named or len(named) > LONGEST_SUBJECT:
-        log.warning("%s cannot be used: %r", settings.proxy_header, value[:100])
+        _unusable.warn(log, "%s cannot be used: %r", settings.proxy_header, value[:100])
         return None
     return named

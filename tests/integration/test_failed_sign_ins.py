@@ -89,3 +89,21 @@ def test_too_many_tries_are_told_too(server):
         visitor.submit("/sign-in", "/sign-in", login="cleo", password=SECRET)
     wait_until(lambda: server.log().count("sign-in failed from 198.51.100.9") == 10, "the lines")
     assert SECRET not in server.log()
+
+
+def test_an_error_on_a_page_whose_address_is_a_secret_does_not_log_the_secret(server):
+    """What is broken here is the stored session of the visitor."""
+    visitor, client = Visitor(server.url, "Gil"), server.redis()
+    link = re.search(r"/sign-in/reset/[\w-]+", server.link.text)[0]
+    token = re.search(r'name="csrf_token" value="([^"]+)"', visitor.get(link).text)[1]
+    client.hset(f"chat:user:{{{visitor.uid}}}:sessions", mapping=broken_sessions(client, visitor))
+    server.forget_log()
+    fields = {"csrf_token": token, "password": GOOD, "again": GOOD}
+    assert visitor.http.post(link, data=fields).status_code == 500
+    assert "in POST '/sign-in/reset/…'" in server.log()
+    assert "Traceback" in server.log()
+    assert link.rpartition("/")[2] not in server.log()
+
+
+def broken_sessions(client, visitor):
+    return dict.fromkeys(client.hkeys(f"chat:user:{{{visitor.uid}}}:sessions"), "no JSON")
