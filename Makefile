@@ -10,7 +10,7 @@ SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --c
 
 export CHAT_DATA ?= data
 
-.PHONY: run test check html bench faults soak conformance format clean
+.PHONY: run test check html bench lag faults soak conformance format clean
 
 run: $(VENV)/.run
 	@$(BIN)/chat serve
@@ -38,6 +38,9 @@ faults: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+lag: $(VENV)/.dev
+	@$(BIN)/python -m tests.lag $(ARGS)
 
 conformance: $(VENV)/.dev $(VENV)/autobahn
 	@$(BIN)/python -m tests.conformance $(ARGS)

@@ -18,6 +18,7 @@ from .store.messages import Missed
 LASTS = 2.0  # seconds: names may change, and old messages go, without an event of the room
 MOST = 64  # answers that are kept
 LARGEST = 50  # events of one that is kept
+LARGEST_CHARS = 20_000  # typed in its messages; HTML is up to twenty times as long
 
 
 class Cursor(NamedTuple):
@@ -89,7 +90,8 @@ class Backlog:
         rid, missed = answer.cursor.rid, answer.missed
         seq, at = answer.newest = self._newest(rid)
         # Without its time, a number may be that of another event in another life of the database.
-        if not at or missed.seq != seq or len(missed.events) > LARGEST:
+        size = sum(len(event.body) for event in missed.events)
+        if not at or missed.seq != seq or len(missed.events) > LARGEST or size > LARGEST_CHARS:
             return
         answer.kept = time.monotonic()
         self._answers.pop(answer.cursor, None)

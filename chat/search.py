@@ -18,6 +18,7 @@ from .current import chat
 from .errors import Busy, Invalid, TooOften
 from .events import POST, Event
 from .executors import SEARCH
+from .giving_way import in_pieces
 from .index import Place, TooSlow, Unready, Wanted, find
 from .names import SAME, likeness
 from .query import Query, excerpt, matches, parse
@@ -163,7 +164,7 @@ def _read(query: Query, places: list[Place], rows: list[Row]) -> list[Hit]:
     hits: dict[tuple[str, int], Hit] = {}
     for rid in {place.rid for place in places}:
         seqs = [place.seq for place in places if place.rid == rid]
-        for event in chat().store.messages.several(rid, seqs):
+        for event in in_pieces(chat().store.messages.several(rid, seqs)):
             text = "\n".join(filter(None, [event.body, *(file.name for file in event.files)]))
             spans = matches(query, text)
             if event.kind == POST and spans is not None:

@@ -8,10 +8,12 @@ each sign is a word; a run of them that is looked for is then a phrase, which fi
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 LONGEST = 64  # characters of a word that count
+MAX_KEPT_WORDS = 4096  # words outside ASCII that are not folded anew
+MAX_KEPT_WORD_CHARS = 16  # of such a word
 
 _ASCII = re.compile(r"[a-z0-9]+")
 _NOT_IN_WORDS = re.compile(r"[\x00-/:-@\[-`{-\x7f\ufe0e\ufe0f]")
@@ -23,8 +25,7 @@ _ALONE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """`text` as it is found, and where in the original it stands."""
 
     text: str
@@ -54,8 +55,16 @@ def _alone() -> re.Pattern[str]:
 def _folded(word: str) -> str:
     if word.isascii():
         return word.lower()
+    return _folded_short(word) if len(word) <= MAX_KEPT_WORD_CHARS else _folded_any(word)
+
+
+def _folded_any(word: str) -> str:
     plain = unicodedata.normalize("NFKD", word.casefold()).casefold()
     return _NOT_IN_WORDS.sub("", "".join(c for c in plain if not _is_accent(c)))
+
+
+# Texts of signs, each of them a word, have the same ones again and again.
+_folded_short = lru_cache(maxsize=MAX_KEPT_WORDS)(_folded_any)
 
 
 def _is_accent(character: str) -> bool:

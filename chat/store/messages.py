@@ -33,6 +33,7 @@ PAGES_KEPT = 128  # rooms whose newest page is kept in memory
 MOST_EMOJI = 20  # different ones on one message
 MOST_REACTIONS = 500  # on one message, all emoji together
 LOOKED_AT = 500  # events in one answer, where all of a room are looked at
+MAX_MISSED_CHARS = 100_000  # typed in the messages of one answer to a page that comes back
 NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
 
 
@@ -288,7 +289,9 @@ class Messages:
         entries = _following(after, at, *answers)
         same = (epoch or present) == present and after <= int(seq)
         anew = not same or entries is None or len(entries) > limit
-        events = self.newest(rid) if anew else self._now(rid, _events(rid, entries or [], after))
+        events = [] if anew else self._now(rid, _events(rid, entries or [], after))
+        if anew or len(_last_chars(events, MAX_MISSED_CHARS)) < len(events):
+            anew, events = True, _last_chars(self.newest(rid), MAX_MISSED_CHARS)
         upto = events[-1].seq if events else after
         return Missed(events, anew, upto, present or "", int(first or 1))
 
@@ -366,6 +369,14 @@ def _ask_after(pipeline: Any, rid: str, after: int, limit: int) -> None:
     """Ask for the oldest event that is kept, for event `after`, and for `limit` behind it."""
     pipeline.xrange(keys.events(rid), "-", "+", count=1)
     pipeline.xrange(keys.events(rid), f"{after}-0", "+", count=limit + 1)
+
+
+def _last_chars(events: list[Event], chars: int) -> list[Event]:
+    """The last of the events, as many as have so many characters together, but one at least."""
+    start, left = len(events), chars
+    while start and (left := left - len(events[start - 1].body)) >= 0:
+        start -= 1
+    return events[min(start, len(events) - 1) :] if events else []
 
 
 def _following(after: int, at: int, oldest: list[Any], entries: list[Any]) -> list[Any] | None:

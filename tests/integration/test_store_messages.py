@@ -109,6 +109,20 @@ def test_a_cursor_older_than_what_is_kept_replaces_the_list(store, client, ann, 
     assert store.messages.missed(tea, ann.uid, 5, "").replace
 
 
+def test_a_page_behind_by_very_long_messages_gets_the_last_of_them(store, ann, tea):
+    """All of them would be more than a slow connection takes before the server gives it up."""
+    for n in range(60):
+        store.messages.post(tea, ann, str(n) + "x" * 3990)
+    missed = store.messages.missed(tea, ann.uid, 2, "")
+    assert missed.replace
+    assert 20 < len(missed.events) < 30
+    assert missed.events[-1].body.startswith("59")
+    assert [e.seq for e in missed.events] == list(range(missed.events[0].seq, missed.seq + 1))
+    missed = store.messages.missed(tea, ann.uid, missed.seq - 10, "")
+    assert not missed.replace
+    assert len(missed.events) == 10
+
+
 def test_a_cursor_whose_message_was_deleted_goes_on(store, ann, tea):
     seq = store.messages.post(tea, ann, "m2")
     at = store.messages.newest(tea)[-1].at

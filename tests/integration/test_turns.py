@@ -1,0 +1,152 @@
+"""No text holds the event loop for long, whatever is done with it: turns are counted, not timed."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chat import markdown
+from chat.api import MOST
+from chat.frames import Packet
+from chat.text import MAX_BODY
+
+from ..corpus import TEXTS, filled
+from .turns import Chat, Turns
+
+# Python calls in one turn, and calls from Python: some 8 ms on a machine of 2020.
+MAX_CALLS = 100_000
+
+
+@pytest.fixture(autouse=True)
+def no_parser(monkeypatch):
+    """In this process nothing is parsed: that is the child's work."""
+
+    def parsed(*_):
+        raise AssertionError("a text was parsed on the event loop")
+
+    monkeypatch.setattr(markdown, "_parsed", parsed)
+
+
+class World:
+    """A room of Ann and Eve, and the largest turn of each thing that was done."""
+
+    def __init__(self, chat, ann, eve, rid):
+        self.chat, self.ann, self.eve, self.rid = chat, ann, eve, rid
+        self.turns, self.largest = Turns(), {}
+
+    async def do(self, what, doing):
+        self.turns.reset()
+        with self.turns.counted():
+            answer = await doing
+        self.largest[what] = (self.turns.calls, self.turns.what)
+        return answer
+
+    async def say(self, body, by=None):
+        person = by or self.ann
+        author = await self.chat.call(self.chat.app.store.people.get, person.uid)
+        await self.chat.call(self.chat.app.store.messages.post, self.rid, author, body)
+
+
+def tell(url, folder, story):
+    """Run `story(world)` and check what its turns took."""
+
+    async def run():
+        chat = Chat(url, folder)
+        try:
+            ann, eve = await chat.person("Ann"), await chat.person("Eve")
+            fields = {"name": "Tea", "kind": "closed", "members": [eve.uid]}
+            made = await ann.post("/rooms", data=fields)
+            world = World(chat, ann, eve, made.headers["location"].rpartition("/")[2])
+            # Once, so that templates are compiled.
+            for path in (*READ, f"/rooms/{world.rid}", f"/rooms/{world.rid}/messages"):
+                await eve.get(path)
+            await eve.post(f"/rooms/{world.rid}/preview", data={"body": "x"})
+            await story(world)
+            return world.largest
+        finally:
+            await chat.close()
+
+    largest = asyncio.run(run())
+    assert {what: calls for what, calls in largest.items() if calls[0] > MAX_CALLS} == {}
+    return largest
+
+
+READ = ["/", "/unread", "/mentions", "/go?q=t"]
+
+
+def test_reading_what_costs_most(client, valkey, tmp_path):
+    """A room of 300 messages, each of them as hard as one of its kind can be."""
+
+    async def story(world):
+        chat, eve, store = world.chat, world.eve, world.chat.app.store
+        texts = list(TEXTS.values())
+        for number in range(300):
+            await world.say(texts[number % len(texts)])
+        await world.do("page", eve.get(f"/rooms/{world.rid}"))
+        for before in range(300, 0, -50):
+            path = f"/rooms/{world.rid}/messages?before={before}"
+            await world.do(path, eve.get(path))
+        missed = await world.do(
+            "missed", chat.call(store.messages.missed, world.rid, eve.uid, 2, "")
+        )
+        shown = await world.do("its HTML", chat.call(chat.app.fragments.missed, missed.events))
+        await world.do("its frame", asyncio.wait_for(framed(shown), 60))
+        for path in READ:
+            await world.do(path, eve.get(path))
+        found = await chat.call(store.messages.newest, world.rid, MOST)
+        assert len(found) == MOST
+
+    tell(valkey.url, tmp_path, story)
+
+
+async def framed(text):
+    return Packet(text).deflated
+
+
+def test_posting_and_previewing_what_costs_most(client, valkey, tmp_path):
+    async def story(world):
+        page = []
+        viewer = world.chat.app.hub.connect(page.append, page.append, world.eve.uid)
+        world.chat.app.hub.belong(viewer, world.rid, 2)
+        world.chat.app.hub.watch(viewer, world.rid)
+        world.chat.app.hub.live(viewer, 2)
+        await world.chat.app.subscriber.ready(f"room:{world.rid}")
+        for name, text in TEXTS.items():
+            path = f"/rooms/{world.rid}"
+            await world.do(f"post {name}", world.ann.post(f"{path}/messages", data={"body": text}))
+            await world.do(f"view {name}", world.eve.post(f"{path}/preview", data={"body": text}))
+        texts = list(TEXTS.values())[:20]
+        await world.do("a burst", asyncio.gather(*(world.say(text) for text in texts)))
+        last = len(TEXTS) + len(texts)
+
+        async def all_shown():
+            while viewer.sent < last:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        await world.do("its pushes", asyncio.wait_for(all_shown(), 60))
+
+    tell(valkey.url, tmp_path, story)
+
+
+pieces = st.lists(
+    st.sampled_from(
+        [*"*_~`[](){}<>!&\\@:#|-+=\"'", "\n", "> ", "- ", "1. ", "```", "https://", "a"]
+    )
+    | st.text(min_size=1, max_size=3),
+    min_size=1,
+    max_size=5,
+).map("".join)
+
+
+@given(pieces)
+@settings(max_examples=30)
+def test_any_text(valkey, tmp_path_factory, piece):
+    async def story(world):
+        text = filled(piece)[:MAX_BODY]
+        path = f"/rooms/{world.rid}"
+        await world.do("preview", world.eve.post(f"{path}/preview", data={"body": text}))
+        await world.do("post", world.ann.post(f"{path}/messages", data={"body": text}))
+        await world.do("page", world.eve.get(path))
+
+    tell(valkey.url, tmp_path_factory.mktemp("chat"), story)
