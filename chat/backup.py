@@ -1,8 +1,8 @@
 """A copy of the embedded Valkey's data, taken while people write, and put back.
 
-Valkey writes a snapshot of one moment (BGSAVE) without stopping; what was acknowledged before is
-in it. The copy has the form of a data folder whose append-only file begins with that snapshot, so
-that putting it back is copying it; only the epochs of rooms are new then.
+Valkey writes what it holds at one moment without stopping (BGREWRITEAOF): what was acknowledged
+before is in it, and nothing that was deleted before. The copy has the form of a data folder whose
+append-only file begins so, and putting it back is copying it. Only the epochs of rooms are new.
 """
 
 import hashlib
@@ -26,9 +26,11 @@ from .store import Store, keys
 
 NOTE = "backup.json"  # written last: a folder without it is no whole backup
 AOF = Path("valkey", "appendonlydir")
-BASE = "appendonly.aof.1.base.rdb"
-MANIFEST = f"file {BASE} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
-LOOK = 0.05  # seconds between two looks at whether the snapshot is written
+BASE = "appendonly.aof.1.base.aof"
+SNAPSHOT = "appendonly.aof.1.base.rdb"  # its name in backups of an older chat
+MANIFEST = "file {} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+LOOK = 0.05  # seconds between two looks at whether Valkey has written its file
+TRIES = 5  # where Valkey begins to rewrite its file by itself
 
 
 def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
@@ -42,10 +44,8 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
         raise CannotStart(f"{folder} is not empty: a backup goes into a new folder")
     (folder / AOF).mkdir(parents=True)
     folder.chmod(0o700)
-    snapshot = _snapshot(client)
-    shutil.move(snapshot, folder / AOF / BASE)
-    (folder / AOF / BASE).chmod(0o600)
-    _begin_commands(folder / AOF)
+    _copy_database(client, folder / AOF / BASE)
+    _write_manifest(folder / AOF, BASE)
     left_out = _copy_beside(settings.data, folder, trusted=True)
     if settings.files:
         left_out += "; pictures and files are in CHAT_FILES and not in it"
@@ -63,13 +63,14 @@ def restore(settings: Settings, folder: Path) -> str:
     if settings.redis_url:
         raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")
     _check_plain(folder)
+    base = SNAPSHOT if (folder / AOF / SNAPSHOT).exists() else BASE
     try:
         note: dict[str, Any] = json.loads((folder / NOTE).read_text())
-        is_whole = note["sha256"] == _digest(folder / AOF / BASE)
+        is_whole = note["sha256"] == _digest(folder / AOF / base)
     except (OSError, ValueError, KeyError, TypeError):
         raise CannotStart(f"{folder} is no whole backup of chat backup") from None
     if not is_whole:
-        raise CannotStart(f"the backup in {folder} is damaged: {BASE} is not as it was written")
+        raise CannotStart(f"the backup in {folder} is damaged: {base} is not as it was written")
     data = settings.data
     data.mkdir(parents=True, exist_ok=True)
     owner = data.stat()
@@ -86,8 +87,8 @@ def restore(settings: Settings, folder: Path) -> str:
         part = data / "valkey" / "restoring"
         shutil.rmtree(part, ignore_errors=True)
         (part / AOF.name).mkdir(parents=True)
-        _copy(folder / AOF / BASE, part / AOF.name / BASE)
-        _begin_commands(part / AOF.name)
+        _copy(folder / AOF / base, part / AOF.name / base)
+        _write_manifest(part / AOF.name, base)
         _begin_anew(part)
         (part / AOF.name).rename(data / AOF)
         shutil.rmtree(part)
@@ -114,10 +115,10 @@ def _check_plain(folder: Path) -> None:
             )
 
 
-def _begin_commands(folder: Path) -> None:
-    """Write what stands beside the snapshot: no commands after it yet."""
+def _write_manifest(folder: Path, base: str) -> None:
+    """Write what stands beside the file `base`: no commands after it yet."""
     (folder / "appendonly.aof.1.incr.aof").touch(0o600)
-    (folder / "appendonly.aof.manifest").write_text(MANIFEST)
+    (folder / "appendonly.aof.manifest").write_text(MANIFEST.format(base))
 
 
 def _begin_anew(folder: Path) -> None:
@@ -133,21 +134,36 @@ def _begin_anew(folder: Path) -> None:
         valkey.stop()
 
 
-def _snapshot(client: redis.Redis) -> Path:
-    """Have the server write what it holds now; returns where."""
-    _wait(client)
-    client.bgsave(schedule=False)
-    if _wait(client)["rdb_last_bgsave_status"] != "ok":
-        raise CannotStart("Valkey could not write its snapshot: see valkey/valkey.log")
-    where = client.config_get("dir", "dbfilename")
-    return Path(str(where["dir"]), str(where["dbfilename"]))
+def _copy_database(client: redis.Redis, target: Path) -> None:
+    """Have the server write what it holds now, and copy that."""
+    for _ in range(TRIES):
+        _wait(client)
+        with suppress(redis.ResponseError):  # another rewrite has just begun
+            client.bgrewriteaof()
+            break
+    if _wait(client)["aof_last_bgrewrite_status"] != "ok":
+        raise CannotStart("Valkey could not write its data: see valkey/valkey.log")
+    where = client.config_get("dir", "appenddirname")
+    folder = Path(str(where["dir"]), str(where["appenddirname"]))
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError):  # rewritten again, which is as good
+            _copy(folder / _base_name(folder), target)
+            return
+    raise CannotStart("Valkey's file changes all the time: try again")
+
+
+def _base_name(folder: Path) -> str:
+    """The name of the file that Valkey's manifest begins with."""
+    lines = (folder / "appendonly.aof.manifest").read_text().splitlines()
+    return next(line.split(" ")[1] for line in lines if line.endswith("type b"))
 
 
 def _wait(client: redis.Redis) -> dict[str, Any]:
     """Wait until nothing is being written in the background; returns how it went."""
     while True:
         info: dict[str, Any] = client.info("persistence")
-        if not info["rdb_bgsave_in_progress"] and not info["aof_rewrite_in_progress"]:
+        writes = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
+        if not any(info[name] for name in writes):
             return info
         time.sleep(LOOK)
 

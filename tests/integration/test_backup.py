@@ -1,10 +1,14 @@
 """Copying what a chat keeps while people write, and going on from the copy."""
 
+import hashlib
+import json
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
-from chat.backup import AOF, BASE, NOTE
+from chat.backup import AOF, BASE, MANIFEST, NOTE, SNAPSHOT
 from chat.store import Store
 
 from ..running import Server, Visitor, wait_until
@@ -115,6 +119,29 @@ def test_a_page_that_shows_what_the_backup_has_not_gets_the_list_anew(
     page.watch(rid, epoch=epoch)
     page.wait_shown("new 4")
     assert page.bodies == [f"new {n}" for n in range(5)]
+
+
+def test_a_backup_of_an_older_chat_is_put_back(mortal_server, restored, tmp_path):
+    """Its database is a snapshot under another name."""
+    ann = Visitor(mortal_server.url, "Ann")
+    rid = ann.create_room("Tea")
+    ann.post(rid, "from long ago")
+    kept = tmp_path / "b"
+    ok(mortal_server.console("backup", str(kept)))
+    with mortal_server.redis() as client:
+        client.bgsave()
+        wait_until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+        shutil.move(Path(client.config_get("dir")["dir"], "dump.rdb"), kept / AOF / SNAPSHOT)
+    (kept / AOF / BASE).unlink()
+    (kept / AOF / "appendonly.aof.manifest").write_text(MANIFEST.format(SNAPSHOT))
+    note = json.loads((kept / NOTE).read_text())
+    note["sha256"] = hashlib.sha256((kept / AOF / SNAPSHOT).read_bytes()).hexdigest()
+    (kept / NOTE).write_text(json.dumps(note))
+    ok(restored.console("restore", str(kept)))
+    restored.start()
+    there = Visitor(restored.url)
+    there.http.cookies = ann.http.cookies
+    assert "from long ago" in there.room(rid)
 
 
 def test_what_stands_in_the_way_is_said_in_a_line(mortal_server, restored, tmp_path):
