@@ -9,8 +9,10 @@ from .client_address import network_of
 from .current import chat
 from .errors import Invalid, NotFound, Refused
 from .messages import erase
+from .paging import PAGE_ROWS, Paging, address
 from .permissions import check_admin
-from .security import address, is_public, own_origin
+from .security import address as client_address
+from .security import is_public, own_origin
 from .session import require_person, shut_out
 from .store import Person
 from .store.people import ADMIN, ROLES
@@ -28,7 +30,8 @@ def admins_only() -> Any:
 
 @bp.get("/people")
 def people() -> Any:
-    """Everybody, by name; `?q=` finds."""
+    """Everybody, by name; `?q=` finds a login, or people by a word of their name. `after` and
+    `before` name places in that order."""
     return _page()
 
 
@@ -137,7 +140,7 @@ def _other(uid: str) -> Person:
 def audit_note(what: str, person: Person) -> None:
     """Write down what the admin who asks did to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
-    chat().store.audit.note(g.person, what, whom, address())
+    chat().store.audit.note(g.person, what, whom, client_address())
 
 
 def _back() -> Any:
@@ -146,6 +149,23 @@ def _back() -> Any:
 
 def _page(**more: Any) -> str:
     q = request.values.get("q", "")
-    found = chat().store.people.find(q, limit=200, off=True)
+    after, before = request.args.get("after", ""), request.args.get("before", "")
+    page = chat().store.people.page(q, PAGE_ROWS, after, before)
+    found = page.people
+    here = Paging(
+        0,
+        0,  # how many people there are is not known
+        address(before=page.before, after="") if page.before else "",
+        address(after=page.after, before="") if page.after else "",
+    )
+    if q and not (after or before) and (person := _of_login(q)):
+        found = [person, *(one for one in found if one.uid != person.uid)]
     out = chat().store.bans.all()
-    return render_template("admin/people.html", q=q, found=found, roles=ROLES, out=out, **more)
+    told = {"q": q, "paging": here, "roles": ROLES, "out": out}
+    return render_template("admin/people.html", found=found, **told, **more)
+
+
+def _of_login(login: str) -> Person | None:
+    uid, _ = chat().store.accounts.by_login(login)
+    person: Person | None = chat().store.people.get(uid) if uid else None
+    return person

@@ -21,6 +21,7 @@ from .errors import Refused as NotAllowed
 from .failed_sign_ins import failed
 from .fields import LAST, of_address, of_body, text, whole
 from .files import MOST_NAME, Sent
+from .giving_way import in_pieces
 from .openapi import Operation, document
 from .people import edit as edit_profile
 from .query import LONGEST, parse
@@ -31,7 +32,9 @@ from .times import today
 
 bp = Blueprint("api", __name__, url_prefix="/api")
 
-MOST = 200  # events or people in one answer
+MOST = 200  # events, people or rooms in one answer
+LONGEST_PLACE = 2000  # characters that name a place in a list
+MOST_OWN = 1000  # of one's own rooms
 SPOOLED = 1 << 16  # bytes of a file on its way in that are in memory
 
 
@@ -61,8 +64,9 @@ def edit_me(**fields: str) -> Any:
     return person_json(edit_profile(g.person, fields))
 
 
-def people(q: str = "", limit: int = 50) -> Any:
-    return {"people": [person_json(person) for person in chat().store.people.find(q, limit)]}
+def people(q: str = "", limit: int = 50, after: str = "") -> Any:
+    page = chat().store.people.page(q, limit, after, off=False)
+    return {"people": [person_json(person) for person in page.people], "next": page.after}
 
 
 def person(uid: str) -> Any:
@@ -72,13 +76,17 @@ def person(uid: str) -> Any:
     return person_json(found)
 
 
-def my_rooms() -> Any:
+def my_rooms(limit: int = MOST_OWN, skip: int = 0) -> Any:
     rows = chat().store.rooms.of(g.person.uid)
-    return {"rooms": [{**room_json(row.room), "unread": row.unread} for row in rows]}
+    some = in_pieces(rows[skip : skip + limit])
+    listed = [{**room_json(row.room), "unread": row.unread} for row in some]
+    return {"rooms": listed, "total": len(rows)}
 
 
-def open_rooms() -> Any:
-    return {"rooms": [room_json(room) for room in chat().store.rooms.open()]}
+def open_rooms(limit: int = MOST, skip: int = 0) -> Any:
+    found = chat().store.rooms.open(limit, skip)
+    total = chat().store.rooms.open_count()
+    return {"rooms": [room_json(room) for room in in_pieces(found)], "total": total}
 
 
 def create_room(name: str, kind: str = "open", about: str = "", members: Any = ()) -> Any:
@@ -117,9 +125,10 @@ def leave_room(rid: str) -> None:
     chat().store.rooms.leave(rid, g.person)
 
 
-def room_members(rid: str) -> Any:
+def room_members(rid: str, limit: int = MOST, skip: int = 0) -> Any:
     chat().store.rooms.member(rid, g.person.uid)
-    return {"people": [person_json(member) for member in chat().store.rooms.members(rid)]}
+    found, total = chat().store.rooms.members(rid, skip, limit), chat().store.rooms.size(rid)
+    return {"people": [person_json(member) for member in in_pieces(found)], "total": total}
 
 
 def add_members(rid: str, members: list[str]) -> Any:
@@ -197,6 +206,8 @@ def find(q: str = "", older: str = "", limit: int = search.PAGE) -> Any:
 ROOM, MESSAGE = "/rooms/<rid>", "/rooms/<rid>/messages/<int:seq>"
 REACTION = f"{MESSAGE}/reactions/<emoji>"
 PROFILE = {"name": text(MAX_NAME, 1), "about": text(MAX_ABOUT)}
+PART = {"limit": whole(1, MOST), "skip": whole(0)}
+OWN = {"limit": whole(1, MOST_OWN), "skip": whole(0)}
 CURSOR = {"before": whole(1), "after": whole(0), "limit": whole(1, MOST)}
 OPERATIONS = [
     Operation("GET", "/me", "Who the token belongs to", me, "Person"),
@@ -207,7 +218,7 @@ OPERATIONS = [
         "Find people by a word of their name",
         people,
         "People",
-        query={"q": text(100), "limit": whole(1, MOST)},
+        query={"q": text(100), "limit": whole(1, MOST), "after": text(LONGEST_PLACE)},
     ),
     Operation(
         "GET",
@@ -218,8 +229,17 @@ OPERATIONS = [
         query={"q": text(LONGEST), "older": text(200), "limit": whole(1, MOST)},
     ),
     Operation("GET", "/people/<uid>", "One person", person, "Person"),
-    Operation("GET", "/rooms", "One's own rooms, the last active first", my_rooms, "Rooms"),
-    Operation("GET", "/open-rooms", "The rooms anyone may join", open_rooms, "Rooms"),
+    Operation(
+        "GET", "/rooms", "One's own rooms, the last active first", my_rooms, "Rooms", query=OWN
+    ),
+    Operation(
+        "GET",
+        "/open-rooms",
+        "The rooms anyone may join, the newest first",
+        open_rooms,
+        "Rooms",
+        query=PART,
+    ),
     Operation(
         "POST",
         "/rooms",
@@ -247,13 +267,20 @@ OPERATIONS = [
     Operation("DELETE", ROOM, "End a room for everyone", end_room, status=204),
     Operation("POST", f"{ROOM}/join", "Join an open room", join_room, "Room"),
     Operation("POST", f"{ROOM}/leave", "Leave a room", leave_room, status=204),
-    Operation("GET", f"{ROOM}/members", "Who is in a room", room_members, "People"),
+    Operation(
+        "GET",
+        f"{ROOM}/members",
+        "Who is in a room, those who joined first first",
+        room_members,
+        "Members",
+        query=PART,
+    ),
     Operation(
         "POST",
         f"{ROOM}/members",
         "Add people to a room",
         add_members,
-        "People",
+        "Members",
         {"members": PEOPLE},
         ("members",),
     ),

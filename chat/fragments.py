@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from . import markdown
 from .events import POST, Event, tombstone, unreadable
 from .files import size
-from .giving_way import give_way, in_pieces
+from .giving_way import in_pieces
 from .mentions import Mentions
 from .store import Person, Row
 from .times import new_day, short_time, today, use_zone, when, zone
@@ -333,7 +333,6 @@ def init(env: Environment, texts: Texts = markdown) -> None:
         macros: Any = env.get_template("macros/rooms.html").module
         return Markup(macros.head(rid, name, kind, about, size))
 
-    env.globals["give_way"] = give_way
     env.globals["in_pieces"] = in_pieces
     env.globals["let_go_every"] = LET_GO_EVERY
     env.globals["calls"] = calls

@@ -7,7 +7,7 @@ else comes forward, and goes on.
 
 What calls it must be right when others run in the middle: what it read before may be old after it.
 So it is called by pages and lists, never by what the hub calls, which writes in the order of what
-it renders. Templates call it as `give_way()`.
+it renders. Templates loop over `in_pieces(rows)`.
 
 Where there is no greenlet that could wait (callbacks of the loop, the command line, most tests) it
 does nothing.
@@ -30,9 +30,9 @@ _loop: asyncio.AbstractEventLoop | None = None
 _held = 0  # how many `uninterrupted` there are
 
 
-def give_way() -> str:
+def give_way() -> None:
     """Wait for one turn of the loop if this one has lasted for SECONDS since it was first asked
-    for. Returns "", so that a template may call it."""
+    for."""
     now = time.monotonic()
     if not _began:
         _begin(now)
@@ -41,7 +41,6 @@ def give_way() -> str:
             await_(asyncio.sleep(0))
         else:
             _begin(now)
-    return ""
 
 
 def in_pieces(many: Iterable[T]) -> Iterator[T]:

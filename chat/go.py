@@ -6,11 +6,13 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from .current import chat
+from .giving_way import in_pieces
 from .names import likeness
 from .rooms import is_swap
 from .session import require_person
 
 MOST = 12  # that are offered as one types
+MOST_LISTED = 100  # on the page
 LONGEST = 60  # characters that are looked at
 
 bp = Blueprint("go", __name__)
@@ -39,7 +41,8 @@ def page() -> Any:
         return render_template("go/found.html", q=q, found=found[:MOST] if q else [])
     if q and found and "all" not in request.args:
         return redirect(found[0].at, 303)
-    return render_template("go/page.html", q=q, found=found)
+    more = max(0, len(found) - MOST_LISTED)
+    return render_template("go/page.html", q=q, found=found[:MOST_LISTED], more=more)
 
 
 def targets(q: str) -> list[Target]:
@@ -48,7 +51,7 @@ def targets(q: str) -> list[Target]:
     join. Without a name one's own rooms."""
     store = chat().store
     rows = store.rooms.of(g.person.uid)
-    found = [Target(f"/rooms/{r.room.rid}", r.room.name, unread=r.unread) for r in rows]
+    found = [Target(f"/rooms/{r.room.rid}", r.room.name, unread=r.unread) for r in in_pieces(rows)]
     if not q:
         return found
     mine = {row.room.rid for row in rows}
@@ -56,6 +59,6 @@ def targets(q: str) -> list[Target]:
     found += [Target(f"/people/{p.uid}", p.name, "person", p.tag) for p in people]
     others = (room for room in store.rooms.open() if room.rid not in mine)
     found += [Target(f"/rooms/{room.rid}", room.name, "open") for room in others]
-    ranks = ((likeness(q, target.name), target) for target in found)
+    ranks = ((likeness(q, target.name), target) for target in in_pieces(found))
     there = [(rank, target) for rank, target in ranks if rank is not None]
     return [target for _, target in sorted(there, key=lambda pair: pair[0])]

@@ -6,12 +6,16 @@ from flask import Blueprint, g, redirect, render_template, request
 
 from .current import chat
 from .errors import Invalid, NotFound, TooOften
+from .paging import PAGE_ROWS, Paging, paging
 from .permissions import check_manage, may_manage
 from .picker import is_search, picked_people, picking
 from .rooms import store
 from .session import require_person
 from .store import Person
 from .store.rooms import DIRECT
+from .text import MAX_NAME
+
+OFFERED = 100  # members who are offered as the owner of a room
 
 bp = Blueprint("members", __name__)
 bp.before_request(require_person)
@@ -96,17 +100,38 @@ def hand_over(by: Person, rid: str, uid: str) -> None:
 
 
 def _page(rid: str, error: str = "") -> str:
-    room, members = store().rooms.member(rid, g.person.uid), store().rooms.members(rid)
-    adding = picking(members) if may_manage(g.person, room) else {}
+    room, size = store().rooms.member(rid, g.person.uid), store().rooms.size(rid)
+    members, found = _members(rid, size)
+    adding = picking(rid) if may_manage(g.person, room) else {}
+    adding["more_people"] = adding.pop("more", False)
     here = chat().store.presence.here([member.uid for member in members])
-    told = {"room": room, "members": members, "here": here, "error": error, **adding}
+    told = {"room": room, "members": members, "here": here, "error": error, **adding, **found}
     level = store().attention.level(g.person.uid, rid)
     saved = "level" in request.args
-    return render_template("rooms/people.html", level=level, saved=saved, **told)
+    return render_template("rooms/people.html", size=size, level=level, saved=saved, **told)
+
+
+def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
+    """The members on this page of the list, or those called `member`, and what the page is told of
+    the others."""
+    name = request.args.get("member", "").strip()[:MAX_NAME]
+    if name:
+        some, more = store().rooms.members_named(rid, name, PAGE_ROWS)
+        return some, {"called": name, "more": more, "paging": Paging(0, len(some))}
+    here = paging(size)
+    members = store().rooms.members(rid, here.start, PAGE_ROWS)
+    return members, {"called": "", "more": False, "paging": here}
 
 
 def _leave_page(rid: str, error: str = "") -> str:
-    room = store().rooms.member(rid, g.person.uid)
-    others = [] if room.kind == DIRECT else store().rooms.members(rid)
+    """Of a large room only some are offered as its owner; `?q=` finds others."""
+    room, q = store().rooms.member(rid, g.person.uid), request.args.get("q", "").strip()[:MAX_NAME]
+    size = 0 if room.kind == DIRECT else store().rooms.size(rid)
+    if q:
+        others, _ = store().rooms.members_named(rid, q, OFFERED)
+    else:
+        others = store().rooms.members(rid, 0, OFFERED) if size else []
     others = [person for person in others if person.uid != g.person.uid and not person.off]
-    return render_template("rooms/leave.html", room=room, others=others, error=error)
+    is_last = not others and not q and size <= OFFERED
+    told = {"others": others, "is_last": is_last, "many": size > OFFERED, "q": q}
+    return render_template("rooms/leave.html", room=room, error=error, **told)

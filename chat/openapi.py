@@ -74,8 +74,18 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "height": _MAYBE,
     },
     "Reaction": {"emoji": _TEXT, "people": {"type": "array", "items": _TEXT}},
-    "People": {"people": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}}},
-    "Rooms": {"rooms": {"type": "array", "items": {"$ref": "#/components/schemas/Room"}}},
+    "People": {
+        "people": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}},
+        "next": {**_TEXT, "description": "`after` of the next page, empty for none"},
+    },
+    "Members": {
+        "people": {"type": "array", "items": {"$ref": "#/components/schemas/Person"}},
+        "total": _NUMBER,
+    },
+    "Rooms": {
+        "rooms": {"type": "array", "items": {"$ref": "#/components/schemas/Room"}},
+        "total": _NUMBER,
+    },
     "Messages": {
         "messages": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
         "newest": _NUMBER,

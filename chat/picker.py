@@ -5,8 +5,12 @@ from typing import Any
 from flask import Blueprint, g, render_template, request
 
 from .current import chat
+from .errors import Invalid
 from .session import require_person
 from .store import Person
+from .store.people import FOUND
+
+MOST_PICKED = 200  # people at once
 
 bp = Blueprint("picker", __name__)
 bp.before_request(require_person)
@@ -16,31 +20,39 @@ bp.before_request(require_person)
 def found() -> Any:
     """The boxes for the search `q`, with those that are ticked; a fragment for htmx. `room`
     names a room whose members are not offered."""
-    rid = request.args.get("room", "")
-    return render_template("rooms/picker.html", **picking(_members(rid)))
+    rid, rooms = request.args.get("room", ""), chat().store.rooms
+    is_inside = bool(rid) and rooms.is_member(rid, g.person.uid)
+    return render_template("rooms/picker.html", **picking(rid if is_inside else ""))
 
 
-def picking(but: list[Person] | None = None) -> dict[str, Any]:
+def picking(rid: str = "") -> dict[str, Any]:
     """What the macro `picker` shows, from the form as it came: `q`, the people `picked` and
-    those `found`, without those in `but` and oneself."""
-    q, hidden = request.values.get("q", ""), {g.person.uid, *(person.uid for person in but or [])}
-    picked = [person for person in picked_people() if person.uid not in hidden]
+    those `found`, without oneself and the members of the room `rid`."""
+    q, store = request.values.get("q", ""), chat().store
+    picked, found = _ticked(), store.people.find(q)
+    hidden = {g.person.uid}
+    if rid:
+        hidden |= store.rooms.inside(rid, [person.uid for person in (*picked, *found)])
+    picked = [person for person in picked if person.uid not in hidden]
     hidden |= {person.uid for person in picked}
-    found = [person for person in chat().store.people.find(q) if person.uid not in hidden]
-    return {"q": q, "picked": picked, "found": found}
+    more = len(found) >= FOUND
+    found = [person for person in found if person.uid not in hidden]
+    return {"q": q, "picked": picked, "found": found, "more": more}
 
 
 def picked_people() -> list[Person]:
-    """The people whose boxes are ticked: the form's fields `members`."""
-    people = chat().store.people.several(request.values.getlist("members")[:1000])
+    """The people whose boxes are ticked: the form's fields `members`. Raises Invalid for more than
+    MOST_PICKED."""
+    if len(request.values.getlist("members")) > MOST_PICKED:
+        raise Invalid(f"You can pick {MOST_PICKED} people at once. Pick the others afterwards.")
+    return _ticked()
+
+
+def _ticked() -> list[Person]:
+    people = chat().store.people.several(request.values.getlist("members")[:MOST_PICKED])
     return [person for person in people if not person.off]
 
 
 def is_search() -> bool:
     """True when Enter was pressed in the search field of a form, and not its button."""
     return bool(request.form.get("q")) and "do" not in request.form
-
-
-def _members(rid: str) -> list[Person]:
-    rooms = chat().store.rooms
-    return rooms.members(rid) if rid and rooms.is_member(rid, g.person.uid) else []

@@ -9,6 +9,7 @@ from .current import chat, is_htmx
 from .errors import Invalid, Refused, TooOften
 from .events import POST, Event
 from .fragments import digest
+from .paging import PAGE_ROWS, Paging, address, paging
 from .permissions import check_create_rooms, may_create_rooms, may_manage
 from .picker import is_search, picked_people, picking
 from .session import require_person
@@ -42,9 +43,18 @@ def home() -> Any:
 
 @bp.get("/rooms")
 def index() -> Any:
-    """The rooms anyone may join."""
-    mine = {row.room.rid for row in store().rooms.of(g.person.uid)}
-    return render_template("rooms/index.html", rooms=store().rooms.open(), mine=mine)
+    """The rooms anyone may join, or those of them with `q` in their name."""
+    q, more = request.args.get("q", "").strip()[:MAX_ROOM_NAME], False
+    if q:
+        found = store().rooms.open_named(q, PAGE_ROWS + 1)
+        found, more = found[:PAGE_ROWS], len(found) > PAGE_ROWS
+        here = Paging(0, len(found))
+    else:
+        here = paging(store().rooms.open_count())
+        found = store().rooms.open(PAGE_ROWS, here.start)
+    mine = store().rooms.joined(g.person.uid, [room.rid for room in found])
+    told = {"q": q, "more": more, "paging": here, "at": address()}
+    return render_template("rooms/index.html", rooms=found, mine=mine, **told)
 
 
 @bp.get("/rooms/new")

@@ -22,6 +22,7 @@ from .store import Store, keys
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events read at once when a gap is filled
+ROOMS_AT_ONCE = 32  # rooms whose gaps are read at once: all answers that come together are one step
 
 Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its greenlet
 
@@ -62,6 +63,7 @@ class Subscriber:
         self.word: Callable[[str, str], None] = lambda rid, word: None
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
         self._unready: dict[str, deque[Event]] = {}  # by room: events whose turn has not come
+        self._reading = asyncio.Semaphore(ROOMS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -157,9 +159,14 @@ class Subscriber:
         try:
             while self._filling[rid]:
                 self._filling[rid] = False
-                while (room := self.hub.rooms.get(rid)) is not None:
-                    uids, gap = self.hub.uids(rid), self.store.messages.gap
-                    seq, events, gone = await self.portal(gap, rid, room.last, PAGE, uids, room.at)
+                while rid in self.hub.rooms:
+                    async with self._reading:
+                        room = self.hub.rooms.get(rid)
+                        if room is None:
+                            break  # its last viewer went while others were read
+                        uids, gap = self.hub.uids(rid), self.store.messages.gap
+                        found = await self.portal(gap, rid, room.last, PAGE, uids, room.at)
+                    seq, events, gone = found
                     for uid in gone:
                         await self.portal(self.changed, uid)
                     for event in events or ():

@@ -7,6 +7,7 @@ from flask import Blueprint, g, redirect, render_template, request
 from .admin import audit_note
 from .current import chat
 from .errors import Invalid, NotFound, Refused
+from .paging import part
 from .permissions import check_admin
 from .session import require_person
 from .store import Person
@@ -101,4 +102,5 @@ def _page(owner: Person, error: str = "", secret: str = "") -> str:
 
 
 def _bots(error: str = "") -> str:
-    return render_template("admin/bots.html", bots=chat().store.people.bots(), error=error)
+    bots, here = part(chat().store.people.bots())
+    return render_template("admin/bots.html", bots=bots, paging=here, error=error)

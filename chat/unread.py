@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
+from .composer import is_nonce
 from .current import chat
 from .events import DELETED, Event
 from .session import require_person
@@ -15,6 +16,7 @@ from .text import number
 SHOWN = 5  # events shown of a room
 LOOKED_AT = 20  # events among which those are found: some are nothing to read
 ROOMS = 30  # rooms of which something is shown; the others are links
+MOST_LISTED = 130  # rooms on the page, links included
 
 bp = Blueprint("unread", __name__)
 bp.before_request(require_person)
@@ -34,17 +36,19 @@ def page() -> Any:
     """Each room with something unread that the person wants to hear of, the last active first."""
     rows = [row for row in chat().store.rooms.of(g.person.uid) if row.calls]
     waiting = [_waiting(row) for row in rows[:ROOMS]]
-    return render_template("unread.html", waiting=waiting, rows=rows, others=rows[ROOMS:])
+    listed, more = rows[:MOST_LISTED], max(0, len(rows) - MOST_LISTED)
+    return render_template(
+        "unread.html", waiting=waiting, rows=listed, others=listed[ROOMS:], more=more
+    )
 
 
 @bp.post("/unread/read")
 def read() -> Any:
     """Each of the fields `upto` names a room and the number up to which it has been seen. What
     came after the page was made stays unread."""
-    mine = {row.room.rid for row in chat().store.rooms.of(g.person.uid)}
-    for field in request.form.getlist("upto")[:1000]:
+    for field in request.form.getlist("upto")[:MOST_LISTED]:
         rid, _, seq = field.partition(" ")
-        if rid in mine:
+        if is_nonce(rid):  # and `seen` keeps nothing for who is no member
             chat().store.messages.seen(rid, g.person.uid, number(seq))
     chat().store.people.look_again(g.person.uid)  # its open pages have marks
     return redirect("/unread", 303)

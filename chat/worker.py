@@ -31,6 +31,7 @@ from .store import Store
 from .subscriber import Subscriber
 from .sweeper import Sweeper
 from .text_renderer import TextRenderer, serve
+from .warm_up import warm_up
 
 # Container objects that are new (less those that went) before the youngest generation is searched
 # for cycles; how often that is done before the middle one is; and that before all are.
@@ -62,6 +63,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     where, client = _redis(settings.redis_url)
     texts = TextRenderer(children.connect)
     app = create_app(settings, Store(client), texts)
+    warm_up(app)
     deliverer = Deliverer(app, where)
     tasks: list[asyncio.Task[Any]] = []
 

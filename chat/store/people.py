@@ -2,6 +2,7 @@
 
 import unicodedata
 import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from .pages import AT_ONCE, pages
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
 FOUND = 50  # people in one answer of `find`
+MOST_LOOKS = 10  # pieces of the index that are read for one page of people
+LOOKED_AT = 500  # entries of it in one answer, where all are looked at
 
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
@@ -60,6 +63,16 @@ class Person:
     def is_at_least(self, role: str) -> bool:
         """True when this person has the rights of `role`."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True, slots=True)
+class PeoplePage:
+    """`before` and `after` name the places at its ends where there are more people; "" where there
+    are not."""
+
+    people: list[Person]
+    before: str
+    after: str
 
 
 class People:
@@ -121,6 +134,63 @@ class People:
         people = self.several(list(found))
         self._forget(set(found) - {person.uid for person in people})
         return [person for person in people if off or not person.off][:limit]
+
+    def page(
+        self,
+        text: str = "",
+        limit: int = FOUND,
+        after: str = "",
+        before: str = "",
+        off: bool = True,
+    ) -> "PeoplePage":
+        """A page of people by the beginning of a word of their name, or of everybody, in order:
+        those behind the place `after` or in front of the place `before`, which pages name. Of all
+        people somebody may be on two pages, whose name looks like two others."""
+        start, back = folded(text), bool(before)
+        low, high = _begins(start) if start else (b"-", b"+")
+        if edge := _place_of(after or before):
+            low, high = (low, b"(" + edge) if back else (b"(" + edge, high)
+        found: list[tuple[str, Person]] = []
+        seen: set[str] = set()
+        some: list[str] = []
+        for _ in range(MOST_LOOKS):
+            some = self._entries(start, low, high, 2 * limit, back)
+            for entry, person in self._of_entries(start, some):
+                if (off or not person.off) and person.uid not in seen:
+                    seen.add(person.uid)
+                    found.append((entry, person))
+            if not some or len(found) > limit:
+                break
+            edge = b"(" + some[-1].encode()
+            low, high = (low, edge) if back else (edge, high)
+        page = found[:limit]
+        end = page[-1][0] if len(found) > limit else some[-1] if some else ""
+        if back:
+            page.reverse()
+        first, last = (page[0][0], page[-1][0]) if page else ("", "")
+        earlier, later = (end, last or before) if back else (first if after else "", end)
+        people = [person for _, person in page]
+        return PeoplePage(people, _name_of(earlier), _name_of(later))
+
+    def _entries(self, start: str, low: bytes, high: bytes, limit: int, back: bool) -> list[str]:
+        """Entries of an index in order; `back`: the last of them, the last one first. In that of
+        words everybody is several times, in that of names that look alike hardly anybody."""
+        key = keys.NAMES if start else keys.LOOKALIKES
+        if back:
+            return list(self.client.zrevrangebylex(key, high, low, start=0, num=limit))
+        return list(self.client.zrangebylex(key, low, high, start=0, num=limit))
+
+    def _of_entries(self, start: str, found: list[str]) -> list[tuple[str, Person]]:
+        """The people of some entries: of those who fit a `start` several times only the first."""
+        uids = [entry.rpartition("\0")[2] for entry in found]
+        people = {person.uid: person for person in self.several(list(dict.fromkeys(uids)))}
+        self._forget(set(uids) - people.keys())
+        pairs = zip(found, uids, strict=True)
+        return [
+            (entry, people[uid])
+            for entry, uid in pairs
+            if uid in people and (not start or entry == _entry(start, people[uid]))
+        ]
 
     def called(self, names: Sequence[str], limit: int) -> list[str]:
         """The ids of at most `limit` people of each of these names, and of some whose name merely
@@ -211,10 +281,10 @@ class People:
         if not uids:
             return
         for key in (keys.NAMES, keys.LOOKALIKES):
-            entries = self.client.zrange(key, 0, -1)
-            gone = [entry for entry in entries if entry.rpartition("\0")[2] in uids]
-            if gone:
-                self.client.zrem(key, *gone)
+            for some in pages(self.client.zscan_iter(key, count=LOOKED_AT), LOOKED_AT):
+                gone = [entry for entry, _ in some if entry.rpartition("\0")[2] in uids]
+                if gone:
+                    self.client.zrem(key, *gone)
 
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
@@ -271,6 +341,25 @@ def folded(text: str) -> str:
     """Text as it is searched: without case and accents, spaces joined."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+
+
+def _entry(start: str, person: Person) -> str:
+    """The first in order of the entries of a person that begin so; "" for none."""
+    its = (entry for entry in entries(person.uid, person.name) if entry.startswith(start))
+    return min(its, key=str.encode, default="")
+
+
+def _name_of(entry: str) -> str:
+    """An entry as it may stand in an address."""
+    return urlsafe_b64encode(entry.encode()).decode().rstrip("=")
+
+
+def _place_of(name: str) -> bytes:
+    """The entry that is named so, b"" for none."""
+    try:
+        return urlsafe_b64decode(name + "=" * (-len(name) % 4))
+    except ValueError:
+        return b""
 
 
 def _begins(start: str) -> tuple[bytes, bytes]:

@@ -17,13 +17,15 @@ from ..events import Event, pack
 from . import keys
 from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
 from .pages import AT_ONCE, pages
-from .people import People, Person
+from .people import LOOKED_AT, People, Person, folded
 
 # The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
 # and what remains of one that is over.
 OPEN, CLOSED, DIRECT, RANDOM, ENDED = "open", "closed", "direct", "random", "ended"
 MOST_MEMBERS = 10_000  # of a room, when it is started
 MOST_DIRECT = 10  # people in a direct room
+SMALL = 500  # members of a room that is looked through for a name
+MOST_LOOKED_AT = 2000  # rooms or people that are looked through for one page
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _NONE = "There is no such room."
@@ -384,16 +386,42 @@ class Rooms:
         """How many of the events behind number `read`, up to number `seq`, count as unread."""
         return max(0, seq - read - int(self.client.zcount(keys.quiet(rid), f"({read}", seq)))
 
-    def open(self, limit: int = 200) -> list[Room]:
-        """The rooms anyone may join, most recently active first, the newest `limit` of them."""
-        ids = self.client.zrevrange(keys.OPEN_ROOMS, 0, limit - 1)
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in ids:
-            pipeline.hmget(keys.room(rid), _FIELDS)
-        answers = pipeline.execute() if ids else []
-        rooms = [_room(rid, values) for rid, values in zip(ids, answers, strict=True)]
-        there = [room for room in rooms if room and room.kind == OPEN]
+    def open(self, limit: int = 200, start: int = 0) -> list[Room]:
+        """The rooms anyone may join, most recently active first: `limit` of them from the one at
+        place `start` (0: the newest) on."""
+        ids = self.client.zrevrange(keys.OPEN_ROOMS, start, start + limit - 1)
+        there = []
+        for some in pages(ids, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in some:
+                pipeline.hmget(keys.room(rid), _FIELDS)
+            rooms = map(_room, some, pipeline.execute())
+            there += [room for room in rooms if room and room.kind == OPEN]
         return sorted(there, key=lambda room: room.last.at, reverse=True)
+
+    def open_named(self, text: str, limit: int) -> list[Room]:
+        """The newest `limit` open rooms with this text in their name, the last active first. They
+        are looked for among the newest MOST_LOOKED_AT: there is no index of names of rooms."""
+        wanted = folded(text)
+        found: list[Room] = []
+        for start in range(0, MOST_LOOKED_AT, AT_ONCE):
+            rooms = self.open(AT_ONCE, start)
+            found += [room for room in rooms if wanted in folded(room.name)]
+            if not rooms or len(found) >= limit:
+                break
+        return sorted(found, key=lambda room: room.last.at, reverse=True)[:limit]
+
+    def open_count(self) -> int:
+        """How many rooms anyone may join."""
+        return int(self.client.zcard(keys.OPEN_ROOMS))
+
+    def joined(self, uid: str, rids: Sequence[str]) -> set[str]:
+        """Those of these rooms that the person is in."""
+        pipeline = self.client.pipeline(transaction=False)
+        for rid in rids:
+            pipeline.zscore(keys.members(rid), uid)
+        scores = pipeline.execute() if rids else []
+        return {rid for rid, at in zip(rids, scores, strict=True) if at is not None}
 
     def count(self, uid: str) -> int:
         """How many rooms are on the person's list."""
@@ -408,6 +436,30 @@ class Rooms:
         at place `start` (0: the first) on."""
         end = start + limit - 1 if limit else -1
         return self.people.several(self.client.zrange(keys.members(rid), start, end))
+
+    def inside(self, rid: str, uids: Sequence[str]) -> set[str]:
+        """Those of these people who are in the room."""
+        scores = self.client.zmscore(keys.members(rid), uids) if uids else []
+        return {uid for uid, at in zip(uids, scores, strict=True) if at is not None}
+
+    def members_named(self, rid: str, text: str, limit: int) -> tuple[list[Person], bool]:
+        """At most `limit` members of the room with a word in their name that begins so, and whether
+        there may be more. Small rooms are looked through; of large ones those are found who are
+        among the first MOST_LOOKED_AT people of such names."""
+        start = f" {folded(text)}"
+        if self.size(rid) <= SMALL:
+            people = self.members(rid)
+        else:
+            uids = self.people.beginning(text, MOST_LOOKED_AT)
+            found: list[str] = []
+            for some in pages(uids, LOOKED_AT):
+                inside = self.inside(rid, some)
+                found += [uid for uid in some if uid in inside]
+                if len(found) > limit:
+                    break
+            people = self.people.several(found[: limit + 1])
+        named = [person for person in people if start in f" {folded(person.name)}"]
+        return named[:limit], len(named) > limit
 
     def uids(self, rid: str) -> list[str]:
         """The ids of the members."""

@@ -13,6 +13,7 @@ from .people import FIELDS, Person, person_of
 LASTS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
 IDLE = 30 * 24 * 3600  # seconds without a visit after which it is over before that
 GUEST = "guest"  # a way of signing in that nobody can repeat
+MOST = 100  # of one person
 NOTED = 3600  # seconds between two notes of a visit
 
 
@@ -41,15 +42,21 @@ class Sessions:
         self.client = client
 
     def begin(self, uid: str, way: str, agent: str = "", address: str = "") -> str:
-        """Begin a session of a person; returns the secret for the cookie."""
+        """Begin a session of a person; returns the secret for the cookie. With one more than MOST,
+        the one that was used last the longest time ago ends."""
         secret, now = secrets.token_urlsafe(24), int(time.time())
-        over = [session.sid for session in self._all(uid) if session.is_over(now)]
+        there = sorted(self._all(uid), key=lambda session: session.seen, reverse=True)
+        on = [session for session in there if not session.is_over(now)]
+        over = [
+            session.sid for session in there if session.is_over(now) or session in on[MOST - 1 :]
+        ]
         session = Session(public(secret), way, agent[:200], address, now, now)
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hset(keys.sessions(uid), session.sid, _packed(session))
         pipeline.expire(keys.sessions(uid), LASTS)
         if over:
             pipeline.hdel(keys.sessions(uid), *over)
+            pipeline.spublish(keys.user_channel(uid), "")  # a page of one of them may be open
         pipeline.execute()
         return secret
 
