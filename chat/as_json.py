@@ -6,6 +6,7 @@ The schemas of these are in chat.openapi.
 from typing import Any
 
 from .events import CHANGES, POST, Event, File
+from .files import NOTES
 from .store import Person, Room
 
 
@@ -51,7 +52,8 @@ def message_json(event: Event) -> dict[str, Any]:
 
 
 def file_json(rid: str, file: File) -> dict[str, Any]:
-    """`url` is where a program gets it, with its token."""
+    """`url` is where a program gets it, with its token; `note` says why an image is not shown as
+    one, in a sentence for people, or is empty."""
     return {
         "id": file.fid,
         "name": file.name,
@@ -59,5 +61,6 @@ def file_json(rid: str, file: File) -> dict[str, Any]:
         "type": file.type,
         "width": file.width or None,
         "height": file.height or None,
+        "note": NOTES.get(file.note, ""),
         "url": f"/api/rooms/{rid}/files/{file.fid}",
     }

@@ -76,7 +76,8 @@ NO_REACTIONS = Reactions()
 @dataclass(frozen=True, slots=True)
 class File:
     """A file of a message. `type` is of our own table (files.TYPES); `width` and `height` are in
-    pixels, 0 for what is no image."""
+    pixels, 0 for what is no image. `note` says why an image is kept as a file that is not shown
+    (files.NOTES); "" for all others."""
 
     fid: str
     name: str
@@ -84,6 +85,7 @@ class File:
     type: str
     width: int = 0
     height: int = 0
+    note: str = ""
 
     @property
     def is_image(self) -> bool:
@@ -99,6 +101,9 @@ class File:
 def pack_files(files: Iterable[File]) -> str:
     """The stored form of the files of a message; "" for none."""
     fields = [[getattr(file, name) for name in File.__slots__] for file in files]
+    for values in fields:
+        if not values[-1]:
+            values.pop()  # a chat of an earlier version knows no notes
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")) if fields else ""
 
 

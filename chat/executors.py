@@ -6,6 +6,7 @@ them asks for, and refuses what is too much to wait for.
 """
 
 import asyncio
+import os
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,8 +95,9 @@ class Pool:
 
     def _ended(self, asker: str, job: _Job, future: "asyncio.Future[Any]") -> None:
         self._running.remove(asker)
+        error = future.exception()  # asked for even when nobody waits any more: asyncio logs others
         if not job.result.done():
-            if error := future.exception():
+            if error:
                 job.result.set_exception(error)
             else:
                 job.result.set_result(future.result())
@@ -115,3 +117,7 @@ SEARCH = Pool("search", threads=4, most_each=1, most=64, newest=True)
 
 DOCUMENTS = Pool("documents", threads=1, most_each=2, most=8)
 """Reading what other sites publish, by its address."""
+
+IMAGES = Pool("images", threads=max(2, min(4, os.cpu_count() or 1)), most_each=8, most=64)
+"""Waiting for a child process that makes an image (chat.images), by person. The largest image takes
+750 MB there."""

@@ -1,8 +1,10 @@
 """Files of messages: what is taken, what is made of it, and where it is kept.
 
-Images are decoded and encoded anew, as people's pictures are (chat.pictures), so that nothing of
-them but pixels is kept, and have a small one beside them. Everything else is kept as it came, and
-its type is said by the end of its name and the table here: never by whoever sent it.
+Images are decoded and encoded anew (chat.images), so that nothing of them but pixels is kept, and
+have a small one beside them. One that is over a limit of that is kept as it came, as a file that
+is not shown, with a note that says why; one that cannot be decoded at all is refused. Everything
+else is kept as it came, and its type is said by the end of its name and the table here: never by
+whoever sent it.
 """
 
 import contextlib
@@ -15,12 +17,13 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from obstore.exceptions import BaseError, NotFoundError
-from PIL import Image, ImageCms, ImageOps
 
+from . import images
 from .asgi import await_
 from .errors import FilesAway, Invalid, NotFound
-from .events import SHOWN_HIGH, SHOWN_WIDE, File
-from .pictures import FORMATS, MOST_PIXELS, UNUSABLE, Pictures
+from .events import File
+from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, TIME
+from .pictures import Pictures
 from .text import clean_line
 
 MOST_FILES = 10  # of one message
@@ -29,7 +32,6 @@ PIECE = 1 << 18  # bytes that are read from where files are kept at a time, at l
 FOLDER, NAME = "files", "files/database"  # of all, and of who has written them
 
 PLAIN = "application/octet-stream"
-_IMAGES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _SUFFIXES = {
     "image/jpeg": (".jpg", ".jpeg"),
     "image/png": (".png",),
@@ -62,6 +64,17 @@ PROGRAMS = frozenset(
 """What a computer runs when somebody opens it."""
 
 
+_UNCHANGED = "It is kept unchanged, with its metadata."
+NOTES = {
+    PIXELS: f"Not shown because it has too many pixels. {_UNCHANGED}",
+    FRAMES: f"Not shown because it has too many frames. {_UNCHANGED}",
+    BYTES: f"Not shown because it would be too large. {_UNCHANGED}",
+    MEMORY: f"Not shown because it takes too much memory to open. {_UNCHANGED}",
+    TIME: f"Not shown because it takes too long to open. {_UNCHANGED}",
+}
+"""What is said beside an image that is kept as a file, by its note."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """A file on its way in: the name it was sent with, and its bytes, from the beginning."""
@@ -74,17 +87,6 @@ class Sent:
         size = self.stream.seek(0, io.SEEK_END)
         self.stream.seek(0)
         return size
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """An image as it is kept, the small one beside it, and its type and size in pixels."""
-
-    content: bytes
-    small: bytes
-    type: str
-    width: int
-    height: int
 
 
 class Files:
@@ -106,9 +108,9 @@ class Files:
         """What to tell who sends more than is read at all."""
         return f"Together the files are too large: {size(self.most_together)} are allowed."
 
-    def keep(self, rid: str, sent: Sequence[Sent]) -> list[File]:
-        """Keep files for a message in room `rid`. All or none: raises Invalid, naming the file
-        and what is wrong with it, and FilesAway."""
+    def keep(self, rid: str, sent: Sequence[Sent], by: str) -> list[File]:
+        """Keep files for a message of person `by` in room `rid`. All or none: raises Invalid,
+        naming the file and what is wrong with it, Busy and FilesAway."""
         checked = [self._checked(one) for one in sent]
         if len(sent) > MOST_FILES:
             raise Invalid(f"These are {len(sent)} files: {MOST_FILES} are allowed in one message.")
@@ -118,7 +120,7 @@ class Files:
         try:
             for file, one in zip(checked, sent, strict=True):
                 kept.append(file)
-                kept[-1] = self._keep(rid, file, one.stream)
+                kept[-1] = self._keep(rid, file, one.stream, by)
         except BaseException:
             self.delete(rid, kept)
             raise
@@ -136,17 +138,27 @@ class Files:
             )
         return File(secrets.token_urlsafe(12), name, count, type_of(name))
 
-    def _keep(self, rid: str, file: File, stream: IO[bytes]) -> File:
+    def _keep(self, rid: str, file: File, stream: IO[bytes], by: str) -> File:
         if not file.type.startswith("image/"):
             self._put(_path(rid, file.fid), stream)
             return file
-        made = self.pictures.in_turn(encode, stream, file.name)
-        self._put(_path(rid, file.fid), made.content)
+        try:
+            made = images.make(ATTACHMENT, stream, by)
+        except images.NotMade as error:
+            if error.reason == BROKEN:
+                raise Invalid(
+                    f"“{file.name}” is not a picture that can be shown: "
+                    "send JPEG, PNG, WebP or GIF, or a .zip."
+                ) from error
+            self._put(_path(rid, file.fid), stream)
+            return replace(file, type=PLAIN, note=error.reason)
+        with made.content:
+            self._put(_path(rid, file.fid), made.content)
         self._put(_path(rid, file.fid, small=True), made.small)
         return replace(
             file,
             name=_named(file.name, made.type),
-            size=len(made.content),
+            size=made.size,
             type=made.type,
             width=made.width,
             height=made.height,
@@ -215,67 +227,6 @@ class Files:
             await_(self.pictures.files.put_async(NAME, name.encode()))
             return True
         return found == name.encode()
-
-
-def encode(sent: IO[bytes], name: str) -> Pixels:
-    """An image with nothing but pixels in it, and a small one. CPU-heavy. Raises Invalid."""
-    try:
-        with Image.open(sent, formats=FORMATS) as image:
-            frames = getattr(image, "n_frames", 1)
-            if image.width * image.height * frames > MOST_PIXELS:
-                raise Invalid(f"“{name}” has too many pixels: {MOST_PIXELS:,} are allowed.")
-            if frames > 1:
-                content, type, first = _moving(image)
-            else:
-                content, type, first = _still(image)
-    except UNUSABLE as error:
-        raise Invalid(
-            f"“{name}” is not a picture that can be shown: send JPEG, PNG, WebP or GIF, or a .zip."
-        ) from error
-    width, height = first.size
-    first.thumbnail((2 * SHOWN_WIDE, 2 * SHOWN_HIGH), Image.Resampling.LANCZOS)
-    return Pixels(content, _saved(first, "WEBP", quality=80), type, width, height)
-
-
-def _still(image: Image.Image) -> tuple[bytes, str, Image.Image]:
-    format = image.format if image.format in _IMAGES else "PNG"
-    clean = _clean(ImageOps.exif_transpose(image))
-    if format == "JPEG":
-        clean = clean.convert("RGB")
-    options = {} if format == "PNG" else {"quality": 90}
-    return _saved(clean, str(format), **options), _IMAGES[str(format)], clean
-
-
-def _moving(image: Image.Image) -> tuple[bytes, str, Image.Image]:
-    """A WebP that moves as the image does."""
-    frames, lasts = [], []
-    for n in range(image.n_frames):  # type: ignore[attr-defined]
-        image.seek(n)
-        frames.append(_clean(image))
-        lasts.append(int(image.info.get("duration") or 100))
-    options = {"save_all": True, "append_images": frames[1:], "duration": lasts, "method": 2}
-    content = _saved(frames[0], "WEBP", loop=0, quality=80, **options)
-    return content, _IMAGES["WEBP"], frames[0]
-
-
-def _clean(image: Image.Image) -> Image.Image:
-    """The pixels alone, in the colours of the web."""
-    profile = image.info.get("icc_profile")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    if profile and image.mode in ("RGB", "RGBA", "CMYK"):
-        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            screen = ImageCms.createProfile("sRGB")
-            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            image = ImageCms.profileToProfile(image, own, screen, outputMode=mode) or image
-    clean = image.convert(mode) if image.mode != mode else image.copy()
-    clean.info.clear()
-    return clean
-
-
-def _saved(image: Image.Image, format: str, **options: Any) -> bytes:
-    kept = io.BytesIO()
-    image.save(kept, format, **options)
-    return kept.getvalue()
 
 
 def clean_file_name(name: str) -> str:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from . import markdown
 from .events import POST, Event, tombstone, unreadable
-from .files import size
+from .files import NOTES, size
 from .giving_way import in_pieces
 from .mentions import Mentions
 from .store import Person, Row
@@ -349,6 +349,7 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     env.filters |= {
         "browser": browser,
         "file_size": size,
+        "file_note": lambda note: NOTES.get(note, ""),
         "hue": hue,
         "gist": texts.gist,
         "initials": initials,

@@ -12,6 +12,7 @@ from .composer import is_nonce, new_nonce
 from .current import chat, is_htmx
 from .emoji import QUICK, clean_emoji
 from .errors import (
+    Busy,
     ChatError,
     FilesAway,
     Invalid,
@@ -50,7 +51,7 @@ def post(rid: str) -> Any:
         if with_files and not sent:
             raise Invalid("Choose a file first.")
         say(g.person, rid, body, nonce, number(reply), sent)
-    except (Invalid, TooOften, FilesAway) as error:
+    except (Invalid, TooOften, Busy, FilesAway) as error:
         if is_htmx():
             raise
         room, events = _room(rid), store().messages.newest(rid)
@@ -164,7 +165,7 @@ def say(
     by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, sent: Sequence[Sent] = ()
 ) -> int:
     """Post a message, which answers message `reply`, with files; returns its number. Raises
-    Invalid, TooOften, FilesAway, and what the store does."""
+    Invalid, TooOften, Busy, FilesAway, and what the store does."""
     if not sent:
         return say_text(chat(), by, rid, body, nonce, reply)
     clean = clean_caption(body)
@@ -172,7 +173,7 @@ def say(
     _room(rid, by)
     for _ in sent:
         chat().limits.use("file", by.uid)
-    files = chat().attachments.keep(rid, sent)
+    files = chat().attachments.keep(rid, sent, by.uid)
     try:
         seq = store().messages.post(rid, by, clean, nonce, reply, files)
         is_kept = store().messages.holds(rid, seq, files)

@@ -68,7 +68,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "files": {"type": "array", "items": {"$ref": "#/components/schemas/Attachment"}},
     },
     "Attachment": {
-        **dict.fromkeys(("id", "name", "type", "url"), _TEXT),
+        **dict.fromkeys(("id", "name", "type", "note", "url"), _TEXT),
         "size": _NUMBER,
         "width": _MAYBE,
         "height": _MAYBE,

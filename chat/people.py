@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
 from .current import chat
-from .errors import Invalid, NotFound, TooOften
+from .errors import Busy, FilesAway, Invalid, NotFound, TooOften
 from .session import current_person, require_person
 from .store import Person
 from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
@@ -54,7 +54,7 @@ def profile() -> Any:
         chat().limits.use("profile", g.person.uid)
         fields |= _picture(g.person)
         edit(g.person, fields)
-    except (Invalid, TooOften) as error:
+    except (Invalid, TooOften, Busy, FilesAway) as error:
         fields = {
             field: form.get(field, "") for field in ("name", "about", "theme", "zone", "sound")
         }
@@ -76,15 +76,19 @@ def person_page(uid: str) -> Any:
 
 @bp.get("/people/<uid>/picture")
 def picture(uid: str) -> Any:
-    """A person's picture; its address names the version, so it may be kept for good."""
+    """A person's picture. The address that pages show names its version, so a browser may keep
+    that for good: no page shows the address once the picture was changed or removed. What is
+    answered to any other address, an older one above all, is for this once."""
     if refused := require_person():
         return refused
     person = chat().store.people.get(uid)
     image = chat().pictures.get(uid) if person and person.picture else None
-    if image is None:
+    if person is None or image is None:
         raise NotFound("There is no picture.")
     response = Response(image, mimetype="image/webp")
-    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    is_current = request.query_string.decode("ascii", "replace") == person.picture
+    kept = "private, max-age=31536000, immutable" if is_current else "no-store"
+    response.headers["Cache-Control"] = kept
     return response
 
 
@@ -97,10 +101,10 @@ def edit(person: Person, fields: dict[str, str]) -> Person:
 
 def _picture(person: Person) -> dict[str, str]:
     """The field `picture` as it will be: a new version when one was sent, "" when it is to go.
-    Raises Invalid for what is no picture."""
+    Raises Invalid for what is no picture, Busy and FilesAway."""
     file = request.files.get("picture")
     if file and file.filename:
-        image = chat().pictures.make(file.read())
+        image = chat().pictures.make(file.read(), person.uid)
         return {"picture": chat().pictures.put(person.uid, image)}
     if "no_picture" in request.form:
         chat().pictures.delete(person.uid)

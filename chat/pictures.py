@@ -1,52 +1,29 @@
-"""Pictures of people: made small and square, and kept as files.
+"""Pictures of people: made small and square (chat.images), and kept as files."""
 
-What was sent is decoded and encoded anew, so that nothing of it reaches a browser but pixels: no
-metadata, no place where it was taken, no file that is two things at once.
-"""
-
-import asyncio
 import contextlib
 import io
 import secrets
-import struct
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, from_url
-from PIL import Image, ImageOps
 
+from . import images
 from .asgi import await_
 from .errors import Invalid
+from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME
 
 LARGEST = 5 * 2**20  # bytes of a picture that is sent
-SIDE = 256  # pixels of the picture that is kept
-MOST_PIXELS = 40_000_000  # of one that is sent: more is no photograph but an attack
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-# What Pillow says of files that are broken or made to do harm: the last is of metadata.
-T = TypeVar("T")
 
-UNUSABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, struct.error)
-
-
-def square(sent: bytes) -> bytes:
-    """The middle of a picture as a WebP of SIDE × SIDE pixels. CPU-heavy. Raises Invalid."""
-    if len(sent) > LARGEST:
-        raise Invalid(f"The picture is too large: {LARGEST // 2**20} MB are allowed.")
-    try:
-        with Image.open(io.BytesIO(sent), formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Invalid("The picture has too many pixels.")
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            middle = ImageOps.fit(image.convert("RGBA"), (SIDE, SIDE), Image.Resampling.LANCZOS)
-            small = ImageOps.exif_transpose(middle)
-    except UNUSABLE as error:
-        raise Invalid(
-            "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF."
-        ) from error
-    kept = io.BytesIO()
-    small.save(kept, "WEBP", quality=82)
-    return kept.getvalue()
+REFUSED = {
+    BROKEN: "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF.",
+    PIXELS: "The picture has too many pixels: send a smaller one.",
+    FRAMES: "The picture has too many frames: send one that does not move.",
+    BYTES: "The picture would be too large: send a smaller one.",
+    MEMORY: "The picture takes too much memory to read: send a smaller one.",
+    TIME: "The picture takes too long to read: send a smaller one.",
+}
+"""What is told to somebody whose picture is not made, by the reason."""
 
 
 class Pictures:
@@ -54,21 +31,19 @@ class Pictures:
 
     def __init__(self, place: str) -> None:
         is_url = "://" in place
-        self._at_work = asyncio.Lock()
         self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
 
-    def make(self, sent: bytes) -> bytes:
-        """`square` in its turn. Raises Invalid."""
-        return self.in_turn(square, sent)
-
-    def in_turn(self, work: Callable[..., T], *args: Any) -> T:
-        """Work on a picture in a thread, one at a time: one of the largest takes half a gigabyte
-        meanwhile. Raises what `work` does."""
-        return await_(self._in_turn(work, *args))
-
-    async def _in_turn(self, work: Callable[..., T], *args: Any) -> T:
-        async with self._at_work:
-            return await asyncio.to_thread(work, *args)
+    def make(self, sent: bytes, by: str) -> bytes:
+        """The middle of an uploaded picture, as a small WebP, for person `by`. Raises Invalid with
+        what is wrong with it, and Busy and FilesAway."""
+        if len(sent) > LARGEST:
+            raise Invalid(f"The picture is too large: {LARGEST // 2**20} MB are allowed.")
+        try:
+            made = images.make(SQUARE, io.BytesIO(sent), by)
+        except images.NotMade as error:
+            raise Invalid(REFUSED[error.reason]) from error
+        with made.content:
+            return made.content.read()
 
     def put(self, uid: str, image: bytes) -> str:
         """Keep a person's picture; returns the name of its version."""

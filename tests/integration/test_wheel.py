@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from ..running import ROOT, Server, Visitor
+from .test_people import picture, save
 
 
 class Installed(Server):
@@ -58,5 +59,6 @@ def test_the_wheel_runs_from_any_folder(wheel, tmp_path):
         visitor = Visitor(server.url, "Ann")
         assert "Tea" in visitor.room(visitor.create_room("Tea"))
         assert visitor.get("/static/vendor/hx-ws-4.0.1.min.js").status_code == 200
+        assert save(visitor, picture(), name="Ann").status_code == 303
     finally:
         server.clean_up()

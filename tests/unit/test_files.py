@@ -1,14 +1,13 @@
 """What files are taken for, and what they are called."""
 
-import io
 import json
 
 import pytest
-from PIL import Image
 
-from chat.errors import Invalid
 from chat.events import POST, Event, File, pack, pack_files
-from chat.files import PLAIN, clean_file_name, encode, size, type_of
+from chat.files import NOTES, PLAIN, clean_file_name, size, type_of
+from chat.image_protocol import OVER
+from chat.pictures import REFUSED
 
 
 @pytest.mark.parametrize(
@@ -64,26 +63,20 @@ def test_an_event_holds_its_files():
     assert pack_files([]) == ""
 
 
+def test_only_a_file_with_a_note_is_stored_with_one():
+    """A chat of an earlier version reads the others."""
+    plain, noted = File("f1", "a.png", 70, PLAIN), File("f2", "b.png", 9, PLAIN, note="pixels")
+    stored = json.loads(pack_files([plain, noted]))
+    assert [len(values) for values in stored] == [6, 7]
+    assert [File(*values) for values in stored] == [plain, noted]
+
+
+def test_every_limit_of_an_image_has_its_words():
+    assert set(NOTES) == set(OVER)
+    assert set(REFUSED) == {*OVER, "broken"}
+
+
 def test_an_image_is_shown_in_its_proportions():
     assert File("", "", 0, "", 4000, 3000).shown == (360, 270)
     assert File("", "", 0, "", 100, 50).shown == (100, 50)
     assert File("", "", 0, "", 5000, 2).shown == (360, 1)
-
-
-def test_an_image_that_moves_still_does():
-    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "green")]
-    sent = io.BytesIO()
-    frames[0].save(sent, "GIF", save_all=True, append_images=frames[1:], duration=80)
-    sent.seek(0)
-    made = encode(sent, "a.gif")
-    kept = Image.open(io.BytesIO(made.content))
-    assert (made.type, kept.n_frames, kept.size) == ("image/webp", 3, (40, 30))
-
-
-def test_too_many_pixels_are_refused_however_they_come():
-    frames = [Image.new("1", (2500, 2500), n % 2) for n in range(8)]
-    sent = io.BytesIO()
-    frames[0].save(sent, "GIF", save_all=True, append_images=frames[1:])
-    sent.seek(0)
-    with pytest.raises(Invalid, match="too many pixels"):
-        encode(sent, "a.gif")

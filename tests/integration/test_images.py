@@ -1,0 +1,379 @@
+"""Images are made in child processes that can be killed: what those may do, and how the chat goes
+on meanwhile, with images that are made to do harm."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from chat import images
+from chat.errors import Busy, FilesAway
+from chat.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits
+from chat.images import Child, NotMade
+
+from .. import hostile_images as hostile
+from ..running import ROOT, Visitor, alive, cmdline, wait_until
+from .test_files import kept, send, shown
+from .test_people import picture, save
+
+MAX_GROWTH_KB = 48 * 1024  # of the server's memory, while it takes a file of 25 MB
+
+
+def slow():
+    """A JPEG of 100 KB that its decoder is busy with for more than any limit."""
+    return hostile.jpeg_of_scans(50_000)
+
+
+# What a child may do
+
+
+def make(sent, task=ATTACHMENT, **limits):
+    """What a child makes of an image: its answer, or the reason why there is none."""
+    child = Child(task, Limits(**limits))
+    try:
+        made = child.run(io.BytesIO(sent))
+    except NotMade as error:
+        return error.reason
+    finally:
+        assert child._process is not None
+        assert child._process.returncode is not None, "it is waited for"
+        assert not alive(child._process.pid)
+    with made.content:
+        content = made.content.read()
+    assert len(content) == made.size
+    return made.type, made.width, made.height, len(made.small) > 0, content[:4]
+
+
+def test_a_child_makes_an_image():
+    assert make(picture("PNG")) == ("image/png", 40, 80, True, b"\x89PNG")
+    assert make(picture("JPEG"), SQUARE) == ("image/webp", 256, 256, False, b"RIFF")
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"cpu_seconds": 1}, "time"),
+        ({"wall_seconds": 1}, "time"),
+        ({"memory_bytes": 100 * 2**20}, "memory"),
+        ({"pixels": 1_000_000}, "pixels"),
+    ],
+)
+def test_a_child_is_ended_at_each_limit(limits, reason):
+    assert make(slow(), **limits) == reason
+
+
+def test_a_child_writes_no_more_than_it_may():
+    noise = Image.frombytes("RGB", (400, 400), os.urandom(3 * 400 * 400))
+    sent = io.BytesIO()
+    noise.save(sent, "PNG")
+    assert make(sent.getvalue(), output_bytes=400_000) == "bytes"
+    assert make(sent.getvalue())[0] == "image/png"
+
+
+CODE = """
+import json, os, socket, resource, sys
+sys.path += sys.argv[1:3]
+from chat import image_child
+from chat.image_protocol import Limits
+nice = os.nice(0)
+image_child.restrict(Limits(memory_bytes=300 * 2**20))
+def tried(act):
+    try:
+        act()
+    except BaseException as error:
+        return type(error).__name__
+    return "done"
+print(json.dumps({
+    "open": tried(lambda: open("/etc/passwd")),
+    "write": tried(lambda: open("/tmp/chat-image-child", "w")),
+    "socket": tried(socket.socket),
+    "pipe": tried(os.pipe),
+    "list": tried(lambda: os.listdir("/")),
+    "memory": tried(lambda: bytearray(400 * 2**20)),
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
+    "nicer": os.nice(0) - nice,
+    "environ": dict(os.environ),
+}))
+"""
+
+
+def test_a_child_can_open_nothing():
+    argv = [*images._PYTHON[:-1], CODE, *images._folders()]
+    told = json.loads(subprocess.check_output(argv, env={}, cwd="/", text=True))
+    # Where Python starts in the C locale it says so in the environment of its own (PEP 538).
+    assert set(told.pop("environ")) <= {"LC_CTYPE"}
+    assert told == {
+        "open": "OSError",
+        "write": "OSError",
+        "socket": "OSError",
+        "pipe": "OSError",
+        "list": "OSError",
+        "memory": "MemoryError",
+        "core": [0, 0],
+        "nicer": 10,
+    }
+
+
+def test_a_child_inherits_nothing(tmp_path, monkeypatch):
+    """No descriptor but its three, no variable, no folder, no session of the server's."""
+    secret = open(tmp_path / "secret", "w+")  # noqa: SIM115
+    os.set_inheritable(secret.fileno(), True)
+    monkeypatch.setenv("SECRET_KEY", "a secret")
+    child = Child(ATTACHMENT, Limits(cpu_seconds=20))
+    with secret, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(child.run, io.BytesIO(slow()))
+        try:
+            wait_until(lambda: child._process and is_limited(child._process.pid), "its limits")
+            of_child = Path(f"/proc/{child._process.pid}")
+            assert {name.name for name in (of_child / "fd").iterdir()} == {"0", "1", "2"}
+            assert b"SECRET" not in (of_child / "environ").read_bytes()
+            assert (of_child / "oom_score_adj").read_text() == "1000\n"
+            assert os.readlink(of_child / "cwd") == "/"
+            assert os.getsid(child._process.pid) == child._process.pid
+        finally:
+            child.stop()
+        with pytest.raises(NotMade):
+            running.result()
+    assert not alive(child._process.pid)
+
+
+def is_limited(pid):
+    """Whether a child has come so far that it may open nothing."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    return bool(re.search(r"Max open files +3 +3 ", limits))
+
+
+def test_a_child_that_was_stopped_before_it_began_never_begins():
+    child = Child(ATTACHMENT, Limits())
+    child.stop()
+    with pytest.raises(Busy):
+        child.run(io.BytesIO(picture()))
+    assert child._process is None
+
+
+def test_a_child_ends_by_itself_where_the_server_was_killed(tmp_path):
+    (tmp_path / "slow.jpg").write_bytes(slow())
+    code = (
+        "import sys; from chat.images import Child; from chat.image_protocol import Limits\n"
+        "child = Child('attachment', Limits(wall_seconds=1))\n"
+        "import threading; run = lambda: child.run(open(sys.argv[1], 'rb'))\n"
+        "threading.Thread(target=run, daemon=True).start()\n"
+        "while not child._process: pass\n"
+        "print(child._process.pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "slow.jpg"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as server:
+        pid = int(server.stdout.readline())
+        wait_until(lambda: is_limited(pid), "its limits")
+        server.kill()
+    wait_until(lambda: not alive(pid), "its end")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "broken"),
+        ("import os; os.kill(os.getpid(), 9)", "memory"),
+        ("import os; os.kill(os.getpid(), 6)", "broken"),
+        (f"import sys; sys.exit({STATUS['frames']})", "frames"),
+        (f"import sys; sys.exit({STATUS['full']})", FilesAway),
+        ("import sys; sys.exit(3)", Busy),
+        ("pass", Busy),
+        ("raise ValueError", Busy),
+        ("print('{}')", Busy),
+        ("print('x' * 10_000_000)", Busy),
+        ("import sys; sys.stderr.write('x' * 10_000_000)", Busy),
+        ("import sys; print('[' * 100_000); sys.exit(10)", "broken"),
+    ],
+)
+def test_whatever_a_child_answers_is_understood(monkeypatch, caplog, answer, said):
+    monkeypatch.setattr(images, "_PYTHON", (sys.executable, "-I", "-c", answer))
+    if isinstance(said, str):
+        assert make(picture(), wall_seconds=20) == said
+    else:
+        with pytest.raises(said):
+            make(picture(), wall_seconds=20)
+    assert len(caplog.text) < 8000
+
+
+def test_what_a_child_has_started_ends_with_it(monkeypatch, tmp_path):
+    code = (
+        "import subprocess; pid = subprocess.Popen(['sleep', '60']).pid; "
+        f"print(pid, file=open({str(tmp_path / 'pid')!r}, 'w'))"
+    )
+    monkeypatch.setattr(images, "_PYTHON", (sys.executable, "-I", "-c", code))
+    assert make(picture(), wall_seconds=1) == "time"
+    started = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not alive(started), "its end")
+
+
+def test_the_file_is_at_its_beginning_afterwards(tmp_path):
+    """Where an image is kept as a file, it is read again."""
+    (tmp_path / "a.png").write_bytes(picture())
+    with open(tmp_path / "a.png", "rb") as file, io.BytesIO(picture()) as memory:
+        for sent in (file, memory):
+            sent.read()
+            Child(ATTACHMENT, Limits()).run(sent).content.close()
+            assert sent.read() == picture()
+            with pytest.raises(NotMade):
+                Child(ATTACHMENT, Limits(pixels=1)).run(sent)
+            assert sent.read() == picture()
+
+
+def test_the_server_has_no_decoder_in_its_memory():
+    code = "import sys, chat.worker, chat.console; print([m for m in sys.modules if 'PIL' in m])"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
+
+
+# The chat meanwhile
+
+
+def image_children(server):
+    """Process ids of the children in which a server makes images."""
+    found = []
+    for worker in server.workers():
+        for task in Path(f"/proc/{worker}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (task / "children").read_text().split())
+    return [pid for pid in found if b"chat.image_child" in cmdline(pid) and alive(pid)]
+
+
+def peak_kb(server):
+    """The most memory that the worker has had."""
+    [worker] = server.workers()
+    text = Path(f"/proc/{worker}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", text)[1])
+
+
+@pytest.fixture
+def watched(server):
+    """A server that stays as it is, whatever is sent to it."""
+    server.forget_log()
+    before = peak_kb(server)
+    yield server
+    assert peak_kb(server) - before < MAX_GROWTH_KB
+    wait_until(lambda: not image_children(server), "the end of all children")
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert "Traceback" not in server.log()
+
+
+@pytest.mark.parametrize("name", hostile.OVER)
+def test_what_is_over_a_limit_is_kept_as_a_file(watched, ann, bob, tea, name):
+    sent = hostile.OVER[name]()
+    for live in (False, True):
+        answer = send(ann, tea, ("huge.png", sent), body="Look", live=live)
+        assert answer.status_code in (200, 303), answer.text
+    page = bob.room(tea)
+    assert page.count("Not shown because it has too many ") == 2
+    assert "file__image" not in page
+    for at in shown(bob, tea):
+        got = bob.get(at)
+        assert got.content == sent
+        assert got.headers["content-type"] == "application/octet-stream"
+        assert got.headers["content-disposition"].startswith("attachment; ")
+
+
+@pytest.mark.parametrize("name", hostile.BROKEN)
+def test_what_is_broken_is_refused_and_the_text_stays(watched, ann, tea, name):
+    before = kept(watched)
+    sent = hostile.BROKEN[name]() or b"\0"
+    answer = send(ann, tea, ("a.png", sent), body="typed for long")
+    assert answer.status_code == 400
+    assert "“a.png” is not a picture" in answer.text
+    assert 'value="typed for long"' in answer.text
+    refused = save(ann, sent, name="Ann", about="About me")
+    assert refused.status_code == 400
+    assert "not a picture" in refused.text
+    assert 'value="About me"' in refused.text
+    assert kept(watched) == before
+
+
+def test_a_picture_of_a_person_that_is_over_a_limit_is_refused_with_the_reason(watched, ann):
+    answer = save(ann, hostile.png(9000, 9000), name="Ann", about="About me")
+    assert answer.status_code == 400
+    assert "too many pixels: send a smaller one" in answer.text
+    assert 'value="About me"' in answer.text
+
+
+def test_one_person_s_image_blocks_nobody_else(watched, ann, bob, tea):
+    """While one child is busy, another person's image has one of its own; the same person's next
+    image has none."""
+    eve = Visitor(watched.url, "Eve")
+    eve.join(tea)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(send, eve, tea, ("slow.jpg", slow()))
+        wait_until(lambda: image_children(watched), "a child")
+        busy = image_children(watched)
+        again = Visitor(watched.url)
+        again.http.cookies = eve.http.cookies
+        second = pool.submit(send, again, tea, ("slow.jpg", slow()))
+        for person in (ann, bob):
+            assert (
+                send(person, tea, ("tiny.png", hostile.image("PNG", (20, 20)))).status_code == 303
+            )
+            assert save(person, picture(), name="Me").status_code == 303
+            assert httpx.get(f"{watched.url}/healthz").status_code == 200
+            assert image_children(watched) == busy
+        # What the system does where memory is short.
+        os.kill(busy[0], signal.SIGKILL)
+        assert first.result().status_code == 303
+        wait_until(lambda: set(image_children(watched)) - set(busy), "the next child")
+        # A decoder that crashes.
+        os.kill(image_children(watched)[0], signal.SIGSEGV)
+        assert second.result().status_code == 400
+    assert bob.room(tea).count("too much memory to open") == 1
+
+
+def test_who_sends_too_many_at_once_is_told_and_keeps_the_text(watched, ann, tea):
+    """All but those that wait already."""
+
+    def one(n):
+        person = Visitor(watched.url)
+        person.http.cookies = ann.http.cookies
+        return send(person, tea, (f"{n}.jpg", slow()), body=f"words {n}")
+
+    with ThreadPoolExecutor(12) as pool:
+        sent = [pool.submit(one, n) for n in range(12)]
+        while not all(one.done() for one in sent):
+            children = image_children(watched)
+            assert len(children) <= 1, "of one person"
+            refused = [one for one in sent if one.done() and one.result().status_code == 503]
+            if len(refused) == 3:
+                for pid in children:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+    answers = [one.result() for one in sent]
+    busy = [answer for answer in answers if answer.status_code == 503]
+    assert len(busy) == 3
+    for answer in busy:
+        assert "The server is busy" in answer.text
+        assert re.search(r'value="words \d+"', answer.text)
+        assert answer.headers["retry-after"]
+
+
+def test_a_server_that_stops_waits_for_no_image(fresh_server):
+    eve = Visitor(fresh_server.url, "Eve")
+    rid = eve.create_room("Tea")
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send, eve, rid, ("slow.jpg", slow()))
+        wait_until(lambda: image_children(fresh_server), "a child")
+        [child] = image_children(fresh_server)
+        assert fresh_server.stop() == 0
+        assert not alive(child)
+        assert sent.exception() or sent.result().status_code >= 400
