@@ -4,6 +4,12 @@ Nothing that somebody sent is run or shown as a page of this site: pictures, sou
 what our own table says they are, everything else is for saving, and all of it comes with a policy
 that would take any page's rights away. Parts of a file are given to who asks for them (RFC 9110,
 section 14): players do, to jump.
+
+A browser may keep a file, but must ask each time before it shows it again (`no-cache`, RFC 9111,
+section 5.2.2.4). The question costs no byte of the file: an id is given to one content only, so it
+is answered with 304 (RFC 9110, section 13.1.2). Whoever may not have the file any more, because
+the message was deleted or the person is out of the room, gets 404, and what the cache holds stays
+there unseen.
 """
 
 import unicodedata
@@ -34,6 +40,8 @@ def answer(rid: str, file: File) -> Response:
     """The response with a file of room `rid`, or the part that was asked for. Raises NotFound and
     FilesAway."""
     small = file.is_image and "small" in request.args
+    if request.if_none_match.contains_weak(file.fid):
+        return _with_headers(Response(status=304), file)
     size, pieces = chat().attachments.read(rid, file.fid, small)
     asked = request.range if _is_same(file) else None
     if asked and (asked.units != "bytes" or len(asked.ranges) > 1):
@@ -49,10 +57,14 @@ def answer(rid: str, file: File) -> Response:
     response.content_length = part[1] - part[0] if part else size
     response.content_type = "image/webp" if small else file.type
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["ETag"] = f'"{file.fid}"'
-    response.headers["Cache-Control"] = "private, max-age=3600"
-    response.headers["Content-Security-Policy"] = POLICY
     response.headers["Content-Disposition"] = _disposition(file)
+    return _with_headers(response, file)
+
+
+def _with_headers(response: Response, file: File) -> Response:
+    response.headers["ETag"] = f'"{file.fid}"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Content-Security-Policy"] = POLICY
     return response
 
 

@@ -243,6 +243,34 @@ def test_a_deleted_message_takes_its_files_along(server, ann, bob, tea):
         assert not client.exists(f"chat:room:{{{tea}}}:files")
 
 
+def test_a_file_that_may_not_be_seen_any_more_is_shown_by_no_cache(ann, bob, tea):
+    """A browser asks before it shows again what it has: that costs no byte as long as the file is
+    there for this person, and then there is nothing to show."""
+    send(ann, tea, ("a.png", image("PNG")), ("b.mp4", b"film"), ("c.zip", b"zip"))
+    at = shown(ann, tea)
+    picture = re.search(r'<img src="([^"]+\?small)"', ann.room(tea))[1]
+    seen = {path: bob.get(path) for path in (*at, picture)}
+    for path, answer in seen.items():
+        assert answer.headers["cache-control"] == "private, no-cache"
+        known = {"If-None-Match": answer.headers["etag"]}
+        for headers in (known, {**known, "Range": "bytes=0-1"}):
+            again = bob.get(path, headers=headers)
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == answer.headers["etag"]
+            assert again.headers["cache-control"] == "private, no-cache"
+        other = bob.get(path, headers={"If-None-Match": '"another"'})
+        assert (other.status_code, other.content) == (200, answer.content)
+    eve = Visitor(bob.url, "Eve")
+    seq = re.findall(r'<li id="m-(\d+)" class="message', ann.room(tea))[-1]
+    ann.submit(f"/rooms/{tea}/messages/{seq}/delete")
+    for path, answer in seen.items():
+        known = {"If-None-Match": answer.headers["etag"]}
+        gone = bob.get(path, headers=known)
+        assert gone.status_code == 404
+        assert gone.headers["cache-control"] == "no-store"
+        assert eve.get(path, headers=known).status_code == 404
+
+
 def test_an_ended_room_keeps_its_files_as_long_as_its_messages_and_from_everybody(
     server, ann, bob, tea
 ):
