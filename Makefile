@@ -10,7 +10,7 @@ SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --c
 
 export CHAT_DATA ?= data
 
-.PHONY: run test check html bench lag faults soak conformance format clean
+.PHONY: run test check html bench lag fuzz faults soak conformance format clean
 
 run: $(VENV)/.run
 	@$(BIN)/chat serve
@@ -42,6 +42,9 @@ soak: $(VENV)/.dev
 lag: $(VENV)/.dev
 	@$(BIN)/python -m tests.lag $(ARGS)
 
+fuzz: $(VENV)/.fuzz
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 conformance: $(VENV)/.dev $(VENV)/autobahn
 	@$(BIN)/python -m tests.conformance $(ARGS)
 
@@ -69,6 +72,10 @@ $(VENV)/.dev: $(UV) uv.lock pyproject.toml
 
 $(VENV)/.bench: $(UV) uv.lock pyproject.toml
 	@$(SYNC) --group dev --group bench
+	@touch $@
+
+$(VENV)/.fuzz: $(UV) uv.lock pyproject.toml
+	@$(SYNC) --group dev --group fuzz
 	@touch $@
 
 $(VENV)/.html: $(UV) uv.lock pyproject.toml

@@ -1,0 +1,210 @@
+"""What is fuzzed. A target is made with an ExitStack for what it starts, and is then called with a
+source of values (atheris.FuzzedDataProvider) again and again; what it raises is a finding."""
+
+import html
+import json
+import re
+import tempfile
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from chat import emoji, lookalikes, markdown, mentions, page_frame, query, text
+from chat.app import create_app
+from chat.client_address import parse_address
+from chat.deflate import Deflate
+from chat.embedded import EmbeddedValkey
+from chat.errors import ChatError
+from chat.frames import whole_text
+from chat.host_header import parse_host
+from chat.outbound import is_public
+from chat.settings import Settings
+from chat.signed import BadToken, Secret
+from chat.store import Store
+
+from ..unit.test_markdown import Shown
+
+Target = Callable[[Any], None]
+TARGETS: dict[str, Callable[[ExitStack], Target]] = {}
+
+LONGEST = 1 << 14
+TODAY = date(2026, 11, 29)
+
+
+def target(make: Callable[[ExitStack], Target]) -> Callable[[ExitStack], Target]:
+    TARGETS[make.__name__.removesuffix("_")] = make
+    return make
+
+
+def simple(function: Target) -> Target:
+    """A target that starts nothing."""
+    TARGETS[function.__name__.removesuffix("_")] = lambda _: function
+    return function
+
+
+@simple
+def markdown_(source: Any) -> None:
+    """Nothing but Markdown comes of a text, whoever is mentioned, and no letter is lost."""
+    names = tuple((source.ConsumeUnicode(8), "u1") for _ in range(source.ConsumeIntInRange(0, 2)))
+    try:
+        body = text.clean_body(source.ConsumeUnicode(4000))
+    except ChatError:
+        return
+    Shown(markdown.render(body))
+    shown = markdown.render(body, tuple(name for name in names if name[0].strip()))
+    assert "<script" not in shown
+    assert len(markdown.gist(body)) <= markdown.LONGEST_GIST
+
+
+@simple
+def names(source: Any) -> None:
+    """A clean name stays as it is, can be stored, and looks like each of its keys."""
+    typed = source.ConsumeUnicode(200)
+    try:
+        name = text.clean_name(typed)
+    except ChatError:
+        return
+    assert text.clean_name(name) == name
+    assert name.encode()
+    assert name == " ".join(name.split())
+    lookalikes.is_told_apart(name)
+    for key in lookalikes.keys(name):
+        assert key in lookalikes.keys(key), key
+    mentions.mentioned(f"@{name} " + typed.replace("\0", ""), [name])
+
+
+@simple
+def queries(source: Any) -> None:
+    """A search is read, and what it marks in a text is that text."""
+    parsed = query.parse(source.ConsumeUnicode(300), TODAY)
+    body = source.ConsumeUnicode(1000)
+    spans = query.matches(parsed, body)
+    if spans is None:
+        return
+    assert all(0 <= low < high <= len(body) for low, high in spans)
+    shown = html.unescape(re.sub("</?mark>", "", str(query.excerpt(body, spans))))
+    assert shown.strip("…").replace("\n", " ") in body.replace("\n", " ")
+
+
+@simple
+def page_frames(source: Any) -> None:
+    """Whatever a page sends, its fields are texts that UTF-8 can hold."""
+    sent: Any = source.ConsumeUnicode(LONGEST)
+    if source.ConsumeBool():
+        with suppress(ValueError):
+            sent = json.dumps({"type": "post", "body": sent, "to": [sent, 1, None]})
+    frame = page_frame.parse(sent)
+    for name in frame:
+        assert page_frame.one(frame, name).encode() is not None
+    for fields in page_frame.pending(frame):
+        text.cursor(fields[3])
+    mentions.begun(page_frame.one(frame, "body"))
+    with suppress(ChatError):
+        emoji.clean_emoji(page_frame.one(frame, "emoji"))
+
+
+@simple
+def socket_frames(source: Any) -> None:
+    """Bytes of a websocket are one whole text frame, or are left to the parser; what is inflated
+    stays within its limit."""
+    data = source.ConsumeBytes(LONGEST)
+    whole = whole_text(data)
+    if whole is not None:
+        payload, compressed = whole
+        assert len(payload) < len(data)
+        inflated = Deflate(1000).whole(payload) if compressed else payload
+        assert inflated is None or not compressed or len(inflated) <= 1000
+    packed = zlib.compress(data, wbits=-15)
+    inflated = Deflate(1000).whole(packed)
+    assert inflated is None or len(inflated) <= 1000
+
+
+@simple
+def addresses(source: Any) -> None:
+    """What proxies write of addresses, and Host headers: read, or refused."""
+    typed = source.ConsumeUnicode(100)
+    with suppress(ValueError):
+        address = parse_address(typed)
+        assert parse_address(str(address)) == address
+        assert parse_address(f'"{address}"') == address
+        is_public(str(address))
+    with suppress(ValueError):
+        name, port = parse_host(typed)
+        assert name == name.lower()
+        assert port is None or 0 < port < 65536
+
+
+@simple
+def tokens(source: Any) -> None:
+    """A token is right or a BadToken."""
+    with suppress(BadToken):
+        Secret("x" * 32).claims(source.ConsumeUnicode(2000))
+
+
+@target
+def requests(stack: ExitStack) -> Target:
+    """Forms, queries, headers and cookies, to pages of a chat on a real database: no answer is a
+    500. The chat asks for no tokens of forms and has no limits, so that more is reached."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    valkey = EmbeddedValkey(folder / "valkey")
+    valkey.start()
+    stack.callback(valkey.stop)
+    client = redis.Redis.from_url(valkey.url, decode_responses=True)
+    settings = Settings(redis_url=valkey.url, secret_key="x" * 32, data=folder, limits=False)
+    app = create_app(settings, Store(client))
+    app.config["WTF_CSRF_ENABLED"] = False
+    visitor = app.test_client()
+    visitor.post("/sign-in", data={"name": "Ann"})
+    made = visitor.post("/rooms", data={"name": "Tea", "kind": "open"})
+    rid = made.headers["location"].rpartition("/")[2]
+    visitor.post(f"/rooms/{rid}/messages", data={"body": "Hello"})
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint not in ENDLESS]
+    words = {"rid": rid, "seq": "2", "uid": "u1", "emoji": "👍"}
+
+    def run(source: Any) -> None:
+        rule = source.PickValueInList(rules)
+        method = source.PickValueInList(sorted(rule.methods))
+        values = {
+            name: source.ConsumeUnicodeNoSurrogates(20)
+            if source.ConsumeBool()
+            else words.get(name, "x")
+            for name in rule.arguments
+        }
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), rule.rule)
+        headers = {}
+        if source.ConsumeBool():
+            name = source.PickValueInList(HEADERS)
+            headers[name] = source.ConsumeBytes(60).decode("latin-1")
+            headers[name] = re.sub(r"[\r\n]", "", headers[name])
+        fields = {
+            source.PickValueInList(FIELDS): source.ConsumeUnicodeNoSurrogates(200)
+            for _ in range(source.ConsumeIntInRange(0, 4))
+        }
+        body: dict[str, Any] = {"data": fields}
+        if source.ConsumeBool():
+            kind = source.PickValueInList(KINDS)
+            body = {"data": source.ConsumeBytes(500), "content_type": kind}
+        answer = visitor.open(
+            "/" + path.lstrip("/"),
+            method=method,
+            headers=headers,
+            query_string=fields if source.ConsumeBool() else None,
+            **({} if method in ("GET", "HEAD") else body),
+        )
+        assert answer.status_code < 500 or answer.status_code in (502, 503), answer.text
+
+    return run
+
+
+# They need what only a running server has: sockets, streams, and other sites.
+ENDLESS = {"live.live", "stream.stream", "oidc.begin", "oidc.callback", "session.sign_out"}
+HEADERS = ["User-Agent", "Cookie", "X-Forwarded-For", "HX-Request", "HX-Target", "Range", "Accept"]
+HEADERS += ["If-None-Match", "Referer", "Origin", "Accept-Language", "Authorization", "Host"]
+FIELDS = ["body", "name", "about", "members", "nonce", "reply", "kind", "emoji", "q", "older", "to"]
+FIELDS += ["before", "after", "day", "zone", "level", "lines", "files", "login", "password", "next"]
+KINDS = ["application/x-www-form-urlencoded", "application/json", "multipart/form-data; boundary=x"]
