@@ -100,7 +100,9 @@ class Channels:
         return self._wanted.keys()
 
     def add(self, name: str) -> None:
-        """Listen to a channel that was not listened to."""
+        """Listen to a channel that was not listened to. Raises DataError for a name that Redis
+        cannot take, which would take the commands for other channels along with it."""
+        pack(("SSUBSCRIBE", name))
         self._wanted[name] = asyncio.get_running_loop().create_future()
         self._ask([name], self.where.place(name))
 

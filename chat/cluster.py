@@ -6,7 +6,7 @@ https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from .database import TIMEOUT, at, connect, hosts, pair, place_of
+from .link import pack
 from .loopredis import Asking, Command, LoopRedis
 
 log = logging.getLogger(__name__)
@@ -119,14 +120,14 @@ class Cluster:
             watcher()
 
 
-class Sought(Command):
-    """A command that may have to be sent to several nodes until one of them runs it."""
+class Sought:
+    """What is kept of a command that may have to be sent to several nodes until one runs it."""
 
-    __slots__ = ("until",)  # the loop's time, once a node has refused it
+    __slots__ = ("key", "until")
 
-    def __init__(self, words: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
-        super().__init__(words, options, answer)
-        self.until = 0.0
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.until = 0.0  # the loop's time, once a node has refused it
 
 
 class Node(LoopRedis):
@@ -138,9 +139,9 @@ class Node(LoopRedis):
         self.place = place
 
     def _is_elsewhere(self, command: Command, error: Exception) -> bool:
-        return isinstance(command, Sought) and self.whole.seek(command, error, self.place)
+        return command[-1] is not None and self.whole.seek(command, error, self.place)
 
-    def _fail(self, commands: Any, kind: type[Exception], text: str) -> None:
+    def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
         super()._fail(commands, kind, text)
         self.whole.where.stir()
 
@@ -153,13 +154,33 @@ class LoopCluster(Asking):
         super().__init__(await_)
         self.where = cluster
         self._nodes: dict[str, Node] = {}
-        self._early: list[Sought] = []  # asked for before it is known what is where
+        self._early: list[Command] = []  # asked for before it is known what is where
         cluster.watchers.append(self._arrange)
 
-    def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
-        answer: asyncio.Future[Any] = self.loop.create_future()
-        self._send(Sought(words, options, answer))
-        return answer
+    def make(self, words: tuple[Any, ...], options: dict[str, Any]) -> Command:
+        return *super().make(words, options)[:-1], Sought(_key(words))
+
+    def make_script(self, sha: str, keys: Sequence[str], args: Sequence[Any]) -> Command:
+        return *super().make_script(sha, keys, args)[:-1], Sought(keys[0] if keys else "")
+
+    def put(self, command: Command) -> None:
+        """Send a command to the node that has its key; while that is not known, when it is."""
+        _, answer, *_, sought = command
+        if answer.done():
+            return  # the greenlet that asked was cancelled
+        if place := self.where.place(sought.key):
+            self._node(place).put(command)
+        elif self.where.places:
+            self.where.stir()
+            answer.set_exception(ClusterDownError("no node has this part of the data"))
+        else:
+            self._early.append(command)
+            self.where.stir()
+
+    def drop(self, why: str) -> None:
+        """As LoopRedis.drop, of the connections to all nodes."""
+        for node in self._nodes.values():
+            node.drop(why)
 
     def ping(self, **options: Any) -> Any:
         """True when all nodes answer; raises what redis-py raises."""
@@ -179,39 +200,34 @@ class LoopCluster(Asking):
         for node in self._nodes.values():
             await node.aclose()
 
-    def seek(self, command: Sought, error: Exception, place: str) -> bool:
+    def seek(self, command: Command, error: Exception, place: str) -> bool:
         """Send a command elsewhere, or again, that the node at `place` has not run; False when the
         error is something else, or it has been tried for TIMEOUT."""
-        now = self.loop.time()
-        first, command.until = not command.until, command.until or now + TIMEOUT
-        if now > command.until:
+        now, sought = self.loop.time(), command[-1]
+        first, sought.until = not sought.until, sought.until or now + TIMEOUT
+        if now > sought.until:
             return False
         if isinstance(error, MovedError):
             self.where.moved(error, place)
             if first:
-                self.loop.call_soon(self._send, command)  # in the order of the answers
+                self.loop.call_soon(self._again, command)  # in the order of the answers
                 return True
         elif isinstance(error, AskError):
             node = self._node(self.where.target(error, place))
-            node.put(Command(("ASKING",), {}, _nobody(self.loop)))
+            node.put((pack(("ASKING",)), _nobody(self.loop), "ASKING", {}, None))
             node.put(command)
             return True
         elif not isinstance(error, TryAgainError | ClusterDownError):
             return False
-        self.loop.call_later(AGAIN, self._send, command)
+        self.loop.call_later(AGAIN, self._again, command)
         return True
 
-    def _send(self, command: Sought) -> None:
-        if command.answer.done():
-            return  # the greenlet that asked was cancelled
-        if place := self.where.place(_key(command.words)):
-            self._node(place).put(command)
-        elif self.where.places:
-            self.where.stir()
-            command.answer.set_exception(ClusterDownError("no node has this part of the data"))
-        else:
-            self._early.append(command)
-            self.where.stir()
+    def _again(self, command: Command) -> None:
+        """As `put`, when the caller cannot be told otherwise of what that raises."""
+        try:
+            self.put(command)
+        except Exception as error:
+            command[1].set_exception(error)
 
     def _node(self, place: str) -> Node:
         if place not in self._nodes:
@@ -228,13 +244,13 @@ class LoopCluster(Asking):
             self._give_up("no node of the cluster answers")
         early, self._early = self._early, []
         for command in early:
-            self._send(command)
+            self._again(command)
 
     def _give_up(self, why: str) -> None:
         early, self._early = self._early, []
-        for command in early:
-            if not command.answer.done():
-                command.answer.set_exception(RedisConnectionError(why))
+        for _, answer, *_ in early:
+            if not answer.done():
+                answer.set_exception(RedisConnectionError(why))
 
 
 def _key(words: tuple[Any, ...]) -> str:

@@ -5,6 +5,11 @@ one: the same methods, but each call awaits in its greenlet and costs no thread.
 greenlets ask in one turn of the loop leaves as one write on one connection, and nobody waits
 for what others asked before.
 
+Many callers share the connection, and only the order of the replies says which reply is whose. So a
+command is packed when it is asked for: what cannot be packed is an error of its caller alone, and
+never enters the queue. What is in the queue is exactly what was written. Anything unexpected closes
+the connection, and everyone who waits gets `link.OutcomeUnknown`.
+
 No command is ever sent twice: a write whose answer was lost may have happened, and only the
 caller knows whether repeating it is safe (redis-py's default retries turned one XADD into two).
 """
@@ -12,7 +17,7 @@ caller knows whether repeating it is safe (redis-py's default retries turned one
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,22 +25,42 @@ from redis.asyncio import Redis
 from redis.client import EMPTY_RESPONSE
 from redis.commands.core import CoreCommands
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import DataError, InvalidResponse, NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from .database import TIMEOUT
-from .link import Link, pack
+from .link import Link, OutcomeUnknown, pack, pack_script
+
+MAX_NAMES = 1000  # of commands that are known to be harmless; Redis has some hundred
+HELD_UP = 0.05  # seconds in which a loop that was held up reads what came meanwhile
+
+# The types of replies in RESP 2 beside errors. Others, such as what a server pushes, are nobody's.
+_REPLY_TYPES = frozenset({str, int, list, type(None)})
+
+# What changes the connection for all who share it, or is not answered by exactly one reply.
+_NOT_SHARED = frozenset(
+    {
+        *("AUTH", "CLIENT", "CLIENT REPLY", "CLIENT TRACKING", "HELLO", "QUIT", "RESET", "SELECT"),
+        *("DISCARD", "EXEC", "MULTI", "UNWATCH", "WATCH", "MONITOR", "PSYNC", "REPLCONF", "SYNC"),
+        *("PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "UNSUBSCRIBE"),
+        *("ASKING", "READONLY", "READWRITE", "SHUTDOWN"),
+    }
+)
+_shared: set[str] = set()  # commands that were found to be none of those
 
 
-class Command:
-    """One command on its way, and who waits for its answer."""
+def _check_shared(name: str) -> None:
+    """Raise DataError for what cannot be asked on a connection that is shared."""
+    if name.upper() in _NOT_SHARED:
+        raise DataError(f"{name} cannot be asked on a connection that others use too")
+    if name.isupper() and len(_shared) < MAX_NAMES:
+        _shared.add(name)
 
-    __slots__ = ("answer", "options", "words")
 
-    def __init__(self, words: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
-        self.words = words
-        self.options = options
-        self.answer: asyncio.Future[Any] = answer
+# A command on its way: its bytes, who waits for its answer, its name, what redis-py says of how the
+# answer is read, and what a cluster keeps of it. A tuple, which costs half of what an object does.
+_NO_OPTIONS: dict[str, Any] = {}
+Command = tuple[bytes, "asyncio.Future[Any]", str, dict[str, Any], Any]
 
 
 class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
@@ -48,6 +73,7 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     def __init__(self, await_: Callable[[Awaitable[Any]], Any]) -> None:
         self.await_ = await_
         self.loop = asyncio.get_running_loop()
+        self._future = self.loop.create_future
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command; returns its answer or raises what redis-py raises."""
@@ -64,7 +90,25 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         return Script(self, script)
 
     def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
-        """Send a command when this turn of the loop is over; returns the answer to come."""
+        """Send a command when this turn of the loop is over; returns the answer to come. Raises
+        DataError, and then nothing is sent."""
+        command = self.make(words, options)
+        self.put(command)
+        return command[1]
+
+    def make(self, words: tuple[Any, ...], options: dict[str, Any]) -> Command:
+        """A command that can be sent; raises DataError for one that cannot."""
+        packed = pack(words)
+        if (name := words[0]) not in _shared:
+            _check_shared(name)
+        return packed, self._future(), name, options, None
+
+    def make_script(self, sha: str, keys: Sequence[str], args: Sequence[Any]) -> Command:
+        """As `make`, of EVALSHA."""
+        return pack_script(sha, keys, args), self._future(), "EVALSHA", _NO_OPTIONS, None
+
+    def put(self, command: Command) -> None:
+        """Send a command when this turn of the loop is over."""
         raise NotImplementedError
 
 
@@ -78,11 +122,15 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """Its answer; the keys are of one slot."""
+        """Its answer; the keys are of one slot. Raises what redis-py raises."""
+        client = self.client
         try:
-            return self.client.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+            command = client.make_script(self.sha, keys, args)
+            client.put(command)
+            return client.await_(command[1])
         except NoScriptError:
-            return self.client.execute_command("EVAL", self.text, len(keys), *keys, *args)
+            words = ("EVAL", self.text, len(keys), *keys, *args)
+            return client.await_(client.ask(words, _NO_OPTIONS))
 
 
 class LoopRedis(Asking):
@@ -99,25 +147,35 @@ class LoopRedis(Asking):
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
-
-    def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
-        answer: asyncio.Future[Any] = self.loop.create_future()
-        self.put(Command(words, options, answer))
-        return answer
+        self._over = False
 
     def put(self, command: Command) -> None:
-        """Send a command when this turn of the loop is over."""
         if not self._asked:
-            self.loop.call_soon(self._write)
+            self._wake()
         self._asked.append(command)
+
+    def _wake(self) -> None:
+        """Have `_write` called at the end of this turn of the loop."""
+        if self._over:
+            raise RedisConnectionError("the server is stopping")
+        self.loop.call_soon(self._write)
+
+    def drop(self, why: str) -> None:
+        """End the connection, which is not to be trusted any more; the next command makes another
+        one. Who waits for an answer gets OutcomeUnknown."""
+        if self._link is not None:
+            self._link.close(InvalidResponse(why))
 
     async def aclose(self) -> None:
         """End the connection; who still waits is told that the server is stopping."""
+        self._over = True
         if self._opening is not None:
             self._opening.cancel()
         if self._watch is not None:
             self._watch.cancel()
-        self._fail([*self._sent, *self._asked], RedisConnectionError, "the server is stopping")
+        asked, self._asked = self._asked, []
+        self._fail(asked, RedisConnectionError, "the server is stopping")
+        self._fail(self._sent, OutcomeUnknown, "the server is stopping")
         if self._link is not None:
             self._link.close()
         await self.client.aclose()
@@ -129,18 +187,18 @@ class LoopRedis(Asking):
             if self._opening is None:
                 self._opening = self.loop.create_task(self._open())
             return
+        if not self._asked or self._link.ended.done():
+            return  # `_lost` is about to make another connection
         asked, self._asked = self._asked, []
-        packed: list[bytes] = []
         if not self._sent:
             self._since = self.loop.time()
-        for command in asked:
-            try:
-                packed.append(pack(command.words))
-            except DataError as error:
-                command.answer.set_exception(error)
-            else:
-                self._sent.append(command)
-        self._link.write(b"".join(packed))
+        # From here on these wait for replies, in this order. Should writing fail, so does the
+        # connection: there is no telling how much of it Redis gets.
+        self._sent.extend(asked)
+        try:
+            self._link.write(b"".join([command[0] for command in asked]))
+        except Exception as error:
+            self._link.close(error)
         if self._watch is None:
             self._watch = self.loop.call_later(TIMEOUT, self._look)
 
@@ -149,8 +207,7 @@ class LoopRedis(Asking):
             self._link = await Link.open(self.client, self._take)
         except Exception as error:
             asked, self._asked = self._asked, []
-            kind = type(error) if isinstance(error, RedisError) else RedisConnectionError
-            self._fail(asked, kind, str(error))
+            self._fail(asked, RedisConnectionError, f"no connection to Redis: {error}")
         else:
             self._link.ended.add_done_callback(self._lost)
         finally:
@@ -159,25 +216,46 @@ class LoopRedis(Asking):
             self._write()
 
     def _take(self, reply: Any) -> None:
-        command = self._sent.popleft()
-        self._since = self._link.heard if self._link is not None else 0.0
-        answer = command.answer
-        if answer.done():
-            return  # the greenlet that asked was cancelled
-        if isinstance(reply, Exception):
-            if self._is_elsewhere(command, reply):
-                return
-            if EMPTY_RESPONSE not in command.options:
-                answer.set_exception(reply)
-                return
-            reply = command.options[EMPTY_RESPONSE]
-        read = self._callbacks.get(command.words[0])
+        """Give a reply to who waits for it. What this raises ends the connection, and with it the
+        wait of all others: so what a caller's own reading raises is that caller's alone."""
         try:
+            command = self._sent.popleft()
+        except IndexError:
+            raise InvalidResponse("a reply for which nobody waits") from None
+        _, answer, name, options, _ = command
+        if type(reply) not in _REPLY_TYPES:
+            if (refused := self._refused(command, reply)) is None:
+                return
+            if EMPTY_RESPONSE not in options:
+                if not answer.done():
+                    answer.set_exception(refused)
+                return
+            reply = options[EMPTY_RESPONSE]
+        if answer.done():
+            return  # the greenlet that asked was cancelled; it kept its place
+        try:
+            read = self._callbacks.get(name)
             if read is not None:
-                reply = read(reply, **_told(command.options)) if command.options else read(reply)
-            answer.set_result(reply)
+                reply = read(reply, **_told(options)) if options else read(reply)
+        except StopIteration as error:  # a future takes none
+            answer.set_exception(InvalidResponse(f"{name}: {error!r}"))
         except Exception as error:
             answer.set_exception(error)
+        else:
+            answer.set_result(reply)
+
+    def _refused(self, command: Command, reply: Any) -> Exception | None:
+        """The error that answers a command; None when another server is asked instead. Raises, and
+        leaves the command among those that wait, for what answers nothing."""
+        try:
+            if not isinstance(reply, Exception):
+                raise InvalidResponse(f"a reply of the type {type(reply).__name__}")
+            if not command[1].done() and self._is_elsewhere(command, reply):
+                return None
+        except BaseException:
+            self._sent.appendleft(command)
+            raise
+        return reply
 
     def _is_elsewhere(self, command: Command, error: Exception) -> bool:
         """True when this server has not run a command and another one is asked instead."""
@@ -195,30 +273,34 @@ class LoopRedis(Asking):
         else:
             self._link.close(RedisConnectionError("Redis has become a replica"))
 
-    def _look(self) -> None:
-        """Give a connection up on which answers are due and none has come for TIMEOUT."""
+    def _look(self, doubted: float = -1.0) -> None:
+        """Give a connection up on which answers are due and nothing has come for TIMEOUT. An answer
+        that is long may take longer, as long as bytes come. A loop that was held up for so long
+        looks (at `doubted`, when something was last heard) once more, after it has read."""
         self._watch = None
-        if not self._sent:
+        if not self._sent or self._link is None:
             return
-        left = self._since + TIMEOUT - self.loop.time()
+        heard = max(self._since, self._link.heard)
+        left = heard + TIMEOUT - self.loop.time()
         if left > 0:
             self._watch = self.loop.call_later(left, self._look)
-        elif self._link is not None:
-            self._link.close(RedisTimeout("Redis does not answer"))
+        elif heard != doubted:
+            self._watch = self.loop.call_later(HELD_UP, self._look, heard)
+        else:
+            self._link.close(RedisTimeout(f"nothing came for {TIMEOUT:.0f} seconds"))
 
     def _lost(self, ended: "asyncio.Future[Exception | None]") -> None:
         """What was sent may have happened or not; who asked is told, and nothing is repeated."""
-        error = ended.result()
         self._link = None
         sent, self._sent = self._sent, deque()
-        self._fail(sent, type(error or RedisConnectionError()), str(error or "closed"))
+        self._fail(sent, OutcomeUnknown, str(ended.result() or "the connection was closed"))
         if self._asked:
             self._write()
 
-    def _fail(self, commands: Any, kind: type[Exception], text: str) -> None:
-        for command in commands:
-            if not command.answer.done():
-                command.answer.set_exception(kind(text))
+    def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
+        for _, answer, *_ in commands:
+            if not answer.done():
+                answer.set_exception(kind(text))
 
 
 class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
@@ -235,11 +317,14 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         return self
 
     def execute(self) -> list[Any]:
-        """Send all; raises the first error among the answers."""
+        """Send all; raises the first error among the answers. Where one of the commands cannot be
+        sent none is, and DataError is raised."""
         commands, self._commands = self._commands, []
-        answers = [self.client.ask(words, options) for words, options in commands]
-        # They come in order, so that the last is waited for, as a rule, and no other; but what
-        # cannot be sent has its answer at once.
+        made = [self.client.make(words, options) for words, options in commands]
+        for command in made:
+            self.client.put(command)
+        answers = [answer for _, answer, *_ in made]
+        # They come in order, so that the last is waited for, as a rule, and no other.
         for answer in reversed(answers):
             if not answer.done():
                 with suppress(Exception):  # it is raised below, if it is the first

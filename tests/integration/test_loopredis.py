@@ -1,20 +1,23 @@
 """The event loop's own way to Redis, against redis-py's: the same answers, to who asked."""
 
 import asyncio
+import contextlib
 import os
 import signal
 
 import greenback
+import hiredis
 import pytest
 import uvloop
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, ReadOnlyError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
+from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
 from chat.asgi import await_
-from chat.database import connect
-from chat.link import Link
+from chat.channels import Alone, Channels
+from chat.database import TIMEOUT, connect
+from chat.environ import all_done
+from chat.link import Link, OutcomeUnknown
 from chat.loopredis import LoopRedis
 
 
@@ -75,17 +78,14 @@ def test_a_script_is_learned_again_by_a_server_that_has_forgotten_it(talk, clien
 
 def test_an_error_is_only_for_the_command_it_answers(talk):
     async def conversation(redis):
-        good, bad, unsendable, last = (
-            ask(redis, "SET", "k", "v"),
-            ask(redis, "LPUSH", "k", "x"),
-            ask(redis, "SET", "k", object()),
-            ask(redis, "GET", "k"),
-        )
+        good, bad = ask(redis, "SET", "k", "v"), ask(redis, "LPUSH", "k", "x")
+        for unsendable in (object(), "\ud800", 10**5000):
+            with pytest.raises(DataError):
+                ask(redis, "SET", "k", unsendable)
+        last = ask(redis, "GET", "k")
         assert await good is True
         with pytest.raises(ResponseError, match="wrong kind"):
             await bad
-        with pytest.raises(RedisError):
-            await unsendable
         assert await last == "v"
 
     talk(conversation)
@@ -122,7 +122,7 @@ def test_a_silent_redis_is_given_up_and_nothing_is_sent_twice(talk, client, valk
         await ask(redis, "DEL", "count")
         os.kill(valkey.process.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(RedisTimeout):
+            with pytest.raises(OutcomeUnknown, match="nothing came"):
                 await ask(redis, "INCR", "count")
         finally:
             os.kill(valkey.process.pid, signal.SIGCONT)
@@ -184,21 +184,61 @@ def test_a_link_that_is_over_takes_words_and_does_nothing(run, valkey, client):
     run(conversation())
 
 
-def test_a_pipeline_with_a_command_that_cannot_be_sent_says_so(valkey, client):
-    async def conversation():
-        redis = LoopRedis(connect(valkey.url), await_)
-
-        def ask_two():
+def test_of_a_pipeline_with_a_command_that_cannot_be_sent_nothing_is(talk, client):
+    async def conversation(redis):
+        def ask_three():
             pipeline = redis.pipeline()
             pipeline.set("k", "v")
-            pipeline.set("k", object())
+            pipeline.set("k", "\ud800")
+            pipeline.set("k", "w")
             with pytest.raises(DataError):
                 pipeline.execute()
 
-        await greenback.with_portal_run_sync(ask_two)
-        await redis.aclose()
+        await greenback.with_portal_run_sync(ask_three)
+        assert await ask(redis, "GET", "k") is None
 
-    asyncio.run(conversation())
+    talk(conversation)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("MULTI",),
+        ("SUBSCRIBE", "c"),
+        ("ssubscribe", "c"),
+        ("MONITOR",),
+        ("SELECT", 1),
+        ("CLIENT REPLY", "OFF"),
+        ("CLIENT", "REPLY", "OFF"),
+        ("HELLO", 3),
+        ("QUIT",),
+    ],
+    ids=str,
+)
+def test_what_would_change_the_connection_for_all_is_not_sent(talk, words):
+    async def conversation(redis):
+        with pytest.raises(DataError):
+            ask(redis, *words)
+        assert await ask(redis, "ECHO", "as before") == "as before"
+
+    talk(conversation)
+
+
+@pytest.mark.parametrize("error", [KeyError("k"), StopIteration(), MemoryError(), OSError("odd")])
+def test_who_cannot_read_an_answer_is_alone_with_it(talk, error):
+    async def conversation(redis):
+        def fails(reply):
+            raise error
+
+        number = await ask(redis, "CLIENT ID")
+        redis._callbacks["DBSIZE"] = fails
+        asked = [ask(redis, "ECHO", "a"), ask(redis, "DBSIZE"), ask(redis, "ECHO", "b")]
+        a, failed, b = await asyncio.gather(*asked, return_exceptions=True)
+        assert (a, b) == ("a", "b")
+        assert isinstance(failed, Exception)
+        assert await ask(redis, "CLIENT ID") == number, "the connection is another one"
+
+    talk(conversation)
 
 
 def test_a_connection_that_ends_while_it_is_made_is_an_error_of_redis(monkeypatch):
@@ -228,5 +268,218 @@ def test_an_error_of_connecting_that_is_made_of_more_than_a_text_is_told_too(mon
         with pytest.raises(RedisConnectionError):
             await asyncio.wait_for(ask(redis, "PING"), 5)
         await redis.aclose()
+
+    asyncio.run(conversation())
+
+
+# What a server says that has lost its way
+
+
+class Strange:
+    """A server for one client, whose connections to it are counted. `say` writes to the last."""
+
+    def __init__(self):
+        self.connections, self.asked = 0, asyncio.Queue()
+        self.serving = set()
+
+    async def start(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        task = asyncio.current_task()
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
+        self.writer = writer
+        commands = hiredis.Reader()
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                commands.feed(data)
+                while (words := commands.gets()) is not False:
+                    if words[0] == b"CLIENT":  # redis-py says who it is
+                        writer.write(b"+OK\r\n")
+                    else:
+                        self.asked.put_nowait(words)
+
+    def say(self, data):
+        self.writer.write(data)
+
+
+@pytest.fixture
+def strange():
+    """Run a coroutine with a client and the strange server it is connected to."""
+
+    def run(conversation, loop=asyncio.run):
+        async def main():
+            server = Strange()
+            await server.start()
+            redis = LoopRedis(connect(server.url), await_)
+            try:
+                await asyncio.wait_for(conversation(redis, server), 20)
+            finally:
+                await redis.aclose()
+                server.server.close()
+                await all_done(server.serving, 5)
+
+        loop(main())
+
+    return run
+
+
+STRANGE = {
+    "one reply too many": b"+a\r\n+b\r\n+c\r\n",
+    "a push": b">2\r\n+message\r\n+b\r\n",
+    "a map": b"%1\r\n+a\r\n+b\r\n",
+    "a truth": b"#t\r\n",
+    "a number of RESP 3": b",1.5\r\n",
+    "nonsense": b"GET / HTTP/1.1\r\n",
+    "a length that is none": b"$x\r\n",
+    "an error that cannot be read": b"-MOVED\r\n",
+    "half a reply, and the end": b"$100\r\nabc",
+}
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("what", STRANGE)
+def test_what_was_not_to_be_expected_ends_the_connection_and_all_waiting(strange, what, loop):
+    """Who has an answer already has it; nobody gets the next one's."""
+
+    async def conversation(redis, server):
+        asked = [ask(redis, "ECHO", "a"), ask(redis, "ECHO", "b")]
+        for _ in asked:
+            await server.asked.get()
+        server.say(STRANGE[what])
+        if what.endswith("the end"):
+            server.writer.close()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        if what == "one reply too many":
+            assert answers == ["a", "b"]
+            await until(lambda: redis._link is None)
+        else:
+            assert [type(answer) for answer in answers] == [OutcomeUnknown] * 2
+        again = ask(redis, "ECHO", "again")
+        await server.asked.get()
+        assert server.connections == 2
+        server.say(b"+again\r\n")
+        assert await again == "again"
+
+    strange(conversation, loop)
+
+
+def test_a_write_that_fails_ends_the_connection_and_all_waiting(strange):
+    async def conversation(redis, server):
+        first = ask(redis, "ECHO", "a")
+        await server.asked.get()
+
+        def fails(data):
+            raise RuntimeError("the handler is closed")
+
+        redis._link.write = fails
+        second = ask(redis, "ECHO", "b")
+        for answer in (first, second):
+            with pytest.raises(OutcomeUnknown, match="the handler is closed"):
+                await answer
+        third = ask(redis, "ECHO", "c")
+        assert await server.asked.get() == [b"ECHO", b"c"]
+        server.say(b"+c\r\n")
+        assert await third == "c"
+
+    strange(conversation)
+
+
+def test_what_was_not_sent_is_sent_on_the_next_connection(strange):
+    """The link is over, and nobody has heard of it yet."""
+
+    async def conversation(redis, server):
+        first = ask(redis, "ECHO", "a")
+        await server.asked.get()
+        redis.drop("a test")
+        second = ask(redis, "ECHO", "b")
+        with pytest.raises(OutcomeUnknown):
+            await first
+        assert await server.asked.get() == [b"ECHO", b"b"]
+        server.say(b"+b\r\n")
+        assert await second == "b"
+
+    strange(conversation)
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+class Clock:
+    """The loop with a clock of its own."""
+
+    def __init__(self, loop):
+        self.loop, self.now = loop, loop.time()
+
+    def time(self):
+        return self.now
+
+    def __getattr__(self, name):
+        return getattr(self.loop, name)
+
+
+def test_bytes_that_keep_coming_are_waited_for_and_silence_is_not(strange):
+    """A long answer on a slow line: other people's commands wait behind it."""
+
+    async def conversation(redis, server):
+        redis.loop = clock = Clock(redis.loop)
+        asked = [ask(redis, "GET", "long"), ask(redis, "ECHO", "b")]
+        await server.asked.get()
+        redis._link.loop = clock
+        redis._since = clock.now
+        for byte in (b"$5\r\nabcde\r\n+").hex(" ").split():
+            clock.now += 0.9 * TIMEOUT
+            server.say(bytes.fromhex(byte))
+            await until(lambda: redis._link.heard == clock.now)
+            redis._look()
+            redis._look(redis._link.heard)
+        assert await asked[0] == "abcde"
+        clock.now += 1.1 * TIMEOUT
+        redis._look()
+        assert not redis._link.ended.done(), "a loop that was held up reads first"
+        redis._look(redis._link.heard)
+        with pytest.raises(OutcomeUnknown, match="nothing came"):
+            await asked[1]
+
+    strange(conversation)
+
+
+def test_after_the_end_nothing_is_sent(strange):
+    async def conversation(redis, server):
+        waits = ask(redis, "ECHO", "a")
+        await server.asked.get()
+        queued = ask(redis, "ECHO", "b")
+        await redis.aclose()
+        for answer in (waits, queued):
+            with pytest.raises(RedisConnectionError, match="stopping"):
+                await answer
+        with pytest.raises(RedisConnectionError, match="stopping"):
+            ask(redis, "ECHO", "c")
+        assert server.connections == 1
+
+    strange(conversation)
+
+
+def test_a_channel_that_cannot_be_sent_takes_no_other_along(valkey, client):
+    async def conversation():
+        heard = []
+        channels = Channels(Alone(valkey.url), lambda name, text: heard.append(text), heard.append)
+        running = asyncio.create_task(channels.run())
+        channels.add("before")
+        with pytest.raises(DataError):
+            channels.add("chat:user:{\ud800}")
+        channels.add("behind")
+        for name in ("before", "behind"):
+            await channels.ready(name, 10)
+        assert sorted(channels.names) == ["before", "behind"]
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await channels.where.aclose()
 
     asyncio.run(conversation())
