@@ -84,6 +84,9 @@ class TextRenderer:
 
     def is_ready(self, event: Event) -> bool:
         """True when nobody who shows this event will wait."""
+        plain = event.body and not event.mentions and event.quote is None
+        if plain and not markdown.is_marked_up(event.body):
+            return True  # as nearly all are, and each is asked about
         return all(key in self._kept for key in _keys(event))
 
     async def prepare(self, event: Event) -> None:
