@@ -21,7 +21,7 @@ from .files import NOTES, size
 from .giving_way import in_pieces
 from .mentions import Mentions
 from .store import Person, Row
-from .times import new_day, short_time, today, use_zone, when, zone
+from .times import in_zone, new_day, short_time, today, when, zone
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Templates(flask.templating.Environment):
 
 class Fragments:
     """What is pushed. Nothing depends on who looks, so that one rendering serves everyone in a
-    time zone. What is not told a zone uses that of the task (times.use_zone).
+    time zone. A method that takes no zone uses that of the task (times.use_zone); none changes it.
 
     `missed`, `replaced` and `rooms` may give way to others (chat.giving_way). Nothing else does:
     the hub writes in the order in which it renders."""
@@ -98,10 +98,10 @@ class Fragments:
 
     def shown(self, event: Event, zone: str = "") -> str:
         """An event for those who watch its room, with times of a zone."""
-        use_zone(zone)
-        if event.kind == POST and not event.mentions and event.seq % LET_GO_EVERY:
-            return self._put.text(rid=event.room, messages=self._message(event))
-        return str(self.push.shown(event))
+        with in_zone(zone):
+            if event.kind == POST and not event.mentions and event.seq % LET_GO_EVERY:
+                return self._put.text(rid=event.room, messages=self._message(event))
+            return str(self.push.shown(event))
 
     def note(self, event: Event, zone: str = "") -> str:
         """The mark of an event for those who merely belong to its room."""
@@ -115,11 +115,11 @@ class Fragments:
 
     def line(self, event: Event, zone: str = "") -> str:
         """The room's line in the side list, when this is its newest event."""
-        use_zone(zone)
-        if event.kind != POST:
-            return str(self.push.line(event))
-        said = {"name": event.name, "text": self._gist(event.body or event.excerpt)}
-        return self._post_line.text(rid=event.room, time=short_time(event.at), **said)
+        with in_zone(zone):
+            if event.kind != POST:
+                return str(self.push.line(event))
+            said = {"name": event.name, "text": self._gist(event.body or event.excerpt)}
+            return self._post_line.text(rid=event.room, time=short_time(event.at), **said)
 
     def missed(self, events: list[Event]) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""
@@ -144,8 +144,8 @@ class Fragments:
 
     def again(self, events: list[Event], zone: str = "") -> str:
         """Events that are on screen, as they are to be shown from now on."""
-        use_zone(zone)
-        return str(self.push.again(events))
+        with in_zone(zone):
+            return str(self.push.again(events))
 
     def menu(self, told: dict[str, Any]) -> str:
         """The menu of a message, for one person (messages.menu_of)."""

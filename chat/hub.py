@@ -179,8 +179,9 @@ class Hub:
 
     def belong(self, viewer: Viewer, rid: str, seq: int, at: int = 0) -> None:
         """The viewer gets the unread mark of `rid`; `seq` is the room's number now, and `at` the
-        time of that event."""
-        if rid in viewer.rooms:
+        time of that event. For a page that has gone meanwhile, nothing happens: nobody would
+        ever take it out of the room again."""
+        if rid in viewer.rooms or viewer not in self.people.get(viewer.uid, ()):
             return
         viewer.rooms.add(rid)
         room = self.rooms.get(rid)

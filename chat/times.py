@@ -5,6 +5,8 @@ what is pushed is made once for each zone in use. "" is the server's zone (the T
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache, lru_cache
@@ -21,6 +23,16 @@ _present: ContextVar[str] = ContextVar("zone", default="")
 def use_zone(name: str) -> None:
     """From here on, in this task, times are in the zone of this name ("": the server's)."""
     _present.set(name)
+
+
+@contextmanager
+def in_zone(name: str) -> Iterator[None]:
+    """Within, times are in the zone of this name; afterwards in the one before."""
+    token = _present.set(name)
+    try:
+        yield
+    finally:
+        _present.reset(token)
 
 
 def zone() -> str:

@@ -269,3 +269,22 @@ def test_what_is_put_out_is_what_markupsafe_makes_of_it(value):
     for text in ("{{ value }}", "{% set x %}<{{ value }}>{% endset %}{{ x }}", "{{ value ~ '<' }}"):
         told = Templates(autoescape=True).from_string(text).render(value=value)
         assert told == jinja2.Environment(autoescape=True).from_string(text).render(value=value)
+
+
+def test_rendering_for_one_zone_leaves_the_zone_of_the_task(made):
+    """A page's task renders for others too: what it says to its own person keeps their zone."""
+    with times.in_zone("Asia/Tokyo"):
+        before = made.missed([said("x")])
+        others = [made.shown(said("x"), "UTC"), made.again([said("x")], "America/Lima")]
+        others += [made.line(said("x"), "UTC"), made.note(said("x"), "UTC")]
+        assert times.zone() == "Asia/Tokyo"
+        assert made.missed([said("x")]) == before
+        assert made.shown(said("x"), "Asia/Tokyo") not in others
+
+
+def test_a_rendering_that_fails_leaves_the_zone_of_the_task(made, monkeypatch):
+    monkeypatch.setattr(made, "_post_line", None)
+    with times.in_zone("Asia/Tokyo"):
+        with pytest.raises(AttributeError):
+            made.line(said("x"), "UTC")
+        assert times.zone() == "Asia/Tokyo"

@@ -143,6 +143,17 @@ def test_each_zone_in_use_is_rendered_once_for_those_in_it(world):
     assert world.rendered == [1, 1, 2], "a zone nobody uses is not rendered"
 
 
+def test_a_page_that_has_gone_is_put_into_no_room(world):
+    """Somebody asks the store, and comes back when the page is not there any more."""
+    page = world.page(watch=False)
+    world.hub.disconnect(page.viewer)
+    world.hub.belong(page.viewer, "tea", 0)
+    world.hub.belong(page.viewer, "cake", 0)
+    assert world.hub.rooms == {}
+    assert not world.hub.channels
+    assert page.viewer.rooms == set()
+
+
 def test_events_of_one_turn_leave_as_one_write(world):
     page = world.page()
     world.publish(event(1), event(2), event(3))
