@@ -9,6 +9,9 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.handshake import server_extensions_handshake
 
 from .deflate import Deflate
+from .security_headers import plain_answer_headers
+
+_SECURITY_HEADERS = plain_answer_headers(https_only=False)
 
 
 class Upgrade(Handshake):
@@ -32,5 +35,5 @@ class Upgrade(Handshake):
 
 def switching(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The answer that ends a handshake (RFC 6455, section 4.2.2)."""
-    lines = [b"%s: %s\r\n" % header for header in headers]
+    lines = [b"%s: %s\r\n" % header for header in [*headers, *_SECURITY_HEADERS]]
     return b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % b"".join(lines)

@@ -4,9 +4,9 @@ Hypercorn documents no way to a connection's transport and leaves several things
 on the internet must settle. `install` replaces six names inside Hypercorn:
 
 - `Stream` (for `WSStream`): see chat.wsstream; `Upgrade` (for `Handshake`): see chat.handshake.
-- `Buffer` (for `StreamBuffer`) holds up whoever sends more over HTTP/2 than the client takes.
-- `HTTP1` and `HTTP2` (for `H11Protocol` and `H2Protocol`) refuse what Hypercorn should not accept;
-  `HTTP1` answers plain GETs without h11 (chat.whole).
+- `HTTP1` (for `H11Protocol`) reads with chat.strict_h11, answers plain GETs without h11
+  (chat.whole), and begins HTTP/2 only where a setting says so.
+- `HTTP2` and `Buffer` (for `H2Protocol` and `StreamBuffer`): see chat.http2.
 
 `Connection`, a `TCPServer` with which chat.serving begins each connection, keeps the list of those
 that are open, so that stopping can end them, and has a timer for those that are idle.
@@ -17,13 +17,10 @@ Written against Hypercorn 0.18; `tests/unit/test_seam.py` fails when the seam mo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-import h2.errors
-import h2.events
-import h2.exceptions
 import h11
 import hypercorn.protocol
 import hypercorn.protocol.h2
@@ -32,12 +29,15 @@ import hypercorn.protocol.ws_stream
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, RawData, Updated
 from hypercorn.protocol.events import Body, EndBody, Request, Response
-from hypercorn.protocol.h2 import BUFFER_LOW_WATER, H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
 from .environ import Headers, spawn
 from .handshake import Upgrade
+from .http2 import HTTP2, Buffer
+from .security_headers import plain_answer_headers, with_security_headers
+from .server_settings import ServerSettings
+from .strict_h11 import StrictConnection
 from .whole import Whole, read_whole
 from .wsstream import Stream
 
@@ -45,22 +45,30 @@ connections: set[Connection] = set()
 """Every open TCP connection of this process."""
 
 
-class Buffer(StreamBuffer):
-    """What an HTTP/2 stream is to send. Hypercorn's lets any amount in while the window is shut."""
-
-    async def pop(self, max_length: int) -> bytes:
-        data = bytes(self.buffer[:max_length])
-        del self.buffer[:max_length]
-        if len(self.buffer) < BUFFER_LOW_WATER:
-            await self._paused.set()
-        if not self.buffer:
-            await self._is_empty.set()
-        return data
-
-
 class HTTP1(H11Protocol):
-    """HTTP/1.1 that ignores `Upgrade: h2c`, which would slip past the rules of a proxy, and that
-    answers a GET that came whole without h11."""
+    """HTTP/1.1 that refuses requests with a second meaning, and answers a GET that came whole
+    without h11. `Upgrade: h2c` is ignored: it would slip past the rules of a proxy."""
+
+    config: ServerSettings
+
+    def __init__(
+        self,
+        app: Any,
+        config: Any,
+        context: Any,
+        task_group: Any,
+        connection_state: Any,
+        ssl: bool,
+        client: tuple[str, int] | None,
+        server: tuple[str, int] | None,
+        send: Callable[..., Awaitable[None]],
+    ) -> None:
+        super().__init__(
+            app, config, context, task_group, connection_state, ssl, client, server, send
+        )
+        # Over TLS, HTTP/2 is agreed to in the handshake (RFC 9113, section 3.2).
+        h2c = config.h2c and not ssl
+        self.connection = StrictConnection(config.h11_max_incomplete_size, h2c)
 
     async def handle(self, event: Any) -> None:
         stream = self.stream
@@ -75,6 +83,8 @@ class HTTP1(H11Protocol):
 
     async def stream_send(self, event: Any) -> None:
         whole: Any = self.connection
+        if isinstance(event, Response):
+            event = with_security_headers(event, self.config.https_only)
         if isinstance(whole, Whole):
             if isinstance(event, Response):
                 headers = [*event.headers, *self.config.response_headers("h11")]
@@ -136,30 +146,15 @@ class HTTP1(H11Protocol):
             await super()._maybe_recycle()
 
     async def _check_protocol(self, event: Any) -> None:
-        if event.method == b"PRI":
+        if event.http_version == b"2.0":  # which StrictConnection takes of the preface alone
             await super()._check_protocol(event)
 
-
-class HTTP2(H2Protocol):
-    """HTTP/2 that resets a stream where Hypercorn would fail, and all its neighbours with it."""
-
-    async def _handle_events(self, events: list[Any]) -> None:
-        for event in events:
-            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-                # Answered before its body had come.
-                self.connection.acknowledge_received_data(
-                    event.flow_controlled_length, event.stream_id
-                )
-                await self._refuse(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
-            elif isinstance(event, h2.events.RequestReceived) and not _readable(event.headers):
-                await self._refuse(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
-            else:
-                await super()._handle_events([event])
-
-    async def _refuse(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
-        with suppress(h2.exceptions.ProtocolError):
-            self.connection.reset_stream(stream_id, code)
-        await self._flush()
+    async def _send_error_response(self, status_code: int) -> None:
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        headers += plain_answer_headers(self.config.https_only)
+        headers += self.config.response_headers("h11")
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.EndOfMessage())
 
 
 class Idle:
@@ -263,11 +258,3 @@ def abort_connections() -> None:
     """Cut every connection that is still open."""
     for connection in list(connections):
         connection.writer.transport.abort()
-
-
-def _readable(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether Hypercorn can make a request of these: a page or a websocket, not a tunnel."""
-    fields = dict(headers)
-    if fields.get(b":method") == b"CONNECT" and fields.get(b":protocol") != b"websocket":
-        return False
-    return fields.get(b":path", b"").isascii() and b":path" in fields

@@ -18,6 +18,7 @@ from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
 from .current import chat
 from .errors import Invalid, Misdirected
 from .host_header import names_origin, parse_host
+from .security_headers import ALWAYS, HSTS
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +29,6 @@ _POLICY = (
     "media-src 'self'; connect-src 'self'; frame-src 'self'; manifest-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
-
-_ALWAYS = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("X-Frame-Options", "SAMEORIGIN"),
-    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
-)
-
 
 # Asked by probes and Prometheus, by address or by the name of a container, and of no use to a page.
 _FOR_ANY_HOST = ("operations.healthz", "operations.readyz", "operations.prometheus")
@@ -159,7 +150,7 @@ def secure(app: Flask) -> None:
     def headers(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", _policy(own_origin()))
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.extend(_ALWAYS)  # which nothing else sets
+        response.headers.extend(ALWAYS)  # which nothing else sets
         if chat().settings.secure:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000"
+            response.headers.extend([HSTS])
         return response

@@ -28,6 +28,12 @@ class ServerSettings(Config):
     websocket_close_timeout = 5.0
     # How long a connection that has been given up may take to end.
     websocket_linger = 2.0
+    # True begins HTTP/2 without TLS for a client that knows it beforehand (h2c).
+    h2c = False
+    # How long an HTTP/2 client may leave a stream's window shut while something waits.
+    http2_stall_timeout = 60.0
+    # True when people reach the server over https only: answers say so (HSTS).
+    https_only = False
     # False withholds the direct path from the application (to test plain ASGI).
     direct_writes = True
 

@@ -105,6 +105,9 @@ class Settings:
     # CHAT_PING: seconds of silence after which a page is asked whether it is there, which also
     # keeps proxies from cutting the line; in 10 s more, or as many when they are less, it is gone.
     ping: int = 25
+    # CHAT_H2C: `on` takes HTTP/2 without TLS from a proxy that speaks it without asking first
+    # (prior knowledge). Any client that reaches the port directly can then use it too.
+    h2c: bool = False
     # CHAT_PAGES_PER_PERSON, CHAT_PAGES_PER_ADDRESS: how many pages one person, and all people
     # from one address together (a school, an office), may have open.
     pages_per_person: int = 20
@@ -155,6 +158,7 @@ class Settings:
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
             purge_seconds=_whole_number(env, "CHAT_PURGE_SECONDS", 3600, 0, 10**6),
             metrics=_metrics(env),
+            h2c=_choice(env, "CHAT_H2C", ("off", "on")) == "on",
             ping=_whole_number(env, "CHAT_PING", 25, 1, 25),
             pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),
             pages_per_address=_whole_number(env, "CHAT_PAGES_PER_ADDRESS", 1000, 1, 1_000_000),

@@ -13,11 +13,11 @@ import re
 import h11
 
 from .environ import Headers
+from .strict_h11 import FIELD, TARGET
 
 LONGEST = 1 << 14  # bytes of a request that is looked at
 
-_LINE = re.compile(rb"GET ([\x21-\x7e]+) HTTP/1\.1")
-_FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+_LINE = re.compile(rb"GET (/" + TARGET + rb"*) HTTP/1\.1")
 _UNUSUAL = {b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings"}
 _END = b"\r\n\r\n"
 
@@ -32,7 +32,7 @@ def read_whole(data: bytes) -> tuple[bytes, Headers] | None:
     headers: Headers = []
     hosts = 0
     for text in lines:
-        field = _FIELD.fullmatch(text)
+        field = FIELD.fullmatch(text)
         if field is None:
             return None
         name, value = field[1].lower(), field[2].strip(b" \t")

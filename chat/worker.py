@@ -48,6 +48,8 @@ def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
     loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
     sock = socket.socket(fileno=listener)
     config = {
+        "h2c": settings.h2c,
+        "https_only": settings.secure,
         "direct_writes": os.environ.get("CHAT_DIRECT") != "off",
         "websocket_ping_interval": float(settings.ping),
         "websocket_pong_timeout": min(10.0, settings.ping),

@@ -64,6 +64,13 @@ def length():
     return str(len(request.get_data()))
 
 
+@app.route("/note/<what>", methods=["GET", "POST", "HEAD"])
+def note(what):
+    """Write down that this request was served, and with what body."""
+    events.append(f"{what} {request.get_data().decode('latin-1')}".strip())
+    return what
+
+
 @app.post("/unread")
 def unread():
     return "did not look"

@@ -11,8 +11,8 @@ from chat.settings import Settings
 from chat.store.presence import LASTS
 
 from ..running import Server, Visitor
+from .bridge_client import PING, PONG, TEXT, Raw
 from .page import Page
-from .test_bridge import PING, PONG, TEXT, Raw
 
 
 @pytest.fixture(scope="module")

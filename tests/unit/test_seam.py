@@ -5,11 +5,13 @@ import inspect
 from importlib.metadata import version
 
 import h2.connection
+import h11
 import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import pytest
 import wsproto.connection
+from h11._receivebuffer import ReceiveBuffer
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import AsyncioSingleTask, WorkerContext
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
@@ -18,10 +20,12 @@ from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, Websocke
 from hypercorn.typing import ConnectionState
 
 from chat.handshake import Upgrade
+from chat.http2 import HTTP2, Buffer
 from chat.intake import Intake
-from chat.seam import HTTP1, HTTP2, Buffer, Connection, Idle, install
+from chat.seam import HTTP1, Connection, Idle, install
 from chat.server_settings import ServerSettings
 from chat.serving import _settings
+from chat.strict_h11 import StrictBuffer, StrictConnection
 from chat.websocket import TRANSPORT
 from chat.wsstream import Stream
 
@@ -102,6 +106,8 @@ def test_methods_that_are_overridden(ours, theirs):
     own |= {"_over", "_put", "_refuse", "_reset", "_rests", "_send_message", "_start_timer"}
     own |= {"_stop_timer", "_whole_text", "abort", "deflates", "direct", "end", "shut", "unsent"}
     own |= {"_let_go", "write"}
+    own |= {"_drop_stream", "_forget", "_give_up", "_go_away", "_handle_one", "_receive"}
+    own |= {"_request", "_send_some", "_stalled", "_stop_timers"}
     for name, method in vars(ours).items():
         if not inspect.isfunction(method):
             continue
@@ -131,6 +137,21 @@ def test_names_that_are_used():
     assert handshake.version is None
 
 
+def test_h11_reads_lines_where_we_look_at_them():
+    """h11 takes each line from the buffer that StrictConnection puts in its place."""
+    readers = inspect.getsource(h11._readers)
+    assert readers.count("buf.maybe_extract_lines()") == 3  # a request, trailers, (a response)
+    assert readers.count("buf.maybe_extract_next_line()") == 1  # a chunk
+    theirs = vars(h11.Connection(h11.SERVER)).keys()
+    assert theirs == vars(StrictConnection(1)).keys(), "_receive_buffer among them"
+    names = {"_data", "_multiple_lines_search"}
+    assert names <= vars(ReceiveBuffer()).keys()
+    assert parameters(ReceiveBuffer._extract) == ["self", "count"]
+    for name in "maybe_extract_lines", "maybe_extract_next_line":
+        assert parameters(getattr(ReceiveBuffer, name)) == ["self"]
+        assert name in vars(StrictBuffer)
+
+
 def test_no_extension_without_an_offer():
     """With the offer taken away Hypercorn negotiates nothing by itself."""
     handshake = Handshake([(b"sec-websocket-extensions", b"permessage-deflate")], "1.1")
@@ -142,7 +163,7 @@ def test_no_extension_without_an_offer():
 def test_settings_exist_in_hypercorn():
     """Every setting of Hypercorn's that we choose is still one."""
     ours = {"direct_writes", "websocket_pong_timeout", "websocket_close_timeout"}
-    ours |= {"websocket_linger"}
+    ours |= {"websocket_linger", "h2c", "http2_stall_timeout", "https_only"}
     base = ServerSettings.__mro__[1]
     for name in vars(ServerSettings):
         if not name.startswith("_"):

@@ -13,6 +13,7 @@ def test_defaults():
     assert settings.data.name == "chat"
     assert settings.limits
     assert not settings.secure
+    assert not settings.h2c
 
 
 def test_everything_can_be_set():
@@ -23,6 +24,7 @@ def test_everything_can_be_set():
             "CHAT_DATA": "/tmp/somewhere",
             "CHAT_ORIGIN": "https://chat.example.org",
             "CHAT_LIMITS": "off",
+            "CHAT_H2C": "on",
             "CHAT_KEEP_MESSAGES": "5000",
             "CHAT_KEEP_DAYS": "365",
             "REDIS_URL": "redis://localhost/3",
@@ -33,6 +35,7 @@ def test_everything_can_be_set():
     assert (settings.keep_messages, settings.keep_days) == (5000, 365)
     assert settings.data == Path("/tmp/somewhere")
     assert settings.secure
+    assert settings.h2c
     assert not settings.limits
 
 
@@ -65,6 +68,7 @@ def test_a_platform_chooses_the_port_but_not_the_address(env, address):
         ("CHAT_WORKERS", "0"),
         ("CHAT_WORKERS", "two"),
         ("CHAT_LIMITS", "no"),
+        ("CHAT_H2C", "yes"),
         ("CHAT_PING", "60"),
         ("CHAT_PAGES_PER_PERSON", "0"),
         ("CHAT_PAGES_PER_ADDRESS", "all"),

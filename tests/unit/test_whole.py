@@ -1,4 +1,4 @@
-"""A GET that came whole is understood and answered as h11 does it, byte for byte."""
+"""The fast path understands and answers a GET as the slow path with h11 does, byte for byte."""
 
 import asyncio
 
@@ -7,10 +7,11 @@ import pytest
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, RawData
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
 
+from chat.asgi import Bridge
 from chat.seam import HTTP1
+from chat.security_headers import plain_answer_headers
 from chat.server_settings import ServerSettings
 from chat.whole import Whole, read_whole
 
@@ -18,8 +19,8 @@ GET = b"GET /rooms/%c3%a9?a=1 HTTP/1.1\r\nHost: test\r\nAccept:\t*/*  \r\n\r\n"
 TAKEN = [
     GET,
     b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=b; c=d\r\nConnection: Keep-Alive\r\nX-Empty:\r\n\r\n",
-    b"GET http://x/y HTTP/1.1\r\nhost: x\r\nX: \xc3\xa9\r\nX: twice\r\n\r\n",
-    b"GET * HTTP/1.1\r\nHOST:\r\n\r\n",
+    b"GET /y HTTP/1.1\r\nhost: x\r\nX: \xc3\xa9\r\nX: twice\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHOST:\r\n\r\n",
 ]
 LEFT = [
     GET.replace(b"GET", b"HEAD"),
@@ -52,9 +53,20 @@ LEFT = [
     GET[:-1],
     b"",
     b"GET / HTTP/1.1\r\n\r\n",
+    b"GET http://x/y HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET http://x/y HTTP/1.1\r\nHost: z\r\n\r\n",
+    b"GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /y#z HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
 ]
 LENGTH = (b"content-length", b"5")
+
+
+class Slow(HTTP1):
+    """Every request goes through h11."""
+
+    def _rests(self):
+        return False
 
 
 def answer(*parts, status=200, headers=(LENGTH,)):
@@ -105,7 +117,7 @@ def exchange(kind, app, *chunks, **settings):
 
 def both(app, *chunks, **settings):
     ours = exchange(HTTP1, app, *chunks, **settings)
-    assert ours == exchange(H11Protocol, app, *chunks, **settings)
+    assert ours == exchange(Slow, app, *chunks, **settings)
     return ours
 
 
@@ -124,7 +136,7 @@ def test_what_is_left_to_h11(data):
     assert read_whole(data) is None
 
 
-@pytest.mark.parametrize("data", [*TAKEN, *(data for data in LEFT if b"h2c" not in data)])
+@pytest.mark.parametrize("data", [*TAKEN, *LEFT])
 def test_the_same_answer_to_whatever_comes(data):
     both(answer(b"hello"), data)
 
@@ -155,6 +167,32 @@ def test_requests_that_come_in_pieces_and_together():
     for chunks in ((GET, GET[:9], GET[9:], GET), (GET[:-1], GET[-1:], GET), (GET + GET, GET)):
         written, _, scopes = both(app, *chunks)
         assert written.count(b"hello") == len(scopes) >= 2
+
+
+async def silent(scope, receive, send, *_):
+    """An application that ends without an answer."""
+
+
+silent.scopes = []
+
+
+def ended():
+    bridge = Bridge(lambda environ, start: [])
+    bridge._ended = True
+
+    async def app(scope, receive, send, *_):
+        await bridge(scope, receive, send)
+
+    app.scopes = []
+    return app
+
+
+@pytest.mark.parametrize(("app", "status"), [(silent, 500), (ended(), 503)])
+def test_an_answer_in_the_place_of_the_applications_has_security_headers(app, status):
+    written, _, _ = exchange(HTTP1, app, GET)
+    assert written.startswith(b"HTTP/1.1 %d " % status)
+    for name, value in plain_answer_headers(https_only=False):
+        assert b"\r\n%b: %b\r\n" % (name, value) in written
 
 
 def test_the_last_request_of_a_connection():
