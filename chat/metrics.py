@@ -5,7 +5,6 @@ workers on a port each answer is of whichever took the request; `pid` in every s
 apart.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from prometheus_client.process_collector import ProcessCollector
 if TYPE_CHECKING:
     from .app import Chat
 
-LAG_EVERY = 0.1  # seconds between two looks at the event loop
 LAGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 _own = CollectorRegistry()
@@ -40,15 +38,6 @@ def watch(app: "Chat") -> None:
     _PAGES.set_function(lambda: sum(map(len, app.hub.people.values())))
     _ROOMS.set_function(lambda: len(app.hub.rooms))
     _REDIS.set_function(lambda: app.subscriber.connected)
-
-
-async def measure_lag() -> None:
-    """Look how late the event loop is, until cancelled."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_EVERY
-        await asyncio.sleep(LAG_EVERY)
-        LAG.observe(max(0.0, loop.time() - due))
 
 
 def text() -> bytes:

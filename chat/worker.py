@@ -21,6 +21,7 @@ from .database import connect, is_cluster
 from .deliver import Deliverer
 from .fork_server import ForkServer
 from .hub import Hub
+from .loop_lag import LoopLag
 from .loopredis import LoopRedis
 from .outage import Outage
 from .presence import Presence
@@ -76,7 +77,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         tasks.append(asyncio.create_task(deliverer.run()))
         tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
         tasks.append(asyncio.create_task(Sweeper(app.store, app.attachments).run()))
-        tasks.append(asyncio.create_task(metrics.measure_lag()))
+        tasks.append(asyncio.create_task(LoopLag().run()))
         _search_less()
 
     async def shutdown() -> None:
