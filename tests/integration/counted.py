@@ -165,9 +165,13 @@ class Counted:
 
     async def page(self, cookie: str, *frames: dict[str, str]) -> tuple[list[str], Count]:
         """What a page is sent that opens a socket and says these frames, and what that counted."""
+        told: list[str] = []
+        count = await self._counted(self._page(cookie, frames, told))
+        return told, count
+
+    async def _page(self, cookie: str, frames: tuple[dict[str, str], ...], told: list[str]) -> None:
         asked = asyncio.Queue[dict[str, Any]]()
         asked.put_nowait({"type": "websocket.connect"})
-        told: list[str] = []
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "websocket.accept":
@@ -182,7 +186,7 @@ class Counted:
         sent |= {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
         sent |= {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
         scope = self._scope("websocket", "GET", "/live", sent)
-        return told, await self._counted(self.bridge(scope, asked.get, send))
+        await self.bridge(scope, asked.get, send)
 
     async def do(self, work: Callable[..., Any], *args: Any) -> Count:
         """Call what asks the store, in a greenlet; what that counted."""

@@ -8,6 +8,7 @@ import pytest
 from flask.sessions import SecureCookieSessionInterface
 
 from chat.api import OPERATIONS
+from chat.asgi import await_
 from chat.fork_server import ForkServer
 from chat.settings import Settings
 from chat.store import Person
@@ -293,5 +294,50 @@ def test_open_rooms_are_all_found(counting, big):
         assert len(seen) == len(set(seen)) == big.store.rooms.open_count()
         html = (await counted.get("/rooms?q=open 77", mine)).text
         assert set(re.findall(r"open-rooms__name\">([^<]+)<", html)) >= {"Open 77", "Open 777"}
+
+    counting(story)
+
+
+def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
+    """Rendering gives way, and meanwhile somebody writes in another room: the list that is sent
+    then has the mark of it."""
+
+    async def story(counted):
+        rid, fragments = big.rooms[7], counted.app.fragments
+        render, posted = fragments.rooms, []
+
+        def rendered(rows, current):
+            text = render(rows, current)
+            if not posted:
+                bob = counted.app.store.people.get(big.uids[0])
+                posted.append(counted.app.store.messages.post(rid, bob, "While it is rendered"))
+                while counted.app.hub.rooms[rid].last < posted[0]:
+                    await_(asyncio.sleep(0.001))
+            return text
+
+        fragments.rooms = rendered
+        frame = {"type": "watch", "room": big.talk, "after": "0", "epoch": "", "digest": "old"}
+        told, _ = await counted.page(cookie(counted, big), frame)
+        (last,) = [text for text in told if f'<li id="room-{rid}" class="row"' in text]
+        assert "While it is rendered" in last
+
+    counting(story)
+
+
+def test_a_page_that_was_taken_out_while_it_was_rendered_is_shown_nothing(counting, big):
+    async def story(counted):
+        rid, fragments, hub = big.rooms[8], counted.app.fragments, counted.app.hub
+        render = fragments.missed
+
+        def rendered(events):
+            text = render(events)
+            for viewer in list(hub.people[big.ann.uid]):
+                hub.leave(viewer, rid)
+            return text
+
+        fragments.missed = rendered
+        frame = {"type": "watch", "room": rid, "after": "1", "epoch": "", "digest": ""}
+        told, _ = await counted.page(cookie(counted, big), frame)
+        assert "hx-upsert" not in "".join(told)
 
     counting(story)

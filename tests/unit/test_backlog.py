@@ -1,10 +1,13 @@
 """What pages that come back share, and when they must not."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
+from greenback import with_portal_run_sync
 
 from chat import backlog
+from chat.asgi import await_
 from chat.backlog import Answer, Backlog, Cursor
 from chat.events import POST, Event
 from chat.hub import Hub
@@ -55,6 +58,35 @@ def test_who_lacks_the_same_is_sent_the_same_bytes(kept):
     assert packets[0] is packets[1] is packets[2]
     assert fragments.rendered == 1
     assert kept.find(CURSOR).packet(fragments, "Asia/Tokyo") is not packets[0]
+
+
+class Slow(Fragments):
+    """Gives way while it renders; the first time it fails."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
+
+    def missed(self, events):
+        text = super().missed(events)
+        await_(asyncio.sleep(0))
+        if self.fails and self.rendered == 1:
+            raise ValueError("cannot be rendered")
+        return text
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_lacks_the_same_waits_while_it_is_rendered(kept, fails):
+    async def story():
+        fragments, answer = Slow(fails), kept.find(CURSOR)
+        asked = [with_portal_run_sync(answer.packet, fragments, "") for _ in range(9)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        packets = [packet for packet in found if not isinstance(packet, ValueError)]
+        assert len(packets) == 9 - fails
+        assert len(set(map(id, packets))) == 1
+        assert fragments.rendered == 1 + fails
+
+    asyncio.run(story())
 
 
 def test_another_cursor_is_answered_anew(kept):
