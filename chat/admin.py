@@ -94,7 +94,7 @@ def reset(uid: str) -> Any:
     person = _other(uid)
     if not person.login:
         raise Invalid("This person has no account with a password.")
-    secret = chat().store.accounts.reset_token(uid)
+    secret = chat().store.accounts.reset_token(uid, g.person.uid)
     audit_note("made a password link for", person)
     return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
 

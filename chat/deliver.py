@@ -192,7 +192,7 @@ class Deliverer:
     def _refresh(self, uid: str) -> None:
         """Read a bot, its webhook and its rooms."""
         bot, hook = self.app.store.people.get(uid), self.store.get(uid)
-        if bot is None or hook is None or bot.off or hook.off:
+        if bot is None or hook is None or not self._is_on(bot, hook):
             self.bots.pop(uid, None)
             self.waiting.discard(uid)
             return
@@ -200,6 +200,12 @@ class Deliverer:
         self.bots[uid] = Listener(bot, hook, rooms)
         self.said.update(self.store.behind(uid, list(rooms)))
         self.waiting.add(uid)
+
+    def _is_on(self, bot: Person, hook: Hook) -> bool:
+        """False also where whoever saved the webhook is no admin any more: its address, where all
+        would go, is that person's choice."""
+        by = hook.by or bot.bot
+        return not bot.off and not hook.off and self.app.store.people.is_active_admin(by)
 
     def _read(self, listener: Listener, rid: str) -> None:
         """Queue for a bot what was said in a room since it was looked at last."""
@@ -275,7 +281,7 @@ class Deliverer:
     def _prepare(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
         """Address, body and headers; None when there is nothing to tell any more."""
         hook, bot = self.store.get(delivery.uid), self.app.store.people.get(delivery.uid)
-        if hook is None or bot is None or hook.off or bot.off:
+        if hook is None or bot is None or not self._is_on(bot, hook):
             self.changed.add(delivery.uid)
             return None
         found = self._message(delivery)
@@ -324,9 +330,11 @@ class Deliverer:
         if not text:
             return "Delivered."
         rid, messages = delivery.rid, self.app.store.messages
-        bot = self.app.store.people.get(delivery.uid)
+        bot, hook = self.app.store.people.get(delivery.uid), self.store.get(delivery.uid)
+        if bot is None or hook is None or not self._is_on(bot, hook):
+            return "Delivered. The answer was not posted: the bot was stopped meanwhile."
         try:
-            if bot and messages.posted(rid, bot, delivery.did) is None:
+            if messages.posted(rid, bot, delivery.did) is None:
                 messages.post(rid, bot, clean_body(text), delivery.did)
         except ChatError as error:
             return f"Delivered, but the answer was not posted: {error.text}"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, g, redirect, render_template, request
 
 from .admin import admins_only, audit_note
 from .asgi import await_
@@ -23,14 +23,17 @@ def page(uid: str) -> Any:
 
 @bp.post("")
 def save(uid: str) -> Any:
-    """Deliver to this address from now on; the secret stays where there is one."""
+    """Deliver to this address from now on. The secret stays where there is one, unless whoever
+    saved the webhook before is no admin any more."""
     bot, address = _bot(uid), request.form.get("address", "").strip()
     try:
         await_(chat().outbound.check(address))
     except Invalid as error:
         return _page(bot, address=address, error=error.text), 400
     before = chat().store.hooks.get(uid)
-    chat().store.hooks.set(uid, address, before.secret if before else new_secret())
+    # A secret that somebody knows who is no admin any more is one no longer.
+    secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
+    chat().store.hooks.set(uid, address, secret, g.person.uid)
     audit_note(f"set the webhook {address} of", bot)
     return _back(bot)
 
@@ -63,6 +66,11 @@ def _bot(uid: str) -> Person:
     return bot
 
 
+def _is_stopped(bot: Person, hook: Hook) -> bool:
+    """True for a webhook that stopped because whoever saved it is no active admin."""
+    return not chat().store.people.is_active_admin(hook.by or bot.bot)
+
+
 def _hook(uid: str) -> Hook:
     hook = chat().store.hooks.get(uid)
     if hook is None:
@@ -80,6 +88,7 @@ def _page(bot: Person, address: str | None = None, error: str = "", secret: str 
         "admin/webhook.html",
         bot=bot,
         hook=hook,
+        stopped=hook is not None and _is_stopped(bot, hook),
         address=(hook.address if hook else "") if address is None else address,
         error=error,
         secret=secret,

@@ -26,7 +26,7 @@ from .events import DELETED, POST, Event
 from .files import Sent
 from .permissions import may_change, may_change_others
 from .rooms import answered, room_page, store
-from .security import csrf_token
+from .security import address, csrf_token
 from .session import require_person
 from .store import Person, Room
 from .text import clean_body, clean_caption, number
@@ -215,10 +215,11 @@ def revise(by: Person, rid: str, seq: int, body: str) -> None:
     """Change a message; what goes with files may be emptied. Raises Invalid, TooOften, NotFound,
     Refused."""
     room = store().rooms.member(rid, by.uid)
-    files = store().messages.get(rid, seq).files
-    clean = clean_caption(body) if files else clean_body(body)
+    event: Event = store().messages.get(rid, seq)
+    clean = clean_caption(body) if event.files else clean_body(body)
     chat().limits.use("post", by.uid)
     store().messages.revise(rid, by, seq, clean, may_change_others(by, room))
+    _note(by, "changed", event)
 
 
 def delete(by: Person, rid: str, seq: int) -> Event:
@@ -228,8 +229,17 @@ def delete(by: Person, rid: str, seq: int) -> Event:
     chat().limits.use("post", by.uid)
     event: Event = store().messages.get(rid, seq)
     store().messages.delete(rid, by, seq, may_change_others(by, room))
+    _note(by, "deleted", event)
     chat().attachments.delete(rid, event.files)
     return event
+
+
+def _note(by: Person, did: str, event: Event) -> None:
+    """Write into the audit what somebody did to a message of somebody else. Of a closed room only
+    the id is told, because admins who are not in it may not know of it."""
+    if by.uid != event.uid:
+        whose = f"{event.name} ({event.uid}), number {event.seq} in the room {event.room}"
+        store().audit.note(by, f"{did} a message of", whose, address())
 
 
 def erase(by: Person, uid: str) -> None:

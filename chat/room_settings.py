@@ -8,8 +8,10 @@ from .current import chat
 from .errors import Invalid, TooOften
 from .permissions import check_manage
 from .rooms import store
+from .security import address
 from .session import require_person
 from .store import Person, Room
+from .store.people import MEMBER
 from .store.rooms import CLOSED, OPEN
 from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
 
@@ -71,9 +73,13 @@ def edit(by: Person, rid: str, fields: dict[str, str]) -> None:
 
 
 def end(by: Person, rid: str) -> None:
-    """End a room for everyone; raises NotFound, Refused."""
-    managed(by, rid)
+    """End a room for everyone; raises NotFound, Refused. It is in the audit, but for a guest who
+    was alone there: that concerns nobody else, and guests could push out what matters."""
+    room = managed(by, rid)
+    is_told = by.is_at_least(MEMBER) or store().rooms.size(rid) > 1
     store().rooms.end(rid, by)
+    if is_told:
+        store().audit.note(by, "ended the room", f"{room.name} ({rid})", address())
 
 
 def _page(room: Room, fields: dict[str, str], error: str = "") -> str:

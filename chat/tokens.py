@@ -61,7 +61,8 @@ def make(uid: str) -> Any:
     except Invalid as error:
         return _page(owner, error=error.text), 400
     try:
-        secret = chat().store.tokens.make(owner.uid, name, scopes)
+        by = g.person.uid if owner.bot else ""
+        secret = chat().store.tokens.make(owner.uid, name, scopes, by)
     except Refused as error:
         return _page(owner, error=error.text), error.status
     if owner.bot:
@@ -90,10 +91,13 @@ def _owner(uid: str) -> Person:
 
 
 def _page(owner: Person, error: str = "", secret: str = "") -> str:
+    store = chat().store.tokens
+    tokens = store.of(owner.uid)
     return render_template(
         "me/tokens.html",
         owner=owner,
-        tokens=chat().store.tokens.of(owner.uid),
+        tokens=tokens,
+        stopped={token.tid for token in tokens if not store.works(owner, token)},
         error=error,
         secret=secret,
         typed=request.form.get("name", ""),

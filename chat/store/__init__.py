@@ -47,7 +47,7 @@ class Store:
         self.presence = Presence(client, _script(client, "gone"))
         self.attention = Attention(client, self.people, self.presence)
         self.drafts = Drafts(client)
-        self.tokens = Tokens(client)
+        self.tokens = Tokens(client, self.people)
         self.audit = Audit(client)
         self.bans = Bans(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})

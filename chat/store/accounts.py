@@ -118,24 +118,29 @@ class Accounts:
         self.people.look_again(person.uid)
         return admin
 
-    def reset_token(self, uid: str) -> str:
-        """The secret of a link with which this person may set a password, once. Links that were
-        made before are of no use any more."""
+    def reset_token(self, uid: str, by: str) -> str:
+        """The secret of a link with which this person may set a password, once, as long as `by`,
+        who makes the link, is an admin. Links that were made before are of no use any more."""
         secret = secrets.token_urlsafe(24)
-        self.client.hset(keys.user(uid), "reset", _digest(secret))
+        made = {"reset": _digest(secret), "reset_by": by}
+        self.client.hset(keys.user(uid), mapping=made)
         self.client.set(keys.reset(_digest(secret)), uid, ex=RESET_LASTS)
         return secret
 
     def drop_reset(self, uid: str) -> None:
         """Let a link for a new password be of no use any more."""
-        self.client.hdel(keys.user(uid), "reset")
+        self.client.hdel(keys.user(uid), "reset", "reset_by")
 
     def resetting(self, secret: str) -> Person | None:
         """Whose password the link is for; None when it is used or old, another was made or the
-        password was changed since, or that person was deactivated."""
+        password was changed since, that person was deactivated, or whoever made it is no admin
+        any more."""
         digest = _digest(secret)
         uid = self.client.get(keys.reset(digest))
-        if not uid or self.client.hget(keys.user(uid), "reset") != digest:
+        if not uid:
+            return None
+        newest, by = self.client.hmget(keys.user(uid), "reset", "reset_by")
+        if newest != digest or not self.people.is_active_admin(by or ""):
             return None
         person = self.people.get(uid)
         return None if person is None or person.off else person

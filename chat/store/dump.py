@@ -15,6 +15,7 @@ from .rooms import DIRECT
 
 PAGE = 1000  # entries that are read at once
 PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
+_SECRET_FIELDS = ("password", "reset", "reset_by")
 
 Record = dict[str, Any]
 
@@ -118,9 +119,7 @@ class Dump:
         if self.secrets:
             given = fields
         elif self.whole:
-            given = {
-                name: value for name, value in fields.items() if name not in ("password", "reset")
-            }
+            given = {name: value for name, value in fields.items() if name not in _SECRET_FIELDS}
         else:
             given = {name: fields[name] for name in PUBLIC if name in fields}
         record: Record = {"is": "person", "id": uid, "fields": given}

@@ -20,13 +20,15 @@ _AT_ONCE = 500  # rooms in one pipeline
 @dataclass(frozen=True, slots=True)
 class Hook:
     """`since` is the time in ms from when messages are delivered; `off` says why the webhook was
-    switched off, "" while it is on."""
+    switched off, "" while it is on; `by` is the id of the admin who saved it, "" where that was
+    not written down."""
 
     uid: str
     address: str
     secret: str
     since: int
     off: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,15 @@ class Hooks:
         fields = self.client.hgetall(keys.hook(uid))
         if "since" not in fields:
             return None
-        since, off = int(fields["since"]), fields.get("off", "")
-        return Hook(uid, fields["address"], fields["secret"], since, off)
+        since, off, by = int(fields["since"]), fields.get("off", ""), fields.get("by", "")
+        return Hook(uid, fields["address"], fields["secret"], since, off, by)
 
-    def set(self, uid: str, address: str, secret: str) -> None:
-        """Tell a bot of messages at this address, from now on, and of what waits at once."""
+    def set(self, uid: str, address: str, secret: str, by: str = "") -> None:
+        """Tell a bot of messages at this address, from now on, and of what waits at once. `by` is
+        the admin who says so."""
         seconds, micros = self.client.time()
         since = int(seconds) * 1000 + int(micros) // 1000
-        fields = {"address": address, "secret": secret, "since": since, "off": ""}
+        fields = {"address": address, "secret": secret, "since": since, "off": "", "by": by}
         self.client.hset(keys.hook(uid), mapping=fields)
         self.client.sadd(keys.HOOKS, uid)
         if names := self.client.zrange(keys.hook_queue(uid), 0, -1):

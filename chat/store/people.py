@@ -224,6 +224,12 @@ class People:
         """True when somebody has used this chat, if only as a guest."""
         return bool(self.client.exists(keys.NAMES))
 
+    def is_active_admin(self, uid: str) -> bool:
+        """True for an admin who has not been deactivated. What an admin made for others (tokens
+        and webhooks of bots, links for a new password) works only as long as this is so."""
+        role, off = self.client.hmget(keys.user(uid), "role", "off")
+        return role == ADMIN and not off
+
     def keep(self, uid: str) -> None:
         """Never forget this person, even a guest who has joined no room."""
         self.client.persist(keys.user(uid))

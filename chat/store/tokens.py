@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import Refused
 from . import keys
-from .people import FIELDS, Person, person_of
+from .people import FIELDS, People, Person, person_of
 
 SCOPES = ("read", "write")
 MOST = 20  # tokens of one person or bot
@@ -19,7 +19,8 @@ NOTED = 3600  # seconds between two notes of a use
 @dataclass(frozen=True, slots=True)
 class Token:
     """`tid` is the public id, by which it can be revoked. Times are in seconds since 1970;
-    `used` is 0 for never."""
+    `used` is 0 for never. `by` is the id of the admin who made it for a bot, "" where a person
+    made it for themselves, or before this was written down."""
 
     tid: str
     uid: str
@@ -27,33 +28,41 @@ class Token:
     scopes: tuple[str, ...]
     made: int
     used: int
+    by: str = ""
 
 
 class Tokens:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, people: People) -> None:
         self.client = client
+        self.people = people
 
-    def make(self, uid: str, name: str, scopes: Iterable[str]) -> str:
+    def make(self, uid: str, name: str, scopes: Iterable[str], by: str = "") -> str:
         """A new token; returns its secret, which is not kept. Raises Refused for one too many."""
         if self.client.scard(keys.tokens(uid)) >= MOST:
             raise Refused(f"There are {MOST} tokens already. End one that is not needed any more.")
         secret = f"chat_{secrets.token_urlsafe(30)}"
         tid, made = _public(secret), int(time.time())
         fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}
-        self.client.hset(keys.token(tid), mapping=fields)
+        self.client.hset(keys.token(tid), mapping={**fields, "by": by})
         self.client.sadd(keys.tokens(uid), tid)
         return secret
 
     def person(self, secret: str) -> tuple[Person, Token] | None:
-        """Whose token this is; None when it was revoked or that person was deactivated."""
+        """Whose token this is; None when it was revoked, that person was deactivated, or it is of
+        a bot and whoever made it is no admin any more (they still know it)."""
         token = self._get(_public(secret))
         person = person_of(token.uid, self._fields(token.uid)) if token else None
-        if token is None or person is None or person.off:
+        if token is None or person is None or person.off or not self.works(person, token):
             return None
         now = int(time.time())
         if token.used < now - NOTED:
             self.client.hset(keys.token(token.tid), "used", now)
         return person, token
+
+    def works(self, person: Person, token: Token) -> bool:
+        """False for a token of the bot `person` whose maker is no active admin. Of a token that
+        does not say who made it, that is whoever made the bot."""
+        return not person.bot or self.people.is_active_admin(token.by or person.bot)
 
     def of(self, uid: str) -> list[Token]:
         """The tokens of a person, the newest first."""
@@ -90,7 +99,7 @@ def _token(tid: str, fields: dict[str, str]) -> Token | None:
         return None
     scopes = tuple(fields["scopes"].split())
     made, used = int(fields["made"]), int(fields["used"])
-    return Token(tid, fields["uid"], fields["name"], scopes, made, used)
+    return Token(tid, fields["uid"], fields["name"], scopes, made, used, fields.get("by", ""))
 
 
 def _public(secret: str) -> str:
