@@ -25,6 +25,7 @@ from .giving_way import in_pieces
 from .openapi import Operation, document
 from .people import edit as edit_profile
 from .query import LONGEST, parse
+from .rate_limits import charge
 from .store import Person
 from .store.messages import PAGE_SIZE
 from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_line, clean_name
@@ -348,11 +349,13 @@ OPERATIONS = [
 
 @bp.before_request
 def authorize() -> None:
-    """Find out whose token it is. Raises Unauthorized."""
+    """Find out whose token it is, and count the request. Raises Unauthorized, TooOften."""
     if request.endpoint == "api.openapi":
+        charge("")
         return
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     found = chat().store.tokens.person(secret) if kind.lower() == "bearer" else None
+    charge(found[0].uid if found else "")
     if found is None:
         if secret:
             failed("unknown token")

@@ -34,6 +34,7 @@ from . import (
     operations,
     people,
     picker,
+    rate_limits,
     reactions,
     room_settings,
     rooms,
@@ -46,7 +47,7 @@ from . import (
 )
 from .backlog import Backlog
 from .current import chat, is_htmx
-from .errors import ChatError, FilesAway, StoreAway
+from .errors import ChatError, FilesAway, StoreAway, TooOften
 from .failed_sign_ins import FailedSignIns
 from .files import Files
 from .hub import Hub
@@ -127,6 +128,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     fragments.init(app.jinja_env, texts)
     assets.init(app)
     app.before_request(check_host)
+    rate_limits.init(app)
     app.before_request(_limit_size)
     csrf = protect(app)
     csrf.exempt(api.bp)  # a token is sent by no page that was not given it
@@ -192,6 +194,10 @@ def error_page(status: int, title: str, text: str) -> Any:
         return api.error_json(status, title, text)
     if request.endpoint == "messages.post" and is_htmx():
         return render_template("rooms/refused.html", text=text), status
+    if status == TooOften.status and is_htmx():
+        # Beside what was asked for, which may have a text in it that is being written.
+        page = render_template("too_often.html", text=text)
+        return page, status, {"HX-Reswap": "none"}
     kept = ""
     if status != 413 and request.method == "POST":
         with suppress(OSError, HTTPException):  # it could not be read to its end before
@@ -200,7 +206,8 @@ def error_page(status: int, title: str, text: str) -> Any:
 
 
 def _refused(error: ChatError) -> Any:
-    return *error_page(error.status, error.title, error.text), error.headers
+    page, status, *more = error_page(error.status, error.title, error.text)
+    return page, status, {**error.headers, **(more[0] if more else {})}
 
 
 def _store_away(error: RedisError) -> Any:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from flask import Blueprint, Response, g
@@ -27,6 +28,7 @@ from .hub import Viewer
 from .mentions import begun
 from .messages import refusal, say_text
 from .page_frame import Frame, one, parse, pending
+from .rate_limits import FRAMES, NONSENSE
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
@@ -98,6 +100,7 @@ class Page:
     __slots__ = (
         "app",
         "backlog",
+        "budget",
         "draft",
         "fragments",
         "fresh",
@@ -133,6 +136,7 @@ class Page:
         self.presence = self.app.presence
         self.limits = self.app.limits
         self.pace = Pace()
+        self.budget = self.limits.pace(person.uid)
         self.viewer: Viewer = self.hub.connect(
             ws.push, ws.kick, person.uid, g.session.sid, person.zone, ws.direct
         )
@@ -161,9 +165,11 @@ class Page:
         """Do what the page says; True while somebody writes."""
         frame = parse(text)
         on_behalf_of.set(self.person.uid)
+        kind = one(frame, "type")
         if self.limits.on:
             self.pace.keep()
-        handle = HANDLERS.get(one(frame, "type"))
+            self.budget.keep(FRAMES.get(kind, NONSENSE).cost + len(text))
+        handle = HANDLERS.get(kind)
         if handle:
             try:
                 handle(self, frame)
@@ -214,7 +220,8 @@ class Page:
         for to, nonce, body, reply in pending(frame):
             self._post_pending(to, nonce, body, number(reply))
         if rid:
-            self._resume(rid, cursor(one(frame, "after")), one(frame, "epoch"), before != rid)
+            with self.budget.in_turn() if self.limits.on else nullcontext():
+                self._resume(rid, cursor(one(frame, "after")), one(frame, "epoch"), before != rid)
         else:
             self.hub.unwatch(self.viewer)
         if self.fresh:
@@ -244,6 +251,7 @@ class Page:
         if self.viewer.watching != rid:
             return  # rendering gave way, and meanwhile the person was taken out of the room
         if packet:
+            self.budget.owe(len(packet.text))
             self.hub.send(self.viewer, packet)
         if entered:
             self._say(self.fragments.read(rid))
@@ -411,6 +419,7 @@ class Page:
         return True
 
     def _say(self, text: str) -> None:
+        self.budget.owe(len(text))
         self.hub.say(self.viewer, text)
 
 

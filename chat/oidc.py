@@ -22,7 +22,7 @@ from . import signed
 from .current import chat
 from .failed_sign_ins import failed
 from .fetch import Kept, Unreachable, get_json, post_form
-from .security import network, own_origin
+from .security import own_origin
 from .session import current_person
 from .settings import Settings, is_safe
 from .sign_in import check_way, come_in, local_path, turn_away
@@ -45,7 +45,6 @@ def start() -> Any:
     next = local_path(request.args.get("next", ""))
     if current_person():
         return redirect(next, 303)
-    chat().limits.use("oidc", network())
     state, nonce, verifier = (secrets.token_urlsafe(n) for n in (16, 16, 32))
     try:
         there = chat().provider.address(_redirect_uri(), state, nonce, verifier)

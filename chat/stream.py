@@ -16,6 +16,7 @@ from .asgi import await_
 from .current import chat
 from .errors import NotMember
 from .frames import Packet
+from .rate_limits import charge_bytes
 from .session import is_still_on, require_person
 from .store import Room
 from .text import number
@@ -88,7 +89,9 @@ def _listen(room: Room, after: int, epoch: str, head: str) -> Iterator[str]:
         if missed is None or not is_on:
             return
         if missed.events:
-            yield fragments.missed(missed.events)
+            text = fragments.missed(missed.events)
+            charge_bytes(uid, "view", len(text))
+            yield text
         hub.live(viewer, missed.seq)
         end = time.monotonic() + LASTS
         while time.monotonic() < end and not waiting.ended and viewer.watching == rid:

@@ -4,6 +4,7 @@ import itertools
 import re
 import threading
 import time
+from ipaddress import ip_network
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_visit_from_this_machine_needs_no_link(store, tmp_path, host):
         ({"host": "192.0.2.1"}, "localhost", "127.0.0.1", {}),
         ({"origin": "https://chat.example.org"}, "localhost", "127.0.0.1", {}),
         ({"origin": "https://chat.example.org"}, "chat.example.org", "127.0.0.1", {}),
-        ({"proxies": ("10.0.0.0/8",)}, "localhost", "127.0.0.1", {}),
+        ({"proxies": (ip_network("10.0.0.0/8"),)}, "localhost", "127.0.0.1", {}),
         ({}, "chat.example.org", "127.0.0.1", {}),  # a name that leads here: rebinding
         ({}, "localhost.example.org", "127.0.0.1", {}),
         ({}, "127.0.0.1.example.org", "127.0.0.1", {}),
@@ -115,7 +116,10 @@ def first_page(store, tmp_path, settings, host, peer="127.0.0.1", headers=()):
     [
         ({"origin": "https://chat.example.org"}, "https://chat.example.org/first-run/s3cret"),
         ({"host": "0.0.0.0"}, "http://ADDRESS-OF-THIS-MACHINE:8000/first-run/s3cret"),
-        ({"host": "::1", "proxies": ("10.0.0.0/8",)}, "http://[::1]:8000/first-run/s3cret"),
+        (
+            {"host": "::1", "proxies": (ip_network("10.0.0.0/8"),)},
+            "http://[::1]:8000/first-run/s3cret",
+        ),
     ],
 )
 def test_what_is_printed_is_a_whole_address(settings, address):
