@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from markupsafe import Markup
 
+FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9999, 12, 30)
 KEPT = 4096  # times that are kept as text
 REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific"
 
@@ -70,7 +71,9 @@ def new_day(at: int, before: int) -> Markup:
 
 
 def ms_of(day: date) -> int:
-    """When a day begins in the zone in use, in ms since 1970."""
+    """When a day begins in the zone in use, in ms since 1970. A day before FIRST_DAY or after
+    LAST_DAY counts as that one: in some zone, it begins in no year that Python has."""
+    day = min(max(day, FIRST_DAY), LAST_DAY)
     return int(datetime(day.year, day.month, day.day, tzinfo=_zone(zone())).timestamp() * 1000)
 
 

@@ -51,6 +51,7 @@ class Someone(Visitor):
     """A person with a browser and a program; `uid` is that person's id."""
 
     uid = ""
+    first_run = "/first-run"  # where the admin signs up
 
     def __init__(self, url: str, name: str) -> None:
         self.url, self.name, self.token = url, name, ""
@@ -70,7 +71,7 @@ class Someone(Visitor):
             self.http.cookies.clear()
             self._enter("/sign-in")
         else:
-            self._enter("/first-run" if self.name == "admin" else "/sign-up")
+            self._enter(self.first_run if self.name == "admin" else "/sign-up")
         self._keep_form()
         if self.name == "guest" or self.call("GET", "/api/me").status_code == 401:
             self.uid = Visitor.uid.fget(self)
@@ -119,9 +120,10 @@ class Someone(Visitor):
 class World:
     @classmethod
     @contextlib.contextmanager
-    def running(cls, data: Path) -> "Iterator[World]":
-        """One over a chat of its own, in this folder."""
-        server = Server(data, CHAT_SIGN_IN="guest,password", CHAT_LIMITS="off").start()
+    def running(cls, data: Path, **env: str) -> "Iterator[World]":
+        """One over a chat of its own, in this folder, with these settings besides its own."""
+        settings = {"CHAT_SIGN_IN": "guest,password", "CHAT_LIMITS": "off", **env}
+        server = Server(data, **settings).start()
         try:
             with contextlib.closing(cls(server)) as world:
                 yield world
@@ -136,6 +138,8 @@ class World:
         self.store = Store(self.client)
         names = [*ACCOUNTS, "guest", "stranger"]
         self.people = {name: Someone(server.url, name) for name in names}
+        if "/first-run/" in server.log():
+            self["admin"].first_run = server.setup_link()
         for someone in self.people.values():
             someone.arrive()
         admin = self["admin"]
