@@ -118,6 +118,9 @@ SEARCH = Pool("search", threads=4, most_each=1, most=64, newest=True)
 DOCUMENTS = Pool("documents", threads=1, most_each=2, most=8)
 """Reading what other sites publish, by its address."""
 
-IMAGES = Pool("images", threads=max(2, min(4, os.cpu_count() or 1)), most_each=8, most=64)
-"""Waiting for a child process that makes an image (chat.images), by person. The largest image takes
-750 MB there."""
+_PROCESSORS = os.cpu_count() or 1
+IMAGES = Pool("images", threads=max(2, min(4, _PROCESSORS)), most_each=8, most=64)
+"""Waiting for a child process that makes an image (chat.images), by person."""
+
+SLOW_IMAGES = Pool("slow-images", threads=max(1, min(2, _PROCESSORS // 2)), most_each=8, most=64)
+"""The same, for the images that take long. The largest takes 750 MB there."""

@@ -15,7 +15,7 @@ import sys
 from . import image_codec
 from .image_protocol import BYTES, FULL, STATUS, Limits
 
-NICENESS = 10  # added to that of the server, whose answers go first
+NICENESS = 5  # added to that of the server, whose answers go first
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 

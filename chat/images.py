@@ -16,6 +16,10 @@ the next person's, and there is no state to get wrong. It costs 50 ms of one pro
 7 ms Python without `site`, 40 ms Pillow; the chat itself would be 500 ms), where a photo of
 12 million pixels takes 500 ms. The largest image takes 350 MB as JPEG or PNG, 750 MB as WebP.
 
+An image gets a short time first (`QUICK`: a photo takes a fifth of it). The few that take longer
+begin again among themselves, with all the time there is (`SLOW`). So those who send what takes long
+wait for each other, and nobody waits for them longer than one short time each.
+
 What this does not hold: it is no container. Somebody who makes a decoder run code of theirs is the
 chat's user, may close one of the three descriptors and open a file in its place. Against that help
 an up-to-date Pillow and a host that runs nothing but the chat.
@@ -35,13 +39,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from .asgi import await_
 from .errors import Busy, FilesAway
-from .executors import IMAGES
+from .executors import IMAGES, SLOW_IMAGES, Pool
 from .image_protocol import (
     BROKEN,
     FULL,
@@ -56,7 +60,9 @@ from .image_protocol import (
 
 log = logging.getLogger(__name__)
 
-MAX_WAIT_SECONDS = 90  # for its turn and for the work on one image; then the chat is busy
+SLOW = Limits()
+QUICK = replace(SLOW, cpu_seconds=3, wall_seconds=10)
+MAX_WAIT_SECONDS = 90  # for a turn in a pool, and the work there; then the chat is busy
 MAX_CRASH_BYTES = 2000  # of what a child prints, for the log
 
 # Only the standard library, Pillow's folder and the chat's: neither the packages beside them nor
@@ -87,19 +93,27 @@ class Made:
     content: IO[bytes]
 
 
-def make(task: str, sent: IO[bytes], by: str, limits: Limits | None = None) -> Made:
+def make(task: str, sent: IO[bytes], by: str) -> Made:
     """Decode and encode the file `sent` for person `by`: `task` is one of image_protocol. People
-    take turns, and each has one child at a time (executors.Pool). `sent` is at its beginning
+    take turns, and each has one child at a time in each pool. `sent` is at its beginning
     afterwards. Raises NotMade, Busy and FilesAway."""
-    return await_(amake(task, sent, by, limits))
+    return await_(amake(task, sent, by))
 
 
-async def amake(task: str, sent: IO[bytes], by: str, limits: Limits | None = None) -> Made:
+async def amake(task: str, sent: IO[bytes], by: str) -> Made:
     """The same for a coroutine."""
-    child = Child(task, limits or Limits())
+    try:
+        return await _try(IMAGES, Child(task, QUICK), sent, by)
+    except NotMade as error:
+        if error.reason != TIME:
+            raise
+    return await _try(SLOW_IMAGES, Child(task, SLOW), sent, by)
+
+
+async def _try(pool: Pool, child: "Child", sent: IO[bytes], by: str) -> Made:
     try:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            return await IMAGES.arun(by, child.run, sent)
+            return await pool.arun(by, child.run, sent)
     except TimeoutError:
         raise Busy from None
     finally:

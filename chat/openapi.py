@@ -110,7 +110,7 @@ _REFUSED = {
     404: "not there, or not for this person",
     413: "too large",
     429: "too often; Retry-After says when it is worth trying again",
-    503: "the database cannot be reached",
+    503: "the database or the files cannot be reached, or the server is busy; try again",
 }
 
 
