@@ -8,6 +8,7 @@ that moves along with its slot is taken back by its server, and subscribed to wh
 import asyncio
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from operator import itemgetter
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds before connecting again; doubles
 SETTLES = 0.05  # seconds before a server is believed that a channel is elsewhere
+
+
+# What one command asks for: a word, a channel and a number for each.
+Command = deque[tuple[str, str, int]]
 
 
 class Where(Protocol):
@@ -72,22 +77,28 @@ class Alone:
 
 
 class Channels:
-    """`said(channel, text)` is called with what is published, and `stands(channel)` when a
-    subscription stands, again too: something may have been said before that."""
+    """`said(channel, text)` is called with what is published, and `stands(channel, again)` when a
+    subscription stands: something may have been said before that. `again`: it has stood before,
+    and was lost."""
 
     def __init__(
-        self, where: Where, said: Callable[[str, str], None], stands: Callable[[str], None]
+        self, where: Where, said: Callable[[str, str], None], stands: Callable[[str, bool], None]
     ) -> None:
         self.where = where
         self.said = said
         self.stands = stands
-        self.lost = False  # a subscription was lost before: something may have been missed
         self._wanted: dict[str, asyncio.Future[None]] = {}  # done once subscribed
+        self._stood: set[str] = set()  # those of the wanted that were subscribed to once
+        self._serials = itertools.count(1)
+        self._newest: dict[str, int] = {}  # the number of the last command for each of the wanted
+        # By place: commands that wait for their answers, one for each channel that they name. A
+        # channel may be added, dropped and added again before the first answer comes.
+        self._unanswered: dict[str, deque[Command]] = {}
         self._at: dict[str, str] = {}  # the place at which each was asked for
         self._links: dict[str, Link] = {}
         self._lines: dict[str, asyncio.Task[None]] = {}  # each keeps the link to a place up
         # Commands of this turn of the loop, each with its place and channel.
-        self._asked: list[tuple[str, str, str]] = []
+        self._asked: list[tuple[str, str, str, int]] = []
 
     @property
     def connected(self) -> bool:
@@ -109,6 +120,8 @@ class Channels:
     def drop(self, name: str) -> None:
         """Listen to it no more."""
         self._wanted.pop(name).cancel()
+        self._stood.discard(name)
+        del self._newest[name]
         self._tell("SUNSUBSCRIBE", self._at.pop(name), name)
 
     async def ready(self, name: str, timeout: float) -> None:
@@ -150,7 +163,6 @@ class Channels:
             if (place := self.where.place(name)) != self._at[name]:
                 moved.setdefault(place, []).append(name)
         for place, names in moved.items():
-            self.lost = True
             self._ask(names, place)
 
     async def _keep(self, place: str) -> None:
@@ -173,6 +185,7 @@ class Channels:
     async def _listen(self, place: str) -> None:
         link = await Link.open(self.where.client(place), partial(self._take_safely, place))
         self._links[place] = link
+        self._unanswered[place] = deque()
         try:
             # What stands at another place is asked for when that is known not to be its place.
             self._asked = [asked for asked in self._asked if asked[1] != place]
@@ -180,7 +193,6 @@ class Channels:
             self._write()
             await link.outlive()
         finally:
-            self.lost = True
             del self._links[place]
             link.close()
 
@@ -190,12 +202,14 @@ class Channels:
             if self._wanted[name].done():
                 self._wanted[name] = asyncio.get_running_loop().create_future()
             self._at[name] = place
-            self._tell("SSUBSCRIBE", place, name)
+            self._newest[name] = self._tell("SSUBSCRIBE", place, name)
 
-    def _tell(self, word: str, place: str, name: str) -> None:
+    def _tell(self, word: str, place: str, name: str) -> int:
         if not self._asked:
             asyncio.get_running_loop().call_soon(self._write)
-        self._asked.append((word, place, name))
+        serial = next(self._serials)
+        self._asked.append((word, place, name, serial))
+        return serial
 
     def _write(self) -> None:
         """Send what was asked for in this turn of the loop, in order, as few commands: when many
@@ -204,11 +218,10 @@ class Channels:
         for (word, place), found in itertools.groupby(asked, key=itemgetter(0, 1)):
             # Without a link nothing is lost: connecting subscribes to all that is wanted there.
             if (link := self._links.get(place)) is not None:
-                names = [name for *_, name in found]
-                if self.where.together:
-                    link.command(word, *names)
-                else:
-                    link.write(b"".join(pack((word, name)) for name in names))
+                parts = [(word, name, serial) for *_, name, serial in found]
+                commands = [parts] if self.where.together else [[part] for part in parts]
+                self._unanswered[place].extend(map(deque, commands))
+                link.write(b"".join(pack((word, *(p[1] for p in c))) for c in commands))
 
     def _take_safely(self, place: str, reply: Any) -> None:
         try:
@@ -223,18 +236,27 @@ class Channels:
         kind, name = reply[0], reply[1]
         if kind == "smessage":
             self.said(name, reply[2])
-        elif name in self._wanted and self._at[name] == place:
-            if kind == "ssubscribe":
-                if not self._wanted[name].done():
-                    self._wanted[name].set_result(None)
-                self.stands(name)
-            elif kind == "sunsubscribe" and self._wanted[name].done():
-                # Not the answer to a `drop`, for that comes before what was asked afterwards.
+            return
+        commands = self._unanswered[place]
+        if not commands or (kind.upper(), name) != commands[0][0][:2]:
+            # No answer: a server takes a subscription back when it gives the slot away.
+            if kind == "sunsubscribe" and self._at.get(name) == place:
                 self._at[name] = ""
                 self.where.stir()
+            return
+        *_, serial = commands[0].popleft()
+        if not commands[0]:
+            commands.popleft()
+        if kind == "ssubscribe" and self._newest.get(name) == serial:
+            again = name in self._stood
+            self._stood.add(name)
+            if not self._wanted[name].done():
+                self._wanted[name].set_result(None)
+            self.stands(name, again)
 
     def _refused(self, place: str, error: Exception) -> None:
         if isinstance(error, MovedError):
+            self._unanswered[place].popleft()
             loop = asyncio.get_running_loop()
             loop.call_later(SETTLES, self.where.moved, error, place)
         elif place in self._links:

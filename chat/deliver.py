@@ -145,7 +145,7 @@ class Deliverer:
                 return
         self.wake.set()
 
-    def _stands(self, channel: str) -> None:
+    def _stands(self, channel: str, again: bool) -> None:
         """What the channel is about is read: something may have happened before."""
         if channel == keys.HOOKS:
             self.looked = 0.0

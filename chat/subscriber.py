@@ -99,12 +99,14 @@ class Subscriber:
         else:
             self._spawn(self.portal(self.changed, ident))
 
-    def _stands(self, channel: str) -> None:
-        """Something may have happened before this subscription stood."""
+    def _stands(self, channel: str, again: bool) -> None:
+        """Something may have happened before this subscription stood. Whoever opens the first page
+        of a person reads what is stored after it stands; only when it stands `again` there are
+        pages that may have missed something."""
         what, ident = keys.heard(channel)
         if what == "room":
             self._fill(ident)
-        elif self.channels.lost:
+        elif again:
             self._spawn(self.portal(self.changed, ident))
 
     def _event(self, rid: str, line: str) -> None:

@@ -292,9 +292,12 @@ def test_a_subscription_follows_its_slot(cluster):
     """Nobody asks for anything there who could find out: the server takes it back."""
     name, heard, stood = "chat:{followed}", [], []
 
+    def told(name, again):
+        stood.append(again)
+
     async def conversation():
         where = Where(cluster.url)
-        channels = Channels(where, lambda _, text: heard.append(text), stood.append)
+        channels = Channels(where, lambda _, text: heard.append(text), told)
         running = asyncio.create_task(channels.run())
         channels.add(name)
         await channels.ready(name, 10)
@@ -303,6 +306,7 @@ def test_a_subscription_follows_its_slot(cluster):
             await asyncio.to_thread(wait_until, lambda n=n: len(stood) > n + 1, "another place")
             cluster.owner(name).client.spublish(name, f"word {n}")
             await asyncio.to_thread(wait_until, lambda n=n: f"word {n}" in heard, "the word")
+        assert stood == [False, True, True, True]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await where.aclose()
