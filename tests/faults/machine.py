@@ -3,6 +3,7 @@ scripts on a real Valkey and the real delivery code, without processes."""
 
 import asyncio
 import itertools
+import json
 from types import SimpleNamespace
 
 import greenback
@@ -14,6 +15,7 @@ from chat import live
 from chat.backlog import Backlog
 from chat.channels import Alone, Channels
 from chat.hub import Hub
+from chat.page_frame import parse
 from chat.store import keys
 from chat.store.sessions import public
 from chat.subscriber import Subscriber
@@ -47,11 +49,19 @@ class Held(Channels):
         super()._take(*held)
 
 
-class AtOnce:
-    """Texts are rendered where they are shown."""
+class Slowly:
+    """Texts of which every third takes some turns of the loop."""
+
+    def __init__(self):
+        self.ready = set()
 
     def is_ready(self, event):
-        return True
+        return event.seq % 3 != 0 or event in self.ready
+
+    async def prepare(self, event):
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.ready.add(event)
 
 
 class Browser:
@@ -108,7 +118,7 @@ class Browser:
 
     def frame(self):
         """What #watch says."""
-        return {
+        sent = {
             "type": "watch",
             "room": self.world.rid,
             "after": f"{self.last}-{self.list[self.last]}" if self.list else "",
@@ -118,6 +128,7 @@ class Browser:
             "nonce": list(self.pending),
             "body": list(self.pending.values()),
         }
+        return parse(json.dumps(sent))
 
 
 class World:
@@ -143,7 +154,7 @@ class World:
     async def start(self):
         app = self.app
         portal = greenback.with_portal_run_sync
-        app.subscriber = Subscriber(Alone(self.url), self.store, portal, lambda uid: None, AtOnce())
+        app.subscriber = Subscriber(Alone(self.url), self.store, portal, lambda uid: None, Slowly())
         subscriber = app.subscriber
         self.held = Held(subscriber.channels.where, subscriber._said, subscriber._stands)
         subscriber.channels = self.held
