@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import resource
+import signal
 import socket
 import struct
 import time
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 MAX_KEPT_CHARS = 8_000_000  # of HTML in memory
 MAX_MEMORY_BYTES = 1 << 30  # of address space of the child
 ANSWER_SECONDS = 10.0  # for one text, which takes a tenth of a second at most
+START_SECONDS = 30.0  # until a new child says that it is there
 RETRY_SECONDS = 0.5  # before a child is asked for again that could not be made
 FORGET_SECONDS = 10.0  # after which it does not count who has used how much time
 NICENESS = 5  # so that the event loop goes first where they share a processor
@@ -110,6 +112,7 @@ class TextRenderer:
             self._timeout.cancel()
         if self._child is not None:
             self._child.close()
+        self._queues.clear()
         for key in list(self._waiting):
             self._answer(key, _as_typed(key))
 
@@ -192,18 +195,28 @@ class TextRenderer:
             self._opening = asyncio.get_running_loop().create_task(self._connected())
 
     async def _connected(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._child is None:
                 try:
-                    sock = self._connect()
-                    _, self._child = await loop.create_unix_connection(self._new_child, sock=sock)
-                except OSError as error:
+                    self._child = await self._started()
+                except (OSError, TimeoutError) as error:
                     log.error("cannot start a process that renders messages: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._opening = None
         self._next()
+
+    async def _started(self) -> "_Child":
+        """A child that is there. Raises OSError and TimeoutError."""
+        loop, sock = asyncio.get_running_loop(), self._connect()
+        transport, child = await loop.create_unix_connection(self._new_child, sock=sock)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await child.there
+        except BaseException:
+            transport.abort()
+            raise
+        return child
 
     def _new_child(self) -> "_Child":
         return _Child(self._rendered, self._lost)
@@ -232,7 +245,7 @@ class _Child(asyncio.Protocol):
     def __init__(self, rendered: Callable[[str, float], None], lost: Callable[[], None]) -> None:
         self._told = rendered
         self._lost = lost
-        self._pid = 0
+        self.there: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._received = bytearray()
         self._transport: asyncio.Transport
 
@@ -250,20 +263,22 @@ class _Child(asyncio.Protocol):
                 return
             answer = json.loads(bytes(self._received[_SIZE.size : end]))
             del self._received[:end]
-            if self._pid:
+            if self.there.done():
                 self._told(*answer)
             else:
-                self._pid = answer
+                self.there.set_result(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._lost()
+        if self.there.done():
+            self._lost()
+        else:
+            self.there.set_exception(ConnectionResetError("it has ended"))
 
     def kill(self) -> None:
         """End the child whatever it does."""
         log.error("a process that renders messages does not answer: it is replaced")
-        if self._pid:
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, 9)
+        with suppress(ProcessLookupError):
+            os.kill(self.there.result(), signal.SIGKILL)
         self._transport.abort()
 
     def close(self) -> None:
