@@ -325,10 +325,16 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
             self.client.put(command)
         answers = [answer for _, answer, *_ in made]
         # They come in order, so that the last is waited for, as a rule, and no other.
-        for answer in reversed(answers):
-            if not answer.done():
-                with suppress(Exception):  # it is raised below, if it is the first
-                    self.client.await_(answer)
+        try:
+            for answer in reversed(answers):
+                if not answer.done():
+                    with suppress(Exception):  # it is raised below, if it is the first
+                        self.client.await_(answer)
+        except BaseException:  # the caller was cancelled, and nobody looks at the others
+            for answer in answers:
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()
+            raise
         if failed := [error for answer in answers if (error := answer.exception())]:
             raise failed[0]
         return [answer.result() for answer in answers]
