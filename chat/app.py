@@ -56,7 +56,7 @@ from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
 from .redaction import redacted
-from .security import check_host, protect, secure
+from .security import check_host, check_site, protect, secure
 from .session import current_person
 from .settings import Settings
 from .store import Store
@@ -128,6 +128,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     fragments.init(app.jinja_env, texts)
     assets.init(app)
     app.before_request(check_host)
+    app.before_request(check_site)
     rate_limits.init(app)
     app.before_request(_limit_size)
     csrf = protect(app)

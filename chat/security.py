@@ -1,9 +1,10 @@
-"""What every response says to the browser, and which sites may open the socket.
+"""What every response says to the browser, and which sites may send requests.
 
 The policy allows no inline script or style, no eval, and scripts from the vendored folder only,
 named by its full address: a bare 'self' would run an uploaded file. A websocket is not subject
 to the same-origin policy, so its handshake must come from our own origin exactly (RFC 6455,
-section 10.2); a missing, null or foreign Origin is refused.
+section 10.2); a missing, null or foreign Origin is refused. Requests that change something must
+not come from another site either, whatever token they have.
 """
 
 import logging
@@ -16,11 +17,13 @@ from flask_wtf.csrf import CSRFProtect, generate_csrf
 
 from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
 from .current import chat
-from .errors import Invalid, Misdirected
+from .errors import Invalid, Misdirected, Refused
 from .host_header import names_origin, parse_host
 from .security_headers import ALWAYS, HSTS
 
 log = logging.getLogger(__name__)
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1
 
 TOKENS_KEPT = 4096  # forms' tokens that are not signed anew for each page
 
@@ -113,8 +116,34 @@ def is_proxy(seen: str) -> bool:
 
 
 def is_own_origin() -> bool:
-    """True when the request was made by a page of this site."""
-    return request.headers.get("Origin") == own_origin()
+    """True when the browser says that a page of this site made the request, and nothing else."""
+    return request.headers.get("Origin") == own_origin() and not _comes_from_another_site()
+
+
+def check_site() -> None:
+    """For `before_request`: raise Refused for an unsafe request that a browser says was made by a
+    page of another site. It stands beside the form's token, which such a page may have come by.
+
+    What a browser cannot be made to leave out or forge is believed: `Sec-Fetch-Site`
+    (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454). Old browsers and programs send neither; for
+    them the token alone decides. Requests that bring their own proof instead of a cookie may come
+    from anywhere."""
+    if request.method in _SAFE_METHODS or request.endpoint is None:
+        return
+    if request.blueprint == "api" or request.endpoint == "jwt.hand_over":
+        return
+    origin = request.headers.get("Origin")
+    if _comes_from_another_site() or origin not in (None, own_origin()):
+        raise Refused(
+            "Your browser says that this was sent from another site. Open the chat in a new tab "
+            "and try again. If it happens there too, the chat does not know its own address, and "
+            "whoever runs it has to set CHAT_ORIGIN."
+        )
+
+
+def _comes_from_another_site() -> bool:
+    """`none` is what the person did without any page, such as sending a form again."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
 
 
 def csrf_token() -> str:
