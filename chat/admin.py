@@ -17,6 +17,8 @@ from .session import require_person, shut_out
 from .store import Person
 from .store.people import ADMIN, ROLES
 
+LISTED = 50  # people on the page of files
+
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 
@@ -97,6 +99,22 @@ def reset(uid: str) -> Any:
     secret = chat().store.accounts.reset_token(uid, g.person.uid)
     audit_note("made a password link for", person)
     return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
+
+
+@bp.get("/files")
+def files() -> Any:
+    """How many bytes of files are kept, and whose they are: those with most of them."""
+    store = chat().store
+    largest = store.stored_files.largest(LISTED)
+    found = {person.uid: person for person in store.people.several([uid for uid, _ in largest])}
+    total, guests = store.stored_files.sums()
+    return render_template(
+        "admin/files.html",
+        largest=[(found.get(uid, Person(uid, "", "")), size) for uid, size in largest],
+        total=total,
+        guests=guests,
+        quotas=chat().attachments.quotas,
+    )
 
 
 @bp.get("/audit")

@@ -49,7 +49,7 @@ from .backlog import Backlog
 from .current import chat, is_htmx
 from .errors import ChatError, FilesAway, StoreAway, TooOften
 from .failed_sign_ins import FailedSignIns
-from .files import Files
+from .files import Files, quotas
 from .hub import Hub
 from .limits import Limits
 from .outbound import Outbound
@@ -86,7 +86,9 @@ class Chat(Flask):
         self.failed_sign_ins = FailedSignIns()
         self.crowd = crowd.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))
-        self.attachments = Files(self.pictures, settings.file_size * 2**20)
+        self.attachments = Files(
+            self.pictures, settings.file_size * 2**20, store.stored_files, quotas(settings)
+        )
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
         self.provider = oidc.Provider(settings)

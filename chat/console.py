@@ -11,7 +11,7 @@ from pathlib import Path
 from greenback import with_portal_run_sync
 from redis.exceptions import RedisClusterException, RedisError
 
-from . import archive, database, setup_link
+from . import archive, database, setup_link, stored_bytes
 from . import backup as copies
 from .embedded import CannotStart, EmbeddedValkey
 from .errors import FilesAway, NotFound
@@ -19,6 +19,7 @@ from .files import Files
 from .pictures import Pictures
 from .settings import Settings
 from .store import Person, Store, keys
+from .store.check import Finding
 from .store.load import Load
 from .store.schema import TooNew
 from .supervisor import masked, serving_process
@@ -94,7 +95,7 @@ def check(settings: Settings, repair: bool) -> None:
     told: set[str] = set()
     wrong = 0
     with running(settings) as store:
-        for finding in store.check.everything():
+        for finding in chain(store.check.everything(), _wrong_bytes(settings, store)):
             if finding.text in told:
                 continue  # found twice, for the database moves while it is looked at
             told.add(finding.text)
@@ -157,6 +158,9 @@ def import_(settings: Settings, file: str) -> None:
                 load.take(record)
                 archive.take_picture(record, store, pictures)
                 archive.take_file(record, files)
+            for finding in stored_bytes.wrong(store, files):
+                if finding.repair:
+                    finding.repair()
 
         try:
             _run(take)
@@ -205,6 +209,14 @@ def _lost(settings: Settings, store: Store) -> list[str]:
     found: list[str] = []
     files = Files(_pictures(settings), settings.file_size)
     _run(lambda: found.extend(lost(store, files)))
+    return found
+
+
+def _wrong_bytes(settings: Settings, store: Store) -> list[Finding]:
+    found: list[Finding] = []
+    files = Files(_pictures(settings), settings.file_size)
+    with _told("CHAT_FILES"):
+        _run(lambda: found.extend(stored_bytes.wrong(store, files)))
     return found
 
 

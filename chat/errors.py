@@ -2,6 +2,7 @@
 
 ChatError
  ├── Invalid        400  what was typed cannot be used; the text says what to change
+ │    └── OverQuota 413  files that do not fit into what may be kept of them
  ├── Unauthorized   401  a program without a token that is in use
  ├── NotFound       404  no such room, or none that this person may see
  ├── NotMember      403  an open room that has not been joined
@@ -36,6 +37,11 @@ class ChatError(Exception):
 class Invalid(ChatError):
     status = 400
     title = "That cannot be used"
+
+
+class OverQuota(Invalid):
+    status = 413
+    title = "No room for these files"
 
 
 class Unauthorized(ChatError):

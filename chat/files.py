@@ -7,8 +7,8 @@ else is kept as it came, and its type is said by the end of its name and the tab
 whoever sent it.
 """
 
-import contextlib
 import io
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +17,20 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from obstore.exceptions import BaseError, NotFoundError
+from redis.exceptions import RedisError
 
 from . import images
 from .asgi import await_
-from .errors import FilesAway, Invalid, NotFound
+from .errors import FilesAway, Invalid, NotFound, OverQuota
 from .events import File
 from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, TIME
 from .pictures import Pictures
+from .settings import Settings
+from .store import Person
+from .store.stored_files import Full, Quotas, StoredFiles
 from .text import clean_line
+
+log = logging.getLogger(__name__)
 
 MOST_FILES = 10  # of one message
 MOST_NAME = 120  # characters of a name
@@ -93,8 +99,16 @@ class Files:
     """Files where `pictures` are kept too. `most`: bytes of one file; those of one message may
     have twice as many together."""
 
-    def __init__(self, pictures: Pictures, most: int) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        most: int,
+        stored: StoredFiles | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
         self.pictures = pictures
+        self.stored = stored
+        self.quotas = quotas or Quotas()
         self.most = most
         self.most_together = 2 * most
         # What is taken, in a sentence for people.
@@ -108,9 +122,9 @@ class Files:
         """What to tell who sends more than is read at all."""
         return f"Together the files are too large: {size(self.most_together)} are allowed."
 
-    def keep(self, rid: str, sent: Sequence[Sent], by: str) -> list[File]:
+    def keep(self, rid: str, sent: Sequence[Sent], by: Person) -> list[File]:
         """Keep files for a message of person `by` in room `rid`. All or none: raises Invalid,
-        naming the file and what is wrong with it, Busy and FilesAway."""
+        naming the file and what is wrong with it, OverQuota, Busy and FilesAway."""
         checked = [self._checked(one) for one in sent]
         if len(sent) > MOST_FILES:
             raise Invalid(f"These are {len(sent)} files: {MOST_FILES} are allowed in one message.")
@@ -118,13 +132,35 @@ class Files:
             raise Invalid(self.too_large)
         kept: list[File] = []
         try:
+            for file in checked:  # all of them, before there is any work
+                self._count(file.fid, rid, by, file.size)
             for file, one in zip(checked, sent, strict=True):
-                kept.append(file)
-                kept[-1] = self._keep(rid, file, one.stream, by)
+                kept.append(self._keep(rid, file, one.stream, by))
         except BaseException:
-            self.delete(rid, kept)
+            self.delete(rid, checked)
             raise
         return kept
+
+    def _count(self, fid: str, rid: str, by: Person, size: int) -> None:
+        """Count a file for a person before it is kept. Raises OverQuota, FilesAway."""
+        if not self.pictures.has_room(size):
+            raise FilesAway
+        if self.stored and (full := self.stored.keep(fid, rid, by, size, self.quotas)):
+            raise OverQuota(self._no_room(full, by, size))
+
+    def _no_room(self, full: Full, by: Person, more: int) -> str:
+        if full.what == "person":
+            allowed = size(self.quotas.of(by))
+            return (
+                f"You have {size(full.used)} of files here, and {allowed} are allowed: "
+                f"{size(more)} more do not fit. Delete messages with files that nobody needs any "
+                "more, or send the text without files."
+            )
+        whose = "Guests" if full.what == "guests" else "The people of this chat"
+        return (
+            f"{whose} have sent as many files as are kept here. "
+            "Send the text without files, and tell an admin."
+        )
 
     def _checked(self, sent: Sent) -> File:
         name, count = clean_file_name(sent.name), sent.size()
@@ -138,12 +174,12 @@ class Files:
             )
         return File(secrets.token_urlsafe(12), name, count, type_of(name))
 
-    def _keep(self, rid: str, file: File, stream: IO[bytes], by: str) -> File:
+    def _keep(self, rid: str, file: File, stream: IO[bytes], by: Person) -> File:
         if not file.type.startswith("image/"):
             self._put(_path(rid, file.fid), stream)
             return file
         try:
-            made = images.make(ATTACHMENT, stream, by)
+            made = images.make(ATTACHMENT, stream, by.uid)
         except images.NotMade as error:
             if error.reason == BROKEN:
                 raise Invalid(
@@ -153,6 +189,7 @@ class Files:
             self._put(_path(rid, file.fid), stream)
             return replace(file, type=PLAIN, note=error.reason)
         with made.content:
+            self._count(file.fid, rid, by, made.size + len(made.small))
             self._put(_path(rid, file.fid), made.content)
         self._put(_path(rid, file.fid, small=True), made.small)
         return replace(
@@ -176,15 +213,43 @@ class Files:
         self._put(_path(rid, fid, small), content)
 
     def delete(self, rid: str, files: Sequence[File]) -> None:
-        """Forget files of room `rid`. What cannot be reached now is swept later (chat.sweeper)."""
+        """Forget files of room `rid`. What cannot be reached now is swept later (chat.sweeper), and
+        counts until then."""
+        gone = []
         for file in files:
-            for small in (False, True) if file.type.startswith("image/") else (False,):
-                self.delete_path(_path(rid, file.fid, small))
+            parts = (False, True) if file.type.startswith("image/") else (False,)
+            left = [s for s in parts if not self.delete_path(_path(rid, file.fid, s))]
+            if not left:
+                gone.append(file.fid)
+        if self.stored and gone:
+            try:
+                self.stored.drop(gone)
+            except (RedisError, OSError) as error:
+                log.warning("files that are gone are counted until they are swept: %s", error)
 
-    def delete_path(self, path: str) -> None:
-        """Forget what `all` has told of."""
-        with contextlib.suppress(BaseError, OSError):
+    def delete_path(self, path: str) -> bool:
+        """Forget what `all` has told of; True when it is gone."""
+        try:
             await_(self.pictures.files.delete_async(path))
+        except (NotFoundError, FileNotFoundError):
+            return True
+        except (BaseError, OSError):
+            return False
+        return True
+
+    def bytes_of(self, rid: str, fid: str) -> int | None:
+        """What a file takes, with the small one of an image; None where it is not. Raises
+        FilesAway."""
+        sizes = [self._size(_path(rid, fid, small)) for small in (False, True)]
+        return None if sizes == [None, None] else sum(size or 0 for size in sizes)
+
+    def _size(self, path: str) -> int | None:
+        try:
+            return int(await_(self.pictures.files.head_async(path))["size"])
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except (BaseError, OSError) as error:
+            raise FilesAway from error
 
     def read(
         self, rid: str, fid: str, small: bool = False, part: tuple[int, int] | None = None
@@ -227,6 +292,12 @@ class Files:
             await_(self.pictures.files.put_async(NAME, name.encode()))
             return True
         return found == name.encode()
+
+
+def quotas(settings: Settings) -> Quotas:
+    """The quotas of the settings, in bytes."""
+    most = (settings.quota_per_person, settings.quota_per_guest)
+    return Quotas(*(mb * 2**20 for mb in (*most, settings.quota_guests, settings.quota)))
 
 
 def clean_file_name(name: str) -> str:

@@ -165,7 +165,7 @@ def say(
     by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, sent: Sequence[Sent] = ()
 ) -> int:
     """Post a message, which answers message `reply`, with files; returns its number. Raises
-    Invalid, TooOften, Busy, FilesAway, and what the store does."""
+    Invalid, OverQuota, TooOften, Busy, FilesAway, and what the store does."""
     if not sent:
         return say_text(chat(), by, rid, body, nonce, reply)
     clean = clean_caption(body)
@@ -173,7 +173,7 @@ def say(
     _room(rid, by)
     for _ in sent:
         chat().limits.use("file", by.uid)
-    files = chat().attachments.keep(rid, sent, by.uid)
+    files = chat().attachments.keep(rid, sent, by)
     try:
         seq = store().messages.post(rid, by, clean, nonce, reply, files)
         is_kept = store().messages.holds(rid, seq, files)

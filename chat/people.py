@@ -121,4 +121,6 @@ def _profile(name: str, about: str, theme: str, zone: str, sound: str, error: st
     settings = chat().settings
     can_sign_up = "password" in settings.sign_in and settings.sign_up
     saved = "saved" in request.args
+    fields["stored"] = chat().store.stored_files.of(g.person.uid)
+    fields["quota"] = chat().attachments.quotas.of(g.person)
     return render_template("me/profile.html", saved=saved, can_sign_up=can_sign_up, **fields)

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import secrets
+import shutil
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, from_url
@@ -14,6 +16,8 @@ from .errors import Invalid
 from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME
 
 LARGEST = 5 * 2**20  # bytes of a picture that is sent
+FREE_BYTES = 2**30  # of a disk that files never take, or a twentieth of it where that is less
+FREE_PART = 20
 
 REFUSED = {
     BROKEN: "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF.",
@@ -31,6 +35,9 @@ class Pictures:
 
     def __init__(self, place: str) -> None:
         is_url = "://" in place
+        # The folder that they are in, where that is on this machine.
+        local = urlsplit(place).scheme == "file" if is_url else True
+        self.folder = (unquote(urlsplit(place).path) if is_url else place) if local else ""
         self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
 
     def make(self, sent: bytes, by: str) -> bytes:
@@ -49,6 +56,14 @@ class Pictures:
         """Keep a person's picture; returns the name of its version."""
         await_(self.files.put_async(_path(uid), image))
         return secrets.token_urlsafe(6)
+
+    def has_room(self, more: int) -> bool:
+        """False when so many bytes more would fill the disk: the database is on it too."""
+        try:
+            disk = shutil.disk_usage(self.folder) if self.folder else None
+        except OSError:
+            return True  # which whoever writes finds out
+        return disk is None or disk.free - more > min(FREE_BYTES, disk.total // FREE_PART)
 
     def get(self, uid: str) -> bytes | None:
         """A person's picture, or None."""

@@ -94,7 +94,8 @@ ROUTES: dict[str, Budget] = {
     **_rows(
         "admin",
         "admin.people admin.role admin.deactivate admin.activate admin.sign_out admin.reset "
-        "admin.audit tokens.bots tokens.make_bot hooks.page hooks.save hooks.remove hooks.secret",
+        "admin.audit admin.files tokens.bots tokens.make_bot "
+        "hooks.page hooks.save hooks.remove hooks.secret",
     ),
     "live.live": Budget("socket", within=("page",)),
     "rooms.create": Budget("change", within=("start", "write")),

@@ -15,6 +15,8 @@ WAYS = ("guest", "password", "oidc", "jwt", "proxy")  # of signing in
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
+MAX_QUOTA_MB = 1_000_000_000  # of bytes, an exact number in a script still (2**53)
+
 _NEEDED = {  # besides what each way has a default for
     "oidc": ("CHAT_OIDC_ISSUER", "CHAT_OIDC_CLIENT_ID"),
     "jwt": ("CHAT_JWT_ISSUER", "CHAT_JWT_AUDIENCE"),
@@ -48,6 +50,13 @@ class Settings:
     files: str = ""
     # CHAT_FILE_SIZE: MB that a file may have; those of one message may have twice that together.
     file_size: int = 25
+    # CHAT_QUOTA_PER_PERSON, CHAT_QUOTA_PER_GUEST: MB of files that one person, or one guest, may
+    # have in all rooms together; CHAT_QUOTA_GUESTS: that all guests together may have; CHAT_QUOTA:
+    # that the whole chat may have. 0: no limit but the disk, of which some always stays free.
+    quota_per_person: int = 1000
+    quota_per_guest: int = 50
+    quota_guests: int = 5000
+    quota: int = 0
     # CHAT_ORIGIN: the address people type, such as https://chat.example.org, when a proxy
     # stands before the chat. Empty: the Host header of each request is believed.
     origin: str = ""
@@ -130,6 +139,10 @@ class Settings:
             secret_key=_secret("SECRET_KEY", env.get("SECRET_KEY", "")),
             files=env.get("CHAT_FILES", ""),
             file_size=_whole_number(env, "CHAT_FILE_SIZE", 25, 1, 2000),
+            quota_per_person=_whole_number(env, "CHAT_QUOTA_PER_PERSON", 1000, 0, MAX_QUOTA_MB),
+            quota_per_guest=_whole_number(env, "CHAT_QUOTA_PER_GUEST", 50, 0, MAX_QUOTA_MB),
+            quota_guests=_whole_number(env, "CHAT_QUOTA_GUESTS", 5000, 0, MAX_QUOTA_MB),
+            quota=_whole_number(env, "CHAT_QUOTA", 0, 0, MAX_QUOTA_MB),
             origin=_origin("CHAT_ORIGIN", env.get("CHAT_ORIGIN", "")),
             fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
             sign_in=ways,

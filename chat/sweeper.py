@@ -20,6 +20,7 @@ from .errors import FilesAway
 from .files import Files
 from .store import Store
 from .store.retention import Retention
+from .stored_bytes import wrong
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def lost(store: Store, files: Files) -> Iterator[str]:
 
 class Sweeper:
     def __init__(self, store: Store, files: Files) -> None:
+        self.store = store
         self.retention: Retention = store.retention
         self.files = files
         self.name = secrets.token_urlsafe(12)
@@ -64,7 +66,8 @@ class Sweeper:
             self.sweep(datetime.now(UTC) - YOUNG)
 
     def sweep(self, until: datetime) -> int:
-        """Let go of what nothing holds and is older than `until`; returns how much that was."""
+        """Let go of what nothing holds and is older than `until`; returns how much that was. Then
+        the bytes that are counted are those that are kept."""
         gone = 0
         if not self._is_ours():
             return gone
@@ -75,6 +78,9 @@ class Sweeper:
                 if not is_held:
                     self.files.delete_path(path)
                     gone += 1
+        for finding in wrong(self.store, self.files):
+            if finding.repair:
+                finding.repair()
         return gone
 
     def _is_ours(self) -> bool:

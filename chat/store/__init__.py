@@ -25,6 +25,7 @@ from .rooms import Room, Rooms, Row
 from .schema import Schema
 from .sessions import Session, Sessions
 from .setup_links import SetupLinks
+from .stored_files import StoredFiles
 from .throttle import Throttle
 from .tokens import Tokens
 
@@ -53,6 +54,8 @@ class Store:
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
         self.schema = Schema(client, _script(client, "lease"))
         self.retention = Retention(client, _appending(client, "trim"), _script(client, "lease"))
+        names = ("keep_file", "drop_file", "recount_files")
+        self.stored_files = StoredFiles(client, *(_script(client, name) for name in names))
         self.throttle = Throttle(_script(client, "bucket"))
         self.crowd = Crowd(client, _script(client, "enter"))
         scripts = {name: _appending(client, name) for name in _ROOM}

@@ -40,6 +40,10 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:trim:lease           | string | the process that lets old messages go                    |
 | chat:files                | string | names the place where the files of this database are     |
 | chat:files:lease          | string | the process that lets files go which nothing holds       |
+| chat:{stored}:files       | hash   | file id: `<user id> <bytes> <time (s)> <room id> <1>`,   |
+|                           |        | the 1 for a file of a guest (stored_files.StoredFiles)   |
+| chat:{stored}:people      | zset   | user ids by the bytes of their files                     |
+| chat:{stored}:all         | hash   | bytes, of all files; guests, of those of guests          |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:banned               | zset   | `<network> <user id>`, all 0: nobody comes in from there |
 |                           |        | because of this person                                   |
@@ -97,6 +101,7 @@ SCHEMA_LEASE = "chat:schema:lease"
 TRIM_LEASE = "chat:trim:lease"
 FILES = "chat:files"
 FILES_LEASE = "chat:files:lease"
+STORED = "chat:{stored}:files", "chat:{stored}:people", "chat:{stored}:all"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"

@@ -246,6 +246,13 @@ class Messages:
             raise NotFound("There is no such file, or it was deleted.")
         return files[fid]
 
+    def author_of_file(self, rid: str, fid: str) -> str:
+        """The id of who sent the file with this id in room `rid`; "" where no message has it."""
+        seq = self.client.zscore(keys.files(rid), fid)
+        at = "" if seq is None else f"{int(seq)}-0"
+        entries = self.client.xrange(keys.events(rid), at, at) if at else []
+        return next((event.uid for event in _events(rid, entries)), "")
+
     def holds(self, rid: str, seq: int, files: Sequence[File]) -> bool:
         """Whether message `seq` has these files (at least one): not when it was a repeat."""
         return bool(self.client.zscore(keys.files(rid), files[0].fid) == seq)

@@ -54,6 +54,7 @@ POST /admin/people/{target}/deactivate           401 403 403 403 403 403 403 303
 POST /admin/people/{target}/activate             401 403 403 403 403 403 403 303 403
 POST /admin/people/{target}/sign-out             401 403 403 403 403 403 403 303 403
 POST /admin/people/{target}/reset                401 403 403 403 403 403 403 200 403
+GET /admin/files                                 401 403 403 403 403 403 403 200 403
 GET /admin/audit                                 401 403 403 403 403 403 403 200 403
 GET /admin/bots                                  401 403 403 403 403 403 403 200 403
 POST /admin/bots                                 401 403 403 403 403 403 403 303 403

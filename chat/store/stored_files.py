@@ -1,0 +1,108 @@
+"""How many bytes of files are kept, for each person, for all guests together and for the chat.
+
+Every file that is kept has an entry here, made before its first byte is written and dropped after
+its last is gone; the sums change with the entries in the same script. So they are exact, and what
+a crash leaves behind is an entry too many, which is found by its age (`stored_bytes.wrong`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import keys
+from .pages import pages
+from .people import GUEST, Person
+
+PAGE = 500  # entries in one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The most bytes of files: of one person, of one guest, of all guests together, of the whole
+    chat. 0 is no limit."""
+
+    person: int = 0
+    guest: int = 0
+    guests: int = 0
+    chat: int = 0
+
+    def of(self, person: Person) -> int:
+        """The most bytes of this person."""
+        return self.guest if person.role == GUEST else self.person
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file `fid` of room `rid` that counts for the person `uid`; `at` is in s since 1970."""
+
+    fid: str
+    uid: str
+    size: int
+    at: int
+    rid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """What has no room: "person", "guests" or "chat"; and how many bytes that has."""
+
+    what: str
+    used: int
+
+
+class StoredFiles:
+    """`scripts`: keep_file.lua, drop_file.lua and recount_files.lua."""
+
+    def __init__(self, client: Any, *scripts: Any) -> None:
+        self.client = client
+        self._keep, self._drop, self._recount = scripts
+
+    def keep(
+        self, fid: str, rid: str, by: Person, size: int, quotas: Quotas | None = None
+    ) -> Full | None:
+        """Count `size` bytes for a file of a person, instead of those that it counted before.
+        Returns what is full, and then nothing is counted; None when there is room."""
+        limits = quotas or Quotas()
+        guest = "1" if by.role == GUEST else ""
+        most = [limits.of(by), limits.guests, limits.chat]
+        args = [fid, by.uid, rid, size, guest, *most]
+        what, used = self._keep(keys=keys.STORED, args=args)
+        return Full(what, int(used)) if what else None
+
+    def drop(self, fids: Sequence[str]) -> None:
+        """These files are gone. May be repeated."""
+        for some in pages(fids, PAGE):
+            self._drop(keys=keys.STORED, args=some)
+
+    def of(self, uid: str) -> int:
+        """Bytes of a person."""
+        return int(self.client.zscore(keys.STORED[1], uid) or 0)
+
+    def largest(self, count: int) -> list[tuple[str, int]]:
+        """The ids of those with most bytes, and how many."""
+        found = self.client.zrevrange(keys.STORED[1], 0, count - 1, withscores=True)
+        return [(uid, int(size)) for uid, size in found]
+
+    def sums(self) -> tuple[int, int]:
+        """Bytes of the whole chat, and those of guests among them."""
+        size, guests = self.client.hmget(keys.STORED[2], "bytes", "guests")
+        return int(size or 0), int(guests or 0)
+
+    def missing(self, fids: Sequence[str]) -> list[str]:
+        """Those of the files that are not counted."""
+        found = self.client.hmget(keys.STORED[0], fids) if fids else []
+        return [fid for fid, entry in zip(fids, found, strict=True) if entry is None]
+
+    def all(self) -> Iterator[list[Stored]]:
+        """All entries, some at a time. One may come twice."""
+        for some in pages(self.client.hscan_iter(keys.STORED[0], count=PAGE), PAGE):
+            yield [_stored(fid, entry) for fid, entry in some]
+
+    def wrong_sums(self, repair: bool = False) -> int:
+        """How many sums are not those of the entries; with `repair` they are afterwards."""
+        return int(self._recount(keys=keys.STORED, args=["1" if repair else ""]))
+
+
+def _stored(fid: str, entry: str) -> Stored:
+    uid, size, at, rid = entry.split(" ")[:4]
+    return Stored(fid, uid, int(size), int(at), rid)
