@@ -89,6 +89,11 @@ def _archive_commands(commands: Any) -> None:
     export.add_argument("--html", metavar="FILE", help="one room as a page for people")
     taking = commands.add_parser("import", help="put such a file into the running chat")
     taking.add_argument("file", metavar="FILE")
+    taking.add_argument(
+        "--all",
+        action="store_true",
+        help="the file is this chat's own: people come with their rights, rooms here go on",
+    )
 
     for name, words in (
         ("backup", "copy all that the running chat keeps into a folder (embedded Valkey only)"),
@@ -109,7 +114,7 @@ def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
     elif args.command == "check":
         console.check(settings, args.repair)
     elif args.command == "import":
-        console.import_(settings, args.file)
+        console.import_(settings, args.file, args.all)
     elif args.command == "backup":
         console.backup(settings, args.folder)
     elif args.command == "restore":

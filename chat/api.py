@@ -20,7 +20,8 @@ from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
 from .failed_sign_ins import failed
 from .fields import LAST, of_address, of_body, text, whole
-from .files import MOST_NAME, Sent
+from .file_types import MOST_NAME
+from .files import Sent
 from .giving_way import in_pieces
 from .openapi import Operation, document
 from .people import edit as edit_profile

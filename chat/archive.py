@@ -21,13 +21,20 @@ from typing import IO, Any
 from .events import Event
 from .files import Files
 from .pictures import Pictures
-from .store import Store
 from .store.dump import Record
-from .store.load import check_id
+from .store.import_rules import check_id
+from .store.load import Load
 
 FORMAT, VERSION = "chat archive", 1
 SCHEMA = 1  # the form of the records; that of the database changes without it
 _GZIP = b"\x1f\x8b"
+MAX_LINE_BYTES = 16 * 2**20  # of a record that is no file of a message
+MAX_PIECES = 1_000_000  # commas and brackets of a record: each may become an object in memory
+MAX_RATIO = 250  # bytes that come out of one byte of a packed file, ...
+FREE_BYTES = 16 * 2**20  # ... as soon as so many have come
+MAX_PICTURE_BYTES = 2**20
+_BASE64 = 4 / 3  # characters for a byte
+_FILE_LINE = b'{"is":"file",'
 
 
 class BadArchive(Exception):
@@ -60,12 +67,11 @@ def private_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def read(path: Path) -> tuple[dict[str, Any], Iterator[Record]]:
-    """The first line and the records of a file. Raises OSError and BadArchive, the latter also
-    while records are taken."""
-    with open(path, "rb") as file:
-        is_packed = file.read(2) == _GZIP
-    lines = _lines(gzip.open(path) if is_packed else open(path, "rb"))  # noqa: SIM115
+def read(path: Path, max_file_bytes: int) -> tuple[dict[str, Any], Iterator[Record]]:
+    """The first line and the records of a file, in which a file of a message has so many bytes at
+    most. A file takes no more memory than its longest record may. Raises OSError and BadArchive,
+    the latter also while records are taken."""
+    lines = _lines(path, max(MAX_LINE_BYTES, int(max_file_bytes * _BASE64) + 1000))
     header = next(lines, {})
     if header.get("format") != FORMAT:
         raise BadArchive("this is no file of chat export")
@@ -84,16 +90,40 @@ def _records(lines: Iterator[Record]) -> Iterator[Record]:
     raise BadArchive("the file ends in the middle; what came before that is in")
 
 
-def _lines(file: Any) -> Iterator[Record]:
-    with file:
+def _lines(path: Path, longest: int) -> Iterator[Record]:
+    with open(path, "rb") as raw:
+        is_packed = raw.read(2) == _GZIP
+        raw.seek(0)
+        file: Any = gzip.GzipFile(fileobj=raw) if is_packed else raw
         try:
-            for n, line in enumerate(file, 1):
-                record = json.loads(line)
-                if not isinstance(record, dict):
-                    raise BadArchive(f"line {n} is no record")
-                yield record
+            count = unpacked = 0
+            while line := file.readline(longest + 1):
+                count += 1
+                unpacked += len(line)
+                if unpacked > FREE_BYTES and unpacked > MAX_RATIO * raw.tell():
+                    raise BadArchive(f"more than {MAX_RATIO} bytes come out of each of its bytes")
+                yield _record(line, count, longest)
         except (ValueError, EOFError, OSError, zlib.error) as error:
             raise BadArchive(f"the file is damaged or ends in the middle: {error}") from None
+
+
+def _record(line: bytes, number: int, longest: int) -> Record:
+    """What stands in a line; raises BadArchive and ValueError."""
+    most = longest if line.startswith(_FILE_LINE) else MAX_LINE_BYTES
+    pieces = sum(line.count(sign) for sign in (b",", b"[", b"{"))
+    if len(line) > most or pieces > MAX_PIECES:
+        raise BadArchive(f"line {number} is longer than any of chat export")
+    try:
+        record = json.loads(line, parse_constant=_no_number)
+    except RecursionError:
+        raise BadArchive(f"line {number} is deeper than any of chat export") from None
+    if not isinstance(record, dict):
+        raise BadArchive(f"line {number} is no record")
+    return record
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def _packed(file: IO[bytes], path: Path) -> Any:
@@ -135,17 +165,24 @@ def _file(rid: str, fid: str, files: Files) -> Iterator[Record]:
             yield {**told, "content": b64encode(content).decode()}
 
 
-def take_file(record: Record, files: Files) -> None:
+def take_file(record: Record, load: Load, files: Files) -> None:
     """Keep a file that is not here. Those of a room that is left alone are swept later."""
-    if record["is"] == "file":
+    if record["is"] == "file" and load.takes_file(record):
         where = check_id(record["room"]), check_id(record["id"]), bool(record["small"])
         if files.content(*where) is None:
-            files.put(where[0], where[1], b64decode(record["content"]), where[2])
+            content = b64decode(record["content"], validate=True)
+            files.put(where[0], where[1], content, where[2])
 
 
-def take_picture(record: Record, store: Store, pictures: Pictures) -> None:
-    """Keep the picture of a person who is to have that one and has none."""
-    person = store.people.get(record["id"]) if record.get("image") else None
+def take_picture(record: Record, load: Load, pictures: Pictures) -> None:
+    """Keep the picture of a person who is to have that one and has none. Raises ValueError for
+    what is no WebP."""
+    if record["is"] != "person" or not record.get("image") or not load.takes_picture(record):
+        return
+    person = load.people.get(record["id"])
     is_theirs = person and person.picture == record["fields"].get("picture")
     if person and is_theirs and pictures.get(person.uid) is None:
-        pictures.put(person.uid, b64decode(record["image"]))
+        image = b64decode(record["image"], validate=True)
+        if len(image) > MAX_PICTURE_BYTES or (image[:4], image[8:12]) != (b"RIFF", b"WEBP"):
+            raise ValueError("a picture that is no WebP")
+        pictures.put(person.uid, image)

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from greenback import with_portal_run_sync
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import DataError, RedisClusterException, RedisError, ResponseError
 
 from . import archive, database, setup_link, stored_bytes
 from . import backup as copies
@@ -27,6 +27,16 @@ from .sweeper import lost
 from .transcript import transcript
 
 CANNOT = " (this cannot be repaired)"
+# What a record leads to that is none. Redis's answers are to values of a wrong type.
+_BAD_RECORD = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+    DataError,
+    ResponseError,
+)
 
 
 @contextmanager
@@ -144,29 +154,39 @@ def export_html(settings: Settings, room: str, file: str) -> None:
     print(f"The room is in {file}; only you may read it.")
 
 
-def import_(settings: Settings, file: str) -> None:
-    """Put in what a file has and the running chat has not. Raises CannotStart when some of it
-    had to be left alone."""
+def import_(settings: Settings, file: str, trusted: bool) -> None:
+    """Put in what a file has and the running chat has not. `trusted`: the file is the chat's own,
+    and people come with their rights. Raises CannotStart when some of it had to be left alone."""
     with running(settings) as store, _told(file):
-        header, records = archive.read(Path(file))
-        load = store.load(whole=bool(header["whole"]))
+        header, records = archive.read(Path(file), settings.file_size * 2**20)
+        if header.get("whole") and not trusted:
+            raise CannotStart(
+                f"{file} is a file of everything: it makes its admins admins here and goes on with "
+                "rooms that are here. If it is your own, say so: chat import --all FILE"
+            )
+        load = store.load(trusted)
 
         def take() -> None:
             pictures = _pictures(settings)
             files = Files(pictures, settings.file_size)
             for record in records:
                 load.take(record)
-                archive.take_picture(record, store, pictures)
-                archive.take_file(record, files)
+                archive.take_picture(record, load, pictures)
+                archive.take_file(record, load, files)
             for finding in stored_bytes.wrong(store, files):
                 if finding.repair:
                     finding.repair()
 
+        store.audit.note_console(f"began to import{' --all' if trusted else ''}", Path(file).name)
         try:
             _run(take)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CannotStart(f"{file} has a record that makes no sense: {error}") from None
+        except _BAD_RECORD as error:
+            said = " ".join(str(error).split())[:200]
+            raise CannotStart(f"{file} has a record that makes no sense: {said}") from None
         finally:
+            load.close()
+            for what, whom in load.news:
+                store.audit.note_console(what, whom)
             _say_done(load)
     if load.problems:
         raise CannotStart("not everything could be imported")

@@ -23,52 +23,17 @@ from . import images
 from .asgi import await_
 from .errors import FilesAway, Invalid, NotFound, OverQuota
 from .events import File
+from .file_types import MOST_FILES, PLAIN, PROGRAMS, SUFFIXES, clean_file_name, type_of
 from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, TIME
 from .pictures import Pictures
 from .settings import Settings
 from .store import Person
 from .store.stored_files import Full, Quotas, StoredFiles
-from .text import clean_line
 
 log = logging.getLogger(__name__)
 
-MOST_FILES = 10  # of one message
-MOST_NAME = 120  # characters of a name
 PIECE = 1 << 18  # bytes that are read from where files are kept at a time, at least
 FOLDER, NAME = "files", "files/database"  # of all, and of who has written them
-
-PLAIN = "application/octet-stream"
-_SUFFIXES = {
-    "image/jpeg": (".jpg", ".jpeg"),
-    "image/png": (".png",),
-    "image/webp": (".webp",),
-    "image/gif": (".gif",),
-    "audio/mpeg": (".mp3",),
-    "audio/mp4": (".m4a",),
-    "audio/ogg": (".ogg", ".oga", ".opus"),
-    "audio/wav": (".wav",),
-    "audio/flac": (".flac",),
-    "video/mp4": (".mp4", ".m4v"),
-    "video/webm": (".webm",),
-    "video/quicktime": (".mov",),
-    "application/pdf": (".pdf",),
-    "application/zip": (".zip",),
-    "text/csv": (".csv",),
-    "text/plain": (".txt", ".md", ".log"),
-}
-TYPES = {suffix: type for type, suffixes in _SUFFIXES.items() for suffix in suffixes}
-"""The type of a file by the end of its name; all others are PLAIN."""
-
-PROGRAMS = frozenset(
-    f".{suffix}"
-    for line in (
-        "apk app appx bat cmd com cpl deb dll dmg exe hta iso jar jnlp js jse lnk msc msi",
-        "msix pif pkg ps1 reg rpm scr sh url vb vbe vbs wsf",
-    )
-    for suffix in line.split()
-)
-"""What a computer runs when somebody opens it."""
-
 
 _UNCHANGED = "It is kept unchanged, with its metadata."
 NOTES = {
@@ -300,28 +265,10 @@ def quotas(settings: Settings) -> Quotas:
     return Quotas(*(mb * 2**20 for mb in (*most, settings.quota_guests, settings.quota)))
 
 
-def clean_file_name(name: str) -> str:
-    """A name without folders and without what disturbs; the end, which says what it is, stays."""
-    last = name.replace("\\", "/").rpartition("/")[2][-1000:]
-    try:
-        clean = clean_line(last, "name", len(last) + 1).lstrip(". ").rstrip(". ")
-    except Invalid:
-        return "file"
-    suffix = PurePosixPath(clean).suffix[:20]
-    if len(clean) > MOST_NAME:
-        clean = clean.removesuffix(suffix)[: MOST_NAME - len(suffix)].rstrip() + suffix
-    return clean or "file"
-
-
-def type_of(name: str) -> str:
-    """By the end of the name, from our own table."""
-    return TYPES.get(PurePosixPath(name).suffix.lower(), PLAIN)
-
-
 def _named(name: str, type: str) -> str:
     """The name with an end that says what the image is now."""
     path = PurePosixPath(name)
-    return name if type_of(name) == type else f"{path.stem}{_SUFFIXES[type][0]}"
+    return name if type_of(name) == type else f"{path.stem}{SUFFIXES[type][0]}"
 
 
 def size(count: int) -> str:

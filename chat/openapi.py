@@ -6,7 +6,7 @@ from typing import Any
 
 from .emoji import LONGEST
 from .fields import text, whole
-from .files import PLAIN
+from .file_types import PLAIN
 
 
 @dataclass(frozen=True)

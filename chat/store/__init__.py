@@ -74,10 +74,10 @@ class Store:
         """Rooms and people as records."""
         return Dump(self.client, whole, secrets)
 
-    def load(self, whole: bool = False) -> Load:
-        """Takes records in; `whole` when they are of everything."""
+    def load(self, trusted: bool = False) -> Load:
+        """Takes records in; `trusted` when they are the chat's own."""
         place = _script(self.client, "place")
-        return Load(self.client, self.check, self.people, place, whole)
+        return Load(self.client, self.check, self.people, place, trusted)
 
     def ping(self) -> bool:
         """True when Redis answers; raises redis.exceptions.RedisError otherwise."""

@@ -31,6 +31,11 @@ class Audit:
         fields = {"who": by, "what": what, "whom": whom, "address": address}
         self.client.xadd(keys.AUDIT, fields, maxlen=KEPT, approximate=True)
 
+    def note_console(self, what: str, whom: str = "") -> None:
+        """Write down what somebody did on the machine, where nobody signs in."""
+        fields = {"who": "the console", "what": what, "whom": whom, "address": ""}
+        self.client.xadd(keys.AUDIT, fields, maxlen=KEPT, approximate=True)
+
     def before(self, eid: str = "", limit: int = 50) -> list[Entry]:
         """The newest entries, or those before the one with id `eid`. Raises ResponseError for
         what is no id."""

@@ -14,6 +14,7 @@ from .pages import pages
 from .rooms import DIRECT
 
 PAGE = 1000  # entries that are read at once
+FEW = 100  # texts that stand in one record
 PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
 _SECRET_FIELDS = ("password", "reset", "reset_by")
 
@@ -74,16 +75,16 @@ class Dump:
             yield {"is": "members", "of": dict(some)}
         for some in pages(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
             yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
-        for some in pages(self.client.hscan_iter(keys.edits(rid), count=PAGE), PAGE):
+        for some in pages(self.client.hscan_iter(keys.edits(rid), count=FEW), FEW):
             yield {"is": "edits", "of": dict(some)}
-        for some in pages(self.client.hscan_iter(keys.reactions(rid), count=PAGE), PAGE):
+        for some in pages(self.client.hscan_iter(keys.reactions(rid), count=FEW), FEW):
             yield {"is": "reactions", "of": dict(some)}
         for some in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
             yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
         numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
         for page in pages((n for n in numbers if n <= int(fields["seq"])), PAGE):
             yield {"is": "quiet", "of": {str(n): n for n in page}}
-        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE), PAGE):
+        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
             yield {"is": "mentions", "of": dict(some)}
         for some in pages(self.client.zscan_iter(keys.mentioned(rid), count=PAGE), PAGE):
             yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}

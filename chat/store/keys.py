@@ -79,6 +79,7 @@ a user id on chat:hooks, that the webhook of this bot has; a room id on chat:roo
 is new.
 """
 
+import hashlib
 import secrets
 from functools import lru_cache
 
@@ -113,6 +114,11 @@ def new_id() -> str:
     while (made := secrets.token_urlsafe(16)).startswith("-"):
         pass
     return made
+
+
+def direct_room_id(uids: list[str]) -> str:
+    """The id of the direct room of these people, in the order of their ids."""
+    return hashlib.sha256(" ".join(uids).encode()).hexdigest()[:32]
 
 
 def room(rid: str) -> str:

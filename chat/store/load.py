@@ -1,19 +1,28 @@
 """Putting records (store.dump) into a database, which may have some of it already.
 
 Everything keeps its id and number. Who is here stays as he is. A room is put together beside its
-place and moved there when it is whole; one that is here goes on where its history is the
-beginning of the one that comes, and is left alone where it is another or has gone further.
+place and moved there when it is whole.
+
+Records are foreign unless whoever runs the chat says that they are the chat's own (`trusted`). Of
+foreign ones only people and rooms are taken that are new here, with clean texts; a room in which
+somebody who is here has spoken or is a member is left alone. Of the chat's own, people come with
+their rights, and a room that is here goes on where its history is the beginning of the one that
+comes; it is left alone where it is another or has gone further.
 """
 
-import re
+import json
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+from ..events import DELETE, QUIET
+from . import import_rules as rules
 from . import keys
 from .check import Check
-from .dump import PAGE, PUBLIC, Record
-from .people import People
+from .dump import PAGE, Record
+from .import_rules import check_id
+from .people import GUEST, ROLES, People
 from .sessions import LASTS
 
 WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
@@ -29,50 +38,73 @@ BESIDE = (
     "mentions",
     "mentioned",
 )
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+HIGH = ("admin", "moderator")  # roles that are told when somebody comes with them
 
 
 class Load:
-    """`place` is the script place.lua. `whole`: people come with more than is PUBLIC.
+    """`place` is the script place.lua. `trusted`: the records are the chat's own.
 
-    `problems` are sentences on what was left alone; `done` counts the rest by what it is."""
+    `problems` are sentences on what was left alone; `done` counts the rest by what it is; `news`
+    has what is new, as it is written into the audit: what, and whom or which."""
 
     def __init__(
-        self, client: Any, check: Check, people: People, place: Any, whole: bool = False
+        self, client: Any, check: Check, people: People, place: Any, trusted: bool = False
     ) -> None:
         self.client = client
         self.check = check
         self.people = people
         self.place = place
-        self.whole = whole
+        self.trusted = trusted
         self.room: _Room | None = None
         self.problems: list[str] = []
         self.done: Counter[str] = Counter()
+        self.news: list[tuple[str, str]] = []
+        self.came: set[str] = set()  # people that these records brought
+        self._settled: dict[str, bool] = {}  # whether somebody was here before
 
     def take(self, record: Record) -> None:
         """Put in one record, in the order in which they came out. Raises KeyError, TypeError or
         ValueError for what is none."""
         kind = record["is"]
         if kind == "event":
-            self._present().event(int(record["n"]), int(record["at"]), str(record["data"]))
+            self._event(record)
         elif kind in BESIDE:
-            self._present().beside(kind, record["of"])
+            self._beside(kind, record["of"])
         elif kind == "room":
-            fields = {str(name): str(value) for name, value in record["fields"].items()}
-            self.room = _Room(self.client, _id(record), fields, record.get("expires"))
+            self._begin(record)
         elif kind == "end of room":
             self._end(self._present())
             self.room = None
         elif kind == "person":
-            self._person(_id(record), record)
+            self._person(check_id(record["id"]), record)
+        elif not self.trusted:
+            return
         elif kind == "chat":
             self._chat(record)
-        elif kind == "subject" and self.whole:
-            self.client.set(keys.subject(record["digest"]), _id(record), nx=True)
-        elif kind == "audit" and self.whole:
+        elif kind == "subject":
+            digest = check_id(record["digest"])
+            self.client.set(keys.subject(digest), check_id(record["id"]), nx=True)
+        elif kind == "audit":
             self._audit(record)
-        elif kind == "banned" and self.whole and record["of"]:
-            self.client.zadd(keys.BANNED, dict.fromkeys(map(str, record["of"]), 0))
+        elif kind == "banned" and record["of"]:
+            banned = [rules.text(entry, 200) for entry in record["of"]]
+            self.client.zadd(keys.BANNED, dict.fromkeys(banned, 0))
+
+    def takes_file(self, record: Record) -> bool:
+        """Whether the file of a message in this record is to be kept."""
+        room = self.room
+        if self.trusted or room is None:
+            return self.trusted
+        return record["room"] == room.rid and not room.here and not room.problem
+
+    def takes_picture(self, record: Record) -> bool:
+        """Whether the picture of the person in this record is to be kept."""
+        return self.trusted or record["id"] in self.came
+
+    def close(self) -> None:
+        """Let go of a room that was not put together to its end."""
+        if self.room:
+            self.room.forget()
 
     def _present(self) -> "_Room":
         if self.room is None:
@@ -80,6 +112,60 @@ class Load:
         return self.room
 
     # Rooms
+
+    def _begin(self, record: Record) -> None:
+        rid, told = check_id(record["id"]), record["fields"]
+        fields = rules.texts(told) if self.trusted else rules.foreign_room(told)
+        self.room = _Room(
+            self.client, rid, fields, rules.until(record.get("expires")), self.trusted
+        )
+        if not self.trusted:
+            is_direct = fields["kind"] == "direct"
+            if is_direct and rules.direct_id(fields["name"]) != rid:
+                raise ValueError("a direct room with the id of others")
+            names = fields["name"].split(" ") if is_direct else []
+            self._check_people([*names, fields.get("owner", "")])
+
+    def _event(self, record: Record) -> None:
+        room = self._present()
+        n, at = rules.number(record["n"], room.seq), rules.moment(record["at"])
+        if self.trusted:
+            room.event(n, at, rules.text(record["data"]))
+            return
+        fields = rules.foreign_event(record["data"], n, room.seq)
+        self._check_people([fields[1]])
+        room.foreign_event(n, at, fields)
+
+    def _beside(self, kind: str, values: Any) -> None:
+        room = self._present()
+        values = rules.beside(kind, values, room.seq)
+        if not self.trusted:
+            values = rules.foreign_beside(kind, values)
+            self._check_people(rules.people_beside(kind, values))
+            if kind in ("members", "read"):  # of somebody of whom the file says nothing
+                values = {uid: at for uid, at in values.items() if self._exists(uid)}
+        room.beside(kind, values)
+
+    def _check_people(self, uids: Iterable[str]) -> None:
+        """Leave the room alone where one of these was here before: nobody speaks for them, and
+        nobody puts them into a room."""
+        room = self._present()
+        for uid in uids:
+            if uid and not room.problem and not room.here and self._was_here(uid):
+                room.problem = f"{uid} in it is somebody here (with --all it is taken all the same)"
+
+    def _was_here(self, uid: str) -> bool:
+        """Whether somebody is here for another reason than that a foreign file brought them."""
+        if uid not in self._settled:
+            fields = self.client.hgetall(keys.user(uid))
+            is_settled = any(fields.get(name) for name in ("login", "password", "role"))
+            known = is_settled or not fields.get("imported")
+            known = known or bool(self.client.exists(keys.sessions(uid)))
+            self._settled[uid] = bool(fields) and uid not in self.came and known
+        return self._settled[uid]
+
+    def _exists(self, uid: str) -> bool:
+        return uid in self.came or bool(self.client.exists(keys.user(uid)))
 
     def _end(self, room: "_Room") -> None:
         room.flush()
@@ -95,6 +181,8 @@ class Load:
             self.problems.append(f"the room {name} is left alone: {room.problem}")
             return
         self.done["rooms continued" if room.here else "new rooms"] += 1
+        what = "imported more of the room" if room.here else "imported the room"
+        self.news.append((what, f"{room.fields['name']} ({room.rid})"))
         self.client.spublish(keys.ROOMS, room.rid)
         for look in (self.check.room, self.check.open_room, self.check.random_room):
             self._mend(look(room.rid))
@@ -113,26 +201,44 @@ class Load:
     # People
 
     def _person(self, uid: str, record: Record) -> None:
-        expires, fields = record.get("expires"), record["fields"]
+        expires = rules.until(record.get("expires"))
         if expires and expires < time.time() * 1000:
             return
-        if not self.whole:
-            fields = {name: fields[name] for name in PUBLIC if name in fields}
         here = self.client.hgetall(keys.user(uid))
+        if self.trusted:
+            self._trusted_person(uid, record, here, expires)
+        elif not here:
+            fields = rules.public_person(record["fields"])
+            tag = self.people.tag(uid, fields["name"], GUEST)
+            self.client.hset(keys.user(uid), mapping={**fields, "tag": tag})
+        if not here:
+            self.came.add(uid)
+            name, role = self.client.hmget(keys.user(uid), "name", "role")
+            called = f"the {role}" if role in HIGH else "a person"
+            if called != "a person" or not self.trusted:
+                self.news.append((f"imported {called}", f"{name} ({uid})"))
+        if self.trusted or not here:
+            self._mend(self.check.known(uid))
+        self.done["people here already" if here else "new people"] += 1
+
+    def _trusted_person(
+        self, uid: str, record: Record, here: dict[str, str], expires: int | None
+    ) -> None:
+        fields = rules.texts(record["fields"])
+        if fields.get("role", GUEST) not in ROLES:
+            raise ValueError("no role")
         if not self._may_have_login(uid, fields, here):
             fields = {name: fields[name] for name in fields if name not in ("login", "password")}
-        if not here and self.whole:
+        if not here:
             self._secrets(uid, record)
-            if levels := record.get("levels"):
+            if levels := rules.texts(record.get("levels") or {}):
                 self.client.hset(keys.levels(uid), mapping=levels)
         pipeline = self.client.pipeline(transaction=False)
         for name, value in fields.items():
-            pipeline.hsetnx(keys.user(uid), str(name), str(value))
+            pipeline.hsetnx(keys.user(uid), name, value)
         pipeline.execute()
         if expires and not here:
-            self.client.pexpireat(keys.user(uid), int(expires))
-        self._mend(self.check.known(uid))
-        self.done["people here already" if here else "new people"] += 1
+            self.client.pexpireat(keys.user(uid), expires)
 
     def _may_have_login(self, uid: str, fields: Record, here: dict[str, str]) -> bool:
         """Whether the login, and the password with it, is that of this person here."""
@@ -151,11 +257,11 @@ class Load:
     def _secrets(self, uid: str, record: Record) -> None:
         """How somebody new signs in; before the person, so that it is not forgotten when this is
         cut off."""
-        if sessions := record.get("sessions"):
+        if sessions := rules.texts(record.get("sessions") or {}):
             self.client.hset(keys.sessions(uid), mapping=sessions)
             self.client.expire(keys.sessions(uid), LASTS)
-        for tid, fields in record.get("tokens", {}).items():
-            self.client.hset(keys.token(tid), mapping=fields)
+        for tid, fields in (record.get("tokens") or {}).items():
+            self.client.hset(keys.token(check_id(tid)), mapping=rules.texts(fields))
             self.client.sadd(keys.tokens(uid), tid)
         if hook := record.get("hook"):
             for key, values in (
@@ -163,35 +269,48 @@ class Load:
                 (keys.hook_cursors(uid), hook["rooms"]),
                 (keys.hook_tries(uid), hook["tries"]),
             ):
-                if values:
+                if values := rules.texts(values):
                     self.client.hset(key, mapping=values)
             if hook["queue"]:
-                self.client.zadd(keys.hook_queue(uid), hook["queue"])
+                queue = {
+                    rules.text(name, 100): rules.moment(at, rules.DAY_MS * 30)
+                    for name, at in hook["queue"].items()
+                }
+                self.client.zadd(keys.hook_queue(uid), queue)
 
     # The rest
 
     def _chat(self, record: Record) -> None:
-        if record["admin"] and self.whole:
-            self.client.set(keys.FIRST_ADMIN, record["admin"], nx=True)
-        if int(self.client.get(keys.RANDOM_COUNT) or 0) < int(record["random"]):
-            self.client.set(keys.RANDOM_COUNT, int(record["random"]))
+        if record["admin"]:
+            self.client.set(keys.FIRST_ADMIN, rules.text(record["admin"], 100), nx=True)
+        count = rules.number(record["random"], rules.MAX_RANDOM_ROOMS)
+        if int(self.client.get(keys.RANDOM_COUNT) or 0) < count:
+            self.client.set(keys.RANDOM_COUNT, count)
 
     def _audit(self, record: Record) -> None:
         """What is newer than all that is written down here."""
+        entry = _parts(rules.text(record["id"], 50))
+        rules.moment(entry[0])
         newest = self.client.xrevrange(keys.AUDIT, count=1)
-        if not newest or _parts(newest[0][0]) < _parts(record["id"]):
-            self.client.xadd(keys.AUDIT, record["fields"], id=record["id"])
+        if not newest or _parts(newest[0][0]) < entry:
+            fields = {"who": "", "what": "", "whom": "", "address": "", **record["fields"]}
+            self.client.xadd(keys.AUDIT, rules.texts(fields), id=record["id"])
 
 
 class _Room:
     """A room that comes, and what is here of it."""
 
-    def __init__(self, client: Any, rid: str, fields: dict[str, str], expires: int | None) -> None:
+    def __init__(
+        self, client: Any, rid: str, fields: dict[str, str], expires: int | None, trusted: bool
+    ) -> None:
         self.client = client
         self.rid = rid
         self.fields = fields
         self.expires = expires
-        self.seq = int(fields["seq"])
+        self.trusted = trusted
+        self.seq = rules.number(int(fields["seq"]))
+        self.lasting = ""  # the line of the newest event that is something to read
+        self.count = self.deletions = 0  # of events
         self.problem = ""  # why it is left alone
         here = client.hgetall(keys.room(rid))
         self.here = int(here.get("seq", 0))  # the number of the newest event here
@@ -205,6 +324,8 @@ class _Room:
             self.problem = "here it is another one (its epoch differs)"
         elif here and self.here + 1 < int(fields.get("first", 1)):
             self.problem = f"here it ends at number {self.here}, and the file begins later"
+        elif here and not trusted and self.seq > self.here:
+            self.problem = "it is here, and it goes on only with --all"
 
     @property
     def is_news(self) -> bool:
@@ -212,12 +333,21 @@ class _Room:
         over = self.expires is not None and self.expires < time.time() * 1000
         return self.seq > self.here and not over
 
+    def foreign_event(self, n: int, at: int, fields: list[str]) -> None:
+        """As `event`, of fields that are clean."""
+        data = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        self.deletions += fields[0] == DELETE
+        if fields[0] not in QUIET:
+            self.lasting = f"{n} {at} {data}"
+        self.event(n, at, data)
+
     def event(self, n: int, at: int, data: str) -> None:
         if not self.last < n <= self.seq:
             raise ValueError("numbers out of order")
         if not self.first:
             self._begin(n)
         self.last = n
+        self.count += 1
         self.waiting.append((n, at, data))
         if len(self.waiting) == PAGE:
             self.flush()
@@ -261,7 +391,7 @@ class _Room:
         events, self.waiting = self.waiting, []
         if not events or self.problem:
             return
-        if events[0][0] <= self.here:
+        if self.trusted and events[0][0] <= self.here:
             upto = f"{events[-1][0]}-0"
             entries = self.client.xrange(keys.events(self.rid), f"{events[0][0]}-0", upto)
             here = {entry: (int(fields["at"]), fields["data"]) for entry, fields in entries}
@@ -297,6 +427,11 @@ class _Room:
         if self.last != self.seq:
             raise ValueError("the newest event is missing")
         fields = {**self.fields, "first": str(self.first)}
+        if not self.trusted:
+            missing = self.seq - self.first + 1 - self.count
+            if not self.lasting or missing > self.deletions + rules.UNEXPLAINED:
+                raise ValueError("events are missing that nobody deleted")
+            fields["last"] = self.lasting
         if self.first == 1:
             del fields["first"]
         pairs = [part for pair in fields.items() for part in pair]
@@ -309,17 +444,6 @@ class _Room:
 
     def forget(self) -> None:
         self.client.unlink(*self.made)
-
-
-def _id(record: Record) -> str:
-    return check_id(record["id"])
-
-
-def check_id(found: str) -> str:
-    """What is an id; raises ValueError for what is none."""
-    if not _ID.fullmatch(found):
-        raise ValueError(f"no id: {found!r}")
-    return str(found)
 
 
 def _parts(entry: str) -> tuple[int, int]:

@@ -4,7 +4,6 @@ A room's own keys are the truth. What points to it (its members' lists, the inde
 the seats of random ones) is written after it, and mended when it is seen to be wrong.
 """
 
-import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -103,7 +102,7 @@ class Rooms:
         uids = sorted({person.uid, *(other.uid for other in others)})
         if not 2 <= len(uids) <= MOST_DIRECT:
             raise Invalid(f"Choose between one and {MOST_DIRECT - 1} people to write to.")
-        rid = hashlib.sha256(" ".join(uids).encode()).hexdigest()[:32]
+        rid = keys.direct_room_id(uids)
         if self.client.exists(keys.room(rid)):
             self._list(rid, [person.uid])
         else:

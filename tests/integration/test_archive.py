@@ -79,9 +79,9 @@ def everything_in(client):
     return {key: read[client.type(key)](key) for key in client.scan_iter()}
 
 
-def put(records, into, whole=True):
+def put(records, into, trusted=True):
     """Take records in, as they come out of a file; returns who did it."""
-    load = into.load(whole)
+    load = into.load(trusted)
     for record in records:
         load.take(json.loads(json.dumps(record)))
     return load
@@ -192,7 +192,7 @@ def test_a_guest_whose_time_was_over_does_not_come_back(store, other, client):
 
 
 def test_a_room_comes_with_its_people_and_numbers(store, other, tea, bob):
-    load = put(room(store, tea), other, whole=False)
+    load = put(room(store, tea), other, trusted=False)
     assert load.done["new rooms"] == 1
     assert said(other, tea) == said(store, tea)
     assert other.rooms.get(tea) == store.rooms.get(tea)
@@ -212,25 +212,25 @@ def test_a_rooms_file_makes_nobody_an_admin(store, other, tea, ann):
     for record in records:
         if record.get("id") == ann.uid:
             record["fields"] |= {"role": "admin", "login": "ann", "password": "x"}
-    put(records, other, whole=False)
+    put(records, other, trusted=False)
     assert (other.people.get(ann.uid).role, other.people.get(ann.uid).login) == ("guest", "")
 
 
 def test_who_is_here_stays_as_they_are(store, other, tea, ann):
     other.people.create("Ann of today", uid=ann.uid)
-    load = put(room(store, tea), other, whole=False)
+    load = put(room(store, tea), other)
     assert load.done["people here already"] == 1
     assert other.people.get(ann.uid).name == "Ann of today"
 
 
 def test_a_room_goes_on_from_where_it_is(store, other, tea, ann, bob):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     seq = store.messages.post(tea, bob, "later", "n9")
     store.messages.delete(tea, ann, 2)
     store.messages.revise(tea, bob, seq, "even later")
     store.rooms.edit(tea, ann, "kind", "closed")
     store.rooms.leave(tea, bob)
-    load = put(room(store, tea), other, whole=False)
+    load = put(room(store, tea), other)
     assert load.done["rooms continued"] == 1
     assert said(other, tea) == said(store, tea)
     assert "the" not in str(other.client.hgetall(keys.edits(tea)))
@@ -240,10 +240,10 @@ def test_a_room_goes_on_from_where_it_is(store, other, tea, ann, bob):
 
 
 def test_reactions_move_and_stay_quiet(store, other, tea, ann, bob):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     last = store.rooms.get(tea).seq
     store.messages.react(tea, ann, 2, "🎉", "on")
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     (message,) = other.messages.before(tea, 3, 1)
     assert [(one.emoji, one.names) for one in message.reactions.all] == [
         ("👍", ("Bob",)),
@@ -264,7 +264,7 @@ def test_mentions_move_with_their_room_and_levels_with_their_person(store, other
     assert (row.level, row.mentions) == ("mentions", 1)
     assert len(other.attention.newest(bob.uid, [tea], 0, 9)) == 1
     store.messages.post(tea, ann, "@room")
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     assert len(other.attention.newest(bob.uid, [tea], 0, 9)) == 2
     assert list(other.check.everything(0)) == []
 
@@ -272,49 +272,49 @@ def test_mentions_move_with_their_room_and_levels_with_their_person(store, other
 def test_a_room_that_has_gone_further_is_not_set_back(store, other, tea, bob):
     old = room(store, tea)
     store.messages.post(tea, bob, "later")
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     other.messages.delete(tea, bob, store.rooms.get(tea).seq)
     other.messages.seen(tea, bob.uid, 99)
     before = everything_in(other.client)
     for records in (old, room(store, tea)):
-        load = put(records, other, whole=False)
+        load = put(records, other, trusted=False)
         assert (load.problems, load.done["rooms here already"]) == ([], 1)
     assert everything_in(other.client) == before
 
 
 def test_nobody_has_read_less_than_before(store, other, tea, ann, bob):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     other.messages.seen(tea, bob.uid, 7)
     store.messages.post(tea, ann, "later")
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     assert other.rooms.of(bob.uid)[0].read == 7
 
 
 def test_a_room_with_another_epoch_is_told_and_left_alone(store, other, tea):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     other.client.hset(keys.room(tea), "epoch", "another")
     before = everything_in(other.client)
-    load = put(room(store, tea), other, whole=False)
+    load = put(room(store, tea), other)
     assert "its epoch differs" in load.problems[0]
     assert everything_in(other.client) == before
 
 
 def test_a_room_whose_history_differs_is_told_and_left_alone(store, other, tea, ann, bob):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     seq = other.messages.post(tea, bob, "said there")
     for _ in range(3):
         store.messages.post(tea, ann, "said here")
     before = everything_in(other.client)
-    load = put(room(store, tea), other, whole=False)
+    load = put(room(store, tea), other)
     assert f"number {seq} is another message here" in load.problems[0]
     assert everything_in(other.client) == before
 
 
 def test_a_room_in_which_somebody_writes_meanwhile_is_left_alone(store, other, tea, ann, bob):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     store.messages.post(tea, ann, "later")
     *records, end = room(store, tea)
-    load = put(records, other, whole=False)
+    load = put(records, other)
     load.room.flush()
     other.messages.post(tea, bob, "now")
     before = everything_in(other.client)
@@ -326,12 +326,12 @@ def test_a_room_in_which_somebody_writes_meanwhile_is_left_alone(store, other, t
 
 def test_half_a_room_is_not_there(store, other, tea, ann):
     records = room(store, tea)
-    put(records[:-2], other, whole=False)
+    put(records[:-2], other, trusted=False)
     assert other.rooms.kind(tea) == ""
     assert other.rooms.of(ann.uid) == other.rooms.open() == []
     assert list(other.check.everything(0)) == []
     assert all(other.client.ttl(key) > 0 for key in other.client.scan_iter("*:made"))
-    put(records, other, whole=False)
+    put(records, other, trusted=False)
     assert said(other, tea) == said(store, tea)
     assert not list(other.client.scan_iter("*:made"))
 
@@ -343,7 +343,7 @@ def test_large_rooms_come_page_by_page(store, other, tea, bob):
         pipeline.xadd(keys.events(tea), {"at": n, "data": line}, id=f"{n}-0")
         pipeline.hset(keys.room(tea), mapping={"seq": n, "last": f"{n} {n} {line}"})
     pipeline.execute()
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     for events in (keys.events(tea), keys.members(tea)):
         assert everything_in(other.client)[events] == everything_in(store.client)[events]
 
@@ -355,7 +355,7 @@ def test_what_is_deleted_while_it_is_read_leaves_no_room_without_an_end(store, o
     while got[-1]["is"] != "room":
         got.append(next(records))
     store.messages.delete(tea, ann, seq)
-    put([*got, *records], other, whole=False)
+    put([*got, *records], other)
     assert other.rooms.get(tea).seq == seq
     assert list(other.check.everything(0)) == []
 
@@ -363,25 +363,25 @@ def test_what_is_deleted_while_it_is_read_leaves_no_room_without_an_end(store, o
 def test_older_history_that_is_here_stays(store, other, tea, bob):
     for n in range(20):
         store.messages.post(tea, bob, f"m{n}")
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     before = said(other, tea)
     store.messages.post(tea, bob, "later")
     store.retention.trim(tea, messages=5, days=0)
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     assert said(other, tea) == [*before, said(store, tea)[-1]]
     assert other.rooms.get(tea).first == 1
     assert list(other.check.everything(0)) == []
 
 
 def test_a_room_without_its_beginning_stays_so(store, other, tea, bob):
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     for n in range(20):
         store.messages.post(tea, bob, f"m{n}")
     store.retention.trim(tea, messages=5, days=0)
-    load = put(room(store, tea), other, whole=False)
+    load = put(room(store, tea), other)
     assert "the file begins later" in load.problems[0]
     other.client.flushdb()
-    put(room(store, tea), other, whole=False)
+    put(room(store, tea), other)
     assert other.rooms.get(tea).first == store.rooms.get(tea).first > 1
     assert said(other, tea) == said(store, tea)
 
@@ -392,7 +392,7 @@ def test_a_room_without_its_beginning_stays_so(store, other, tea, bob):
 def test_a_file_is_what_was_written(tmp_path, store, tea):
     for name in ("tea.jsonl", "tea.jsonl.gz"):
         archive.write(tmp_path / name, store.dump().room(tea), whole=False, secrets=False)
-        header, records = archive.read(tmp_path / name)
+        header, records = archive.read(tmp_path / name, 2**20)
         assert (header["whole"], header["secrets"]) == (False, False)
         assert list(records) == room(store, tea)
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
@@ -416,18 +416,18 @@ def test_a_file_that_was_cut_off_is_known_as_one(tmp_path, store, tea, name):
     for size in (len(whole) - 2, len(whole) - 30, len(whole) // 2):
         (tmp_path / name).write_bytes(whole[:size])
         with pytest.raises(archive.BadArchive):
-            list(archive.read(tmp_path / name)[1])
+            list(archive.read(tmp_path / name, 2**20)[1])
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"hello", b"\x1f\x8b\x08rest", b"[1]", b"\xff"])
 def test_what_is_no_such_file_is_told(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(archive.BadArchive):
-        archive.read(tmp_path / "x")
+        archive.read(tmp_path / "x", 2**20)
 
 
 def test_a_file_of_another_version_is_told(tmp_path):
     header = {"format": archive.FORMAT, "version": 99, "schema": 1}
     (tmp_path / "x").write_text(json.dumps(header))
     with pytest.raises(archive.BadArchive, match="another version"):
-        archive.read(tmp_path / "x")
+        archive.read(tmp_path / "x", 2**20)

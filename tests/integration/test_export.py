@@ -57,7 +57,7 @@ def test_all_of_a_chat_moves_to_another_one(server, other, tmp_path):
     ok(server.console("export", "--all", "--with-secrets", str(file)))
     assert file.stat().st_mode & 0o777 == 0o600
 
-    assert "1 new room" in ok(other.console("import", str(file))).replace("rooms", "room")
+    assert "1 new room" in ok(other.console("import", "--all", str(file))).replace("rooms", "room")
     there = Visitor(other.url)
     answer = there.submit("/sign-in", "/sign-in", login="ben", password=GOOD)
     assert answer.status_code == 303
@@ -70,7 +70,7 @@ def test_all_of_a_chat_moves_to_another_one(server, other, tmp_path):
         assert there.get(at).content == ben.get(at).content
     assert ok(other.console("check")) == "Everything is right.\n"
 
-    again = ok(other.console("import", str(file)))
+    again = ok(other.console("import", "--all", str(file)))
     assert "new" not in again
     assert "here already" in again
 
@@ -85,7 +85,7 @@ def test_an_open_page_sees_how_a_room_goes_on(server, other, tmp_path):
     ben.post(tea, "the first")
     file = str(tmp_path / "all.jsonl")
     ok(server.console("export", "--all", "--with-secrets", file))
-    ok(other.console("import", file))
+    ok(other.console("import", "--all", file))
     there = Visitor(other.url)
     there.submit("/sign-in", "/sign-in", login="benno", password=GOOD)
     page = Page(there).watch(tea)
@@ -94,13 +94,13 @@ def test_an_open_page_sees_how_a_room_goes_on(server, other, tmp_path):
     ben.post(tea, "the second")
     ben.submit(f"/rooms/{tea}/messages/2/delete")
     ok(server.console("export", f"{server.url}/rooms/{tea}", file))
-    assert "1 rooms continued" in ok(other.console("import", file))
+    assert "1 rooms continued" in ok(other.console("import", "--all", file))
     page.wait_shown("the second")
     assert "A message was deleted" in page.frames[-1]
 
     ben.submit(f"/rooms/{tea}/reactions", react="3 999", emoji="🦊")
     ok(server.console("export", tea, file))
-    ok(other.console("import", file))
+    ok(other.console("import", "--all", file))
     page.wait_for("🦊")
     there.post(tea, "and on")
     page.wait_shown("and on")
@@ -108,7 +108,7 @@ def test_an_open_page_sees_how_a_room_goes_on(server, other, tmp_path):
 
     ben.post(tea, "another way")
     ok(server.console("export", tea, file))
-    refused = other.console("import", file)
+    refused = other.console("import", "--all", file)
     assert refused.returncode == 1
     assert "number 6 is another message here" in refused.stdout
     assert "another way" not in there.room(tea)
@@ -140,7 +140,7 @@ def test_what_cannot_be_imported_is_said_in_a_line(server, tmp_path):
     header = {"format": "chat archive", "version": 1, "schema": 1, "whole": True}
     (tmp_path / "y").write_text(f"{json.dumps(header)}\n" + '{"is":"room","id":"../x"}\n')
     for name, said in (("x", "damaged"), ("y", "makes no sense"), ("z", "No such file")):
-        ended = server.console("import", str(tmp_path / name))
+        ended = server.console("import", "--all", str(tmp_path / name))
         assert ended.returncode == 1
         assert said in ended.stderr
         assert "Traceback" not in ended.stderr

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from chat.events import POST, Event, File, pack, pack_files
-from chat.files import NOTES, PLAIN, clean_file_name, size, type_of
+from chat.file_types import PLAIN, clean_file_name, type_of
+from chat.files import NOTES, size
 from chat.image_protocol import OVER
 from chat.pictures import REFUSED
 

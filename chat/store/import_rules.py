@@ -1,0 +1,283 @@
+"""What a record of an imported file may hold. All functions raise ValueError for anything else.
+
+A file may come from anybody and say anything, so each number has bounds and each text is one that
+could be stored. In a foreign file (one that is imported without --all) texts are made clean as if
+they had been typed, and only fields that we know are taken.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ..emoji import clean_emoji
+from ..errors import Invalid
+from ..events import (
+    ABOUT,
+    ADD,
+    CHANGES,
+    CLOSE,
+    END,
+    JOIN,
+    LEAVE,
+    OPEN,
+    OWNER,
+    POST,
+    REMOVE,
+    RENAME,
+    START,
+)
+from ..file_types import MOST_FILES, PLAIN, TYPES, clean_file_name
+from ..text import (
+    MAX_ABOUT,
+    MAX_BODY,
+    MAX_NAME,
+    MAX_ROOM_NAME,
+    clean_caption,
+    clean_line,
+    clean_name,
+)
+from ..wire_text import has_surrogate
+from . import keys
+
+Record = dict[str, Any]
+
+MAX_NUMBER = 2**32 - 1  # of an event; the index of messages has no more bits
+MAX_BYTES = 2**40  # of a file
+MAX_RANDOM_ROOMS = 10**9  # that there ever were
+MAX_TEXT_CHARS = 200_000  # of any text that is stored as it is
+MAX_ENTRIES = 10_000  # in one record; our own have 1000
+DAY_MS = 24 * 3600 * 1000
+UNEXPLAINED = 1000  # numbers that may be missing without a deletion: some go during an export
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DIGITS = re.compile(r"\d{1,15}")
+_NOTE = re.compile(r"[a-z]{0,20}")  # why an image is not shown (files.NOTES)
+_HEX = re.compile(r"[0-9a-f]{4}|")
+_KINDS = {POST, START, END, JOIN, ADD, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, *CHANGES}
+_ROOM_KINDS = ("open", "closed", "direct", "random", "ended")
+
+
+def check_id(found: Any) -> str:
+    """An id of a room, a person or a file."""
+    if not isinstance(found, str) or not _ID.fullmatch(found):
+        raise ValueError(f"no id: {str(found)[:40]!r}")
+    return found
+
+
+def number(found: Any, most: int = MAX_NUMBER) -> int:
+    """A whole number from 0 to `most`."""
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= most:
+        raise ValueError(f"no number from 0 to {most}: {str(found)[:40]}")
+    return found
+
+
+def moment(found: Any, later: int = DAY_MS) -> int:
+    """A time in ms since 1970, at most so many ms from now."""
+    return number(found, int(time.time() * 1000) + later)
+
+
+def until(found: Any) -> int | None:
+    """When something is over, in ms since 1970: within ten years; None for never."""
+    return None if found is None else moment(found, 3650 * DAY_MS)
+
+
+def text(found: Any, most: int = MAX_TEXT_CHARS) -> str:
+    """A text that UTF-8 can hold, of `most` characters."""
+    if not isinstance(found, str) or len(found) > most or has_surrogate(found):
+        raise ValueError("a text that cannot be stored")
+    return found
+
+
+def texts(found: Any, most: int = MAX_ENTRIES) -> dict[str, str]:
+    """A mapping of texts."""
+    if not isinstance(found, dict) or len(found) > most:
+        raise ValueError("no mapping of texts")
+    return {text(name, 500): text(value) for name, value in found.items()}
+
+
+def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
+    """What stands beside the events of a room that ends at number `upto`."""
+    if not isinstance(found, dict) or len(found) > MAX_ENTRIES:
+        raise ValueError(f"no mapping: {kind}")
+    if kind in ("edits", "reactions", "mentions"):
+        return {str(_within(seq, upto)): text(value) for seq, value in found.items()}
+    if kind == "quiet":
+        return {str(_within(seq, upto)): number(at, upto) for seq, at in found.items()}
+    if kind == "members":
+        return {check_id(uid): moment(at) for uid, at in found.items()}
+    if kind == "read":
+        return {check_id(uid): number(seq, upto) for uid, seq in found.items()}
+    if kind == "files":
+        return {check_id(fid): number(seq, upto) for fid, seq in found.items()}
+    if kind == "mentioned":
+        return {_mentioned(entry, upto): number(zero, 0) for entry, zero in found.items()}
+    return {text(nonce, 500): number(seq, upto) for nonce, seq in found.items()}
+
+
+def _within(seq: Any, upto: int) -> int:
+    if not isinstance(seq, str) or not _DIGITS.fullmatch(seq):
+        raise ValueError("no number of an event")
+    return number(int(seq), upto)
+
+
+def _mentioned(entry: str, upto: int) -> str:
+    uid, at, seq = text(entry, 200).split(" ")
+    if uid != "*":
+        check_id(uid)
+    number(int(at), MAX_BYTES * 4)
+    _within(seq, upto)
+    return entry
+
+
+# A foreign file
+
+
+def public_person(fields: Record) -> dict[str, str]:
+    """What may be said of somebody new."""
+    told = texts(fields)
+    kept = {"name": a_name(told.get("name", "")), "imported": "1"}
+    if about := _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT):
+        kept["about"] = about
+    if picture := told.get("picture"):
+        kept["picture"] = check_id(picture)
+    if bot := told.get("bot"):
+        kept["bot"] = check_id(bot)
+    if told.get("off"):
+        kept["off"] = "1"
+    return kept
+
+
+def foreign_room(fields: Record) -> dict[str, str]:
+    """A room's own fields, but its last line, which is that of its events."""
+    told = texts(fields)
+    kind = told.get("kind", "")
+    if kind not in _ROOM_KINDS:
+        raise ValueError("no kind of room")
+    if kind == "direct":
+        name = " ".join(check_id(uid) for uid in told.get("name", "").split(" "))
+    else:
+        name = _or_nothing(clean_name, told.get("name", ""), "name", MAX_ROOM_NAME) or "?"
+    kept = {
+        "name": name,
+        "kind": kind,
+        "about": _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT),
+        "epoch": check_id(told.get("epoch")),
+        "seq": str(number(int(told.get("seq", "")))),
+        "created": str(moment(int(told.get("created", "0")))),
+    }
+    if owner := told.get("owner"):
+        kept["owner"] = check_id(owner)
+    if first := told.get("first"):
+        kept["first"] = str(number(int(first)))
+    return kept
+
+
+def foreign_event(data: Any, n: int, upto: int) -> list[str]:
+    """The fields of an event as events.pack keeps them, with clean texts."""
+    fields = json.loads(text(data))
+    if not isinstance(fields, list) or not 4 <= len(fields) <= 12:
+        raise ValueError("no event")
+    kind, uid, name, body, tag, picture, about, before, same, *later = [
+        *map(text, fields),
+        *["", "", "0", "0", ""][len(fields) - 4 :],
+    ]
+    if kind not in _KINDS or not _HEX.fullmatch(tag) or same not in ("", "1"):
+        raise ValueError("no event")
+    if uid:
+        check_id(uid)
+    if picture:
+        check_id(picture)
+    # Of members, or of an earlier message.
+    number(int(about) if _DIGITS.fullmatch(about) else -1, MAX_NUMBER)
+    moment(int(before) if _DIGITS.fullmatch(before) else -1)
+    clean = clean_emoji(body) if kind in ("react", "unreact") else a_body(body)
+    kept = [kind, uid, a_name(name) if uid else "", clean, tag, picture, about, before, same]
+    if len(later) > 1 and later[1]:
+        kept += ["", _files(later[1])]
+    return kept
+
+
+def foreign_beside(kind: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The same as `beside` gave, with clean texts."""
+    if kind == "edits":
+        return {seq: a_body(value) for seq, value in values.items()}
+    if kind == "reactions":
+        return {seq: _dumps(list(_reactions(value))) for seq, value in values.items()}
+    if kind == "mentions":
+        return {seq: _dumps(list(_mentions(value))) for seq, value in values.items()}
+    return values
+
+
+def people_beside(kind: str, values: dict[str, Any]) -> Iterator[str]:
+    """The ids of people in what `foreign_beside` gave."""
+    if kind in ("members", "read"):
+        yield from values
+    elif kind == "reactions":
+        yield from (one[1] for value in values.values() for one in json.loads(value))
+    elif kind == "mentions":
+        named = (uids for value in values.values() for _, uids in json.loads(value))
+        yield from (uid for uids in named for uid in uids.split(" ") if uid != "*")
+    elif kind == "mentioned":
+        yield from (uid for entry in values if (uid := entry.partition(" ")[0]) != "*")
+
+
+def a_name(found: str) -> str:
+    """A person's name, made clean; "?" for none."""
+    return _or_nothing(clean_name, found[: 4 * MAX_NAME], "name", 4 * MAX_NAME)[:MAX_NAME] or "?"
+
+
+def a_body(found: str) -> str:
+    """A message's body, made clean and cut to what is allowed."""
+    return _or_nothing(clean_caption, found[:MAX_BODY])
+
+
+def _or_nothing(clean: Any, *args: Any) -> str:
+    try:
+        return str(clean(*args))
+    except Invalid:
+        return ""
+
+
+def _reactions(value: str) -> Iterator[list[Any]]:
+    for emoji, uid, name, seq in json.loads(value):
+        number(abs(seq) if isinstance(seq, int) else seq)
+        try:
+            yield [clean_emoji(text(emoji)), check_id(uid), a_name(text(name)), seq]
+        except Invalid as error:
+            raise ValueError(error.text) from None
+
+
+def _mentions(value: str) -> Iterator[list[str]]:
+    for name, uids in json.loads(value):
+        kept = [uid if uid == "*" else check_id(uid) for uid in text(uids).split(" ")]
+        yield [a_name(text(name)), " ".join(kept)]
+
+
+def _files(value: str) -> str:
+    found = json.loads(value)
+    if not isinstance(found, list) or len(found) > MOST_FILES:
+        raise ValueError("no files")
+    kept = []
+    for fid, name, size, type, width, height, *rest in found:
+        if type not in (PLAIN, *TYPES.values()):
+            raise ValueError("a type of file that is none of ours")
+        sides = number(width, 100_000), number(height, 100_000)
+        if (sides[0] > 0) != (sides[1] > 0):
+            raise ValueError("an image without a side")
+        named = clean_file_name(text(name, 1000))
+        (note,) = rest or [""]
+        if not isinstance(note, str) or not _NOTE.fullmatch(note):
+            raise ValueError("no note on a file")
+        kept.append([check_id(fid), named, number(size, MAX_BYTES), type, *sides, note])
+    return _dumps(kept)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def direct_id(name: str) -> str:
+    """The id of the direct room with this name, the ids of those in it."""
+    return keys.direct_room_id(sorted(name.split(" ")))
