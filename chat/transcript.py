@@ -1,5 +1,6 @@
 """A room as one HTML file for people to keep, read and search, made of the messages that pages
-show. Pictures are initials, and links lead nowhere but to other messages of the file."""
+show. Pictures are initials, links lead nowhere but to other messages of the file, and it holds
+nobody's id."""
 
 import re
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ _PERMALINK = re.compile(r'href="/rooms/[\w-]+/messages/\d+(#m-\d+)"')
 _MENU = re.compile(r'<button form="menu"[^>]*>More</button>')
 _REACTION = re.compile(r'<button class="reaction"[^>]*( title="[^"]*")>([^<]*)</button>')
 _ELSEWHERE = re.compile(r' href="/[^"]*"')
+# What the chat's own pages work with: who wrote what, and up to where a page has come.
+_TAG = re.compile(r"<[a-z][^<>]*>")
+_FOR_PAGES = re.compile(r' (?:data|hx)-[a-z-]+(?:="[^"]*")?(?=[ >])')
+_FIELD = re.compile(r"<input[^<>]*>\n?")
 
 
 def transcript(store: Store, rid: str) -> Iterator[str]:
@@ -41,6 +46,7 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
                 yield str(page.day(day))
             item = str(env.globals["message"](_alone(event)))  # type: ignore[operator]
             item = _REACTION.sub(r'<span class="reaction"\1>\2</span>', _MENU.sub("", item))
+            item = _TAG.sub(lambda tag: _FOR_PAGES.sub("", tag[0]), _FIELD.sub("", item))
             yield _ELSEWHERE.sub("", _PERMALINK.sub(r'href="\1"', item)) + "\n"
         after = events[-1].seq
     yield str(page.end())

@@ -197,9 +197,28 @@ def test_a_room_is_a_page_that_can_be_read_and_searched(page):
     assert page.count('<h2 class="day">') == 1
 
 
+def test_the_page_has_nobodys_id_and_nothing_of_the_chats_own_pages(server, tmp_path):
+    """Whoever gets the file learns what was said, not by what the chat knows people."""
+    ann, bob = Visitor(server.url, "Ann"), Visitor(server.url, "Bob")
+    rid = ann.create_room("Tea")
+    bob.join(rid)
+    said = '@Bob data-author="x" hx-get="/y" <input name="after"> `data-uid="z"`'
+    ann.post(rid, said)
+    bob.submit(f"/rooms/{rid}/messages", body="answered", reply="3")
+    bob.submit(f"/rooms/{rid}/reactions", react="3 0 👍")
+    bob.submit(f"/rooms/{rid}/leave")
+    send(ann, rid, ("a.png", picture()))
+    ok(server.console("export", rid, "--html", str(tmp_path / "tea.html")))
+    page = (tmp_path / "tea.html").read_text()
+    for ident in (ann.uid, bob.uid, rid):
+        assert ident not in page
+    assert not [name for name, _ in Elements(page).attrs if re.match("data-|hx-|form", name)]
+    assert said.replace("`", "") in reads(page)
+
+
 def test_the_page_needs_nothing_and_runs_nothing(page):
     made = Elements(page)
-    assert not made.tags & {"script", "img", "link", "iframe", "form", "button"}
+    assert not made.tags & {"script", "img", "link", "iframe", "form", "button", "input"}
     leads = {value for name, value in made.attrs if name in ("href", "src")}
     assert leads
     assert all(re.fullmatch(r"#m-\d+", value) for value in leads)
