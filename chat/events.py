@@ -75,8 +75,8 @@ NO_REACTIONS = Reactions()
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a message. `type` is of our own table (file_types.TYPES); `width` and `height` are in
-    pixels, 0 for what is no image. `note` says why an image is kept as a file that is not shown
+    """A file of a message. `type` is of our own table (file_types.TYPES); `width` and `height` are
+    in pixels, 0 for what is no image. `note` says why an image is kept as a file that is not shown
     (files.NOTES); "" for all others."""
 
     fid: str
