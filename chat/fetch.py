@@ -92,7 +92,7 @@ async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> d
     try:
         async with asyncio.timeout(WITHIN), httpx.AsyncClient(verify=_tls()) as client:
             async with client.stream(method, url, headers=headers, **more) as answer:
-                body = await first(LARGEST + 1, answer)
+                body = await first(LARGEST + 1, answer.aiter_raw())
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise Unreachable(f"{url}: {type(error).__name__} {error}") from None
     if len(body) > LARGEST:

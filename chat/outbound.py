@@ -8,42 +8,40 @@ it resolves to is. Redirects are not followed, proxies of the environment not us
 kept.
 
 The libraries for this connect before they look, or depend on private parts of httpx; what is used
-here of httpx is its transport, a `Host` header and its extension `sni_hostname`.
+here is httpcore, on which httpx stands, a `Host` header and the extension `sni_hostname`. The other
+side may be as hostile as the address: what is read is bounded (chat.bounded_stream).
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
+import httpcore
 import httpx
 
+from .bounded_stream import BoundedBackend, TooLong
 from .errors import Invalid, Unreachable
+from .public_address import is_public
 
 Networks = Sequence[IPv4Network | IPv6Network]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 LONGEST = 500  # characters of an address
-MOST_READ = 64 * 1024  # bytes of an answer
+MOST_READ = 64 * 1024  # bytes of an answer's body
+MAX_HEAD_BYTES = 16 * 1024  # all that comes before the body, informational responses too
+MAX_BODY_WIRE_BYTES = 2 * MOST_READ  # the body as it is sent, with what chunks cost
+MAX_WHY_CHARS = 200  # of why a connection failed, which may quote what came
 MOST_ADDRESSES = 3  # of a name that are tried
+MAX_ADDRESSES = 64  # of a name that are looked at
 SECONDS = 7.0  # for everything: resolving, connecting, sending, the answer
 
-# The special-purpose addresses of IANA's registries (RFC 6890), multicast, and of IPv6 all that
-# is not global unicast; among what is, the ways to write an IPv4 address (Teredo, 6to4).
-_NOT_PUBLIC = [
-    ip_network(text)
-    for text in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
-        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
-        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
-        *("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
-    )
-]
-_GLOBAL_UNICAST = ip_network("2000::/3")
+_FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.UnsupportedProtocol)
 
 # Of its own: a name server that does not answer must not hold the threads of passwords.
 _resolvers = ThreadPoolExecutor(8, "resolve")
@@ -66,14 +64,6 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def is_public(address: str) -> bool:
-    """True for an address on the public internet."""
-    ip = ip_address(address)
-    if ip.version == 6 and ip not in _GLOBAL_UNICAST:
-        return False
-    return not any(ip in network for network in _NOT_PUBLIC)
-
-
 class Outbound:
     """`networks` are allowed besides the public internet, with http and any port; `context` says
     which certificates are believed (those that httpx believes)."""
@@ -89,7 +79,6 @@ class Outbound:
         self.resolve = resolve
         self.context = context
         self.seconds = seconds
-        self._transport: httpx.AsyncHTTPTransport | None = None
 
     async def check(self, address: str) -> None:
         """Raise Invalid for an address that nothing would be sent to."""
@@ -107,13 +96,12 @@ class Outbound:
                 return await self._post_to_first(url, ips, body, headers)
         except TimeoutError:
             raise Unreachable(f"There was no answer within {self.seconds:g} seconds.") from None
-        except httpx.HTTPError as error:
-            why = str(error) or type(error).__name__
-            raise Unreachable(f"The connection failed: {why}") from None
-
-    async def aclose(self) -> None:
-        if self._transport:
-            await self._transport.aclose()
+        except TooLong:
+            raise Unreachable("The answer is longer than the chat reads.") from None
+        except httpcore.ProtocolError as error:
+            raise Unreachable(f"The answer is no HTTP: {_why(error)}") from None
+        except _FAILURES as error:
+            raise Unreachable(f"The connection failed: {_why(error)}") from None
 
     async def _find(self, address: str) -> tuple[httpx.URL, list[str]]:
         """The address and all that its host resolves to."""
@@ -125,12 +113,14 @@ class Outbound:
             ips = []
         if not ips:
             raise Invalid(f"The host {url.host} cannot be found.")
+        if len(ips) > MAX_ADDRESSES:
+            raise Invalid(f"The host {url.host} has more than {MAX_ADDRESSES} addresses.")
         for ip in ips:
             self._check(url, ip)
         return url, ips
 
     def _check(self, url: httpx.URL, ip: str) -> None:
-        if any(ip_address(ip) in network for network in self.networks):
+        if self._is_allowed(ip):
             return
         if not is_public(ip):
             raise Invalid(f"{url.host} is at {ip}, which is no public address.")
@@ -138,6 +128,12 @@ class Outbound:
             raise Invalid("The address must begin with https://.")
         if url.port not in (None, 443):
             raise Invalid("The address must not name another port than 443.")
+
+    def _is_allowed(self, ip: str) -> bool:
+        try:
+            return any(ip_address(ip) in network for network in self.networks)
+        except ValueError:
+            return False
 
     async def _post_to_first(
         self, url: httpx.URL, ips: list[str], body: bytes, headers: dict[str, str]
@@ -148,7 +144,7 @@ class Outbound:
         for ip in ips[:-1]:
             try:
                 return await self._post(url, ip, body, headers, share)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
         return await self._post(url, ips[-1], body, headers, share)
 
@@ -163,32 +159,53 @@ class Outbound:
             content=body,
             extensions={"sni_hostname": name, "timeout": {"connect": connect}},
         )
-        response = await (await self._opened()).handle_async_request(request)
-        try:
-            read = await first(MOST_READ, response)
-        finally:
-            await response.aclose()
-        return Answer(response.status_code, response.headers, read)
+        wire = BoundedBackend(MAX_HEAD_BYTES)
+        # One for each request: a connection to the address of a name would serve other names there.
+        async with httpcore.AsyncConnectionPool(await self._tls(), network_backend=wire) as pool:
+            response = await pool.handle_async_request(_for_httpcore(request))
+            wire.left = MAX_BODY_WIRE_BYTES
+            try:
+                read = await first(MOST_READ, response.aiter_stream())
+            finally:
+                await response.aclose()
+        return Answer(response.status, httpx.Headers(response.headers), read)
 
-    async def _opened(self) -> httpx.AsyncHTTPTransport:
+    async def _tls(self) -> ssl.SSLContext:
         if self.context is None:  # reading all certificates takes long for the loop
             loop = asyncio.get_running_loop()
             self.context = await loop.run_in_executor(_resolvers, httpx.create_ssl_context)
-        if self._transport is None:
-            # No connection is kept: one to the address of a name would serve other names there.
-            limits = httpx.Limits(max_keepalive_connections=0)
-            self._transport = httpx.AsyncHTTPTransport(verify=self.context, limits=limits)
-        return self._transport
+        return self.context
 
 
-async def first(most: int, response: httpx.Response) -> bytes:
-    """The first `most` bytes of an answer's body, as they came; the rest is not waited for."""
+async def first(most: int, chunks: AsyncIterable[bytes]) -> bytes:
+    """The first `most` bytes of an answer's body, as they came; the rest is not waited for. It is
+    cut too where chunks make it longer on the wire than is read."""
     read = bytearray()
-    async for chunk in response.aiter_raw():
-        read += chunk
-        if len(read) >= most:
-            break
+    with suppress(TooLong):
+        async for chunk in chunks:
+            read += chunk
+            if len(read) >= most:
+                break
     return bytes(read[:most])
+
+
+def _for_httpcore(request: httpx.Request) -> httpcore.Request:
+    url = request.url
+    target = httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+    return httpcore.Request(
+        request.method,
+        target,
+        headers=request.headers.raw,
+        content=request.content,
+        extensions=request.extensions,
+    )
+
+
+def _why(error: Exception) -> str:
+    why = str(error) or type(error).__name__
+    return why if len(why) <= MAX_WHY_CHARS else f"{why[:MAX_WHY_CHARS]}…"
 
 
 def _parsed(address: str) -> httpx.URL:

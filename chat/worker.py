@@ -86,7 +86,6 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         await asyncio.gather(*tasks, return_exceptions=True)
         texts.close()
         children.close()
-        await app.outbound.aclose()
         await client.aclose()
         await where.aclose()
 

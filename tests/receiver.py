@@ -1,6 +1,8 @@
 """A program of somebody's that a webhook tells of messages: a real HTTP server in a thread."""
 
+import contextlib
 import json
+import socket
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,6 +60,34 @@ class Receiver:
     def bodies(self) -> list[str]:
         """What it was told was said."""
         return [request.json["message"]["body"] for request in self.requests]
+
+
+class RawReceiver:
+    """Sends these bytes, right or wrong, to each that connects and has sent a request."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts = parts
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/hook"
+        opened.callback(self.listener.close)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # a client that left
+            connection.recv(65536)
+            for part in self.parts:
+                connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
 
 
 class Request:

@@ -14,6 +14,7 @@ from . import keys
 
 MOST_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
 KEPT = 30  # tries that are shown
+MAX_OUTCOME_CHARS = 300  # of how a try went, which may quote what the program answered
 _AT_ONCE = 500  # rooms in one pipeline
 
 
@@ -189,6 +190,7 @@ class Hooks:
 
     def note(self, delivery: Delivery, at: int, outcome: str) -> None:
         """Write down how a try went, for admins to see."""
+        outcome = outcome[:MAX_OUTCOME_CHARS]
         packed = json.dumps([at, delivery.did, delivery.tries + 1, outcome], ensure_ascii=False)
         pipeline = self.client.pipeline(transaction=False)
         pipeline.lpush(keys.hook_log(delivery.uid), packed)
@@ -197,7 +199,8 @@ class Hooks:
 
     def tries(self, uid: str) -> list[Try]:
         """The last tries, newest first."""
-        return [Try(*json.loads(text)) for text in self.client.lrange(keys.hook_log(uid), 0, -1)]
+        packed = map(json.loads, self.client.lrange(keys.hook_log(uid), 0, -1))
+        return [Try(at, did, number, how[:MAX_OUTCOME_CHARS]) for at, did, number, how in packed]
 
     def waiting(self, uid: str) -> int:
         """How many deliveries wait."""

@@ -16,7 +16,7 @@ import redis
 from chat.embedded import EmbeddedValkey
 from chat.store import keys
 
-from ..receiver import Receiver
+from ..receiver import RawReceiver, Receiver
 from ..running import Server, Visitor, wait_until
 from .test_api import Program
 
@@ -198,6 +198,18 @@ def test_what_fails_is_tried_again_with_the_same_id(ada, robot, lab):
     robot.waits_to_read("The program answered 302. Redirects are not followed.")
     robot.waits_to_read("try 3")
     assert len(program.requests) == 3
+
+
+def test_of_an_answer_that_is_no_http_little_is_kept(ada, robot):
+    """Neither in the database nor on the page."""
+    for junk in (b"<html>\r\n\r\n", b"\xff" * 12_000 + b"\r\n\r\n", b"x" * 10**6):
+        assert robot.hook(RawReceiver(junk * 5).url).status_code == 303
+        rid = direct(ada, robot.uid)
+        for n in range(4):
+            ada.post(rid, f"message {n}")
+        robot.waits_to_read("The answer is")
+        wait_until(lambda: robot.page().count("The answer is") >= 4, "four tries")
+        assert len(robot.page()) < 60_000
 
 
 def test_who_is_busy_is_left_alone_for_as_long_as_asked(ada, robot, lab):

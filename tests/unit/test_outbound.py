@@ -8,14 +8,15 @@ import subprocess
 import threading
 from ipaddress import ip_network
 
+import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.errors import Invalid, Unreachable
-from chat.outbound import MOST_READ, Answer, Outbound, is_public
+from chat.outbound import MAX_ADDRESSES, MAX_WHY_CHARS, MOST_READ, Answer, Outbound
 
-from ..receiver import Receiver
+from ..receiver import RawReceiver, Receiver
 
 HOME = [ip_network("127.0.0.0/8")]
 
@@ -25,14 +26,7 @@ def check(address: str, **options) -> None:
 
 
 def post(address: str, body: bytes = b"{}", **options) -> Answer:
-    async def run() -> Answer:
-        outbound = Outbound(**options)
-        try:
-            return await outbound.post(address, body, {})
-        finally:
-            await outbound.aclose()
-
-    return asyncio.run(run())
+    return asyncio.run(Outbound(**options).post(address, body, {}))
 
 
 def named(**hosts: list[str]):
@@ -64,29 +58,6 @@ def test_no_spelling_of_an_inner_address_is_taken(host):
         check(f"https://{host}/")
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.8.8.8", "169.254.169.254"),
-        *("172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.168.1.1", "198.18.0.1"),
-        *("198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255"),
-        *("::", "::1", "::8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::808:808", "64:ff9b:1::1", "100::1"),
-        *("2001::1", "2001:db8::1", "2002:808:808::1", "3fff::1", "5f00::1", "fc00::1", "fdff::1"),
-        *("fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "ff0e::1"),
-    ],
-)
-def test_what_is_not_the_public_internet(address):
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["8.8.8.8", "100.128.0.1", "172.32.0.1", "192.1.1.1", "2606:4700::1", "2a00:1450::1"],
-)
-def test_what_is(address):
-    assert is_public(address)
-
-
 def test_a_name_of_an_inner_address_is_refused():
     for ips in (["10.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["2606:4700::1", "::1"]):
         with pytest.raises(Invalid, match="no public address"):
@@ -114,9 +85,23 @@ def test_what_else_is_refused_says_why(address, why):
         check(address, resolve=named(outer=["8.8.8.8"]))
 
 
+def test_a_name_of_very_many_addresses_is_refused():
+    many = [f"8.8.8.{n}" for n in range(MAX_ADDRESSES + 1)]
+    with pytest.raises(Invalid, match="more than"):
+        check("https://outer.example/", resolve=named(outer=many))
+
+
+@pytest.mark.parametrize("ip", ["", "x", "8.8.8.8.8", "8.8.8", "::g", "8.8.8.8/8", "\ud800"])
+def test_what_a_resolver_says_is_an_address_or_refused(ip):
+    for networks in ([], HOME):
+        with pytest.raises(Invalid, match="no public address"):
+            check("https://outer.example/", resolve=named(outer=[ip]), networks=networks)
+
+
 def test_a_name_without_an_address_is_refused():
-    with pytest.raises(Invalid, match="cannot be found"):
-        check("https://outer.example/", resolve=named(outer=[]))
+    for refused in (check, post):
+        with pytest.raises(Invalid, match="cannot be found"):
+            refused("https://outer.example/", resolve=named(outer=[]))
 
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates among them
@@ -217,6 +202,86 @@ def test_no_proxy_of_the_environment_is_used(monkeypatch):
 
 def test_only_so_much_of_an_answer_is_read():
     assert len(post(Receiver((200, {}, b"x" * 10**6)).url, networks=HOME).body) == MOST_READ
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+HOSTILE = {
+    "no HTTP": (b"<html>" + b"x" * 10**6,),
+    "no HTTP, in lines": (b"\xff\x00 x\r\n" * 10**5,),
+    "a status line without end": (b"HTTP/1.1 200 " + b"x" * 10**6,),
+    "informational responses without end": (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10**5,),
+    "informational responses with headers": (b"HTTP/1.1 100 a\r\na: b\r\n\r\n" * 10**5,),
+    "header lines without end": (OK + b"a:\r\n" * 10**6,),
+    "one header line without end": (OK + b"a: " + b"x" * 10**7,),
+    "folded header lines": (OK + b"a:\r\n" + b" \r\n" * 10**6,),
+    "many header lines": (OK + b"a:\r\n" * 4000 + b"\r\nhello",),
+    "a chunk line without end": (OK + b"Transfer-Encoding: chunked\r\n\r\n5;" + b"a" * 10**7,),
+    "chunks of one byte": (OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 10**5,),
+    "trailers without end": (
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 10**6,
+    ),
+    "a body without end": (OK + b"\r\n" + b"x" * 10**7,),
+    "a body of single bytes": (OK + b"\r\n", *[b"x"] * 1000),
+    "another protocol": (
+        b"HTTP/1.1 101 a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"x" * 10**6,
+    ),
+    "nothing": (b"",),
+}
+
+
+@pytest.fixture
+def parsed_in_a_turn(monkeypatch):
+    """The most that the HTTP parser was asked between two turns of the loop."""
+    asked, most = [0], [0]
+    next_event = h11.Connection.next_event
+
+    def counted(self):
+        asked[0] += 1
+        most[0] = max(most[0], asked[0])
+        if asked[0] == 1:
+            asyncio.get_running_loop().call_soon(asked.__setitem__, 0, 0)
+        return next_event(self)
+
+    monkeypatch.setattr(h11.Connection, "next_event", counted)
+    return most
+
+
+def kept(parts):
+    """How much is kept of an answer, and how much may be."""
+    try:
+        return len(post(RawReceiver(*parts).url, networks=HOME).body), MOST_READ
+    except Unreachable as error:
+        return len(error.text), MAX_WHY_CHARS + 50
+
+
+@pytest.mark.parametrize("parts", HOSTILE.values(), ids=HOSTILE)
+def test_no_answer_holds_up_the_others_or_is_kept_whole(parts, parsed_in_a_turn):
+    size, most = kept(parts)
+    assert size <= most
+    assert 0 < parsed_in_a_turn[0] < 600, "what fits in a piece of a kilobyte"
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ((b"<html>" + b"x" * 10**6,), "longer than"),
+        ((b"hello\r\n\r\n",), "no HTTP"),
+        ((b"HTTP/1.1 103 a\r\n\r\n" * 10**5,), "longer than"),
+        ((b"",), "without sending a response"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said(parts, why):
+    with pytest.raises(Unreachable, match=why):
+        post(RawReceiver(*parts).url, networks=HOME)
+
+
+def test_chunks_may_be_small():
+    chunks = b"14\r\n" + b"x" * 20 + b"\r\n"
+    parts = OK + b"Transfer-Encoding: chunked\r\n\r\n" + chunks * 1000 + b"0\r\n\r\n"
+    assert post(RawReceiver(b"HTTP/1.1 100 Continue\r\n\r\n" + parts).url, networks=HOME).body == (
+        b"x" * 20_000
+    )
 
 
 def test_who_does_not_answer_in_time_is_left():
