@@ -117,7 +117,11 @@ def _without_unseen(name: str) -> str:
 
 def _clean(text: str) -> str:
     text = _CONTROL.sub("", _UNWANTED.sub("", text))
-    return text if text.isascii() else unicodedata.normalize("NFC", _calm(text))
+    if text.isascii():
+        return text
+    calm = _calm(text)
+    composed = unicodedata.normalize("NFC", calm)
+    return composed if composed == calm else _calm(composed)  # U+0344 becomes two marks
 
 
 def _calm(text: str) -> str:

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from chat.errors import Invalid
 from chat.text import MAX_BODY, MAX_NAME, clean_body, clean_name
 
+piled = st.lists(st.sampled_from("ae\u0344\u0303\u0301\u0308\u033f\u0f73\u0360"), max_size=30)
 
-@given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=200))
+
+@given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=200) | piled.map("".join))
 def test_a_clean_text_stays_as_it_is(text):
     try:
         once = clean_body(text)
