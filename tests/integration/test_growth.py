@@ -237,7 +237,9 @@ def test_every_member_is_on_one_page(counting, big):
             seen.append(re.findall(r'action="/rooms/[^/]+/people/([^/]+)/remove"', html))
             assert "of 351 members" in html
             path = link(html, "next")
-        assert [len(page) for page in seen] == [99, 100, 100, 51]  # nobody removes themselves
+        # Ann, who cannot remove herself, is on one of them: those who joined together are in the
+        # order of their ids.
+        assert [len(page) for page in seen] in ([99, 100, 100, 51], [100, 100, 100, 50])
         assert sorted(uid for page in seen for uid in page) == big.uids[:350]
         before = link(html, "prev")
         html = (await counted.get(before, mine)).text
