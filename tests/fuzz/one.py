@@ -2,6 +2,8 @@
 
 import contextlib
 import sys
+import tempfile
+from pathlib import Path
 
 import atheris
 
@@ -17,6 +19,11 @@ def main() -> None:
         def run(data: bytes) -> None:
             target(atheris.FuzzedDataProvider(data))
 
+        if name in targets.SEEDS:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for number, seed in enumerate(targets.SEEDS[name]()):
+                (folder / str(number)).write_bytes(seed)
+            sys.argv.append(str(folder))
         atheris.Setup(sys.argv, run)
         atheris.Fuzz()
 

@@ -2,6 +2,7 @@
 source of values (atheris.FuzzedDataProvider) again and again; what it raises is a finding."""
 
 import html
+import io
 import json
 import re
 import tempfile
@@ -12,9 +13,20 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import h11
 import redis
 
-from chat import emoji, lookalikes, markdown, mentions, page_frame, query, text
+from chat import (
+    emoji,
+    image_codec,
+    image_protocol,
+    lookalikes,
+    markdown,
+    mentions,
+    page_frame,
+    query,
+    text,
+)
 from chat.app import create_app
 from chat.client_address import parse_address
 from chat.deflate import Deflate
@@ -26,13 +38,17 @@ from chat.outbound import is_public
 from chat.settings import Settings
 from chat.signed import BadToken, Secret
 from chat.store import Store
+from chat.strict_h11 import StrictConnection
+from chat.whole import read_whole
 
+from .. import hostile_images
 from ..unit.test_markdown import Shown
 
 Target = Callable[[Any], None]
 TARGETS: dict[str, Callable[[ExitStack], Target]] = {}
 
 LONGEST = 1 << 14
+SMALL = image_protocol.Limits(pixels=100_000, frames=20, output_bytes=1 << 20)
 TODAY = date(2026, 11, 29)
 
 
@@ -146,6 +162,61 @@ def tokens(source: Any) -> None:
         Secret("x" * 32).claims(source.ConsumeUnicode(2000))
 
 
+@simple
+def images(source: Any) -> None:
+    """An image is made within its limits, or refused. What a decoder does to its process is not
+    seen here: the chat runs it in a child."""
+    task = image_protocol.SQUARE if source.ConsumeBool() else image_protocol.ATTACHMENT
+    try:
+        header, small, content = image_codec.make(
+            task, io.BytesIO(source.ConsumeBytes(LONGEST)), SMALL
+        )
+    except image_codec.NotMade:
+        return
+    line = header.to_line()
+    assert image_protocol.parse_header(line, len(small) + len(content), SMALL) == header
+
+
+@simple
+def http(source: Any) -> None:
+    """The bytes of a connection mean the same however they are cut, and the short way for a GET
+    reads what the long one reads."""
+    data = source.ConsumeBytes(LONGEST)
+    if source.ConsumeBool():
+        data = b"GET /rooms HTTP/1.1\r\nHost: a.org\r\n" + data
+    cut = source.ConsumeIntInRange(0, len(data))
+    whole = heard(data)
+    assert heard(data[:cut], data[cut:]) == whole
+    short = read_whole(data)
+    if short is not None:
+        assert whole[0] == ("request", short[0], short[1]), (short, whole)
+
+
+def heard(*pieces: bytes) -> list[tuple[Any, ...]]:
+    """What a connection makes of bytes that come in pieces: requests, bodies, and its refusal."""
+    connection, found, body = StrictConnection(8192), [], b""
+    for piece in pieces:
+        if not piece:
+            continue  # that would be the end of the connection
+        connection.receive_data(piece)
+        while True:
+            try:
+                event = connection.next_event()
+            except h11.RemoteProtocolError:
+                return [*found, ("body", body), ("refused",)]
+            if event in (h11.NEED_DATA, h11.PAUSED):
+                break
+            if isinstance(event, h11.Request):
+                found.append(("request", bytes(event.target), list(event.headers)))
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return [*found, ("body", body), ("end",)]
+            else:
+                raise AssertionError(event)
+    return [*found, ("body", body)]
+
+
 @target
 def requests(stack: ExitStack) -> Target:
     """Forms, queries, headers and cookies, to pages of a chat on a real database: no answer is a
@@ -200,6 +271,17 @@ def requests(stack: ExitStack) -> Target:
 
     return run
 
+
+# To begin with, where nobody would come upon a good input by chance.
+SEEDS: dict[str, Callable[[], list[bytes]]] = {
+    # The values are taken from the end, the bytes from the beginning.
+    "images": lambda: [hostile_images.image(name) + b"\0" for name in hostile_images.FORMATS],
+    "http": lambda: [
+        b"Accept: a\r\n\r\n\1",
+        b"Content-Length: 5\r\n\r\nhello\1",
+        b"Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nx: y\r\n\r\n\1",
+    ],
+}
 
 # They need what only a running server has: sockets, streams, and other sites.
 ENDLESS = {"live.live", "stream.stream", "oidc.begin", "oidc.callback", "session.sign_out"}
