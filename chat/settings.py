@@ -108,6 +108,9 @@ class Settings:
     # CHAT_PURGE_SECONDS: the embedded server's file is written anew so long after the last time,
     # so that what was deleted is not in it any more; 0: when Valkey thinks it is too long.
     purge_seconds: int = 3600
+    # CHAT_GUEST_DAYS: days without a visit after which a guest is forgotten; those who have joined
+    # no room are after 7.
+    guest_days: int = 30
     # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated; empty:
     # this machine; `off`: none.
     metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
@@ -170,6 +173,7 @@ class Settings:
             keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
             keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
             purge_seconds=_whole_number(env, "CHAT_PURGE_SECONDS", 3600, 0, 10**6),
+            guest_days=_whole_number(env, "CHAT_GUEST_DAYS", 30, 1, 90),
             metrics=_metrics(env),
             h2c=_choice(env, "CHAT_H2C", ("off", "on")) == "on",
             ping=_whole_number(env, "CHAT_PING", 25, 1, 25),

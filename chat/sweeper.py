@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from .errors import FilesAway
 from .files import Files
-from .store import Store
+from .store import Store, keys
 from .store.retention import Retention
 from .stored_bytes import wrong
 
@@ -62,7 +62,7 @@ class Sweeper:
             await asyncio.sleep(REST)
 
     def _round(self) -> None:
-        if self.retention.lease(self.name, LEASE, files=True):
+        if self.retention.lease(self.name, LEASE, keys.FILES_LEASE):
             self.sweep(datetime.now(UTC) - YOUNG)
 
     def sweep(self, until: datetime) -> int:

@@ -20,6 +20,7 @@ from .cluster import Cluster, LoopCluster
 from .database import connect, is_cluster
 from .deliver import Deliverer
 from .fork_server import ForkServer
+from .guests import GuestCleanup
 from .hub import Hub
 from .loop_lag import LoopLag
 from .loopredis import LoopRedis
@@ -77,6 +78,8 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         tasks.append(asyncio.create_task(deliverer.run()))
         tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
         tasks.append(asyncio.create_task(Sweeper(app.store, app.attachments).run()))
+        guests = GuestCleanup(settings, app.store, app.pictures)
+        tasks.append(asyncio.create_task(guests.run()))
         tasks.append(asyncio.create_task(LoopLag().run()))
         _search_less()
 

@@ -15,6 +15,7 @@ from .check import Check
 from .crowd import Crowd
 from .drafts import Drafts
 from .dump import Dump
+from .guests import Guests
 from .hooks import Hooks
 from .load import Load
 from .messages import Messages
@@ -62,6 +63,9 @@ class Store:
         scripts |= {name: _script(client, name) for name in _SEATS}
         self.rooms = Rooms(client, self.people, scripts)
         self.check = Check(client, self.rooms)
+        self.guests = Guests(
+            self.people, self.rooms, self.sessions, self.tokens, _appending(client, "forget_member")
+        )
         self.messages = Messages(
             client,
             self.people,

@@ -17,7 +17,7 @@ from ..mentions import reached, unpack
 from ..text import number
 from . import keys
 from .pages import pages
-from .people import entries, looks
+from .people import all_entries, entries, looks
 from .rooms import ENDED, OPEN, RANDOM, Rooms
 
 PAGE = 500  # keys or members that are looked at in one command
@@ -294,7 +294,7 @@ class Check:
             (keys.NAMES, entries(uid, name), "the name"),
             (keys.LOOKALIKES, looks(uid, name), "names that look like"),
         ):
-            if None in self.client.zmscore(key, whole):
+            if None in self.client.zmscore(key, whole) and not fields.get("forgotten"):
                 add = partial(self.client.zadd, key, dict.fromkeys(whole, 0))
                 yield Finding(f"{uid} is not found by {what} {name!r}", add)
         if login and (owner := self.client.get(keys.login(login))) != uid:
@@ -392,11 +392,11 @@ class Check:
             yield Finding(f"{uid} has a seat in {rid} and is not there", gone)
 
     def name(self, key: str, entry: str) -> Iterator[Finding]:
-        """An entry of an index of names. Those of guests who are forgotten stay until somebody
-        sees them, and are not wrong."""
+        """An entry of an index of names. Those of guests who are forgotten stay for an hour at most
+        (chat.guests), and those of words that are not indexed any more: neither is wrong."""
         text, _, uid = entry.rpartition("\0")
         name = self.client.hget(keys.user(uid), "name")
-        made = entries if key == keys.NAMES else looks
+        made = all_entries if key == keys.NAMES else looks
         if name is not None and entry not in made(uid, name):
             gone = partial(self.client.zrem, key, entry)
             yield Finding(f"{text!r} finds {uid}, whose name is another", gone)

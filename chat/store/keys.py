@@ -44,6 +44,9 @@ one slot of a Redis Cluster and one script never touches two tags.
 |                           |        | the 1 for a file of a guest (stored_files.StoredFiles)   |
 | chat:{stored}:people      | zset   | user ids by the bytes of their files                     |
 | chat:{stored}:all         | hash   | bytes, of all files; guests, of those of guests          |
+| chat:guests:lease         | string | the process that forgets guests who are gone             |
+| chat:guests:gone          | zset   | user ids of guests who are signed out everywhere, by the |
+|                           |        | time (s) since when that is known                        |
 | chat:audit                | stream | what admins did (audit.Entry)                            |
 | chat:banned               | zset   | `<network> <user id>`, all 0: nobody comes in from there |
 |                           |        | because of this person                                   |
@@ -102,6 +105,8 @@ SCHEMA_LEASE = "chat:schema:lease"
 TRIM_LEASE = "chat:trim:lease"
 FILES = "chat:files"
 FILES_LEASE = "chat:files:lease"
+GUESTS_LEASE = "chat:guests:lease"
+GUESTS_GONE = "chat:guests:gone"
 STORED = "chat:{stored}:files", "chat:{stored}:people", "chat:{stored}:all"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"

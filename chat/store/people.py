@@ -3,7 +3,7 @@
 import unicodedata
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from . import keys
 from .pages import AT_ONCE, pages
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
+MAX_INDEXED_WORDS = 5  # of a name, from which on it is found
 FOUND = 50  # people in one answer of `find`
 MOST_LOOKS = 10  # pieces of the index that are read for one page of people
 LOOKED_AT = 500  # entries of it in one answer, where all are looked at
@@ -128,11 +129,10 @@ class People:
         `limit`. Those who were deactivated only with `off`."""
         start = folded(text)
         low, high = _begins(start) if start else ("-", "+")
-        found: dict[str, None] = {}
-        for entry in self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit):
-            found.setdefault(entry.rpartition("\0")[2])
+        entries = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit)
+        found = dict.fromkeys(entry.rpartition("\0")[2] for entry in entries)
         people = self.several(list(found))
-        self._forget(set(found) - {person.uid for person in people})
+        self._forget(entries, {person.uid for person in people})
         return [person for person in people if off or not person.off][:limit]
 
     def page(
@@ -184,7 +184,7 @@ class People:
         """The people of some entries: of those who fit a `start` several times only the first."""
         uids = [entry.rpartition("\0")[2] for entry in found]
         people = {person.uid: person for person in self.several(list(dict.fromkeys(uids)))}
-        self._forget(set(uids) - people.keys())
+        self._forget(found, people.keys())
         pairs = zip(found, uids, strict=True)
         return [
             (entry, people[uid])
@@ -282,15 +282,13 @@ class People:
         found = {entry.rpartition("\0")[2] for some in pipeline.execute() for entry in some}
         return sorted(found - {uid})
 
-    def _forget(self, uids: set[str]) -> None:
-        """Guests who are forgotten leave their names behind until somebody sees them."""
-        if not uids:
-            return
-        for key in (keys.NAMES, keys.LOOKALIKES):
-            for some in pages(self.client.zscan_iter(key, count=LOOKED_AT), LOOKED_AT):
-                gone = [entry for entry, _ in some if entry.rpartition("\0")[2] in uids]
-                if gone:
-                    self.client.zrem(key, *gone)
+    def _forget(self, entries: Sequence[str], there: Collection[str]) -> None:
+        """Guests who are forgotten leave their names behind: these entries go as soon as somebody
+        sees them, all others when `Guests.forget` comes by."""
+        gone = [entry for entry in entries if entry.rpartition("\0")[2] not in there]
+        if gone:
+            self.client.zrem(keys.NAMES, *gone)
+            self.client.zrem(keys.LOOKALIKES, *gone)
 
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
@@ -375,7 +373,12 @@ def _begins(start: str) -> tuple[bytes, bytes]:
 
 
 def entries(uid: str, name: str) -> list[str]:
-    """A name in the index: once from the beginning of each of its words."""
+    """A name in the index: once from the beginning of each of its first words."""
+    return all_entries(uid, name)[:MAX_INDEXED_WORDS]
+
+
+def all_entries(uid: str, name: str) -> list[str]:
+    """Once from the beginning of each of its words, as it was before there was a most."""
     words = folded(name).split(" ")
     return [f"{' '.join(words[n:])}\0{uid}" for n in range(len(words))]
 
@@ -393,7 +396,7 @@ def add_to_indexes(pipeline: Any, uid: str, name: str) -> None:
 
 def remove_from_indexes(pipeline: Any, uid: str, name: str) -> None:
     """The opposite of `add_to_indexes`."""
-    pipeline.zrem(keys.NAMES, *entries(uid, name))
+    pipeline.zrem(keys.NAMES, *all_entries(uid, name))
     pipeline.zrem(keys.LOOKALIKES, *looks(uid, name))
 
 

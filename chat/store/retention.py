@@ -21,10 +21,9 @@ class Retention:
         self._trim = trim
         self._lease = lease
 
-    def lease(self, who: str, seconds: float, files: bool = False) -> bool:
-        """True when `who` is the one process that trims (`files`: that sweeps files), for so long
-        from now; 0 seconds lets another one take over."""
-        key = keys.FILES_LEASE if files else keys.TRIM_LEASE
+    def lease(self, who: str, seconds: float, key: str = keys.TRIM_LEASE) -> bool:
+        """True when `who` is the one process that trims (or does what the lease `key` is for), for
+        so long from now; 0 seconds lets another one take over."""
         return bool(self._lease(keys=[key], args=[who, int(seconds * 1000)]))
 
     def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:

@@ -250,7 +250,8 @@ class World:
         # That the processes live, and which pages are closed, is written every two seconds; that
         # files which nothing holds are looked for, after a minute.
         beats = re.compile(
-            rf"{keys.PROCESSES}|{keys.FILES}|{keys.FILES_LEASE}|chat:pages:.*|chat:user:.*:pages"
+            rf"{keys.PROCESSES}|{keys.FILES}|{keys.FILES_LEASE}|chat:guests:.*|"
+            r"chat:pages:.*|chat:user:.*:pages"
         )
         return {key: digest for key, digest in state.items() if not beats.fullmatch(key)}
 

@@ -1,0 +1,151 @@
+"""Guests who will not come back, and what is left of those who are gone.
+
+A guest has no password: the only way back is a session that goes on, or a token that a program
+uses. What such a guest wrote stays, under the name that stands in each message. What else there is
+of them goes: sessions, tokens, drafts, places in rooms, entries in the indexes of names, and last
+the person. Cut off in the middle, it begins anew: the person goes last.
+
+The other people of a direct room call it by this guest's name. So of a guest in one the person is
+left, deactivated, with nothing else (`forgotten`).
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from ..errors import NotFound
+from ..events import END
+from . import keys
+from .pages import pages
+from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
+from .rooms import DIRECT, ENDED, Rooms, pack_by
+from .sessions import Sessions
+from .tokens import Tokens
+
+STEP = 100  # people, or entries of an index, that are looked at in one step
+NEW_SECONDS = 24 * 3600  # for which a guest without a session may just be coming in
+_USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
+_FIELDS = ("name", "role", "bot", "login", "off", "forgotten")
+_PARTS = (keys.sessions, keys.tokens, keys.levels, keys.drafts, keys.user_pages)
+
+
+class Guests:
+    """`forget` is the script forget_member.lua."""
+
+    def __init__(
+        self, people: People, rooms: Rooms, sessions: Sessions, tokens: Tokens, forget: Any
+    ) -> None:
+        self.client = people.client
+        self.rooms = rooms
+        self.sessions = sessions
+        self.tokens = tokens
+        self._forget_member = forget
+
+    def forget(self, days: int) -> Iterator[list[str]]:
+        """Forget guests who have not been here for so many days, and whatever is left of people
+        who are gone already. A step at a time; each gives the ids of those it has forgotten."""
+        left: set[str] = set()
+        found = self.client.scan_iter(match=keys.user("*").replace("}", "*"), count=STEP)
+        for names in pages(found, STEP):
+            matches = [match for name in names if (match := _USER.fullmatch(name))]
+            uids = list(dict.fromkeys(match[1] for match in matches))
+            yield self._forget_some(uids, days, left)
+        # Not at once: an import writes what belongs to a person before the person.
+        for uids in pages(sorted(left), STEP):
+            self._forget_rest(uids)
+            yield []
+        for index in (keys.NAMES, keys.LOOKALIKES, keys.GUESTS_GONE):
+            for entries in pages(self.client.zscan_iter(index, count=STEP), STEP):
+                self._forget_entries(index, [entry for entry, _ in entries])
+                yield []
+
+    def _forget_some(self, uids: list[str], days: int, left: set[str]) -> list[str]:
+        """Forget those of these people who are guests and will not come back; put into `left` of
+        whom there is something left but no person."""
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.hmget(keys.user(uid), _FIELDS)
+            pipeline.ttl(keys.user(uid))
+        answers, gone = iter(pipeline.execute()), []
+        for uid, values, expires in zip(uids, answers, answers, strict=True):
+            fields = dict(zip(_FIELDS, values, strict=True))
+            if not fields["name"]:
+                left.add(uid)
+            elif self._is_guest(fields) and self._is_away(uid, expires, days):
+                self._forget_guest(Person(uid, fields["name"]))
+                gone.append(uid)
+        return gone
+
+    def _forget_rest(self, uids: list[str]) -> None:
+        for uid in uids:
+            if not self.client.exists(keys.user(uid)):
+                self._forget_parts(uid)
+                self.client.delete(keys.user_rooms(uid))
+                self.client.zrem(keys.GUESTS_GONE, uid)
+
+    def _is_guest(self, fields: dict[str, str | None]) -> bool:
+        """Whether it is a guest who may go. Whom an admin has deactivated stays, so that what they
+        wrote can still be deleted and their networks let in again."""
+        others = fields["bot"] or fields["login"] or fields["off"] or fields["forgotten"]
+        return (fields["role"] or GUEST) == GUEST and not others
+
+    def _is_away(self, uid: str, expires: int, days: int) -> bool:
+        """Whether nobody has come as this guest for so many days. `expires`: seconds until the
+        guest goes by itself, -1 for never; those are the ones who have joined a room."""
+        now = time.time()
+        if expires >= 0 and FORGOTTEN - expires < NEW_SECONDS:
+            return False
+        used = [max(token.made, token.used) for token in self.tokens.of(uid)]
+        seen = max([session.seen for session in self.sessions.of(uid)] + used, default=0)
+        if not seen:  # signed out: since when is written down the first time that is seen
+            self.client.zadd(keys.GUESTS_GONE, {uid: int(now)}, nx=True)
+            seen = int(self.client.zscore(keys.GUESTS_GONE, uid) or now)
+        return seen < now - days * 24 * 3600
+
+    def _forget_guest(self, person: Person) -> None:
+        uid, direct = person.uid, False
+        # Whoever goes on with this, where it is cut off, finds no session any more.
+        self.client.zadd(keys.GUESTS_GONE, {uid: 1})
+        self.rooms.let_go(person)
+        for rid in self.client.smembers(keys.user_rooms(uid)):
+            if self.rooms.kind(rid) == DIRECT and self.rooms.is_member(rid, uid):
+                direct = True
+                continue
+            self._leave(rid, person)
+            self.client.srem(keys.user_rooms(uid), rid)
+        pipeline = self.client.pipeline(transaction=False)
+        remove_from_indexes(pipeline, uid, person.name)
+        pipeline.execute()
+        self._forget_parts(uid)
+        if direct:
+            self.client.hset(keys.user(uid), mapping={"off": "1", "forgotten": "1", "picture": ""})
+        else:
+            self.client.delete(keys.user(uid), keys.user_rooms(uid))
+        self.client.zrem(keys.GUESTS_GONE, uid)
+        self.client.spublish(keys.user_channel(uid), "")
+
+    def _leave(self, rid: str, person: Person) -> None:
+        args = [keys.room_channel(rid), person.uid, pack_by(END, person)]
+        left = self._forget_member(keys=keys.of_room(rid), args=args)
+        if left == -1:
+            with suppress(NotFound):  # a random room, that `let_go` has not left
+                self.rooms.leave(rid, person)
+        if self.rooms.kind(rid) == ENDED:  # now, or before this was cut off
+            self.client.zrem(keys.OPEN_ROOMS, rid)
+
+    def _forget_parts(self, uid: str) -> None:
+        """What is kept beside a person."""
+        for tid in self.client.smembers(keys.tokens(uid)):
+            self.client.delete(keys.token(tid))
+        self.client.delete(*(part(uid) for part in _PARTS))
+
+    def _forget_entries(self, index: str, entries: list[str]) -> None:
+        """Entries of people who are gone."""
+        pipeline = self.client.pipeline(transaction=False)
+        for entry in entries:
+            pipeline.exists(keys.user(entry.rpartition("\0")[2]))
+        there = zip(entries, pipeline.execute(), strict=True)
+        if gone := [entry for entry, exists in there if not exists]:
+            self.client.zrem(index, *gone)
