@@ -108,8 +108,9 @@ class Guests:
         uid, direct = person.uid, False
         # Whoever goes on with this, where it is cut off, finds no session any more.
         self.client.zadd(keys.GUESTS_GONE, {uid: 1})
+        rids = self.client.smembers(keys.user_rooms(uid))  # `let_go` drops those that have ended
         self.rooms.let_go(person)
-        for rid in self.client.smembers(keys.user_rooms(uid)):
+        for rid in rids:
             if self.rooms.kind(rid) == DIRECT and self.rooms.is_member(rid, uid):
                 direct = True
                 continue
