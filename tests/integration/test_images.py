@@ -65,7 +65,7 @@ def test_a_child_makes_an_image():
 @pytest.mark.parametrize(
     ("limits", "reason"),
     [
-        ({"cpu_seconds": 1}, "time"),
+        ({"cpu_seconds": 1, "wall_seconds": 1000}, "time"),
         ({"wall_seconds": 1}, "time"),
         ({"memory_bytes": 100 * 2**20}, "memory"),
         ({"pixels": 1_000_000}, "pixels"),
@@ -89,14 +89,16 @@ sys.path += sys.argv[1:3]
 from chat import image_child
 from chat.image_protocol import Limits
 nice = os.nice(0)
-image_child.restrict(Limits(memory_bytes=300 * 2**20))
+image_child.restrict(Limits(memory_bytes=300 * 2**20, output_bytes=2**20))
 def tried(act):
     try:
         act()
     except BaseException as error:
         return type(error).__name__
     return "done"
-print(json.dumps({
+print(file=sys.stderr, end=json.dumps({
+    "output": tried(lambda: open(1, "wb", closefd=False, buffering=0).write(bytes(2**21))),
+    "more": tried(lambda: os.write(1, b"x")),
     "open": tried(lambda: open("/etc/passwd")),
     "write": tried(lambda: open("/tmp/chat-image-child", "w")),
     "socket": tried(socket.socket),
@@ -110,12 +112,17 @@ print(json.dumps({
 """
 
 
-def test_a_child_can_open_nothing():
+def test_a_child_can_open_nothing(tmp_path):
     argv = [*images._PYTHON[:-1], CODE, *images._folders()]
-    told = json.loads(subprocess.check_output(argv, env={}, cwd="/", text=True))
+    with open(tmp_path / "answer", "wb") as file:
+        done = subprocess.run(argv, env={}, cwd="/", stdout=file, stderr=subprocess.PIPE)
+    told = json.loads(done.stderr)
+    assert (tmp_path / "answer").stat().st_size == 2**20 + 2**16
     # Where Python starts in the C locale it says so in the environment of its own (PEP 538).
     assert set(told.pop("environ")) <= {"LC_CTYPE"}
     assert told == {
+        "output": "done",  # as far as it went
+        "more": "OSError",
         "open": "OSError",
         "write": "OSError",
         "socket": "OSError",
@@ -248,11 +255,14 @@ def test_what_takes_long_begins_again_among_its_like(monkeypatch):
         asyncio.run(images.amake(ATTACHMENT, io.BytesIO(picture()), "ann"))
 
 
-def test_who_goes_away_takes_the_child_along():
+def test_who_goes_away_takes_the_child_along(monkeypatch):
     """A request that is cancelled, while its image is made."""
+    code = "import time; time.sleep(60)  # chat.image_child"
+    monkeypatch.setattr(images, "_PYTHON", (sys.executable, "-I", "-c", code))
+    monkeypatch.setattr(images, "QUICK", Limits())
 
     async def run():
-        task = asyncio.create_task(images.amake(ATTACHMENT, io.BytesIO(slow()), "ann"))
+        task = asyncio.create_task(images.amake(ATTACHMENT, io.BytesIO(picture()), "ann"))
         await asyncio.to_thread(wait_until, lambda: own_children(os.getpid()), "a child")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
