@@ -22,7 +22,8 @@ from ..running import ROOT, Server, Visitor, opened
 from .targets import TARGETS
 
 API, CLIENT = "api", "redis client"
-MACHINE = "tests/integration/test_client_machine.py"
+MACHINE = "tests/integration/test_shared_connection.py"
+MACHINE += "::test_everyone_gets_an_answer_of_their_own_or_an_error"
 
 
 def fuzzed(name: str, seconds: int, seed: int, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -67,8 +68,8 @@ def driven(seconds: int, seed: int) -> subprocess.CompletedProcess[str]:
     end = time.monotonic() + seconds
     while True:
         command = [sys.executable, "-m", "pytest", "-q", "-n0", "--timeout=0", MACHINE]
-        command += [f"--hypothesis-seed={seed}", "-k", "machine", "-p", "no:cacheprovider"]
-        env = {**os.environ, "CHAT_FUZZ_EXAMPLES": "200"}
+        command += [f"--hypothesis-seed={seed}", "-p", "no:cacheprovider"]
+        env = {**os.environ, "FUZZ_EXAMPLES": "200"}
         ran = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, env=env, check=False
         )
