@@ -43,8 +43,9 @@ _PLAIN_ANSWER = {https_only: plain_answer_headers(https_only) for https_only in 
 
 def with_security_headers(answer: Response, https_only: bool) -> Response:
     """The answer, with the security headers unless it has a content security policy."""
+    for name, _ in answer.headers:
+        if name == POLICY:
+            return answer
     names = {name for name, _ in answer.headers}
-    if POLICY in names:
-        return answer
     added = [header for header in _PLAIN_ANSWER[https_only] if header[0] not in names]
     return Response(answer.stream_id, [*answer.headers, *added], answer.status_code)

@@ -65,10 +65,12 @@ class Receiver:
 class RawReceiver:
     """Sends these bytes, right or wrong, to each that connects and has sent a request."""
 
-    def __init__(self, *parts: bytes) -> None:
+    def __init__(self, *parts: bytes, context: ssl.SSLContext | None = None) -> None:
         self.parts = parts
+        self.context = context
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/hook"
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/hook"
         opened.callback(self.listener.close)
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -81,13 +83,18 @@ class RawReceiver:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):  # a client that left
-            connection.recv(65536)
+        with contextlib.suppress(OSError), self._opened(connection) as sock:  # or it left
+            sock.recv(65536)
             for part in self.parts:
-                connection.sendall(part)
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(65536):
+                sock.sendall(part)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
                 pass
+
+    def _opened(self, connection: socket.socket) -> socket.socket:
+        if self.context is None:
+            return connection
+        return self.context.wrap_socket(connection, server_side=True)
 
 
 class Request:

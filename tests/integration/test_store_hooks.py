@@ -1,9 +1,11 @@
 """Webhooks in the store: what is queued for a bot, once."""
 
+import json
+
 import pytest
 
 from chat.store import keys
-from chat.store.hooks import MOST_WAITING, Delivery
+from chat.store.hooks import MAX_OUTCOME_CHARS, MOST_WAITING, Delivery, Try
 
 
 @pytest.fixture
@@ -88,3 +90,12 @@ def test_a_delivery_has_one_id():
     }
     assert len(ids) == 4
     assert Delivery("b", "r", 1, 3).did == Delivery("b", "r", 1).did
+
+
+def test_little_is_kept_of_how_a_try_went(store, bot, client):
+    """It may quote what a program answered."""
+    store.hooks.note(Delivery(bot.uid, "r", 5), 100, "x" * 10**6)
+    [packed] = client.lrange(keys.hook_log(bot.uid), 0, -1)
+    assert len(packed) < 2 * MAX_OUTCOME_CHARS
+    client.lset(keys.hook_log(bot.uid), 0, json.dumps([100, "did", 1, "y" * 10**6]))
+    assert store.hooks.tries(bot.uid) == [Try(100, "did", 1, "y" * MAX_OUTCOME_CHARS)]

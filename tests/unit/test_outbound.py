@@ -163,13 +163,20 @@ def test_another_address_of_the_name_is_tried():
     assert answer.status == 200
 
 
-def test_the_certificate_must_be_that_of_the_name(tmp_path):
+@pytest.fixture
+def certificate(tmp_path):
+    """Of hook.test: for a server, and its file."""
     key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hook.test"
     command += f" -addext subjectAltName=DNS:hook.test -keyout {key} -out {cert}"
     subprocess.run(command.split(), check=True, capture_output=True)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
+    return server, cert
+
+
+def test_the_certificate_must_be_that_of_the_name(certificate):
+    server, cert = certificate
     receiver = Receiver(context=server)
     options = {
         "networks": HOME,
@@ -208,6 +215,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 HOSTILE = {
     "no HTTP": (b"<html>" + b"x" * 10**6,),
     "no HTTP, in lines": (b"\xff\x00 x\r\n" * 10**5,),
+    "one long line that is no HTTP": (b"\xff" * 12_000 + b"\r\n\r\n",),
     "a status line without end": (b"HTTP/1.1 200 " + b"x" * 10**6,),
     "informational responses without end": (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10**5,),
     "informational responses with headers": (b"HTTP/1.1 100 a\r\na: b\r\n\r\n" * 10**5,),
@@ -247,19 +255,32 @@ def parsed_in_a_turn(monkeypatch):
     return most
 
 
-def kept(parts):
+def kept(url, **options):
     """How much is kept of an answer, and how much may be."""
     try:
-        return len(post(RawReceiver(*parts).url, networks=HOME).body), MOST_READ
+        return len(post(url, networks=HOME, **options).body), MOST_READ
     except Unreachable as error:
         return len(error.text), MAX_WHY_CHARS + 50
 
 
 @pytest.mark.parametrize("parts", HOSTILE.values(), ids=HOSTILE)
 def test_no_answer_holds_up_the_others_or_is_kept_whole(parts, parsed_in_a_turn):
-    size, most = kept(parts)
+    size, most = kept(RawReceiver(*parts).url)
     assert size <= most
     assert 0 < parsed_in_a_turn[0] < 600, "what fits in a piece of a kilobyte"
+
+
+@pytest.mark.parametrize("name", ["informational responses without end", "chunks of one byte"])
+def test_nor_one_over_tls(name, certificate, parsed_in_a_turn):
+    server, cert = certificate
+    receiver = RawReceiver(*HOSTILE[name], context=server)
+    options = {
+        "resolve": named(hook=["127.0.0.1"]),
+        "context": ssl.create_default_context(cafile=cert),
+    }
+    size, most = kept(f"https://hook.test:{receiver.port}/", **options)
+    assert size <= most
+    assert 0 < parsed_in_a_turn[0] < 600
 
 
 @pytest.mark.parametrize(
