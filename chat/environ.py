@@ -30,7 +30,7 @@ def make_environ(scope: Scope) -> dict[str, Any]:
     """
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
-    authority, root, path = _target(scope)
+    root, path = _paths(scope)
     environ = {
         "REQUEST_METHOD": scope.get("method", "GET"),
         "SCRIPT_NAME": root,
@@ -60,8 +60,6 @@ def make_environ(scope: Scope) -> dict[str, Any]:
         if key in environ:
             value = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
         environ[key] = value
-    if authority is not None:
-        environ["HTTP_HOST"] = authority  # whatever Host says (RFC 9112, section 3.2.2)
     if scope["type"] == "websocket" and scope["http_version"] >= "2":
         # The extended CONNECT of RFC 8441; Werkzeug knows websockets by these two.
         environ["HTTP_CONNECTION"] = "Upgrade"
@@ -99,17 +97,16 @@ async def all_done(tasks: set[asyncio.Task[Any]], seconds: float) -> bool:
     return not tasks
 
 
-def _target(scope: Scope) -> tuple[str | None, str, str]:
-    """The authority of a target that is a whole address, else None; SCRIPT_NAME and PATH_INFO."""
-    raw, authority = scope.get("raw_path") or scope["path"].encode(), None
+def _paths(scope: Scope) -> tuple[str, str]:
+    """SCRIPT_NAME and PATH_INFO."""
+    raw = scope.get("raw_path") or scope["path"].encode()
     if not raw.startswith(b"/") and b"://" in raw:
-        host, _, rest = raw.split(b"://", 1)[1].partition(b"/")
-        raw, authority = b"/" + rest, host.decode("latin-1")
+        raw = b"/" + raw.split(b"://", 1)[1].partition(b"/")[2]
     path = unquote_to_bytes(raw).decode("latin-1")
     root = scope.get("root_path", "").encode().decode("latin-1")
     if root and path.startswith(f"{root}/"):
         path = path[len(root) :]
-    return authority, root, path
+    return root, path
 
 
 def _file_wrapper(file: Any, size: int = FILE_CHUNK) -> FileWrapper:

@@ -109,6 +109,16 @@ def test_every_header(world):
     assert at_once(world, [partial(send, *target) for target in targets]) > 3000
 
 
+def test_a_browser_is_listed_without_what_cannot_be_shown(world):
+    """A User-Agent is the visitor's, and stands on a page: no control characters, none of those
+    that turn the text around them, and not as if UTF-8 were Latin-1."""
+    visitor = Visitor(world.server.url)
+    sent = "Größe \u202e\u0085\u2028\ufffe\u200b1.0".encode()
+    visitor.http.headers = [(b"User-Agent", sent)]
+    visitor.sign_in("Gus")
+    assert "Größe 1.0" in visitor.get("/me/sessions").text
+
+
 def test_a_length_or_a_line_that_is_none(world):
     """They are refused below Flask, before anybody waits for a body."""
     door = Door(world)
