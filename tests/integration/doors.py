@@ -5,6 +5,7 @@ of fields), so that a new one is tried without a change here. What is right to s
 it, is in the tables of rules.py, which a test of its own keeps whole.
 """
 
+import inspect
 import json
 import re
 import sys
@@ -24,17 +25,25 @@ from .world import World
 AT_ONCE = 4  # connections
 FEW = 5  # requests after which somebody else is asked who they are
 
-# The names of all fields that the source asks a request for, and that its pages have.
-_ASKED = re.compile(
-    r"(?:form|args|values|files)(?:\.get(?:list)?\(|\[)\s*\"(\w+)\"|\"(\w+)\" (?:not )?in request\."
-)
+# What the source asks a request for: `request.form.get("body")`, `"menu" in request.args`, and
+# `for name in ("name", "about")`.
+_FORMS, _ADDRESSES = "form|args|values|files", "args|values"
+_ASKED = r"(?:{0})(?:\.get(?:list)?\(|\[)\s*\"(\w+)\"|\"(\w+)\" (?:not )?in request\.(?:{0})"
+_LISTED = r"for \w+ in \(((?:\"\w+\",? ?)+)\)"
 
 
-def asked_in(text):
-    found = {a or b for a, b in _ASKED.findall(text)}
-    for names in re.findall(r"for \w+ in \(((?:\"\w+\",? ?)+)\)", text):
+def asked_in(text, of=_FORMS):
+    """The names of fields that a source asks for; with `_ADDRESSES`, those of queries."""
+    found = {a or b for a, b in re.findall(_ASKED.format(of), text)}
+    for names in re.findall(_LISTED, text) if of == _FORMS else []:
         found |= set(re.findall(r"\w+", names))
     return found - {"csrf_token"}
+
+
+def asked_by(app, rule, method):
+    """The names of fields that the module of a route asks for."""
+    source = inspect.getsource(module_of(app, rule))
+    return asked_in(source, _ADDRESSES if method == "GET" else _FORMS)
 
 
 SOURCES = [path.read_text() for path in sorted((ROOT / "chat").rglob("*.py"))]

@@ -14,6 +14,9 @@ from .test_jwt import AUDIENCE, ISSUER, SECRET, hmac_token
 COUNT = itertools.count(1)
 
 
+pytestmark = pytest.mark.timeout(600)  # seconds, for a machine that does much else besides
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, provider):
     with running(tmp_path_factory.mktemp("chat"), provider) as there:

@@ -32,6 +32,9 @@ COUNT = itertools.count(1)
 _FRAMED = re.compile(r"(?:one|several)\(frame, \"(\w+)\"\)")
 
 
+pytestmark = pytest.mark.timeout(600)  # seconds, for a machine that does much else besides
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, provider):
     with running(tmp_path_factory.mktemp("chat"), provider) as there:
