@@ -22,6 +22,7 @@ from . import (
     downloads,
     drafts,
     first_run,
+    forms,
     fragments,
     go,
     hooks,
@@ -72,6 +73,7 @@ class Chat(Flask):
     `presence` are there only where sockets are served."""
 
     jinja_environment = fragments.Templates
+    request_class = forms.Request
 
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
@@ -129,6 +131,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env, texts)
     assets.init(app)
+    forms.init(app)
     app.before_request(check_host)
     app.before_request(check_site)
     rate_limits.init(app)
@@ -231,6 +234,7 @@ _WORDS = {
     404: ("Not found", "There is no such page."),
     405: ("Not found", "This address is not a page."),
     413: ("Too long", "What was sent is larger than the chat takes."),
+    414: ("Too long", "The address has more in it than the chat takes."),
 }
 
 
