@@ -60,7 +60,11 @@ def make_environ(scope: Scope) -> dict[str, Any]:
         if key in environ:
             value = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
         environ[key] = value
-    if scope["type"] == "websocket" and scope["http_version"] >= "2":
+    if scope["type"] != "websocket":
+        # Werkzeug would look for itself whether this is a websocket, and see another request than
+        # the server did, which has decided that it is none.
+        environ.pop("HTTP_UPGRADE", None)
+    elif scope["http_version"] >= "2":
         # The extended CONNECT of RFC 8441; Werkzeug knows websockets by these two.
         environ["HTTP_CONNECTION"] = "Upgrade"
         environ["HTTP_UPGRADE"] = "websocket"

@@ -101,6 +101,9 @@ class HTTP1(H11Protocol):
                 return
         await super().stream_send(event)
 
+    async def _create_stream(self, request: h11.Request) -> None:
+        await super()._create_stream(_with_one_connection_field(request))
+
     def _rests(self) -> bool:
         """True between two requests, when h11 has nothing of the next one yet."""
         h11_s: Any = self.connection
@@ -155,6 +158,21 @@ class HTTP1(H11Protocol):
         headers += self.config.response_headers("h11")
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.EndOfMessage())
+
+
+def _with_one_connection_field(request: h11.Request) -> h11.Request:
+    """The request with its `Connection` fields as the one list that they are (RFC 9110, section
+    5.3): Hypercorn looks at the last one."""
+    said = [value for name, value in request.headers if name == b"connection"]
+    if len(said) < 2:
+        return request
+    headers = [header for header in request.headers if header[0] != b"connection"]
+    return h11.Request(
+        method=request.method,
+        target=request.target,
+        headers=[*headers, (b"connection", b", ".join(filter(None, said)))],
+        http_version=request.http_version,
+    )
 
 
 class Idle:
