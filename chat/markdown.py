@@ -44,6 +44,9 @@ DEEPEST = 12  # levels of quotes and lists; a text with more is shown as it was 
 MOST_IN_WORD = 5  # addresses in what has no space in it
 MOST_LARGE = 3  # emoji in a message of nothing else, up to which they are large
 LONGEST_GIST = 80  # characters of a message in the list of rooms
+# In all marks of a message together. A name that a thousand people have, or `@here` in a room of
+# hundreds, stands in a message as often as somebody likes, and each mark holds all their ids.
+MAX_MARK_CHARS = 30_000
 
 # One of these is in every text that is shown otherwise than it was written: line ends, what
 # Markdown means something by (what is in brackets holds an address, which has a colon), names of
@@ -144,7 +147,13 @@ def _rendered(body: str, mentions: Mentions) -> Markup:
 
 
 def _parsed(body: str, mentions: Mentions) -> list[Token]:
-    env = {"crowded": _is_crowded(body), "mentions": mentions, "steps": MAX_STEPS}
+    env = {
+        "crowded": _is_crowded(body),
+        "mentions": mentions,
+        "steps": MAX_STEPS,
+        "mark_chars": MAX_MARK_CHARS,
+        "marked": set(),
+    }
     return _markdown.parse(body, env)
 
 
@@ -366,27 +375,36 @@ def _name_emoji(state: StateCore) -> None:
 
 
 def _mark_mentions(state: StateCore) -> None:
-    """An element for each mention, which says whom it reaches."""
-    if not (mentions := state.env["mentions"]):
+    """An element for each mention, which says whom it reaches: for the first of each name, and
+    for the others up to MAX_MARK_CHARS."""
+    if not state.env["mentions"]:
         return
     for block in state.tokens:
         if block.children:
-            pieces = (_marked(token, mentions) for token in block.children)
+            pieces = (_marked(token, state.env) for token in block.children)
             block.children = [piece for some in pieces for piece in some]
 
 
-def _marked(token: Token, mentions: Mentions) -> list[Token]:
+def _marked(token: Token, env: MutableMapping[str, Any]) -> list[Token]:
     if token.type != "text":
         return [token]
     tokens = []
-    for piece, uids in marks(token.content, mentions):
+    for piece, uids in marks(token.content, env["mentions"]):
         shown = [Token("text", "", 0, content=piece)]
-        if uids:
+        if uids and _may_mark(uids, env):
             attrs: dict[str, str | int | float] = {"class": "mention", "data-uid": uids}
             open_ = Token("mention_open", "span", 1, attrs)
             shown = [open_, *shown, Token("mention_close", "span", -1)]
         tokens += shown
     return tokens
+
+
+def _may_mark(uids: str, env: MutableMapping[str, Any]) -> bool:
+    """Whether one more mark with these ids is within MAX_MARK_CHARS; the first one always is."""
+    env["mark_chars"] -= len(uids)
+    is_first = uids not in env["marked"]
+    env["marked"].add(uids)
+    return is_first or env["mark_chars"] >= 0
 
 
 def _parser() -> MarkdownIt:

@@ -421,6 +421,22 @@ def test_where_addresses_crowd_nobody_looks_for_their_ends():
     assert "<a" not in render("https://a.org/" * 50)
 
 
+@pytest.mark.parametrize("people", [1, 200, 1000])
+@pytest.mark.parametrize("names", [1, 2, 20])
+def test_no_text_makes_a_long_message_of_many_mentions(people, names):
+    """However often names stand in a text and however many people have them: each is marked once,
+    and all of them together make no more HTML than other texts do."""
+    uids = [f"{n:022}" for n in range(people)]
+    mentions = tuple((f"n{k}", " ".join([str(k), *uids])) for k in range(names))
+    some = " ".join(f"@n{k}" for k in range(names))
+    shown = render((f"{some} " * MAX_BODY)[: MAX_BODY // 2].strip(), mentions)
+    once = sum(len(uids) for _, uids in mentions)
+    assert len(shown) < once + markdown.MAX_MARK_CHARS + 50_000
+    assert all(f'data-uid="{uids}"' in shown for _, uids in mentions)
+    if people == 1:
+        assert shown.count("data-uid") == shown.count("@n") > 400
+
+
 def test_mentions_are_marked_in_text_and_not_in_code():
     mentions = (("ann <b>", "u1"),)
     mark = '<span class="mention" data-uid="u1">@Ann &lt;b&gt;</span>'
