@@ -20,11 +20,12 @@ from .events import POST, Event
 from .executors import SEARCH
 from .giving_way import in_pieces
 from .index import Place, TooSlow, Unready, Wanted, find
-from .names import SAME, likeness
+from .names import SAME, folded_likeness, likeness
 from .query import Query, excerpt, matches, parse
 from .rooms import is_swap
 from .session import require_person
 from .store import Room, Row
+from .store.people import folded
 from .text import number
 from .times import ms_of, today
 
@@ -118,19 +119,21 @@ def _rooms(query: Query, rows: list[Row]) -> list[Row]:
     if not query.rooms:
         return rows
     found: dict[str, Row] = {}
-    for name in query.rooms:
-        some = _named(name, rows)
+    called = [(folded(row.room.name), row) for row in in_pieces(rows)]
+    for name in dict.fromkeys(query.rooms):
+        some = _named(name, called)
         if not some:
             raise Invalid(f"You are in no room called “{name}”.")
         found.update((row.room.rid, row) for row in some)
     return list(found.values())
 
 
-def _named(name: str, rows: list[Row]) -> list[Row]:
-    """The room with this id, or the rooms whose names are most like this one."""
-    if its := [row for row in rows if row.room.rid == name]:
+def _named(name: str, called: list[tuple[str, Row]]) -> list[Row]:
+    """The room with this id, or the rooms whose names, which are folded, are most like this one."""
+    if its := [row for _, row in called if row.room.rid == name]:
         return its
-    likes = [(likeness(name, row.room.name), row) for row in rows]
+    wanted = folded(name)
+    likes = [(folded_likeness(wanted, there), row) for there, row in in_pieces(called)]
     best = min((like for like, _ in likes if like is not None), default=None)
     return [row for like, row in likes if like is not None and like == best]
 

@@ -21,6 +21,7 @@ from ..events import (
     Reactions,
     pack_files,
 )
+from ..giving_way import in_pieces
 from ..mentions import pack, unpack
 from ..metrics import POSTED
 from . import keys
@@ -360,7 +361,7 @@ class Messages:
                 if seq >= int(first or 1)  # what is kept no longer is not quoted
             }
             now = zip(changed, bodies[: len(seqs)], states, mentions, strict=True)
-            for n, body, state, mentioned in now:
+            for n, body, state, mentioned in in_pieces(now):  # reactions may be many
                 if body is not None and not events[n].is_quiet:
                     events[n] = replace(events[n], body=body, edited=True)
                 if mentioned is not None and not events[n].is_quiet:

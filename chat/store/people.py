@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import lookalikes
 from ..events import SHOWN, Event, Reaction
+from ..giving_way import in_pieces
 from . import keys
 from .pages import AT_ONCE, pages
 
@@ -309,7 +310,7 @@ def uids_in(events: list[Event]) -> list[str]:
 
 def with_names(events: list[Event], now: Names) -> list[Event]:
     """The events with these names of people, as `People.names` has them."""
-    return [_named(event, now) for event in events]
+    return [_named(event, now) for event in in_pieces(events)]
 
 
 def _uids(event: Event) -> list[str]:

@@ -2,6 +2,7 @@
 process, over a chat with 10,000 people. A new page is walked as soon as it has a route."""
 
 import asyncio
+import json
 import re
 
 import pytest
@@ -11,10 +12,11 @@ from chat.api import OPERATIONS
 from chat.asgi import await_
 from chat.fork_server import ForkServer
 from chat.settings import Settings
-from chat.store import Person
+from chat.store import Person, keys
+from chat.store.messages import MOST_EMOJI, MOST_REACTIONS
 from chat.text_renderer import serve
 
-from .big import MEMBERS, ROOMS, Big
+from .big import MEMBERS, MESSAGES, ROOMS, Big
 from .counted import Counted
 
 MOST_CALLS = 32_000  # of functions in one step of the event loop: some 6 ms without a profiler
@@ -117,6 +119,7 @@ def more_paths(big):
         "a room with messages": f"/rooms/{big.talk}",
         "older messages": f"/rooms/{big.talk}/messages?before=200",
         "a message": f"/rooms/{big.talk}/messages/100",
+        "many rooms to search in": "/search?q=" + "+".join(f"in:{c}" for c in 6 * "romfans"),
         "bots": "/admin/bots?page=2",
     }
 
@@ -160,6 +163,29 @@ def judge(answer):
         yield f"{rows - roles} rows"
     if len(html) > MOST_BYTES:
         yield f"{len(html)} bytes"
+
+
+def test_as_many_reactions_as_there_can_be_are_read_in_pieces(counting, big):
+    """Each message of a room has MOST_REACTIONS, and a page comes back that has none of them."""
+    people = big.uids[: MOST_REACTIONS // MOST_EMOJI]
+    emoji = [chr(0x1F600 + n) for n in range(MOST_EMOJI)]
+    each = [[one, uid, f"Bob {uid}", 1] for one in emoji for uid in people]
+    kept = dict.fromkeys(range(1, MESSAGES + 3), json.dumps(each))
+
+    async def story(counted):
+        mine, frame = cookie(counted, big), {"type": "watch", "room": big.talk, "after": "2"}
+        page = await counted.get(f"/rooms/{big.talk}", mine)
+        assert page.text.count(emoji[0]) >= 50
+        _, came_back = await counted.page(mine, frame)
+        _, missed = await counted.page(mine, {**frame, "after": "250"})
+        for count in (page.count, came_back, missed):
+            assert count.calls < MOST_CALLS
+
+    big.client.hset(keys.reactions(big.talk), mapping=kept)
+    try:
+        counting(story)
+    finally:
+        big.client.delete(keys.reactions(big.talk))
 
 
 def test_nor_is_an_answer_of_the_api(counting, big):
