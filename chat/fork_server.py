@@ -47,6 +47,10 @@ class ForkServer:
             theirs.close()
         return ours
 
+    def fileno(self) -> int:
+        """Of the connection to the process that forks: it can be read from when that has ended."""
+        return self._control.fileno()
+
     def close(self) -> None:
         """Fork no more children."""
         self._control.close()
@@ -59,9 +63,12 @@ def _fork_for_each(control: socket.socket, serve: Serve) -> None:
         if not message:
             return  # the server process is gone
         for descriptor in descriptors:
-            if os.fork() == 0:
-                _run(partial(_serve, control, descriptor, serve))
-            os.close(descriptor)
+            try:
+                if os.fork() == 0:
+                    _run(partial(_serve, control, descriptor, serve))
+            except OSError as error:  # too many processes, or no memory, for the moment
+                print(f"chat: cannot fork: {error}", file=sys.stderr, flush=True)
+            os.close(descriptor)  # whoever asked sees that there is no child
 
 
 def _serve(control: socket.socket, descriptor: int, serve: Serve) -> None:

@@ -39,6 +39,7 @@ MAX_MEMORY_BYTES = 1 << 30  # of address space of the child
 ANSWER_SECONDS = 10.0  # for one text, which takes a tenth of a second at most
 START_SECONDS = 30.0  # until a new child says that it is there
 RETRY_SECONDS = 0.5  # before a child is asked for again that could not be made
+GIVE_UP_SECONDS = 10.0  # without a child, after which texts are shown as they were typed
 FORGET_SECONDS = 10.0  # after which it does not count who has used how much time
 NICENESS = 5  # so that the event loop goes first where they share a processor
 
@@ -64,6 +65,7 @@ class TextRenderer:
         self._forget_at = 0.0
         self._child: _Child | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._childless_since = 0.0  # when a child was asked for and not there; 0.0: it is
         self._now: tuple[Key, str] | None = None  # what the child is rendering, and for whom
         self._ended: Key | None = None  # the text at which the last child ended
         self._timeout: asyncio.TimerHandle | None = None
@@ -112,6 +114,10 @@ class TextRenderer:
             self._timeout.cancel()
         if self._child is not None:
             self._child.close()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Give those who wait their texts as they were typed. Whoever asks later gets them anew."""
         self._queues.clear()
         for key in list(self._waiting):
             self._answer(key, _as_typed(key))
@@ -192,15 +198,19 @@ class TextRenderer:
 
     def _open(self) -> None:
         if self._opening is None:
+            self._childless_since = self._childless_since or time.monotonic()
             self._opening = asyncio.get_running_loop().create_task(self._connected())
 
     async def _connected(self) -> None:
         try:
-            while self._child is None:
+            while self._child is None and self._queues:
                 try:
                     self._child = await self._started()
+                    self._childless_since = 0.0
                 except (OSError, TimeoutError) as error:
                     log.error("cannot start a process that renders messages: %s", error)
+                    if time.monotonic() >= self._childless_since + GIVE_UP_SECONDS:
+                        self._give_up()
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._opening = None

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 from functools import partial
@@ -64,6 +65,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     """The ASGI application; must be called on the event loop."""
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
+    loop.add_reader(children.fileno(), _forking_ended, children.fileno())
     where, client = _redis(settings.redis_url)
     texts = TextRenderer(children.connect)
     app = create_app(settings, Store(client), texts)
@@ -88,6 +90,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         texts.close()
+        loop.remove_reader(children.fileno())
         children.close()
         await client.aclose()
         await where.aclose()
@@ -155,4 +158,12 @@ def _tell(ready: int) -> None:
 def _supervisor_died(lifeline: int) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
     print("chat: the supervisor is gone, stopping", file=sys.stderr)
-    os.kill(os.getpid(), 15)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _forking_ended(descriptor: int) -> None:
+    """Without the process that forks, messages would be shown as they were typed from the next end
+    of a child on. The supervisor starts a new worker."""
+    asyncio.get_running_loop().remove_reader(descriptor)
+    print("chat: the process that forks has ended, stopping", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)

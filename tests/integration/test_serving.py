@@ -284,6 +284,18 @@ def test_while_valkey_is_away_a_form_comes_back_with_its_text(mortal_server):
     assert len(re.findall(r"message__body[^>]*>a long &amp; careful text", ann.room(rid))) == 1
 
 
+def test_a_worker_that_can_fork_no_more_is_replaced(mortal_server):
+    (pid,) = mortal_server.workers()
+    (forker,) = children(pid)
+    os.kill(forker, signal.SIGKILL)
+    wait_until(lambda: mortal_server.workers() not in ([], [pid]), "another worker")
+    wait_until(mortal_server.is_ready, "its readiness")
+    ann = Visitor(mortal_server.url, "Ann")
+    rid = ann.create_room("Tea", "open")
+    ann.post(rid, "*bold*")
+    assert "<em>bold</em>" in ann.get(f"/rooms/{rid}").text
+
+
 def test_a_worker_that_dies_is_replaced(mortal_server):
     _, bob, rid = conversation(mortal_server, 1)
     (pid,) = mortal_server.workers()

@@ -156,6 +156,21 @@ def test_where_no_process_can_be_made_the_next_try_finds_one(children_of, monkey
     story(children_of, tell)
 
 
+def test_where_no_process_can_be_made_for_long_nobody_waits_for_it(children_of, monkeypatch):
+    monkeypatch.setattr(text_renderer, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(text_renderer, "GIVE_UP_SECONDS", 0)
+    children_of.refusals = 10**9
+
+    async def tell(texts):
+        for _ in range(2):
+            shown = await asyncio.gather(*(asked(texts.render, f"*{n}*") for n in range(100)))
+            assert shown == [f"*{n}*" for n in range(100)]
+        children_of.refusals = 0
+        assert await asked(texts.render, "*1*") == markdown.render("*1*")
+
+    story(children_of, tell)
+
+
 def test_who_is_gone_takes_nobodys_text_away(children_of):
     async def tell(texts):
         gone, there = asked(texts.render, "*a*"), asked(texts.render, "*a*")
@@ -239,3 +254,28 @@ def test_forked_processes_hold_nothing_and_end_with_the_server():
         server.kill()
         for pid in (forker, pids[2]):
             wait_until(lambda pid=pid: not alive(pid), "the end of what was forked")
+
+
+NO_FORKS = """
+import os
+from chat.fork_server import ForkServer
+
+forks, real = [], os.fork
+
+def fork():
+    forks.append(1)
+    if 1 < len(forks) < 5:
+        raise BlockingIOError(11, "too many processes")
+    return real()
+
+os.fork = fork
+server = ForkServer.start(lambda connection: connection.sendall(b"here"))
+print([server.connect().makefile().read() for _ in range(5)])
+"""
+
+
+def test_a_fork_that_fails_is_not_the_last_one():
+    command = [sys.executable, "-c", NO_FORKS]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert told.stdout.strip() == "['', '', '', 'here', 'here']"
+    assert told.stderr.count("cannot fork") == 3
