@@ -92,3 +92,25 @@ def test_a_page_too_many_says_so_and_goes_on_when_another_is_closed(people: Peop
     third.wait_live(BACK)
     third.send("here I am")
     ann.wait_for("here I am")
+
+
+def test_a_room_that_is_asked_for_too_often_is_told_beside_it(people, server):
+    """What is on screen stays, the text in the composer too."""
+    people.allowed = ("the server responded with a status of 429",)
+    ann = people.come(server.url, "Ann")
+    tea, other = ann.create_room("Tea"), ann.create_room("Other")
+    ann.wait_live()
+    ann.page.locator("#body").fill("not sent yet")
+    visitor = Visitor(server.url)
+    for cookie in ann.page.context.cookies():
+        visitor.http.cookies.set(cookie["name"], cookie["value"])
+    while visitor.get("/rooms/new").status_code != 429:
+        pass
+    uid = ann.page.evaluate("document.documentElement.dataset.uid")
+    with server.redis() as client:
+        client.set(f"chat:throttle:view:{uid}", 9 * 10**15)  # nothing comes back while we look
+    ann.page.locator(f"#room-{tea} a").click()
+    said = ann.page.locator("#unloaded").get_by_role("alert")
+    expect(said).to_contain_text("You are loading pages faster")
+    assert ann.room == other
+    expect(ann.page.locator("#body")).to_have_value("not sent yet")
