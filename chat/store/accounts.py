@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import Invalid
 from . import keys
 from .people import ADMIN, GUEST, MEMBER, People, Person
+from .verified import Verified
 
 MAKING = 60  # seconds after which a server that makes an account has died of it
 RESET_LASTS = 24 * 3600  # seconds until a link for a new password is of no use
@@ -32,13 +33,14 @@ class Accounts:
     def __init__(self, client: Any, people: People) -> None:
         self.client = client
         self.people = people
+        self._verified = Verified(client)
 
     def create(self, login: str, name: str, kept: str, guest: Person | None = None) -> Person:
         """A new account, with the hash `kept` of its password. A `guest` becomes it and keeps
         id and rooms. Raises Invalid when the login is taken."""
         uid = guest.uid if guest and guest.role == GUEST else keys.new_id()
         # A server that dies before it has made the account leaves the login to others.
-        if not self.client.set(keys.login(login), uid, nx=True, ex=MAKING):
+        if not self._verified.one("SET", keys.login(login), uid, "NX", "EX", MAKING):
             raise Invalid("This login is taken. Choose another.")
         fields = {"login": login, "password": kept}
         if guest and guest.uid == uid:
@@ -70,7 +72,7 @@ class Accounts:
     @contextmanager
     def _first_admin(self, who: str) -> Iterator[None]:
         """Claim the place of the first admin; it is free again when that cannot be made."""
-        if not self.client.set(keys.FIRST_ADMIN, who, nx=True, ex=MAKING):
+        if not self._verified.one("SET", keys.FIRST_ADMIN, who, "NX", "EX", MAKING):
             raise Invalid("This chat has an admin already. Sign in instead.")
         try:
             yield
@@ -82,16 +84,16 @@ class Accounts:
 
     def has_admin(self) -> bool:
         """False until somebody has become the first admin."""
-        return bool(self.client.exists(keys.FIRST_ADMIN))
+        return bool(self._verified.one("EXISTS", keys.FIRST_ADMIN))
 
     def by_login(self, login: str) -> tuple[str, str]:
         """User id and hash of the password; two "" for nobody's login."""
-        uid = self.client.get(keys.login(login.strip().lower())) or ""
-        return uid, (self.client.hget(keys.user(uid), "password") or "") if uid else ""
+        uid = self._verified.one("GET", keys.login(login.strip().lower())) or ""
+        return uid, self.password(uid) if uid else ""
 
     def password(self, uid: str) -> str:
         """The hash of a person's password, "" for none."""
-        return self.client.hget(keys.user(uid), "password") or ""
+        return self._verified.one("HGET", keys.user(uid), "password") or ""
 
     def set_password(self, uid: str, kept: str) -> None:
         self.client.hset(keys.user(uid), "password", kept)
@@ -100,14 +102,13 @@ class Accounts:
     def of_subject(self, issuer: str, subject: str, name: str) -> Person:
         """The person whom another site knows as `subject`; made when it is the first time."""
         key = keys.subject(hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest())
-        uid = keys.new_id()
-        if not self.client.set(key, uid, nx=True):
-            uid = self.client.get(key)
+        new = keys.new_id()
+        _, uid = self._verified.ask(("SET", key, new, "NX"), ("GET", key))
         return self.people.get(uid) or self.people.create(name, MEMBER, uid=uid)
 
     def use_once(self, digest: str, seconds: int) -> bool:
         """True for the first who uses what has this digest, within so many seconds."""
-        return bool(self.client.set(keys.used(digest), "", nx=True, ex=seconds))
+        return bool(self._verified.one("SET", keys.used(digest), "", "NX", "EX", seconds))
 
     def make_admin(self, person: Person) -> Person:
         """Give the admin role to somebody, for good; there is no first account to be made then."""
@@ -136,10 +137,10 @@ class Accounts:
         password was changed since, that person was deactivated, or whoever made it is no admin
         any more."""
         digest = _digest(secret)
-        uid = self.client.get(keys.reset(digest))
+        uid = self._verified.one("GET", keys.reset(digest))
         if not uid:
             return None
-        newest, by = self.client.hmget(keys.user(uid), "reset", "reset_by")
+        newest, by = self._verified.one("HMGET", keys.user(uid), "reset", "reset_by")
         if newest != digest or not self.people.is_active_admin(by or ""):
             return None
         person = self.people.get(uid)
@@ -147,7 +148,7 @@ class Accounts:
 
     def take_reset(self, secret: str) -> Person | None:
         """As `resetting`, and the link is used."""
-        uid = self.client.getdel(keys.reset(_digest(secret)))
+        uid = self._verified.one("GETDEL", keys.reset(_digest(secret)))
         return self.people.get(uid) if uid else None
 
 

@@ -23,11 +23,12 @@ from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
 from .rooms import DIRECT, ENDED, Rooms, pack_by
 from .sessions import Sessions
 from .tokens import Tokens
+from .verified import check_own
 
 STEP = 100  # people, or entries of an index, that are looked at in one step
 NEW_SECONDS = 24 * 3600  # for which a guest without a session may just be coming in
 _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
-_FIELDS = ("name", "role", "bot", "login", "off", "forgotten")
+_FIELDS = ("uid", "name", "role", "bot", "login", "off", "forgotten")
 _PARTS = (keys.sessions, keys.tokens, keys.levels, keys.drafts, keys.user_pages)
 
 
@@ -70,6 +71,7 @@ class Guests:
             pipeline.ttl(keys.user(uid))
         answers, gone = iter(pipeline.execute()), []
         for uid, values, expires in zip(uids, answers, answers, strict=True):
+            check_own(keys.user(uid), uid, values, len(_FIELDS))
             fields = dict(zip(_FIELDS, values, strict=True))
             if not fields["name"]:
                 left.add(uid)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
+from .verified import Verified, pairs
 
 MOST_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
 KEPT = 30  # tries that are shown
@@ -64,12 +65,13 @@ class Hooks:
     def __init__(self, client: Any, scripts: dict[str, Any]) -> None:
         self.client = client
         self.scripts = scripts
+        self._verified = Verified(client)
 
     # Admins
 
     def get(self, uid: str) -> Hook | None:
         """The webhook of a bot, or None."""
-        fields = self.client.hgetall(keys.hook(uid))
+        fields = pairs(self._verified.one("HGETALL", keys.hook(uid)))
         if "since" not in fields:
             return None
         since, off, by = int(fields["since"]), fields.get("off", ""), fields.get("by", "")

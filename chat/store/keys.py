@@ -5,7 +5,8 @@ one slot of a Redis Cluster and one script never touches two tags.
 
 | key                       | type   | holds                                                    |
 |---------------------------|--------|----------------------------------------------------------|
-| chat:room:{r}             | hash   | name, about, kind, owner, epoch, created; seq, number of |
+| chat:room:{r}             | hash   | rid, its own id; name, about, kind, owner, epoch,        |
+|                           |        | created; seq, number of                                  |
 |                           |        | the newest event, and last, the line of the newest that  |
 |                           |        | is something to read; first, the oldest number that is   |
 |                           |        | kept, where some are no longer. The name of a direct     |
@@ -22,7 +23,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
-| chat:user:{u}             | hash   | name, role and the rest of people.Person                 |
+| chat:user:{u}             | hash   | uid, its own id; name, role and the rest of people.Person|
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
 | chat:user:{u}:levels      | hash   | room id: how much of it the person wants to hear, where  |

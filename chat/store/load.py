@@ -116,6 +116,7 @@ class Load:
     def _begin(self, record: Record) -> None:
         rid, told = check_id(record["id"]), record["fields"]
         fields = rules.texts(told) if self.trusted else rules.foreign_room(told)
+        fields["rid"] = rid
         self.room = _Room(
             self.client, rid, fields, rules.until(record.get("expires")), self.trusted
         )
@@ -210,7 +211,7 @@ class Load:
         elif not here:
             fields = rules.public_person(record["fields"])
             tag = self.people.tag(uid, fields["name"], GUEST)
-            self.client.hset(keys.user(uid), mapping={**fields, "tag": tag})
+            self.client.hset(keys.user(uid), mapping={**fields, "uid": uid, "tag": tag})
         if not here:
             self.came.add(uid)
             name, role = self.client.hmget(keys.user(uid), "name", "role")
@@ -234,7 +235,7 @@ class Load:
             if levels := rules.texts(record.get("levels") or {}):
                 self.client.hset(keys.levels(uid), mapping=levels)
         pipeline = self.client.pipeline(transaction=False)
-        for name, value in fields.items():
+        for name, value in {**fields, "uid": uid}.items():
             pipeline.hsetnx(keys.user(uid), name, value)
         pipeline.execute()
         if expires and not here:

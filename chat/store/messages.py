@@ -28,6 +28,7 @@ from . import keys
 from .attention import Attention
 from .people import Names, People, Person, uids_in, with_names
 from .rooms import Room, pack_by
+from .verified import Verified
 
 PAGE_SIZE = 50  # events on a page
 PAGES_KEPT = 128  # rooms whose newest page is kept in memory
@@ -79,6 +80,7 @@ class Messages:
         self.attention = attention
         self.scripts = scripts
         self._seen = seen
+        self._verified = Verified(client)
         self._pages: OrderedDict[str, Page] = OrderedDict()
 
     # Writing
@@ -236,10 +238,9 @@ class Messages:
     def file(self, rid: str, uid: str, fid: str) -> File:
         """The file with this id in room `rid`, for a member; raises NotFound for everybody else
         and when it is gone with its message."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.zscore(keys.members(rid), uid)
-        pipeline.zscore(keys.files(rid), fid)
-        member, seq = pipeline.execute()
+        member, seq = self._verified.ask(
+            ("ZSCORE", keys.members(rid), uid), ("ZSCORE", keys.files(rid), fid)
+        )
         at = f"{int(seq)}-0" if member is not None and seq is not None else ""
         entries = self.client.xrange(keys.events(rid), at, at) if at else []
         files = {file.fid: file for event in _events(rid, entries) for file in event.files}

@@ -12,6 +12,7 @@ from ..events import SHOWN, Event, Reaction
 from ..giving_way import in_pieces
 from . import keys
 from .pages import AT_ONCE, pages
+from .verified import Verified, check_own
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
 MAX_INDEXED_WORDS = 5  # of a name, from which on it is found
@@ -24,6 +25,7 @@ GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admi
 STAFF = (MODERATOR, ADMIN)  # who may be called "Admin" without a tag
 
 FIELDS = (
+    "uid",
     "name",
     "role",
     "tag",
@@ -80,6 +82,7 @@ class PeoplePage:
 class People:
     def __init__(self, client: Any) -> None:
         self.client = client
+        self._verified = Verified(client)
 
     def create(self, name: str, role: str = GUEST, login: str = "", uid: str = "") -> Person:
         """A new person; `name` is clean already (text.clean_name) and need not be unique. A
@@ -87,7 +90,7 @@ class People:
         uid = uid or keys.new_id()
         person = Person(uid, name, role, self.tag(uid, name, role), login=login)
         pipeline = self.client.pipeline(transaction=False)
-        stored = {"name": name, "role": role, "tag": person.tag, "login": login}
+        stored = {"uid": uid, "name": name, "role": role, "tag": person.tag, "login": login}
         pipeline.hset(keys.user(uid), mapping=stored)
         if role == GUEST:
             pipeline.expire(keys.user(uid), FORGOTTEN)
@@ -97,7 +100,7 @@ class People:
 
     def get(self, uid: str) -> Person | None:
         """The person with this id, or None."""
-        return person_of(uid, self.client.hmget(keys.user(uid), FIELDS))
+        return person_of(uid, self._verified.one("HMGET", keys.user(uid), *FIELDS))
 
     def several(self, uids: Sequence[str]) -> list[Person]:
         """Those of the people with these ids who are there, in this order."""
@@ -106,7 +109,11 @@ class People:
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
                 pipeline.hmget(keys.user(uid), FIELDS)
-            people += filter(None, map(person_of, some, pipeline.execute()))
+            for uid, values in zip(some, pipeline.execute(), strict=True):
+                is_own = check_own(keys.user(uid), uid, values, len(FIELDS))
+                # An older record without its own id is read in a way that is sure.
+                person = person_of(uid, values) if is_own or not values[1] else self.get(uid)
+                people += [person] if person else []
         return people
 
     def edit(self, person: Person, **fields: str) -> Person:
@@ -223,12 +230,12 @@ class People:
 
     def exist(self) -> bool:
         """True when somebody has used this chat, if only as a guest."""
-        return bool(self.client.exists(keys.NAMES))
+        return bool(self._verified.one("EXISTS", keys.NAMES))
 
     def is_active_admin(self, uid: str) -> bool:
         """True for an admin who has not been deactivated. What an admin made for others (tokens
         and webhooks of bots, links for a new password) works only as long as this is so."""
-        role, off = self.client.hmget(keys.user(uid), "role", "off")
+        role, off = self._verified.one("HMGET", keys.user(uid), "role", "off")
         return role == ADMIN and not off
 
     def keep(self, uid: str) -> None:
@@ -252,8 +259,10 @@ class People:
         for some in pages(uids, AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
-                pipeline.hmget(keys.user(uid), "name", "tag", "picture")
-            found.update(zip(some, pipeline.execute(), strict=True))
+                pipeline.hmget(keys.user(uid), "uid", "name", "tag", "picture")
+            for uid, values in zip(some, pipeline.execute(), strict=True):
+                check_own(keys.user(uid), uid, values, 4)
+                found[uid] = values[1:]
         return found
 
     def tag(self, uid: str, name: str, role: str) -> str:
@@ -293,8 +302,10 @@ class People:
 
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
-    """The person whose stored fields are `values`, or None for nobody's."""
-    name, role, tag, picture, about, zone, theme, login, off, bot, sound = (
+    """The person whose stored FIELDS are `values`, or None for nobody's. Raises WrongReply for
+    those of somebody else."""
+    check_own(keys.user(uid), uid, values, len(FIELDS))
+    _, name, role, tag, picture, about, zone, theme, login, off, bot, sound = (
         value or "" for value in values
     )
     if not name:

@@ -17,6 +17,7 @@ from . import keys
 from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
 from .pages import AT_ONCE, pages
 from .people import LOOKED_AT, People, Person, folded
+from .verified import Verified, check_own, pairs
 
 # The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
 # and what remains of one that is over.
@@ -26,7 +27,7 @@ MOST_DIRECT = 10  # people in a direct room
 SMALL = 500  # members of a room that is looked through for a name
 MOST_LOOKED_AT = 2000  # rooms or people that are looked through for one page
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FIELDS = ("name", "about", "kind", "owner", "epoch", "seq", "last", "first")
+_FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _NONE = "There is no such room."
 
 
@@ -82,6 +83,7 @@ class Rooms:
         self.client = client
         self.people = people
         self.scripts = scripts
+        self._verified = Verified(client)
 
     # They begin
 
@@ -315,9 +317,11 @@ class Rooms:
         Raises NotFound when there is no such room or it is closed to `uid`."""
         if not _ID.fullmatch(rid):
             raise NotFound(_NONE)
-        pipeline = self.client.pipeline(transaction=False)
-        _ask(pipeline, rid, uid)
-        values, member, read = pipeline.execute()
+        values, member, read = self._verified.ask(
+            ("HMGET", keys.room(rid), *_FIELDS),
+            ("ZSCORE", keys.members(rid), uid),
+            ("HGET", keys.read(rid), uid),
+        )
         room = _room(rid, values)
         if room is None or (member is None and room.kind != OPEN):
             raise NotFound(_NONE)
@@ -340,12 +344,12 @@ class Rooms:
     def of_session(self, uid: str, sid: str) -> list[Row] | None:
         """The same, where the session with this id goes on; None when it has ended. A round trip
         less than to ask for both."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hexists(keys.sessions(uid), sid)
-        pipeline.smembers(keys.user_rooms(uid))
-        pipeline.hgetall(keys.levels(uid))
-        is_on, ids, levels = pipeline.execute()
-        return self._rows(uid, ids, levels) if is_on else None
+        is_on, ids, levels = self._verified.ask(
+            ("HEXISTS", keys.sessions(uid), sid),
+            ("SMEMBERS", keys.user_rooms(uid)),
+            ("HGETALL", keys.levels(uid)),
+        )
+        return self._rows(uid, ids, pairs(levels)) if is_on else None
 
     def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
         rows, gone = [], []
@@ -469,7 +473,7 @@ class Rooms:
         return self.client.hget(keys.room(rid), "kind") or ""
 
     def is_member(self, rid: str, uid: str) -> bool:
-        return self.client.zscore(keys.members(rid), uid) is not None
+        return self._verified.one("ZSCORE", keys.members(rid), uid) is not None
 
     def are_together(self, uid: str, other: str) -> bool:
         """True when these two, or this one, are in the same room."""
@@ -521,7 +525,8 @@ def _ask(pipeline: Any, rid: str, uid: str) -> None:
 
 
 def _room(rid: str, values: list[str | None]) -> Room | None:
-    name, about, kind, owner, epoch, seq, last, first = values
+    check_own(keys.room(rid), rid, values, len(_FIELDS))
+    _, name, about, kind, owner, epoch, seq, last, first = values
     if name is None or kind is None or seq is None or last is None or kind == ENDED:
         return None
     newest = Event.parse_line(rid, last)

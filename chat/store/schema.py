@@ -47,16 +47,41 @@ def _find_lookalikes(client: Any) -> Iterable[None]:
         yield
 
 
+# Of what is there already: a guest may be forgotten meanwhile.
+_NAME = (
+    "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end"
+)
+
+
+def _name_records(client: Any) -> Iterable[None]:
+    """2 to 3: the record of each person and each room contains its own id, so that a reply that is
+    about another one is noticed (store.verified)."""
+    name = client.register_script(_NAME)
+    for uids in pages(_uids(client), PAGE):
+        for uid in uids:
+            name(keys=[keys.user(uid)], args=["uid", uid])
+        yield
+    for rids in pages(_ids(client, keys.room("*")), PAGE):
+        for rid in rids:
+            name(keys=[keys.room(rid)], args=["rid", rid])
+        yield
+
+
 def _uids(client: Any) -> Iterator[str]:
     """The ids of all people; some may come twice."""
-    before, behind = keys.user("*").split("*")
-    for key in client.scan_iter(match=keys.user("*"), count=PAGE, _type="hash"):
-        uid = key[len(before) : len(key) - len(behind)]
-        if "}" not in uid:
-            yield uid
+    return _ids(client, keys.user("*"))
 
 
-MIGRATIONS: tuple[Migration, ...] = (_begin, _find_lookalikes)
+def _ids(client: Any, pattern: str) -> Iterator[str]:
+    """What stands for the * in keys of hashes; some may come twice."""
+    before, behind = pattern.split("*")
+    for key in client.scan_iter(match=pattern, count=PAGE, _type="hash"):
+        found = key[len(before) : len(key) - len(behind)]
+        if "}" not in found:
+            yield found
+
+
+MIGRATIONS: tuple[Migration, ...] = (_begin, _find_lookalikes, _name_records)
 VERSION = len(MIGRATIONS)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import keys
 from .people import FIELDS, Person, person_of
+from .verified import Verified, pairs
 
 LASTS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
 IDLE = 30 * 24 * 3600  # seconds without a visit after which it is over before that
@@ -40,6 +41,7 @@ class Session:
 class Sessions:
     def __init__(self, client: Any) -> None:
         self.client = client
+        self._verified = Verified(client)
 
     def begin(self, uid: str, way: str, agent: str = "", address: str = "") -> str:
         """Begin a session of a person; returns the secret for the cookie. With one more than MOST,
@@ -64,10 +66,9 @@ class Sessions:
         """Whose cookie this is, or None when that session is over or that person was
         deactivated. One round trip."""
         sid = public(secret)
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(keys.user(uid), FIELDS)
-        pipeline.hget(keys.sessions(uid), sid)
-        fields, packed = pipeline.execute()
+        fields, packed = self._verified.ask(
+            ("HMGET", keys.user(uid), *FIELDS), ("HGET", keys.sessions(uid), sid)
+        )
         person = person_of(uid, fields)
         if person is None or packed is None or person.off:
             return None
@@ -80,7 +81,7 @@ class Sessions:
 
     def is_on(self, uid: str, sid: str) -> bool:
         """True when this session of the person has not ended."""
-        packed = self.client.hget(keys.sessions(uid), sid)
+        packed = self._verified.one("HGET", keys.sessions(uid), sid)
         return packed is not None and not _unpacked(sid, packed).is_over(time.time())
 
     def of(self, uid: str) -> list[Session]:
@@ -102,7 +103,7 @@ class Sessions:
         self.client.spublish(keys.user_channel(uid), "")
 
     def _all(self, uid: str) -> list[Session]:
-        packed = self.client.hgetall(keys.sessions(uid))
+        packed = pairs(self._verified.one("HGETALL", keys.sessions(uid)))
         return [_unpacked(sid, text) for sid, text in packed.items()]
 
     def _note(self, uid: str, session: Session, now: int) -> None:

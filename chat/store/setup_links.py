@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from . import keys
+from .verified import Verified
 
 LINK_SECONDS = 24 * 3600
 MAX_LINKS = 20  # links that work at the same time: each start of the chat makes one
@@ -14,6 +15,7 @@ MAX_LINKS = 20  # links that work at the same time: each start of the chat makes
 class SetupLinks:
     def __init__(self, client: Any) -> None:
         self.client = client
+        self._verified = Verified(client)
 
     def make(self) -> str:
         """The secret of a new link. It works for LINK_SECONDS; older links go on working, because
@@ -29,7 +31,7 @@ class SetupLinks:
 
     def is_valid(self, secret: str) -> bool:
         """True for the secret of a link that has not expired."""
-        until = self.client.zscore(keys.SETUP_LINKS, _digest(secret))
+        until = self._verified.one("ZSCORE", keys.SETUP_LINKS, _digest(secret))
         return until is not None and float(until) > time.time()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import Refused
 from . import keys
-from .people import FIELDS, People, Person, person_of
+from .people import People, Person
+from .verified import Verified, pairs, refused
 
 SCOPES = ("read", "write")
 MOST = 20  # tokens of one person or bot
@@ -35,6 +36,7 @@ class Tokens:
     def __init__(self, client: Any, people: People) -> None:
         self.client = client
         self.people = people
+        self._verified = Verified(client)
 
     def make(self, uid: str, name: str, scopes: Iterable[str], by: str = "") -> str:
         """A new token; returns its secret, which is not kept. Raises Refused for one too many."""
@@ -51,7 +53,7 @@ class Tokens:
         """Whose token this is; None when it was revoked, that person was deactivated, or it is of
         a bot and whoever made it is no admin any more (they still know it)."""
         token = self._get(_public(secret))
-        person = person_of(token.uid, self._fields(token.uid)) if token else None
+        person = self.people.get(token.uid) if token else None
         if token is None or person is None or person.off or not self.works(person, token):
             return None
         now = int(time.time())
@@ -66,32 +68,35 @@ class Tokens:
 
     def of(self, uid: str) -> list[Token]:
         """The tokens of a person, the newest first."""
-        tids = list(self.client.smembers(keys.tokens(uid)))
+        tids = self._tids(uid)
         pipeline = self.client.pipeline(transaction=False)
         for tid in tids:
             pipeline.hgetall(keys.token(tid))
         tokens = map(_token, tids, pipeline.execute() if tids else [])
         found = [token for token in tokens if token]
+        for token in found:
+            if token.uid != uid:
+                raise refused(keys.token(token.tid))
         return sorted(found, key=lambda token: token.made, reverse=True)
 
     def revoke(self, uid: str, tid: str) -> None:
         """End a token of this person at once; somebody else's stays."""
-        if self.client.srem(keys.tokens(uid), tid):
+        if self._verified.one("SREM", keys.tokens(uid), tid):
             self.client.delete(keys.token(tid))
 
     def revoke_all(self, uid: str) -> None:
         """End all tokens of this person at once."""
         pipeline = self.client.pipeline(transaction=False)
-        for tid in self.client.smembers(keys.tokens(uid)):
+        for tid in self._tids(uid):
             pipeline.srem(keys.tokens(uid), tid)
             pipeline.delete(keys.token(tid))
         pipeline.execute()
 
     def _get(self, tid: str) -> Token | None:
-        return _token(tid, self.client.hgetall(keys.token(tid)))
+        return _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
 
-    def _fields(self, uid: str) -> list[str | None]:
-        return list(self.client.hmget(keys.user(uid), FIELDS))
+    def _tids(self, uid: str) -> list[str]:
+        return list(self._verified.one("SMEMBERS", keys.tokens(uid)))
 
 
 def _token(tid: str, fields: dict[str, str]) -> Token | None:

@@ -1,8 +1,10 @@
 """Commands as bytes: what can be sent is packed, and what cannot is a DataError of its caller,
-whatever is wrong with it."""
+whatever is wrong with it. And a link that gives no reply away once one of them was of no use."""
 
+import asyncio
 import enum
 import math
+from types import SimpleNamespace
 
 import hiredis
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from redis.exceptions import DataError
 
 from chat import link
-from chat.link import OutcomeUnknown, pack, pack_script
+from chat.link import Link, OutcomeUnknown, pack, pack_script
 
 
 class Text(str):
@@ -213,3 +215,82 @@ def test_who_gets_no_answer_is_told_that_the_outcome_is_unknown():
     error = OutcomeUnknown("nothing came for 2 seconds")
     assert "nothing came for 2 seconds" in str(error)
     assert "not known" in str(error)
+
+
+# A link
+
+
+class Line:
+    """A transport that leads nowhere."""
+
+    written, over = b"", False
+
+    def set_protocol(self, protocol):
+        pass
+
+    def is_reading(self):
+        return True
+
+    def write(self, data):
+        self.written += data
+
+    def abort(self):
+        self.over = True
+
+
+def linked(take):
+    line = Line()
+    parser = SimpleNamespace(parse_error=ValueError)
+    writer = SimpleNamespace(transport=line)
+    return line, Link(SimpleNamespace(_parser=parser, _writer=writer, _close=lambda: None), take)
+
+
+@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError(), KeyError(1), OSError()])
+def test_what_cannot_be_taken_ends_the_link_before_the_next_is(error, caplog):
+    async def conversation():
+        taken = []
+
+        def take(reply):
+            taken.append(reply)
+            if reply == "b":
+                raise error
+
+        line, link = linked(take)
+        link.data_received(b"+a\r\n+b\r\n+c\r\n")
+        link.data_received(b"+d\r\n")
+        link.command("PING")
+        assert taken == ["a", "b"]
+        assert link.ended.result() is error
+        assert (line.written, line.over) == (b"", True)
+        assert "cannot be used" in caplog.text
+
+    asyncio.run(conversation())
+
+
+def test_who_closes_the_link_while_taking_a_reply_is_given_no_other():
+    async def conversation():
+        taken = []
+
+        def take(reply):
+            taken.append(reply)
+            link.close()
+
+        _, link = linked(take)
+        link.data_received(b"+a\r\n+b\r\n")
+        assert taken == ["a"]
+
+    asyncio.run(conversation())
+
+
+def test_a_link_that_is_interrupted_is_over_too():
+    async def conversation():
+        def take(reply):
+            raise SystemExit
+
+        line, link = linked(take)
+        with pytest.raises(SystemExit):
+            link.data_received(b"+a\r\n+b\r\n")
+        assert link.ended.done()
+        assert line.over
+
+    asyncio.run(conversation())

@@ -2,7 +2,7 @@
 -- ARGV: channel, data, name, about, kind, owner, epoch, who begins it, members' ids...
 -- Returns 1, or 0 when the room was there already. The others have the beginning to read.
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], 'name', ARGV[3], 'about', ARGV[4], 'kind', ARGV[5],
+redis.call('HSET', KEYS[1], 'rid', string.match(KEYS[1], '{(.*)}'), 'name', ARGV[3], 'about', ARGV[4], 'kind', ARGV[5],
   'owner', ARGV[6], 'epoch', ARGV[7])
 local seq, at = append(ARGV[2], #ARGV - 8)
 redis.call('HSET', KEYS[1], 'created', at)

@@ -1,0 +1,75 @@
+"""Reads that decide who somebody is, and what they may do: each reply says what it answers.
+
+Many callers share a connection to Redis, and its replies carry no number. The client keeps them in
+step (`chat.loopredis`). Should that ever fail, nobody must be taken for somebody else: such a read
+is a script that returns a token of the question before the answers. A reply with another token, or
+without one, is refused. Where many people or rooms are read at once, each record contains its own
+id instead, which costs less.
+"""
+
+import itertools
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+log = logging.getLogger(__name__)
+
+_SCRIPT = (Path(__file__).parent / "scripts" / "verified.lua").read_text()
+
+
+class WrongReply(RedisConnectionError):
+    """Redis answered with what was asked by, or is about, somebody else."""
+
+
+class Verified:
+    """Commands whose replies are known to be theirs, over a redis-py client."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._script = client.register_script(_SCRIPT)
+        self._tokens: Iterator[str] = map(f"{secrets.token_hex(8)}-%d".__mod__, itertools.count())
+
+    def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The answers of some commands, each of which has its key as its second word; all keys are
+        of one slot. The answers are as Redis gives them: a hash is a list of names and values. One
+        round trip. Raises WrongReply, and has the connection closed, for the answer to another
+        question."""
+        token = next(self._tokens)
+        args: list[Any] = [token]
+        for words in commands:
+            args += (len(words), *words)
+        reply = self._script(keys=[words[1] for words in commands], args=args)
+        if not isinstance(reply, list) or len(reply) != 1 + len(commands) or reply[0] != token:
+            if drop := getattr(self._client, "drop", None):
+                drop("a reply to another question")
+            raise refused(commands[0][1])
+        return reply[1:]
+
+    def one(self, *words: Any) -> Any:
+        """The answer of one command; as `ask`."""
+        return self.ask(words)[0]
+
+
+def check_own(key: str, own: str, values: Any, count: int) -> bool:
+    """Whether a record that was read from `key`, a list of `count` values, has the id `own` as its
+    first one; False for an older one without an id, and where there is none. Raises WrongReply for
+    somebody else's."""
+    if not isinstance(values, list) or len(values) != count or values[0] not in (None, own):
+        raise refused(key)
+    return values[0] is not None
+
+
+def refused(key: str) -> WrongReply:
+    """The error for a reply that is not about `key`; it is in the log."""
+    log.error("Redis was asked about %s and answered something else; the reply is refused", key)
+    return WrongReply("Redis answered another question")
+
+
+def pairs(flat: Sequence[str]) -> dict[str, str]:
+    """A hash, as `Verified` has it."""
+    names = iter(flat)
+    return dict(zip(names, names, strict=True))
