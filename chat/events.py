@@ -24,7 +24,9 @@ QUOTED = 79  # characters of a message that is answered; with the … as many as
 SHOWN_WIDE, SHOWN_HIGH = 360, 270  # CSS pixels of an image in a message, at most
 SHOWN = 20  # names of those who reacted with one emoji
 DELETED = "deleted"  # what stands in for a message that was deleted
-KEPT = 4096  # events that are kept as read
+KEPT = 4096  # events that are kept as read, ...
+MAX_KEPT_CHARS = 1_000  # ... if they are no longer than this: most have a hundred
+CHARS_OF_REACTION = 40  # that the id and the name of somebody who reacted count for
 UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
 
 
@@ -143,10 +145,19 @@ class Event:
         return hash((self.room, self.seq, self.at))
 
     @classmethod
-    @lru_cache(maxsize=KEPT)
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
         """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
         becomes an UNREADABLE one: the room lives."""
+        parse = cls._parse_kept if len(data) <= MAX_KEPT_CHARS else cls._parse
+        return parse(room, seq, at, data)
+
+    @classmethod
+    @lru_cache(maxsize=KEPT)
+    def _parse_kept(cls, room: str, seq: int, at: int, data: str) -> "Event":
+        return cls._parse(room, seq, at, data)
+
+    @classmethod
+    def _parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
         try:
             fields = json.loads(data)
             if set(map(type, fields)) != {str}:
@@ -172,6 +183,16 @@ class Event:
     def about(self) -> int:
         """The number of the message that this event is, or changes."""
         return self.number if self.kind in CHANGES else self.seq
+
+    @property
+    def size(self) -> int:
+        """About how many characters it holds, for what keeps events or their HTML."""
+        size = len(self.body)
+        if self.reactions.all:
+            size += CHARS_OF_REACTION * sum(len(one.uids) for one in self.reactions.all)
+        if self.mentions:
+            size += sum(len(name) + len(uids) for name, uids in self.mentions)
+        return size
 
     @property
     def excerpt(self) -> str:

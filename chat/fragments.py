@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 KEPT = 4096  # renderings of messages that are kept for the next page
 LISTS = 128  # and of whole pages of them
-# Of what people typed in a message, or a page of them, whose HTML is kept: dense code becomes ten
-# times as long, and a cache must not be filled with it.
-MAX_KEPT_BODY_CHARS = 1_000
+# Of a message, or a page of them (Event.size), whose HTML is kept: dense code becomes ten times as
+# long, and a cache must not be filled with it.
+MAX_KEPT_EVENT_CHARS = 1_000
 MAX_KEPT_LIST_CHARS = 20_000
 LET_GO_EVERY = 50  # messages of a room: then open pages let go of old ones (macro `shown`)
 OUTLINES = 512  # of what differs from one time to the next in a few words only
@@ -304,7 +304,7 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     kept = lru_cache(maxsize=KEPT)(make)
 
     def message(event: Event) -> Markup:
-        a_message = kept if len(event.body) <= MAX_KEPT_BODY_CHARS else make
+        a_message = kept if event.size <= MAX_KEPT_EVENT_CHARS else make
         return a_message(event, zone(), today())
 
     def make_list(events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
@@ -314,14 +314,19 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     kept_list = lru_cache(maxsize=LISTS)(make_list)
 
     def listed(events: Sequence[Event], new: int) -> Markup:
-        size = sum(len(event.body) for event in events)
+        size = sum(event.size for event in events)
         a_list = kept_list if size <= MAX_KEPT_LIST_CHARS else make_list
         return a_list(tuple(events), new, zone(), today())
 
-    @lru_cache(maxsize=KEPT)
-    def row(row: Row, current: bool, zone: str, today: date) -> Markup:
+    def make_row(row: Row, current: bool, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/rooms.html").module
         return Markup(macros.row(row, current))
+
+    kept_row = lru_cache(maxsize=KEPT)(make_row)
+
+    def line_of(row: Row, current: bool) -> Markup:
+        a_row = kept_row if row.room.last.size <= MAX_KEPT_EVENT_CHARS else make_row
+        return a_row(row, current, zone(), today())
 
     @lru_cache(maxsize=KEPT)
     def face(uid: str, name: str, picture: str) -> Markup:
@@ -344,7 +349,7 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     env.globals["foot_of"] = Outline(env, "macros/rooms.html", "foot")
     env.globals["message"] = message
     env.globals["listed"] = listed
-    env.globals["line_of"] = lambda r, current: row(r, current, zone(), today())
+    env.globals["line_of"] = line_of
     env.globals["tombstone"] = tombstone
     env.filters |= {
         "browser": browser,

@@ -31,7 +31,8 @@ from .rooms import Room, pack_by
 from .verified import Verified
 
 PAGE_SIZE = 50  # events on a page
-PAGES_KEPT = 128  # rooms whose newest page is kept in memory
+PAGES_KEPT = 128  # rooms whose newest page is kept in memory, ...
+MAX_KEPT_PAGE_CHARS = 50_000  # ... if its events are no larger than this (Event.size)
 MOST_EMOJI = 20  # different ones on one message
 MOST_REACTIONS = 500  # on one message, all emoji together
 LOOKED_AT = 500  # events in one answer, where all of a room are looked at
@@ -187,7 +188,9 @@ class Messages:
         if page is None or page.state != state or not room.at:
             events = self._revised(room.rid, self._entries(room.rid, "+", PAGE_SIZE))
             page = Page(state, events, uids_in(events))
-            if room.at and events and events[-1].seq == room.seq:
+            is_small = sum(event.size for event in events) <= MAX_KEPT_PAGE_CHARS
+            self._pages.pop(room.rid, None)
+            if is_small and room.at and events and events[-1].seq == room.seq:
                 self._pages[room.rid] = page
                 if len(self._pages) > PAGES_KEPT:
                     self._pages.popitem(last=False)

@@ -211,3 +211,12 @@ def test_only_so_many_pages_are_kept(store, ann, monkeypatch):
     for rid in rooms:
         page(store, rid)
     assert list(store.messages._pages) == rooms[2:]
+
+
+def test_a_page_that_is_large_is_not_kept(store, ann, monkeypatch):
+    monkeypatch.setattr("chat.store.messages.MAX_KEPT_PAGE_CHARS", 1000)
+    rid = store.rooms.create("Tea", "open", ann)
+    for kept in ([rid], []):
+        store.messages.post(rid, ann, "x" * 600)
+        assert page(store, rid)[-1].body == page(store, rid)[-1].body == "x" * 600
+        assert list(store.messages._pages) == kept

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import assets, fragments, times
+from chat import assets, fragments, markdown, times
 from chat.events import EDIT, JOIN, POST, START, Event, File, Quote, Reaction, Reactions, pack
 from chat.store import Room
 
@@ -33,11 +33,15 @@ class Templates(jinja2.Environment):
     call = staticmethod(fragments.call)
 
 
+def templates(texts=markdown):
+    env = Templates(loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True)
+    fragments.init(env, texts)
+    return env
+
+
 @pytest.fixture(scope="module")
 def env():
-    env = Templates(loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True)
-    fragments.init(env)
-    return env
+    return templates()
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +292,44 @@ def test_a_rendering_that_fails_leaves_the_zone_of_the_task(made, monkeypatch):
         with pytest.raises(AttributeError):
             made.line(said("x"), "UTC")
         assert times.zone() == "Asia/Tokyo"
+
+
+PEOPLE = tuple(f"{n:022}" for n in range(50))
+LARGE = {
+    "a text": Event("r", 1, 1, POST, "u1", "Ann", "x" * 1001),
+    "mentions": replace(said("@Bo"), mentions=(("bo", " ".join(PEOPLE)),)),
+    "reactions": replace(said("a"), reactions=Reactions((Reaction("👍", PEOPLE, PEOPLE),))),
+}
+
+
+@pytest.mark.parametrize("event", LARGE.values(), ids=LARGE.keys())
+def test_what_is_large_is_not_kept(event):
+    """4,096 messages are kept as HTML, and nobody's texts may fill the memory of a process."""
+    for one, times_made in ((said("small"), 1), (event, 3)):
+        renders = Renders()
+        message = templates(renders).globals["message"]
+        for _ in range(3):
+            message(one)
+        assert renders.count == times_made
+
+
+class Renders:
+    """Counts the texts it is asked for."""
+
+    def __init__(self):
+        self.count = 0
+
+    def render(self, body, mentions=()):
+        self.count += 1
+        return markupsafe.escape(body)
+
+    def gist(self, body):
+        return body
+
+
+def test_events_that_are_large_are_read_anew():
+    for body, is_kept in (("small", True), ("x" * 1001, False)):
+        data = pack(POST, "u1", "Ann", body)[:-1] + ',"","",""]'
+        first, second = (Event.parse("r", 1, 1, data) for _ in range(2))
+        assert first == second
+        assert (first is second) == is_kept
