@@ -23,7 +23,7 @@ from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
 from .rooms import DIRECT, ENDED, Rooms, pack_by
 from .sessions import Sessions
 from .tokens import Tokens
-from .verified import check_own
+from .verified import is_own, refused
 
 STEP = 100  # people, or entries of an index, that are looked at in one step
 NEW_SECONDS = 24 * 3600  # for which a guest without a session may just be coming in
@@ -71,7 +71,8 @@ class Guests:
             pipeline.ttl(keys.user(uid))
         answers, gone = iter(pipeline.execute()), []
         for uid, values, expires in zip(uids, answers, answers, strict=True):
-            check_own(keys.user(uid), uid, values, len(_FIELDS))
+            if not is_own(uid, values, len(_FIELDS)):
+                raise refused(keys.user(uid))
             fields = dict(zip(_FIELDS, values, strict=True))
             if not fields["name"]:
                 left.add(uid)

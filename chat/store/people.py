@@ -12,7 +12,7 @@ from ..events import SHOWN, Event, Reaction
 from ..giving_way import in_pieces
 from . import keys
 from .pages import AT_ONCE, pages
-from .verified import Verified, check_own
+from .verified import Verified, is_own, refused
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
 MAX_INDEXED_WORDS = 5  # of a name, from which on it is found
@@ -110,9 +110,9 @@ class People:
             for uid in some:
                 pipeline.hmget(keys.user(uid), FIELDS)
             for uid, values in zip(some, pipeline.execute(), strict=True):
-                is_own = check_own(keys.user(uid), uid, values, len(FIELDS))
-                # An older record without its own id is read in a way that is sure.
-                person = person_of(uid, values) if is_own or not values[1] else self.get(uid)
+                person = person_of(uid, values)
+                if person and values[0] is None:  # an older record is read in a way that is sure
+                    person = self.get(uid)
                 people += [person] if person else []
         return people
 
@@ -261,7 +261,8 @@ class People:
             for uid in some:
                 pipeline.hmget(keys.user(uid), "uid", "name", "tag", "picture")
             for uid, values in zip(some, pipeline.execute(), strict=True):
-                check_own(keys.user(uid), uid, values, 4)
+                if not is_own(uid, values, 4):
+                    raise refused(keys.user(uid))
                 found[uid] = values[1:]
         return found
 
@@ -304,7 +305,8 @@ class People:
 def person_of(uid: str, values: list[str | None]) -> Person | None:
     """The person whose stored FIELDS are `values`, or None for nobody's. Raises WrongReply for
     those of somebody else."""
-    check_own(keys.user(uid), uid, values, len(FIELDS))
+    if not is_own(uid, values, len(FIELDS)):
+        raise refused(keys.user(uid))
     _, name, role, tag, picture, about, zone, theme, login, off, bot, sound = (
         value or "" for value in values
     )

@@ -17,7 +17,7 @@ from . import keys
 from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
 from .pages import AT_ONCE, pages
 from .people import LOOKED_AT, People, Person, folded
-from .verified import Verified, check_own, pairs
+from .verified import Verified, is_own, pairs, refused
 
 # The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
 # and what remains of one that is over.
@@ -525,7 +525,8 @@ def _ask(pipeline: Any, rid: str, uid: str) -> None:
 
 
 def _room(rid: str, values: list[str | None]) -> Room | None:
-    check_own(keys.room(rid), rid, values, len(_FIELDS))
+    if not is_own(rid, values, len(_FIELDS)):
+        raise refused(keys.room(rid))
     _, name, about, kind, owner, epoch, seq, last, first = values
     if name is None or kind is None or seq is None or last is None or kind == ENDED:
         return None

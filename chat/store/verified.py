@@ -54,13 +54,10 @@ class Verified:
         return self.ask(words)[0]
 
 
-def check_own(key: str, own: str, values: Any, count: int) -> bool:
-    """Whether a record that was read from `key`, a list of `count` values, has the id `own` as its
-    first one; False for an older one without an id, and where there is none. Raises WrongReply for
-    somebody else's."""
-    if not isinstance(values, list) or len(values) != count or values[0] not in (None, own):
-        raise refused(key)
-    return values[0] is not None
+def is_own(own: str, values: Any, count: int) -> bool:
+    """False for a reply that is not the record with the id `own`: a list of `count` values that
+    begins with the id. An older record begins with None, and so does one that is not there."""
+    return type(values) is list and len(values) == count and values[0] in (own, None)
 
 
 def refused(key: str) -> WrongReply:
