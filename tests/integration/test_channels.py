@@ -49,6 +49,7 @@ class Listening:
         elif what == "relink":
             if name in self.channels.names:
                 self.channels.relink(name)
+                self.stood.clear()  # all of them stand again on the next connection
         elif name in self.channels.names:
             self.channels.drop(name)
             self.stood.discard(name)
@@ -60,7 +61,7 @@ class Listening:
         for name in list(self.channels.names):
             await self.channels.ready(name, PATIENCE)
         wanted = set(self.channels.names)
-        assert self.stood >= wanted
+        await wait_for(lambda: self.stood >= wanted)
         await wait_for(lambda: set(self.client.pubsub_shardchannels()) & set(NAMES) == wanted)
         self.heard.clear()
         for name in NAMES:
