@@ -173,7 +173,7 @@ def test_the_console_sees_all_rooms_of_all_nodes(hosts, cluster, tmp_path):
     assert finished.returncode == 0, finished
     with database.client(cluster.url) as client:
         client.delete(*keys.of_room(missing))
-    finished = hosts[1].console("import", str(file))
+    finished = hosts[1].console("import", "--all", str(file))
     assert finished.returncode == 0, finished
     assert "kept" in ann.room(missing)
 

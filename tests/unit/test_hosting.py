@@ -46,7 +46,7 @@ def test_every_setting_is_in_a_table_of_the_documents_and_nothing_else(settings)
     """In the README's, or where a way of signing in is described."""
     readme = (ROOT / "README.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
     tables = readme + (ROOT / "docs/sign-in.md").read_text()
-    rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \|", tables, re.M)
+    rows = re.findall(r"^\| ((?:`[A-Z0-9_]+`(?:, )?)+) \|", tables, re.M)
     assert set(re.findall(r"\w+", " ".join(rows))) == settings
 
 
