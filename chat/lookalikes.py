@@ -7,6 +7,7 @@ a name: the store compares the keys and shows a tag beside a name that could be 
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import regex
@@ -26,6 +27,8 @@ OFFICES = frozenset(_OFFICES.split())
 EVERYBODY = WORDS | {"everyone", "everybody", "channel", "anyone", "nobody", "deleted"}
 
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
+# They make the letter before them longer (Arabic, N'Ko), and change nothing in how a name is read.
+_STRETCHES = "\u0640\u07fa"
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # UAX 31, table 5, without those in which Chinese, Japanese and Korean are written together.
 _IN_USE = (
@@ -75,10 +78,18 @@ def is_mixed(name: str) -> bool:
     letters = [c for c in text if unicodedata.category(c)[0] in "LM" and c != "\u20e3"]
     found = {_script(c) for c in letters}
     others = found - {"Latin", ""}
-    if len(others) > 1 or ("Latin" in found and others & _LIKE_LATIN):
+    if len(others) > 1 or ("Latin" in found and others & _LIKE_LATIN) or _has_foreign_mark(letters):
         return True
     _, allowed = _data()
     return any(_script(c) in _RECOMMENDED and ord(c) not in allowed for c in letters)
+
+
+def _has_foreign_mark(letters: list[str]) -> bool:
+    """True where a mark of one script stands on a letter of another, as no language has it: many
+    are a dot that is easily overlooked."""
+    pairs = pairwise(letters)
+    marked = ((_script(a), _script(b)) for a, b in pairs if unicodedata.category(b)[0] == "M")
+    return any(letter and mark and letter != mark for letter, mark in marked)
 
 
 def keys(name: str) -> frozenset[str]:
@@ -111,7 +122,11 @@ def _settled(text: str) -> str:
 def _folded(text: str) -> str:
     """Without case, accents, and what is only a form of a letter."""
     plain = unicodedata.normalize("NFKD", text.casefold())
-    kept = (c for c in plain if not unicodedata.combining(c) and unicodedata.category(c) != "Me")
+    kept = (
+        c
+        for c in plain
+        if not unicodedata.combining(c) and unicodedata.category(c) != "Me" and c not in _STRETCHES
+    )
     return "".join(map(_base, kept)).casefold()
 
 
@@ -136,7 +151,7 @@ def _script(character: str) -> str:
 @lru_cache(maxsize=1)
 def _reserved() -> tuple[frozenset[str], frozenset[str]]:
     """The keys of OFFICES and of EVERYBODY."""
-    offices = frozenset(key for word in OFFICES for key in keys(word))
+    offices = frozenset(key for word in OFFICES for key in keys(word) | keys(word.upper()))
     return offices, frozenset(key for word in EVERYBODY for key in keys(word))
 
 

@@ -174,6 +174,32 @@ def test_letters_mixed_as_in_no_language_are_told(name):
     assert is_mixed(name)
 
 
+MARKS = [chr(n) for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n))[0] == "M"]
+
+
+@pytest.mark.parametrize("script", ["Devanagari", "Thai", "Khmer", "Hebrew", "Thaana", "Cham"])
+def test_a_mark_of_one_script_on_a_letter_of_another_is_told(script):
+    marks = [m for m in MARKS if regex.match(rf"\p{{Script={script}}}", m)]
+    assert marks
+    for mark in marks:
+        for name in (f"Ann{mark}ette", f"Annette{mark}", f"山{mark}田"):
+            assert is_mixed(name) or keys(name) & keys(name.replace(mark, "")), ascii(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "stretch"), [("محمد", "\u0640"), ("علی رضا", "\u0640"), ("ߒߞߏ", "\u07fa")]
+)
+def test_a_letter_that_is_stretched_is_the_same_letter(name, stretch):
+    assert keys(name) & keys(name[0] + stretch * 3 + name[1:])
+
+
+@pytest.mark.parametrize("word", sorted(OFFICES))
+def test_a_reserved_word_in_capitals_is_told_by_what_looks_like_them(word):
+    """A capital I looks like a 1 or a bar, a small one does not."""
+    for sign, like in zip("IIOO", "1|0Ο", strict=True):
+        assert is_reserved(word.upper().replace(sign, like))
+
+
 @pytest.mark.parametrize("word", sorted(OFFICES | EVERYBODY))
 def test_reserved_words_are_told_however_they_are_written(word):
     for text in (word, word.upper(), word.title(), f" {word[0]}\u2060{word[1:]}", f"{word}."):
