@@ -62,12 +62,14 @@ class Wire:
 
     def __init__(self, redis):
         self.redis, self.written, self.lead = redis, [], {}
+        self.behind = lambda: None  # called after each write
         self.write = redis._link.write
         redis._link.write = self.take
 
     def take(self, data):
         self.write(self.lead.pop(len(self.written), b"") + data)
         self.written.append(data)
+        self.behind()
 
     def end(self):
         if self.redis._link is not None:
@@ -160,6 +162,42 @@ def test_the_connection_that_gave_it_is_closed(read):
         wire.end()
         settle(redis)
         assert redis.execute_command("CLIENT ID") != first
+
+    read(conversation)
+
+
+def test_it_is_closed_where_others_wait_on_it(read):
+    """What is one reply too many is then somebody's, and nothing else would show it."""
+
+    def conversation(redis, store, admin, ann):
+        store.people.get(ann.uid)
+        wire = Wire(redis)
+        store.people.get(admin.uid)
+        wire.lead[1] = wire.written[0]
+        link, other = redis._link, redis.make(("ECHO", "x"), {})
+        wire.behind = lambda: redis._sent.append(other)  # the reply to Ann's question is theirs
+        with pytest.raises(WrongReply):
+            store.people.get(ann.uid)
+        assert link.ended.done()
+        wire.end()
+
+    read(conversation)
+
+
+def test_an_older_record_of_somebody_else_is_nobodys_either(read, client):
+    def conversation(redis, store, admin, ann):
+        for who in (admin, ann):
+            client.hdel(keys.user(who.uid), "uid")
+        store.people.several([ann.uid])
+        wire = Wire(redis)
+        store.people.several([admin.uid])
+        wire.lead[len(wire.written)] = wire.written[0]
+        try:
+            found = store.people.several([ann.uid])
+        except RedisConnectionError:
+            found = []
+        assert all(person.role == MEMBER for person in found)
+        wire.end()
 
     read(conversation)
 
