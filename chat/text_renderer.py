@@ -34,7 +34,8 @@ from .mentions import Mentions
 
 log = logging.getLogger(__name__)
 
-MAX_KEPT_CHARS = 8_000_000  # of HTML in memory
+MAX_KEPT_CHARS = 8_000_000  # of texts and their HTML in memory
+ENTRY_CHARS = 400  # that each text counts for beside its characters, as a short one takes as much
 MAX_MEMORY_BYTES = 1 << 30  # of address space of the child
 ANSWER_SECONDS = 10.0  # for one text, which takes a tenth of a second at most
 START_SECONDS = 30.0  # until a new child says that it is there
@@ -189,10 +190,9 @@ class TextRenderer:
 
     def _keep(self, key: Key, text: str) -> None:
         self._kept[key] = text
-        self._kept_chars += len(key[1]) + len(text)
+        self._kept_chars += _size(key, text)
         while self._kept_chars > MAX_KEPT_CHARS:
-            (_, body, _), old = self._kept.popitem(last=False)
-            self._kept_chars -= len(body) + len(old)
+            self._kept_chars -= _size(*self._kept.popitem(last=False))
 
     # The child
 
@@ -313,6 +313,12 @@ def serve(connection: socket.socket) -> None:
 def _packed(content: Any) -> bytes:
     data = json.dumps(content).encode()
     return _SIZE.pack(len(data)) + data
+
+
+def _size(key: Key, text: str) -> int:
+    """What an entry counts for of MAX_KEPT_CHARS."""
+    _, body, mentions = key
+    return ENTRY_CHARS + len(body) + len(text) + sum(len(n) + len(uids) for n, uids in mentions)
 
 
 def _keys(event: Event) -> list[Key]:

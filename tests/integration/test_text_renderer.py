@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import greenback
 import pytest
 
 from chat import markdown, text_renderer
 from chat.events import POST, Event
-from chat.text_renderer import GIST, TextRenderer
+from chat.text_renderer import TextRenderer
 
 from ..running import ROOT, alive, children, cmdline, wait_until
 
@@ -200,15 +201,34 @@ def test_many_texts_of_one_person_do_not_delay_the_one_of_another(children_of):
     assert order.index("bob") <= 4
 
 
-def test_kept_texts_have_a_limit(children_of, monkeypatch):
-    monkeypatch.setattr(text_renderer, "MAX_KEPT_CHARS", 1000)
+MANY = {
+    "short": [event(f"*{n}*") for n in range(300)],
+    "long": [event(f"*{n}* 👍 " * 300) for n in range(20)],
+    "of mentions": [
+        replace(event(f"{n} @Bo"), mentions=(("bo", " ".join(map(str, range(1000)))),))
+        for n in range(20)
+    ],
+}
+
+
+@pytest.mark.parametrize("events", MANY.values(), ids=MANY.keys())
+def test_kept_texts_have_a_limit_in_bytes(children_of, monkeypatch, events):
+    """Whatever is kept of them: the texts, their HTML, or the ids of those they mention."""
+    monkeypatch.setattr(text_renderer, "MAX_KEPT_CHARS", 30_000)
 
     async def tell(texts):
-        for n in range(50):
-            await texts.prepare(event(f"*{n}* " * 20))
-        assert len(texts._kept) < 10
-        assert texts._kept_chars == sum(len(k[1]) + len(v) for k, v in texts._kept.items()) <= 1000
-        assert any(kind == GIST for kind, *_ in texts._kept)
+        for one in events:
+            await texts.prepare(one)
+        assert 0 < len(texts._kept) < len(events)
+        assert texts._kept_chars <= 30_000
+        parts = [
+            part
+            for key, html in texts._kept.items()
+            for part in (key, key[1], html, *(part for pair in key[2] for part in pair))
+        ]
+        assert sum(map(sys.getsizeof, parts)) < 4 * 30_000  # four bytes a character at most
+        for one in events:
+            assert await asked(texts.gist, one.body) == markdown.gist(one.body)
 
     story(children_of, tell)
 
