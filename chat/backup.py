@@ -30,6 +30,20 @@ BASE = "appendonly.aof.1.base.aof"
 SNAPSHOT = "appendonly.aof.1.base.rdb"  # its name in backups of an older chat
 MANIFEST = "file {} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
 LOOK = 0.05  # seconds between two looks at whether Valkey has written its file
+# What Valkey would do while it reads a backup that somebody else has made, and at each start of the
+# chat again: become the replica of another server, open a port, send data away, run programs. A
+# backup of ours has the commands that make data, and no others.
+_NOT_IN_A_BACKUP = (
+    *("ACL", "CLUSTER", "CONFIG", "DEBUG", "FAILOVER", "MIGRATE", "MODULE", "REPLICAOF", "SLAVEOF"),
+    *("BGREWRITEAOF", "BGSAVE", "SAVE", "SHUTDOWN", "PSYNC", "SYNC", "REPLCONF", "MONITOR"),
+    *("EVAL", "EVALSHA", "EVALSHA_RO", "EVAL_RO", "FCALL", "FCALL_RO", "FUNCTION", "SCRIPT"),
+    *("COMMANDLOG", "LATENCY", "PFDEBUG", "PFSELFTEST", "SLOWLOG", "SWAPDB"),
+    *("PUBLISH", "SPUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "RESTORE", "RESTORE-ASKING"),
+)
+ONLY_DATA = (
+    *(word for name in _NOT_IN_A_BACKUP for word in ("--rename-command", name, "")),
+    *("--sanitize-dump-payload", "yes"),  # look into the values of a snapshot, too
+)
 TRIES = 5  # where Valkey begins to rewrite its file by itself
 
 
@@ -59,7 +73,8 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
 def restore(settings: Settings, folder: Path) -> str:
     """Put a backup into CHAT_DATA, which must be empty, while no chat uses it; returns a
     sentence on it. What root restores belongs to the owner of CHAT_DATA. The backup may come from
-    anybody: links and devices in it are refused. Raises CannotStart and OSError."""
+    anybody: links and devices in it are refused, and commands that do anything but make data.
+    Raises CannotStart and OSError."""
     if settings.redis_url:
         raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")
     _check_plain(folder)
@@ -67,6 +82,7 @@ def restore(settings: Settings, folder: Path) -> str:
     try:
         note: dict[str, Any] = json.loads((folder / NOTE).read_text())
         is_whole = note["sha256"] == _digest(folder / AOF / base)
+        made = ascii(str(note["made"])[:40])[1:-1]
     except (OSError, ValueError, KeyError, TypeError):
         raise CannotStart(f"{folder} is no whole backup of chat backup") from None
     if not is_whole:
@@ -83,15 +99,18 @@ def restore(settings: Settings, folder: Path) -> str:
         for taken in ("secret", "pictures/*", "files/*", str(AOF)):
             if found := next(data.glob(taken), None):
                 raise CannotStart(f"{found} is there: a backup goes into an empty CHAT_DATA")
-        _copy_beside(folder, data)
         part = data / "valkey" / "restoring"
         shutil.rmtree(part, ignore_errors=True)
         (part / AOF.name).mkdir(parents=True)
         _copy(folder / AOF / base, part / AOF.name / base)
         _write_manifest(part / AOF.name, base)
         _begin_anew(part)
+        _copy_beside(folder, data)
         (part / AOF.name).rename(data / AOF)
         shutil.rmtree(part)
+    except CannotStart:
+        shutil.rmtree(data / "valkey" / "restoring", ignore_errors=True)
+        raise
     finally:
         valkey.stop()
         if os.geteuid() == 0:
@@ -99,7 +118,7 @@ def restore(settings: Settings, folder: Path) -> str:
     whose = ""
     if os.geteuid() == 0 and owner.st_uid == 0:
         whose = f" It belongs to root: if the chat runs as another user, chown -R {data} to it."
-    return f"{data} is as it was on {note['made']}; chat serve starts with it.{whose}"
+    return f"{data} is as it was on {made}; chat serve starts with it.{whose}"
 
 
 def _check_plain(folder: Path) -> None:
@@ -123,10 +142,11 @@ def _write_manifest(folder: Path, base: str) -> None:
 
 def _begin_anew(folder: Path) -> None:
     """Give every room another epoch: numbers beyond the backup's end are given once more, and
-    pages that show the first ones must not take them for the same. It is a trial start, too."""
-    valkey = EmbeddedValkey(folder)
-    valkey.start()
+    pages that show the first ones must not take them for the same. It is a trial start, too, of a
+    server that does not know what a backup has no need of, and refuses the whole file for it."""
+    valkey = EmbeddedValkey(folder, more=ONLY_DATA)
     try:
+        valkey.start()
         with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
             for rid in Store(client).dump().rids():
                 client.hset(keys.room(rid), "epoch", secrets.token_urlsafe(6))

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -33,11 +34,13 @@ class CannotStart(Exception):
 class EmbeddedValkey:
     """A Valkey server over `folder`, which one chat at a time may use.
 
-    `fsync` is its appendfsync. `start` raises CannotStart; `url` says where it listens.
+    `fsync` is its appendfsync; `more` are further options of the server. `start` raises
+    CannotStart; `url` says where it listens.
     """
 
-    def __init__(self, folder: Path, fsync: str = "everysec") -> None:
+    def __init__(self, folder: Path, fsync: str = "everysec", more: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.more = more
         self.fsync = fsync
         self.process: subprocess.Popen[bytes] | None = None
         self.spawned = 0.0  # by the monotonic clock
@@ -141,6 +144,7 @@ class EmbeddedValkey:
             *("--aof-use-rdb-preamble", "no"),  # a snapshot keeps deleted messages (purge.py)
             *("--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"),
             *("--pidfile", str(self.folder / "valkey.pid"), "--loglevel", "notice"),
+            *self.more,
         ]
 
     def _end_orphan(self) -> None:
