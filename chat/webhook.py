@@ -55,7 +55,7 @@ def asked_to_wait(answer: Answer, now: float | None = None) -> float:
     else:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - (now or time.time())
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):  # OverflowError: of a date with huge numbers
             return 0.0
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
