@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from . import metrics
 from .current import chat
 from .errors import Invalid, NotFound
+from .first_run import FORWARDED
 from .security import address, is_proxy
 
 bp = Blueprint("operations", __name__)
@@ -45,7 +46,7 @@ def prometheus() -> Any:
 
 def _may_measure() -> bool:
     """A request that has come through a proxy unknown to us is everybody's, wherever that is."""
-    passed_on = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "Via"))
+    passed_on = any(name in request.headers for name in FORWARDED)
     if passed_on and not is_proxy(request.remote_addr or ""):
         return False
     try:

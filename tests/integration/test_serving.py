@@ -20,6 +20,7 @@ import redis
 from websockets.exceptions import InvalidStatus
 
 from chat.app import create_app
+from chat.first_run import FORWARDED
 from chat.settings import Settings
 
 from ..faults.replica import fail_over, state_of
@@ -614,7 +615,7 @@ def test_metrics_are_not_for_everybody(tmp_path):
         server.clean_up()
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+@pytest.mark.parametrize("header", FORWARDED)
 def test_metrics_are_not_for_what_came_through_a_proxy(server, header):
     assert measures(server)
     answer = httpx.get(f"{server.url}/metrics", headers={header: "127.0.0.1"})
