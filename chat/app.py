@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, render_template, request
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
 from flask_wtf.csrf import CSRFError
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError
 from werkzeug.exceptions import HTTPException
 
 from . import (
@@ -48,7 +48,7 @@ from . import (
 )
 from .backlog import Backlog
 from .current import chat, is_htmx
-from .errors import ChatError, FilesAway, StoreAway, TooOften
+from .errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
 from .failed_sign_ins import FailedSignIns
 from .files import Files, quotas
 from .hub import Hub
@@ -173,6 +173,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     secure(app)
     app.register_error_handler(ChatError, _refused)
     app.register_error_handler(RedisError, _store_away)
+    app.register_error_handler(DataError, _cannot_be_stored)
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _broken)
@@ -219,6 +220,12 @@ def _refused(error: ChatError) -> Any:
 def _store_away(error: RedisError) -> Any:
     log.warning("Redis: %s", error)
     return _refused(StoreAway())
+
+
+def _cannot_be_stored(error: DataError) -> Any:
+    """Redis is there, but the request holds something that no check has refused before."""
+    log.error("in %s %s: %s", request.method, request.path, error)
+    return _refused(Invalid("This holds something that the chat cannot store."))
 
 
 def _stale_form(error: CSRFError) -> Any:

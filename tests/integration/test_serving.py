@@ -626,3 +626,18 @@ def test_where_no_sockets_are_served_redis_is_all_that_has_to_be_ready(store):
     """As under a WSGI server, which has no subscriber."""
     client = create_app(Settings(secret_key="k" * 32), store).test_client()
     assert client.get("/readyz").status_code == 200
+
+
+def test_what_redis_cannot_take_is_the_senders_matter(store, monkeypatch, caplog):
+    """No check is known to let such a value through. If one did, Redis would not be away."""
+    client = create_app(Settings(secret_key="k" * 32, limits=False), store).test_client()
+
+    def refuse(*_):
+        raise redis.DataError("this command cannot be sent to Redis")
+
+    monkeypatch.setattr(store.bans, "is_out", refuse)
+    client.application.config["WTF_CSRF_ENABLED"] = False
+    answer = client.post("/sign-in", data={"name": "Ann"})
+    assert answer.status_code == 400
+    assert "cannot store" in answer.text
+    assert "cannot be sent to Redis" in caplog.text
