@@ -33,11 +33,16 @@ def busy_seconds():
 def descendants(pid):
     """The processes below this one, as {pid: command line}."""
     found = {}
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
-            found[child] = command_line(child)
-            found |= descendants(child)
+    for child in children(pid):
+        found[child] = command_line(child)
+        found |= descendants(child)
     return found
+
+
+def children(pid):
+    """The process ids right below this one."""
+    files = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in files for child in file.read_text().split()]
 
 
 def command_line(pid):
@@ -81,5 +86,6 @@ def redis_core():
 
 
 def workers(supervisor):
-    """The process ids of a chat's workers, below its supervisor."""
-    return [pid for pid, command in descendants(supervisor).items() if "chat worker" in command]
+    """The process ids of a chat's workers: children of its supervisor. Their own children render
+    messages that have markup, which those of the bench have not."""
+    return [pid for pid in children(supervisor) if "chat worker" in command_line(pid)]
