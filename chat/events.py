@@ -148,30 +148,7 @@ class Event:
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
         """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
         becomes an UNREADABLE one: the room lives."""
-        parse = cls._parse_kept if len(data) <= MAX_KEPT_CHARS else cls._parse
-        return parse(room, seq, at, data)
-
-    @classmethod
-    @lru_cache(maxsize=KEPT)
-    def _parse_kept(cls, room: str, seq: int, at: int, data: str) -> "Event":
-        return cls._parse(room, seq, at, data)
-
-    @classmethod
-    def _parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
-        try:
-            fields = json.loads(data)
-            if set(map(type, fields)) != {str}:
-                raise TypeError(data)
-            kind, uid, name, body, tag, picture, number, before, same, more, files, mentions = (
-                fields + _LATER[len(fields) - 4 :]
-            )
-            rest = int(number), int(before), bool(same)
-            event = cls(room, seq, at, kind, uid, name, body, tag, picture, *rest)
-            if files:
-                event = replace(event, files=tuple(File(*file) for file in json.loads(files)))
-            return _told(event, more, mentions) if more or mentions else event
-        except (ValueError, TypeError):
-            return cls(room, seq, at, UNREADABLE, "", "", "")
+        return (_parsed_once if len(data) <= MAX_KEPT_CHARS else _parsed)(room, seq, at, data)
 
     @classmethod
     def parse_line(cls, room: str, line: str) -> "Event":
@@ -222,6 +199,26 @@ class Event:
     def is_quiet(self) -> bool:
         """True for what is nothing to read."""
         return self.kind in QUIET
+
+
+def _parsed(room: str, seq: int, at: int, data: str) -> Event:
+    try:
+        fields = json.loads(data)
+        if set(map(type, fields)) != {str}:
+            raise TypeError(data)
+        kind, uid, name, body, tag, picture, number, before, same, more, files, mentions = (
+            fields + _LATER[len(fields) - 4 :]
+        )
+        rest = int(number), int(before), bool(same)
+        event = Event(room, seq, at, kind, uid, name, body, tag, picture, *rest)
+        if files:
+            event = replace(event, files=tuple(File(*file) for file in json.loads(files)))
+        return _told(event, more, mentions) if more or mentions else event
+    except (ValueError, TypeError):
+        return Event(room, seq, at, UNREADABLE, "", "", "")
+
+
+_parsed_once = lru_cache(maxsize=KEPT)(_parsed)
 
 
 def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = "") -> str:

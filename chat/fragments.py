@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
-from operator import call
+from operator import attrgetter, call
 from typing import Any, Protocol
 
 import flask.templating
@@ -16,12 +16,12 @@ from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup, escape
 
 from . import markdown
-from .events import POST, Event, tombstone, unreadable
+from .events import NO_REACTIONS, POST, Event, tombstone, unreadable
 from .files import NOTES, size
 from .giving_way import in_pieces
 from .mentions import Mentions
 from .store import Person, Row
-from .times import in_zone, new_day, short_time, today, when, zone
+from .times import in_zone, leave_zone, new_day, short_time, today, use_zone, when, zone
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,11 @@ BLANK = "\0"  # on both sides of a blank's name, until an outline is made
 _ESCAPED = re.compile("[&<>'\"]")  # what HTML has a meaning for
 _FILLED_IN = re.compile(f"{BLANK}(\\w+){BLANK}")
 HUES = 12  # avatar colours in static/css/colors.css
+
+
+# In C, for each page asks all of its messages.
+_body, _mentions, _reactions = map(attrgetter, ("body", "mentions", "reactions"))
+_NONE = {id(NO_REACTIONS)}
 
 
 def put_out(value: object) -> str:
@@ -98,10 +103,13 @@ class Fragments:
 
     def shown(self, event: Event, zone: str = "") -> str:
         """An event for those who watch its room, with times of a zone."""
-        with in_zone(zone):
+        before = use_zone(zone)
+        try:
             if event.kind == POST and not event.mentions and event.seq % LET_GO_EVERY:
                 return self._put.text(rid=event.room, messages=self._message(event))
             return str(self.push.shown(event))
+        finally:
+            leave_zone(before)
 
     def note(self, event: Event, zone: str = "") -> str:
         """The mark of an event for those who merely belong to its room."""
@@ -115,11 +123,14 @@ class Fragments:
 
     def line(self, event: Event, zone: str = "") -> str:
         """The room's line in the side list, when this is its newest event."""
-        with in_zone(zone):
+        before = use_zone(zone)
+        try:
             if event.kind != POST:
                 return str(self.push.line(event))
             said = {"name": event.name, "text": self._gist(event.body or event.excerpt)}
             return self._post_line.text(rid=event.room, time=short_time(event.at), **said)
+        finally:
+            leave_zone(before)
 
     def missed(self, events: list[Event]) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""
@@ -304,7 +315,9 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     kept = lru_cache(maxsize=KEPT)(make)
 
     def message(event: Event) -> Markup:
-        a_message = kept if event.size <= MAX_KEPT_EVENT_CHARS else make
+        plain = event.reactions is NO_REACTIONS and not event.mentions  # as nearly all are
+        size = len(event.body) if plain else event.size
+        a_message = kept if size <= MAX_KEPT_EVENT_CHARS else make
         return a_message(event, zone(), today())
 
     def make_list(events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
@@ -314,7 +327,9 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     kept_list = lru_cache(maxsize=LISTS)(make_list)
 
     def listed(events: Sequence[Event], new: int) -> Markup:
-        size = sum(event.size for event in events)
+        size = sum(map(len, map(_body, events)))
+        if any(map(_mentions, events)) or set(map(id, map(_reactions, events))) != _NONE:
+            size = sum(event.size for event in events)
         a_list = kept_list if size <= MAX_KEPT_LIST_CHARS else make_list
         return a_list(tuple(events), new, zone(), today())
 

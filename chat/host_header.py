@@ -5,16 +5,19 @@ then use the chat as a page of the same origin. The browser says that name in `H
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 MAX_NAME_CHARS = 253  # of a name (RFC 1035, section 2.3.4, without the dot at the end)
+MAX_KEPT_HOSTS = 64  # headers that are not read again; nearly all requests have one of a few
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # RFC 3986, section 3.2.2, would also take "!$&'()*+,;=" and percent signs, which no host has.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
+@lru_cache(maxsize=MAX_KEPT_HOSTS)
 def parse_host(value: str) -> tuple[str, int | None]:
     """Name, in lower case, and port of a Host header (RFC 9110, section 7.2); None for no port. An
     IPv6 address comes without brackets in its one short form. Raises ValueError."""
@@ -27,6 +30,7 @@ def parse_host(value: str) -> tuple[str, int | None]:
     return str(IPv6Address(name[1:-1])) if name.startswith("[") else name, port
 
 
+@lru_cache(maxsize=MAX_KEPT_HOSTS)
 def names_origin(value: str, origin: str) -> bool:
     """True when a Host header names the host of `origin`, such as https://chat.example.org. A proxy
     may leave the port out, and say 80 where it does TLS on 443. Raises ValueError for what is no

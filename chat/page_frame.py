@@ -25,7 +25,13 @@ def parse(text: str | bytes | None) -> Frame:
         return {}
     if not isinstance(sent, dict) or not isinstance(sent.get("type"), str):
         return {}
-    return {without_surrogates(name): _texts(value) for name, value in sent.items()}
+    frame: Frame = {}
+    for name, value in sent.items():
+        if type(value) is str and value.isascii():  # as nearly all are
+            frame[without_surrogates(name)] = [value]
+        else:
+            frame[without_surrogates(name)] = _texts(value)
+    return frame
 
 
 def one(frame: Frame, name: str) -> str:

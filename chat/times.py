@@ -7,7 +7,7 @@ what is pushed is made once for each zone in use. "" is the server's zone (the T
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -21,9 +21,15 @@ REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe India
 _present: ContextVar[str] = ContextVar("zone", default="")
 
 
-def use_zone(name: str) -> None:
-    """From here on, in this task, times are in the zone of this name ("": the server's)."""
-    _present.set(name)
+def use_zone(name: str) -> Token[str]:
+    """From here on, in this task, times are in the zone of this name ("": the server's). Returns
+    what `leave_zone` takes."""
+    return _present.set(name)
+
+
+def leave_zone(before: Token[str]) -> None:
+    """Use the zone again that was used before a `use_zone`."""
+    _present.reset(before)
 
 
 @contextmanager
