@@ -27,10 +27,8 @@ def parse(text: str | bytes | None) -> Frame:
         return {}
     frame: Frame = {}
     for name, value in sent.items():
-        if type(value) is str and value.isascii():  # as nearly all are
-            frame[without_surrogates(name)] = [value]
-        else:
-            frame[without_surrogates(name)] = _texts(value)
+        texts = [value] if type(value) is str and value.isascii() else _texts(value)
+        frame[name if name.isascii() else without_surrogates(name)] = texts
     return frame
 
 
