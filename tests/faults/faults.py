@@ -6,8 +6,8 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from ..clocks import FAKETIME
 from .crowd import Person
-from .database import FAKETIME
 from .stage import Stage
 from .wires import Wire
 
@@ -101,9 +101,9 @@ async def failover_to_a_replica_that_lags(stage: Stage) -> None:
 
 
 async def clock_set_back(stage: Stage) -> None:
-    stage.primary.set_clock(-3600)
+    stage.primary.clock.set(-3600)
     await last(stage, 2, 4)
-    stage.primary.set_clock(0)
+    stage.primary.clock.set(0)
     await asyncio.sleep(1.5)
 
 
