@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 from operator import itemgetter
 from typing import Any, Protocol
@@ -106,7 +106,7 @@ class Channels:
         return bool(self.where.places) and self.where.places <= self._links.keys()
 
     @property
-    def names(self) -> Iterable[str]:
+    def names(self) -> Collection[str]:
         """The channels that are wanted."""
         return self._wanted.keys()
 

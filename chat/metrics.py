@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 if TYPE_CHECKING:
     from .app import Chat
+    from .hub import Hub
 
 LAGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -30,6 +31,10 @@ GAPS = Counter(
 LAG = Histogram("chat_loop_lag_seconds", "How late the event loop is", buckets=LAGS, registry=_own)
 _PAGES = Gauge("chat_connections", "Open pages, and frames without JavaScript", registry=_own)
 _ROOMS = Gauge("chat_rooms", "Rooms that open pages belong to", registry=_own)
+_VIEWERS = Gauge(
+    "chat_room_viewers", "Pairs of an open page and a room it belongs to", registry=_own
+)
+_SUBSCRIPTIONS = Gauge("chat_subscriptions", "Pub/sub channels wanted from Redis", registry=_own)
 _REDIS = Gauge("chat_redis_connected", "1 while what is published comes in", registry=_own)
 
 
@@ -37,7 +42,16 @@ def watch(app: "Chat") -> None:
     """Measure what `app` has at the time of asking."""
     _PAGES.set_function(lambda: sum(map(len, app.hub.people.values())))
     _ROOMS.set_function(lambda: len(app.hub.rooms))
+    _VIEWERS.set_function(lambda: count_viewers(app.hub))
+    _SUBSCRIPTIONS.set_function(lambda: len(app.subscriber.channels.names))
     _REDIS.set_function(lambda: app.subscriber.connected)
+
+
+def count_viewers(hub: "Hub") -> int:
+    """Returns how many pairs of an open page and a room `hub` has, counted from the rooms. When no
+    page is open, a number above 0 means that a room keeps a page that has gone."""
+    groups = (group for room in hub.rooms.values() for group in room.groups.values())
+    return sum(len(group.watching) + len(group.belonging) for group in groups)
 
 
 def text() -> bytes:

@@ -591,6 +591,7 @@ def test_metrics_count_what_happens(mortal_server):
     assert after["chat_messages_posted_total"] - before["chat_messages_posted_total"] == 3
     assert after["chat_events_total"] - before["chat_events_total"] == 3
     assert (after["chat_connections"], after["chat_rooms"]) == (1, 1)
+    assert (after["chat_room_viewers"], after["chat_subscriptions"]) == (1, 2), "room and person"
     assert after["chat_redis_connected"] == 1
     assert after["chat_slow_readers_total"] == 0
     assert after["process_resident_memory_bytes"] > 1e7
@@ -602,6 +603,10 @@ def test_metrics_count_what_happens(mortal_server):
         "another look at the loop",
     )
     page.close()
+    gauges = "chat_connections", "chat_rooms", "chat_room_viewers", "chat_subscriptions"
+    wait_until(
+        lambda: not any(measures(mortal_server)[gauge] for gauge in gauges), "nobody to be left"
+    )
 
 
 def test_metrics_are_not_for_everybody(tmp_path):
