@@ -9,8 +9,12 @@ unexpected happens is closed, and a command that cannot be packed is refused bef
 """
 
 import asyncio
+import fcntl
 import logging
+import struct
+import termios
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -151,6 +155,17 @@ class Link(asyncio.Protocol):
         """Send a command; its reply goes where all go. Raises DataError, and then nothing was
         sent."""
         self.write(pack(words))
+
+    def unsent(self) -> int:
+        """How many bytes were written and have not reached Redis's host yet: those in the
+        transport, and those in the system's buffer for the socket (SIOCOUTQ, tcp(7), which is 0
+        where the system does not tell it)."""
+        size: int = self._transport.get_write_buffer_size()
+        if (sock := self._transport.get_extra_info("socket")) is not None:
+            with suppress(OSError, ValueError):  # ValueError: it was closed meanwhile
+                held = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+                size += struct.unpack("i", held)[0]
+        return size
 
     def close(self, error: Exception | None = None) -> None:
         """End the connection, because of `error`. Replies that came and were not taken are

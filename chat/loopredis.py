@@ -33,6 +33,7 @@ from .link import Link, OutcomeUnknown, pack, pack_script
 
 MAX_NAMES = 1000  # of commands that are known to be harmless; Redis has some hundred
 HELD_UP = 0.05  # seconds in which a loop that was held up reads what came meanwhile
+LOOK_EVERY = TIMEOUT / 4  # seconds between two looks at whether the connection moves
 
 # The types of replies in RESP 2 beside errors. Others, such as what a server pushes, are nobody's.
 _REPLY_TYPES = frozenset({str, int, list, type(None)})
@@ -143,7 +144,9 @@ class LoopRedis(Asking):
         self._callbacks: Any = dict(client.response_callbacks)
         self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
         self._sent: deque[Command] = deque()  # their answers come in this order
-        self._since = 0.0  # when the first of them began to be waited for
+        self._since = 0.0  # when the first of them began to be waited for, or moved last
+        # The first of them when it was last looked at, and how many of its bytes were unsent then.
+        self._leaving: tuple[Command | None, int] = (None, 0)
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -200,7 +203,7 @@ class LoopRedis(Asking):
         except Exception as error:
             self._link.close(error)
         if self._watch is None:
-            self._watch = self.loop.call_later(TIMEOUT, self._look)
+            self._watch = self.loop.call_later(LOOK_EVERY, self._look)
 
     async def _open(self) -> None:
         try:
@@ -274,20 +277,34 @@ class LoopRedis(Asking):
             self._link.close(RedisConnectionError("Redis has become a replica"))
 
     def _look(self, doubted: float = -1.0) -> None:
-        """Give a connection up on which answers are due and nothing has come for TIMEOUT. An answer
-        that is long may take longer, as long as bytes come. A loop that was held up for so long
-        looks (at `doubted`, when something was last heard) once more, after it has read."""
+        """Give a connection up on which answers are due and nothing has moved for TIMEOUT. An
+        answer that is long may take longer, as long as bytes come, and so may a command that is
+        long, as long as its bytes leave. A loop that was held up for so long looks (at `doubted`,
+        when something last moved) once more, after it has read."""
         self._watch = None
         if not self._sent or self._link is None:
+            self._leaving = None, 0
             return
-        heard = max(self._since, self._link.heard)
-        left = heard + TIMEOUT - self.loop.time()
+        if self._leaves():
+            self._since = self.loop.time()
+        moved = max(self._since, self._link.heard)
+        left = moved + TIMEOUT - self.loop.time()
         if left > 0:
-            self._watch = self.loop.call_later(left, self._look)
-        elif heard != doubted:
-            self._watch = self.loop.call_later(HELD_UP, self._look, heard)
+            self._watch = self.loop.call_later(min(left, LOOK_EVERY), self._look)
+        elif moved != doubted:
+            self._watch = self.loop.call_later(HELD_UP, self._look, moved)
         else:
             self._link.close(RedisTimeout(f"nothing came for {TIMEOUT:.0f} seconds"))
+
+    def _leaves(self) -> bool:
+        """True when more of the first command that waits has left since the last look. What is
+        written behind it does not count: Redis's host may take that and Redis be dead."""
+        assert self._link is not None
+        first, before = self._sent[0], self._leaving
+        behind = sum(len(command[0]) for command in self._sent) - len(first[0])
+        unsent = max(0, self._link.unsent() - behind)
+        self._leaving = first, unsent
+        return before[0] is first and unsent < before[1]
 
     def _lost(self, ended: "asyncio.Future[Exception | None]") -> None:
         """What was sent may have happened or not; who asked is told, and nothing is repeated."""

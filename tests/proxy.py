@@ -1,21 +1,32 @@
 """The network between two of those who talk here: passed on, slow, cut, or half-open."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
+
+HELD_BYTES = 32 * 1024  # in each buffer of the system on a narrow line, about
+TURN = 0.02  # seconds of a narrow line's time that one connection has in one piece
 
 
 class Proxy:
     """Passes TCP from a port of this machine, on the address `here`, on to port `target` of
-    `there`; the port may change.
+    `there`; the port may change. `there` may be the path of a socket instead.
 
-    `latency` is what bytes take each way, in seconds.
+    `latency` is what bytes take each way, in seconds. `rate` is how many bytes a second all
+    connections together pass on, each way; 0 for as many as there are. Of a proxy that is made with
+    a rate the buffers are small, as those of a narrow line are: who sends more is held up.
     """
 
-    def __init__(self, target: int, there: str = "127.0.0.1", here: str = "127.0.0.1") -> None:
+    def __init__(
+        self, target: int, there: str = "127.0.0.1", here: str = "127.0.0.1", rate: float = 0.0
+    ) -> None:
         self.target = target
         self.there, self.here = there, here
         self.latency = 0.0
+        self.rate = rate
+        self.is_narrow = bool(rate)
+        self._busy = {True: 0.0, False: 0.0}  # until when the line is, by direction
         self.away = False
         self.port = 0
         self.ends: set[End] = set()
@@ -24,6 +35,9 @@ class Proxy:
         loop = asyncio.get_running_loop()
         self.server = await loop.create_server(lambda: Near(self), self.here, 0, backlog=1000)
         self.port = self.server.sockets[0].getsockname()[1]
+        if self.is_narrow:  # those that are accepted inherit it
+            for listening in self.server.sockets:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HELD_BYTES)
         return self
 
     def cut(self) -> None:
@@ -55,7 +69,16 @@ class Proxy:
 
     def delay(self, end: "End", data: bytes) -> float:
         """What these bytes take on their way from `end` to the other one, in seconds."""
-        return self.latency
+        if not self.rate:
+            return self.latency
+        now, way = asyncio.get_running_loop().time(), isinstance(end, Near)
+        self._busy[way] = max(self._busy[way], now) + len(data) / self.rate
+        return self.latency + self._busy[way] - now
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        """These bytes as they are passed on: on a narrow line a little at a time."""
+        size = max(1, int(self.rate * TURN)) if self.rate else len(data)
+        return [data[n : n + size] for n in range(0, len(data), size)]
 
 
 class End(asyncio.Protocol):
@@ -67,6 +90,7 @@ class End(asyncio.Protocol):
         self.other: End | None = None
         self.early: list[bytes] = []
         self.stalled = False
+        self.held = False  # it is not read from until what came has passed
         self.waiting = 0  # what is on its way to the other end
         self.due = 0.0  # when the last of it is there
 
@@ -80,7 +104,11 @@ class End(asyncio.Protocol):
         if self.other is None:
             self.early.append(data)
         else:
-            self._later(self.proxy.delay(self, data), self.other.write, data)
+            for piece in self.proxy.pieces(data):
+                self._later(self.proxy.delay(self, piece), self.other.write, piece)
+            if self.proxy.rate and not self.transport.is_closing():
+                self.held = True
+                self.transport.pause_reading()  # until that has passed
 
     def _later(self, wait: float, act: Callable[..., None], *args: Any) -> None:
         """In order, however the waits differ."""
@@ -96,6 +124,10 @@ class End(asyncio.Protocol):
         self.waiting -= 1
         if not self.stalled:
             act(*args)
+        if self.held and not self.waiting:
+            self.held = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
 
     def write(self, data: bytes) -> None:
         if not self.transport.is_closing():
@@ -131,7 +163,7 @@ class Near(End):
         loop = asyncio.get_running_loop()
         try:
             _, far = await loop.create_connection(
-                lambda: End(self.proxy), self.proxy.there, self.proxy.target
+                lambda: End(self.proxy), sock=await self._connect()
             )
         except OSError:
             self.transport.abort()
@@ -144,3 +176,19 @@ class Near(End):
         early, self.early = self.early, []
         for data in early:
             self.data_received(data)
+
+    async def _connect(self) -> socket.socket:
+        """A socket that is connected to where the proxy leads."""
+        there = self.proxy.there
+        is_path = there.startswith("/")
+        made = socket.socket(socket.AF_UNIX if is_path else socket.AF_INET)
+        made.setblocking(False)
+        if self.proxy.is_narrow:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, HELD_BYTES)
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(made, there if is_path else (there, self.proxy.target))
+        except BaseException:
+            made.close()
+            raise
+        return made

@@ -1,0 +1,122 @@
+"""A slow line to Redis: what moves is waited for, however long, and what is silent is not."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+import uvloop
+from redis.exceptions import RedisError
+
+from chat import loopredis
+from chat.asgi import await_
+from chat.database import connect
+from chat.link import OutcomeUnknown
+from chat.loopredis import LoopRedis
+
+from ..proxy import Proxy
+
+RATE = 400_000  # bytes a second
+LONG = 2 * RATE  # bytes that take longer than Redis may be silent in these tests
+SILENT = 0.8  # seconds
+
+
+@pytest.fixture
+def slowly(valkey, client, monkeypatch):
+    """Run a coroutine with a client that is connected through a slow line."""
+    monkeypatch.setattr(loopredis, "TIMEOUT", SILENT)
+    monkeypatch.setattr(loopredis, "LOOK_EVERY", SILENT / 4)
+
+    def run(conversation):
+        async def main():
+            line = await Proxy(0, there=str(valkey.socket), rate=RATE).start()
+            redis = LoopRedis(connect(f"redis://127.0.0.1:{line.port}"), await_)
+            try:
+                await asyncio.wait_for(conversation(redis), 60)
+            finally:
+                await redis.aclose()
+                line.close()
+
+        uvloop.run(main())
+
+    return run
+
+
+def ask(redis, *words):
+    return redis.ask(words, {})
+
+
+def one_value(client):
+    client.set("long", "x" * LONG)
+    return [("GET", "long")]
+
+
+def many_values(client):
+    pipeline = client.pipeline(transaction=False)
+    for n in range(1, 301):
+        pipeline.xadd("stream", {"data": "x" * (LONG // 300)}, id=f"{n}-0")
+    pipeline.execute()
+    return [("XRANGE", "stream", "-", "+")]
+
+
+def many_answers(client):
+    client.set("some", "x" * (LONG // 20))
+    return [("GET", "some")] * 20
+
+
+def one_long_command(client):
+    return [("SET", "sent", "x" * LONG)]
+
+
+def several_long_commands(client):
+    return [("SET", f"sent {n}", "x" * (LONG // 2)) for n in range(4)]
+
+
+def both_ways(client):
+    return [*one_long_command(client), *one_value(client)]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *(one_value, many_values, many_answers),
+        *(one_long_command, several_long_commands, both_ways),
+    ],
+)
+def test_what_takes_long_and_moves_is_waited_for_by_all_behind_it(slowly, client, what):
+    commands = what(client)
+
+    async def conversation(redis):
+        first = await ask(redis, "CLIENT ID")
+        asked = [ask(redis, *words) for words in commands]
+        behind = []
+        while not all(answer.done() for answer in asked):
+            behind.append(ask(redis, "ECHO", str(len(behind))))
+            await asyncio.sleep(SILENT / 10)
+        await asyncio.gather(*asked)
+        assert await asyncio.gather(*behind) == [str(n) for n in range(len(behind))]
+        assert await ask(redis, "CLIENT ID") == first, "the connection was kept"
+
+    slowly(conversation)
+
+
+@pytest.mark.parametrize("words", [("ECHO", "a"), ("SET", "long", "x" * 100_000)])
+def test_what_is_silent_is_given_up_although_others_go_on_writing(slowly, valkey, words):
+    """Redis's host takes what is sent, and Redis is dead."""
+
+    async def conversation(redis):
+        await ask(redis, "ECHO", "the connection is there")
+        os.kill(valkey.process.pid, signal.SIGSTOP)
+        try:
+            first, others = ask(redis, *words), []
+            while not first.done():
+                others.append(ask(redis, "SET", "other", "x" * 1000))
+                await asyncio.sleep(0.01)
+            with pytest.raises(OutcomeUnknown, match="nothing came"):
+                await first
+        finally:
+            os.kill(valkey.process.pid, signal.SIGCONT)
+        told = await asyncio.gather(*others, return_exceptions=True)
+        assert all(isinstance(one, RedisError) or one is True for one in told)
+
+    slowly(conversation)
