@@ -22,7 +22,9 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import flask_sock
@@ -54,6 +56,9 @@ MAX_HEADERS = 8192
 END_TIMEOUT = 2.0
 """Seconds `Bridge.end` waits for requests and routes to end before it cancels them."""
 
+RESTART_SECONDS = 10
+"""After which a page loads itself again that could not be answered because the process ended."""
+
 WEBSOCKET = "asgi.websocket"
 
 
@@ -78,7 +83,7 @@ class Bridge:
         self._startup = startup
         self._shutdown = shutdown
         self._max_body = _set_max_body(app, max_body)
-        self._draining = False
+        self._draining: bool | None = None  # from `drain` on: whether the process is replaced
         self._ended = False
         self._requests: set[asyncio.Task[Any]] = set()
         self._streams: set[Exchange] = set()
@@ -100,17 +105,20 @@ class Bridge:
         finally:
             self._requests.discard(task)
 
-    async def drain(self, seconds: float) -> None:
+    async def drain(self, seconds: float, replaced: bool = False) -> None:
         """Send everyone away.
 
-        Requests are answered as before, the last on each connection. New sockets get 503,
-        streamed responses end, and the sockets are closed with 1012, evenly over `seconds`, so
+        Requests are answered as before, the last on each connection. New sockets get 503.
+        Streamed responses end, and sockets are closed with 1012, evenly over `seconds`, so
         that their clients do not all come back at once.
+
+        replaced: whether another process serves the same address from now on.
         """
-        self._draining = True
-        for stream in list(self._streams):
-            stream.end()
-        await self._close_sockets(seconds)
+        self._draining = replaced
+        ends = [partial(stream.drain, replaced) for stream in self._streams]
+        ends += [partial(ws.kick, 1012, "restart") for ws in self._sockets]
+        random.shuffle(ends)  # or all streams would come back before the first socket
+        await _spread(ends, seconds)
 
     async def end(self) -> None:
         """Answer nothing more. What has not ended in two seconds is cancelled."""
@@ -119,16 +127,6 @@ class Bridge:
             for task in list(self._requests):
                 task.cancel()
             await all_done(self._requests, 1.0)
-
-    async def _close_sockets(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        sockets = list(self._sockets)
-        for i, ws in enumerate(sockets):
-            delay = start + seconds * i / len(sockets) - loop.time()
-            if delay > 0.001:
-                await asyncio.sleep(delay)
-            ws.kick(1012, "restart")
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -151,7 +149,7 @@ class Bridge:
             scope, receive, send, self._max_body, self._streams, lambda: self._draining
         )
         if self._ended:
-            await exchange.refuse(503, "Restarting", [(b"retry-after", b"1")])
+            await exchange.refuse(503, "Restarting", _come_back(scope))
         elif headers_size(scope) > MAX_HEADERS:
             await exchange.refuse(431, "Request Header Fields Too Large")
         else:
@@ -159,7 +157,7 @@ class Bridge:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
-        if self._draining:
+        if self._draining is not None:
             await _reject(scope, send, 503, [(b"retry-after", b"1")], b"Restarting")
             return
         if headers_size(scope) > MAX_HEADERS:
@@ -202,6 +200,27 @@ class Bridge:
             await ws.serve()
         except Exception:
             log.exception("what a websocket was handed over to has failed")
+
+
+def _come_back(scope: Scope) -> Headers:
+    """The headers of an answer to somebody who comes while the process ends: a program may try
+    again after a second, and a browser loads the page again by itself (HTML, "The `Refresh`
+    header"), later, for the next process may have to start first."""
+    headers = [(b"retry-after", b"1")]
+    if scope["method"] == "GET":
+        headers.append((b"refresh", b"%d" % RESTART_SECONDS))
+    return headers
+
+
+async def _spread(calls: Sequence[Callable[[], None]], seconds: float) -> None:
+    """Call each, evenly over `seconds`."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for i, call in enumerate(calls):
+        delay = start + seconds * i / len(calls) - loop.time()
+        if delay > 0.001:
+            await asyncio.sleep(delay)
+        call()
 
 
 def _accept(environ: dict[str, Any], **options: Any) -> WebSocket:

@@ -24,6 +24,9 @@ BODY_RATE = 1 << 14
 DISCARD_TIMEOUT = 2.0
 """Seconds spent on a body nobody read, so that its sender gets to see the answer."""
 
+ON_DRAIN = "asgi.on_drain"
+"""Where the application finds `Exchange.on_drain` in its environ."""
+
 # What only the server can say. (Flask dates the files it sends, and so does Hypercorn.)
 NOT_OURS = {
     b"connection",
@@ -41,8 +44,9 @@ class Exchange:
     """One HTTP request and its response.
 
     max_body: bytes its body may have.
-    streams: where it is listed while it streams, so that `end` can be called.
-    is_last: asked when the answer begins: whether the connection is to end with it.
+    streams: where it is listed while it streams, so that `drain` can be called.
+    draining: None until the process stops; from then on whether another process has taken over,
+        and the connection ends with this answer.
     """
 
     def __init__(
@@ -52,10 +56,12 @@ class Exchange:
         send: Send,
         max_body: int,
         streams: set[Exchange],
-        is_last: Callable[[], bool],
+        draining: Callable[[], bool | None],
     ) -> None:
         self._streams = streams
-        self._is_last = is_last
+        self._draining = draining
+        self._on_drain: Callable[[bool], None] | None = None
+        self._is_refused = False
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -70,6 +76,7 @@ class Exchange:
         """Run the application and send what it answers."""
         environ = make_environ(self._scope)
         environ["wsgi.input"] = self._body
+        environ[ON_DRAIN] = self.on_drain
         try:
             body = await with_portal_run_sync(self._respond, app, environ)
         except Exception:
@@ -88,8 +95,27 @@ class Exchange:
         body = text.encode()
         self._response.status = status
         self._response.headers = [*(headers or ()), *plain_headers(body)]
-        self._is_last = lambda: True
+        self._is_refused = True
         await self._finish(body)
+
+    def on_drain(self, function: Callable[[bool], None]) -> None:
+        """Let a streamed response end itself when the process stops, instead of being cut.
+
+        function: called once, with whether another process has taken over this address: at once
+            where the process is stopping already. The response has to end within a second or two.
+        The application finds this method in its environ under `ON_DRAIN`.
+        """
+        if (replaced := self._draining()) is not None:
+            function(replaced)
+        else:
+            self._on_drain = function
+
+    def drain(self, replaced: bool) -> None:
+        """End a streamed response because the process stops."""
+        if self._on_drain is None:
+            self.end()
+        else:
+            self._on_drain(replaced)
 
     def end(self) -> None:
         """End a streamed response here, as if its generator had returned."""
@@ -166,7 +192,8 @@ class Exchange:
 
     async def _start(self) -> None:
         self._started = True
-        if self._scope["http_version"] < "2" and self._is_last():
+        is_last = self._is_refused or self._draining() is not None
+        if self._scope["http_version"] < "2" and is_last:
             self._response.headers.append((b"connection", b"close"))
         await self._send(
             {

@@ -82,7 +82,7 @@ async def serve(
     since = loop.time()
     # What is connecting just now waits in the kernel for the processes that still listen.
     server.close()
-    await bridge.drain(drain)
+    await bridge.drain(drain, replaced)
     if replaced:
         left = since + settings.keep_alive_timeout + LINGER - loop.time()
         await all_done(connections, left)

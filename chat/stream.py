@@ -3,23 +3,34 @@
 It carries the very fragments that go over the socket; in a page without htmx their wrappers are
 unknown elements, which CSS shows or hides. The response ends by itself after some minutes with
 a refresh that goes on from the last number, so that a viewer who left unseen is let go.
+
+A frame whose response ends without a refresh stays dead until its reader loads the page again. So
+every end has one: also when the process stops, when Redis does not answer, and when the page is
+refused for the moment (then as a header, for the answer is an error page).
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, render_template, request, stream_with_context
+from redis.exceptions import RedisClusterException, RedisError
 
 from . import crowd
-from .asgi import await_
+from .asgi import RESTART_SECONDS, await_
 from .current import chat
 from .errors import NotMember
+from .exchange import ON_DRAIN
 from .frames import Packet
 from .rate_limits import charge_bytes
 from .session import is_still_on, require_person
 from .store import Room
 from .text import number
+
+log = logging.getLogger(__name__)
 
 bp = Blueprint("stream", __name__)
 bp.before_request(require_person)
@@ -27,6 +38,9 @@ bp.before_request(require_person)
 LASTS = 240.0  # seconds until the response ends and is asked for anew
 QUIET = 15.0  # seconds after which a comment keeps proxies from cutting the line
 MOST = 1000  # writes waiting for a slow reader, after which the response ends
+RELOAD_SECONDS = 1  # after which a page comes back when another process has taken over already
+RETRY_SECONDS = 5  # after which a page comes back that could not be served
+TRY_AGAIN = (429, 500, 502, 503)  # statuses of answers after which it is worth trying again
 
 
 @bp.get("/rooms/<rid>/stream")
@@ -40,11 +54,38 @@ def stream(rid: str) -> Response:
     epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
     leave = crowd.enter()
-    pieces = stream_with_context(_listen(room, after, epoch, head))
+    waiting = Waiting()
+    request.environ[ON_DRAIN](waiting.drain)
+    place = Place(rid, after, epoch)
+    pieces = stream_with_context(_listen(room, place, waiting, head))
     response = Response(pieces, mimetype="text/html")
     response.call_on_close(leave)
     response.headers["X-Accel-Buffering"] = "no"  # nginx passes each piece on at once
     return response
+
+
+@bp.after_request
+def come_back(response: Response) -> Response:
+    """Have a frame that is refused for the moment load itself again."""
+    if response.status_code in TRY_AGAIN:
+        wait = number(response.headers.get("Retry-After", "")) or 0
+        response.headers["Refresh"] = str(max(wait, RETRY_SECONDS))
+    return response
+
+
+@dataclass
+class Place:
+    """Where the next response goes on: after the event `seq` of the room, in its `epoch`."""
+
+    rid: str
+    seq: int
+    epoch: str
+
+    def refresh(self, seconds: int) -> str:
+        """The last piece of a response: the page loads itself again after so many seconds."""
+        where = urlencode({"after": self.seq, "epoch": self.epoch})  # which came from the browser
+        address = f"/rooms/{self.rid}/stream?{where}"
+        return f'<meta http-equiv="refresh" content="{seconds}; url={address}">'
 
 
 class Waiting:
@@ -53,6 +94,14 @@ class Waiting:
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str] = asyncio.Queue()
         self.ended = False
+        self.is_draining = False
+        self.pause = 0  # seconds after which the page comes back
+
+    def drain(self, replaced: bool) -> None:
+        """The process stops; another one may have taken over already."""
+        self.is_draining = True
+        self.pause = RELOAD_SECONDS if replaced else RESTART_SECONDS
+        self.queue.put_nowait("")
 
     def push(self, packet: Packet) -> bool:
         if self.queue.qsize() >= MOST:
@@ -74,39 +123,49 @@ class Waiting:
         return text
 
 
-def _listen(room: Room, after: int, epoch: str, head: str) -> Iterator[str]:
+def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[str]:
+    """The whole page, piece by piece."""
+    yield head
+    try:
+        yield from _events(room, place, waiting)
+    except (RedisError, RedisClusterException, OSError) as error:
+        log.warning("a frame without JavaScript is to come back: %s", error)
+        yield place.refresh(max(waiting.pause, RETRY_SECONDS))
+
+
+def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
+    """What happens in the room, and the refresh; `place` moves on with what was written."""
     hub, store, fragments = chat().hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
-    waiting = Waiting()
     viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
     try:
         hub.belong(viewer, rid, room.seq, room.at)
         hub.watch(viewer, rid)
         await_(chat().subscriber.ready(f"room:{rid}"))
         is_on = is_still_on(uid, viewer.session)
-        missed = store.messages.missed(rid, uid, after, epoch)
-        yield head
+        missed = store.messages.missed(rid, uid, place.seq, place.epoch)
         if missed is None or not is_on:
             return
         if missed.events:
             text = fragments.missed(missed.events)
             charge_bytes(uid, "view", len(text))
             yield text
+        place.seq, place.epoch = missed.seq, missed.epoch
         hub.live(viewer, missed.seq)
         end = time.monotonic() + LASTS
-        while time.monotonic() < end and not waiting.ended and viewer.watching == rid:
+        while not _is_over(waiting, end) and viewer.watching == rid:
             yield waiting.next()
         # Nothing is added any more; what waits is written, and the next response goes on there.
         hub.unwatch(viewer)
         while not waiting.queue.empty():
             yield waiting.queue.get_nowait()
         if not waiting.ended:
+            place.seq = viewer.sent
             store.messages.seen(rid, uid, viewer.sent)
-        seq = missed.seq if waiting.ended else viewer.sent
-        yield _refresh(f"/rooms/{rid}/stream?after={seq}&epoch={missed.epoch}")
+        yield place.refresh(waiting.pause)
     finally:
         hub.disconnect(viewer)
 
 
-def _refresh(address: str) -> str:
-    return f'<meta http-equiv="refresh" content="0; url={address}">'
+def _is_over(waiting: Waiting, end: float) -> bool:
+    return waiting.ended or waiting.is_draining or time.monotonic() >= end

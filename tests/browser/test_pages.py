@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from ..running import Server, Visitor
+from ..running import Server, Visitor, alive, wait_until
 from .conftest import People
 from .person import Person
 
@@ -125,6 +125,25 @@ def test_new_messages_without_javascript(people: People, server: Server):
     expect(ann.page.locator("#messages .message__body")).to_have_text(
         ["hello", "<b>there</b>", "hello Bob"]
     )
+
+
+def test_without_javascript_new_messages_go_on_coming_over_a_reload(
+    people: People, fresh_server: Server
+):
+    """The browser follows the refresh with which the frame ends, to the new worker."""
+    ann = people.come(fresh_server.url, "Ann", java_script_enabled=False)
+    bob = Visitor(fresh_server.url, "Bob")
+    rid = ann.create_room("Paper")
+    bob.join(rid)
+    frame = ann.page.frame_locator(f"iframe[src^='/rooms/{rid}/stream']")
+    expect(frame.locator("ol")).to_have_count(1, timeout=10_000)
+    bob.post(rid, "before")
+    expect(frame.locator(".message__body").last).to_have_text("before")
+    old = fresh_server.workers()
+    fresh_server.console("reload")
+    wait_until(lambda: not any(map(alive, old)), "the end of the old worker")
+    bob.post(rid, "after")
+    expect(frame.locator(".message__body").last).to_have_text("after", timeout=10_000)
 
 
 def test_stream_page_without_javascript(people: People, server: Server):

@@ -15,6 +15,7 @@ from flask import Flask, Response, abort, has_request_context, request, send_fro
 from flask_sock import Sock
 
 from chat.asgi import Bridge, ConnectionClosed, WebSocket, await_
+from chat.exchange import ON_DRAIN
 from chat.frames import deflated_frame, text_frame
 from chat.listener import listen
 from chat.serving import run
@@ -120,6 +121,19 @@ def stream():
         finally:
             await_(asyncio.sleep(0))
             events.append("stream closed")
+
+    return Response(chunks(), mimetype="text/plain")
+
+
+@app.get("/farewell")
+def farewell():
+    """A chunk at once, and another when the process stops, which says whether it is replaced."""
+    drained: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    request.environ[ON_DRAIN](drained.set_result)
+
+    def chunks():
+        yield "first"
+        yield f" replaced: {await_(drained)}"
 
     return Response(chunks(), mimetype="text/plain")
 

@@ -929,6 +929,31 @@ def test_new_requests_while_stopping(start):
         assert (status, headers["retry-after"]) == (503, "1")
 
 
+@pytest.mark.parametrize(("name", "replaced"), [("SIGTERM", False), ("SIGHUP", True)])
+def test_a_stream_says_its_last_words(start, name, replaced):
+    """A streamed response that asked to be told of the end writes to its own end; one that begins
+    when the process is stopping already is told at once."""
+    server = start(drain=3)
+    with ExitStack() as stack:
+        late, ws = Raw(server), stack.enter_context(server.socket("/echo"))
+        stack.callback(late.sock.close)
+        late.request("GET", "/")
+        late.response()
+        late.take(5)
+        responses = [stack.enter_context(server.http.stream("GET", "/farewell")) for _ in "123"]
+        pieces = [response.iter_text() for response in responses]
+        assert [next(text) for text in pieces] == ["first"] * 3
+        server.process.send_signal(getattr(signal, name))
+        until(lambda: refuses(server))
+        late.request("GET", "/farewell")
+        assert late.response()[1]["connection"] == "close"
+        assert f" replaced: {replaced}".encode() in b"".join(iter(late.more, b""))
+        assert ["".join(text) for text in pieces] == [f" replaced: {replaced}"] * 3
+        with pytest.raises(ConnectionClosed):
+            ws.recv(timeout=5)
+    assert server.wait() == (0, "shut down\n")
+
+
 def test_handing_over(start):
     """After SIGHUP what is open is not closed before its time: a connection that stays idle ends
     when it would have ended, and one that is used is answered and told to end."""
