@@ -255,7 +255,7 @@ class Page:
             self.hub.send(self.viewer, packet)
         if entered:
             self._say(self.fragments.read(rid))
-            self.presence.stale.add(rid)
+        self.presence.stale.add(rid)  # the head of a panel that is new says nobody is here
         self.hub.live(self.viewer, answer.missed.seq)
         self._seen(rid, answer.missed.seq)
 

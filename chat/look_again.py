@@ -10,6 +10,7 @@ from .asgi import await_
 from .giving_way import give_way, uninterrupted
 from .hub import SERVICE_RESTART, Viewer
 from .store import Row
+from .store.rooms import DIRECT
 from .times import use_zone
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def send_list(app: "Chat", viewer: Viewer, rows: list[Row], lists: int) -> None:
             text = _list(app, viewer, rows)
     viewer.lists += 1
     app.hub.say(viewer, text)
+    # The rows that were replaced said who is here, and these do not yet.
+    app.presence.stale.update(row.room.rid for row in rows if row.room.kind == DIRECT)
 
 
 def _list(app: "Chat", viewer: Viewer, rows: list[Row]) -> str:

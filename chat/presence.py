@@ -1,9 +1,9 @@
 """Who is here, as this process tells it and shows it.
 
-Nothing is written when a page opens: a beat every TURN seconds finds who came since the last one,
-so that a thousand pages that come back cost one pipeline. Going is not told at all but found out,
-by whichever process looks first, when nobody has spoken of a person for store.presence.LASTS.
-That makes the end of a process, or its crash, the same as everyone in it leaving.
+Nothing is written when a page opens: a look every TURN seconds says who came since the last one,
+so that a thousand pages that come back cost one command. That somebody went is not said at all but
+found out, by whichever process looks first, when nobody has spoken of a person for
+store.presence.LASTS. So the end of a process, or its crash, is the same as everyone in it leaving.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ class Presence:
     def __init__(self, app: "Chat") -> None:
         self.app = app
         self.stale: set[str] = set()  # rooms in which somebody came or went
-        self._known: set[str] = set()
-        self._told = 0.0
+        self._said: set[str] = set()  # people of whom the store was told that they are here
+        self._all_said = float("-inf")  # when all who are here were said, by the monotonic clock
 
     async def run(self) -> None:
         """Look every TURN seconds until cancelled."""
@@ -45,20 +45,31 @@ class Presence:
                 log.exception("cannot tell who is here")
 
     def look(self) -> None:
-        """Tell who came and who is still here, find out who went, show what changed."""
+        """Say who came and who is still here, tell who came and went, show what changed. What an
+        error keeps from being said, told or shown is so by a later look."""
         store, present = self.app.store.presence, set(self.app.hub.people)
-        came = store.come(list(present - self._known))
-        if time.monotonic() - self._told > BEAT:
-            store.beat(list(present))
-            self._told = time.monotonic()
-        self._known = present
+        began = time.monotonic()
+        is_due = began - self._all_said > BEAT
+        changes = store.look(list(present if is_due else present - self._said))
+        self._said = present
+        if is_due:
+            self._all_said = began
         # A thousand who come back are in a few rooms, and the hub knows in which.
-        seen = {uid: self._rooms(uid) for uid in came}
-        unknown = [uid for uid, mine in seen.items() if not mine]
-        store.tell([*unknown, *store.go()], set().union(*seen.values()))
-        rooms, self.stale = self.stale, set()
-        for rid in rooms:
-            self._show(rid)
+        changed = {uid for found in changes for uid in found.uids}
+        rooms = {uid: self._rooms(uid) for uid in changed & present}
+        store.tell(changes, {uid: mine for uid, mine in rooms.items() if mine})
+        self._show_stale()
+
+    def _show_stale(self) -> None:
+        for rid in list(self.stale):
+            self.stale.discard(rid)
+            try:
+                self._show(rid)
+            except (RedisError, OSError):
+                self.stale.add(rid)
+                raise
+            except Exception:  # of this room, which keeps no other one waiting
+                log.exception("cannot show who is in room %s", rid)
 
     def _rooms(self, uid: str) -> set[str]:
         """The rooms of a person who is here; empty while the page is opening."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from .channels import Channels, Where
-from .events import LEAVE, REMOVE, Event
+from .events import ADD, JOIN, LEAVE, REMOVE, Event
 from .hub import Hub
 from .metrics import GAPS
 from .store import Store, keys
@@ -22,6 +22,7 @@ from .store import Store, keys
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events read at once when a gap is filled
+MEMBERS = (JOIN, ADD, LEAVE, REMOVE)  # events after which others are members
 ROOMS_AT_ONCE = 32  # rooms whose gaps are read at once: all answers that come together are one step
 
 Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its greenlet
@@ -106,6 +107,8 @@ class Subscriber:
         what, ident = keys.heard(channel)
         if what == "room":
             self._fill(ident)
+            if again:
+                self.word(ident, "here")  # somebody may have come or gone unheard
         elif again:
             self._spawn(self.portal(self.changed, ident))
 
@@ -127,9 +130,15 @@ class Subscriber:
                 self._publish(rid, event)
 
     def _publish(self, rid: str, event: Event) -> None:
+        self._count_members(event)
         # Somebody is out: what follows is read, together with who is still in.
         if not self.hub.publish(event) or event.kind in (LEAVE, REMOVE):
             self._fill(rid)
+
+    def _count_members(self, event: Event) -> None:
+        """With other members, others of the members are here."""
+        if event.kind in MEMBERS:
+            self.word(event.room, "here")
 
     async def _make_ready(self, rid: str) -> None:
         """Publish the events that wait in a room, each when its text is ready, in order."""
@@ -183,6 +192,7 @@ class Subscriber:
                     for event in events:
                         room.last = max(room.last, event.seq - 1)  # what is not there is gone
                         self.hub.publish(event)
+                        self._count_members(event)
                     if len(events) < PAGE:
                         break
         except (RedisError, OSError) as error:

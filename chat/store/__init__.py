@@ -12,6 +12,7 @@ from .attention import Attention
 from .audit import Audit
 from .bans import Bans
 from .check import Check
+from .clock import Clock
 from .crowd import Crowd
 from .drafts import Drafts
 from .dump import Dump
@@ -42,11 +43,14 @@ class Store:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.clock = Clock(_script(client, "time"))
         self.people = People(client)
         self.sessions = Sessions(client)
         self.accounts = Accounts(client, self.people)
         self.setup_links = SetupLinks(client)
-        self.presence = Presence(client, _script(client, "gone"))
+        self.presence = Presence(
+            client, self.clock, _script(client, "present"), _script(client, "told")
+        )
         self.attention = Attention(client, self.people, self.presence)
         self.drafts = Drafts(client)
         self.tokens = Tokens(client, self.people)
@@ -58,7 +62,7 @@ class Store:
         names = ("keep_file", "drop_file", "recount_files")
         self.stored_files = StoredFiles(client, *(_script(client, name) for name in names))
         self.throttle = Throttle(_script(client, "bucket"))
-        self.crowd = Crowd(client, _script(client, "enter"))
+        self.crowd = Crowd(client, _script(client, "alive"), _script(client, "enter"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in _SEATS}
         self.rooms = Rooms(client, self.people, scripts)

@@ -4,31 +4,29 @@ Each process writes down its own number for each, and that it is alive; what a p
 had written down does not count any more.
 """
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from . import keys
 
 LASTS = 20  # seconds after its last beat that a process counts as alive
+UNHEARD_SECONDS = 6  # without a word of any process, after which none is taken to have died
 KEPT = 24 * 3600  # seconds after the last change that what was written down is kept
 
 
 class Crowd:
-    """`enter` is the script enter.lua."""
+    """`alive` and `enter` are the scripts of these names."""
 
-    def __init__(self, client: Any, enter: Any) -> None:
+    def __init__(self, client: Any, alive: Any, enter: Any) -> None:
         self.client = client
+        self._alive = alive
         self._enter = enter
 
-    def beat(self, process: str, now: float | None = None) -> list[str]:
+    def beat(self, process: str) -> list[str]:
         """A process is alive, to be said again well before LASTS is over; returns the others."""
-        now = now or time.time()
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.zadd(keys.PROCESSES, {process: now + LASTS})
-        pipeline.zremrangebyscore(keys.PROCESSES, "-inf", now)
-        pipeline.zrange(keys.PROCESSES, 0, -1)
-        return [other for other in pipeline.execute()[2] if other != process]
+        args = [LASTS, UNHEARD_SECONDS, process]
+        alive: list[str] = self._alive(keys=[keys.PROCESSES], args=args)
+        return [other for other in alive if other != process]
 
     def enter(
         self,

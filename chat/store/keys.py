@@ -56,6 +56,10 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:pages:{a}            | hash   | the same of an address                                   |
 | chat:processes            | zset   | processes by the time (s) until which they are alive     |
 | chat:here                 | zset   | user ids by the time (s) until which they count as here  |
+| chat:untold:{chat:here}   | zset   | user ids of those who came or went and of whom nobody    |
+|                           |        | was told yet, by the time (s) at which a process began   |
+|                           |        | to tell. The same slot as chat:here                      |
+| chat:looked:{chat:here}   | string | the time (s) at which a process last looked who is here  |
 | chat:bots                 | set    | user ids of the bots                                     |
 | chat:token:{t}            | hash   | a token by the digest of its secret (tokens.Token)       |
 | chat:user:{u}:tokens      | set    | digests of the tokens of this person or bot              |
@@ -96,6 +100,7 @@ ROOMS = "chat:rooms"
 NEW = "~new"  # said of a room whose stream has more than was published
 HOOKS_LEASE = "chat:hooks:lease"
 HERE = "chat:here"
+UNTOLD, LOOKED = "chat:untold:{chat:here}", "chat:looked:{chat:here}"  # in the slot of HERE
 PROCESSES = "chat:processes"
 FIRST_ADMIN = "chat:admin"
 SETUP_LINKS = "chat:first-run"

@@ -1,65 +1,85 @@
-"""Who is here: has a page open in any process, or had one a moment ago."""
+"""Who is here: has a page open in any process, or had one a moment ago.
+
+All times are the database's, so that hosts with different clocks agree. Who came or went is written
+down until a process has told it (`look`, `tell`): when a process dies in between, or the database
+goes away, another look finds it and tells it.
+"""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from . import keys
+from .clock import Clock
 
-LASTS = 20  # seconds after the last beat that a person counts as here: reloads do not show
+LASTS = 20  # seconds after the last word on them that a person counts as here: reloads do not show
+UNWATCHED_SECONDS = 6  # without a look by anybody, after which nobody is taken to have gone
+TELL_SECONDS = 5  # that a process has to tell who came and went, before another one does
 _AT_ONCE = 1000  # people in one command
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """People who came or went, as found at the database's time `stamp`."""
+
+    stamp: str
+    uids: list[str]
+
+
 class Presence:
-    """`gone` is the script gone.lua."""
+    """`present` and `told` are the scripts of these names."""
 
-    def __init__(self, client: Any, gone: Any) -> None:
+    def __init__(self, client: Any, clock: Clock, present: Any, told: Any) -> None:
         self.client = client
-        self._gone = gone
+        self.clock = clock
+        self._present = present
+        self._told = told
 
-    def beat(self, uids: Sequence[str], now: float | None = None) -> None:
-        """These people are here; to be said again well before LASTS is over."""
-        until = (now or time.time()) + LASTS
-        for n in range(0, len(uids), _AT_ONCE):
-            self.client.zadd(keys.HERE, dict.fromkeys(uids[n : n + _AT_ONCE], until))
+    def look(self, uids: Sequence[str]) -> list[Changes]:
+        """These people are here; to be said again well before LASTS is over. Returns who came and
+        who went: the caller tells it with `tell`. Two callers are not given the same, unless one
+        has not told it within TELL_SECONDS. It puts the clock of the store right."""
+        found = [self._look(uids[n : n + _AT_ONCE]) for n in range(0, max(len(uids), 1), _AT_ONCE)]
+        while len(found[-1].uids) >= _AT_ONCE:  # there may be more who have gone
+            found.append(self._look(()))
+        return found
 
-    def come(self, uids: Sequence[str], now: float | None = None) -> list[str]:
-        """As `beat`; returns those who were not here before. Two processes that say it of the same
-        person at once may both be told so."""
-        came: list[str] = []
-        for n in range(0, len(uids), _AT_ONCE):
-            some = uids[n : n + _AT_ONCE]
-            known = self.client.zmscore(keys.HERE, some)
-            came += [uid for uid, until in zip(some, known, strict=True) if until is None]
-        self.beat(uids, now)
-        return came
+    def _look(self, uids: Sequence[str]) -> Changes:
+        asked = time.monotonic()
+        args = [LASTS, UNWATCHED_SECONDS, TELL_SECONDS, *uids]
+        stamp, changed = self._present(keys=[keys.HERE, keys.UNTOLD, keys.LOOKED], args=args)
+        self.clock.put_right(float(stamp), asked)
+        return Changes(stamp, changed)
 
-    def go(self, now: float | None = None) -> list[str]:
-        """Forget whom nobody has spoken of for LASTS seconds; returns them, to one caller only."""
-        return list(self._gone(keys=[keys.HERE], args=[now or time.time()]))
-
-    def typing(self, rid: str, uid: str, is_typing: bool) -> None:
-        """Tell those who look at a room that a member writes a message, or has sent it. Nothing
-        is stored."""
-        self.client.spublish(keys.room_channel(rid), f"~{'typing' if is_typing else 'typed'} {uid}")
-
-    def here(self, uids: Sequence[str], now: float | None = None) -> set[str]:
-        """Those of these people who are here."""
-        if not uids:
-            return set()
-        until = self.client.zmscore(keys.HERE, uids)
-        present = now or time.time()
-        return {uid for uid, end in zip(uids, until, strict=True) if end and end > present}
-
-    def tell(self, uids: Iterable[str], rooms: Iterable[str] = ()) -> None:
-        """Tell the rooms of these people, and these `rooms`, that somebody came or went."""
+    def tell(self, changes: Sequence[Changes], known: Mapping[str, Iterable[str]]) -> None:
+        """Tell the rooms of the people who came or went; `known` has the rooms of those whose rooms
+        need not be asked for."""
+        uids = {uid for found in changes for uid in found.uids}
         pipeline = self.client.pipeline(transaction=False)
-        uids = list(uids)
-        for uid in uids:
+        unknown = [uid for uid in uids if uid not in known]
+        for uid in unknown:
             pipeline.smembers(keys.user_rooms(uid))
-        rooms = set(rooms).union(*pipeline.execute() if uids else ())
+        rooms = set().union(*(known[uid] for uid in uids if uid in known))
+        rooms = rooms.union(*pipeline.execute() if unknown else ())
         pipeline = self.client.pipeline(transaction=False)
         for rid in rooms:
             pipeline.spublish(keys.room_channel(rid), "~here")
         if rooms:
             pipeline.execute()
+        for found in changes:
+            for n in range(0, len(found.uids), _AT_ONCE):
+                some = found.uids[n : n + _AT_ONCE]
+                self._told(keys=[keys.UNTOLD], args=[found.stamp, *some])
+
+    def here(self, uids: Sequence[str]) -> set[str]:
+        """Those of these people who are here."""
+        if not uids:
+            return set()
+        known = self.client.zmscore(keys.HERE, uids)
+        return {uid for uid, until in zip(uids, known, strict=True) if until is not None}
+
+    def typing(self, rid: str, uid: str, is_typing: bool) -> None:
+        """Tell those who look at a room that a member writes a message, or has sent it. Nothing
+        is stored."""
+        self.client.spublish(keys.room_channel(rid), f"~{'typing' if is_typing else 'typed'} {uid}")

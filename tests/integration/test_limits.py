@@ -19,6 +19,7 @@ from chat.limits import RATES, Limits, span
 from chat.rooms import MOST_ROOMS
 from chat.settings import Settings
 from chat.store import Store, keys
+from chat.store.crowd import LASTS
 
 from ..running import Server, Visitor, wait_until
 from .page import Page, reads
@@ -278,8 +279,9 @@ def test_an_address_has_so_many_pages_whoever_they_are(server, inside):
     with visitors[0].http.stream("GET", f"/rooms/{rid}/stream") as response:
         chunks = response.iter_text()
         assert next(chunks)
-        wait_until(lambda: inside.hvals(keys.user_pages(visitors[0].uid)) == ["1"], "its count")
-    wait_until(lambda: not inside.exists(keys.user_pages(visitors[0].uid)), "its end")
+        count = keys.user_pages(visitors[0].uid)
+        wait_until(lambda: inside.hvals(count) == ["1"], "its count")
+    wait_until(lambda: not inside.exists(count), "its end")
 
 
 def test_an_address_opens_so_many_pages_a_minute(ann):
@@ -288,13 +290,14 @@ def test_an_address_opens_so_many_pages_a_minute(ann):
         pass
 
 
-def test_pages_of_a_process_that_died_do_not_count(store):
+def test_pages_of_a_process_that_died_do_not_count(store, client):
     key = keys.user_pages("ann")
-    store.crowd.beat("dead", now=1000)
-    assert store.crowd.beat("alive", now=1010) == ["dead"]
+    store.crowd.beat("dead")
+    assert store.crowd.beat("alive") == ["dead"]
     assert store.crowd.enter(key, 3, "dead", 3, ["alive"])
     assert not store.crowd.enter(key, 3, "alive", 1, ["dead"])
-    others = store.crowd.beat("alive", now=1021)
+    client.zincrby(keys.PROCESSES, -LASTS - 1, "dead")
+    others = store.crowd.beat("alive")
     assert others == []
     assert store.crowd.enter(key, 3, "alive", 1, others)
 

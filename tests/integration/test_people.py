@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from chat.pictures import LARGEST
-from chat.store.presence import LASTS
 
 from ..running import Server, Visitor
 from .page import Page
@@ -176,16 +175,6 @@ def test_presence_is_the_same_in_every_process(tmp_path):
         reading.wait_for("2 here")
     finally:
         running.clean_up()
-
-
-def test_who_was_not_spoken_of_is_gone_once(store):
-    assert store.presence.come(["ann", "bob"], now=100) == ["ann", "bob"]
-    assert store.presence.come(["ann"], now=101) == []
-    store.presence.beat(["ann"], now=110)
-    assert store.presence.go(now=100 + LASTS) == ["bob"]
-    assert store.presence.go(now=100 + LASTS) == []
-    assert store.presence.here(["ann", "bob"], now=109 + LASTS) == {"ann"}
-    assert store.presence.here(["ann", "bob"], now=110 + LASTS) == set()
 
 
 # Time zones

@@ -1,0 +1,318 @@
+"""Who is here: the same for all hosts, whatever their clocks say, and it is told in the end."""
+
+import time
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+from redis.exceptions import RedisError
+
+from chat import presence
+from chat.app import create_app
+from chat.hub import Hub
+from chat.settings import Settings
+from chat.store import Store, keys
+from chat.store.crowd import UNHEARD_SECONDS
+from chat.store.presence import LASTS, TELL_SECONDS, UNWATCHED_SECONDS
+
+from .page import Page
+
+MINUTE, HOUR = 60, 3600
+DIFFERENCES = (-HOUR, -30, -21, 21, 30, HOUR)  # seconds between two hosts' clocks
+TIMES = (keys.HERE, keys.UNTOLD, keys.PROCESSES)
+
+
+@contextmanager
+def clock(seconds):
+    """Within, this is a host whose clock is so far ahead."""
+    with pytest.MonkeyPatch.context() as patch:
+        right = time.time
+        patch.setattr(time, "time", lambda: right() + seconds)
+        yield
+
+
+def move(client, seconds):
+    """Move what is stored so far into the past; it is the same as if the database's clock had been
+    set ahead."""
+    for key in TIMES:
+        for name, at in client.zrange(key, 0, -1, withscores=True):
+            client.zadd(key, {name: at - seconds})
+    if looked := client.get(keys.LOOKED):
+        client.set(keys.LOOKED, float(looked) - seconds)
+
+
+def look_on(client, seconds):
+    """As much time goes by, in which somebody looks all the time."""
+    looked = client.get(keys.LOOKED)
+    move(client, seconds)
+    if looked:
+        client.set(keys.LOOKED, looked)
+
+
+def uids(changes):
+    return [uid for found in changes for uid in found.uids]
+
+
+def tell(store, changes):
+    store.presence.tell(changes, {})
+    return uids(changes)
+
+
+def test_the_times_leave_room_for_each_other():
+    last_said = presence.BEAT + presence.TURN  # the longest ago, of somebody who is here
+    assert last_said + presence.TURN < LASTS
+    assert UNWATCHED_SECONDS > 2 * presence.TURN, "somebody looks all the time"
+    assert LASTS - last_said > UNWATCHED_SECONDS, "who was here when the last look was is kept"
+    assert LASTS + TELL_SECONDS + 2 * presence.TURN < MINUTE
+    assert UNHEARD_SECONDS > 2 * presence.TURN
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_hosts_with_other_clocks_agree_on_who_is_here(store, client, difference):
+    other, found = Store(client), []
+    for turn in range(20):
+        found += tell(store, store.presence.look(["ann"]))
+        with clock(difference):
+            found += tell(other, other.presence.look(["bob"]))
+            assert other.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}
+        assert store.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}, turn
+        look_on(client, presence.TURN)
+    assert found == ["ann", "bob"], "each came once, and nobody went"
+    for _ in range(int(LASTS // presence.TURN) + 1):
+        found += tell(store, store.presence.look(["ann"]))
+        look_on(client, presence.TURN)
+    assert found == ["ann", "bob", "bob"], "who went is gone, whatever their host's clock says"
+    assert store.presence.here(["ann", "bob"]) == {"ann"}
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES)
+def test_hosts_with_other_clocks_count_the_same_pages(store, client, difference):
+    key, other = keys.user_pages("ann"), Store(client)
+    for _ in range(20):
+        here = store.crowd.beat("here")
+        with clock(difference):
+            there = other.crowd.beat("there")
+        look_on(client, presence.TURN)
+    assert (here, there) == (["there"], ["here"])
+    assert other.crowd.enter(key, 3, "there", 3, there)
+    assert not store.crowd.enter(key, 3, "here", 1, here)
+    for _ in range(int(LASTS // presence.TURN) + 1):
+        here = store.crowd.beat("here")
+        look_on(client, presence.TURN)
+    assert here == []
+    assert store.crowd.enter(key, 3, "here", 1, here)
+
+
+@pytest.mark.parametrize("seconds", [-HOUR, -30, 30, HOUR])
+def test_when_the_databases_clock_is_set_nobody_goes_who_is_here(store, client, seconds):
+    tell(store, store.presence.look(["ann", "bob"]))
+    assert store.crowd.beat("one") == []
+    assert store.crowd.beat("two") == ["one"]
+    move(client, seconds)
+    assert tell(store, store.presence.look([])) == []
+    assert store.presence.here(["ann", "bob"]) == {"ann", "bob"}
+    assert store.crowd.beat("two") == ["one"]
+    found = []
+    for _ in range(int(LASTS // presence.TURN)):
+        found += tell(store, store.presence.look(["ann"]))
+        alive = store.crowd.beat("two")
+        assert (found, alive) == ([], ["one"]), "not before their time is over"
+        look_on(client, presence.TURN)
+    look_on(client, 1)
+    assert tell(store, store.presence.look([])) == ["bob"], "who went just then"
+    assert store.crowd.beat("two") == [], "and what died just then"
+
+
+def test_when_the_database_was_away_nobody_goes_who_is_here(store, client):
+    """Whoever comes back first finds everybody's time over."""
+    tell(store, store.presence.look(["ann", "bob"]))
+    store.crowd.beat("one")
+    store.crowd.beat("two")
+    move(client, MINUTE)
+    assert tell(store, store.presence.look(["ann"])) == []
+    assert store.crowd.beat("two") == ["one"]
+
+
+def test_what_a_process_did_not_tell_another_tells(store, client):
+    tell(store, store.presence.look(["bob"]))
+    look_on(client, LASTS + 1)
+    untold = store.presence.look(["ann"])
+    assert uids(untold) == ["ann", "bob"], "one came and one went"
+    other = Store(client)
+    assert other.presence.look([])[0].uids == [], "the one who looked first tells"
+    look_on(client, TELL_SECONDS + 1)
+    found = other.presence.look([])
+    assert sorted(uids(found)) == ["ann", "bob"]
+    tell(store, untold)
+    look_on(client, TELL_SECONDS + 1)
+    found = other.presence.look([])
+    assert sorted(uids(found)) == ["ann", "bob"], (
+        "the first one was too late to speak for the other"
+    )
+    tell(other, found)
+    look_on(client, TELL_SECONDS + 1)
+    assert uids(store.presence.look([])) == []
+
+
+def test_thousands_who_go_at_once_are_found_in_one_look(store, client):
+    many = [f"p{n}" for n in range(2500)]
+    assert tell(store, store.presence.look(many)) == many
+    look_on(client, LASTS + 1)
+    assert sorted(tell(store, store.presence.look(()))) == sorted(many)
+    assert client.exists(keys.HERE, keys.UNTOLD) == 0
+
+
+@pytest.fixture
+def process(store, client):
+    """The presence of a process in which Ann has a page open; she is in Tea."""
+    app = create_app(Settings(secret_key="x" * 32), store)
+    nothing = lambda *args: ""  # noqa: E731
+    app.hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
+    app.hub.connect(lambda packet: True, nothing, "ann")
+    client.sadd(keys.user_rooms("ann"), "tea")
+    return presence.Presence(app)
+
+
+def heard(listener):
+    """How often it was said that somebody came or went."""
+    words = 0
+    while message := listener.get_message(timeout=0.1):
+        words += message["data"] == "~here"
+    return words
+
+
+@pytest.mark.parametrize("goes", [False, True])
+def test_what_cannot_be_told_now_is_told_later(process, client, goes):
+    """The database keeps what is written and refuses what is published."""
+    if goes:
+        process.look()
+        for viewer in list(process.app.hub.people["ann"]):
+            process.app.hub.disconnect(viewer)
+        look_on(client, LASTS + 1)
+    with client.pubsub() as listener:
+        listener.ssubscribe(keys.room_channel("tea"))
+        client.acl_setuser("default", commands=["-spublish"])
+        try:
+            with pytest.raises(RedisError):
+                process.look()
+            look_on(client, TELL_SECONDS + 1)
+            with pytest.raises(RedisError):
+                process.look()
+        finally:
+            client.acl_setuser("default", enabled=True, commands=["+spublish"])
+        assert heard(listener) == 0
+        look_on(client, TELL_SECONDS + 1)
+        process.look()
+        assert heard(listener) == 1
+        look_on(client, TELL_SECONDS + 1)
+        process.look()
+        assert heard(listener) == 0
+
+
+def test_a_room_that_cannot_be_counted_now_is_counted_later(process, client, store):
+    ann = next(iter(process.app.hub.people["ann"]))
+    shown = []
+    process.app.fragments = SimpleNamespace(here=lambda rid, count: shown.append((rid, count)))
+    for rid in ("tea", "rain"):
+        client.zadd(keys.members(rid), {"ann": 1})
+        process.app.hub.belong(ann, rid, 0)
+        process.app.hub.watch(ann, rid)
+    process.stale.update(("tea", "rain", "nowhere"))
+    client.acl_setuser("default", commands=["-zcard"])
+    try:
+        with pytest.raises(RedisError):
+            process.look()
+    finally:
+        client.acl_setuser("default", enabled=True, commands=["+zcard"])
+    assert {"tea", "rain"} <= process.stale
+    process.look()
+    assert not process.stale
+    assert shown == [("rain", 1)], "the room that is watched, and who is here"
+
+
+PEOPLE = ["ann", "bob", "cyd"]
+STEPS = st.one_of(
+    st.tuples(st.just("come"), st.sampled_from(PEOPLE), st.integers(0, 1)),
+    st.tuples(st.just("go"), st.sampled_from(PEOPLE), st.integers(0, 1)),
+    st.tuples(st.just("look"), st.booleans(), st.integers(0, 1)),
+    st.tuples(st.just("wait"), st.integers(1, 2 * LASTS), st.integers(0, 1)),
+    st.tuples(st.just("set"), st.sampled_from((-HOUR, -7, 7, HOUR)), st.integers(0, 1)),
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEPS, max_size=25))
+def test_whatever_happens_everybody_knows_a_minute_later(client, steps):
+    """Two hosts; a look may end before it has told anything, as when the database goes away or the
+    process is killed. What rooms show is who is here when they are told of somebody."""
+    client.flushall()
+    hosts, pages, shown = [Store(client), Store(client)], [set(), set()], set()
+
+    def look(host, tells):
+        changes = hosts[host].presence.look(sorted(pages[host]))
+        if tells:
+            for uid in tell(hosts[host], changes):
+                shown.discard(uid)
+                shown.update(hosts[host].presence.here([uid]))
+
+    for what, how, host in steps:
+        if what == "come":
+            pages[host].add(how)
+        elif what == "go":
+            pages[host].discard(how)
+        elif what == "look":
+            look(host, how)
+        else:
+            move(client, how)
+    for _ in range(int(MINUTE // presence.TURN)):
+        look(0, True)
+        look(1, True)
+        look_on(client, presence.TURN)
+    assert shown == pages[0] | pages[1]
+    assert hosts[0].presence.here(PEOPLE) == shown
+    assert not client.exists(keys.UNTOLD)
+
+
+# What pages show
+
+
+def test_the_head_of_a_room_counts_who_joins_and_leaves(server, ann, bob):
+    """Of those who are here already, and whose pages show another room."""
+    rid = ann.create_room("Tea")
+    Page(bob).watch("")
+    page = Page(ann).watch(rid)
+    page.wait_for("1 here")
+    bob.join(rid)
+    page.wait_for("2 here")
+    bob.submit(f"/rooms/{rid}/leave")
+    page.wait_for("1 here")
+
+
+def test_a_panel_that_is_opened_again_says_who_is_here(ann, tea):
+    page = Page(ann).watch(tea)
+    page.wait_for("1 here")
+    page.watch(tea)
+    page.wait_for("1 here")
+
+
+def test_dots_are_there_again_when_the_list_of_rooms_is_sent_anew(ann, bob):
+    ann.submit("/rooms", "/people", kind="direct", members=bob.uid)
+    Page(bob).watch("")
+    elsewhere, dot = Page(ann).watch(""), f'class="dot" data-uid="{bob.uid}"'
+    elsewhere.wait_for(dot)
+    ann.create_room("Rain")
+    elsewhere.wait_for('class="row__here"')
+    elsewhere.wait_for(dot)
+
+
+def test_what_was_told_while_a_host_did_not_hear_is_shown(server, ann, bob, tea):
+    page = Page(ann).watch(tea)
+    page.wait_for("1 here")
+    with server.redis() as client, client.pipeline() as at_once:
+        at_once.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        at_once.zadd(keys.HERE, {bob.uid: time.time() + LASTS})
+        at_once.spublish(keys.room_channel(tea), "~here")
+        at_once.execute()
+    page.wait_for("2 here")
