@@ -76,6 +76,7 @@ class Backlog:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self._answers: dict[Cursor, Answer] = {}
+        self.forgotten = 0  # how often something had to be forgotten
 
     def find(self, cursor: Cursor) -> Answer | None:
         """An answer given a moment ago, if nothing has happened in the room since that the hub
@@ -85,12 +86,15 @@ class Backlog:
             return None
         return answer if time.monotonic() < answer.kept + LASTS else None
 
-    def keep(self, answer: Answer) -> None:
-        """Keep an answer for the next page, if it is all that the hub knows of."""
+    def keep(self, answer: Answer, forgotten: int = 0) -> None:
+        """Keep an answer for the next page, if it is all that the hub knows of. It was read when
+        things had been `forgotten` so often: if that has changed, names in it may be old."""
         rid, missed = answer.cursor.rid, answer.missed
         seq, at = answer.newest = self._newest(rid)
         # Without its time, a number may be that of another event in another life of the database.
         size = sum(len(event.body) for event in missed.events)
+        if forgotten != self.forgotten:
+            return
         if not at or missed.seq != seq or len(missed.events) > LARGEST or size > LARGEST_CHARS:
             return
         answer.kept = time.monotonic()
@@ -101,6 +105,7 @@ class Backlog:
 
     def forget(self, rid: str) -> None:
         """Something of the room looks otherwise than its events say."""
+        self.forgotten += 1
         for cursor in [cursor for cursor in self._answers if cursor.rid == rid]:
             del self._answers[cursor]
 

@@ -33,7 +33,7 @@ from .mentions import mentioned
 from .outbound import Answer
 from .store import Person, keys
 from .store.hooks import Delivery, Hook
-from .store.rooms import DIRECT
+from .store.room_kinds import DIRECT
 from .text import clean_body
 
 if TYPE_CHECKING:

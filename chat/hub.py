@@ -13,6 +13,7 @@ from functools import partial
 from .events import Event
 from .frames import Packet
 from .metrics import EVENTS
+from .store.people import Person
 
 # Writes a message; False when the viewer is gone.
 Push = Callable[[Packet], bool]
@@ -25,8 +26,10 @@ Write = Callable[[bytes], object]
 Direct = Callable[[Callable[[], None]], tuple[Write, bool] | None]
 # Makes an event's fragment, for a time zone.
 Render = Callable[[Event, str], str]
-# A fragment of the watched room with the event's number, which is greater than that of the last.
+# A fragment of the watched room with the event's number, which is greater than that of the last;
+# UNNUMBERED for a fragment of no event.
 Numbered = tuple[int, str]
+UNNUMBERED = 0
 log = logging.getLogger(__name__)
 
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
@@ -38,8 +41,8 @@ class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
     __slots__ = (
-        *("_sent", "direct", "held", "kick", "level", "lists", "push", "rooms"),
-        *("session", "uid", "watching", "zone"),
+        *("_sent", "direct", "held", "kick", "level", "lists", "person", "posted_in", "push"),
+        *("rooms", "session", "uid", "watching", "zone"),
     )
 
     def __init__(
@@ -51,6 +54,10 @@ class Viewer:
         self.uid = uid
         self.session = session  # the id of the session that the page was opened in
         self.zone = zone  # the time zone that the page shows
+        # The page's person as stored, where the page acts for that person. Kept current by
+        # look_again.person.
+        self.person: Person | None = None
+        self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
         self.rooms: set[str] = set()
         self.lists = 0  # how often its list of rooms was sent anew
         self.watching: str | None = None
@@ -310,9 +317,17 @@ class Hub:
 
     def tell_watching(self, rid: str, make: Callable[[str], str]) -> None:
         """Send what is no event to the pages that show a room; `make` is given a time zone."""
+        self.flush()  # what came before is not to be shown over it
         for zone, group in self._groups(rid).items():
-            if group.watching:
-                self._push_all(list(group.watching), Packet(make(zone)))
+            if not group.watching:
+                continue
+            text = make(zone)
+            packet = Packet(text)
+            for viewer in list(group.watching):
+                if viewer.held is not None:
+                    viewer.held.append((UNNUMBERED, text))
+                else:
+                    self._push(viewer, packet)
 
     def _groups(self, rid: str) -> dict[str, Group]:
         return self.rooms[rid].groups if rid in self.rooms else {}
@@ -386,9 +401,9 @@ class Hub:
 
     def _send(self, viewer: Viewer, shown: list[Numbered]) -> None:
         """The slow path: only what this viewer has not been sent."""
-        missing = [(seq, text) for seq, text in shown if seq > viewer.sent]
+        missing = [(seq, text) for seq, text in shown if seq > viewer.sent or seq == UNNUMBERED]
         if missing:
-            viewer.sent = missing[-1][0]
+            viewer.sent = max(viewer.sent, *(seq for seq, _ in missing))
             self._push(viewer, Packet.of(text for _, text in missing))
 
     def _push_all(self, viewers: Iterable[Viewer], packet: Packet) -> None:

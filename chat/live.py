@@ -32,7 +32,7 @@ from .rate_limits import FRAMES, NONSENSE
 from .security import is_own_origin
 from .session import current_person
 from .store import Person, Row
-from .store.rooms import DIRECT
+from .store.room_kinds import DIRECT
 from .text import clean_body, cursor, number
 from .text_renderer import on_behalf_of
 from .times import use_zone
@@ -110,7 +110,6 @@ class Page:
         "naming",
         "nonsense",
         "pace",
-        "person",
         "posted",
         "presence",
         "remembered",
@@ -125,7 +124,6 @@ class Page:
 
     def __init__(self, ws: WebSocket, person: Person, leave: Callable[[], None]) -> None:
         self.ws = ws
-        self.person = person
         self.leave = leave
         self.app = app()
         self.store = self.app.store
@@ -140,6 +138,7 @@ class Page:
         self.viewer: Viewer = self.hub.connect(
             ws.push, ws.kick, person.uid, g.session.sid, person.zone, ws.direct
         )
+        self.viewer.person = person
         self.fresh = True  # nothing was said on this socket yet
         self.rows: list[Row] = []  # the rooms as the socket opened, until then
         self.nonsense = 0
@@ -150,6 +149,12 @@ class Page:
         # What the last composers sent, to tell it from what was typed into them since.
         self.posted: dict[str, str] = {}
         self.silent = True  # nothing was posted on this socket yet
+
+    @property
+    def person(self) -> Person:
+        """The person as stored now, as far as this process was told: never keep it over a wait."""
+        assert self.viewer.person is not None
+        return self.viewer.person
 
     # What the socket tells (websocket.Heir)
 
@@ -199,11 +204,12 @@ class Page:
         being connected to the hub; of what happens from here on it hears."""
         uid = self.person.uid
         await_(self.subscriber.ready(f"user:{uid}"))
-        rows = self.store.rooms.of_session(uid, self.viewer.session)
-        if rows is None:
+        found = self.store.rooms.of_session(uid, self.viewer.session)
+        if found is None:
             self.hub.sign_out(self.viewer, self.fragments.signed_out())
             return
-        self.rows = rows
+        person, self.rows = found
+        look_again.keep_current(self.app, self.viewer, person)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
@@ -265,11 +271,12 @@ class Page:
         if answer and self._seen(cursor.rid, answer.missed.seq):
             return answer
         rid, after, at, epoch = cursor
+        forgotten = self.backlog.forgotten
         missed = self.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
         if missed is None:
             return None
         answer = Answer(cursor, missed)
-        self.backlog.keep(answer)
+        self.backlog.keep(answer, forgotten)
         return answer
 
     def _seen(self, rid: str, seq: int) -> bool:
@@ -406,11 +413,16 @@ class Page:
 
     def _post(self, rid: str, nonce: str, body: str, composer: str, reply: int = 0) -> bool:
         """Store a message, and tell its composer whether it is kept or why not."""
+        person = self.person
+        if rid not in self.viewer.posted_in:
+            self.viewer.posted_in |= {rid}
         try:
-            say_text(self.app, self.person, rid, body, nonce, reply)
+            say_text(self.app, person, rid, body, nonce, reply)
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False
+        if look_again.looks_otherwise(person, self.person):
+            self.store.people.tell_rooms(person.uid, [rid])
         self._say(self.fragments.stored(composer))
         if self.typing_at:
             self.typing_at = 0.0

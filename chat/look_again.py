@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from .asgi import await_
 from .giving_way import give_way, uninterrupted
 from .hub import SERVICE_RESTART, Viewer
-from .store import Row
-from .store.rooms import DIRECT
+from .store import Person, Row
+from .store.people import uids_in
+from .store.room_kinds import DIRECT
 from .times import use_zone
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def person(app: "Chat", uid: str) -> None:
         if person is None or person.off or viewer.session not in sessions:
             app.hub.sign_out(viewer, app.fragments.signed_out())
             continue
-        if viewer.zone != person.zone:
-            viewer.kick(SERVICE_RESTART)  # it comes back with the other zone
+        if not keep_current(app, viewer, person):
             continue
         for row in rows:
             app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
@@ -47,6 +47,27 @@ def person(app: "Chat", uid: str) -> None:
         shown.append(viewer)
     for viewer in shown:
         send_list(app, viewer, rows, pages[viewer])
+
+
+def keep_current(app: "Chat", viewer: Viewer, person: Person) -> bool:
+    """Have a page act and show times as its person, who was just read, wants it now. Returns False
+    for a page that has to come back because it shows times in another zone.
+
+    Messages that it posted since the person was renamed have the old name, and may have come
+    after the word that the name changed: their rooms are told once more."""
+    before, viewer.person = viewer.person, person
+    if before and looks_otherwise(before, person):
+        rids, viewer.posted_in = viewer.posted_in, frozenset()
+        if rids:
+            app.subscriber.ask(app.store.people.tell_rooms, person.uid, rids)
+    if viewer.zone != person.zone:
+        viewer.kick(SERVICE_RESTART)
+    return viewer.zone == person.zone
+
+
+def looks_otherwise(before: Person, now: Person) -> bool:
+    """True when messages of this person have to look otherwise."""
+    return (before.name, before.tag, before.picture) != (now.name, now.tag, now.picture)
 
 
 def send_list(app: "Chat", viewer: Viewer, rows: list[Row], lists: int) -> None:
@@ -85,15 +106,24 @@ def _is_old(app: "Chat", rows: list[Row]) -> bool:
 
 
 def profile(app: "Chat", rid: str, uid: str) -> None:
-    """A member of the room is called or looks otherwise: show it on what that person wrote last."""
+    """A member of the room has another name, tag or picture: show it on the newest messages that
+    this member wrote, reacted to or is quoted in."""
     app.backlog.forget(rid)
+    if not _is_watched(app, rid):
+        return
+    events = [event for event in app.store.messages.newest(rid) if uid in uids_in([event])]
+    for event in events:
+        await_(app.subscriber.texts.prepare(event))
+    # Pages that have not been told of a number yet must not be told of one behind it.
     room = app.hub.rooms.get(rid)
-    if room and any(group.watching for group in room.groups.values()):
-        events = [event for event in app.store.messages.newest(rid) if event.uid == uid]
-        for event in events:
-            await_(app.subscriber.texts.prepare(event))
-        if events:
-            app.hub.tell_watching(rid, partial(app.fragments.again, events))
+    told = [event for event in events if room and event.seq <= room.last]
+    if told:
+        app.hub.tell_watching(rid, partial(app.fragments.again, told))
+
+
+def _is_watched(app: "Chat", rid: str) -> bool:
+    room = app.hub.rooms.get(rid)
+    return room is not None and any(group.watching for group in room.groups.values())
 
 
 def typing(app: "Chat", rid: str, uid: str) -> None:

@@ -12,7 +12,7 @@ from .picker import is_search, picked_people, picking
 from .rooms import store
 from .session import require_person
 from .store import Person
-from .store.rooms import DIRECT
+from .store.room_kinds import DIRECT
 from .text import MAX_NAME
 
 OFFERED = 100  # members who are offered as the owner of a room

@@ -174,6 +174,7 @@ def say(
     for _ in sent:
         chat().limits.use("file", by.uid)
     files = chat().attachments.keep(rid, sent, by)
+    by = store().people.get(by.uid) or by  # decoding takes up to a minute, and names change
     try:
         seq = store().messages.post(rid, by, clean, nonce, reply, files)
         is_kept = store().messages.holds(rid, seq, files)

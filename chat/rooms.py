@@ -14,7 +14,7 @@ from .permissions import check_create_rooms, may_create_rooms, may_manage
 from .picker import is_search, picked_people, picking
 from .session import require_person
 from .store import Person, Room, Store
-from .store.rooms import CLOSED, DIRECT, OPEN
+from .store.room_kinds import CLOSED, DIRECT, OPEN
 from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name, number
 
 MOST_ROOMS = 500  # that one person joins or starts

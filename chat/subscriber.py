@@ -63,7 +63,9 @@ class Subscriber:
         # Called with a room's id and what was said there that is no event (see store.keys).
         self.word: Callable[[str, str], None] = lambda rid, word: None
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
-        self._unready: dict[str, deque[Event]] = {}  # by room: events whose turn has not come
+        # By room: events whose turn has not come, and words that came behind them.
+        self._unready: dict[str, deque[Event | str]] = {}
+        self._words: dict[str, list[str]] = {}  # by room: words that came while a gap was read
         self._reading = asyncio.Semaphore(ROOMS_AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -116,7 +118,7 @@ class Subscriber:
         if line == keys.NEW:
             self._fill(rid)
         elif line.startswith("~"):
-            self.word(rid, line[1:])
+            self._word(rid, line[1:])
         elif rid in self._filling:
             self._filling[rid] = True
         else:
@@ -128,6 +130,14 @@ class Subscriber:
                 self._spawn(self._make_ready(rid))
             else:
                 self._publish(rid, event)
+
+    def _word(self, rid: str, word: str) -> None:
+        """Pass a word on after the events that were published before it: one about a person's new
+        name must find the messages with the old name shown."""
+        if rid in self._unready:
+            self._unready[rid].append(word)
+        else:
+            self._pass_on(rid, word)
 
     def _publish(self, rid: str, event: Event) -> None:
         self._count_members(event)
@@ -146,14 +156,23 @@ class Subscriber:
         try:
             while events:
                 event = events[0]
-                await self.texts.prepare(event)
+                if not isinstance(event, str):
+                    await self.texts.prepare(event)
                 events.popleft()
-                if rid in self._filling:
+                if isinstance(event, str):
+                    self._pass_on(rid, event)
+                elif rid in self._filling:
                     self._filling[rid] = True
                 else:
                     self._publish(rid, event)
         finally:
             del self._unready[rid]
+
+    def _pass_on(self, rid: str, word: str) -> None:
+        if rid in self._filling:
+            self._words.setdefault(rid, []).append(word)
+        else:
+            self.word(rid, word)
 
     # Gaps
 
@@ -200,6 +219,8 @@ class Subscriber:
             self.channels.relink(keys.room_channel(rid))  # when it stands again, it is read again
         finally:
             del self._filling[rid]
+            for word in self._words.pop(rid, ()):
+                self.word(rid, word)
 
     def ask(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function that asks the store, in a greenlet of its own."""

@@ -18,7 +18,8 @@ from ..text import number
 from . import keys
 from .pages import pages
 from .people import all_entries, entries, looks
-from .rooms import ENDED, OPEN, RANDOM, Rooms
+from .room_kinds import ENDED, OPEN, RANDOM
+from .rooms import Rooms
 
 PAGE = 500  # keys or members that are looked at in one command
 KEPT = 30 * 24 * 3600  # seconds for which an ended room is kept (append.lua)

@@ -11,7 +11,7 @@ from typing import Any
 from ..events import Event
 from . import keys
 from .pages import pages
-from .rooms import DIRECT
+from .room_kinds import DIRECT
 
 PAGE = 1000  # entries that are read at once
 FEW = 100  # texts that stand in one record

@@ -20,7 +20,8 @@ from ..events import END
 from . import keys
 from .pages import pages
 from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
-from .rooms import DIRECT, ENDED, Rooms, pack_by
+from .room_kinds import DIRECT, ENDED
+from .rooms import Rooms, pack_by
 from .sessions import Sessions
 from .tokens import Tokens
 from .verified import is_own, refused

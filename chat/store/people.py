@@ -3,7 +3,7 @@
 import unicodedata
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..events import SHOWN, Event, Reaction
 from ..giving_way import in_pieces
 from . import keys
 from .pages import AT_ONCE, pages
+from .room_kinds import DIRECT
 from .verified import Verified, is_own, refused
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
@@ -118,7 +119,7 @@ class People:
 
     def edit(self, person: Person, **fields: str) -> Person:
         """Change what is known of a person (`off`: "1" or ""); returns the person as it is now.
-        Open pages are told by `look_again`."""
+        Every process is told, so that the open pages of this person and of others use it."""
         off = bool(fields["off"]) if "off" in fields else person.off
         changed = replace(person, **{**fields, "off": off})  # type: ignore[arg-type]
         pipeline = self.client.pipeline(transaction=False)
@@ -130,7 +131,39 @@ class People:
             fields = {**fields, "tag": changed.tag}
         pipeline.hset(keys.user(person.uid), mapping=fields)
         pipeline.execute()
+        # What was changed by an earlier try, whose answer was lost, is told of by this one.
+        if fields.keys().isdisjoint(("name", "tag", "picture", "role")):
+            self.look_again(person.uid)
+        else:
+            self.tell_profile(person.uid)
         return changed
+
+    def tell_profile(self, uid: str) -> None:
+        """Tell every process that a person has another name, tag or picture: the rooms of that
+        person, and everyone who has a direct room with them, because their lists show the name."""
+        lists = {uid}
+        for rids in pages(self.client.smembers(keys.user_rooms(uid)), AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in rids:
+                pipeline.hmget(keys.room(rid), "kind", "name")
+            for kind, name in pipeline.execute():
+                if kind == DIRECT:
+                    lists.update(name.split(" "))  # which are the ids of those in it
+            self.tell_rooms(uid, rids)
+        for others in pages(lists, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for other in others:
+                pipeline.spublish(keys.user_channel(other), "")
+            pipeline.execute()
+
+    def tell_rooms(self, uid: str, rids: Iterable[str]) -> None:
+        """Tell these rooms (at most AT_ONCE at a time) that this member has another name, tag or
+        picture."""
+        for some in pages(rids, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in some:
+                pipeline.spublish(keys.room_channel(rid), f"~{uid}")
+            pipeline.execute()
 
     def find(self, text: str = "", limit: int = FOUND, off: bool = False) -> list[Person]:
         """People by the beginning of a word of their name, in the order of names; at most

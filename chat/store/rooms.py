@@ -16,12 +16,11 @@ from ..events import Event, pack
 from . import keys
 from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
 from .pages import AT_ONCE, pages
-from .people import LOOKED_AT, People, Person, folded
+from .people import FIELDS as PERSON_FIELDS
+from .people import LOOKED_AT, People, Person, folded, person_of
+from .room_kinds import DIRECT, ENDED, OPEN, RANDOM
 from .verified import Verified, is_own, pairs, refused
 
-# The kinds: anyone may join; chosen members; one per set of people; whoever comes, some seats;
-# and what remains of one that is over.
-OPEN, CLOSED, DIRECT, RANDOM, ENDED = "open", "closed", "direct", "random", "ended"
 MOST_MEMBERS = 10_000  # of a room, when it is started
 MOST_DIRECT = 10  # people in a direct room
 SMALL = 500  # members of a room that is looked through for a name
@@ -283,25 +282,6 @@ class Rooms:
     def _unseat(self, rid: str, uid: str, size: str) -> None:
         self.scripts["unseat"](keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS], args=[rid, uid, size])
 
-    def tell_profile(self, uid: str) -> None:
-        """Tell the rooms of a person that they have another name or picture, and those who have
-        a direct room with them, whose list shows that name."""
-        lists = {uid}
-        for rids in pages(self.client.smembers(keys.user_rooms(uid)), AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in rids:
-                pipeline.hmget(keys.room(rid), "kind", "name")
-            for rid in rids:
-                pipeline.spublish(keys.room_channel(rid), f"~{uid}")
-            for kind, name in pipeline.execute()[: len(rids)]:
-                if kind == DIRECT:
-                    lists.update(name.split(" "))  # which are the ids of those in it
-        for others in pages(lists, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for other in others:
-                pipeline.spublish(keys.user_channel(other), "")
-            pipeline.execute()
-
     # Reading
 
     def get(self, rid: str, uid: str = "") -> Room:
@@ -341,15 +321,17 @@ class Rooms:
         pipeline.hgetall(keys.levels(uid))
         return self._rows(uid, *pipeline.execute())
 
-    def of_session(self, uid: str, sid: str) -> list[Row] | None:
-        """The same, where the session with this id goes on; None when it has ended. A round trip
-        less than to ask for both."""
-        is_on, ids, levels = self._verified.ask(
+    def of_session(self, uid: str, sid: str) -> tuple[Person, list[Row]] | None:
+        """The person and the same rooms, while the session with this id goes on; None when it has
+        ended. Reads all of it in the round trips that the rooms take."""
+        is_on, stored, ids, levels = self._verified.ask(
             ("HEXISTS", keys.sessions(uid), sid),
+            ("HMGET", keys.user(uid), *PERSON_FIELDS),
             ("SMEMBERS", keys.user_rooms(uid)),
             ("HGETALL", keys.levels(uid)),
         )
-        return self._rows(uid, ids, pairs(levels)) if is_on else None
+        person = person_of(uid, stored) if is_on else None
+        return (person, self._rows(uid, ids, pairs(levels))) if person else None
 
     def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
         rows, gone = [], []

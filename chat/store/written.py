@@ -6,7 +6,7 @@ from typing import Any
 
 from ..events import EDIT, POST, Event
 from . import keys
-from .rooms import ENDED
+from .room_kinds import ENDED
 
 _AT_ONCE = 500  # rooms in one pipeline
 

@@ -228,7 +228,7 @@ def test_a_page_that_opens_is_sent_its_list_in_pieces(counting, big):
 
 def test_a_rename_is_told_in_a_few_round_trips(counting, big):
     async def story(counted):
-        count = await counted.do(counted.app.store.rooms.tell_profile, big.ann.uid)
+        count = await counted.do(counted.app.store.people.tell_profile, big.ann.uid)
         assert count.trips < 20
         assert count.together <= MOST_TOGETHER
         assert count.commands > ROOMS

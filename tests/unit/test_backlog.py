@@ -148,3 +148,15 @@ def test_only_so_many_are_kept_and_no_large_ones(hub, kept):
     large = [event(5)] * (backlog.LARGEST + 1)
     kept.keep(Answer(CURSOR, Missed(large, False, 5, "e")))
     assert kept.find(CURSOR) is None
+
+
+def test_an_answer_with_names_from_before_a_change_is_not_kept(hub):
+    """It was read, somebody was renamed, and then it is to be kept."""
+    made = Backlog(hub)
+    forgotten = made.forgotten
+    answer = Answer(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e"))
+    made.forget("tea")
+    made.keep(answer, forgotten)
+    assert made.find(CURSOR) is None
+    made.keep(answer, made.forgotten)
+    assert made.find(CURSOR) is answer

@@ -412,3 +412,19 @@ def test_a_direct_write_that_fails_is_tried_by_the_other_way(world):
     assert broken.ways == ["push", "push", "push"]
     assert broken.texts == well.texts[:1] + [f"<shown tea {seq}>" for seq in (2, 3, 4)]
     assert well.ways == ["push", "write", "write"]
+
+
+def test_what_is_told_of_messages_comes_after_them(world):
+    """Somebody is renamed: what shows the new name must not be shown before the old one."""
+    live, reading = world.page(), world.page(watch=False)
+    world.hub.watch(reading.viewer, "tea")
+    world.hub.publish(event(1))
+    world.hub.tell_watching("tea", lambda zone: "<again 1>")
+    world.publish(event(2))
+    assert live.texts == ["<shown tea 1>", "<again 1>", "<shown tea 2>"]
+    assert reading.texts == []
+    world.hub.live(reading.viewer, 1)
+    assert reading.texts == ["<again 1>", "<shown tea 2>"]
+    assert reading.viewer.sent == 2
+    world.publish(event(3))
+    assert reading.texts[2:] == ["<shown tea 3>"]

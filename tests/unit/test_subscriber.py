@@ -126,3 +126,30 @@ def test_what_waits_is_left_to_whoever_reads_the_stream():
         assert subscriber._filling["a"]
 
     asyncio.run(story())
+
+
+@given(st.lists(st.sampled_from(["plain", "*one*", "*two*", "~word"]), max_size=8))
+def test_words_of_a_room_stay_behind_the_events_before_them(said):
+    """A word that somebody is renamed changes messages that are shown."""
+
+    async def story():
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
+        subscriber.hub = hub = Shown()
+        order = []
+        publish = hub.publish
+        hub.publish = lambda event: order.append(event.seq) or publish(event)
+        subscriber.word = lambda rid, word: order.append(word)
+        numbers, sent = itertools.count(1), []
+        for what in said:
+            if what.startswith("~"):
+                subscriber._event("a", what)
+                sent.append(what[1:])
+            else:
+                sent.append(next(numbers))
+                subscriber._event("a", line(sent[-1], what))
+        await quiet(subscriber)
+        assert order == sent
+        assert not subscriber._unready
+        assert not subscriber._words
+
+    asyncio.run(story())
