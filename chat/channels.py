@@ -18,6 +18,7 @@ from redis.exceptions import MovedError, RedisError
 
 from .database import connect
 from .link import Link, pack
+from .redaction import without_message
 
 log = logging.getLogger(__name__)
 
@@ -229,8 +230,8 @@ class Channels:
                 self._refused(place, reply)
             else:
                 self._take(place, reply)
-        except Exception:
-            log.exception("cannot use what Redis sent")
+        except Exception as error:
+            log.error("cannot use what Redis sent: %s", without_message(error))
 
     def _take(self, place: str, reply: list[str]) -> None:
         kind, name = reply[0], reply[1]

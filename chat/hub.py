@@ -13,6 +13,7 @@ from functools import partial
 from .events import Event
 from .frames import Packet
 from .metrics import EVENTS
+from .redaction import without_message
 from .store.people import Person
 
 # Writes a message; False when the viewer is gone.
@@ -214,6 +215,14 @@ class Hub:
             del self.rooms[rid]
         self._close(f"room:{rid}")
 
+    def leave_all(self, rid: str, uid: str) -> None:
+        """None of a person's pages gets anything more of a room; those that were still in it are
+        asked to come back."""
+        viewers = [viewer for viewer in self.people.get(uid, ()) if rid in viewer.rooms]
+        for viewer in viewers:
+            self.leave(viewer, rid)
+        self._ask_back(viewers)
+
     def uids(self, rid: str) -> list[str]:
         """The people whose pages get something of a room."""
         groups = self._groups(rid).values()
@@ -244,7 +253,11 @@ class Hub:
         if viewer.watching is None:
             return
         self.flush()  # what it was to be shown must not turn into nothing
-        group = self.rooms[viewer.watching].groups[viewer.zone]
+        if viewer.watching is not None:  # it can be written to
+            self._take_off_screen(viewer)
+
+    def _take_off_screen(self, viewer: Viewer) -> None:
+        group = self.rooms[viewer.watching or ""].groups[viewer.zone]
         self._stop_watching(viewer, group)
         group.belonging[viewer] = None
         viewer.watching = viewer.held = None
@@ -256,7 +269,11 @@ class Hub:
 
     def _make_level(self, viewer: Viewer, group: Group) -> None:
         """From here on the viewer, who has what the group was sent, is not looked at."""
-        found = viewer.direct and viewer.direct(partial(self._set_apart, viewer))
+        try:
+            found = viewer.direct and viewer.direct(partial(self._set_apart, viewer))
+        except Exception as error:
+            self._failed(viewer, error)
+            return
         if found:
             write, deflates = found
             (group.deflating if deflates else group.plain)[viewer] = write
@@ -286,6 +303,20 @@ class Hub:
             return not 0 < room.at < event.at
         if event.seq > room.last + 1:
             return False
+        for zone, group in room.groups.items():
+            if group.watching:
+                try:
+                    group.shown.append((event.seq, self.show(event, zone)))
+                except Exception as error:
+                    _log("cannot show event %d of room %s", error, event.seq, event.room)
+                    self.flush()  # what they can be shown goes first
+                    self._ask_back(group.watching)
+            if group.belonging and not event.is_quiet:
+                try:
+                    group.notes.append(self.note(event, zone))
+                except Exception as error:
+                    _log("cannot note event %d of room %s", error, event.seq, event.room)
+                    self._ask_back(group.belonging)
         room.last, room.at = event.seq, event.at
         EVENTS.inc()
         if not self._ready:
@@ -293,21 +324,30 @@ class Hub:
         self._ready[room] = None
         if not event.is_quiet:
             room.newest = event
-        for zone, group in room.groups.items():
-            if group.watching:
-                group.shown.append((event.seq, self.show(event, zone)))
-            if group.belonging and not event.is_quiet:
-                group.notes.append(self.note(event, zone))
         return True
+
+    def _ask_back(self, viewers: Iterable[Viewer]) -> None:
+        """Have pages come back that lack something: it could not be made or written. They are
+        shown nothing after it, and read their room from the last number they have."""
+        for viewer in list(viewers):
+            if viewer.watching is not None:
+                self._take_off_screen(viewer)
+            try:
+                viewer.kick(SERVICE_RESTART)
+            except Exception as error:
+                _log("cannot close a page", error)
 
     def restart(self, rid: str, seq: int) -> None:
         """The room's numbers began anew (another database) and are at `seq`: ask its viewers to
         come back with what they have, so that it is compared and replaced."""
         if rid in self.rooms:
             self.rooms[rid].last, self.rooms[rid].at = seq, 0
-            for group in self.rooms[rid].groups.values():
-                for viewer in group.viewers():
-                    viewer.kick(SERVICE_RESTART)
+            self.reset(rid)
+
+    def reset(self, rid: str) -> None:
+        """Ask a room's viewers to come back: it cannot be said what they lack."""
+        for group in self._groups(rid).values():
+            self._ask_back(group.viewers())
 
     def tell(self, rid: str, text: str) -> None:
         """Send what is no event to all pages of a room's members."""
@@ -321,8 +361,12 @@ class Hub:
         for zone, group in self._groups(rid).items():
             if not group.watching:
                 continue
-            text = make(zone)
-            packet = Packet(text)
+            try:
+                text = make(zone)
+                packet = Packet(text)
+            except Exception as error:
+                _log("cannot tell those who watch room %s", error, rid)
+                continue
             for viewer in list(group.watching):
                 if viewer.held is not None:
                     viewer.held.append((UNNUMBERED, text))
@@ -353,31 +397,48 @@ class Hub:
             for zone, group in room.groups.items():
                 shown, group.shown = group.shown, []
                 notes, group.notes = group.notes, []
-                line = [self.line(event, zone)] if event and (shown or notes) else []
+                line = self._line(event, zone) if event and (shown or notes) else []
                 if shown:
-                    self._show(group, [*shown, *((shown[-1][0], text) for text in line)])
+                    try:
+                        self._show(group, [*shown, *((shown[-1][0], text) for text in line)])
+                    except Exception as error:
+                        _log("cannot write what happened in a room", error)
+                        self._ask_back(group.watching)
                 if notes:
-                    self._push_all(group.belonging, Packet.of([*notes, *line]))
+                    try:
+                        self._push_all(group.belonging, Packet.of([*notes, *line]))
+                    except Exception as error:
+                        _log("cannot write what happened in a room", error)
+                        self._ask_back(group.belonging)
+
+    def _line(self, event: Event, zone: str) -> list[str]:
+        """The room's line in the side list. Where it cannot be made, the messages go without."""
+        try:
+            return [self.line(event, zone)]
+        except Exception as error:
+            _log("cannot make the line of room %s", error, event.room)
+            return []
 
     def _show(self, group: Group, shown: list[Numbered]) -> None:
         """The hot path: everything that is the same for all viewers is done before the loop."""
         packet = Packet.of(text for _, text in shown)
         before, last = shown[0][0] - 1, shown[-1][0]
+        deflated = packet.deflated if group.deflating else b""  # may raise: nothing has moved yet
         group.sent = last
-        self._write_level(group, packet)
+        self._write_level(group, packet, deflated)
         for viewer in list(group.apart):
             if viewer.held is not None:
                 viewer.held += shown
                 continue
             if viewer.sent == before:
-                viewer.sent = last
-                self._push(viewer, packet)
+                if self._push(viewer, packet):
+                    viewer.sent = last
             else:
                 self._send(viewer, shown)
             if viewer.sent == last and viewer in group.apart:
                 self._make_level(viewer, group)
 
-    def _write_level(self, group: Group, packet: Packet) -> None:
+    def _write_level(self, group: Group, packet: Packet, deflated: bytes) -> None:
         """Write to those who are level; now and then by `push`, which closes who reads slowly."""
         group.unchecked += len(packet.plain)
         if group.unchecked > UNCHECKED:
@@ -387,7 +448,7 @@ class Hub:
         if group.plain:
             self._write_all(group.plain, packet.plain, packet)
         if group.deflating:
-            self._write_all(group.deflating, packet.deflated, packet)
+            self._write_all(group.deflating, deflated, packet)
 
     def _write_all(self, writes: dict[Viewer, Write], frame: bytes, packet: Packet) -> None:
         failed: list[Write] = []
@@ -402,24 +463,25 @@ class Hub:
     def _send(self, viewer: Viewer, shown: list[Numbered]) -> None:
         """The slow path: only what this viewer has not been sent."""
         missing = [(seq, text) for seq, text in shown if seq > viewer.sent or seq == UNNUMBERED]
-        if missing:
+        if missing and self._push(viewer, Packet.of(text for _, text in missing)):
             viewer.sent = max(viewer.sent, *(seq for seq, _ in missing))
-            self._push(viewer, Packet.of(text for _, text in missing))
 
     def _push_all(self, viewers: Iterable[Viewer], packet: Packet) -> None:
         for viewer in viewers:
             self._push(viewer, packet)
 
-    def _push(self, viewer: Viewer, packet: Packet) -> None:
+    def _push(self, viewer: Viewer, packet: Packet) -> bool:
+        """Write to one viewer; False when that was not possible."""
         try:
-            viewer.push(packet)
-        except Exception:
-            self._failed(viewer)
+            return viewer.push(packet)
+        except Exception as error:
+            self._failed(viewer, error)
+            return False
 
-    def _failed(self, viewer: Viewer) -> None:
+    def _failed(self, viewer: Viewer, error: Exception) -> None:
         """A write to one viewer raised: its failure is its own."""
-        log.exception("cannot write to a page")
-        viewer.kick(SERVICE_RESTART)
+        _log("cannot write to a page", error)
+        self._ask_back([viewer])
 
     def _open(self, channel: str) -> None:
         self.channels[channel] += 1
@@ -431,3 +493,7 @@ class Hub:
         if not self.channels[channel]:
             del self.channels[channel]
             self.closed(channel)
+
+
+def _log(text: str, error: Exception, *args: object) -> None:
+    log.error(f"{text}: %s", *args, without_message(error))

@@ -302,7 +302,7 @@ class Page:
             if read is None:
                 return False
             self.hub.belong(self.viewer, rid, room.seq, room.at)
-        return True
+        return rid in self.viewer.rooms  # not where the page closed meanwhile
 
     def post(self, frame: Frame) -> None:
         """Store what a composer holds. Sent again with more behind it, only the rest is new:

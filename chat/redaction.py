@@ -7,6 +7,7 @@ tracebacks and the lines of libraries pass here, too.
 
 import logging
 import re
+import traceback
 
 SECRET_ARGUMENTS = frozenset({"secret"})  # of routes: `<secret>` is the only name for one
 
@@ -46,3 +47,10 @@ class Redacted(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
+
+
+def without_message(error: BaseException) -> str:
+    """The type of an error and where it was raised. Its message is left out because it may quote
+    what somebody wrote."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    return f"{type(error).__name__}\n{where}"

@@ -17,6 +17,7 @@ from .channels import Channels, Where
 from .events import ADD, JOIN, LEAVE, REMOVE, Event
 from .hub import Hub
 from .metrics import GAPS
+from .redaction import without_message
 from .store import Store, keys
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,14 @@ class Subscriber:
         if event.kind in MEMBERS:
             self.word(event.room, "here")
 
+    async def _prepare(self, event: Event) -> None:
+        """Have the text of an event rendered. If that fails, it is shown as it was typed."""
+        try:
+            await self.texts.prepare(event)
+        except Exception as error:
+            where = without_message(error)
+            log.error("cannot prepare event %d of room %s: %s", event.seq, event.room, where)
+
     async def _make_ready(self, rid: str) -> None:
         """Publish the events that wait in a room, each when its text is ready, in order."""
         events = self._unready[rid]
@@ -157,7 +166,7 @@ class Subscriber:
             while events:
                 event = events[0]
                 if not isinstance(event, str):
-                    await self.texts.prepare(event)
+                    await self._prepare(event)
                 events.popleft()
                 if isinstance(event, str):
                     self._pass_on(rid, event)
@@ -198,9 +207,9 @@ class Subscriber:
                         found = await self.portal(gap, rid, room.last, PAGE, uids, room.at)
                     seq, events, gone = found
                     for uid in gone:
-                        await self.portal(self.changed, uid)
+                        await self._take_out(rid, uid)
                     for event in events or ():
-                        await self.texts.prepare(event)
+                        await self._prepare(event)
                     if room is not self.hub.rooms.get(rid):
                         continue  # its last viewer went meanwhile
                     if events is None:
@@ -217,10 +226,24 @@ class Subscriber:
         except (RedisError, OSError) as error:
             log.warning("cannot read what room %s missed: %s", rid, error)
             self.channels.relink(keys.room_channel(rid))  # when it stands again, it is read again
+        except Exception as error:
+            log.error("cannot show what room %s missed: %s", rid, without_message(error))
+            self.hub.reset(rid)
         finally:
             del self._filling[rid]
             for word in self._words.pop(rid, ()):
                 self.word(rid, word)
+
+    async def _take_out(self, rid: str, uid: str) -> None:
+        """Take the pages of a person out of a room who is no member any more, whatever happens:
+        what follows is not for them."""
+        try:
+            await self.portal(self.changed, uid)
+        except (RedisError, OSError):
+            raise
+        except Exception as error:
+            log.error("cannot tell the pages of %s: %s", uid, without_message(error))
+            self.hub.leave_all(rid, uid)
 
     def ask(self, function: Callable[..., None], *args: Any) -> None:
         """Call a function that asks the store, in a greenlet of its own."""
@@ -235,7 +258,7 @@ class Subscriber:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, RedisError | OSError):
-            log.error("in the subscriber", exc_info=error)
+            log.error("in the subscriber: %s", without_message(error))
 
 
 def _key(channel: str) -> str:

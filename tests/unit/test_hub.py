@@ -1,6 +1,7 @@
 """The hub without I/O: events and viewers go in, writes come out."""
 
 import re
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,11 @@ class Direct(Page):
         self.deflates = False
         self.lost = None
 
+    @property
+    def seen(self) -> str:
+        """All that was written, either way."""
+        return "".join(read(frame) for frame in self.frames)
+
     def push(self, packet):
         self.ways.append("push")
         self.frames.append(packet.deflated if self.deflates else packet.plain)
@@ -62,6 +68,14 @@ class Direct(Page):
     def direct(self, lost):
         self.lost = lost
         return (self.write, self.deflates) if self.open else None
+
+
+def read(frame: bytes) -> str:
+    """The text of a frame."""
+    payload = frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+    if frame[0] & frames.COMPRESSED:
+        payload = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
+    return payload.decode()
 
 
 class World:
@@ -348,7 +362,7 @@ def test_a_connection_that_closes_is_written_to_directly_no_more(world):
     assert page.ways == ["push", "push"]
     assert other.ways == ["push", "write"]
     page.lost()
-    assert page.viewer.sent == 3
+    assert page.viewer.sent == 1, "what could not be written was not sent"
 
 
 @pytest.mark.parametrize("go", ["unwatch", "leave", "disconnect"])
@@ -428,3 +442,82 @@ def test_what_is_told_of_messages_comes_after_them(world):
     assert reading.viewer.sent == 2
     world.publish(event(3))
     assert reading.texts[2:] == ["<shown tea 3>"]
+
+
+SECRET = "what somebody wrote"
+PARTS = ["show", "note", "line", "frame", "deflate", "push", "write", "direct", "kick"]
+
+
+def break_part(world, monkeypatch, part, zone, page):
+    """Make a part of the delivery raise: of what is made for one zone, or of one page."""
+
+    def fail(*args):
+        raise RuntimeError(SECRET)
+
+    if part in ("show", "note", "line"):
+        make = getattr(world.hub, part)
+        setattr(
+            world.hub, part, lambda e, z: fail() if (e.room, z) == ("tea", zone) else make(e, z)
+        )
+    elif part == "frame":
+        frame = frames.text_frame
+        at = f"<shown tea 3{zone}>"
+        monkeypatch.setattr(frames, "text_frame", lambda t: fail() if at in t else frame(t))
+    elif part == "deflate":
+        packed = frames.deflated_frame
+        at = f"<shown tea 3{zone}>"
+        monkeypatch.setattr(frames, "deflated_frame", lambda t: fail() if at in t else packed(t))
+    else:
+        page.lost()  # it is written to directly again after the next message
+    if part == "kick":
+        page.viewer.push = page.viewer.kick = fail
+    elif part == "write":
+        page.write = fail
+    elif part in ("push", "direct"):
+        setattr(page.viewer, part, fail)
+
+
+@pytest.mark.parametrize("others", [1, 3], ids=["first", "last"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_failure_stays_that_of_its_room_and_group(world, monkeypatch, caplog, part, others):
+    """Whatever is made for others is made, and nobody is shown a number behind one they lack."""
+    monkeypatch.setattr(frames, "SMALLEST", 1)
+    zones = [" Lima", " Oslo", " Rome", " Wien"]
+    broken_zone = zones[others]
+    pages = {zone: [] for zone in zones}
+    for zone in zones:
+        for deflates in (True, False):
+            page = Direct()
+            page.deflates = deflates
+            world.page(zone=zone, page=page)
+            pages[zone].append(page)
+    elsewhere = {zone: world.page(zone=zone, watch=False) for zone in zones}
+    club = world.page(room="club")
+    world.publish(event(1), event(1, "club"))
+    break_part(world, monkeypatch, part, broken_zone, pages[broken_zone][0])
+    world.publish(event(2), event(3), event(2, "club"))
+    world.publish(event(4), event(3, "club"))
+    world.hub.flush()
+
+    assert club.texts == [f"<shown club {seq}>" for seq in (1, 2, 3)]
+    assert world.hub.rooms["tea"].last == 4
+    of_group = part in ("show", "frame", "deflate")
+    for zone in zones:
+        for page in pages[zone]:
+            is_broken = zone == broken_zone and (of_group or page is pages[zone][0])
+            numbers = [seq for seq in (1, 2, 3, 4) if f"<shown tea {seq}{zone}>" in page.seen]
+            assert numbers == list(range(1, len(numbers) + 1))
+            if not is_broken or part in ("note", "line", "write"):
+                assert numbers == [1, 2, 3, 4]
+                assert page.kicked == []
+            elif part in ("show", "frame", "deflate"):
+                assert page.kicked == [1012]
+                assert page.viewer.sent == numbers[-1]
+                assert page.viewer.watching is None
+        if zone != broken_zone or part != "note":
+            assert elsewhere[zone].texts == [f"<note tea {seq}>" for seq in (1, 2, 3, 4)]
+        else:
+            assert 1012 in elsewhere[zone].kicked
+    assert SECRET not in caplog.text
+    if part != "write":  # which is tried by the other way
+        assert "test_hub.py" in caplog.text, "where it comes from is said"

@@ -2,14 +2,18 @@
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.channels import Alone
-from chat.events import POST, pack
+from chat.events import POST, Event, pack
+from chat.hub import Hub
 from chat.subscriber import Subscriber
+
+SECRET = "what somebody wrote"
 
 
 class Ready:
@@ -17,6 +21,9 @@ class Ready:
 
     def is_ready(self, event):
         return True
+
+    async def prepare(self, event):
+        pass
 
 
 def test_who_waits_for_a_channel_that_closes_is_told():
@@ -153,3 +160,98 @@ def test_words_of_a_room_stay_behind_the_events_before_them(said):
         assert not subscriber._words
 
     asyncio.run(story())
+
+
+class Failing(Slow):
+    """Texts of which those with an exclamation mark cannot be rendered."""
+
+    async def prepare(self, event):
+        await asyncio.sleep(0)
+        if "!" in event.body:
+            raise RuntimeError(event.body)
+        await super().prepare(event)
+
+    def is_ready(self, event):
+        return "!" not in event.body and super().is_ready(event)
+
+
+def test_a_text_that_cannot_be_rendered_holds_nothing_up(caplog):
+    async def story():
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Failing())
+        subscriber.hub = hub = Shown()
+        for seq, body in enumerate(("plain", f"{SECRET}!", "*one*", "plain"), 1):
+            subscriber._event("a", line(seq, body))
+        await quiet(subscriber)
+        assert hub.seqs == [("a", seq) for seq in (1, 2, 3, 4)]
+
+    asyncio.run(story())
+    assert "cannot prepare event 2 of room a" in caplog.text
+    assert SECRET not in caplog.text
+
+
+class Gaps(Hub):
+    """A hub with pages of Ann's and Ben's in room a, which writes down what they are shown."""
+
+    def __init__(self):
+        def nothing(*_):
+            return ""
+
+        super().__init__(self.render, nothing, nothing, lambda call: None, nothing, nothing)
+        self.told = {"ann": [], "ben": []}
+        self.kicked = []
+        for uid, told in self.told.items():
+            push = lambda packet, told=told: bool(told.append(packet.text)) or True  # noqa: E731
+            viewer = self.connect(push, lambda code, uid=uid: self.kicked.append(uid), uid)
+            self.belong(viewer, "a", 0)
+            self.watch(viewer, "a")
+            self.live(viewer, 0)
+
+    def render(self, event, zone):
+        return f"<shown {event.seq}>"
+
+
+async def portal(function, *args):
+    return function(*args)
+
+
+def gap_story(gap, changed):
+    """The hub after a gap was read so, and the subscriber's room stands."""
+
+    async def story():
+        store = SimpleNamespace(messages=SimpleNamespace(gap=gap))
+        subscriber = Subscriber(Alone("redis://127.0.0.1"), store, portal, changed, Ready())
+        subscriber.hub = hub = Gaps()
+        subscriber._fill("a")
+        await quiet(subscriber)
+        hub.flush()
+        assert not subscriber._filling
+        return hub
+
+    return asyncio.run(story())
+
+
+def events(rid, after, *_):
+    some = [Event(rid, seq, seq, POST, "x", "X", f"{SECRET} {seq}") for seq in range(after + 1, 4)]
+    return 3, some, ["ann"] if some else []
+
+
+def test_who_cannot_be_told_that_they_are_out_is_shown_nothing_of_the_room(caplog):
+    def fail(uid):
+        raise RuntimeError(SECRET)
+
+    hub = gap_story(events, fail)
+    assert hub.told == {"ann": [], "ben": ["<shown 1><shown 2><shown 3>"]}
+    assert hub.kicked == ["ann"]
+    assert hub.uids("a") == ["ben"]
+    assert SECRET not in caplog.text
+
+
+def test_a_gap_that_cannot_be_read_brings_the_pages_of_its_room_back(caplog):
+    def fail(*_):
+        raise ValueError(SECRET)
+
+    hub = gap_story(fail, lambda uid: None)
+    assert hub.told == {"ann": [], "ben": []}
+    assert hub.kicked == ["ann", "ben"]
+    assert "cannot show what room a missed" in caplog.text
+    assert SECRET not in caplog.text
