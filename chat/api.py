@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from . import downloads, members, messages, room_settings, rooms, search
 from .as_json import message_json, person_json, room_json
-from .current import chat
+from .current import chat, present
 from .errors import ChatError, Invalid, NotFound, Unauthorized
 from .errors import Refused as NotAllowed
 from .failed_sign_ins import failed
@@ -351,12 +351,13 @@ OPERATIONS = [
 @bp.before_request
 def authorize() -> None:
     """Find out whose token it is, and count the request. Raises Unauthorized, TooOften."""
-    if request.endpoint == "api.openapi":
-        charge("")
+    asked = present()
+    if asked.endpoint == "api.openapi":
+        charge(asked, "")
         return
-    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    kind, _, secret = asked.headers.get("Authorization", "").partition(" ")
     found = chat().store.tokens.person(secret) if kind.lower() == "bearer" else None
-    charge(found[0].uid if found else "")
+    charge(asked, found[0].uid if found else "")
     if found is None:
         if secret:
             failed("unknown token")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from errno import EDQUOT, ENOSPC
 from typing import Any
 
-from flask import Flask, render_template, request
+from flask import Flask, Request, render_template, request
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
 from flask_wtf.csrf import CSRFError
 from redis.exceptions import DataError, RedisError
@@ -47,7 +47,7 @@ from . import (
     unread,
 )
 from .backlog import Backlog
-from .current import chat, is_htmx
+from .current import chat, is_htmx, present
 from .errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
 from .failed_sign_ins import FailedSignIns
 from .files import Files, quotas
@@ -57,7 +57,7 @@ from .outbound import Outbound
 from .pictures import LARGEST, Pictures
 from .presence import Presence
 from .redaction import redacted
-from .security import check_host, check_site, protect, secure
+from .security import check_host, check_site, is_safe, protect, secure
 from .session import current_person
 from .settings import Settings
 from .store import Store
@@ -131,14 +131,26 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env, texts)
     assets.init(app)
-    forms.init(app)
-    app.before_request(check_host)
-    app.before_request(check_site)
+    forms.bound()
     rate_limits.init(app)
-    app.before_request(_limit_size)
     csrf = protect(app)
     csrf.exempt(api.bp)  # a token is sent by no page that was not given it
     csrf.exempt(jwt.hand_over)
+
+    @app.before_request
+    def admit() -> None:
+        """What every request has to pass before a blueprint or view looks at it, in this order."""
+        asked = present()
+        forms.bound_address(asked)
+        check_host(asked)
+        is_unsafe = not is_safe(asked)
+        if is_unsafe:
+            check_site(asked)
+        rate_limits.count(asked)
+        _limit_size(asked)
+        if is_unsafe:
+            csrf.protect(apply_exemptions=True)
+
     app.fragments = fragments.Fragments(app.jinja_env)
     for bp in (
         session.bp,
@@ -180,19 +192,19 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     return app
 
 
-def _limit_size() -> None:
+def _limit_size(asked: Request) -> None:
     """Only what takes a picture or files takes more than a form, and files only from who is
     signed in. Before the CSRF check, which reads it."""
     most = MAX_REQUEST
-    if request.endpoint == "people.profile":
+    if asked.endpoint == "people.profile":
         most += LARGEST
-    elif request.endpoint == "api.post_file" or (
-        request.endpoint == "messages.post"
-        and request.mimetype == "multipart/form-data"
+    elif asked.endpoint == "api.post_file" or (
+        asked.endpoint == "messages.post"
+        and asked.mimetype == "multipart/form-data"
         and current_person()
     ):
         most += chat().attachments.most_together
-    request.max_content_length = most
+    asked.max_content_length = most
 
 
 def error_page(status: int, title: str, text: str) -> Any:

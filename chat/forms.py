@@ -12,7 +12,6 @@ import io
 from typing import IO, Any
 
 import flask
-from flask import Flask, request
 from werkzeug import formparser
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
@@ -54,11 +53,12 @@ class Request(flask.Request):
     form_data_parser_class = Forms
 
 
-def init(app: Flask) -> None:
-    """Bound the forms and addresses of the application's requests."""
+def bound() -> None:
+    """Bound the parts of multipart forms, in the whole process."""
     formparser.MultipartDecoder = Decoder  # type: ignore[attr-defined, misc]
 
-    @app.before_request
-    def bound_address() -> None:
-        if request.query_string.count(b"&") >= MAX_FIELDS:
-            raise RequestURITooLarge
+
+def bound_address(asked: flask.Request) -> None:
+    """Raise RequestURITooLarge for an address with more fields than a form may have."""
+    if asked.query_string.count(b"&") >= MAX_FIELDS:
+        raise RequestURITooLarge

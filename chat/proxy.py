@@ -23,15 +23,31 @@ _unusable = OncePerMinute()
 
 
 def subject() -> str:
-    """Whom the proxy has let in, "" when none says so. The header is read once in a request."""
-    if "proxy_subject" not in g:
-        g.proxy_subject = _subject()
-    return g.proxy_subject or ""
+    """Whom the proxy has let in; "" when no proxy says so, or not clearly."""
+    return named() or ""
 
 
-def is_unusable() -> bool:
-    """True when the proxy names somebody in a way that does not tell who it is."""
-    return bool(subject() == "" and g.proxy_subject is None)
+def named() -> str | None:
+    """As `subject`; None where the proxy names somebody in a way that does not tell who it is. The
+    header is read once in a request."""
+    if "proxy" not in chat().settings.sign_in:
+        return ""
+    if "proxy_named" not in g:
+        g.proxy_named = _named()
+    found: str | None = g.proxy_named
+    return found
+
+
+def _named() -> str | None:
+    settings = chat().settings
+    if not is_proxy(request.remote_addr or ""):
+        return ""
+    value = request.headers.get(settings.proxy_header, "")
+    found = header_text(value)
+    if found is None or "," in found or len(found) > LONGEST_SUBJECT:
+        _unusable.warn(log, "%s cannot be used: %r", settings.proxy_header, value[:100])
+        return None
+    return found
 
 
 def person(subject: str) -> Person:
@@ -40,16 +56,3 @@ def person(subject: str) -> Person:
     name = header_text(request.headers.get(header, "")) if header else ""
     called = first_name(name, subject.partition("@")[0]) or "New member"
     return chat().store.accounts.of_subject("proxy", subject, called)
-
-
-def _subject() -> str | None:
-    """As `subject`; None for a header that cannot be used."""
-    settings = chat().settings
-    if "proxy" not in settings.sign_in or not is_proxy(request.remote_addr or ""):
-        return ""
-    value = request.headers.get(settings.proxy_header, "")
-    named = header_text(value)
-    if named is None or "," in named or len(named) > LONGEST_SUBJECT:
-        _unusable.warn(log, "%s cannot be used: %r", settings.proxy_header, value[:100])
-        return None
-    return named

@@ -1,6 +1,6 @@
 """What each request and each frame counts for: one table, used in one place for each kind.
 
-`charge` runs before every request, and `live.Page.hear` before every frame. A person is known by
+`count` runs before every request, and `live.Page.hear` before every frame. A person is known by
 the signed cookie (or, in the API, by the token), so that counting asks Redis nothing but, now and
 then, for the next few of a bucket (limits.Rate.ahead). Visitors who are nobody yet count by their
 network. So do, beside their own budget, all people of one network together, with a budget that a
@@ -14,7 +14,7 @@ shown beside the text that was typed. tests/integration/test_rate_limits.py trie
 from contextlib import suppress
 from dataclasses import dataclass
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 from flask import session as cookie
 from redis.exceptions import RedisError
 
@@ -155,25 +155,24 @@ NONSENSE = Frame(8 * 1024)  # a frame of no type that we know
 
 
 def init(app: Flask) -> None:
-    """Count every request of the application but those of the API, which knows whose it is only
-    when it has looked at the token, and calls `charge` itself."""
-
-    @app.before_request
-    def before() -> None:
-        if request.blueprint != "api":
-            charge(cookie.get("uid", ""))
-
+    """Count the bytes of every answer of the application."""
     app.after_request(_charge_bytes)
 
 
-def charge(uid: str) -> None:
-    """Count the present request for the person `uid`, "" for nobody. Raises TooOften. While Redis
-    is away, reading is not counted: what is read is in Redis too."""
-    budget = ROUTES.get(request.endpoint, NOWHERE) if request.endpoint else NOWHERE
-    if budget.free or not chat().limits.on:
+def count(asked: Request) -> None:
+    """Count a request. The API knows whose it is only when it has looked at the token, and calls
+    `charge` itself."""
+    if asked.blueprint != "api":
+        charge(asked, cookie.get("uid", ""))
+
+
+def charge(asked: Request, uid: str) -> None:
+    """Count a request for the person `uid`, "" for nobody. Raises TooOften. While Redis is away,
+    reading is not counted: what is read is in Redis too."""
+    budget, limits = ROUTES.get(asked.endpoint or "", NOWHERE), chat().limits
+    if budget.free or not limits.on:
         return
-    g.counted_for = uid
-    limits, whence = chat().limits, network()
+    g.counted_for, whence = uid, network()
     with suppress(*((RedisError, OSError) if budget.bucket in READS else ())):
         if budget.by_network:
             limits.use(budget.bucket, whence)
@@ -192,8 +191,10 @@ def charge_bytes(uid: str, bucket: str, size: int) -> None:
 
 
 def _charge_bytes(response: Response) -> Response:
+    if not (uid := g.get("counted_for")):
+        return response
     budget = ROUTES.get(request.endpoint or "", NOWHERE)
-    if budget.bucket in READS and g.get("counted_for"):
+    if budget.bucket in READS:
         size = sum(map(len, response.response)) if response.is_sequence else response.content_length
-        charge_bytes(g.counted_for, budget.bucket, size or 0)
+        charge_bytes(uid, budget.bucket, size or 0)
     return response

@@ -11,15 +11,14 @@ import logging
 from functools import lru_cache
 from ipaddress import ip_network
 
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g, request
 from flask import session as cookie
 from flask_wtf.csrf import CSRFProtect, generate_csrf
 
 from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
-from .current import chat
+from .current import chat, present
 from .errors import Invalid, Misdirected, Refused
 from .host_header import names_origin, parse_host
-from .security_headers import ALWAYS, HSTS
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +36,10 @@ _POLICY = (
 _FOR_ANY_HOST = ("operations.healthz", "operations.readyz", "operations.prometheus")
 
 
-def check_host() -> None:
-    """For `before_request`: raise Invalid for a Host that is none, and Misdirected for one that is
-    not CHAT_ORIGIN's (RFC 9110, section 7.4). HTTP/1.0 has requests without a Host."""
-    host, origin = request.headers.get("Host"), chat().settings.origin
+def check_host(asked: Request) -> None:
+    """Raise Invalid for a Host that is none, and Misdirected for one that is not CHAT_ORIGIN's
+    (RFC 9110, section 7.4). HTTP/1.0 has requests without a Host."""
+    host, origin = asked.headers.get("Host"), chat().settings.origin
     try:
         is_ours = names_origin(host, origin) if origin and host is not None else not origin
         if host is not None:
@@ -48,16 +47,17 @@ def check_host() -> None:
             g.host = host
     except ValueError:
         raise Invalid("The Host header of the request names no host.") from None
-    if not is_ours and request.endpoint not in _FOR_ANY_HOST:
+    if not is_ours and asked.endpoint not in _FOR_ANY_HOST:
         raise Misdirected(f"This chat is at {origin}. The address you came by leads nowhere.")
 
 
 def own_origin() -> str:
     """This site's origin as the browser names it: CHAT_ORIGIN, or scheme and Host."""
-    if chat().settings.origin:
-        return chat().settings.origin
-    scheme = {"ws": "http", "wss": "https"}.get(request.scheme, request.scheme)
-    return f"{scheme}://{g.get('host', request.host)}"
+    if origin := chat().settings.origin:
+        return origin
+    asked = present()
+    scheme = {"ws": "http", "wss": "https"}.get(asked.scheme, asked.scheme)
+    return f"{scheme}://{g.get('host') or asked.host}"
 
 
 def address() -> str:
@@ -120,19 +120,22 @@ def is_own_origin() -> bool:
     return request.headers.get("Origin") == own_origin() and not _comes_from_another_site()
 
 
-def check_site() -> None:
-    """For `before_request`: raise Refused for an unsafe request that a browser says was made by a
-    page of another site. It stands beside the form's token, which such a page may have come by.
+def is_safe(asked: Request) -> bool:
+    """True for a request that changes nothing (RFC 9110, section 9.2.1)."""
+    return asked.method in _SAFE_METHODS
+
+
+def check_site(asked: Request) -> None:
+    """Raise Refused for an unsafe request that a browser says was made by a page of another site.
+    This is checked besides the form's token, which such a page may have come by.
 
     What a browser cannot be made to leave out or forge is believed: `Sec-Fetch-Site`
     (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454). Old browsers and programs send neither; for
     them the token alone decides. Requests that bring their own proof instead of a cookie may come
     from anywhere."""
-    if request.method in _SAFE_METHODS or request.endpoint is None:
+    if asked.endpoint is None or asked.blueprint == "api" or asked.endpoint == "jwt.hand_over":
         return
-    if request.blueprint == "api" or request.endpoint == "jwt.hand_over":
-        return
-    origin = request.headers.get("Origin")
+    origin = asked.headers.get("Origin")
     if _comes_from_another_site() or origin not in (None, own_origin()):
         raise Refused(
             "Your browser says that this was sent from another site. Open the chat in a new tab "
@@ -160,7 +163,9 @@ def _signed(secret: str) -> str:
 
 
 def protect(app: Flask) -> CSRFProtect:
-    """Ask each form for its token, which templates get from `csrf_token`."""
+    """What asks a form for its token; templates get it from `csrf_token`. Its hook looks for an
+    exemption before it looks at the method, so it is off, and app.admit calls `protect`."""
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     csrf = CSRFProtect(app)
     app.jinja_env.globals["csrf_token"] = csrf_token
     app.context_processor(lambda: {"csrf_token": csrf_token})
@@ -173,13 +178,11 @@ def _policy(origin: str) -> str:
 
 
 def secure(app: Flask) -> None:
-    """Put the security headers on every response."""
+    """Say on every response what a page may do, and that it is not to be kept. The headers that
+    are the same for every response are added below Flask (chat.security_headers)."""
 
     @app.after_request
     def headers(response: Response) -> Response:
         response.headers.setdefault("Content-Security-Policy", _policy(own_origin()))
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.extend(ALWAYS)  # which nothing else sets
-        if chat().settings.secure:
-            response.headers.extend([HSTS])
         return response

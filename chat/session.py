@@ -20,6 +20,7 @@ from .failed_sign_ins import failed
 from .security import address, network
 from .store import Person
 from .store.people import ADMIN, GUEST
+from .store.sessions import Session
 from .text_renderer import on_behalf_of
 from .times import use_zone
 from .wire_text import agent_text
@@ -60,7 +61,7 @@ class Cookies(SecureCookieSessionInterface):
             return self.session_class()
         if not 0 <= int(time.time()) - signed <= app.permanent_session_lifetime.total_seconds():
             return self.session_class()
-        return self.session_class(deepcopy(data))
+        return self.session_class({name: _copy(value) for name, value in data.items()})
 
     def _verified(self, text: str) -> tuple[dict[str, Any], int]:
         """What a cookie says and when it was signed (seconds since 1970). Raises BadSignature,
@@ -69,29 +70,37 @@ class Cookies(SecureCookieSessionInterface):
         return data, int(signed.timestamp())
 
 
+def _copy(value: Any) -> Any:
+    """A value of a cookie to be changed, where it is one that can be; a sign-in by another site
+    that has begun is a list."""
+    return deepcopy(value) if type(value) in (list, dict) else value
+
+
 def current_person() -> Person | None:
     """Who is signed in, or None. Read from the store once in a request; `g.session` is then
     the session (store.sessions.Session) that the cookie belongs to."""
-    if "person" not in g:
-        uid, secret = cookie.get("uid"), cookie.get("secret")
-        found = chat().store.sessions.person(uid, secret) if uid and secret else None
-        g.person, g.session = found or (None, None)
-        _check_proxy()
-        use_zone(g.person.zone if g.person else "")
-        on_behalf_of.set(g.person.uid if g.person else "")
-    person: Person | None = g.person
+    if "person" in g:
+        known: Person | None = g.person
+        return known
+    uid, secret = cookie.get("uid"), cookie.get("secret")
+    found = chat().store.sessions.person(uid, secret) if uid and secret else None
+    if found and _is_anothers(*found):
+        found = None
+    g.person, g.session = person, _ = found or (None, None)
+    use_zone(person.zone if person else "")
+    on_behalf_of.set(person.uid if person else "")
     return person
 
 
-def _check_proxy() -> None:
+def _is_anothers(person: Person, session: Session) -> bool:
     """End the session of somebody else than the one whom a proxy has let in, and every session
-    where the proxy does not say clearly who that is."""
-    named = proxy.subject()
-    is_other = bool(named) and cookie.get("proxied") != named
-    if g.person and (is_other or proxy.is_unusable()):
-        chat().store.sessions.end(g.person.uid, g.session.sid)
-        cookie.clear()
-        g.person = g.session = None
+    where the proxy does not say clearly who that is. True when it has ended."""
+    named = proxy.named()
+    if named is not None and (not named or cookie.get("proxied") == named):
+        return False
+    chat().store.sessions.end(person.uid, session.sid)
+    cookie.clear()
+    return True
 
 
 def begin(person: Person, way: str) -> None:
