@@ -201,6 +201,16 @@ class Event:
         return self.kind in QUIET
 
 
+class Events(tuple[Event, ...]):
+    """Events as the key of a cache. Their number, the first and the last nearly always tell one
+    list from another, so that finding it does not ask each event for its hash."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash((len(self), *self[:1], *self[-1:]))
+
+
 def _parsed(room: str, seq: int, at: int, data: str) -> Event:
     try:
         fields = json.loads(data)

@@ -11,12 +11,12 @@ from operator import attrgetter, call
 from typing import Any, Protocol
 
 import flask.templating
-from jinja2 import Environment, nodes
+from jinja2 import Environment, Template, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from markupsafe import Markup, escape
 
 from . import markdown
-from .events import NO_REACTIONS, POST, Event, tombstone, unreadable
+from .events import NO_REACTIONS, POST, Event, Events, tombstone, unreadable
 from .files import NOTES, size
 from .giving_way import in_pieces
 from .mentions import Mentions
@@ -78,6 +78,18 @@ class Templates(flask.templating.Environment):
     code_generator_class = Generator
     put_out = staticmethod(put_out)
     call: Any = staticmethod(call)  # type: ignore[arg-type]
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        super().__init__(app, **options)
+        self._found: dict[str, Template] = {}
+
+    def get_template(self, name: Any, parent: Any = None, globals: Any = None) -> Template:
+        # A page imports eight files. Jinja's cache takes a lock for each and orders what it has.
+        if self.auto_reload or globals or type(name) is not str:
+            return super().get_template(name, parent, globals)
+        if (found := self._found.get(name)) is None:
+            found = self._found[name] = super().get_template(name, parent)
+        return found
 
     def make_globals(self, d: Any) -> Any:
         # Jinja's is a ChainMap, of which every rendering and every import of a macro makes a copy,
@@ -331,7 +343,7 @@ def init(env: Environment, texts: Texts = markdown) -> None:
         if any(map(_mentions, events)) or set(map(id, map(_reactions, events))) != _NONE:
             size = sum(event.size for event in events)
         a_list = kept_list if size <= MAX_KEPT_LIST_CHARS else make_list
-        return a_list(tuple(events), new, zone(), today())
+        return a_list(Events(events), new, zone(), today())
 
     def make_row(row: Row, current: bool, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/rooms.html").module

@@ -1,12 +1,14 @@
 """The security headers that are the same for every answer, and those of answers without a page.
 
-Flask adds them to its answers (chat.security). Some answers are made below Flask: a malformed
-request, a header that is too long, a handshake that is refused, a server that is stopping. The
-protocol classes add them there, to whatever has no content security policy yet, so that no answer
-leaves without them.
+The protocol classes add them, so that no answer leaves without them: some are made below Flask, to
+a malformed request, a header that is too long, a handshake that is refused, or by a server that is
+stopping. Besides, they cost nothing there, while each header that Flask adds costs 3 µs. Flask adds
+the policy of a page (chat.security); an answer without one gets the strictest.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from hypercorn.protocol.events import Response
 
@@ -28,24 +30,30 @@ POLICY = b"content-security-policy"
 _PLAIN = (
     ("Content-Security-Policy", "default-src 'none'; form-action 'none'; frame-ancestors 'none'"),
     ("Cache-Control", "no-store"),
-    *ALWAYS,
 )
+
+
+def _as_sent(headers: Iterable[tuple[str, str]], https_only: bool) -> list[tuple[bytes, bytes]]:
+    every = (*headers, *ALWAYS, *((HSTS,) if https_only else ()))
+    return [(name.lower().encode(), value.encode()) for name, value in every]
+
+
+_ADDED = {https_only: _as_sent((), https_only) for https_only in (False, True)}
+_PLAIN_ANSWER = {https_only: _as_sent(_PLAIN, https_only) for https_only in (False, True)}
 
 
 def plain_answer_headers(https_only: bool) -> list[tuple[bytes, bytes]]:
     """The security headers of an answer that is no page; names in lower case."""
-    headers = (*_PLAIN, HSTS) if https_only else _PLAIN
-    return [(name.lower().encode(), value.encode()) for name, value in headers]
-
-
-_PLAIN_ANSWER = {https_only: plain_answer_headers(https_only) for https_only in (False, True)}
+    return list(_PLAIN_ANSWER[https_only])
 
 
 def with_security_headers(answer: Response, https_only: bool) -> Response:
-    """The answer, with the security headers unless it has a content security policy."""
+    """The answer, with the security headers; an answer without a content security policy is no
+    page."""
     for name, _ in answer.headers:
         if name == POLICY:
-            return answer
+            headers = [*answer.headers, *_ADDED[https_only]]
+            return Response(answer.stream_id, headers, answer.status_code)
     names = {name for name, _ in answer.headers}
     added = [header for header in _PLAIN_ANSWER[https_only] if header[0] not in names]
     return Response(answer.stream_id, [*answer.headers, *added], answer.status_code)
