@@ -47,6 +47,7 @@ from . import (
     unread,
 )
 from .backlog import Backlog
+from .confirmations import Confirmations
 from .current import chat, is_htmx, present
 from .errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
 from .failed_sign_ins import FailedSignIns
@@ -85,6 +86,7 @@ class Chat(Flask):
         self.subscriber: Subscriber
         self.presence: Presence
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
+        self.confirmations = Confirmations()
         self.failed_sign_ins = FailedSignIns()
         self.crowd = crowd.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))

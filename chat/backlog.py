@@ -43,6 +43,12 @@ class Answer:
         self._packets: dict[str, Packet | None] = {}
         self._making: dict[str, asyncio.Event] = {}  # set when it is made, or could not be
 
+    @property
+    def shown(self) -> int:
+        """The number up to which a page with this cursor shows the room; 0 when its list is
+        replaced, because then the cursor may be from another life of the database."""
+        return 0 if self.missed.replace else self.cursor.after
+
     def packet(self, fragments: Fragments, zone: str) -> Packet | None:
         """The message for pages with times of a zone, which must be that of the task; None when
         they lack nothing. Making it gives way to others, who wait for it if they want the same."""

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable
 
 TEXT = 0x81  # FIN and opcode 1: a whole text message in one frame
+PING, PONG = 0x89, 0x8A  # FIN and opcodes 9 and 10
 COMPRESSED = 0x40  # RSV1: the payload is deflated (RFC 7692, section 6)
 SMALLEST = 128  # bytes of a message that is worth compressing
 LEVEL = 1  # of zlib's 1 to 9: the others save few bytes of so little text and cost much
@@ -77,6 +78,18 @@ def whole_text(data: bytes) -> tuple[bytes, bool] | None:
     masked = int.from_bytes(data[start + 4 :], "big")
     payload = masked ^ int.from_bytes(mask[:size], "big")
     return payload.to_bytes(size, "big"), data[0] != TEXT
+
+
+def ping_frame(payload: bytes) -> bytes:
+    """A Ping frame, with at most 125 bytes that come back in the Pong (RFC 6455, section 5.5.2)."""
+    return _frame(PING, payload)
+
+
+def whole_pong(data: bytes) -> bytes | None:
+    """What a client's Pong frame carries; None unless `data` is exactly one masked Pong."""
+    if len(data) < 6 or data[0] != PONG or data[1] < 128 or len(data) != 6 + data[1] - 128:
+        return None
+    return bytes(byte ^ data[2 + n % 4] for n, byte in enumerate(data[6:]))
 
 
 def _frame(head: int, payload: bytes) -> bytes:

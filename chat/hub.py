@@ -38,17 +38,34 @@ NOT_ALLOWED = 1008  # the one after which it does not
 UNCHECKED = 64 * 1024  # bytes that are written to a viewer before its `push` looks at it again
 
 
+def _cannot_ask() -> bool:
+    return False
+
+
 class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
     __slots__ = (
-        *("_sent", "direct", "held", "kick", "level", "lists", "person", "posted_in", "push"),
+        *(
+            "_sent",
+            "ask",
+            "direct",
+            "held",
+            "kick",
+            "level",
+            "lists",
+            "person",
+            "posted_in",
+            "push",
+        ),
         *("rooms", "session", "uid", "watching", "zone"),
     )
 
     def __init__(
         self, push: Push, kick: Kick, uid: str, session: str, zone: str, direct: Direct | None
     ) -> None:
+        # Asks the page to confirm what it was sent; True when it was asked.
+        self.ask: Callable[[], bool] = _cannot_ask
         self.push = push
         self.direct = direct
         self.kick = kick
@@ -133,6 +150,7 @@ class Hub:
     later: calls a function when this turn of the loop is over.
     opened, closed: told when the first viewer of a channel comes and the last one goes, which
         keeps one subscription per room and person.
+    moved: told, once a turn, of a room whose watching viewers were sent something.
     """
 
     def __init__(
@@ -143,6 +161,7 @@ class Hub:
         later: Callable[[Callable[[], None]], object],
         opened: Callable[[str], object],
         closed: Callable[[str], object],
+        moved: Callable[[Room], object] = lambda room: None,
     ) -> None:
         self.show = show
         self.note = note
@@ -150,6 +169,7 @@ class Hub:
         self.later = later
         self.opened = opened
         self.closed = closed
+        self.moved = moved
         self.rooms: dict[str, Room] = {}
         self.people: dict[str, dict[Viewer, None]] = {}
         self.channels: Counter[str] = Counter()
@@ -399,6 +419,7 @@ class Hub:
                 notes, group.notes = group.notes, []
                 line = self._line(event, zone) if event and (shown or notes) else []
                 if shown:
+                    self.moved(room)
                     try:
                         self._show(group, [*shown, *((shown[-1][0], text) for text in line)])
                     except Exception as error:

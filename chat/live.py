@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g
@@ -99,6 +100,7 @@ class Page:
 
     __slots__ = (
         "app",
+        "asked",
         "backlog",
         "budget",
         "draft",
@@ -139,6 +141,8 @@ class Page:
             ws.push, ws.kick, person.uid, g.session.sid, person.zone, ws.direct
         )
         self.viewer.person = person
+        self.viewer.ask = self.ask
+        self.asked = ("", 0)  # room and number that it was last asked to confirm
         self.fresh = True  # nothing was said on this socket yet
         self.rows: list[Row] = []  # the rooms as the socket opened, until then
         self.nonsense = 0
@@ -187,12 +191,20 @@ class Page:
         return handle is not None and handle is not Page.watch
 
     def close(self) -> None:
-        """The page is gone: what it showed last has been seen."""
-        rid, seq = self.viewer.watching, self.viewer.sent
+        """The page is gone. Whether it still showed what it was sent last, nobody knows."""
         self.hub.disconnect(self.viewer)
         self.leave()
-        if rid:
-            self._seen(rid, seq)
+
+    def ask(self) -> bool:
+        """Have the browser confirm what it was sent of the room on screen; True when it was asked.
+        What it has confirmed counts as read (docs/guarantees.md, I10)."""
+        rid, seq = self.viewer.watching, self.viewer.sent
+        if not rid or not seq or (rid, seq) in (self.asked, self.remembered):
+            return False
+        if not self.ws.ask(partial(self.subscriber.ask, self._seen, rid, seq)):
+            return False
+        self.asked = rid, seq
+        return True
 
     def _come_back(self, error: Exception) -> None:
         """Redis has failed: ask the page to come back."""
@@ -221,7 +233,7 @@ class Page:
         if before and before != rid:
             self.typing_at = 0.0
             self.draft = ("", "")
-            self._seen(before, self.viewer.sent)
+            self.ask()
             self._say(self.fragments.read(before))
         for to, nonce, body, reply in pending(frame):
             self._post_pending(to, nonce, body, number(reply))
@@ -263,12 +275,17 @@ class Page:
             self._say(self.fragments.read(rid))
         self.presence.stale.add(rid)  # the head of a panel that is new says nobody is here
         self.hub.live(self.viewer, answer.missed.seq)
-        self._seen(rid, answer.missed.seq)
+        if answer.shown:
+            self._seen(rid, answer.shown)
+        if packet and entered and not self.fresh:
+            self.ask()  # somebody has gone to this room
+        elif packet:
+            self.app.confirmations.add(self.viewer)  # as may thousands that come back
 
     def _missed(self, cursor: Cursor) -> Answer | None:
         """What follows what the page shows; None when the person is no member (any more)."""
         answer = self.backlog.find(cursor)
-        if answer and self._seen(cursor.rid, answer.missed.seq):
+        if answer and self._seen(cursor.rid, answer.shown):
             return answer
         rid, after, at, epoch = cursor
         forgotten = self.backlog.forgotten
@@ -282,7 +299,7 @@ class Page:
     def _seen(self, rid: str, seq: int) -> bool:
         """Remember what the page has shown; True when that was done now, for a member. That it
         cannot be is no reason to end the page."""
-        if self.remembered == (rid, seq):
+        if rid == self.remembered[0] and seq <= self.remembered[1]:
             return False
         try:
             is_member = self.store.messages.seen(rid, self.person.uid, seq)
@@ -320,8 +337,8 @@ class Page:
         if before and body.startswith(before):
             stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
         else:
-            reply = number(one(frame, "reply"))
-            stored, before = self._post(rid, nonce, body, nonce, reply), ""
+            reply, shown = number(one(frame, "reply")), cursor(one(frame, "after"))[0]
+            stored, before = self._post(rid, nonce, body, nonce, reply, shown), ""
         self.posted[nonce] = body if stored else before
         if stored:
             self._sent_draft(rid, nonce, bool(one(frame, "kept")))
@@ -411,13 +428,17 @@ class Page:
         else:
             self._say(self.fragments.done(nonce))
 
-    def _post(self, rid: str, nonce: str, body: str, composer: str, reply: int = 0) -> bool:
-        """Store a message, and tell its composer whether it is kept or why not."""
+    def _post(
+        self, rid: str, nonce: str, body: str, composer: str, reply: int = 0, shown: int = 0
+    ) -> bool:
+        """Store a message, and tell its composer whether it is kept or why not. `shown` is the last
+        number that the page shows of the room."""
+        seen = shown if rid == self.viewer.watching and shown <= self.viewer.sent else 0
         person = self.person
         if rid not in self.viewer.posted_in:
             self.viewer.posted_in |= {rid}
         try:
-            say_text(self.app, person, rid, body, nonce, reply)
+            say_text(self.app, person, rid, body, nonce, reply, seen)
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False

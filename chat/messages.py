@@ -29,7 +29,7 @@ from .rooms import answered, room_page, store
 from .security import address, csrf_token
 from .session import require_person
 from .store import Person, Room
-from .text import clean_body, clean_caption, number
+from .text import clean_body, clean_caption, cursor, number
 from .times import ms_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def post(rid: str) -> Any:
         sent = [Sent(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
         if with_files and not sent:
             raise Invalid("Choose a file first.")
-        say(g.person, rid, body, nonce, number(reply), sent)
+        seen = cursor(request.form.get("after", ""))[0]
+        say(g.person, rid, body, nonce, number(reply), sent, seen)
     except (Invalid, TooOften, Busy, FilesAway) as error:
         if is_htmx():
             raise
@@ -162,12 +163,19 @@ def delete_one(rid: str, seq: str) -> Any:
 
 
 def say(
-    by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, sent: Sequence[Sent] = ()
+    by: Person,
+    rid: str,
+    body: str,
+    nonce: str = "",
+    reply: int = 0,
+    sent: Sequence[Sent] = (),
+    seen: int = 0,
 ) -> int:
-    """Post a message, which answers message `reply`, with files; returns its number. Raises
-    Invalid, OverQuota, TooOften, Busy, FilesAway, and what the store does."""
+    """Post a message, which answers message `reply`, with files; returns its number. `seen` is the
+    last number that the author was shown, 0 where that is not known. Raises Invalid, OverQuota,
+    TooOften, Busy, FilesAway, and what the store does."""
     if not sent:
-        return say_text(chat(), by, rid, body, nonce, reply)
+        return say_text(chat(), by, rid, body, nonce, reply, seen)
     clean = clean_caption(body)
     chat().limits.use("post", by.uid)
     _room(rid, by)
@@ -176,7 +184,7 @@ def say(
     files = chat().attachments.keep(rid, sent, by)
     by = store().people.get(by.uid) or by  # decoding takes up to a minute, and names change
     try:
-        seq = store().messages.post(rid, by, clean, nonce, reply, files)
+        seq = store().messages.post(rid, by, clean, nonce, reply, files, seen)
         is_kept = store().messages.holds(rid, seq, files)
     except ChatError:
         chat().attachments.delete(rid, files)
@@ -187,11 +195,13 @@ def say(
     return int(seq)
 
 
-def say_text(app: "Chat", by: Person, rid: str, body: str, nonce: str = "", reply: int = 0) -> int:
+def say_text(
+    app: "Chat", by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, seen: int = 0
+) -> int:
     """As `say`, without files; it needs no request, and so an open page has none."""
     clean = clean_body(body)
     app.limits.use("post", by.uid)
-    return int(app.store.messages.post(rid, by, clean, nonce, reply))
+    return int(app.store.messages.post(rid, by, clean, nonce, reply, seen=seen))
 
 
 def message_page(

@@ -68,7 +68,7 @@ ROUTES: dict[str, Budget] = {
         "view",
         "rooms.home rooms.index rooms.new rooms.people rooms.random_page rooms.show "
         "messages.before messages.on messages.permalink messages.edit_page messages.reply "
-        "reactions.menu drafts.draft drafts.text_help stream.stream "
+        "reactions.menu drafts.draft drafts.text_help stream.stream stream.seen "
         "members.index members.leave_page room_settings.form room_settings.end_page "
         "people.profile_page people.person_page session.mine tokens.mine tokens.of_bot "
         "attention.inbox unread.page crowd.connection "

@@ -12,6 +12,7 @@ from .fragments import digest
 from .paging import PAGE_ROWS, Paging, address, paging
 from .permissions import check_create_rooms, may_create_rooms, may_manage
 from .picker import is_search, picked_people, picking
+from .served_pages import served
 from .session import require_person
 from .store import Person, Room, Store
 from .store.room_kinds import CLOSED, DIRECT, OPEN
@@ -144,8 +145,8 @@ def show(rid: str) -> Any:
     if read is None:
         return render_template("rooms/join.html", room=room, size=store().rooms.size(rid))
     events = store().messages.page(room)
-    if read < room.seq:
-        store().messages.seen(rid, g.person.uid, room.seq)
+    if read < room.seq and not is_htmx():  # whose socket says which room it shows now
+        served(rid, room.seq)
     unread = store().rooms.unread(rid, read, room.seq) if 0 < read < room.seq else 0
     new, reply = read + 1 if unread else 0, answered(rid, request.args.get("reply", ""))
     return room_page(room, events, new=new, unread=unread, reply=reply)

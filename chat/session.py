@@ -12,7 +12,7 @@ from flask import session as cookie
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature
 
-from . import proxy
+from . import proxy, served_pages
 from .asgi import await_
 from .current import chat, is_htmx
 from .errors import Refused
@@ -89,6 +89,8 @@ def current_person() -> Person | None:
     g.person, g.session = person, _ = found or (None, None)
     use_zone(person.zone if person else "")
     on_behalf_of.set(person.uid if person else "")
+    if person:
+        served_pages.confirm(person)
     return person
 
 

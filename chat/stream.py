@@ -4,6 +4,10 @@ It carries the very fragments that go over the socket; in a page without htmx th
 unknown elements, which CSS shows or hides. The response ends by itself after some minutes with
 a refresh that goes on from the last number, so that a viewer who left unseen is let go.
 
+Writing to the frame does not mean that it was read. What its browser asks for next says what it has
+shown: the frame itself with its `after`, and the images without content that the frame asks for now
+and then, each with a number (`seen`).
+
 A frame whose response ends without a refresh stays dead until its reader loads the page again. So
 every end has one: also when the process stops, when Redis does not answer, and when the page is
 refused for the moment (then as a header, for the answer is an error page).
@@ -14,6 +18,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, render_template, request, stream_with_context
@@ -21,10 +26,12 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from . import crowd
 from .asgi import RESTART_SECONDS, await_
+from .composer import is_nonce
 from .current import chat
-from .errors import NotMember
+from .errors import NotFound, NotMember
 from .exchange import ON_DRAIN
 from .frames import Packet
+from .hub import Viewer
 from .rate_limits import charge_bytes
 from .session import is_still_on, require_person
 from .store import Room
@@ -64,6 +71,15 @@ def stream(rid: str) -> Response:
     return response
 
 
+@bp.get("/rooms/<rid>/seen/<seq>")
+def seen(rid: str, seq: str) -> tuple[str, int]:
+    """The frame has shown the room up to number `seq`. Its browser loads this as an image, because
+    that is the only way to say so without a script and without a click."""
+    if not is_nonce(rid) or not chat().store.messages.seen(rid, g.person.uid, number(seq)):
+        raise NotFound("You are not in this room.")
+    return "", 204
+
+
 @bp.after_request
 def come_back(response: Response) -> Response:
     """Have a frame that is refused for the moment load itself again."""
@@ -96,6 +112,7 @@ class Waiting:
         self.ended = False
         self.is_draining = False
         self.pause = 0  # seconds after which the page comes back
+        self.asked = 0  # the last number that the browser was asked to confirm
 
     def drain(self, replaced: bool) -> None:
         """The process stops; another one may have taken over already."""
@@ -109,6 +126,15 @@ class Waiting:
         if not self.ended:
             self.queue.put_nowait(packet.text)
         return not self.ended
+
+    def ask(self, viewer: Viewer) -> bool:
+        """Have the browser say that it has shown what was written; True when it was asked."""
+        rid, seq = viewer.watching, viewer.sent
+        if rid is None or seq <= self.asked or self.ended:
+            return False
+        self.asked = seq
+        self.queue.put_nowait(f'<img src="/rooms/{rid}/seen/{seq}" alt="" hidden>')
+        return True
 
     def kick(self, code: int) -> None:
         self.ended = True
@@ -138,6 +164,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
     hub, store, fragments = chat().hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
+    viewer.ask = partial(waiting.ask, viewer)
     try:
         hub.belong(viewer, rid, room.seq, room.at)
         hub.watch(viewer, rid)
@@ -150,6 +177,9 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
             text = fragments.missed(missed.events)
             charge_bytes(uid, "view", len(text))
             yield text
+            chat().confirmations.add(viewer)
+        if not missed.replace:
+            store.messages.seen(rid, uid, place.seq)
         place.seq, place.epoch = missed.seq, missed.epoch
         hub.live(viewer, missed.seq)
         end = time.monotonic() + LASTS
@@ -161,7 +191,6 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
             yield waiting.queue.get_nowait()
         if not waiting.ended:
             place.seq = viewer.sent
-            store.messages.seen(rid, uid, viewer.sent)
         yield place.refresh(waiting.pause)
     finally:
         hub.disconnect(viewer)

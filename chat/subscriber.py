@@ -245,7 +245,7 @@ class Subscriber:
             log.error("cannot tell the pages of %s: %s", uid, without_message(error))
             self.hub.leave_all(rid, uid)
 
-    def ask(self, function: Callable[..., None], *args: Any) -> None:
+    def ask(self, function: Callable[..., object], *args: Any) -> None:
         """Call a function that asks the store, in a greenlet of its own."""
         self._spawn(self.portal(function, *args))
 

@@ -15,6 +15,7 @@ from simple_websocket import ConnectionClosed
 
 from .environ import Message, Receive, Send, spawn
 from .metrics import SLOW
+from .pings import PINGS, Pings
 
 log = logging.getLogger(__name__)
 
@@ -152,6 +153,7 @@ class WebSocket:
         "_deflates",
         "_heir",
         "_outbox",
+        "_pings",
         "_pump_task",
         "_queued",
         "_receive",
@@ -181,7 +183,9 @@ class WebSocket:
         self._close: tuple[int, str] | None = None
         self._closing: asyncio.Future[Any] | None = None
         self._heir: Heir | None = None
-        self._outbox: deque[str | asyncio.Future[None]] | None = None
+        self._pings: Pings | None = None
+        # What waits to be sent, and what is to be called or set when all before it was.
+        self._outbox: deque[str | Callable[[], object] | asyncio.Future[None]] | None = None
         self._queued = 0
         self._pump_task: asyncio.Future[Any] | None = None
 
@@ -251,6 +255,17 @@ class WebSocket:
         write = self._transport.direct(lost) if self._transport and self.connected else None
         return write and (write, self._deflates)
 
+    def ask(self, confirmed: Callable[[], object]) -> bool:
+        """Have the client confirm, by a pong, what was pushed until now. `confirmed` is called on
+        the loop when it has. Returns False when that cannot be asked: the connection is closed, the
+        client has not answered for a while, or the server offers no pings."""
+        if self._pings is None or not self.connected:
+            return False
+        if self._outbox is None:
+            return self._pings.ask(confirmed)
+        self._outbox.append(partial(self._pings.ask, confirmed))
+        return True
+
     def kick(self, code: int, reason: str = "") -> None:
         """Close without waiting, from any code on the loop; the route's `receive` then raises."""
         if not self.connected:
@@ -308,7 +323,9 @@ class WebSocket:
         """Answer the handshake. Flask-Sock does this when the route is entered."""
         await_(self._send({"type": "websocket.accept"}))
         self.accepted = True
-        self._transport = self.environ["asgi.scope"]["extensions"].get(TRANSPORT)
+        extensions = self.environ["asgi.scope"]["extensions"]
+        self._transport = extensions.get(TRANSPORT)
+        self._pings = extensions.get(PINGS)
         self._deflates = self._transport is not None and self._transport.deflates
         self._registry.add(self)
 
@@ -365,6 +382,8 @@ class WebSocket:
                 if isinstance(item, str):
                     await self._send({"type": "websocket.send", "text": item})
                     self._queued -= len(item)
+                elif not isinstance(item, asyncio.Future):
+                    item()
                 elif not item.done():
                     item.set_result(None)
         except OSError:

@@ -76,6 +76,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     async def startup() -> None:
         tasks.append(asyncio.create_task(app.subscriber.run()))
         tasks.append(asyncio.create_task(app.presence.run()))
+        tasks.append(asyncio.create_task(app.confirmations.run()))
         tasks.append(asyncio.create_task(app.crowd.run()))
         tasks.append(asyncio.create_task(deliverer.run()))
         tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
@@ -135,6 +136,7 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
         loop.call_soon,
         subscriber.opened,
         subscriber.closed,
+        app.confirmations.moved,
     )
     app.backlog = Backlog(app.hub)
 

@@ -23,14 +23,15 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState as State
 from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
 from wsproto.handshake import WEBSOCKET_VERSION
 from wsproto.utilities import LocalProtocolError
 
 from .environ import spawn
-from .frames import whole_text
+from .frames import whole_pong, whole_text
 from .handshake import switching
 from .intake import Intake
+from .pings import PINGS, Pings
 from .server_settings import ServerSettings
 from .websocket import TRANSPORT
 
@@ -79,6 +80,7 @@ class Stream(WSStream):
         self._peer_ended = False  # HTTP/2: the client has ended its half of the stream
         self._pong: asyncio.Future[Any] | None = None
         self._lost: Callable[[], None] | None = None  # told when `direct` ends
+        self._pings = Pings(self._ping)
         protocol: Any = send.__self__  # type: ignore[attr-defined]
         self._h2: Any = None
         self._writer: asyncio.StreamWriter | None = None
@@ -168,11 +170,29 @@ class Stream(WSStream):
             return
         self._heard = self._loop.time()
         text = self._whole_text(data)
-        if text is None:
+        if text is not None:
+            await self._intake.put({"type": "websocket.receive", "text": text})
+        elif not self._take_pong(data):
             self.connection.receive_data(data)
             await self._handle_events()
-        else:
-            await self._intake.put({"type": "websocket.receive", "text": text})
+
+    def _take_pong(self, data: bytes) -> bool:
+        """Handle `data` if it is nothing but one Pong, for a tenth of what wsproto takes."""
+        decoder = self.connection._proto._frame_decoder
+        payload = None
+        if decoder.header is None and not decoder.buffer.buffer:
+            payload = whole_pong(data)
+        if payload is None:
+            return False
+        self._pings.answered(payload)
+        return True
+
+    def _ping(self, frame: bytes) -> bool:
+        """Write a Ping; False once the connection closes."""
+        if self.state is not CONNECTED:
+            return False
+        self._put(frame)
+        return True
 
     def _whole_text(self, data: bytes) -> str | None:
         """The message in `data`, where that is nothing but one whole text frame, as nearly all
@@ -203,6 +223,8 @@ class Stream(WSStream):
                 await self._message(event)
             elif isinstance(event, Ping):
                 await self._answer(event)
+            elif isinstance(event, Pong):
+                self._pings.answered(bytes(event.payload))
             elif isinstance(event, CloseConnection):
                 await self._closing(event)
             if self._failed or self._ending:
@@ -408,7 +430,8 @@ class Stream(WSStream):
         """Part what holds itself, and would stay until somebody looks for cyclic garbage: the scope
         has this stream, and wsproto's parser a generator that has the parser."""
         scope: Any = getattr(self, "scope", {})
-        scope.get("extensions", {}).pop(TRANSPORT, None)
+        for name in (TRANSPORT, PINGS):
+            scope.get("extensions", {}).pop(name, None)
         connection: Any = getattr(self, "connection", None)
         if connection is not None:
             connection._proto._parse_more.close()
@@ -460,6 +483,7 @@ class Stream(WSStream):
         lost, self._lost = self._lost, None
         if lost is not None:
             lost()
+        self._pings.close()
         self._intake.finish(
             {"type": "websocket.disconnect", "code": int(code), "reason": reason or ""}
         )
@@ -495,5 +519,6 @@ class _Starter:
         stream = self.stream
         if stream._writer is not None and stream.config.direct_writes:
             scope["extensions"][TRANSPORT] = stream
+        scope["extensions"][PINGS] = stream._pings
         self.tasks.spawn(_handle, app, config, scope, stream._intake.get, send, None, None)
         return stream._intake.put

@@ -94,9 +94,11 @@ class Messages:
         nonce: str = "",
         reply: int = 0,
         files: Sequence[File] = (),
+        seen: int = 0,
     ) -> int:
         """Store and publish a message; returns its number. `reply` is the number of the message
-        that it answers; one that is not there is left out. `files` are kept already.
+        that it answers; one that is not there is left out. `files` are kept already. `seen` is the
+        last number that the author was shown; what came after that stays unread.
 
         The same nonce with the same body, and files of the same names, by the same author is a
         resend: nothing is stored and the first one's number is returned. An empty nonce is never a
@@ -119,6 +121,7 @@ class Messages:
                 reply or "",
                 pack_files(files),
                 *(mentions or [""]),
+                seen,
                 *(file.fid for file in files),
             ],
         )
@@ -325,8 +328,9 @@ class Messages:
         return seq, self._now(rid, _events(rid, entries, after)), gone
 
     def seen(self, rid: str, uid: str, seq: int) -> bool:
-        """Remember that the member `uid` has seen the room up to `seq`; it never goes back, and
-        never beyond the newest. False, and nothing is kept, for who is no member."""
+        """Remember that the member `uid` has seen the room up to `seq`; it never goes back. A
+        number beyond the newest is from another life of the database and changes nothing. False,
+        and nothing is kept, for who is no member."""
         read = [keys.read(rid), keys.room(rid), keys.members(rid)]
         return int(self._seen(keys=read, args=[uid, seq])) >= 0
 

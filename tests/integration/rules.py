@@ -99,6 +99,7 @@ POST /rooms/{open|closed}/leave                  401 404 404 303 403 303 404 404
 POST /rooms/{direct}/leave                       401 404 404 403 403 403 404 404 404
 POST /rooms/{random}/leave                       401 404 404 303 303 303 404 404 404
 GET /rooms/{open|closed|direct|random}/composer?after=n  404 200
+GET /rooms/{open|closed|direct|random}/seen/{seq}        401 404 404 204 204 204 404 404 404
 GET /rooms/{open}/stream                         401 403 403 200 200 200 403 403 403
 GET /rooms/{closed|direct|random}/stream         401 404 404 200 200 200 404 404 404
 GET /rooms/{open}/messages                       401 403 403 200 200 200 403 403 403

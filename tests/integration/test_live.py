@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ..running import Server, Visitor
+from ..running import Server, Visitor, wait_until
 from .page import Page
 
 
@@ -294,8 +294,11 @@ def test_leaving_a_room_on_screen_clears_its_mark_and_remembers_what_was_seen(an
     page.watch(club, after=0)
     page.wait_for(f'hx-target="#unread-{tea}" hx-swap="innerHTML"></hx-partial>')
     page.wait_for("started this room")
-    row = bob.get("/").text.split(f'id="unread-{tea}"')[1].split("</span>")[0]
-    assert "<i></i>" not in row
+
+    def row():
+        return bob.get("/").text.split(f'id="unread-{tea}"')[1].split("</span>")[0]
+
+    wait_until(lambda: "<i></i>" not in row(), "what the page has confirmed")
 
 
 def test_a_stream_asked_from_a_number_far_ahead_deafens_nobody(ann, bob, tea):

@@ -247,11 +247,11 @@ class World:
         """What a try could change in the database: every key, with a digest of what it holds."""
         pairs = iter(self._digests())
         state = dict(zip(pairs, pairs, strict=True))
-        # That the processes live, and which pages are closed, is written every two seconds; that
-        # files which nothing holds are looked for, after a minute.
+        # That the processes live, who is here and which pages are closed is written every two
+        # seconds; that files which nothing holds are looked for, after a minute.
         beats = re.compile(
             rf"{keys.PROCESSES}|{keys.FILES}|{keys.FILES_LEASE}|chat:guests:.*|"
-            r"chat:pages:.*|chat:user:.*:pages"
+            rf"chat:pages:.*|chat:user:.*:pages|{re.escape(keys.LOOKED)}|{re.escape(keys.UNTOLD)}"
         )
         return {key: digest for key, digest in state.items() if not beats.fullmatch(key)}
 

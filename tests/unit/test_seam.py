@@ -105,7 +105,7 @@ def test_methods_that_are_overridden(ours, theirs):
     own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
     own |= {"_over", "_put", "_refuse", "_reset", "_rests", "_send_message", "_start_timer"}
     own |= {"_stop_timer", "_whole_text", "abort", "deflates", "direct", "end", "shut", "unsent"}
-    own |= {"_let_go", "write"}
+    own |= {"_let_go", "_ping", "_take_pong", "write"}
     own |= {"_drop_stream", "_forget", "_give_up", "_go_away", "_handle_one", "_receive"}
     own |= {"_request", "_send_some", "_stalled", "_stop_timers"}
     for name, method in vars(ours).items():
