@@ -36,6 +36,7 @@ __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "S
 _SCRIPTS = Path(__file__).parent / "scripts"
 _ROOM = ("create", "join", "leave", "edit", "end")  # they append an event
 _SEATS = ("seat", "unseat")
+_READING = ("read", "pick", "revised")  # a room's messages, in pieces
 
 
 class Store:
@@ -70,12 +71,10 @@ class Store:
         self.guests = Guests(
             self.people, self.rooms, self.sessions, self.tokens, _appending(client, "forget_member")
         )
+        scripts = {name: _appending(client, name) for name in ("post", "revise", "delete", "react")}
+        scripts |= {name: _script(client, name) for name in _READING}
         self.messages = Messages(
-            client,
-            self.people,
-            self.attention,
-            {name: _appending(client, name) for name in ("post", "revise", "delete", "react")},
-            _script(client, "seen"),
+            client, self.people, self.attention, scripts, _script(client, "seen")
         )
 
     def dump(self, whole: bool = False, secrets: bool = False) -> Dump:

@@ -21,11 +21,12 @@ from ..events import (
     Reactions,
     pack_files,
 )
-from ..giving_way import in_pieces
+from ..giving_way import give_way
 from ..mentions import pack, unpack
 from ..metrics import POSTED
 from . import keys
 from .attention import Attention
+from .history import NEWEST, Entry, History, Piece, events_of
 from .people import Names, People, Person, uids_in, with_names
 from .rooms import Room, pack_by
 from .verified import Verified
@@ -35,7 +36,7 @@ PAGES_KEPT = 128  # rooms whose newest page is kept in memory, ...
 MAX_KEPT_PAGE_CHARS = 50_000  # ... if its events are no larger than this (Event.size)
 MOST_EMOJI = 20  # different ones on one message
 MOST_REACTIONS = 500  # on one message, all emoji together
-LOOKED_AT = 500  # events in one answer, where all of a room are looked at
+LOOKED_AT = 500  # events that are looked through at a time, where all of a room are
 MAX_MISSED_CHARS = 100_000  # typed in the messages of one answer to a page that comes back
 NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
 
@@ -66,7 +67,7 @@ class Page:
 
 
 class Messages:
-    """`scripts` are the Lua scripts that change messages, by name."""
+    """`scripts` are the Lua scripts that change and read messages, by name."""
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class Messages:
         self.attention = attention
         self.scripts = scripts
         self._seen = seen
+        self.history = History(scripts)
         self._verified = Verified(client)
         self._pages: OrderedDict[str, Page] = OrderedDict()
 
@@ -177,7 +179,7 @@ class Messages:
 
     def newest(self, rid: str, limit: int = PAGE_SIZE) -> list[Event]:
         """The last `limit` events, oldest first."""
-        return self._back(rid, "+", limit)
+        return self._back(rid, NEWEST, limit)
 
     def page(self, room: Room) -> list[Event]:
         """The newest events of a room that was just read, as `newest` has them. They are asked for
@@ -189,7 +191,9 @@ class Messages:
         state = room.epoch, room.first, room.seq, room.last
         page = self._pages.get(room.rid)
         if page is None or page.state != state or not room.at:
-            events = self._revised(room.rid, self._entries(room.rid, "+", PAGE_SIZE))
+            with self.history.turns.turn():
+                entries = self.history.before(room.rid, NEWEST, PAGE_SIZE)
+                events = self._revised(room.rid, events_of(room.rid, entries))
             page = Page(state, events, uids_in(events))
             is_small = sum(event.size for event in events) <= MAX_KEPT_PAGE_CHARS
             self._pages.pop(room.rid, None)
@@ -204,15 +208,13 @@ class Messages:
 
     def before(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The `limit` events before number `seq`, oldest first."""
-        return self._back(rid, f"({seq}-0", limit) if seq > 1 else []
+        return self._back(rid, seq, limit) if seq > 1 else []
 
     def after(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The first `limit` events after number `seq`, oldest first."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hget(keys.room(rid), "first")
-        pipeline.xrange(keys.events(rid), f"({seq}-0", "+", count=limit)
-        first, entries = pipeline.execute()
-        return self._now(rid, _events(rid, entries, seq, first))
+        with self.history.turns.turn():
+            first, entries = self.history.after(rid, seq, limit)
+            return self._now(rid, events_of(rid, entries, seq, first))
 
     def get(self, rid: str, seq: int) -> Event:
         """Event `seq`; raises NotFound."""
@@ -225,21 +227,19 @@ class Messages:
 
     def several(self, rid: str, seqs: Sequence[int]) -> list[Event]:
         """Those of the events with these numbers that are there, in this order."""
-        pipeline = self.client.pipeline(transaction=False)
-        for seq in seqs:
-            pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
-        answers = pipeline.execute() if seqs else []
-        return self._now(rid, [event for entries in answers for event in _events(rid, entries)])
+        with self.history.turns.turn():
+            found = self.history.these(rid, seqs)
+            return self._now(rid, [event for one in found for event in events_of(rid, [one])])
 
     def written_by(self, rid: str, uid: str) -> Iterator[Event]:
         """All messages of a person in a room, as they were posted, the oldest first. They are
-        looked for among all events, some hundred at a time."""
-        start, at = f'["{POST}","{uid}",', "-"
-        while entries := self.client.xrange(keys.events(rid), at, "+", count=LOOKED_AT):
+        looked for among all events, some at a time."""
+        start, seq = f'["{POST}","{uid}",', 0
+        while entries := self.history.piece(rid, "after", seq, LOOKED_AT).entries:
             for entry in entries:
-                if entry[1]["data"].startswith(start):
-                    yield from _events(rid, [entry])
-            at = f"({entries[-1][0]}"
+                if entry.data.startswith(start):
+                    yield from events_of(rid, [entry])
+            seq = entries[-1].seq
 
     def file(self, rid: str, uid: str, fid: str) -> File:
         """The file with this id in room `rid`, for a member; raises NotFound for everybody else
@@ -247,9 +247,9 @@ class Messages:
         member, seq = self._verified.ask(
             ("ZSCORE", keys.members(rid), uid), ("ZSCORE", keys.files(rid), fid)
         )
-        at = f"{int(seq)}-0" if member is not None and seq is not None else ""
-        entries = self.client.xrange(keys.events(rid), at, at) if at else []
-        files = {file.fid: file for event in _events(rid, entries) for file in event.files}
+        is_there = member is not None and seq is not None
+        entries = self.history.these(rid, [int(seq)]) if is_there else []
+        files = {file.fid: file for event in events_of(rid, entries) for file in event.files}
         if fid not in files:
             raise NotFound("There is no such file, or it was deleted.")
         return files[fid]
@@ -257,9 +257,8 @@ class Messages:
     def author_of_file(self, rid: str, fid: str) -> str:
         """The id of who sent the file with this id in room `rid`; "" where no message has it."""
         seq = self.client.zscore(keys.files(rid), fid)
-        at = "" if seq is None else f"{int(seq)}-0"
-        entries = self.client.xrange(keys.events(rid), at, at) if at else []
-        return next((event.uid for event in _events(rid, entries)), "")
+        entries = [] if seq is None else self.history.these(rid, [int(seq)])
+        return next((event.uid for event in events_of(rid, entries)), "")
 
     def holds(self, rid: str, seq: int, files: Sequence[File]) -> bool:
         """Whether message `seq` has these files (at least one): not when it was a repeat."""
@@ -294,21 +293,45 @@ class Messages:
         """What the page of `uid` that shows `rid` up to number `after`, of the time `at`, lacks;
         None when `uid` is no member. An `epoch` of "" is taken as the present one, and so is
         an `at` of 0."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.zscore(keys.members(rid), uid)
-        pipeline.hmget(keys.room(rid), "seq", "epoch", "first")
-        _ask_after(pipeline, rid, after, limit + 1)
-        member, (seq, present, first), *answers = pipeline.execute()
-        if member is None or seq is None:
-            return None
-        entries = _following(after, at, *answers)
-        same = (epoch or present) == present and after <= int(seq)
-        anew = not same or entries is None or len(entries) > limit
-        events = [] if anew else self._now(rid, _events(rid, entries or [], after))
-        if anew or len(_last_chars(events, MAX_MISSED_CHARS)) < len(events):
-            anew, events = True, _last_chars(self.newest(rid), MAX_MISSED_CHARS)
-        upto = events[-1].seq if events else after
-        return Missed(events, anew, upto, present or "", int(first or 1))
+        with self.history.turns.turn():
+            piece = self.history.piece(rid, "after", after, limit + 1, [uid])
+            if piece.gone or piece.seq is None:
+                return None
+            events: list[Event] | None = None
+            if (epoch or piece.epoch) == piece.epoch and after <= piece.seq <= after + limit:
+                events = self._following(rid, uid, after, at, limit, piece)
+            anew = events is None
+            if events is None:
+                newest, gone = self.history.before_for(
+                    rid, [uid], NEWEST, PAGE_SIZE, MAX_MISSED_CHARS
+                )
+                if gone:
+                    return None
+                events = _last_chars(self._now(rid, events_of(rid, newest)), MAX_MISSED_CHARS)
+            upto = events[-1].seq if events else after
+            return Missed(events, anew, upto, piece.epoch, piece.first)
+
+    def _following(
+        self, rid: str, uid: str, after: int, at: int, limit: int, piece: Piece
+    ) -> list[Event] | None:
+        """The events behind number `after`, of which `piece` has the first; None when they do not
+        follow what the page shows, or are too many for it."""
+        epoch, last, chars = piece.epoch, after, 0
+        events: list[Event] = []
+        while True:
+            if not piece.follows(last, at) or piece.gone or piece.epoch != epoch:
+                return None
+            some = events_of(rid, piece.entries, last)
+            events += some
+            chars += sum(len(event.body) for event in some)
+            if len(events) > limit or chars > MAX_MISSED_CHARS:
+                return None
+            if not piece.more:
+                break
+            last, at = events[-1].seq, events[-1].at
+            piece = self.history.piece(rid, "after", last, limit + 1 - len(events), [uid])
+        events = self._now(rid, events)
+        return events if len(_last_chars(events, MAX_MISSED_CHARS)) == len(events) else None
 
     def gap(
         self, rid: str, after: int, limit: int, uids: Sequence[str], at: int = 0
@@ -316,16 +339,11 @@ class Messages:
         """The room's newest number; the first `limit` events after number `after`, of the time
         `at`, None instead of them when they do not follow it; and those of the people `uids` (at
         least one) who must not see them: they are no members any more."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hget(keys.room(rid), "seq")
-        _ask_after(pipeline, rid, after, limit)
-        pipeline.zmscore(keys.members(rid), uids)  # last: who was in it before may be gone by then
-        answer, *answers, joined = pipeline.execute()
-        gone = [uid for uid, since in zip(uids, joined, strict=True) if since is None]
-        seq, entries = int(answer or 0), _following(after, at, *answers)
-        if entries is None or after > seq:
-            return seq, None, gone
-        return seq, self._now(rid, _events(rid, entries, after)), gone
+        with self.history.turns.turn():
+            seq, entries, gone = self.history.gap(rid, after, at, limit, uids)
+            if entries is None:
+                return seq, None, gone
+            return seq, self._now(rid, events_of(rid, entries, after)), gone
 
     def seen(self, rid: str, uid: str, seq: int) -> bool:
         """Remember that the member `uid` has seen the room up to `seq`; it never goes back. A
@@ -334,57 +352,65 @@ class Messages:
         read = [keys.read(rid), keys.room(rid), keys.members(rid)]
         return int(self._seen(keys=read, args=[uid, seq])) >= 0
 
-    def _back(self, rid: str, end: str, limit: int) -> list[Event]:
-        return self._now(rid, self._entries(rid, end, limit))
-
-    def _entries(self, rid: str, end: str, limit: int) -> list[Event]:
-        """The last `limit` events up to `end`, as they were stored."""
-        entries = self.client.xrevrange(keys.events(rid), end, "-", count=limit)
-        return _events(rid, entries[::-1])
+    def _back(self, rid: str, end: int | str, limit: int) -> list[Event]:
+        """The last `limit` events in front of number `end`, oldest first."""
+        with self.history.turns.turn():
+            entries = self.history.before(rid, end, limit)
+            return self._now(rid, events_of(rid, entries))
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
         """The events as they are to be shown now: as they were changed since, and with the names
         and pictures that people have today."""
-        return self.people.named(self._revised(rid, events))
+        return self.people.named(self._revised(rid, _without_deleted(events)))
 
     def _revised(self, rid: str, events: list[Event]) -> list[Event]:
         """The events with the bodies that were changed since, the reactions, and what they
         answer and mention."""
         changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *QUIET)]
-        if changed:
-            seqs = [events[n].about for n in changed]
-            answered = list({e.number for e in events if e.kind == POST and e.number})
-            pipeline = self.client.pipeline(transaction=False)
-            pipeline.hmget(keys.edits(rid), [*seqs, *answered])
-            pipeline.hmget(keys.reactions(rid), seqs)
-            pipeline.hmget(keys.mentions(rid), seqs)
-            pipeline.hget(keys.room(rid), "first")
-            for seq in answered:
-                pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
-            bodies, states, mentions, first, *entries = pipeline.execute()
-            revised = bodies[len(seqs) :]
-            quotes = {
-                seq: _quote(rid, entry, body)
-                for seq, entry, body in zip(answered, entries, revised, strict=True)
-                if seq >= int(first or 1)  # what is kept no longer is not quoted
-            }
-            now = zip(changed, bodies[: len(seqs)], states, mentions, strict=True)
-            for n, body, state, mentioned in in_pieces(now):  # reactions may be many
-                if body is not None and not events[n].is_quiet:
-                    events[n] = replace(events[n], body=body, edited=True)
-                if mentioned is not None and not events[n].is_quiet:
-                    events[n] = replace(events[n], mentions=unpack(mentioned))
-                if state is not None and events[n].kind != EDIT:
-                    events[n] = replace(events[n], reactions=Reactions.parse(state))
-                if events[n].kind == POST and events[n].number:
-                    events[n] = replace(events[n], quote=quotes.get(events[n].number))
+        if not changed:
+            return events
+        answered: dict[int, int] = {}  # the place in `asked` with which each is read
+        asked: list[tuple[int, int | str]] = []
+        for n in changed:
+            number = events[n].number if events[n].kind == POST else 0
+            is_new = number and answered.setdefault(number, len(asked)) == len(asked)
+            asked.append((events[n].about, number if is_new else ""))
+        first, beside = self.history.beside(rid, asked)
+        said: dict[int, dict[str, str]] = {}
+        for n, what, value in beside:
+            said.setdefault(n, {})[what] = value
+        for n, at in enumerate(changed):
+            events[at] = _as_now(events[at], said.get(n, {}))
+            if (number := events[at].number) and events[at].kind == POST and number >= first:
+                quoted = said.get(answered[number], {})
+                events[at] = replace(events[at], quote=_quote(rid, number, quoted))
+            give_way()  # reactions may be many
         return events
 
 
-def _ask_after(pipeline: Any, rid: str, after: int, limit: int) -> None:
-    """Ask for the oldest event that is kept, for event `after`, and for `limit` behind it."""
-    pipeline.xrange(keys.events(rid), "-", "+", count=1)
-    pipeline.xrange(keys.events(rid), f"{after}-0", "+", count=limit + 1)
+def _without_deleted(events: list[Event]) -> list[Event]:
+    """The events with something in the place of messages that were deleted after they were read,
+    in an earlier piece than the event that says so: nobody would be told that again."""
+    deleted = {event.number for event in events if event.kind == DELETE}
+    if deleted.isdisjoint([event.seq for event in events]):
+        return events
+    return [
+        Event(event.room, event.seq, event.at, DELETED, "", "", "")
+        if event.seq in deleted
+        else event
+        for event in events
+    ]
+
+
+def _as_now(event: Event, said: dict[str, str]) -> Event:
+    """An event with what stands beside the message that it is, or changes (see revised.lua)."""
+    if (body := said.get("body")) is not None and not event.is_quiet:
+        event = replace(event, body=body, edited=True)
+    if (mentioned := said.get("mentions")) is not None and not event.is_quiet:
+        event = replace(event, mentions=unpack(mentioned))
+    if (state := said.get("reactions")) is not None and event.kind != EDIT:
+        event = replace(event, reactions=Reactions.parse(state))
+    return event
 
 
 def _last_chars(events: list[Event], chars: int) -> list[Event]:
@@ -395,47 +421,13 @@ def _last_chars(events: list[Event], chars: int) -> list[Event]:
     return events[min(start, len(events) - 1) :] if events else []
 
 
-def _following(after: int, at: int, oldest: list[Any], entries: list[Any]) -> list[Any] | None:
-    """Of what `_ask_after` asked for, the entries behind number `after`; None when they do not
-    follow it: what came next is kept no longer, or event `after` was lost (in a failover to a
-    replica that lagged) and its number is that of another now, which has another time."""
-    if entries and _seq(entries[0]) == after:
-        return entries[1:] if not at or int(entries[0][1]["at"]) == at else None
-    # The first event of a room is never deleted: what is not there before the oldest is trimmed.
-    return entries if oldest and _seq(oldest[0]) <= after + 1 else None
-
-
-def _seq(entry: tuple[str, dict[str, str]]) -> int:
-    return int(entry[0].partition("-")[0])
-
-
-def _events(
-    rid: str, entries: list[tuple[str, dict[str, str]]], after: int = 0, first: str | None = None
-) -> list[Event]:
-    """Stream entries as events, with something in the place of those that were deleted: their
-    numbers are missing after number `after` (0: after the first entry) and between entries. What
-    is missing before the number `first` was not deleted but is no longer kept."""
-    events: list[Event] = []
-    after = max(after, int(first or 1) - 1)
-    for entry in entries:
-        seq, at = _seq(entry), int(entry[1]["at"])
-        missing = range(events[-1].seq + 1 if events else (after + 1 if after else seq), seq)
-        events += [_deleted(rid, n, at) for n in missing]
-        events.append(Event.parse(rid, seq, at, entry[1]["data"]))
-    return events
-
-
-def _quote(rid: str, entries: list[tuple[str, dict[str, str]]], body: str | None) -> Quote:
-    """What is quoted of the message with these stream entries (none: it was deleted); `body` is
-    what it was changed to."""
-    events = _events(rid, entries)
-    if not events:
+def _quote(rid: str, seq: int, said: dict[str, str]) -> Quote:
+    """What is quoted of message `seq`, of which this was said (see revised.lua); of one that was
+    deleted, nothing is."""
+    if "quoted" not in said:
         return Quote()
-    return replace(events[0], body=events[0].body if body is None else body).as_quote
-
-
-def _deleted(rid: str, seq: int, at: int) -> Event:
-    return Event(rid, seq, at, DELETED, "", "", "")
+    (event,) = events_of(rid, [Entry(seq, 0, said["quoted"])])
+    return replace(event, body=said.get("changed", event.body)).as_quote
 
 
 def _check(answer: int) -> None:

@@ -1,0 +1,63 @@
+"""Large answers come in pieces, so that nobody's command waits long behind them.
+
+All commands of a process share one connection, and an answer of a megabyte would hold it for
+seconds on a slow line. So no command may ask for an answer of any size: what can be large is read
+by scripts that stop at a number of bytes, or some rows at a time, and other people's commands go
+between. docs/architecture.md has a table of them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from greenback import await_, has_portal
+
+PIECE_BYTES = 64_000  # of events in one answer; one event that is larger comes alone
+TOGETHER_BYTES = 4 * PIECE_BYTES  # in the answers to all who read at the same time
+MOST_READERS = 16  # at the same time; the others wait their turn
+
+
+class Turns:
+    """Shares the line among those who read much at the same time in one process: the more there
+    are, the smaller is the piece of each, and the number of them is limited."""
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be one of the readers within. Waits for that in a greenlet, and nowhere else: a process
+        without a loop has one reader."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @property
+    def piece(self) -> int:
+        """How many bytes the next piece may have."""
+        return min(PIECE_BYTES, TOGETHER_BYTES // max(1, self.readers))
+
+    def _enter(self) -> None:
+        if self.readers < MOST_READERS or not has_portal():
+            self.readers += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await_(place)  # who leaves hands on their place
+        except BaseException:
+            if place.done() and not place.cancelled():
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():  # who waited for it was cancelled
+                place.set_result(None)
+                return
+        self.readers -= 1

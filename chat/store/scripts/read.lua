@@ -1,0 +1,50 @@
+-- Reads events of a room, as many as an answer of limited size holds, but one at least.
+-- KEYS: the room's hash, its stream, its members.
+-- ARGV: 'after' or 'before', a number, how many events at most, how many bytes of them at most,
+-- user ids...
+-- Behind 'after', the events that follow the number, the oldest first; behind 'before', those in
+-- front of it ('+': the newest), the newest first.
+-- Returns {the newest number, the epoch, the oldest number that is kept, the time of the event with
+-- this number, the number of the oldest event, 1 when bytes alone ended the answer, those of the
+-- user ids that are no members, {number, time, data of each event}}.
+local room = redis.call('HMGET', KEYS[1], 'seq', 'epoch', 'first')
+local forwards, most, bytes = ARGV[1] == 'after', tonumber(ARGV[3]), tonumber(ARGV[4])
+local gone, found, at, oldest, more = {}, {}, false, false, 0
+for n = 5, #ARGV, 1000 do
+  local some = {unpack(ARGV, n, math.min(n + 999, #ARGV))}
+  local joined = redis.call('ZMSCORE', KEYS[3], unpack(some))
+  for i, uid in ipairs(some) do
+    if not joined[i] then gone[#gone + 1] = uid end
+  end
+end
+if forwards then
+  local here = redis.call('XRANGE', KEYS[2], ARGV[2] .. '-0', ARGV[2] .. '-0')[1]
+  at = here and here[2][2] or false
+  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  oldest = first and string.match(first[1], '^%d+') or false
+end
+local edge = ARGV[2] == '+' and '+' or '(' .. ARGV[2] .. '-0'
+local count, size = 0, 0
+while count < most and more == 0 do
+  local step = math.min(50, most - count)
+  local some
+  if forwards then
+    some = redis.call('XRANGE', KEYS[2], edge, '+', 'COUNT', step)
+  else
+    some = redis.call('XREVRANGE', KEYS[2], edge, '-', 'COUNT', step)
+  end
+  for _, entry in ipairs(some) do
+    size = size + #entry[2][4] + 48
+    if count > 0 and size > bytes then
+      more = 1
+      break
+    end
+    count = count + 1
+    found[3 * count - 2] = string.match(entry[1], '^%d+')
+    found[3 * count - 1] = entry[2][2]
+    found[3 * count] = entry[2][4]
+    edge = '(' .. entry[1]
+  end
+  if #some < step then break end
+end
+return {room[1], room[2], room[3], at, oldest, more, gone, found}
