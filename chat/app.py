@@ -43,6 +43,7 @@ from . import (
     session,
     sign_in,
     stream,
+    times,
     tokens,
     unread,
 )
@@ -79,7 +80,7 @@ class Chat(Flask):
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.settings = settings
-        self.session_interface = session.Cookies()
+        self.session_interface = session.Cookies(store.clock.estimate)
         self.store = store
         self.hub: Hub
         self.backlog: Backlog
@@ -95,7 +96,7 @@ class Chat(Flask):
         )
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
-        self.provider = oidc.Provider(settings)
+        self.provider = oidc.Provider(settings, store.clock.now)
         self.handed = jwt.keys(settings)
 
     def ensure_sync(self, func: Any) -> Any:
@@ -132,6 +133,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     Compress(app)
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env, texts)
+    times.tell_time_by(store.clock.estimate)
     assets.init(app)
     forms.bound()
     rate_limits.init(app)

@@ -209,7 +209,7 @@ class Deliverer:
 
     def _read(self, listener: Listener, rid: str) -> None:
         """Queue for a bot what was said in a room since it was looked at last."""
-        uid, now = listener.bot.uid, _now()
+        uid, now = listener.bot.uid, self._now()
         while True:
             before, newest, joined = self.store.cursor(uid, rid)
             if joined is None:
@@ -248,7 +248,7 @@ class Deliverer:
             free = min((1 if uid in self.failing else PER_BOT) - mine, AT_ONCE - len(self.running))
             if free <= 0:
                 continue
-            due, waiting = self.store.due(uid, _now(), PER_BOT + free)
+            due, waiting = self.store.due(uid, self._now(), PER_BOT + free)
             due = [delivery for delivery in due if _key(delivery) not in self.running]
             for delivery in due[:free]:
                 self.running[_key(delivery)] = asyncio.create_task(self._deliver(delivery))
@@ -296,7 +296,8 @@ class Deliverer:
             "message": event,
         }
         body = json.dumps(told, ensure_ascii=False).encode()
-        return hook.address, body, webhook.signed(hook.secret, delivery.did, body, _now() // 1000)
+        headers = webhook.signed(hook.secret, delivery.did, body, self._now() // 1000)
+        return hook.address, body, headers
 
     def _message(self, delivery: Delivery) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Room and message as the API gives them to the bot; None when the message is deleted or
@@ -314,16 +315,16 @@ class Deliverer:
         if 200 <= answer.status < 300:
             outcome = self._reply(delivery, webhook.reply(answer))
             self.store.done(delivery)
-            self.store.note(delivery, _now(), outcome)
+            self.store.note(delivery, self._now(), outcome)
             self.failing.discard(delivery.uid)
         elif answer.status == 410:
-            self.store.note(delivery, _now(), "The program answered 410: no more of this.")
+            self.store.note(delivery, self._now(), "The program answered 410: no more of this.")
             self.store.switch_off(delivery.uid, "The program answered 410: no more of this.")
         else:
             why = f"The program answered {answer.status}."
             if 300 <= answer.status < 400:
                 why += " Redirects are not followed."
-            self._failed(delivery, why, webhook.asked_to_wait(answer))
+            self._failed(delivery, why, webhook.asked_to_wait(answer, self._now() / 1000))
 
     def _reply(self, delivery: Delivery, text: str) -> str:
         """Post what the program says; returns how the delivery went."""
@@ -340,17 +341,21 @@ class Deliverer:
             return f"Delivered, but the answer was not posted: {error.text}"
         return "Delivered, and the answer is in the room."
 
+    def _now(self) -> int:
+        """ms since 1970, by the clock of all hosts, which has dated the messages too."""
+        return int(self.app.store.clock.now() * 1000)
+
     def _failed(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
         """Try again later, or give up."""
         self.failing.add(delivery.uid)
         tries = delivery.tries + 1
         if tries >= webhook.MOST_TRIES:
             self.store.done(delivery)
-            self.store.note(delivery, _now(), f"{why} Given up.")
+            self.store.note(delivery, self._now(), f"{why} Given up.")
             return
         wait = max(wait, webhook.wait_after(tries, self.app.settings.hook_wait))
-        self.store.again(delivery, _now() + int(wait * 1000))
-        self.store.note(delivery, _now(), why)
+        self.store.again(delivery, self._now() + int(wait * 1000))
+        self.store.note(delivery, self._now(), why)
 
 
 def _listen(channels: Channels, wanted: set[str]) -> None:
@@ -364,8 +369,3 @@ def _listen(channels: Channels, wanted: set[str]) -> None:
 
 def _key(delivery: Delivery) -> tuple[str, str, int]:
     return delivery.uid, delivery.rid, delivery.seq
-
-
-def _now() -> int:
-    """ms since 1970"""
-    return int(time.time() * 1000)

@@ -7,7 +7,6 @@ browser may bring it only from the pages of CHAT_JWT_ORIGIN.
 
 import hashlib
 import logging
-import time
 from typing import Any
 
 from flask import Blueprint, request
@@ -66,8 +65,9 @@ def _bearer() -> str:
 def _verified(token: str) -> dict[str, Any]:
     settings = chat().settings
     claims = chat().handed.claims(token)
-    signed.check(claims, settings.jwt_issuer, settings.jwt_audience)
-    if claims["exp"] > time.time() + LONGEST + LEEWAY:
+    now = chat().store.clock.now()
+    signed.check(claims, settings.jwt_issuer, settings.jwt_audience, now)
+    if claims["exp"] > now + LONGEST + LEEWAY:
         raise BadToken(f"it is good for more than {LONGEST} s")
     return claims
 
@@ -76,6 +76,6 @@ def _use(token: str, until: float) -> None:
     """Raise BadToken for a token that was here. It is known by what was signed: of a signature
     there may be several that are right."""
     digest = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
-    seconds = int(until - time.time()) + LEEWAY + 1
+    seconds = int(until - chat().store.clock.now()) + LEEWAY + 1
     if not chat().store.accounts.use_once(digest, seconds):
         raise BadToken("it was used before")

@@ -10,8 +10,8 @@ import hashlib
 import logging
 import re
 import secrets
-import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -50,7 +50,8 @@ def start() -> Any:
         there = chat().provider.address(_redirect_uri(), state, nonce, verifier)
     except Unreachable as error:
         return _away(error, next)
-    begun = [state, nonce, verifier, next if len(next) <= LONGEST_NEXT else "/", int(time.time())]
+    now = int(chat().store.clock.now())
+    begun = [state, nonce, verifier, next if len(next) <= LONGEST_NEXT else "/", now]
     cookie["oidc"] = [*cookie.get("oidc", [])[1 - MOST :], begun]
     return redirect(there, 303)
 
@@ -87,10 +88,12 @@ def callback() -> Any:
 
 class Provider:
     """The OpenID Connect provider of the settings. Its addresses are those that it publishes
-    itself (OpenID Connect Discovery)."""
+    itself (OpenID Connect Discovery). `now` says what time it is for all hosts, in seconds since
+    1970."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self.settings = settings
+        self._now = now
         issuer = settings.oidc_issuer.rstrip("/")
         self._metadata = Kept(f"{issuer}/.well-known/openid-configuration", dict)
         self._keys = Keys("")
@@ -147,7 +150,7 @@ class Provider:
         if self._keys.url != where:
             self._keys = Keys(where)
         claims, client = self._keys.claims(token), self.settings.oidc_client_id
-        signed.check(claims, self._published("issuer"), client, nonce=nonce)
+        signed.check(claims, self._published("issuer"), client, self._now(), nonce=nonce)
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if several else client) != client:
             raise BadToken("the token was made for another client")
@@ -175,7 +178,7 @@ class Provider:
 
 def _take(state: str) -> tuple[str, str, str] | None:
     """Nonce, verifier and address to go to of what this browser has begun with `state`; once."""
-    all_begun, now = cookie.get("oidc", []), time.time()
+    all_begun, now = cookie.get("oidc", []), chat().store.clock.now()
     for begun in all_begun:
         if begun[0] == state:
             cookie["oidc"] = [other for other in all_begun if other is not begun]

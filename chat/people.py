@@ -1,6 +1,5 @@
 """People's pages: one's own profile, everybody's page and picture, and what differs per viewer."""
 
-from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +10,7 @@ from .errors import Busy, FilesAway, Invalid, NotFound, TooOften
 from .session import current_person, require_person
 from .store import Person
 from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
-from .times import zones
+from .times import time_of_day, zones
 
 bp = Blueprint("people", __name__)
 
@@ -116,7 +115,7 @@ def _profile(name: str, about: str, theme: str, zone: str, sound: str, error: st
     fields["sound"] = sound
     regions = groupby(zones(), lambda name: name.partition("/")[0])
     fields |= {"zones": [(region, list(names)) for region, names in regions]}
-    fields |= {"now": f"{datetime.now():%H:%M}", "error": error}
+    fields |= {"now": time_of_day(), "error": error}
     settings = chat().settings
     can_sign_up = "password" in settings.sign_in and settings.sign_up
     saved = "saved" in request.args

@@ -40,7 +40,7 @@ class Purge:
         self._due = time.monotonic() + min(LOOK, self.seconds)
         try:
             with self.valkey.client() as client:
-                if self._age() >= self.seconds:
+                if not 0 <= self._age() < self.seconds:  # below 0 where this clock was set back
                     self._begin(client)
         except (RedisError, OSError) as error:
             self._say(error)

@@ -1,7 +1,7 @@
 """Who is signed in. The cookie holds a user id and the secret of a session, signed; the
 session itself is in the store, where it can be ended."""
 
-import time
+from collections.abc import Callable
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from flask import Blueprint, Flask, Request, g, redirect, render_template, request
 from flask import session as cookie
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
-from itsdangerous import BadSignature
+from itsdangerous import BadSignature, TimestampSigner
 
 from . import proxy, served_pages
 from .asgi import await_
@@ -40,15 +40,21 @@ WORDS = {
 
 class Cookies(SecureCookieSessionInterface):
     """Flask's signed cookies, each with its signature looked at once: by the same bytes it is known
-    again, but its age is asked for each time. Whether the session goes on is the store's to say."""
+    again, but its age is asked for each time. Whether the session goes on is the store's to say.
 
-    def __init__(self) -> None:
+    `clock` says what time it is for all hosts (s since 1970), and never waits. A cookie with a time
+    to come is one from before that clock was set back: it counts as new."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self._serializer: Any = None
         self._read = lru_cache(maxsize=COOKIES_KEPT)(self._verified)
 
     def get_signing_serializer(self, app: Flask) -> Any:
         if self._serializer is None:
             self._serializer = super().get_signing_serializer(app)
+            if self._serializer is not None:
+                self._serializer.signer = _dating_by(self.clock)
         return self._serializer
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
@@ -59,7 +65,7 @@ class Cookies(SecureCookieSessionInterface):
             data, signed = self._read(text)
         except BadSignature:
             return self.session_class()
-        if not 0 <= int(time.time()) - signed <= app.permanent_session_lifetime.total_seconds():
+        if self.clock() - signed > app.permanent_session_lifetime.total_seconds():
             return self.session_class()
         return self.session_class({name: _copy(value) for name, value in data.items()})
 
@@ -74,6 +80,14 @@ def _copy(value: Any) -> Any:
     """A value of a cookie to be changed, where it is one that can be; a sign-in by another site
     that has begun is a list."""
     return deepcopy(value) if type(value) in (list, dict) else value
+
+
+def _dating_by(clock: Callable[[], float]) -> type[TimestampSigner]:
+    class Signer(TimestampSigner):
+        def get_timestamp(self) -> int:
+            return int(clock())
+
+    return Signer
 
 
 def current_person() -> Person | None:
@@ -153,7 +167,7 @@ def require_person() -> Any:
 
 def _renew() -> None:
     """Let the cookie of who still comes last longer, once a week and not with every answer."""
-    week = int(time.time() // (7 * 24 * 3600))
+    week = int(chat().store.clock.estimate() // (7 * 24 * 3600))
     if cookie.get("week") != week:
         cookie["week"] = week
 

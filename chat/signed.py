@@ -63,16 +63,17 @@ class Secret:
         return _claims(token, self._key, BY_SECRET)
 
 
-def check(claims: dict[str, Any], issuer: str, audience: str, **more: str) -> None:
+def check(claims: dict[str, Any], issuer: str, audience: str, now: float, **more: str) -> None:
     """Raise BadToken unless the claims are those of `issuer` for `audience`, about somebody, in
-    time, and hold `more`. Each of these is one text; only `aud` may be a list of them."""
+    time at `now` (seconds since 1970), and hold `more`. Each of these is one text; only `aud` may
+    be a list of them."""
     for name in ("iss", "sub", *more):
         if not isinstance(claims.get(name), str):
             raise BadToken(f"{name} is not a text")
     wanted = {"iss": issuer, "aud": audience, **more}
     options: dict[str, Any] = {name: {"essential": True} for name in ("exp", "sub")}
     options |= {name: {"essential": True, "value": value} for name, value in wanted.items()}
-    registry = jwt.JWTClaimsRegistry(leeway=LEEWAY, **options)
+    registry = jwt.JWTClaimsRegistry(now=int(now), leeway=LEEWAY, **options)
     try:
         registry.validate(claims)
     except (JoseError, ValueError, TypeError) as error:

@@ -5,7 +5,6 @@ was kept before files were counted, or came by an import, has none. Both are fou
 `chat check` and for the sweeper, which puts them right every hour.
 """
 
-import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -26,7 +25,7 @@ def wrong(store: Store, files: Files) -> Iterator[Finding]:
         for some in pages(sorted(fids), COUNTED_AT_ONCE):
             for fid in store.stored_files.missing(some):
                 yield from _uncounted(store, files, rid, fid)
-    until = time.time() - UPLOAD_SECONDS
+    until = store.clock.now() - UPLOAD_SECONDS
     for page in store.stored_files.all():
         yield from _gone(store, files, [one for one in page if one.at < until])
     if store.stored_files.wrong_sums():

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 from greenback import with_portal_run_sync
 from obstore.exceptions import BaseError
@@ -24,7 +23,7 @@ from .stored_bytes import wrong
 
 log = logging.getLogger(__name__)
 
-YOUNG = timedelta(days=1)  # the message of a file that was kept just now may yet come
+YOUNG_SECONDS = 24 * 3600.0  # the message of a file that was kept just now may yet come
 LEASE = 1800.0  # seconds for which one process has the work
 REST = 3600.0  # seconds between two rounds
 FIRST = 60.0  # seconds until the first round
@@ -63,16 +62,24 @@ class Sweeper:
 
     def _round(self) -> None:
         if self.retention.lease(self.name, LEASE, keys.FILES_LEASE):
-            self.sweep(datetime.now(UTC) - YOUNG)
+            self.sweep(self.store.clock.now() - YOUNG_SECONDS)
 
-    def sweep(self, until: datetime) -> int:
-        """Let go of what nothing holds and is older than `until`; returns how much that was. Then
-        the bytes that are counted are those that are kept."""
+    def sweep(self, until: float) -> int:
+        """Let go of what nothing holds and is older than `until` (s since 1970); returns how much
+        that was. Then the bytes that are counted are those that are kept.
+
+        How old a file is, the clock of the place of files says, which may be wrong by days; the
+        database has dated the files that were counted, and both must find a file old."""
         gone = 0
         if not self._is_ours():
             return gone
         for page in self.files.all():
-            old = [(rid, fid, path) for rid, fid, path, at in page if at < until]
+            young = self.store.stored_files.since([fid for _, fid, _, _ in page], until)
+            old = [
+                (rid, fid, path)
+                for rid, fid, path, at in page
+                if at.timestamp() < until and fid not in young
+            ]
             held = self.retention.hold([(rid, fid) for rid, fid, _ in old])
             for (_, _, path), is_held in zip(old, held, strict=True):
                 if not is_held:

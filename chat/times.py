@@ -5,7 +5,7 @@ what is pushed is made once for each zone in use. "" is the server's zone (the T
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, date, datetime, tzinfo
@@ -18,7 +18,16 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9999, 12, 30)
 KEPT = 4096  # times that are kept as text
 REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific"
 
+# What time it is, in seconds since 1970. What is shown is dated by the database, so "today" is the
+# database's day; a process has one database.
+_clock: Callable[[], float] = time.time
 _present: ContextVar[str] = ContextVar("zone", default="")
+
+
+def tell_time_by(clock: Callable[[], float]) -> None:
+    """From here on `clock` says what time it is, in seconds since 1970. It must not wait."""
+    global _clock
+    _clock = clock
 
 
 def use_zone(name: str) -> Token[str]:
@@ -55,7 +64,12 @@ def zones() -> list[str]:
 
 def today() -> date:
     """The date now in the zone in use."""
-    return _today(zone(), int(time.time()) // 60)
+    return _today(zone(), int(_clock()) // 60)
+
+
+def time_of_day() -> str:
+    """What time it is where the server is: 21:04."""
+    return f"{datetime.fromtimestamp(_clock()):%H:%M}"
 
 
 def when(at: int) -> Markup:

@@ -11,7 +11,6 @@ import hmac
 import json
 import random
 import secrets
-import time
 from email.utils import parsedate_to_datetime
 
 from .outbound import Answer
@@ -46,15 +45,15 @@ def wait_after(tries: int, first: float) -> float:
     return spread * first * float(FACTOR ** (tries - 1))
 
 
-def asked_to_wait(answer: Answer, now: float | None = None) -> float:
-    """Seconds that an answer of 429 or 503 asks for by Retry-After (RFC 9110, section 10.2.3),
-    a day at most; 0 for none."""
+def asked_to_wait(answer: Answer, now: float) -> float:
+    """Seconds that an answer of 429 or 503 asks for by Retry-After (RFC 9110, section 10.2.3)
+    at `now` (seconds since 1970), a day at most; 0 for none."""
     text = answer.headers.get("retry-after", "") if answer.status in (429, 503) else ""
     if text.isascii() and text.isdecimal():
         seconds = float(text[:9])
     else:
         try:
-            seconds = parsedate_to_datetime(text).timestamp() - (now or time.time())
+            seconds = parsedate_to_datetime(text).timestamp() - now
         except (ValueError, TypeError, OverflowError):  # OverflowError: of a date with huge numbers
             return 0.0
     return min(max(seconds, 0.0), LONGEST_WAIT)

@@ -10,8 +10,13 @@ whose clock is set. `python` is for programs in Python; `native` for those in C,
 libfaketime (Debian's package of that name), and is empty without it: ask `FAKETIME` first.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
+
+import pytest
 
 FAKETIME = next(iter(glob("/usr/lib/*/faketime/libfaketime.so.1")), "")
 ROOT = Path(__file__).parents[1]
@@ -49,3 +54,12 @@ class Clock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
+
+
+@contextmanager
+def clock_ahead(seconds: float) -> Iterator[None]:
+    """Within, this process is a host whose clock is so far ahead, behind where negative."""
+    right = time.time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: right() + seconds)
+        yield

@@ -46,15 +46,15 @@ class Store:
         self.client = client
         self.clock = Clock(_script(client, "time"))
         self.people = People(client)
-        self.sessions = Sessions(client)
+        self.sessions = Sessions(client, self.clock)
         self.accounts = Accounts(client, self.people)
-        self.setup_links = SetupLinks(client)
+        self.setup_links = SetupLinks(client, self.clock)
         self.presence = Presence(
             client, self.clock, _script(client, "present"), _script(client, "told")
         )
         self.attention = Attention(client, self.people, self.presence)
         self.drafts = Drafts(client)
-        self.tokens = Tokens(client, self.people)
+        self.tokens = Tokens(client, self.people, self.clock)
         self.audit = Audit(client)
         self.bans = Bans(client)
         self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
@@ -84,7 +84,7 @@ class Store:
     def load(self, trusted: bool = False) -> Load:
         """Takes records in; `trusted` when they are the chat's own."""
         place = _script(self.client, "place")
-        return Load(self.client, self.check, self.people, place, trusted)
+        return Load(self.client, self.clock, self.check, self.people, place, trusted)
 
     def ping(self) -> bool:
         """True when Redis answers; raises redis.exceptions.RedisError otherwise."""

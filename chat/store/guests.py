@@ -10,7 +10,6 @@ left, deactivated, with nothing else (`forgotten`).
 """
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -98,7 +97,7 @@ class Guests:
     def _is_away(self, uid: str, expires: int, days: int) -> bool:
         """Whether nobody has come as this guest for so many days. `expires`: seconds until the
         guest goes by itself, -1 for never; those are the ones who have joined a room."""
-        now = time.time()
+        now = self.sessions.clock.now()
         if expires >= 0 and FORGOTTEN - expires < NEW_SECONDS:
             return False
         used = [max(token.made, token.used) for token in self.tokens.of(uid)]

@@ -11,7 +11,6 @@ comes; it is left alone where it is another or has gone further.
 """
 
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -20,6 +19,7 @@ from ..events import DELETE, QUIET
 from . import import_rules as rules
 from . import keys
 from .check import Check
+from .clock import Clock
 from .dump import PAGE, Record
 from .import_rules import check_id
 from .people import GUEST, ROLES, People
@@ -48,9 +48,16 @@ class Load:
     has what is new, as it is written into the audit: what, and whom or which."""
 
     def __init__(
-        self, client: Any, check: Check, people: People, place: Any, trusted: bool = False
+        self,
+        client: Any,
+        clock: Clock,
+        check: Check,
+        people: People,
+        place: Any,
+        trusted: bool = False,
     ) -> None:
         self.client = client
+        self.clock = clock
         self.check = check
         self.people = people
         self.place = place
@@ -117,9 +124,9 @@ class Load:
         rid, told = check_id(record["id"]), record["fields"]
         fields = rules.texts(told) if self.trusted else rules.foreign_room(told)
         fields["rid"] = rid
-        self.room = _Room(
-            self.client, rid, fields, rules.until(record.get("expires")), self.trusted
-        )
+        expires = rules.until(record.get("expires"))
+        is_over = expires is not None and expires < self.clock.now() * 1000
+        self.room = _Room(self.client, rid, fields, expires, is_over, self.trusted)
         if not self.trusted:
             is_direct = fields["kind"] == "direct"
             if is_direct and rules.direct_id(fields["name"]) != rid:
@@ -203,7 +210,7 @@ class Load:
 
     def _person(self, uid: str, record: Record) -> None:
         expires = rules.until(record.get("expires"))
-        if expires and expires < time.time() * 1000:
+        if expires and expires < self.clock.now() * 1000:
             return
         here = self.client.hgetall(keys.user(uid))
         if self.trusted:
@@ -302,12 +309,18 @@ class _Room:
     """A room that comes, and what is here of it."""
 
     def __init__(
-        self, client: Any, rid: str, fields: dict[str, str], expires: int | None, trusted: bool
+        self,
+        client: Any,
+        rid: str,
+        fields: dict[str, str],
+        expires: int | None,
+        is_over: bool,
+        trusted: bool,
     ) -> None:
         self.client = client
         self.rid = rid
         self.fields = fields
-        self.expires = expires
+        self.expires, self.is_over = expires, is_over
         self.trusted = trusted
         self.seq = rules.number(int(fields["seq"]))
         self.lasting = ""  # the line of the newest event that is something to read
@@ -331,8 +344,7 @@ class _Room:
     @property
     def is_news(self) -> bool:
         """Whether it has more than what is here, and is not over."""
-        over = self.expires is not None and self.expires < time.time() * 1000
-        return self.seq > self.here and not over
+        return self.seq > self.here and not self.is_over
 
     def foreign_event(self, n: int, at: int, fields: list[str]) -> None:
         """As `event`, of fields that are clean."""

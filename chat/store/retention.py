@@ -1,14 +1,14 @@
 """How much of each room is kept. What is older goes, from the front of its stream."""
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import keys
 
 STEP = 500  # events that go in one script, and keys that are looked at in one command
-NONCES_LAST = 24 * 3600 * 1000  # ms after which a message that has gone is not sent again
+DAY_MS = 24 * 3600 * 1000
+NONCES_LAST = DAY_MS  # ms after which a message that has gone is not sent again
 _ROOM = re.compile(r"chat:room:\{([^{}]+)\}")
 _FILES = re.compile(r"chat:room:\{([^{}]+)\}:files")
 
@@ -54,6 +54,5 @@ class Retention:
         """Let go what is beyond the newest so many events (0: all are kept) or older than so
         many days (0: however old), STEP of them at most. Returns how many have gone: when it is
         STEP, there may be more."""
-        since = int(time.time() - days * 24 * 3600) * 1000 if days else 0
-        args = [messages, since, STEP, NONCES_LAST]
+        args = [messages, days * DAY_MS, STEP, NONCES_LAST]
         return int(self._trim(keys=keys.of_room(rid), args=args))

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import secrets
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
+from .clock import Clock
 from .people import FIELDS, Person, person_of
 from .verified import Verified, pairs
 
@@ -21,7 +21,8 @@ NOTED = 3600  # seconds between two notes of a visit
 @dataclass(frozen=True, slots=True)
 class Session:
     """`sid` is the public id, by which it can be ended; the cookie holds what it is made of.
-    Times are in seconds since 1970. `way` says how the person signed in."""
+    Times are in seconds since 1970, by the database's clock. `way` says how the person signed
+    in."""
 
     sid: str
     way: str
@@ -39,14 +40,15 @@ class Session:
 
 
 class Sessions:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, clock: Clock) -> None:
         self.client = client
+        self.clock = clock
         self._verified = Verified(client)
 
     def begin(self, uid: str, way: str, agent: str = "", address: str = "") -> str:
         """Begin a session of a person; returns the secret for the cookie. With one more than MOST,
         the one that was used last the longest time ago ends."""
-        secret, now = secrets.token_urlsafe(24), int(time.time())
+        secret, now = secrets.token_urlsafe(24), int(self.clock.now())
         there = sorted(self._all(uid), key=lambda session: session.seen, reverse=True)
         on = [session for session in there if not session.is_over(now)]
         over = [
@@ -72,7 +74,7 @@ class Sessions:
         person = person_of(uid, fields)
         if person is None or packed is None or person.off:
             return None
-        session, now = _unpacked(sid, packed), int(time.time())
+        session, now = _unpacked(sid, packed), int(self.clock.now())
         if session.is_over(now):
             return None
         if session.seen < now - NOTED:
@@ -82,11 +84,11 @@ class Sessions:
     def is_on(self, uid: str, sid: str) -> bool:
         """True when this session of the person has not ended."""
         packed = self._verified.one("HGET", keys.sessions(uid), sid)
-        return packed is not None and not _unpacked(sid, packed).is_over(time.time())
+        return packed is not None and not _unpacked(sid, packed).is_over(self.clock.now())
 
     def of(self, uid: str) -> list[Session]:
         """The sessions of a person that are not over, the last used first."""
-        now = time.time()
+        now = self.clock.now()
         sessions = [session for session in self._all(uid) if not session.is_over(now)]
         return sorted(sessions, key=lambda session: session.seen, reverse=True)
 

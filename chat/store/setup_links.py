@@ -2,10 +2,10 @@
 
 import hashlib
 import secrets
-import time
 from typing import Any
 
 from . import keys
+from .clock import Clock
 from .verified import Verified
 
 LINK_SECONDS = 24 * 3600
@@ -13,14 +13,15 @@ MAX_LINKS = 20  # links that work at the same time: each start of the chat makes
 
 
 class SetupLinks:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, clock: Clock) -> None:
         self.client = client
+        self.clock = clock
         self._verified = Verified(client)
 
     def make(self) -> str:
         """The secret of a new link. It works for LINK_SECONDS; older links go on working, because
         several hosts may start at the same time and each of them prints its own."""
-        secret, now = secrets.token_urlsafe(24), time.time()
+        secret, now = secrets.token_urlsafe(24), self.clock.now()
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zadd(keys.SETUP_LINKS, {_digest(secret): now + LINK_SECONDS})
         pipeline.zremrangebyscore(keys.SETUP_LINKS, "-inf", now)
@@ -32,7 +33,7 @@ class SetupLinks:
     def is_valid(self, secret: str) -> bool:
         """True for the secret of a link that has not expired."""
         until = self._verified.one("ZSCORE", keys.SETUP_LINKS, _digest(secret))
-        return until is not None and float(until) > time.time()
+        return until is not None and float(until) > self.clock.now()
 
 
 def _digest(secret: str) -> str:

@@ -33,7 +33,8 @@ class Quotas:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file `fid` of room `rid` that counts for the person `uid`; `at` is in s since 1970."""
+    """A file `fid` of room `rid` that counts for the person `uid`; `at` is in s since 1970, by
+    the database's clock."""
 
     fid: str
     uid: str
@@ -92,6 +93,12 @@ class StoredFiles:
         """Those of the files that are not counted."""
         found = self.client.hmget(keys.STORED[0], fids) if fids else []
         return [fid for fid, entry in zip(fids, found, strict=True) if entry is None]
+
+    def since(self, fids: Sequence[str], at: float) -> set[str]:
+        """Those of the files that were counted at this time (s since 1970) or later."""
+        found = self.client.hmget(keys.STORED[0], fids) if fids else []
+        entries = [_stored(fid, entry) for fid, entry in zip(fids, found, strict=True) if entry]
+        return {one.fid for one in entries if one.at >= at}
 
     def all(self) -> Iterator[list[Stored]]:
         """All entries, some at a time. One may come twice."""

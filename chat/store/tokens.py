@@ -2,13 +2,13 @@
 
 import hashlib
 import secrets
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Refused
 from . import keys
+from .clock import Clock
 from .people import People, Person
 from .verified import Verified, pairs, refused
 
@@ -19,9 +19,9 @@ NOTED = 3600  # seconds between two notes of a use
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`tid` is the public id, by which it can be revoked. Times are in seconds since 1970;
-    `used` is 0 for never. `by` is the id of the admin who made it for a bot, "" where a person
-    made it for themselves, or before this was written down."""
+    """`tid` is the public id, by which it can be revoked. Times are in seconds since 1970, by the
+    database's clock; `used` is 0 for never. `by` is the id of the admin who made it for a bot, ""
+    where a person made it for themselves, or before this was written down."""
 
     tid: str
     uid: str
@@ -33,8 +33,9 @@ class Token:
 
 
 class Tokens:
-    def __init__(self, client: Any, people: People) -> None:
+    def __init__(self, client: Any, people: People, clock: Clock) -> None:
         self.client = client
+        self.clock = clock
         self.people = people
         self._verified = Verified(client)
 
@@ -43,7 +44,7 @@ class Tokens:
         if self.client.scard(keys.tokens(uid)) >= MOST:
             raise Refused(f"There are {MOST} tokens already. End one that is not needed any more.")
         secret = f"chat_{secrets.token_urlsafe(30)}"
-        tid, made = _public(secret), int(time.time())
+        tid, made = _public(secret), int(self.clock.now())
         fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}
         self.client.hset(keys.token(tid), mapping={**fields, "by": by})
         self.client.sadd(keys.tokens(uid), tid)
@@ -56,7 +57,7 @@ class Tokens:
         person = self.people.get(token.uid) if token else None
         if token is None or person is None or person.off or not self.works(person, token):
             return None
-        now = int(time.time())
+        now = int(self.clock.now())
         if token.used < now - NOTED:
             self.client.hset(keys.token(token.tid), "used", now)
         return person, token

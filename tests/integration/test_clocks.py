@@ -1,11 +1,32 @@
 """Two hosts whose clocks differ over one database: nobody can tell."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 
-from ..clocks import Clock
-from ..running import wait_until
+import greenback
+import pytest
+from flask import session as cookie
+
+from chat import oidc, signed, times
+from chat.app import create_app
+from chat.deliver import Deliverer
+from chat.events import POST, pack
+from chat.files import FOLDER, Files
+from chat.pictures import Pictures
+from chat.settings import Settings
+from chat.store import Store, keys, sessions, setup_links
+from chat.store.presence import LASTS
+from chat.store.sessions import IDLE
+from chat.sweeper import Sweeper
+
+from ..clocks import Clock, clock_ahead
+from ..running import Server, Visitor, wait_until
+from .page import Page
 
 PROGRAM = """
 import datetime, sys, time
@@ -39,3 +60,233 @@ def test_a_process_has_the_clock_it_is_given(tmp_path):
         assert abs(second[1] - second[0]) < 1
         assert 0 < second[2] - first[2] < 60
         process.stdin.close()
+
+
+# Two hosts in one process: the database is real, and what they ask the time of day by is not.
+
+DAY = 24 * 3600
+DIFFERENCES = (-400 * DAY, -3600, -30, 30, 3600, 400 * DAY)  # seconds between two hosts' clocks
+
+
+@pytest.fixture(params=DIFFERENCES)
+def there(request, client):
+    """Another host over the same database, whose clock differs: within `there()` it is what this
+    process does, with the store that is given."""
+
+    @contextmanager
+    def enter():
+        with clock_ahead(request.param):
+            yield Store(client)
+
+    return enter
+
+
+@pytest.fixture
+def now(client):
+    """The time that counts, in seconds."""
+    return lambda: client.time()[0]
+
+
+def test_a_session_of_one_host_is_one_at_the_other(store, client, there, now):
+    with there() as other:
+        ann = other.people.create("Ann")
+        secret = other.sessions.begin(ann.uid, "password")
+    person, session = store.sessions.person(ann.uid, secret)
+    assert (person.uid, session.began) == (ann.uid, pytest.approx(now(), abs=2))
+    assert store.sessions.of(ann.uid) == [session]
+    assert store.sessions.is_on(ann.uid, session.sid)
+    old = replace(session, seen=now() - IDLE - 60, began=now() - IDLE - 60)
+    client.hset(keys.sessions(ann.uid), session.sid, sessions._packed(old))
+    with there() as other:
+        assert other.sessions.person(ann.uid, secret) is None
+        assert not other.sessions.is_on(ann.uid, session.sid)
+        assert other.sessions.of(ann.uid) == []
+
+
+def test_when_a_session_and_a_token_were_used_last_is_the_databases_time(store, client, there, now):
+    ann = store.people.create("Ann")
+    secret, token = store.sessions.begin(ann.uid, "password"), store.tokens.make(ann.uid, "t", [])
+    [session] = store.sessions.of(ann.uid)
+    used_before = replace(session, seen=now() - 2 * sessions.NOTED)
+    client.hset(keys.sessions(ann.uid), session.sid, sessions._packed(used_before))
+    with there() as other:
+        other.sessions.person(ann.uid, secret)
+        other.tokens.person(token)
+    [session], [used] = store.sessions.of(ann.uid), store.tokens.of(ann.uid)
+    assert session.seen == pytest.approx(now(), abs=2)
+    assert used.made == used.used == pytest.approx(now(), abs=2)
+
+
+def test_a_link_for_the_first_admin_works_at_all_hosts_and_as_long(store, client, there):
+    with there() as other:
+        secret = other.setup_links.make()
+    assert store.setup_links.is_valid(secret)
+    mine = store.setup_links.make()
+    assert store.setup_links.is_valid(secret), "which has not put the other out"
+    for digest, _ in client.zscan_iter(keys.SETUP_LINKS):
+        client.zincrby(keys.SETUP_LINKS, -setup_links.LINK_SECONDS, digest)
+    with there() as other:
+        assert not other.setup_links.is_valid(secret)
+        assert not other.setup_links.is_valid(mine)
+
+
+def test_guests_are_forgotten_after_as_many_days_by_all_hosts(store, client, there, now):
+    for name, days in (("New", 0), ("Known", 29), ("Old", 31)):
+        guest = store.people.create(name)
+        store.people.keep(guest.uid)
+        store.sessions.begin(guest.uid, "guest")
+        [session] = store.sessions.of(guest.uid)
+        seen = replace(session, seen=now() - days * DAY)
+        client.hset(keys.sessions(guest.uid), session.sid, sessions._packed(seen))
+        if name == "Old":
+            old = guest.uid
+    with there() as other:
+        gone = [uid for step in other.guests.forget(30) for uid in step]
+    assert gone == [old]
+
+
+def test_messages_are_kept_as_many_days_by_all_hosts(store, client, there, now):
+    ann = store.people.create("Ann")
+    room = store.rooms.create("Tea", "open", ann)
+    for n, days in enumerate((31, 29, 0), 2):
+        fields = {"at": (now() - days * DAY) * 1000, "data": pack(POST, ann.uid, "Ann", "tea")}
+        client.xadd(keys.events(room), fields, id=f"{n}-0")
+        client.hset(keys.room(room), "seq", n)
+    client.xdel(keys.events(room), "1-0")
+    with there() as other:
+        assert other.retention.trim(room, messages=0, days=30) == 1
+    assert [entry for entry, _ in client.xrange(keys.events(room))] == ["3-0", "4-0"]
+
+
+def test_what_ends_soon_is_imported_by_all_hosts_and_what_has_ended_by_none(client, there, now):
+    for after, comes in ((3600, True), (-3600, False)):
+        record = {"is": "person", "uid": f"p{after}", "fields": {"name": "Ann"}}
+        with there() as other:
+            load = other.load()
+            load._person(record["uid"], {**record, "expires": (now() + after) * 1000})
+            assert bool(other.people.get(record["uid"])) == comes
+
+
+def test_a_file_is_as_old_for_all_hosts(store, client, there, now, tmp_path):
+    """A file is swept when the database says that it is old, whatever its own date is."""
+    ann, files = store.people.create("Ann"), Files(Pictures(str(tmp_path)), 1)
+    folder = tmp_path / FOLDER / "tea"
+    folder.mkdir(parents=True)
+    for fid in ("young", "old"):
+        store.stored_files.keep(fid, "tea", ann, 1)
+        (folder / fid).write_bytes(b"x")
+        os.utime(folder / fid, (1, 1))  # by a host that takes this for the year 1970
+    entry = client.hget(keys.STORED[0], "old").split(" ")
+    client.hset(keys.STORED[0], "old", " ".join([*entry[:2], "1000", *entry[3:]]))
+
+    def sweep():
+        with there() as other:
+            Sweeper(other, files)._round()
+
+    asyncio.run(greenback.with_portal_run_sync(sweep))
+    assert [path.name for path in folder.iterdir()] == ["young"]
+
+
+def test_the_first_wait_of_a_bucket_is_the_same_for_all_hosts(store, there):
+    with there() as other:
+        while other.throttle.take("tea", "ann", 5, 600)[0]:
+            pass
+    given, wait = store.throttle.take("tea", "ann", 5, 600)
+    assert (given, wait) == (0, pytest.approx(120, abs=5))
+
+
+def app_over(store):
+    return create_app(Settings(secret_key="x" * 32, oidc_issuer="https://id.example"), store)
+
+
+def test_a_cookie_of_one_host_is_read_by_the_other_at_once(store, there):
+    with there() as other:
+        other.clock.now()
+        app = app_over(other)
+        text = app.session_interface.get_signing_serializer(app).dumps({"uid": "ann"})
+    store.clock.now()
+    with app_over(store).test_request_context(headers={"Cookie": f"session={text}"}):
+        assert dict(cookie) == {"uid": "ann"}
+
+
+def test_what_was_begun_at_a_provider_by_one_host_is_ended_by_the_other(store, there, now):
+    for ago, ends in ((0, True), (oidc.LASTS + 60, False)):
+        with there() as other, app_over(other).test_request_context():
+            cookie["oidc"] = [["state", "nonce", "verifier", "/", now() - ago]]
+            assert bool(oidc._take("state")) == ends
+
+
+def test_a_token_of_another_site_is_good_as_long_at_all_hosts(there, now):
+    claims = {"iss": "site", "aud": "chat", "sub": "ann"}
+    with there() as other:
+        signed.check({**claims, "exp": now() + 60}, "site", "chat", other.clock.now())
+        with pytest.raises(signed.BadToken):
+            signed.check({**claims, "exp": now() - 60}, "site", "chat", other.clock.now())
+
+
+def test_today_is_the_databases_day(store, there, now):
+    with there() as other:
+        other.clock.now()
+        app_over(other)
+        at = now()
+        assert times.short_time(at * 1000) == f"{datetime.fromtimestamp(at):%H:%M}"
+
+
+def test_deliveries_are_due_at_the_same_time_for_all_hosts(store, there, now):
+    with there() as other:
+        deliverer = Deliverer(app_over(other), None)
+        assert deliverer._now() == pytest.approx(now() * 1000, abs=2000)
+
+
+# Two hosts as they run
+
+
+@pytest.fixture
+def hosts(tmp_path, client, valkey):
+    """Two hosts with a clock each, an hour and half a minute off, over one database."""
+    clocks = [Clock(tmp_path / "clock1", 3600), Clock(tmp_path / "clock2", -30)]
+    options = {"REDIS_URL": valkey.url, "SECRET_KEY": "x" * 32, "CHAT_LIMITS": "off"}
+    running = [
+        Server(tmp_path / f"host{n}", **options, **clock.python) for n, clock in enumerate(clocks)
+    ]
+    try:
+        for host, clock in zip(running, clocks, strict=True):
+            host.start().clock = clock
+        yield running
+    finally:
+        for host in running:
+            host.clean_up()
+
+
+def at(host, visitor):
+    """The same person with the same cookie at another host."""
+    there = Visitor(host.url)
+    there.http.cookies = visitor.http.cookies
+    return there
+
+
+def test_hosts_whose_clocks_are_wrong_and_set_are_one_chat(hosts, client):
+    one, two = hosts
+    ann, bob = Visitor(one.url, "Ann"), Visitor(two.url, "Bob")
+    rid = ann.create_room("Tea")
+    assert "Tea" in at(two, ann).room(rid), "a cookie of a host that is ahead"
+    bob.join(rid)
+    assert "Tea" in at(one, bob).room(rid), "and of one that is behind"
+    pages = [Page(ann).watch(rid), Page(bob).watch(rid)]
+    for page in pages:
+        page.wait_for("2 here")
+    ann.post(rid, "before")
+    one.clock.set(-3600)
+    two.clock.set(3600)
+    at(two, ann).post(rid, "after")
+    for page in pages:
+        page.wait_shown("after")
+    assert "Tea" in at(two, ann).room(rid)
+    assert "this one" in at(two, ann).get("/me/sessions").text
+    assert client.zcard(keys.PROCESSES) == 2
+    assert client.zcard(keys.HERE) == 2
+    gone = bob.uid
+    two.kill()
+    client.zincrby(keys.HERE, -LASTS, gone)  # the time goes by in which a dead host says nothing
+    pages[0].wait_for("1 here")
+    assert "Traceback" not in one.log() + two.log()

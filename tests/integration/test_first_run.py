@@ -213,7 +213,7 @@ def test_links_expire_and_are_few(store, client, monkeypatch):
     assert 0 < client.ttl("chat:first-run") <= LINK_SECONDS
     assert old not in str(client.zrange("chat:first-run", 0, -1))
     clock = itertools.count(time.time() + LINK_SECONDS + 1)
-    monkeypatch.setattr("chat.store.setup_links.time.time", lambda: next(clock))
+    monkeypatch.setattr(store.clock, "now", lambda: next(clock))
     assert not store.setup_links.is_valid(old)
     made = [store.setup_links.make() for _ in range(3 * MAX_LINKS)]
     assert client.zcard("chat:first-run") == MAX_LINKS

@@ -38,7 +38,7 @@ def on_loop(function, *args):
 
 def ours(provider):
     options = {"oidc_client_id": CLIENT, "oidc_client_secret": SECRET}
-    return Provider(Settings(oidc_issuer=provider.url, **options))
+    return Provider(Settings(oidc_issuer=provider.url, **options), time.time)
 
 
 def id_token(provider, **more):

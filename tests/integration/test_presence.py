@@ -1,7 +1,6 @@
 """Who is here: the same for all hosts, whatever their clocks say, and it is told in the end."""
 
 import time
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import hypothesis.strategies as st
@@ -17,20 +16,12 @@ from chat.store import Store, keys
 from chat.store.crowd import UNHEARD_SECONDS
 from chat.store.presence import LASTS, TELL_SECONDS, UNWATCHED_SECONDS
 
+from ..clocks import clock_ahead
 from .page import Page
 
 MINUTE, HOUR = 60, 3600
 DIFFERENCES = (-HOUR, -30, -21, 21, 30, HOUR)  # seconds between two hosts' clocks
 TIMES = (keys.HERE, keys.UNTOLD, keys.PROCESSES)
-
-
-@contextmanager
-def clock(seconds):
-    """Within, this is a host whose clock is so far ahead."""
-    with pytest.MonkeyPatch.context() as patch:
-        right = time.time
-        patch.setattr(time, "time", lambda: right() + seconds)
-        yield
 
 
 def move(client, seconds):
@@ -74,7 +65,7 @@ def test_hosts_with_other_clocks_agree_on_who_is_here(store, client, difference)
     other, found = Store(client), []
     for turn in range(20):
         found += tell(store, store.presence.look(["ann"]))
-        with clock(difference):
+        with clock_ahead(difference):
             found += tell(other, other.presence.look(["bob"]))
             assert other.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}
         assert store.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}, turn
@@ -92,7 +83,7 @@ def test_hosts_with_other_clocks_count_the_same_pages(store, client, difference)
     key, other = keys.user_pages("ann"), Store(client)
     for _ in range(20):
         here = store.crowd.beat("here")
-        with clock(difference):
+        with clock_ahead(difference):
             there = other.crowd.beat("there")
         look_on(client, presence.TURN)
     assert (here, there) == (["there"], ["here"])
