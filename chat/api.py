@@ -199,7 +199,7 @@ def take_back(rid: str, seq: int, emoji: str) -> Any:
 
 
 def find(q: str = "", older: str = "", limit: int = search.PAGE) -> Any:
-    query = parse(q, today())
+    query = parse(q, today(g.person.zone))
     found = search.search(query, older, limit) if query or query.problem else search.Found()
     hits = [{"room": hit.room.rid, "message": message_json(hit.event)} for hit in found.hits]
     return {"hits": hits, "older": found.older}

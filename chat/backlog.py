@@ -50,8 +50,8 @@ class Answer:
         return 0 if self.missed.replace else self.cursor.after
 
     def packet(self, fragments: Fragments, zone: str) -> Packet | None:
-        """The message for pages with times of a zone, which must be that of the task; None when
-        they lack nothing. Making it gives way to others, who wait for it if they want the same."""
+        """The message for pages with times of a zone; None when they lack nothing. Making it gives
+        way to others, who wait for it if they want the same."""
         while zone not in self._packets:
             if zone in self._making:
                 await_(self._making[zone].wait())
@@ -62,18 +62,18 @@ class Answer:
     def _make(self, fragments: Fragments, zone: str) -> None:
         made = self._making[zone] = asyncio.Event()
         try:
-            text = self._text(fragments)
+            text = self._text(fragments, zone)
             self._packets[zone] = Packet(text) if text else None
         finally:
             del self._making[zone]
             made.set()
 
-    def _text(self, fragments: Fragments) -> str:
+    def _text(self, fragments: Fragments, zone: str) -> str:
         missed = self.missed
         if missed.replace:
             rid = self.cursor.rid
-            return fragments.replaced(rid, missed.events, missed.epoch, missed.first)
-        return fragments.missed(missed.events) if missed.events else ""
+            return fragments.replaced(rid, missed.events, missed.epoch, zone, missed.first)
+        return fragments.missed(missed.events, zone) if missed.events else ""
 
 
 class Backlog:

@@ -21,7 +21,7 @@ from .files import NOTES, size
 from .giving_way import in_pieces
 from .mentions import Mentions
 from .store import Person, Row
-from .times import in_zone, leave_zone, new_day, short_time, today, use_zone, when, zone
+from .times import new_day, short_time, today, when
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Templates(flask.templating.Environment):
 
 class Fragments:
     """What is pushed. Nothing depends on who looks, so that one rendering serves everyone in a
-    time zone. A method that takes no zone uses that of the task (times.use_zone); none changes it.
+    time zone, whose name a method takes where it shows times ("": the server's zone).
 
     `missed`, `replaced` and `rooms` may give way to others (chat.giving_way). Nothing else does:
     the hub writes in the order in which it renders."""
@@ -113,17 +113,13 @@ class Fragments:
         self._post_line = Outline(env, "pushes/event.html", "post_line")
         self._stored = Outline(env, "pushes/event.html", "stored")
 
-    def shown(self, event: Event, zone: str = "") -> str:
-        """An event for those who watch its room, with times of a zone."""
-        before = use_zone(zone)
-        try:
-            if event.kind == POST and not event.mentions and event.seq % LET_GO_EVERY:
-                return self._put.text(rid=event.room, messages=self._message(event))
-            return str(self.push.shown(event))
-        finally:
-            leave_zone(before)
+    def shown(self, event: Event, zone: str) -> str:
+        """An event for those who watch its room."""
+        if event.kind == POST and not event.mentions and event.seq % LET_GO_EVERY:
+            return self._put.text(rid=event.room, messages=self._message(event, zone))
+        return str(self.push.shown(event, zone))
 
-    def note(self, event: Event, zone: str = "") -> str:
+    def note(self, event: Event, zone: str) -> str:
         """The mark of an event for those who merely belong to its room."""
         if event.kind == POST and not event.mentions:
             return self._note(event.room, event.uid)
@@ -133,25 +129,21 @@ class Fragments:
         """That of any message of this person which mentions nobody."""
         return str(self.push.note(Event(rid, 0, 0, POST, uid, "", "")))
 
-    def line(self, event: Event, zone: str = "") -> str:
+    def line(self, event: Event, zone: str) -> str:
         """The room's line in the side list, when this is its newest event."""
-        before = use_zone(zone)
-        try:
-            if event.kind != POST:
-                return str(self.push.line(event))
-            said = {"name": event.name, "text": self._gist(event.body or event.excerpt)}
-            return self._post_line.text(rid=event.room, time=short_time(event.at), **said)
-        finally:
-            leave_zone(before)
+        if event.kind != POST:
+            return str(self.push.line(event, zone))
+        said = {"name": event.name, "text": self._gist(event.body or event.excerpt)}
+        return self._post_line.text(rid=event.room, time=short_time(event.at, zone), **said)
 
-    def missed(self, events: list[Event]) -> str:
+    def missed(self, events: list[Event], zone: str) -> str:
         """The events (at least one) that a page lacks, to be put in their places."""
-        return str(self.push.missed(events))
+        return str(self.push.missed(events, zone))
 
-    def replaced(self, rid: str, events: list[Event], epoch: str, first: int = 1) -> str:
+    def replaced(self, rid: str, events: list[Event], epoch: str, zone: str, first: int = 1) -> str:
         """The newest events instead of a list that cannot be continued; `first` is the oldest
         number that is kept."""
-        return str(self.push.replaced(rid, events, epoch, first))
+        return str(self.push.replaced(rid, events, epoch, first, zone))
 
     def read(self, rid: str) -> str:
         """Nothing in this room is unread."""
@@ -165,10 +157,9 @@ class Fragments:
         """Instead of the room on screen, that the person is in it no longer."""
         return str(self.push.gone(rid))
 
-    def again(self, events: list[Event], zone: str = "") -> str:
+    def again(self, events: list[Event], zone: str) -> str:
         """Events that are on screen, as they are to be shown from now on."""
-        with in_zone(zone):
-            return str(self.push.again(events))
+        return str(self.push.again(events, zone))
 
     def menu(self, told: dict[str, Any]) -> str:
         """The menu of a message, for one person (messages.menu_of)."""
@@ -187,9 +178,9 @@ class Fragments:
         """The message as it reads now, instead of the field."""
         return str(self.push.saved(event))
 
-    def erased(self, event: Event) -> str:
+    def erased(self, event: Event, zone: str) -> str:
         """What stands in the place of a message that was deleted (its tombstone)."""
-        return str(self.push.erased(event))
+        return str(self.push.erased(event, zone))
 
     def not_saved(self, rid: str, seq: int, error: str) -> str:
         """The refusal, under the field of message `seq`, in plain words."""
@@ -228,9 +219,9 @@ class Fragments:
         """Who of a direct room is here, in the side list."""
         return str(self.push.dots(rid, uids))
 
-    def rooms(self, rows: list[Row], current: str) -> str:
+    def rooms(self, rows: list[Row], current: str, zone: str) -> str:
         """The side list anew; `current` is the id of the room on screen, or ""."""
-        return str(self.push.rooms(rows, current))
+        return str(self.push.rooms(rows, current, zone))
 
     def stored(self, nonce: str) -> str:
         """The acknowledgement: the message of the composer `nonce` is kept."""
@@ -293,11 +284,11 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     def macro(file: str, name: str) -> Any:
         return getattr(env.get_template(f"macros/{file}.html").module, name)
 
-    def post(event: Event) -> Markup:
+    def post(event: Event, zone: str) -> Markup:
         """What a person wrote. Pieces that few messages have are asked for where they are only."""
         seq, day = str(event.seq), ""
         if event.before or event.seq == 1:
-            day = new_day(event.at, event.before)
+            day = new_day(event.at, event.before, zone)
         return outline(
             event.same and not day,
             day=macro("messages", "day_line")(day) if day else "",
@@ -308,7 +299,7 @@ def init(env: Environment, texts: Texts = markdown) -> None:
             name=event.name,
             face=face(event.uid, event.name, event.picture),
             tag=macro("ui", "tag_of")(event) if event.tag else "",
-            time=when(event.at),
+            time=when(event.at, zone),
             edited=macro("messages", "edited")(seq) if event.edited else "",
             quote=macro("messages", "quoted")(event) if event.quote else "",
             body=texts.render(event.body, event.mentions),
@@ -319,41 +310,41 @@ def init(env: Environment, texts: Texts = markdown) -> None:
     def make(event: Event, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/messages.html").module
         try:
-            return post(event) if event.kind == POST else Markup(macros.item(event))
+            return post(event, zone) if event.kind == POST else Markup(macros.item(event, zone))
         except Exception:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
-            return Markup(macros.item(unreadable(event)))
+            return Markup(macros.item(unreadable(event), zone))
 
     kept = lru_cache(maxsize=KEPT)(make)
 
-    def message(event: Event) -> Markup:
+    def message(event: Event, zone: str) -> Markup:
         plain = event.reactions is NO_REACTIONS and not event.mentions  # as nearly all are
         size = len(event.body) if plain else event.size
         a_message = kept if size <= MAX_KEPT_EVENT_CHARS else make
-        return a_message(event, zone(), today())
+        return a_message(event, zone, today(zone))
 
     def make_list(events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/messages.html").module
-        return Markup(macros.each(events, new))
+        return Markup(macros.each(events, new, zone))
 
     kept_list = lru_cache(maxsize=LISTS)(make_list)
 
-    def listed(events: Sequence[Event], new: int) -> Markup:
+    def listed(events: Sequence[Event], new: int, zone: str) -> Markup:
         size = sum(map(len, map(_body, events)))
         if any(map(_mentions, events)) or set(map(id, map(_reactions, events))) != _NONE:
             size = sum(event.size for event in events)
         a_list = kept_list if size <= MAX_KEPT_LIST_CHARS else make_list
-        return a_list(Events(events), new, zone(), today())
+        return a_list(Events(events), new, zone, today(zone))
 
     def make_row(row: Row, current: bool, zone: str, today: date) -> Markup:
         macros: Any = env.get_template("macros/rooms.html").module
-        return Markup(macros.row(row, current))
+        return Markup(macros.row(row, current, zone))
 
     kept_row = lru_cache(maxsize=KEPT)(make_row)
 
-    def line_of(row: Row, current: bool) -> Markup:
+    def line_of(row: Row, current: bool, zone: str) -> Markup:
         a_row = kept_row if row.room.last.size <= MAX_KEPT_EVENT_CHARS else make_row
-        return a_row(row, current, zone(), today())
+        return a_row(row, current, zone, today(zone))
 
     @lru_cache(maxsize=KEPT)
     def face(uid: str, name: str, picture: str) -> Markup:

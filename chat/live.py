@@ -36,7 +36,6 @@ from .store import Person, Row
 from .store.room_kinds import DIRECT
 from .text import clean_body, cursor, number
 from .text_renderer import on_behalf_of
-from .times import use_zone
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +263,6 @@ class Page:
         if answer is None:
             self.hub.leave(self.viewer, rid)
             return
-        use_zone(self.viewer.zone)
         packet = answer.packet(self.fragments, self.viewer.zone)
         if self.viewer.watching != rid:
             return  # rendering gave way, and meanwhile the person was taken out of the room

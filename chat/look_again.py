@@ -12,7 +12,6 @@ from .hub import SERVICE_RESTART, Viewer
 from .store import Person, Row
 from .store.people import uids_in
 from .store.room_kinds import DIRECT
-from .times import use_zone
 
 if TYPE_CHECKING:
     from .app import Chat
@@ -95,8 +94,7 @@ def send_list(app: "Chat", viewer: Viewer, rows: list[Row], lists: int) -> None:
 
 def _list(app: "Chat", viewer: Viewer, rows: list[Row]) -> str:
     give_way()
-    use_zone(viewer.zone)
-    return app.fragments.rooms(rows, viewer.watching or "")
+    return app.fragments.rooms(rows, viewer.watching or "", viewer.zone)
 
 
 def _is_old(app: "Chat", rows: list[Row]) -> bool:

@@ -96,7 +96,7 @@ def on(rid: str) -> Any:
         day = date.fromisoformat(request.args.get("day", ""))
     except ValueError:
         raise Invalid("Choose a day first.") from None
-    seq = store().messages.first_since(rid, ms_of(day)) or room.seq
+    seq = store().messages.first_since(rid, ms_of(day, g.person.zone)) or room.seq
     return redirect(f"/rooms/{rid}/messages/{seq}#m-{seq}", 303)
 
 
@@ -158,7 +158,8 @@ def delete_one(rid: str, seq: str) -> Any:
             raise
         return _not_saved(rid, seq, error)
     if is_htmx():
-        return chat().fragments.erased(Event(rid, event.seq, event.at, DELETED, "", "", ""))
+        deleted = Event(rid, event.seq, event.at, DELETED, "", "", "")
+        return chat().fragments.erased(deleted, g.person.zone)
     return redirect(f"/rooms/{rid}", 303)
 
 

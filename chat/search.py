@@ -60,7 +60,7 @@ def page() -> Any:
     """The page; with `?q=` what it finds, `older` being where the page before ended. As one types,
     only that."""
     q, error, found, status = request.args.get("q", ""), "", Found(), 200
-    query = parse(q, today())
+    query = parse(q, today(g.person.zone))
     try:
         if query or query.problem:
             found = search(query, request.args.get("older", ""))
@@ -177,7 +177,7 @@ def _read(query: Query, places: list[Place], rows: list[Row]) -> list[Hit]:
 
 
 def _ms(day: date | None) -> int:
-    return ms_of(day) if day else 0
+    return ms_of(day, g.person.zone) if day else 0
 
 
 def _cursor(place: Place) -> str:

@@ -22,7 +22,6 @@ from .store import Person
 from .store.people import ADMIN, GUEST
 from .store.sessions import Session
 from .text_renderer import on_behalf_of
-from .times import use_zone
 from .wire_text import agent_text
 
 bp = Blueprint("session", __name__)
@@ -101,7 +100,6 @@ def current_person() -> Person | None:
     if found and _is_anothers(*found):
         found = None
     g.person, g.session = person, _ = found or (None, None)
-    use_zone(person.zone if person else "")
     on_behalf_of.set(person.uid if person else "")
     if person:
         served_pages.confirm(person)
@@ -174,8 +172,9 @@ def _renew() -> None:
 
 @bp.app_context_processor
 def person() -> dict[str, Any]:
-    """Templates of a request know `person`."""
-    return {"person": g.get("person")}
+    """Templates of a request know `person`, and the time zone that person reads times in."""
+    person = g.get("person")
+    return {"person": person, "zone": person.zone if person else ""}
 
 
 def leave() -> None:

@@ -1,13 +1,11 @@
-"""Times as people read them, in the zone of who reads.
+"""Times as people read them, in the time zone of the person who reads.
 
-Which zone that is belongs to the task: a request's and a socket's is that of its person, and
-what is pushed is made once for each zone in use. "" is the server's zone (the TZ variable).
+Every function takes the name of a zone; "" is the server's (the TZ variable). No zone is kept
+anywhere: one task of the event loop makes what people in many zones read.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -21,7 +19,6 @@ REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe India
 # What time it is, in seconds since 1970. What is shown is dated by the database, so "today" is the
 # database's day; a process has one database.
 _clock: Callable[[], float] = time.time
-_present: ContextVar[str] = ContextVar("zone", default="")
 
 
 def tell_time_by(clock: Callable[[], float]) -> None:
@@ -30,41 +27,15 @@ def tell_time_by(clock: Callable[[], float]) -> None:
     _clock = clock
 
 
-def use_zone(name: str) -> Token[str]:
-    """From here on, in this task, times are in the zone of this name ("": the server's). Returns
-    what `leave_zone` takes."""
-    return _present.set(name)
-
-
-def leave_zone(before: Token[str]) -> None:
-    """Use the zone again that was used before a `use_zone`."""
-    _present.reset(before)
-
-
-@contextmanager
-def in_zone(name: str) -> Iterator[None]:
-    """Within, times are in the zone of this name; afterwards in the one before."""
-    token = _present.set(name)
-    try:
-        yield
-    finally:
-        _present.reset(token)
-
-
-def zone() -> str:
-    """The name of the zone in use."""
-    return _present.get()
-
-
 @cache
 def zones() -> list[str]:
     """The names people choose from: places, in the order of the alphabet, and UTC."""
     return [*sorted(name for name in available_timezones() if _is_place(name)), "UTC"]
 
 
-def today() -> date:
-    """The date now in the zone in use."""
-    return _today(zone(), int(_clock()) // 60)
+def today(zone: str) -> date:
+    """The date now."""
+    return _today(zone, int(_clock()) // 60)
 
 
 def time_of_day() -> str:
@@ -72,29 +43,29 @@ def time_of_day() -> str:
     return f"{datetime.fromtimestamp(_clock()):%H:%M}"
 
 
-def when(at: int) -> Markup:
+def when(at: int, zone: str) -> Markup:
     """A `<time>` that reads as `short_time` and tells the whole when pointed at. `at` is in ms
     since 1970."""
-    return _when(at // 60_000, zone(), today())
+    return _when(at // 60_000, zone, today(zone))
 
 
-def short_time(at: int) -> str:
+def short_time(at: int, zone: str) -> str:
     """21:04 today, otherwise 3 Nov 21:04, or with the year when it is another one."""
-    return _short(at // 60_000, zone(), today())
+    return _short(at // 60_000, zone, today(zone))
 
 
-def new_day(at: int, before: int) -> Markup:
+def new_day(at: int, before: int, zone: str) -> Markup:
     """The day of the time `at` as a `<time>`, where it is another one than that of `before`; ""
     otherwise. Both in ms since 1970."""
     # No two of today's zones differ by less than a quarter of an hour: its day is the same.
-    return Markup("") if at // 900_000 == before // 900_000 else _new_day(at, before, zone())
+    return Markup("") if at // 900_000 == before // 900_000 else _new_day(at, before, zone)
 
 
-def ms_of(day: date) -> int:
-    """When a day begins in the zone in use, in ms since 1970. A day before FIRST_DAY or after
+def ms_of(day: date, zone: str) -> int:
+    """When a day begins, in ms since 1970. A day before FIRST_DAY or after
     LAST_DAY counts as that one: in some zone, it begins in no year that Python has."""
     day = min(max(day, FIRST_DAY), LAST_DAY)
-    return int(datetime(day.year, day.month, day.day, tzinfo=_zone(zone())).timestamp() * 1000)
+    return int(datetime(day.year, day.month, day.day, tzinfo=_zone(zone)).timestamp() * 1000)
 
 
 @lru_cache(maxsize=256)  # a zone's day begins at a whole minute
@@ -133,6 +104,8 @@ def _short(minute: int, name: str, today: date) -> str:
 
 @cache
 def _zone(name: str) -> tzinfo | None:
+    if not isinstance(name, str):  # a template that was given none: it would show the server's
+        raise TypeError("times need the name of a zone")
     return ZoneInfo(name) if name in zones() else None
 
 

@@ -15,7 +15,6 @@ from .assets import folder
 from .events import Event
 from .files import size
 from .store import Store
-from .times import use_zone
 
 PAGE = 1000  # events that are in memory at once
 # What a person writes cannot look like these: it is escaped.
@@ -34,7 +33,6 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
     room = store.rooms.get(rid)
     env = Environment(loader=FileSystemLoader(folder("templates")), autoescape=True)
     fragments.init(env)
-    use_zone("")
     page: Any = env.get_template("transcript.html").module
     yield str(page.begin(room, f"{datetime.now().astimezone():%-d %B %Y, %H:%M %Z}"))
     day, after = "", 0
@@ -44,7 +42,7 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
             if date != day:
                 day = date
                 yield str(page.day(day))
-            item = str(env.globals["message"](_alone(event)))  # type: ignore[operator]
+            item = str(env.globals["message"](_alone(event), ""))  # type: ignore[operator]
             item = _REACTION.sub(r'<span class="reaction"\1>\2</span>', _MENU.sub("", item))
             item = _TAG.sub(lambda tag: _FOR_PAGES.sub("", tag[0]), _FIELD.sub("", item))
             yield _ELSEWHERE.sub("", _PERMALINK.sub(r'href="\1"', item)) + "\n"

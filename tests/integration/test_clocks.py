@@ -229,7 +229,7 @@ def test_today_is_the_databases_day(store, there, now):
         other.clock.now()
         app_over(other)
         at = now()
-        assert times.short_time(at * 1000) == f"{datetime.fromtimestamp(at):%H:%M}"
+        assert times.short_time(at * 1000, "") == f"{datetime.fromtimestamp(at):%H:%M}"
 
 
 def test_deliveries_are_due_at_the_same_time_for_all_hosts(store, there, now):

@@ -334,8 +334,8 @@ def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
         rid, fragments = big.rooms[7], counted.app.fragments
         render, posted = fragments.rooms, []
 
-        def rendered(rows, current):
-            text = render(rows, current)
+        def rendered(*args):
+            text = render(*args)
             if not posted:
                 bob = counted.app.store.people.get(big.uids[0])
                 posted.append(counted.app.store.messages.post(rid, bob, "While it is rendered"))
@@ -357,8 +357,8 @@ def test_a_page_that_was_taken_out_while_it_was_rendered_is_shown_nothing(counti
         rid, fragments, hub = big.rooms[8], counted.app.fragments, counted.app.hub
         render = fragments.missed
 
-        def rendered(events):
-            text = render(events)
+        def rendered(*args):
+            text = render(*args)
             for viewer in list(hub.people[big.ann.uid]):
                 hub.leave(viewer, rid)
             return text

@@ -39,7 +39,7 @@ def found(indexer, tmp_path, store):
     def ask(text, rid, **wanted):
         indexer.look()
         last = store.rooms.get(rid).last.at if store.rooms.kind(rid) != "ended" else 0
-        query = Wanted(parse(text, today()).phrases, **wanted)
+        query = Wanted(parse(text, today("")).phrases, **wanted)
         return [place.seq for place in find(tmp_path, query, [(rid, last)], 20)[0]]
 
     return ask
@@ -149,7 +149,7 @@ def test_authors_days_and_pages(store, ada, tea, found, client, tmp_path):
     assert found("tea", tea, authors=(bob.uid,)) == [8, 6, 4]
     assert found("", tea, authors=(bob.uid,)) == [8, 6, 4]
     assert found("tea", tea, authors=("nobody",)) == []
-    places = find(tmp_path, Wanted(parse("tea", today()).phrases), [(tea, 1 << 50)], 20)[0]
+    places = find(tmp_path, Wanted(parse("tea", today("")).phrases), [(tea, 1 << 50)], 20)[0]
     assert found("tea", tea, since=places[1].at, until=places[0].at + 1)[:2] == [8, 7]
     assert found("tea", tea, since=places[0].at + 1) == []
     assert found("tea", tea, until=places[-1].at) == []
@@ -163,7 +163,7 @@ def test_places_of_several_rooms_come_in_the_order_of_time(store, ada, tea, inde
     told = [(rooms[n % 3], store.messages.post(rooms[n % 3], ada, "tea")) for n in range(9)]
     indexer.look()
     asked = [(rid, store.rooms.get(rid).last.at) for rid in rooms]
-    tea = Wanted(parse("tea", today()).phrases)
+    tea = Wanted(parse("tea", today("")).phrases)
     places = find(tmp_path, tea, asked, 20)[0]
     assert sorted(places, reverse=True) == places
     assert {(place.rid, place.seq) for place in places} == set(told)
@@ -188,7 +188,7 @@ def test_an_index_that_is_damaged_or_of_another_form_is_made_anew(
         index = Index(tmp_path)
         Indexer(index, client).look()
         index.close()
-        asked = Wanted(parse("tea", today()).phrases)
+        asked = Wanted(parse("tea", today("")).phrases)
         assert [p.seq for p in find(tmp_path, asked, [(tea, 0)], 5)[0]] == [2]
 
 

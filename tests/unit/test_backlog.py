@@ -26,7 +26,7 @@ class Fragments:
     def __init__(self) -> None:
         self.rendered = 0
 
-    def missed(self, events):
+    def missed(self, events, zone):
         self.rendered += 1
         return "".join(f"<li {event.seq}>" for event in events)
 
@@ -67,8 +67,8 @@ class Slow(Fragments):
         super().__init__()
         self.fails = fails
 
-    def missed(self, events):
-        text = super().missed(events)
+    def missed(self, events, zone):
+        text = super().missed(events, zone)
         await_(asyncio.sleep(0))
         if self.fails and self.rendered == 1:
             raise ValueError("cannot be rendered")

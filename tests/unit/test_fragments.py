@@ -1,7 +1,12 @@
 """Nothing that people write leaves its element; a fragment does not depend on who looks."""
 
+import re
+import time
 from dataclasses import replace
+from datetime import datetime
 from html.parser import HTMLParser
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import jinja2
 import markupsafe
@@ -10,8 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat import assets, fragments, markdown, times
-from chat.events import EDIT, JOIN, POST, START, Event, File, Quote, Reaction, Reactions, pack
-from chat.store import Room
+from chat.events import (
+    DELETE,
+    EDIT,
+    JOIN,
+    POST,
+    START,
+    Event,
+    File,
+    Quote,
+    Reaction,
+    Reactions,
+    pack,
+)
+from chat.store import Room, Row
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -46,7 +63,29 @@ def env():
 
 @pytest.fixture(scope="module")
 def made(env):
-    return fragments.Fragments(env)
+    return InServersZone(env)
+
+
+class InServersZone(fragments.Fragments):
+    """Fragments for tests that are not about times."""
+
+    def shown(self, event, zone=""):
+        return super().shown(event, zone)
+
+    def note(self, event, zone=""):
+        return super().note(event, zone)
+
+    def line(self, event, zone=""):
+        return super().line(event, zone)
+
+    def missed(self, events, zone=""):
+        return super().missed(events, zone)
+
+    def replaced(self, rid, events, epoch, first=1):
+        return super().replaced(rid, events, epoch, "", first)
+
+    def rooms(self, rows, current, zone=""):
+        return super().rooms(rows, current, zone)
 
 
 class Shape(HTMLParser):
@@ -104,8 +143,8 @@ def test_a_text_that_looks_like_a_blank_stays_a_text(made, text):
 
 def test_an_outline_is_what_its_macro_makes(made):
     event = said("a <b> & %", "Ann & Co")
-    assert made.shown(event) == str(made.push.shown(event))
-    assert made.line(event) == str(made.push.line(event))
+    assert made.shown(event) == str(made.push.shown(event, ""))
+    assert made.line(event) == str(made.push.line(event, ""))
     assert made.stored("n1") == str(made.push.stored("n1"))
 
 
@@ -185,7 +224,7 @@ def test_every_fragment_is_markup_from_its_first_character(made):
 
 def test_a_history_page_and_a_push_hold_the_same_message(env, made):
     event = said("same")
-    item = str(env.globals["message"](event))
+    item = str(env.globals["message"](event, ""))
     assert item in made.shown(event)
     assert item in made.missed([event])
     assert item in made.replaced("tea", [event], "e")
@@ -203,12 +242,10 @@ def test_a_day_is_told_where_it_begins_for_the_reader():
     """Midnight is at another moment in each zone."""
     noon = 1_700_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
     for zone, hours in (("", 12), ("Asia/Kolkata", 6.5), ("America/Lima", 17)):
-        times.use_zone(zone)
         midnight = noon + int(hours * 3_600_000)
-        assert times.new_day(midnight, midnight - 1)
-        assert not times.new_day(midnight - 1, midnight - 60_000)
-        assert not times.new_day(midnight + 80_000_000, midnight)
-    times.use_zone("")
+        assert times.new_day(midnight, midnight - 1, zone)
+        assert not times.new_day(midnight - 1, midnight - 60_000, zone)
+        assert not times.new_day(midnight + 80_000_000, midnight, zone)
 
 
 def test_a_change_of_a_message_that_is_gone_does_not_empty_it_on_screen(made):
@@ -275,23 +312,58 @@ def test_what_is_put_out_is_what_markupsafe_makes_of_it(value):
         assert told == jinja2.Environment(autoescape=True).from_string(text).render(value=value)
 
 
-def test_rendering_for_one_zone_leaves_the_zone_of_the_task(made):
-    """A page's task renders for others too: what it says to its own person keeps their zone."""
-    with times.in_zone("Asia/Tokyo"):
-        before = made.missed([said("x")])
-        others = [made.shown(said("x"), "UTC"), made.again([said("x")], "America/Lima")]
-        others += [made.line(said("x"), "UTC"), made.note(said("x"), "UTC")]
-        assert times.zone() == "Asia/Tokyo"
-        assert made.missed([said("x")]) == before
-        assert made.shown(said("x"), "Asia/Tokyo") not in others
+ZONES = ["Asia/Tokyo", "America/Lima", "UTC"]
+AT = int(time.time() * 1000)
+KINDS = [POST, JOIN, START, EDIT, DELETE, "name"]
 
 
-def test_a_rendering_that_fails_leaves_the_zone_of_the_task(made, monkeypatch):
-    monkeypatch.setattr(made, "_post_line", None)
-    with times.in_zone("Asia/Tokyo"):
-        with pytest.raises(AttributeError):
-            made.line(said("x"), "UTC")
-        assert times.zone() == "Asia/Tokyo"
+@st.composite
+def timed(draw):
+    """What shows a time: a method of Fragments with its arguments but for the zone."""
+    kind = draw(st.sampled_from(KINDS))
+    event = Event("tea", draw(st.integers(1, 100)), AT, kind, "u1", "Ann", "x", number=3)
+    room = Room("tea", "Tea", "", "open", "", "", event.seq, event)
+    return draw(
+        st.sampled_from(
+            [
+                ("shown", (event,)),
+                ("line", (event,)),
+                ("again", ([event],)),
+                ("missed", ([event, replace(event, seq=event.seq + 1)],)),
+                ("replaced", ("tea", [event], "e")),
+                ("erased", (replace(event, kind="deleted"),)),
+                ("rooms", ([Row(room, 0)], "")),
+            ]
+        )
+    )
+
+
+@given(st.lists(st.tuples(timed(), st.sampled_from(ZONES)), max_size=6))
+def test_every_time_is_in_the_zone_that_was_asked_for(env, asked):
+    """One task makes what people in many zones read, in any order."""
+    made = fragments.Fragments(env)
+    for (name, args), zone in asked:
+        html = getattr(made, name)(*args, zone)
+        told = set(re.findall(r"\b(\d\d:\d\d)[ <]", html))
+        assert told <= {f"{datetime.fromtimestamp(AT / 1000, ZoneInfo(zone)):%H:%M}"}
+        assert told or "server-line--silent" in html
+
+
+def test_no_time_is_shown_without_a_zone(env):
+    """A template that gives none on would show times of the server's zone."""
+    nothing = env.from_string("{{ nothing }}").environment.undefined()
+    for show in (times.when, times.short_time):
+        with pytest.raises(TypeError, match="zone"):
+            show(AT, nothing)
+    with pytest.raises(TypeError, match="zone"):
+        times.new_day(AT, 1, nothing)
+
+
+def test_no_zone_is_kept_in_a_task():
+    """What one task keeps would be found by whoever is served next in it."""
+    for file in Path(assets.folder("templates")).parent.glob("chat/**/*.py"):
+        text = file.read_text()
+        assert not re.search(r"ContextVar.*zone|use_zone|in_zone", text), file
 
 
 PEOPLE = tuple(f"{n:022}" for n in range(50))
@@ -309,7 +381,7 @@ def test_what_is_large_is_not_kept(event):
         renders = Renders()
         message = templates(renders).globals["message"]
         for _ in range(3):
-            message(one)
+            message(one, "")
         assert renders.count == times_made
 
 
