@@ -227,7 +227,7 @@ class Indexer:
                 last = since.events[-1]
                 upto = Cursor(since.epoch, last.seq, last.at, since.first)
                 self.index.take(rid, since.events, upto)
-            return len(since.events) == PAGE
+            return since.more
 
 
 def _is_event(line: str) -> bool:

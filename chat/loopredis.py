@@ -112,6 +112,23 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         """Send a command when this turn of the loop is over."""
         raise NotImplementedError
 
+    def wait_all(self, answers: "Sequence[asyncio.Future[Any]]") -> list[Any]:
+        """The results of all answers, as they were asked for; raises the first error of them."""
+        # They come in order, so that the last is waited for, as a rule, and no other.
+        try:
+            for answer in reversed(answers):
+                if not answer.done():
+                    with suppress(Exception):  # it is raised below, if it is the first
+                        self.await_(answer)
+        except BaseException:  # the caller was cancelled, and nobody looks at the others
+            for answer in answers:
+                if not answer.cancel() and not answer.cancelled():
+                    answer.exception()
+            raise
+        if failed := [error for answer in answers if (error := answer.exception())]:
+            raise failed[0]
+        return [answer.result() for answer in answers]
+
 
 class Script:
     """A Lua script, which each server learns when it is first asked for it. redis-py's asks what
@@ -132,6 +149,19 @@ class Script:
         except NoScriptError:
             words = ("EVAL", self.text, len(keys), *keys, *args)
             return client.await_(client.ask(words, _NO_OPTIONS))
+
+    def many(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
+        """Its answers to several calls (keys, arguments), which leave together; the keys of each
+        are of one slot. Raises the first error of them."""
+        client = self.client
+        commands = [client.make_script(self.sha, keys, args) for keys, args in calls]
+        for command in commands:
+            client.put(command)
+        try:
+            return client.wait_all([command[1] for command in commands])
+        except NoScriptError:
+            words = [("EVAL", self.text, len(keys), *keys, *args) for keys, args in calls]
+            return client.wait_all([client.ask(one, _NO_OPTIONS) for one in words])
 
 
 class LoopRedis(Asking):
@@ -340,21 +370,7 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         made = [self.client.make(words, options) for words, options in commands]
         for command in made:
             self.client.put(command)
-        answers = [answer for _, answer, *_ in made]
-        # They come in order, so that the last is waited for, as a rule, and no other.
-        try:
-            for answer in reversed(answers):
-                if not answer.done():
-                    with suppress(Exception):  # it is raised below, if it is the first
-                        self.client.await_(answer)
-        except BaseException:  # the caller was cancelled, and nobody looks at the others
-            for answer in answers:
-                if not answer.cancel() and not answer.cancelled():
-                    answer.exception()
-            raise
-        if failed := [error for answer in answers if (error := answer.exception())]:
-            raise failed[0]
-        return [answer.result() for answer in answers]
+        return self.client.wait_all([answer for _, answer, *_ in made])
 
 
 def _told(options: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,6 @@ __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "S
 _SCRIPTS = Path(__file__).parent / "scripts"
 _ROOM = ("create", "join", "leave", "edit", "end")  # they append an event
 _SEATS = ("seat", "unseat")
-_READING = ("read", "pick", "revised")  # a room's messages, in pieces
 
 
 class Store:
@@ -65,14 +64,13 @@ class Store:
         self.throttle = Throttle(_script(client, "bucket"))
         self.crowd = Crowd(client, _script(client, "alive"), _script(client, "enter"))
         scripts = {name: _appending(client, name) for name in _ROOM}
-        scripts |= {name: _script(client, name) for name in _SEATS}
+        scripts |= {name: _script(client, name) for name in (*_SEATS, "row")}
         self.rooms = Rooms(client, self.people, scripts)
         self.check = Check(client, self.rooms)
         self.guests = Guests(
             self.people, self.rooms, self.sessions, self.tokens, _appending(client, "forget_member")
         )
         scripts = {name: _appending(client, name) for name in ("post", "revise", "delete", "react")}
-        scripts |= {name: _script(client, name) for name in _READING}
         self.messages = Messages(
             client, self.people, self.attention, scripts, _script(client, "seen")
         )

@@ -143,8 +143,3 @@ def ask_mentions(pipeline: Any, rid: str, uid: str, limit: int, before: int = 0)
     for who in (uid, EVERYBODY):
         end = f"({who} {before:013d}" if before else f"({who} ~"
         pipeline.zrevrangebylex(keys.mentioned(rid), end, f"[{who} ", start=0, num=limit)
-
-
-def count_mentions(entries: Iterable[str], read: int) -> int:
-    """How many of the messages found so are behind number `read`."""
-    return len({seq for entry in entries if (seq := int(entry.rpartition(" ")[2])) > read})

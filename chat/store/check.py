@@ -16,11 +16,13 @@ from ..events import Event
 from ..mentions import reached, unpack
 from ..text import number
 from . import keys
+from .history import NEWEST, Entry, History
 from .pages import pages
 from .people import all_entries, entries, looks
 from .room_kinds import ENDED, OPEN, RANDOM
 from .rooms import Rooms
 
+FEW = 4  # texts that are read in one command
 PAGE = 500  # keys or members that are looked at in one command
 KEPT = 30 * 24 * 3600  # seconds for which an ended room is kept (append.lua)
 SETTLES = 2.0  # seconds after which what is half done is done
@@ -46,6 +48,7 @@ class Check:
     def __init__(self, client: Any, rooms: Rooms) -> None:
         self.client = client
         self.rooms = rooms
+        self.history = History(client)
 
     def everything(self, settles: float = SETTLES) -> Iterator[Finding]:
         """All that is wrong; it takes a while. What is suspect is looked at again after so many
@@ -158,12 +161,12 @@ class Check:
 
     def _newest_line(self, rid: str) -> str:
         """The newest event that is something to read, as a line; "" where none is kept."""
-        before = "+"
-        while entries := self.client.xrevrange(keys.events(rid), before, count=PAGE):
-            for entry, fields in entries:
-                if not Event.parse(rid, _number(entry), 0, fields["data"]).is_quiet:
-                    return f"{_number(entry)} {fields['at']} {fields['data']}"
-            before = f"({entries[-1][0]}"
+        before: int | str = NEWEST
+        while entries := self.history.piece(rid, "before", before, PAGE).entries:
+            for entry in entries:
+                if not Event.parse(rid, *entry).is_quiet:
+                    return f"{entry.seq} {entry.at} {entry.data}"
+            before = entries[-1].seq
         return ""
 
     def _put_back(self, rid: str, seq: int, line: str) -> Callable[[], object] | None:
@@ -218,23 +221,23 @@ class Check:
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
         """What is kept beside messages, by their numbers."""
-        for kept in pages(self.client.hscan_iter(key, count=PAGE), PAGE):
-            pipeline = self.client.pipeline(transaction=False)
+        for kept in pages(self.client.hscan_iter(key, count=FEW), FEW):
+            there = self._there(rid, (int(seq) for seq, _ in kept))
             for seq, _ in kept:
-                pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
-            for (seq, _), there in zip(kept, pipeline.execute(), strict=True):
-                if not there:
+                if int(seq) not in there:
                     gone = partial(self.client.hdel, key, seq)
                     yield Finding(f"the room {rid} keeps {what} {seq}, which is gone", gone)
+
+    def _there(self, rid: str, seqs: Iterable[int]) -> dict[int, Entry]:
+        """Those of the events with these numbers that are there."""
+        return {entry.seq: entry for entry in self.history.these(rid, list(seqs))}
 
     def _files(self, rid: str) -> Iterator[Finding]:
         """The index of files against the messages that have them."""
         for kept in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
-            pipeline = self.client.pipeline(transaction=False)
-            for _, seq in kept:
-                pipeline.xrange(keys.events(rid), f"{int(seq)}-0", f"{int(seq)}-0")
-            for (fid, seq), there in zip(kept, pipeline.execute(), strict=True):
-                if not there or fid not in _fids(rid, there[0]):
+            there = self._there(rid, (int(seq) for _, seq in kept))
+            for fid, seq in kept:
+                if int(seq) not in there or fid not in _fids(rid, there[int(seq)]):
                     gone = partial(self.client.zrem, keys.files(rid), fid)
                     text = f"the room {rid} keeps the file {fid} of {int(seq)}, which has none such"
                     yield Finding(text, gone)
@@ -244,18 +247,20 @@ class Check:
         index = keys.mentioned(rid)
         for found in pages(self.client.zscan_iter(index, count=PAGE), PAGE):
             parts = [entry.split(" ") for entry, _ in found]
-            kept = self.client.hmget(keys.mentions(rid), [seq for _, _, seq in parts])
-            for (entry, _), (uid, _, seq), mentions in zip(found, parts, kept, strict=True):
+            seqs = list(dict.fromkeys(seq for _, _, seq in parts))
+            kept: dict[str, str | None] = {}
+            for some in pages(seqs, FEW):
+                kept |= zip(some, self.client.hmget(keys.mentions(rid), some), strict=True)
+            for (entry, _), (uid, _, seq) in zip(found, parts, strict=True):
+                mentions = kept[seq]
                 if uid not in reached(unpack(mentions or "[]")):
                     gone = partial(self.client.zrem, index, entry)
                     yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
-        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=PAGE), PAGE):
-            pipeline = self.client.pipeline(transaction=False)
-            for seq, _ in some:
-                pipeline.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")
-            for (seq, mentions), stored in zip(some, pipeline.execute(), strict=True):
-                uids = reached(unpack(mentions)) if stored else []
-                lacks = [f"{uid} {stored[0][1]['at']} {seq}" for uid in uids]
+        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+            there = self._there(rid, (int(seq) for seq, _ in some))
+            for seq, mentions in some:
+                stored = there.get(int(seq))
+                lacks = [f"{uid} {stored.at} {seq}" for uid in reached(unpack(mentions)) if stored]
                 lacks = [entry for entry in lacks if self.client.zscore(index, entry) is None]
                 if lacks:
                     add = partial(self.client.zadd, index, dict.fromkeys(lacks, 0))
@@ -431,9 +436,9 @@ class Check:
             yield Finding(f"somebody known by another site is {uid}, who is nobody", gone)
 
 
-def _fids(rid: str, entry: tuple[str, dict[str, str]]) -> list[str]:
+def _fids(rid: str, entry: Entry) -> list[str]:
     """The ids of the files of the message in this stream entry."""
-    return [file.fid for file in Event.parse(rid, 0, 0, entry[1]["data"]).files]
+    return [file.fid for file in Event.parse(rid, *entry).files]
 
 
 def _number(entry: str) -> int:

@@ -10,11 +10,12 @@ from typing import Any
 
 from ..events import Event
 from . import keys
+from .history import History
 from .pages import pages
 from .room_kinds import DIRECT
 
 PAGE = 1000  # entries that are read at once
-FEW = 100  # texts that stand in one record
+FEW = 4  # texts that are read at once, and stand in one record
 PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
 _SECRET_FIELDS = ("password", "reset", "reset_by")
 
@@ -29,6 +30,7 @@ class Dump:
         self.client = client
         self.whole = whole
         self.secrets = secrets
+        self.history = History(client)
         self._told: set[str] = set()
 
     def everything(self) -> Iterator[Record]:
@@ -96,18 +98,17 @@ class Dump:
     def _events(self, rid: str, seq: int, last: str) -> Iterator[Record]:
         at = 0
         while at < seq:
-            entries = self.client.xrange(keys.events(rid), f"({at}-0", f"{seq}-0", count=PAGE)
+            found = self.history.piece(rid, "after", at, PAGE).entries
+            entries = [entry for entry in found if entry.seq <= seq]
             if not entries:
                 # The newest was deleted since; the room's own copy of it is as it was.
-                _, when, data = last.split(" ", 2)
-                yield {"is": "event", "n": seq, "at": int(when), "data": data}
+                _, time, data = last.split(" ", 2)
+                yield {"is": "event", "n": seq, "at": int(time), "data": data}
                 return
-            numbered = [(int(entry.partition("-")[0]), fields) for entry, fields in entries]
-            events = [Event.parse(rid, n, 0, fields["data"]) for n, fields in numbered]
-            yield from self._people(event.uid for event in events)
-            for n, fields in numbered:
-                yield {"is": "event", "n": n, "at": int(fields["at"]), "data": fields["data"]}
-            at = numbered[-1][0]
+            yield from self._people(Event.parse(rid, *entry).uid for entry in entries)
+            for n, when, data in entries:
+                yield {"is": "event", "n": n, "at": when, "data": data}
+            at = entries[-1].seq
 
     def _people(self, uids: Iterable[str]) -> Iterator[Record]:
         for uid in uids:

@@ -7,6 +7,7 @@ behind what was read.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..events import DELETED, Event
@@ -15,6 +16,8 @@ from .pages import pages
 from .pieces import Turns
 
 NEWEST = "+"  # in the place of a number: behind the newest event
+_FOLDER = Path(__file__).parent / "scripts"
+_SCRIPTS = {name: (_FOLDER / f"{name}.lua").read_text() for name in ("read", "pick", "revised")}
 _MOST_UIDS = 2000  # whose membership is asked for in one command
 _MOST_SEQS = 500  # events, or what stands beside them, that are asked for in one command
 
@@ -30,14 +33,16 @@ class Entry(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Some events of a room, and how the room was when they were read: the number of its newest
-    event (None: there is no such room), its epoch, and the oldest number that is kept. `before` is
-    the time of the event that the piece was to follow, None where there is none with that number,
-    and `oldest` the number of the oldest event there is. There are `more` events where only its
-    size has ended the piece. `gone` are those of the people asked about who are no members."""
+    event (None: there is no such room), its epoch, the oldest number that is kept, and its kind.
+    `before` is the time of the event that the piece was to follow, None where there is none with
+    that number, and `oldest` the number of the oldest event there is. There are `more` events
+    where only its size has ended the piece. `gone` are those of the people asked about who are no
+    members."""
 
     seq: int | None
     epoch: str
     first: int
+    kind: str
     before: int | None
     oldest: int | None
     more: bool
@@ -55,10 +60,8 @@ class Piece:
 
 
 class History:
-    """`scripts` are read.lua, pick.lua and revised.lua, by name."""
-
-    def __init__(self, scripts: dict[str, Any]) -> None:
-        self._scripts = scripts
+    def __init__(self, client: Any) -> None:
+        self._scripts = {name: client.register_script(text) for name, text in _SCRIPTS.items()}
         self.turns = Turns()
 
     def piece(
@@ -66,7 +69,7 @@ class History:
     ) -> Piece:
         """At most `most` events behind number `seq` (`way` "after"), the oldest first, or in front
         of it ("before"), the newest first."""
-        newest, epoch, first, at, oldest, more, gone, flat = self._scripts["read"](
+        newest, epoch, first, kind, at, oldest, more, gone, flat = self._scripts["read"](
             keys=[keys.room(rid), keys.events(rid), keys.members(rid)],
             args=[way, seq, most, self.turns.piece, *uids],
         )
@@ -74,6 +77,7 @@ class History:
             None if newest is None else int(newest),
             epoch or "",
             int(first or 1),
+            kind or "",
             None if at is None else int(at),
             None if oldest is None else int(oldest),
             bool(more),

@@ -67,7 +67,7 @@ class Page:
 
 
 class Messages:
-    """`scripts` are the Lua scripts that change and read messages, by name."""
+    """`scripts` are the Lua scripts that change messages, by name."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Messages:
         self.attention = attention
         self.scripts = scripts
         self._seen = seen
-        self.history = History(scripts)
+        self.history = History(client)
         self._verified = Verified(client)
         self._pages: OrderedDict[str, Page] = OrderedDict()
 

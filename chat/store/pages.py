@@ -10,6 +10,12 @@ AT_ONCE = 100
 """People or rooms that are asked for in one pipeline: to pack, send and read its commands takes
 some milliseconds, in which the event loop does nothing else."""
 
+# Of records, which may be longer, so many that their answers are a piece (store.pieces).
+PEOPLE_AT_ONCE = 60  # each up to 1.1 KB
+ROOMS_AT_ONCE = 24  # each up to 3.3 KB
+IDS_AT_ONCE = 1000  # each some 30 bytes
+INDEXED_AT_ONCE = 400  # entries of an index of names, each up to 190 bytes
+
 
 def pages(found: Iterable[T], size: int) -> Iterator[list[T]]:
     """What a scan finds, `size` at a time."""

@@ -11,7 +11,7 @@ from .. import lookalikes
 from ..events import SHOWN, Event, Reaction
 from ..giving_way import in_pieces
 from . import keys
-from .pages import AT_ONCE, pages
+from .pages import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, pages
 from .room_kinds import DIRECT
 from .verified import Verified, is_own, refused
 
@@ -106,7 +106,7 @@ class People:
     def several(self, uids: Sequence[str]) -> list[Person]:
         """Those of the people with these ids who are there, in this order."""
         people: list[Person] = []
-        for some in pages(uids, AT_ONCE):
+        for some in pages(uids, PEOPLE_AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
                 pipeline.hmget(keys.user(uid), FIELDS)
@@ -245,11 +245,23 @@ class People:
         return self._indexed([_begins(start)], limit)
 
     def _indexed(self, ends: list[tuple[bytes, bytes]], limit: int) -> list[str]:
-        pipeline = self.client.pipeline(transaction=False)
-        for low, high in ends:
-            pipeline.zrangebylex(keys.NAMES, low, high, start=0, num=limit)
-        found = pipeline.execute() if ends else []
-        return list(dict.fromkeys(entry.rpartition("\0")[2] for some in found for entry in some))
+        """The ids behind the first `limit` entries between each of these ends, read in pieces."""
+        found: list[list[str]] = [[] for _ in ends]
+        going, step = list(range(len(ends))), min(limit, INDEXED_AT_ONCE)
+        while going:
+            some = going[: max(1, INDEXED_AT_ONCE // step)]
+            going = going[len(some) :]
+            pipeline = self.client.pipeline(transaction=False)
+            for n in some:
+                low, high = ends[n]
+                low = b"(" + found[n][-1].encode() if found[n] else low
+                pipeline.zrangebylex(keys.NAMES, low, high, start=0, num=step)
+            for n, entries in zip(some, pipeline.execute(), strict=True):
+                found[n] += entries
+                if len(entries) == step and len(found[n]) < limit:
+                    going.append(n)
+        entries = [entry for of_one in found for entry in of_one[:limit]]
+        return list(dict.fromkeys(entry.rpartition("\0")[2] for entry in entries))
 
     def make_bot(self, person: Person, by: str) -> None:
         """Make a new person a bot of the person with the id `by`."""

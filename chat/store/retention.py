@@ -37,7 +37,7 @@ class Retention:
         """The rooms whose messages hold files, each with the ids of those."""
         for name in self.client.scan_iter(match=keys.files("*"), count=STEP, _type="zset"):
             if found := _FILES.fullmatch(name):
-                yield found[1], set(self.client.zrange(name, 0, -1))
+                yield found[1], {fid for fid, _ in self.client.zscan_iter(name, count=STEP)}
 
     def place(self, name: str) -> str:
         """The name of the place where this database's files are; `name` where it has none yet."""

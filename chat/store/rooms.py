@@ -13,9 +13,10 @@ from typing import Any
 from .. import events
 from ..errors import Invalid, NotFound, Refused
 from ..events import Event, pack
+from ..mentions import EVERYBODY
 from . import keys
-from .attention import ALL, MENTIONS, MOST_COUNTED, ask_mentions, count_mentions
-from .pages import AT_ONCE, pages
+from .attention import ALL, MENTIONS, MOST_COUNTED
+from .pages import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, pages
 from .people import FIELDS as PERSON_FIELDS
 from .people import LOOKED_AT, People, Person, folded, person_of
 from .room_kinds import DIRECT, ENDED, OPEN, RANDOM
@@ -27,7 +28,10 @@ SMALL = 500  # members of a room that is looked through for a name
 MOST_LOOKED_AT = 2000  # rooms or people that are looked through for one page
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
+_OF_ROW = keys.room, keys.members, keys.read, keys.quiet, keys.mentioned
 _NONE = "There is no such room."
+# Of the text that was said last, in a list of rooms: a line shows less (markdown.GIST_READ_CHARS).
+LINE_CHARS = 420
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,37 +339,29 @@ class Rooms:
 
     def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
         rows, gone = [], []
-        for some in pages(sorted(ids), AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in some:
-                _ask(pipeline, rid, uid)
-            answers = iter(pipeline.execute())
-            for rid, values, member, read in zip(some, answers, answers, answers, strict=True):
+        for some in pages(sorted(ids), ROOMS_AT_ONCE):
+            for rid, answer in zip(some, self._read(some, uid), strict=True):
+                *values, member, read, quiet, mentions = answer
                 room = _room(rid, values)
                 if room and member is not None:
-                    rows.append(Row(room, int(read or 0), level=levels.get(rid, ALL)))
+                    seen, level = int(read or 0), levels.get(rid, ALL)
+                    rows.append(Row(room, seen, int(quiet), int(mentions), level))
                 else:
                     gone.append(rid)
         if gone:
             self.client.srem(keys.user_rooms(uid), *gone)
-        rows = self._counted(rows, uid)
         rooms = self._named([row.room for row in rows], uid)
         rows = [replace(row, room=room) for room, row in zip(rooms, rows, strict=True)]
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
-    def _counted(self, rows: list[Row], uid: str) -> list[Row]:
-        """Rooms with something unread know how much of it counts for nothing, and how much
-        mentions the person."""
-        for behind in pages((n for n, row in enumerate(rows) if row.unread), AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for n in behind:
-                pipeline.zcount(keys.quiet(rows[n].room.rid), f"({rows[n].read}", "+inf")
-                ask_mentions(pipeline, rows[n].room.rid, uid, MOST_COUNTED)
-            answers = iter(pipeline.execute())
-            for n, quiet, own, all_ in zip(behind, answers, answers, answers, strict=True):
-                mentions = count_mentions((*own, *all_), rows[n].read)
-                rows[n] = replace(rows[n], quiet=int(quiet), mentions=mentions)
-        return rows
+    def _read(self, rids: Sequence[str], uid: str) -> list[list[Any]]:
+        """What row.lua reads of each of these rooms (at most ROOMS_AT_ONCE)."""
+        args = uid, LINE_CHARS, MOST_COUNTED, EVERYBODY
+        calls = [([make(rid) for make in _OF_ROW], args) for rid in rids]
+        row = self.scripts["row"]
+        if many := getattr(row, "many", None):
+            return list(many(calls))
+        return [row(keys=names, args=args) for names, args in calls]  # a client without a loop
 
     def unread(self, rid: str, read: int, seq: int) -> int:
         """How many of the events behind number `read`, up to number `seq`, count as unread."""
@@ -376,11 +372,11 @@ class Rooms:
         place `start` (0: the newest) on."""
         ids = self.client.zrevrange(keys.OPEN_ROOMS, start, start + limit - 1)
         there = []
-        for some in pages(ids, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in some:
-                pipeline.hmget(keys.room(rid), _FIELDS)
-            rooms = map(_room, some, pipeline.execute())
+        for some in pages(ids, ROOMS_AT_ONCE):
+            rooms = [
+                _room(rid, values[: len(_FIELDS)])
+                for rid, values in zip(some, self._read(some, ""), strict=True)
+            ]
             there += [room for room in rooms if room and room.kind == OPEN]
         return sorted(there, key=lambda room: room.last.at, reverse=True)
 
@@ -419,8 +415,10 @@ class Rooms:
     def members(self, rid: str, start: int = 0, limit: int = 0) -> list[Person]:
         """Who is in the room, those who joined first first: `limit` of them (0: all) from the one
         at place `start` (0: the first) on."""
-        end = start + limit - 1 if limit else -1
-        return self.people.several(self.client.zrange(keys.members(rid), start, end))
+        if not limit:
+            return self.people.several(self.uids(rid)[start:])
+        uids = self.client.zrange(keys.members(rid), start, start + limit - 1)
+        return self.people.several(uids)
 
     def inside(self, rid: str, uids: Sequence[str]) -> set[str]:
         """Those of these people who are in the room."""
@@ -447,8 +445,13 @@ class Rooms:
         return named[:limit], len(named) > limit
 
     def uids(self, rid: str) -> list[str]:
-        """The ids of the members."""
-        return list(self.client.zrange(keys.members(rid), 0, -1))
+        """The ids of the members. Of many those who come or go meanwhile may be there or not."""
+        key = keys.members(rid)
+        uids = list(self.client.zrange(key, 0, IDS_AT_ONCE - 1))
+        if len(uids) < IDS_AT_ONCE:
+            return uids
+        found = dict(self.client.zscan_iter(key, count=IDS_AT_ONCE))
+        return sorted(found, key=found.__getitem__)
 
     def kind(self, rid: str) -> str:
         """The kind of the room, "" for none."""
@@ -498,12 +501,6 @@ def pack_by(kind: str, person: Person, body: str = "") -> str:
 
 def _others(room: Room, names: dict[str, str]) -> str:
     return ", ".join(names[uid] for uid in room.name.split(" ") if uid in names) or "Nobody else"
-
-
-def _ask(pipeline: Any, rid: str, uid: str) -> None:
-    pipeline.hmget(keys.room(rid), _FIELDS)
-    pipeline.zscore(keys.members(rid), uid)
-    pipeline.hget(keys.read(rid), uid)
 
 
 def _room(rid: str, values: list[str | None]) -> Room | None:

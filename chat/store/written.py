@@ -6,6 +6,7 @@ from typing import Any
 
 from ..events import EDIT, POST, Event
 from . import keys
+from .history import History
 from .room_kinds import ENDED
 
 _AT_ONCE = 500  # rooms in one pipeline
@@ -23,25 +24,26 @@ class Since:
     events: list[Event]
     follows: bool
 
+    @property
+    def more(self) -> bool:
+        """True when the room has events behind these."""
+        return bool(self.events) and self.events[-1].seq < self.seq
+
 
 class Written:
     def __init__(self, client: Any) -> None:
         self.client = client
+        self.history = History(client)
 
     def since(self, rid: str, seq: int, at: int, limit: int) -> Since | None:
-        """The first `limit` events after number `seq`, which was of the time `at` (ms). None where
-        there is no such room any more."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(keys.room(rid), "kind", "epoch", "seq", "first")
-        pipeline.xrange(keys.events(rid), f"{seq}-0", "+", count=limit + 1)
-        (kind, epoch, newest, first), entries = pipeline.execute()
-        if newest is None or kind == ENDED:
+        """The first events after number `seq`, which was of the time `at` (ms): `limit` of them at
+        most, and no more than a piece holds. None where there is no such room any more."""
+        piece = self.history.piece(rid, "after", seq, limit)
+        if piece.seq is None or piece.kind == ENDED:
             return None
-        events = [_event(rid, entry) for entry in entries]
-        there = bool(events) and events[0].seq == seq
-        follows = not there or events[0].at == at
-        events = events[1:] if there else events[:limit]
-        return Since(epoch or "", int(newest), int(first or 1), self._now(rid, events), follows)
+        follows = piece.before in (None, at)
+        events = [Event.parse(rid, *entry) for entry in piece.entries]
+        return Since(piece.epoch, piece.seq, piece.first, self._now(rid, events), follows)
 
     def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, int, int]]:
         """Epoch, newest number and oldest number that is kept, of those of the rooms that are
@@ -59,18 +61,12 @@ class Written:
         }
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
-        seqs = [event.about for event in events if event.kind in (POST, EDIT)]
-        bodies = (
-            dict(zip(seqs, self.client.hmget(keys.edits(rid), seqs), strict=True)) if seqs else {}
-        )
+        seqs = list({event.about for event in events if event.kind in (POST, EDIT)})
+        _, beside = self.history.beside(rid, [(seq, "") for seq in seqs])
+        bodies = {seqs[n]: body for n, what, body in beside if what == "body"}
         return [
             replace(event, body=bodies[event.about])
-            if event.kind in (POST, EDIT) and bodies[event.about] is not None
+            if event.kind in (POST, EDIT) and event.about in bodies
             else event
             for event in events
         ]
-
-
-def _event(rid: str, entry: tuple[str, dict[str, str]]) -> Event:
-    number, fields = entry
-    return Event.parse(rid, int(number.partition("-")[0]), int(fields["at"]), fields["data"])

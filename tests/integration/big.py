@@ -9,20 +9,24 @@ import redis
 from chat import lookalikes
 from chat.store import Person, Store, keys
 from chat.store.people import entries
+from chat.text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME
 
 T = TypeVar("T")
 
 PEOPLE, MEMBERS, ROOMS, OPEN, MESSAGES = 2_000, 10_000, 500, 1_500, 300
+WIDE = "\N{GRINNING FACE}"  # a character that takes as many bytes as any does
 
 
 class Big:
     """`ann` owns `room`, of MEMBERS people, is an admin, and is in ROOMS rooms besides; `talk` is
-    the one of these with MESSAGES messages, and there are OPEN others that anyone may join."""
+    the one of these with MESSAGES messages, and there are OPEN others that anyone may join. With
+    `longest` all texts are as long as they may be, in characters and in bytes."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, longest: bool = False) -> None:
         self.client = client
+        self.longest = longest
         self.store = Store(client)
-        self.ann = self.store.accounts.create("ann", "Ann", "")
+        self.ann = self.store.accounts.create("ann", self._text("Ann", MAX_NAME), "")
         self.ann = self.store.accounts.make_admin(self.ann)
         self.uids = self._people(MEMBERS)
         self.room = self._large_room()
@@ -48,7 +52,10 @@ class Big:
             pipeline = self.client.pipeline(transaction=False)
             for n, uid in some:
                 name = f"{'Bob' if n < PEOPLE + 500 else 'Guest'} Number {n:05}"
-                pipeline.hset(keys.user(uid), mapping={"name": name, "role": "member", "tag": ""})
+                name = self._text(name, MAX_NAME)
+                fields = {"uid": uid, "name": name, "role": "member", "tag": ""}
+                fields |= {"about": self._text("", MAX_ABOUT)} if self.longest else {}
+                pipeline.hset(keys.user(uid), mapping=fields)
                 pipeline.zadd(keys.NAMES, dict.fromkeys(entries(uid, name), 0))
                 forms = [f"{form}\0{uid}" for form in lookalikes.keys(name)]
                 pipeline.zadd(keys.LOOKALIKES, dict.fromkeys(forms, 0))
@@ -63,7 +70,13 @@ class Big:
         by = Person(uids[0], "Ann")
         rid = keys.new_id()
         self.store.rooms._create(
-            rid, name, "open" if is_open else "closed", by, list(uids), uids[0]
+            rid,
+            self._text(name, MAX_ROOM_NAME),
+            "open" if is_open else "closed",
+            by,
+            list(uids),
+            uids[0],
+            self._text("", MAX_ABOUT),
         )
         if is_open:
             self.client.zadd(keys.OPEN_ROOMS, {rid: len(name)})
@@ -74,14 +87,20 @@ class Big:
         assert bob
         self.store.rooms.add(self.talk, self.ann, bob)
         for n in range(MESSAGES):
-            self.store.messages.post(self.talk, bob, f"Message {n} says hello to @Ann")
+            body = self._text(f"Message {n} says hello to @Ann ", MAX_BODY)
+            self.store.messages.post(self.talk, bob, body)
         for rid in self.rooms[1:]:
             self.store.rooms.add(rid, self.ann, bob)
-            self.store.messages.post(rid, bob, "Something that nobody has read yet")
+            body = self._text("Something that nobody has read yet ", MAX_BODY)
+            self.store.messages.post(rid, bob, body)
+
+    def _text(self, text: str, most: int) -> str:
+        """The text, or the longest that begins so."""
+        return text + WIDE * (most - len(text)) if self.longest else text
 
     def _bots(self, count: int) -> str:
         for n in range(count):
-            bot = self.store.people.create(f"Bot {n}", "member")
+            bot = self.store.people.create(self._text(f"Bot {n}", MAX_NAME), "member")
             self.store.people.make_bot(bot, self.ann.uid)
         return bot.uid
 

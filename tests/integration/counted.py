@@ -9,6 +9,7 @@ the pages and the process that renders texts; only sockets are left out.
 import asyncio
 import json
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,9 +37,15 @@ class Count:
     together: int = 0  # the most of them in one piece
     trips: int = 0  # pieces, each of which is waited for
     read: int = 0  # values answered: members, fields, entries
+    largest: int = 0  # bytes of the largest answer
+    piece: int = 0  # bytes of the answers to one piece, of the largest
+    sent: int = 0  # bytes of the largest piece
+    largest_of: str = ""  # the beginning of the commands in the piece with the largest answers
 
     def reset(self) -> None:
         self.calls = self.commands = self.together = self.trips = self.read = 0
+        self.largest = self.piece = self.sent = 0
+        self.largest_of = ""
 
 
 @dataclass
@@ -116,15 +123,29 @@ class Counted:
     def _count_redis(self) -> None:
         count, client = self.count, self.client
         take, write = client._take, client._write
+        # Of each piece on its way: how many answers are to come, their bytes, what was asked.
+        pieces = deque[list[Any]]()
 
         def taken(reply: Any) -> None:
             count.read += size(reply)
+            count.largest = max(count.largest, length(reply))
+            piece = pieces[0]
+            piece[0] -= 1
+            piece[1] += length(reply)
+            if piece[1] > count.piece:
+                count.piece, count.largest_of = piece[1], piece[2]
+            if not piece[0]:
+                pieces.popleft()
             take(reply)
 
         def written() -> None:
             count.together = max(count.together, len(client._asked))
             count.commands += len(client._asked)
             count.trips += 1
+            if asked := client._asked if client._link is not None else []:
+                first = asked[0][0][:120].decode(errors="replace")
+                pieces.append([len(asked), 0, " ".join(first.split("\r\n"))])
+                count.sent = max(count.sent, sum(len(command[0]) for command in asked))
             write()
 
         client._take, client._write = taken, written  # type: ignore[method-assign]
@@ -211,6 +232,13 @@ class Counted:
             "subprotocols": [],
             "extensions": {"websocket.http.response": {}},
         }
+
+
+def length(reply: Any) -> int:
+    """About how many bytes an answer of Redis has."""
+    if isinstance(reply, list):
+        return 8 + sum(map(length, reply))
+    return 8 + len(reply.encode()) if isinstance(reply, str) else 8
 
 
 def size(reply: Any) -> int:

@@ -2,13 +2,16 @@
 
 import multiprocessing
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import redis
 
 from chat.errors import Invalid, NotFound, NotMember, Refused
-from chat.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, START
+from chat.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, START, File
+from chat.markdown import gist
 from chat.store import Store, keys
+from chat.store.rooms import LINE_CHARS
 
 
 @pytest.fixture
@@ -340,3 +343,32 @@ def test_who_was_deactivated_is_signed_in_nowhere(store, ann):
     store.people.edit(ann, off="1")
     assert store.sessions.person(ann.uid, secret) is None
     assert store.people.find() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 4000,
+        "😀" * 4000,
+        'é/\\"\t' * 800,
+        "first line\n" + "more " * 700,
+        "**bold** and `code` " * 190,
+        "```\n" + "code\n" * 700 + "```",
+    ],
+)
+def test_a_list_reads_the_beginning_of_a_long_text_and_shows_the_same(store, text):
+    ann = store.people.create("Ann", "member")
+    rid = store.rooms.create("Tea", "open", ann)
+    store.messages.post(rid, ann, text)
+    for row in (store.rooms.of(ann.uid)[0].room, store.rooms.open()[0]):
+        assert len(row.last.body) == LINE_CHARS
+        assert gist(row.last.body) == gist(text)
+        assert replace(row.last, body=text) == store.rooms.get(rid).last
+
+
+def test_a_list_names_the_files_of_a_message_without_a_text(store):
+    ann = store.people.create("Ann", "member")
+    rid = store.rooms.create("Tea", "open", ann)
+    files = [File(f"f{n}", "n" * 200 + f"{n}.txt", 1, "text/plain") for n in range(10)]
+    store.messages.post(rid, ann, "", files=files)
+    assert store.rooms.of(ann.uid)[0].room.last == store.rooms.get(rid).last

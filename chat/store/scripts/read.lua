@@ -4,10 +4,10 @@
 -- user ids...
 -- Behind 'after', the events that follow the number, the oldest first; behind 'before', those in
 -- front of it ('+': the newest), the newest first.
--- Returns {the newest number, the epoch, the oldest number that is kept, the time of the event with
--- this number, the number of the oldest event, 1 when bytes alone ended the answer, those of the
--- user ids that are no members, {number, time, data of each event}}.
-local room = redis.call('HMGET', KEYS[1], 'seq', 'epoch', 'first')
+-- Returns {the newest number, the epoch, the oldest number that is kept, the kind of the room, the
+-- time of the event with this number, the number of the oldest event, 1 when bytes alone ended the
+-- answer, those of the user ids that are no members, {number, time, data of each event}}.
+local room = redis.call('HMGET', KEYS[1], 'seq', 'epoch', 'first', 'kind')
 local forwards, most, bytes = ARGV[1] == 'after', tonumber(ARGV[3]), tonumber(ARGV[4])
 local gone, found, at, oldest, more = {}, {}, false, false, 0
 for n = 5, #ARGV, 1000 do
@@ -47,4 +47,4 @@ while count < most and more == 0 do
   end
   if #some < step then break end
 end
-return {room[1], room[2], room[3], at, oldest, more, gone, found}
+return {room[1], room[2], room[3], room[4], at, oldest, more, gone, found}
