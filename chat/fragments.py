@@ -4,7 +4,7 @@ serves pages, pushes and resume alike."""
 import logging
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import lru_cache
 from operator import attrgetter, call
@@ -412,6 +412,12 @@ def initials(name: str) -> str:
 
 
 def digest(rows: list[Row]) -> str:
-    """A short text that differs when the side list does."""
+    """A short text that differs when the side list does, with the digest of its numbers."""
     state = "".join(f"{row.room.rid}{row.room.seq}.{row.read}{row.level};" for row in rows)
-    return f"{zlib.crc32(state.encode()):x}"
+    numbers = numbers_digest((row.room.rid, row.room.seq) for row in rows)
+    return f"{zlib.crc32(state.encode()):x}.{numbers}"
+
+
+def numbers_digest(numbers: Iterable[tuple[str, int]]) -> str:
+    """A short text that differs when the numbers of the newest events, by room, do."""
+    return f"{zlib.crc32(repr(sorted(numbers)).encode()):x}"

@@ -27,6 +27,9 @@ Write = Callable[[bytes], object]
 Direct = Callable[[Callable[[], None]], tuple[Write, bool] | None]
 # Makes an event's fragment, for a time zone.
 Render = Callable[[Event, str], str]
+# What is kept for a page whose side list is being read: room, number and fragment, and whether that
+# adds to the unread mark, which a room on screen does not have.
+Kept = tuple[str, int, str, bool]
 # A fragment of the watched room with the event's number, which is greater than that of the last;
 # UNNUMBERED for a fragment of no event.
 Numbered = tuple[int, str]
@@ -46,19 +49,8 @@ class Viewer:
     """One open page. It watches at most one room and belongs to all rooms of its person."""
 
     __slots__ = (
-        *(
-            "_sent",
-            "ask",
-            "direct",
-            "held",
-            "kick",
-            "level",
-            "lists",
-            "person",
-            "posted_in",
-            "push",
-        ),
-        *("rooms", "session", "uid", "watching", "zone"),
+        *("_sent", "ahead", "ask", "direct", "held", "kept", "kick", "level", "lists", "person"),
+        *("posted_in", "push", "rooms", "session", "uid", "watching", "zone"),
     )
 
     def __init__(
@@ -78,6 +70,9 @@ class Viewer:
         self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
         self.rooms: set[str] = set()
         self.lists = 0  # how often its list of rooms was sent anew
+        self.kept: list[Kept] | None = None  # what goes behind a list that is being read
+        # Rooms of which a list had newer numbers than the hub, and those numbers.
+        self.ahead: dict[str, int] = {}
         self.watching: str | None = None
         self.held: list[Numbered] | None = None  # what is kept back while history is read
         self.level: Group | None = None  # has been sent all that this group has
@@ -116,7 +111,7 @@ class Group:
         self.unchecked = 0  # bytes that were written to them since they were looked at
         self.belonging: dict[Viewer, None] = {}
         self.shown: list[Numbered] = []  # of this turn of the loop, for the watching
-        self.notes: list[str] = []  # of this turn of the loop, for the belonging
+        self.notes: list[Numbered] = []  # of this turn of the loop, for the belonging
 
     def viewers(self) -> list[Viewer]:
         """All of them, as they are now."""
@@ -174,6 +169,8 @@ class Hub:
         self.people: dict[str, dict[Viewer, None]] = {}
         self.channels: Counter[str] = Counter()
         self._ready: dict[Room, None] = {}  # rooms with something to write this turn
+        # Who may not be sent marks as they come: their side list is being read, or was ahead.
+        self._unlike: dict[Viewer, None] = {}
 
     # People come and go
 
@@ -203,6 +200,7 @@ class Hub:
             del self.people[viewer.uid]
         for rid in list(viewer.rooms):
             self.leave(viewer, rid)
+        self._unlike.pop(viewer, None)
         self._close(f"user:{viewer.uid}")
 
     def belong(self, viewer: Viewer, rid: str, seq: int, at: int = 0) -> None:
@@ -217,6 +215,7 @@ class Hub:
             room = self.rooms[rid] = Room(seq, at)
         room.group(viewer.zone).belonging[viewer] = None
         self._open(f"room:{rid}")
+        self._told(viewer, rid, seq)
 
     def leave(self, viewer: Viewer, rid: str) -> None:
         """The viewer gets nothing more of `rid`."""
@@ -227,6 +226,7 @@ class Hub:
         group = room.groups[viewer.zone]
         self._stop_watching(viewer, group)
         group.belonging.pop(viewer, None)
+        viewer.ahead.pop(rid, None)
         if viewer.watching == rid:
             viewer.watching = viewer.held = None
         if not group.watching and not group.belonging:
@@ -257,6 +257,7 @@ class Hub:
         self.flush()
         group = self.rooms[rid].groups[viewer.zone]
         group.belonging.pop(viewer, None)
+        viewer.ahead.pop(rid, None)
         group.watching[viewer] = group.apart[viewer] = None
         viewer.watching = rid
         viewer.sent = 0
@@ -277,10 +278,12 @@ class Hub:
             self._take_off_screen(viewer)
 
     def _take_off_screen(self, viewer: Viewer) -> None:
-        group = self.rooms[viewer.watching or ""].groups[viewer.zone]
+        rid = viewer.watching or ""
+        group = self.rooms[rid].groups[viewer.zone]
         self._stop_watching(viewer, group)
         group.belonging[viewer] = None
         viewer.watching = viewer.held = None
+        self._told(viewer, rid, viewer.sent)
 
     def _stop_watching(self, viewer: Viewer, group: Group) -> None:
         self._set_apart(viewer)
@@ -333,7 +336,7 @@ class Hub:
                     self._ask_back(group.watching)
             if group.belonging and not event.is_quiet:
                 try:
-                    group.notes.append(self.note(event, zone))
+                    group.notes.append((event.seq, self.note(event, zone)))
                 except Exception as error:
                     _log("cannot note event %d of room %s", error, event.seq, event.room)
                     self._ask_back(group.belonging)
@@ -396,6 +399,69 @@ class Hub:
     def _groups(self, rid: str) -> dict[str, Group]:
         return self.rooms[rid].groups if rid in self.rooms else {}
 
+    # The side list: hold, read it, send it, let go
+
+    def hold_marks(self, viewer: Viewer) -> None:
+        """The viewer's list of rooms is about to be read. What changes it from now on goes behind
+        it (`send_list`)."""
+        viewer.kept = []
+        self._unlike[viewer] = None
+
+    def send_list(self, viewer: Viewer, text: str, numbers: dict[str, int]) -> None:
+        """Send a list of rooms that is as of these numbers, by room, and then what it does not
+        have. With "" only let go of what was held, because the list could not be read."""
+        self.flush()  # the list may have what waits for the end of this turn
+        kept, viewer.kept = viewer.kept or (), None
+        if text:
+            self.say(viewer, text)
+        behind = [
+            text
+            for rid, seq, text, is_mark in kept
+            if rid in viewer.rooms and seq > numbers.get(rid, 0)
+            if not is_mark or rid != viewer.watching
+        ]
+        if behind:
+            self._push(viewer, Packet.of(behind))
+        for rid, seq in numbers.items():
+            self._told(viewer, rid, seq)
+        if not viewer.ahead:
+            self._unlike.pop(viewer, None)
+
+    def is_older(self, numbers: dict[str, int], viewer: Viewer) -> bool:
+        """True when a list as of these numbers lacks something that the hub has told of."""
+        told = self.rooms
+        if any(rid in told and seq < told[rid].last for rid, seq in numbers.items()):
+            return True
+        return not viewer.rooms <= numbers.keys()
+
+    def _told(self, viewer: Viewer, rid: str, seq: int) -> None:
+        """The viewer was told of the room up to `seq`, which may be more than the hub knows yet."""
+        room = self.rooms.get(rid)
+        if room and seq > room.last and rid in viewer.rooms and rid != viewer.watching:
+            viewer.ahead[rid] = seq
+            self._unlike[viewer] = None
+
+    def _unsent(
+        self, viewer: Viewer, rid: str, notes: list[Numbered], line: list[str]
+    ) -> list[str]:
+        """What of these marks, and the line after them, is to be written to the viewer now."""
+        upto, last = viewer.ahead.get(rid, 0), notes[-1][0]
+        if viewer.kept is not None:
+            viewer.kept += [(rid, seq, text, True) for seq, text in notes if seq > upto]
+            viewer.kept += [(rid, last, text, False) for text in line]
+            return []
+        if upto <= last:
+            viewer.ahead.pop(rid, None)
+            if not viewer.ahead:
+                self._unlike.pop(viewer, None)
+        return [text for seq, text in notes if seq > upto] + (line if last > upto else [])
+
+    def _keep_line(self, group: Group, rid: str, seq: int, line: str) -> None:
+        """Those who watch have been told of the last message, which a list being read may lack."""
+        for viewer in self._unlike:
+            if viewer.kept is not None and viewer in group.watching:
+                viewer.kept.append((rid, seq, line, False))
+
     def say(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""
         self._push(viewer, Packet(text))
@@ -414,6 +480,7 @@ class Hub:
         ready, self._ready = self._ready, {}
         for room in ready:
             event, room.newest = room.newest, None
+            rid = event.room if event else ""
             for zone, group in room.groups.items():
                 shown, group.shown = group.shown, []
                 notes, group.notes = group.notes, []
@@ -425,12 +492,26 @@ class Hub:
                     except Exception as error:
                         _log("cannot write what happened in a room", error)
                         self._ask_back(group.watching)
+                    if line and self._unlike:
+                        self._keep_line(group, rid, shown[-1][0], line[0])
                 if notes:
                     try:
-                        self._push_all(group.belonging, Packet.of([*notes, *line]))
+                        self._note(group, rid, notes, line)
                     except Exception as error:
                         _log("cannot write what happened in a room", error)
                         self._ask_back(group.belonging)
+
+    def _note(self, group: Group, rid: str, notes: list[Numbered], line: list[str]) -> None:
+        """Write the marks of a room, and its line in the side list, to those who belong to it."""
+        packet = Packet.of([*(text for _, text in notes), *line])
+        if self._unlike.keys().isdisjoint(group.belonging.keys()):
+            self._push_all(group.belonging, packet)
+            return
+        for viewer in list(group.belonging):
+            if viewer not in self._unlike:
+                self._push(viewer, packet)
+            elif texts := self._unsent(viewer, rid, notes, line):
+                self._push(viewer, Packet.of(texts))
 
     def _line(self, event: Event, zone: str) -> list[str]:
         """The room's line in the side list. Where it cannot be made, the messages go without."""

@@ -24,7 +24,7 @@ from .backlog import Answer, Cursor
 from .composer import is_nonce, new_nonce
 from .current import app
 from .errors import ChatError, NotFound, TooOften
-from .fragments import digest
+from .fragments import digest, numbers_digest
 from .hub import Viewer
 from .mentions import begun
 from .messages import refusal, say_text
@@ -106,6 +106,7 @@ class Page:
         "fragments",
         "fresh",
         "hub",
+        "is_behind",
         "leave",
         "limits",
         "naming",
@@ -144,6 +145,7 @@ class Page:
         self.asked = ("", 0)  # room and number that it was last asked to confirm
         self.fresh = True  # nothing was said on this socket yet
         self.rows: list[Row] = []  # the rooms as the socket opened, until then
+        self.is_behind = False  # others had been told of more than is in these
         self.nonsense = 0
         self.typing_at = 0.0  # when it was told last that the person is typing
         self.naming = False  # names are offered
@@ -221,6 +223,8 @@ class Page:
             return
         person, self.rows = found
         look_again.keep_current(self.app, self.viewer, person)
+        # A page gets nothing of what was told before it belonged: it needs the list then.
+        self.is_behind = self.hub.is_older(look_again.numbers(self.rows), self.viewer)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
@@ -244,13 +248,23 @@ class Page:
         if self.fresh:
             self.fresh = False
             self._list(one(frame, "digest"))
+        elif (before or "") != rid:
+            self._compare_list(one(frame, "digest"))
 
     def _list(self, shown: str) -> None:
         """Send the side list, unless the page shows it as it was when the socket opened (`shown`
         is its digest). After what the page lacked: both leave in one write."""
         rows, self.rows = self.rows, []
-        if shown != digest(rows):
+        if shown != digest(rows) or self.is_behind:
             look_again.send_list(self.app, self.viewer, rows, 0)
+
+    def _compare_list(self, shown: str) -> None:
+        """The side list came with the panel, over another connection: it may have replaced marks
+        that were pushed since it was read. Send it anew unless it has all that pages were told."""
+        rooms = self.hub.rooms
+        told = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)
+        if shown and shown.partition(".")[2] != told:
+            look_again.read_and_send_list(self.app, self.viewer)
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .asgi import await_
-from .giving_way import give_way, uninterrupted
+from .giving_way import give_way
 from .hub import SERVICE_RESTART, Viewer
 from .store import Person, Row
 from .store.people import uids_in
@@ -16,13 +16,12 @@ from .store.room_kinds import DIRECT
 if TYPE_CHECKING:
     from .app import Chat
 
-LIST_TRIES = 3  # to render a list of rooms that is still true when it is done
-
 
 def person(app: "Chat", uid: str) -> None:
     """Bring the open pages of a person in line with what is stored: end those whose session is
     over, and show the rooms there are now."""
     pages = {viewer: viewer.lists for viewer in app.hub.people.get(uid, ())}
+    joined = {viewer: frozenset(viewer.rooms) for viewer in pages}
     if not pages:
         return
     sessions = {session.sid for session in app.store.sessions.of(uid)}
@@ -39,7 +38,7 @@ def person(app: "Chat", uid: str) -> None:
             continue
         for row in rows:
             app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
-        for rid in viewer.rooms - mine:
+        for rid in joined[viewer] - mine:  # not what the page came to while all that was read
             if rid == viewer.watching:
                 app.hub.say(viewer, app.fragments.gone(rid))
             app.hub.leave(viewer, rid)
@@ -73,34 +72,56 @@ def send_list(app: "Chat", viewer: Viewer, rows: list[Row], lists: int) -> None:
     """Send a page the list of its rooms. `rows` are the rooms as they were read after the list had
     been sent `lists` times (`viewer.lists`).
 
-    Rendering gives way to others, and a list that is older than what the page was told would take
-    unread marks away again. So it is compared when it is rendered, and made anew where it must be;
-    between that and sending nobody else comes in."""
-    for _ in range(LIST_TRIES):
-        shown, text = viewer.watching, _list(app, viewer, rows)
-        if viewer.watching == shown and viewer.lists == lists and not _is_old(app, rows):
-            break
-        lists = viewer.lists
-        rows = app.store.rooms.of(viewer.uid)
+    A list is a snapshot. Reading it takes several round trips and rendering it gives way to others,
+    and a list that is older than what the page was told would take unread marks away again. So it
+    is compared with what the hub has told, when it is rendered. One that is older is read anew."""
+    text = _list(app, viewer, rows) if viewer.kept is None else ""
+    current = viewer.kept is None and viewer.lists == lists
+    if text and current and not app.hub.is_older(numbers(rows), viewer):
+        _send(app, viewer, rows, text)
     else:
-        await_(app.subscriber.texts.prepare_lines(row.room.last for row in rows))
-        with uninterrupted():  # most rows are in the cache by now
+        read_and_send_list(app, viewer)
+
+
+def read_and_send_list(app: "Chat", viewer: Viewer) -> None:
+    """Read the list of a page's rooms and send it. The page's marks are held meanwhile: they go
+    behind the list, except those that it already has."""
+    if viewer.kept is not None:
+        viewer.lists += 1  # whoever is reading it now reads it once more
+        return
+    app.hub.hold_marks(viewer)
+    rows: list[Row] = []
+    text, lists = "", -1
+    try:
+        while not text or viewer.lists != lists:
+            lists = viewer.lists
+            rows = app.store.rooms.of(viewer.uid)
             text = _list(app, viewer, rows)
+    except BaseException:
+        app.hub.send_list(viewer, "", {})
+        raise
+    _send(app, viewer, rows, text)
+
+
+def _send(app: "Chat", viewer: Viewer, rows: list[Row], text: str) -> None:
     viewer.lists += 1
-    app.hub.say(viewer, text)
+    app.hub.send_list(viewer, text, numbers(rows))
     # The rows that were replaced said who is here, and these do not yet.
     app.presence.stale.update(row.room.rid for row in rows if row.room.kind == DIRECT)
 
 
 def _list(app: "Chat", viewer: Viewer, rows: list[Row]) -> str:
+    """The list as it is to be shown beside the room on screen; "" when another room came on screen
+    meanwhile."""
+    shown = viewer.watching
     give_way()
-    return app.fragments.rooms(rows, viewer.watching or "", viewer.zone)
+    text: str = app.fragments.rooms(rows, shown or "", viewer.zone)
+    return text if viewer.watching == shown else ""
 
 
-def _is_old(app: "Chat", rows: list[Row]) -> bool:
-    """True when pages were told of something newer than these."""
-    told = app.hub.rooms
-    return any(row.room.seq < told[row.room.rid].last for row in rows if row.room.rid in told)
+def numbers(rows: list[Row]) -> dict[str, int]:
+    """What a list of rooms is as of: the number of the newest event it has of each, by room."""
+    return {row.room.rid: row.room.seq for row in rows}
 
 
 def profile(app: "Chat", rid: str, uid: str) -> None:

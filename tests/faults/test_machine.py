@@ -53,8 +53,8 @@ def no_dedupe(patch):
     """A resend is stored again."""
     post = Messages.post
 
-    def again(self, rid, author, body, nonce="", reply=0):
-        return post(self, rid, author, body, reply=reply)
+    def again(self, rid, author, body, nonce="", *more, **others):
+        return post(self, rid, author, body, "", *more, **others)
 
     patch.setattr(Messages, "post", again)
 
