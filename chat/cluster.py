@@ -90,6 +90,7 @@ class Cluster:
                 self._again = False
                 await self._read()
                 self._tell()
+                await self._let_go()
                 await asyncio.sleep(PAUSE)
         finally:
             self._reading = None
@@ -110,6 +111,11 @@ class Cluster:
             if any(owners):
                 self._owners, self.places = owners, set(owners) - {""}
                 return
+
+    async def _let_go(self) -> None:
+        """Close the clients of nodes that have left. A new one is made where it is asked for."""
+        for place in self._clients.keys() - self.places if self.places else ():
+            await self._clients.pop(place).aclose()
 
     async def _slots(self, place: str) -> Any:
         client: Any = self.client(place)
@@ -143,7 +149,13 @@ class Node(LoopRedis):
 
     def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
         super()._fail(commands, kind, text)
-        self.whole.where.stir()
+        if not self._over:
+            self.whole.where.stir()
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nobody waits for an answer of this node."""
+        return not self._asked and not self._sent
 
 
 class LoopCluster(Asking):
@@ -155,6 +167,7 @@ class LoopCluster(Asking):
         self.where = cluster
         self._nodes: dict[str, Node] = {}
         self._early: list[Command] = []  # asked for before it is known what is where
+        self._closing: set[asyncio.Task[None]] = set()
         cluster.watchers.append(self._arrange)
 
     def make(self, words: tuple[Any, ...], options: dict[str, Any]) -> Command:
@@ -197,8 +210,8 @@ class LoopCluster(Asking):
     async def aclose(self) -> None:
         self.where.watchers.remove(self._arrange)
         self._give_up("the server is stopping")
-        for node in self._nodes.values():
-            await node.aclose()
+        nodes, self._nodes = self._nodes, {}
+        await asyncio.gather(*self._closing, *(node.aclose() for node in nodes.values()))
 
     def seek(self, command: Command, error: Exception, place: str) -> bool:
         """Send a command elsewhere, or again, that the node at `place` has not run; False when the
@@ -245,6 +258,17 @@ class LoopCluster(Asking):
         early, self._early = self._early, []
         for command in early:
             self._again(command)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the connections to nodes that have left, each when its last answer has come."""
+        for place in self._nodes.keys() - self.where.places if self.where.places else ():
+            if self._nodes[place].is_idle:
+                task = self.loop.create_task(self._nodes.pop(place).aclose())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+            else:
+                self.loop.call_later(AGAIN, self._let_go)
 
     def _give_up(self, why: str) -> None:
         early, self._early = self._early, []

@@ -3,9 +3,10 @@ promised holds across them, and while parts of the data move or their servers di
 
 import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
+from redis.exceptions import RedisError
 
 from chat import database
 from chat.asgi import await_
@@ -282,6 +283,67 @@ def test_what_is_half_moved_is_waited_for_and_done_once(ask, cluster):
         await redis.ask(("DEL", one, two), {})
 
     ask(conversation)
+
+
+def test_connections_to_a_node_that_leaves_are_closed_when_it_has_answered(ask, cluster):
+    async def conversation(redis):
+        await redis.ask(("GET", "a"), {})
+        owner = cluster.owner("a")
+        place = f"127.0.0.1:{owner.port}"
+        await redis._node(place).ask(("CLIENT SETNAME", "leaver"), {})
+        where, client = redis.where, redis.where.client(place)
+        await client.ping()
+        # It is left out while a command is on its way.
+        waiting = redis._node(place).ask(("ECHO", "heard"), {})
+        where.places.discard(place)
+        redis._arrange()
+        assert place in redis._nodes
+        assert await waiting == "heard"
+        await where._let_go()
+        await until(lambda: place not in redis._nodes)
+        await until(lambda: "leaver" not in str(owner.client.client_list()))
+        assert place not in where._clients
+        assert client.connection_pool._in_use_connections == set()
+        assert not any(c.is_connected for c in client.connection_pool._available_connections)
+        # It is back, and is asked again.
+        where.stir()
+        await until(lambda: place in where.places)
+        assert await redis.ask(("SET", "a", "b"), {}) is True
+        assert place in redis._nodes
+
+    ask(conversation)
+
+
+def test_a_node_that_is_replaced_has_no_connection_of_ours_any_more(ask, cluster):
+    async def conversation(redis):
+        for key in "abcdef":  # of all three nodes
+            await redis.ask(("SET", key, "1"), {})
+        owner = cluster.owner("a")
+        place = f"127.0.0.1:{owner.port}"
+        await redis._node(place).ask(("CLIENT SETNAME", "leaver"), {})
+        replicas = [str(port) for _, port, _ in owner.client.role()[2]]
+        replica = next(node for node in cluster.nodes if str(node.port) in replicas)
+        replica.ask("CLUSTER", "FAILOVER")
+        await until(lambda: replica.is_primary and not owner.is_primary)
+
+        async def is_gone():
+            with suppress(RedisError):
+                await redis.ask(("SET", "a", "2"), {})
+            return (
+                place not in redis.where.places | redis._nodes.keys() | redis.where._clients.keys()
+            )
+
+        while not await is_gone():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await until(lambda: "leaver" not in str(owner.client.client_list()))
+
+    ask(conversation)
+    cluster.wait_whole()
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 def errors(client, kind):
