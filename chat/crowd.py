@@ -29,6 +29,7 @@ from .store import Store, keys
 log = logging.getLogger(__name__)
 
 TURN = 2.0  # seconds
+AGAIN = 20  # keys that are written down again at each turn though nothing has changed
 WAIT = 10  # seconds until who was refused may come again
 PERSON = (
     "You have {most} pages open, and that is as many as there may be. "
@@ -74,6 +75,7 @@ class Crowd:
         self.others: list[str] = []
         self.open: Counter[str] = Counter()  # pages by key
         self._fewer: set[str] = set()  # keys with less than what is written down
+        self._later: list[str] = []  # keys that are still to be written down again
 
     def enter(self, uid: str, address: str) -> None:
         """A page opens; `leave` when it closes. Raises TooOften when there are too many. While
@@ -110,11 +112,14 @@ class Crowd:
             await greenback.with_portal_run_sync(self._end)
 
     def beat(self) -> None:
-        """Say that this process is alive, and write down what became fewer."""
+        """Say that this process is alive, and write down what became fewer; and, a few at each
+        turn, what stays as it is: Redis ends it after a day, and another database may take over."""
         fewer, self._fewer = self._fewer, set()
+        self._later = self._later or list(self.open)
+        again = {self._later.pop() for _ in range(min(AGAIN, len(self._later)))}
         try:
             self.others = self.store.beat(self.process)
-            self.store.write(self.process, {key: self.open[key] for key in fewer})
+            self.store.write(self.process, {key: self.open[key] for key in fewer | again})
         except (RedisError, OSError) as error:
             self._fewer |= fewer
             log.warning("cannot write down who has left: %s", error)

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from websockets.exceptions import InvalidStatus
 
-from chat.crowd import Crowd
+from chat.crowd import AGAIN, Crowd
 from chat.errors import TooOften
 from chat.limits import RATES, Limits, span
 from chat.rooms import MOST_ROOMS
@@ -300,6 +300,26 @@ def test_pages_of_a_process_that_died_do_not_count(store, client):
     others = store.crowd.beat("alive")
     assert others == []
     assert store.crowd.enter(key, 3, "alive", 1, others)
+
+
+def test_pages_that_stay_open_count_for_as_long(store, client):
+    """What is written down ends a day after its last change, and another database may have lost
+    it."""
+    crowd = Crowd(store, Settings())
+    people = [f"p{n}" for n in range(2 * AGAIN + 1)]
+    for uid in people:
+        crowd.enter(uid, "192.0.2.1")
+    crowd.beat()
+    client.flushdb()
+    for _ in range(5):  # a round may be in its middle
+        crowd.beat()
+    assert [client.hvals(keys.user_pages(uid)) for uid in people] == [["1"]] * len(people)
+    assert client.hvals(keys.address_pages("192.0.2.1")) == [str(len(people))]
+    for uid in people:
+        crowd.leave(uid, "192.0.2.1")
+    for _ in range(4):
+        crowd.beat()
+    assert client.keys("chat:*pages*") == [], "and no longer"
 
 
 def test_what_closed_while_redis_was_away_is_written_down_later(valkey, store, client):
