@@ -63,7 +63,17 @@ class _WrongDate(datetime.date, metaclass=_Like):
         return cls.fromtimestamp(_wrong_time())
 
 
+class _Parts:
+    """`time.gmtime` or `time.localtime`. No function, which would become a method of
+    `logging.Formatter`."""
+
+    def __init__(self, parts):  # type: ignore[no-untyped-def]
+        self._parts = parts
+
+    def __call__(self, secs=None):  # type: ignore[no-untyped-def]
+        return self._parts(_wrong_time() if secs is None else secs)
+
+
 time.time, time.time_ns = _wrong_time, _wrong_time_ns
-time.gmtime = lambda secs=None: _gmtime(_wrong_time() if secs is None else secs)
-time.localtime = lambda secs=None: _localtime(_wrong_time() if secs is None else secs)
+time.gmtime, time.localtime = _Parts(_gmtime), _Parts(_localtime)
 datetime.datetime, datetime.date = _WrongDatetime, _WrongDate  # type: ignore[misc]
