@@ -1,57 +1,93 @@
-"""`make faults`: the long form. `make faults ARGS="--seed N --seconds S"` replays a run."""
+"""`make faults`: the long form. `make faults ARGS="--seed N --seconds S"` replays a run.
+
+It has three parts, in an order that the seed gives: a Valkey and its replica (most of the time),
+the same behind Sentinels, and a cluster of three. Each fault happens once at least.
+"""
 
 import argparse
 import asyncio
+import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
-from .faults import FAULTS, name
-from .play import play, table
+from .plan import PLAN, name
+from .play import Run, play, table
+
+OTHERS_PAGES, OTHERS_RATE = 60, 20.0  # on the stages behind Sentinels and of the cluster
+EXAMPLES = 8  # of each kind of what is wrong
+OTHERS_SECONDS = 0.1  # of the whole run, each
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--seconds", type=float, default=420.0, help="at least; a round is whole")
-    parser.add_argument("--pages", type=int, default=150)
-    parser.add_argument("--rate", type=float, default=40.0, help="messages a second")
-    parser.add_argument("--only", default="", help="faults whose names have this in them")
-    parser.add_argument("--keep", type=Path, help="a new folder for records and logs")
-    options = parser.parse_args()
-    faults = [fault for fault in FAULTS if options.only in name(fault)]
+    options = _options()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="chat-faults-"))
     # Ended from outside, it clears up too: what was mounted, and the networks.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {options.seed}", flush=True)
-    run = asyncio.run(
-        play(
-            folder,
-            options.seed,
-            options.seconds,
-            faults,
-            options.pages,
-            rate=options.rate,
-            say=lambda text: print(text, flush=True),
-        )
-    )
-    print(f"\n{table(run)}\n")
-    print(
-        f"{run.verdict.lost} acknowledged messages were lost in failovers to a replica that lagged"
-    )
-    for broken in run.broken[:20]:
-        print(f"BROKEN {broken.promise}: {broken.text}")
-    for problem in run.problems[:20]:
-        print(f"PROBLEM: {problem}")
-    if run.broken or run.problems:
-        print(f"seed {run.seed}; records and logs are in {folder}")
+    chosen = options.stages or list(PLAN)
+    failed = False
+    for part in random.Random(options.seed).sample(list(PLAN), len(PLAN)):
+        faults = [fault for fault in PLAN[part][1] if options.only in name(fault)]
+        if part in chosen and faults:
+            failed |= _tell(_run(part, faults, folder / part, options))
+    if failed:
+        print(f"seed {options.seed}; records and logs are in {folder}")
         return 1
     if not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seconds", type=float, default=600.0, help="at least; a round is whole")
+    parser.add_argument("--pages", type=int, default=150)
+    parser.add_argument("--rate", type=float, default=40.0, help="messages a second")
+    parser.add_argument("--only", default="", help="faults whose names have this in them")
+    for part in PLAN:
+        parser.add_argument(
+            f"--{part}", dest="stages", action="append_const", const=part, help="this part only"
+        )
+    parser.add_argument("--keep", type=Path, help="a new folder for records and logs")
+    return parser.parse_args()
+
+
+def _run(part: str, faults: list, folder: Path, options: argparse.Namespace) -> Run:
+    print(f"\n{part}:", flush=True)
+    main, share = part == "pair", OTHERS_SECONDS * (len(PLAN) - 1)
+    return asyncio.run(
+        play(
+            folder,
+            options.seed,
+            options.seconds * (1 - share if main else OTHERS_SECONDS),
+            faults,
+            options.pages if main else min(options.pages, OTHERS_PAGES),
+            rate=options.rate if main else min(options.rate, OTHERS_RATE),
+            say=lambda text: print(text, flush=True),
+            kind=PLAN[part][0],
+        )
+    )
+
+
+def _tell(run: Run) -> bool:
+    """Print what came of a run; True when something is wrong."""
+    print(f"\n{table(run)}\n")
+    print(
+        f"{run.verdict.lost} acknowledged messages were lost in failovers to a replica that lagged"
+    )
+    for promise, count in sorted(Counter(broken.promise for broken in run.broken).items()):
+        print(f"BROKEN {promise}, {count} times:")
+        for broken in [broken for broken in run.broken if broken.promise == promise][:EXAMPLES]:
+            print(f"  {broken.text}")
+    for problem in run.problems[:EXAMPLES]:
+        print(f"PROBLEM: {problem}")
+    return bool(run.broken or run.problems)
 
 
 if __name__ == "__main__":

@@ -8,53 +8,28 @@ Records (see journal.py), by `op`:
     reset    room                 the page began a list anew, as it was told to
     open                          the socket was opened
     watch    after                the page said the last number it shows
-    shown    room, seq, at, author, body   an event was put into the list
+    shown    room, seq, at, author, body, label   an event was put into the list; `label` has the
+             name, whole time, short time and day that stand beside it
     again    the same             an event that was in the list came again, and replaced itself;
-             which may be where it was on its way when `watch` said that it was not there yet
+             which may be where it was on its way when `watch` said that it was not there yet, or
+             where its author took another name
     left     room                 the answer to leaving had come; a reset ends it
     end                           the page was there to the last
     lost     -                    (by the harness) a failover to a replica that lagged
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 
 from .journal import Record
+from .people_checks import Profiles, check_people
+from .verdict import DISORDER, DOUBLED, MISSING, OTHER, Sent, Streams, Verdict
 
-Streams = dict[str, list[tuple[int, int, list]]]  # room: number, time, the event's fields
-
-MISSING, DOUBLED, DISORDER, OTHER = "missing", "doubled", "out of order", "other"
 GRACE = 1.0  # seconds after leaving in which what was under way may still come
 
-
-@dataclass(frozen=True)
-class Broken:
-    """A promise that was not kept, at a time."""
-
-    t: float
-    promise: str  # I1 to I9
-    kind: str
-    text: str
-
-
-@dataclass
-class Verdict:
-    broken: list[Broken] = field(default_factory=list)
-    acked: list[float] = field(default_factory=list)  # when
-    lost: int = 0  # acknowledged, and lost in a failover to a replica that lagged; everyone told
-
-    def add(self, t: float, promise: str, kind: str, text: str) -> None:
-        self.broken.append(Broken(t, promise, kind, text))
-
-
-@dataclass
-class Sent:
-    t: float
-    who: str
-    room: str
-    body: str
-    acked: float | None = None
+# Times that a message may come again when its author takes another name: each worker may tell of it
+# twice, and two names may be taken.
+AFTER_RENAMING = 8
 
 
 def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> Verdict:
@@ -76,8 +51,21 @@ def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> 
     for record in records:
         pages[record["who"]].append(record)
     bodies = {(one.room, one.body): uids[one.who] for one in sent.values()}
-    for who, own in pages.items():
-        _page(who, own, streams, bodies, losses, verdict)
+    truth = {
+        (room, seq): (at, fields[1] if fields[0] == "post" else "", _body(fields))
+        for room, events in streams.items()
+        for seq, at, fields in events
+    }
+    profiles = Profiles(records)
+    authors = {(room, seq): said[1] for room, events in streams.items() for seq, _, said in events}
+
+    def renamed(room: str, seq: int, t: float) -> bool:
+        """True when pages may just be told that the author has another name."""
+        return profiles.changed(authors.get((room, seq), ""), t)
+
+    for who in pages.keys() & uids.keys():
+        _page(who, pages[who], streams, truth, bodies, losses, renamed, verdict)
+    check_people(records, streams, uids, sent, profiles, verdict)
     return verdict
 
 
@@ -150,16 +138,13 @@ def _page(
     who: str,
     records: list[Record],
     streams: Streams,
+    truth: dict[tuple[str, int], tuple[int, str, str | None]],
     bodies: dict[tuple[str, str], str],
     losses: list[float],
+    renamed: Callable[[str, int, float], bool],
     verdict: Verdict,
 ) -> None:
-    """I3, I5, I6, I7 and I9 for one page, which shows one room."""
-    truth = {
-        (room, seq): (at, fields[1] if fields[0] == "post" else "", _body(fields))
-        for room, events in streams.items()
-        for seq, at, fields in events
-    }
+    """I3, I5, I6, I7 and I9 for one page, which shows one room at a time."""
     room, last, shown, left = "", None, {}, None
     said, came = [], Counter()
     for record in records:
@@ -171,7 +156,10 @@ def _page(
         elif record["op"] == "again":
             seq = record["seq"]
             came[seq] += 1
-            if came[seq] > sum(after < seq for after in said):
+            may_come = sum(after < seq for after in said)
+            if renamed(room, seq, t):
+                may_come += AFTER_RENAMING
+            if came[seq] > may_come:
                 verdict.add(t, "I3", DOUBLED, f"{who} was shown {seq} of {room} again")
             if shown.get(seq) != _what(record):
                 verdict.add(t, "I3", OTHER, f"{who} was shown another {seq} of {room}")

@@ -5,30 +5,36 @@ import itertools
 import json
 import random
 import re
+import time
 from contextlib import suppress
 from urllib.parse import urlencode
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
 from chat.page_frame import MOST_PENDING
 
 from .journal import Journal
-from .reading import Epoch, Gone, Refused, Reset, Shown, Stored, told
+from .reading import Epoch, Gone, Here, Refused, Reset, Shown, Stored, lines, told
+from .sockets import Closed, OverHttp1, OverHttp2, discard
 
 COMES_BACK = (1001, 1005, 1006, 1011, 1012, 1013, 1014)  # of htmx's extension ws
 DELAY, LONGEST = 0.2, 6.0  # seconds before connecting again: a tenth of templates' and htmx's
 BEAT = 15.0  # seconds between two times that #watch is sent; a third of the template's
+LINES_READ = 0.05  # of the frames: how often the side list's lines are looked at
+FORMS = "/leave", "/join", "/me"  # the ends of paths that a form is posted to
 
 
 class Person:
     """Somebody who is signed in: a cookie and an id. `address`: where they are, as a proxy before
-    the chat would say it."""
+    the chat would say it. `name` and `zone` are those of their profile."""
 
-    def __init__(self, cookie: str, uid: str, address: str = "") -> None:
+    def __init__(
+        self, cookie: str, uid: str, address: str = "", name: str = "", zone: str = ""
+    ) -> None:
         self.cookie = cookie
         self.uid = uid
         self.address = address
+        self.name, self.zone = name, zone
+        self.out: set[str] = set()  # rooms that the person has left
+        self.moving = asyncio.Lock()  # held while the person changes rooms
 
     @property
     def headers(self) -> dict[str, str]:
@@ -41,7 +47,7 @@ async def request(port: int, person: Person, path: str, **form: str) -> tuple[in
     """Ask for a page, or post a form with the token of that person's home page; the status and
     the text. Raises OSError and TimeoutError."""
     token = ""
-    if form or path.endswith(("/leave", "/join")):
+    if form or path.endswith(FORMS):
         _, home = await request(port, person, "/")
         found = re.search(r'name="csrf_token" value="([^"]+)"', home)
         if found is None:
@@ -65,31 +71,50 @@ async def request(port: int, person: Person, path: str, **form: str) -> tuple[in
             answer = await reader.read()
         finally:
             writer.close()
-    line, _, rest = answer.partition(b"\r\n")
-    if not line.startswith(b"HTTP/1.1 "):
-        raise OSError("no answer")
-    return int(line.split()[1]), rest.partition(b"\r\n\r\n")[2].decode(errors="replace")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    if not head.startswith(b"HTTP/1.1 ") or (length and len(body) < int(length[1])):
+        raise OSError("no whole answer")
+    return int(head.split()[1]), body.decode(errors="replace")
 
 
 class Page:
-    """One page that shows one room. `ports` are those of the hosts: each connection takes any."""
+    """One page that shows one room. `ports` are those of the hosts: each connection takes any.
+    `http2`: its socket is over HTTP/2."""
 
     def __init__(
-        self, name: str, person: Person, room: str, ports: list[int], journal: Journal, seed: int
+        self,
+        name: str,
+        person: Person,
+        room: str,
+        ports: list[int],
+        journal: Journal,
+        seed: int,
+        http2: bool = False,
     ) -> None:
         self.name, self.person, self.room, self.ports = name, person, room, ports
         self.journal = journal
         self.random = random.Random(seed)
+        self.dial = OverHttp2.open if http2 else OverHttp1.open
         self.numbers = itertools.count()
         self.epoch = self.cursor = ""
         self.last = 0
         self.list: set[int] = set()  # numbers of what is shown
         self.newest = 0.0  # when the newest of what is shown was sent
-        self.pending: dict[str, str] = {}
+        self.people_here: int | None = None  # what the head of the room says, if it says so
+        self.pending: dict[str, tuple[str, str]] = {}  # nonce: room and body
         self.problems: set[str] = set()  # nonces of what was refused and waits for another Enter
         self.acked = 0
         self.here = True  # in the room
-        self.socket = None
+        self.awake = asyncio.Event()  # the browser runs
+        self.awake.set()
+        self.socket: OverHttp1 | OverHttp2 | None = None
+        self.taken = 0  # messages of this socket
+        self.ponged: list[
+            int
+        ] = []  # messages that had arrived at each pong, and are yet to be taken
+        self.confirmed = ("", 0)  # room and number
+        self.passed: dict[str, int] = {}  # what came of a room that was left, and is unconfirmed
         self.over = asyncio.Event()  # closed with a code after which htmx never comes back
         self.tasks: set[asyncio.Task] = set()
 
@@ -98,19 +123,12 @@ class Page:
         await self.load()
         tries = 0
         while not self.over.is_set():
-            with suppress(OSError, TimeoutError, InvalidHandshake, InvalidMessage):
+            await self.awake.wait()
+            with suppress(OSError, TimeoutError):
                 port = self.random.choice(self.ports)
+                self.taken, self.ponged = 0, []
                 async with asyncio.timeout(10):
-                    socket = await connect(
-                        f"ws://127.0.0.1:{port}/live",
-                        origin=f"http://127.0.0.1:{port}",
-                        additional_headers=self.person.headers,
-                        compression=None,
-                        ping_interval=None,
-                        close_timeout=0.5,
-                        max_queue=None,
-                        proxy=None,
-                    )
+                    socket = await self.dial(port, self.person.headers, self._ponged)
                 tries = 0
                 await self._live(socket)
             await asyncio.sleep(
@@ -118,47 +136,73 @@ class Page:
             )  # reconnectJitter 1
             tries += 1
 
-    async def load(self) -> None:
-        """The page as a browser loads it, again until it is there."""
+    async def load(self, room: str = "") -> None:
+        """The page of a room (by default the one it shows) as a browser loads it, again until it is
+        there."""
         while True:
             with suppress(OSError, TimeoutError):
                 port = self.random.choice(self.ports)
-                status, text = await request(port, self.person, f"/rooms/{self.room}")
+                status, text = await request(port, self.person, f"/rooms/{room or self.room}")
                 if status == 200:
                     break
             await asyncio.sleep(self.random.uniform(0.2, 1.0))
+        self.passed[self.room] = self.last  # which the next frame or pong confirms
+        self.room, self.people_here = room or self.room, None
         self._reset()
-        for what in told(text):
-            self._take(what)
+        self._read(text)
+        self._confirm()
 
-    async def _live(self, socket) -> None:
+    async def switch(self, room: str) -> None:
+        """Show another room."""
+        await self.load(room)
+        self.watch()
+
+    async def _live(self, socket: OverHttp1 | OverHttp2) -> None:
+        if not self.awake.is_set():
+            socket.abort()
+            return
         self.socket = socket
         self.journal.write(self.name, "open")
         beat = asyncio.create_task(self._beat())
         try:
             self.watch()
             while True:
-                for what in told(await socket.recv()):
-                    self._take(what)
-        except ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd else 1006
-            self.journal.write(self.name, "close", code=code)
-            if code not in COMES_BACK:
+                self._read(await socket.receive())
+                self.taken += 1
+                while self.ponged and self.ponged[0] <= self.taken:
+                    self.ponged.pop(0)
+                    self._confirm()
+        except Closed as closed:
+            self.journal.write(self.name, "close", code=closed.code)
+            if closed.code not in COMES_BACK:
                 self.over.set()
         finally:
             self.socket = None
             beat.cancel()
-            socket.transport.close()
+            socket.abort()
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
             self.watch()
 
+    def sleep(self) -> None:
+        """The browser is closed, until `awake` is set."""
+        self.awake.clear()
+        self.people_here = None
+        if self.socket is not None:
+            self.socket.abort()
+            self.socket = None
+
+    @property
+    def present(self) -> bool:
+        """True while it shows a room, or is on its way back to it."""
+        return self.here and self.awake.is_set()
+
     def watch(self) -> None:
         """What #watch says: room, cursor, epoch, and the composers on their way."""
         self.journal.write(self.name, "watch", after=self.last)
-        waiting = {n: body for n, body in self.pending.items() if n not in self.problems}
+        waiting = {n: what for n, what in self.pending.items() if n not in self.problems}
         waiting = dict(list(waiting.items())[:MOST_PENDING])
         self._say(
             type="watch",
@@ -166,50 +210,78 @@ class Page:
             after=self.cursor,
             epoch=self.epoch,
             digest="",
-            to=[self.room] * len(waiting),
+            to=[room for room, _ in waiting.values()],
             nonce=list(waiting),
-            body=list(waiting.values()),
+            body=[body for _, body in waiting.values()],
         )
 
     def send(self, words: str = "") -> None:
         """Write something and press Enter."""
         nonce = f"{self.name}-{next(self.numbers)}"
         body = f"{nonce} {words}".strip()
-        self.pending[nonce] = body
+        self.pending[nonce] = self.room, body
         t = self.journal.write(self.name, "send", room=self.room, nonce=nonce, body=body)
         self.journal.sent[body] = t
         self._enter(nonce)
 
     def _enter(self, nonce: str) -> None:
         if nonce in self.pending:
-            self._say(type="post", room=self.room, nonce=nonce, body=self.pending[nonce])
+            room, body = self.pending[nonce]
+            self._say(type="post", room=room, nonce=nonce, body=body, after=self.cursor)
 
     def _say(self, **fields) -> None:
         if self.socket is not None:
+            self._confirm()
             text = json.dumps({**fields, "headers": {"HX-Request": "true"}})
-            self._spawn(self._write(self.socket, text))
+            self._spawn(discard(self.socket, text))
 
-    async def _write(self, socket, text: str) -> None:
-        with suppress(ConnectionClosed):
-            await socket.send(text)
+    def _ponged(self, arrived: int) -> None:
+        """A pong was sent when so many messages had arrived."""
+        if arrived <= self.taken:
+            self._confirm()
+        else:
+            self.ponged.append(arrived)
+
+    def _confirm(self) -> None:
+        """What is shown has been confirmed to the server, by what the page says now; and what came
+        and was not shown any more, for the pong is the browser's and not the page's."""
+        for room, seq in self.passed.items():
+            self.journal.write(self.name, "confirmed", room=room, seq=seq)
+        self.passed.clear()
+        if self.confirmed != (self.room, self.last):
+            self.confirmed = self.room, self.last
+            self.journal.write(self.name, "confirmed", room=self.room, seq=self.last)
+
+    def _read(self, text: str) -> None:
+        room = self.room  # that what follows is about
+        for what in told(text):
+            room = what.room if isinstance(what, Reset) else room
+            if room == self.room or not isinstance(what, Epoch):
+                self._take(what)
+        if self.random.random() < LINES_READ:
+            for line in lines(text):
+                said = line.body.partition(" ")[0]  # the nonce
+                if self.journal.is_new(self.person.zone, line.room, said, line.time, line.name):
+                    self.journal.write(
+                        self.name,
+                        "line",
+                        room=line.room,
+                        said=said,
+                        time=line.time,
+                        name=line.name,
+                    )
 
     def _take(self, what) -> None:
-        if isinstance(what, Shown) and what.room == self.room:
+        if isinstance(what, Shown) and what.room != self.room:
+            self.passed[what.room] = max(what.seq, self.passed.get(what.room, 0))
+        elif isinstance(what, Shown):
             # The list has each number once and in order: what comes again replaces itself.
-            self.journal.write(
-                self.name,
-                "again" if what.seq in self.list else "shown",
-                room=what.room,
-                seq=what.seq,
-                at=what.at,
-                author=what.author,
-                body=what.body,
-            )
+            write_shown(self.journal, self.name, what, again=what.seq in self.list)
             self.list.add(what.seq)
             if what.seq >= self.last:
                 self.last, self.cursor = what.seq, f"{what.seq}-{what.at}"
             self.newest = max(self.newest, self.journal.sent.get(what.body, 0.0))
-        elif isinstance(what, Reset):
+        elif isinstance(what, Reset) and what.room == self.room:
             self._reset()
         elif isinstance(what, Epoch):
             self.epoch = what.epoch
@@ -222,8 +294,11 @@ class Page:
             self.journal.write(self.name, "refused", nonce=what.nonce, why=what.why)
             self.problems.add(what.nonce)
             self._spawn(self._enter_again(what.nonce))
-        elif isinstance(what, Gone):
+        elif isinstance(what, Gone) and what.room == self.room:
             self.here = False
+        elif isinstance(what, Here) and what.room == self.room:
+            self.people_here = what.count
+            self.journal.write(self.name, "here", room=what.room, count=what.count)
 
     def _reset(self) -> None:
         self.cursor, self.last, self.list = "", 0, set()
@@ -241,3 +316,26 @@ class Page:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+
+def write_shown(journal: Journal, who: str, what: Shown, again: bool) -> None:
+    """Write down that an event was put into the list of a page or frame."""
+    journal.write(
+        who,
+        "again" if again else "shown",
+        room=what.room,
+        seq=what.seq,
+        at=what.at,
+        author=what.author,
+        body=what.body,
+        label=what.label,
+    )
+
+
+async def ask_until(ports: list[int], person: Person, path: str, **form: str) -> float:
+    """Post a form until it is answered with 303, whatever happens meanwhile; returns the time."""
+    while True:
+        with suppress(OSError, TimeoutError):
+            if (await request(random.choice(ports), person, path, **form))[0] == 303:
+                return time.monotonic()
+        await asyncio.sleep(0.2)

@@ -17,6 +17,7 @@ from chat import aof
 
 from ..clocks import Clock
 from ..running import alive, free_port, wait_until
+from .verdict import Streams
 
 DISK = "160m"  # of the small disk
 
@@ -89,19 +90,21 @@ class Database:
         self.client.replicaof("127.0.0.1", other.port)
         wait_until(lambda: self.client.info("replication")["master_link_status"] == "up", "a sync")
 
-    def streams(self) -> dict[str, list[tuple[int, int, list[Any]]]]:
-        """The events of every room: number, time, and the event's fields."""
-        found = {}
-        for key in self.client.keys("chat:room:*:events"):
-            rid = key.removeprefix("chat:room:{").removesuffix("}:events")
-            found[rid] = [
-                (int(entry.partition("-")[0]), int(fields["at"]), json.loads(fields["data"]))
-                for entry, fields in self.client.xrange(key)
-            ]
-        return found
-
     def clean_up(self) -> None:
         self.kill()
         self.client.close()
         if self.small_disk:
             subprocess.run(["umount", "-l", str(self.folder)], check=False)
+
+
+def streams(clients: list[Any]) -> Streams:
+    """The events of every room that these servers have: number, time, and the event's fields."""
+    found: Streams = {}
+    for client in clients:
+        for key in client.keys("chat:room:*:events"):
+            rid = key.removeprefix("chat:room:{").removesuffix("}:events")
+            found[rid] = [
+                (int(entry.partition("-")[0]), int(fields["at"]), json.loads(fields["data"]))
+                for entry, fields in client.xrange(key)
+            ]
+    return found

@@ -1,25 +1,31 @@
-"""The faults: each is caused, lasts a while, and is over when its function returns."""
+"""Faults of the database and of the network. Each is caused, lasts a while, and is over when its
+function returns."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from ..clocks import FAKETIME
-from .crowd import Person
+from .crowd import Page
+from .sockets import discard
 from .stage import Stage
 from .wires import Wire
 
 Fault = Callable[[Stage], Awaitable[None]]
+
+CUTS = 100  # of the pub/sub link, one behind the other
+NARROW = 400_000  # bytes a second of a slow line
+LONG_MESSAGES = 300  # which a page lacks when it comes back over a slow line
 
 
 async def last(stage: Stage, shortest: float = 1.0, longest: float = 4.0) -> None:
     await asyncio.sleep(stage.random.uniform(shortest, longest))
 
 
-async def ask(stage: Stage, *words: object) -> object:
-    return await asyncio.to_thread(stage.primary.client.execute_command, *words)
+async def ask(stage: Stage, *words: object) -> None:
+    """Say a command to every server that has keys of its own."""
+    for client in await asyncio.to_thread(stage.clients):
+        await asyncio.to_thread(client.execute_command, *words)
 
 
 # The database
@@ -65,6 +71,35 @@ async def subscribers_cut(stage: Stage) -> None:
     for _ in range(stage.random.randint(1, 5)):
         await ask(stage, "CLIENT", "KILL", "TYPE", "pubsub")
         await asyncio.sleep(0.2)
+
+
+async def subscribers_cut_a_hundred_times(stage: Stage) -> None:
+    """Meanwhile pages come, show a room or two, and go at once."""
+    passing = [asyncio.create_task(_pass_by(stage)) for _ in range(5)]
+    for _ in range(CUTS):
+        await ask(stage, "CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.sleep(stage.random.uniform(0, 0.15))
+    for task in passing:
+        task.cancel()
+    await asyncio.gather(*passing, return_exceptions=True)
+
+
+async def _pass_by(stage: Stage) -> None:
+    """Open a page, watch a room, perhaps another, and close it, over and over."""
+    while True:
+        page = stage.random.choice(stage.pages)
+        with suppress(OSError, TimeoutError):
+            headers = page.person.headers
+            socket = await page.dial(stage.random.choice(page.ports), headers, lambda _: None)
+            try:
+                for room in stage.random.sample(stage.rooms, stage.random.randint(0, 2)):
+                    # As it comes back with all that there is.
+                    text = f'{{"type": "watch", "room": "{room}", "after": "{page.cursor}"}}'
+                    await discard(socket, text)
+                    await asyncio.sleep(stage.random.uniform(0, 0.02))
+            finally:
+                socket.abort()
+        await asyncio.sleep(stage.random.uniform(0, 0.05))
 
 
 async def output_buffer_full(stage: Stage) -> None:
@@ -113,29 +148,6 @@ async def disk_full(stage: Stage) -> None:
     stage.primary.empty_disk()
 
 
-# The hosts
-
-
-async def worker_killed(stage: Stage) -> None:
-    host = stage.random.choice(stage.hosts)
-    os.kill(stage.random.choice(host.workers()), signal.SIGKILL)
-
-
-async def rolling_restart(stage: Stage) -> None:
-    for host in stage.hosts:
-        await stage.restart(host)
-
-
-async def workers_replaced(stage: Stage) -> None:
-    """`chat reload`: new workers take over from the old ones, host by host."""
-    for host in stage.hosts:
-        old = set(host.workers())
-        host.process.send_signal(signal.SIGHUP)
-        async with asyncio.timeout(40):
-            while old & set(host.workers()) or not host.workers():
-                await asyncio.sleep(0.05)
-
-
 # The network
 
 
@@ -158,6 +170,39 @@ async def redis_far_away(stage: Stage) -> None:
     await last(stage, 2, 4)
     for link in stage.links:
         link.latency = 0.0
+
+
+async def line_to_redis_slow(stage: Stage) -> None:
+    """400 KB/s for each host, over which a page gets the long messages that it lacks. It takes
+    longer; nobody is refused anything meanwhile."""
+    page = stage.random.choice(stage.present)
+    page.sleep()
+    await _say_long(stage, page)
+    begun = stage.journal.write("harness", "narrow")
+    for link in stage.links:
+        link.rate = NARROW
+    page.awake.set()
+    try:
+        async with asyncio.timeout(30):
+            while page.newest < begun:
+                await asyncio.sleep(0.05)
+    finally:
+        for link in stage.links:
+            link.rate = 0.0
+    refused = [r["why"] for r in stage.journal.records if r["op"] == "refused" and r["t"] > begun]
+    assert not refused, f"{len(refused)} messages were refused: {refused[:2]}"
+
+
+async def _say_long(stage: Stage, absent: Page) -> None:
+    """Others say long things in the room of a page."""
+    for _ in range(LONG_MESSAGES):
+        loud = [page for page in stage.present if page.room == absent.room and page.socket]
+        if loud:
+            stage.random.choice(loud).send("x" * 3900)
+        await asyncio.sleep(0.005)
+    async with asyncio.timeout(20):
+        while any(len(body) > 3900 for page in stage.pages for _, body in page.pending.values()):
+            await asyncio.sleep(0.05)
 
 
 async def network_to_redis_gone(stage: Stage) -> None:
@@ -213,109 +258,3 @@ async def browsers_far_away(stage: Stage) -> None:
 async def reconnect_storm(stage: Stage) -> None:
     for front in stage.fronts:
         front.drop()
-
-
-# The readers
-
-
-async def readers_that_never_read(stage: Stage) -> None:
-    """Some open a page of a room that gets loud, and take nothing of it: they are let go."""
-    room, person = stage.random.choice(stage.rooms), stage.random.choice(stage.people)
-    deaf = [await _deaf(stage, person, room) for _ in range(3)]
-    loud = [page for page in stage.present if page.room == room and page.last][:3]
-    for _ in range(160):
-        for page in loud:
-            page.send("x" * 3900)
-        await asyncio.sleep(0.03)
-    for reader, writer in deaf:
-        writer.transport.resume_reading()
-        async with asyncio.timeout(20):
-            with suppress(OSError):
-                while await reader.read(1 << 20):
-                    pass
-        writer.close()
-
-
-async def _deaf(
-    stage: Stage, person: Person, room: str
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host = stage.random.choice(stage.hosts)
-    reader, writer = await asyncio.open_connection(host.address, host.port, limit=1024)
-    writer.write(
-        f"GET /live HTTP/1.1\r\nHost: {host.address}:{host.port}\r\nOrigin: {host.url}\r\n"
-        f"Cookie: {person.cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
-    )
-    said = f'{{"type": "watch", "room": "{room}", "after": ""}}'.encode()
-    assert len(said) < 126
-    await asyncio.sleep(0.3)
-    writer.write(bytes((0x81, 0x80 | len(said), 0, 0, 0, 0)) + said)
-    writer.transport.pause_reading()
-    return reader, writer
-
-
-async def people_leave_and_join(stage: Stage) -> None:
-    """No fault, but what happens meanwhile: who is out of a room is shown nothing of it."""
-    page = stage.random.choice(stage.present)
-    with suppress(OSError, TimeoutError):
-        await stage.leave(page)
-    await last(stage, 2, 3)
-    await stage.join(page)
-
-
-FAULTS: list[Fault] = [
-    redis_killed_and_restarted,
-    redis_stopped,
-    redis_slow,
-    out_of_memory,
-    read_only,
-    too_few_replicas,
-    subscribers_cut,
-    output_buffer_full,
-    failover,
-    failover_to_a_replica_that_lags,
-    clock_set_back,
-    disk_full,
-    worker_killed,
-    rolling_restart,
-    workers_replaced,
-    host_cut_from_redis,
-    host_half_open_to_redis,
-    redis_far_away,
-    network_to_redis_gone,
-    answers_of_redis_lost,
-    network_to_redis_narrow,
-    network_to_browsers_gone,
-    browsers_cut,
-    browsers_half_open,
-    browsers_far_away,
-    reconnect_storm,
-    readers_that_never_read,
-    people_leave_and_join,
-]
-
-# Those that reach into the database by its own commands, and so cannot happen with another fault
-# of the database at the same time.
-OF_THE_DATABASE = FAULTS[:12]
-# Those for which each host has a network of its own.
-OF_THE_WIRES = [
-    network_to_redis_gone,
-    answers_of_redis_lost,
-    network_to_redis_narrow,
-    network_to_browsers_gone,
-]
-
-
-def name(fault: Fault) -> str:
-    return fault.__name__.replace("_", " ")
-
-
-def why_not(fault: Fault, stage: Stage) -> str:
-    """Why a fault cannot be caused here, or ""."""
-    if fault is clock_set_back and not FAKETIME:
-        return "libfaketime is not installed"
-    if fault is disk_full and not stage.primary.small_disk:
-        return "only root may mount a small disk"
-    if fault in OF_THE_WIRES and not stage.spaces:
-        return "network namespaces take root (CAP_NET_ADMIN) and iproute2"
-    return ""

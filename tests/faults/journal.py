@@ -16,6 +16,7 @@ class Journal:
         self.records: list[Record] = []
         self.files: dict[str, Any] = {}
         self.sent: dict[str | None, float] = {}  # body: when
+        self._lines: set[tuple[str, ...]] = set()  # of side lists, that were written down
 
     def write(self, who: str, op: str, **fields: Any) -> float:
         """Returns the time that was written down."""
@@ -26,6 +27,14 @@ class Journal:
                 self.files[who] = open(self.folder / f"{who}.jsonl", "a")  # noqa: SIM115
             self.files[who].write(json.dumps(record) + "\n")
         return record["t"]
+
+    def is_new(self, *line: str) -> bool:
+        """True the first time that a line of a side list is asked for: all pages of a time zone are
+        told the same, and one record of it is enough."""
+        if line in self._lines:
+            return False
+        self._lines.add(line)
+        return True
 
     def close(self) -> None:
         for file in self.files.values():

@@ -1,4 +1,4 @@
-"""One run: faults by a seed, then quiet, then the check."""
+"""One run on one stage: faults by a seed, then quiet, then nobody is there, then the check."""
 
 import asyncio
 import random
@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .checker import DISORDER, DOUBLED, MISSING, Broken, Verdict, check
-from .faults import OF_THE_DATABASE, OF_THE_WIRES, Fault, name, why_not
+from .checker import check
+from .faults import Fault
 from .journal import Record
+from .plan import OF_THE_WIRES, may_be_together, name, why_not
 from .stage import Stage
+from .verdict import KINDS, Broken, Verdict
 
 RECOVERS_WITHIN = 60.0  # seconds
+TOGETHER = 0.2  # how often two faults are caused at the same time
 
 
 @dataclass
@@ -51,22 +54,28 @@ async def play(
     rooms: int = 5,
     rate: float = 40.0,
     say=print,
+    kind: type[Stage] = Stage,
+    vanish: bool = True,
 ) -> Run:
     """Inject `faults` in an order that `seed` gives, over and over until `seconds` are over, and
-    each once at least; sometimes two at once."""
+    each once at least; sometimes two at once. `vanish`: at the end the pages of one host go in
+    silence, which takes the hosts 20 s to find out."""
     apart = any(fault in OF_THE_WIRES for fault in faults)
-    stage = Stage(folder, seed, pages, rooms, rate, apart)
+    stage = kind(folder, seed, pages, rooms, rate, apart)
     injected: list[Injected] = []
     problems: list[str] = []
     try:
         await stage.open()
         await stage.recovered(time.monotonic())
+        await stage.settled(RECOVERS_WITHIN)
         skipped = {name(fault): why for fault in faults if (why := why_not(fault, stage))}
         possible = [fault for fault in faults if not why_not(fault, stage)]
         end = time.monotonic() + seconds
-        for together in schedule(random.Random(seed), possible, end):
+        chance = TOGETHER if kind is Stage else 0.0
+        for together in schedule(random.Random(seed), possible, end, chance):
             injected.append(await inject(stage, together, problems, say))
         await stage.quiet()
+        await stage.settled(RECOVERS_WITHIN)
         for page in stage.pages:
             if page.here:
                 stage.journal.write(page.name, "end")
@@ -74,25 +83,25 @@ async def play(
                 problems.append(f"{page.name} has no answer to {list(page.pending)[:3]}")
             if page.over.is_set():
                 problems.append(f"{page.name} was closed for good")
-        streams = await asyncio.to_thread(stage.primary.streams)
+        await everybody_goes(stage, vanish)
+        streams = await asyncio.to_thread(stage.streams)
         problems += stage.ours()
     finally:
         await stage.close()
-    uids = {page.name: page.person.uid for page in stage.pages}
+    uids = {one.name: one.person.uid for one in (*stage.pages, *stage.frames)}
     verdict = check(stage.journal.records, streams, uids)
     return Run(seed, injected, skipped, verdict, stage.journal.records, streams, uids, problems)
 
 
-def schedule(chance: random.Random, faults: Sequence[Fault], end: float):
-    """Rounds of all faults, each round in another order, until `end`."""
+def schedule(chance: random.Random, faults: Sequence[Fault], end: float, share: float):
+    """Rounds of all faults, each round in another order, until `end`; that share of them with
+    another one."""
     while True:
         order = chance.sample(list(faults), len(faults))
         while order:
             together = [order.pop()]
-            if order and chance.random() < 0.2:
-                other = order[-1]
-                if not (together[0] in OF_THE_DATABASE and other in OF_THE_DATABASE):
-                    together.append(order.pop())
+            if order and chance.random() < share and may_be_together(together[0], order[-1]):
+                together.append(order.pop())
             yield together
         if time.monotonic() > end:
             return
@@ -114,19 +123,34 @@ async def inject(stage: Stage, together: list[Fault], problems: list[str], say) 
         one.recovered = RECOVERS_WITHIN
         late = [page.name for page in stage.present if page.newest < over]
         problems.append(f"{what}: {len(late)} pages have not recovered, {late[:3]} among them")
-    say(f"{what}: {over - one.begun:.1f} s, recovered in {one.recovered:.1f} s")
+    settled = await stage.settled(RECOVERS_WITHIN)
+    await stage.look_at_read_numbers()
+    say(
+        f"{what}: {over - one.begun:.1f} s, recovered in {one.recovered:.1f} s, "
+        f"everybody told who is here in {settled:.1f} s more"
+    )
     return one
 
 
+async def everybody_goes(stage: Stage, vanish: bool) -> None:
+    """All pages go, those of one host in silence (`vanish`): nobody is left in a hub."""
+    if vanish:
+        stage.fronts[0].stall()
+    await stage.end_pages()
+    await stage.emptied(RECOVERS_WITHIN)
+    stage.fronts[0].heal()
+    await stage.look_at_read_numbers()
+
+
 def table(run: Run) -> str:
-    """Fault, times injected, messages acked, missing, doubled, out of order, seconds to recover
-    (the longest). What was broken counts for the fault that began last."""
+    """Fault, times injected, messages acked, missing, doubled, out of order, otherwise wrong,
+    seconds to recover (the longest). What was broken counts for the fault that began last."""
     names = sorted({fault for one in run.injected for fault in one.names})
     lines = [
-        "| fault | injected | acked | missing | doubled | out of order | seconds to recover |",
-        "|---|---|---|---|---|---|---|",
+        "| fault | injected | acked | missing | doubled | out of order | other | recovered in s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    rows = {fault: [0, 0, 0, 0, 0, 0.0] for fault in names}
+    rows = {fault: [0, 0, 0, 0, 0, 0, 0.0] for fault in names}
     for one, until in zip(
         run.injected, [*(one.begun for one in run.injected[1:]), float("inf")], strict=True
     ):
@@ -134,16 +158,16 @@ def table(run: Run) -> str:
             row = rows[fault]
             row[0] += 1
             row[1] += sum(one.begun <= t < until for t in run.verdict.acked)
-            for column, kind in enumerate((MISSING, DOUBLED, DISORDER), 2):
+            for column, kind in enumerate(KINDS, 2):
                 row[column] += sum(
                     one.begun <= broken.t < until and broken.kind == kind for broken in run.broken
                 )
-            row[5] = max(row[5], one.recovered)
+            row[6] = max(row[6], one.recovered)
     for fault in names:
         *numbers, recovered = rows[fault]
         lines.append(f"| {fault} | {' | '.join(map(str, numbers))} | {recovered:.1f} |")
-    lines += [f"| {fault} | 0: {why} | | | | | |" for fault, why in run.skipped.items()]
-    total = [sum(b.kind == kind for b in run.broken) for kind in (MISSING, DOUBLED, DISORDER)]
+    lines += [f"| {fault} | 0: {why} | | | | | | |" for fault, why in run.skipped.items()]
+    total = [sum(b.kind == kind for b in run.broken) for kind in KINDS]
     acked = len(run.verdict.acked)
     numbers = " | ".join(map(str, (len(run.injected), acked, *total)))
     lines.append(f"| all | {numbers} | {max(one.recovered for one in run.injected):.1f} |")

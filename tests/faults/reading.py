@@ -2,19 +2,51 @@
 
 import html
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An event in the list of a room; `body` is None for what is no message."""
+    """An event in the list of a room; `body` is None for what is no message. `label` is what the
+    page calls the author, and what it says of the time; None where it says nothing."""
 
     room: str
     seq: int
     at: int
     author: str
     body: str | None
+    label: "Label | None" = None
+
+
+class Label(NamedTuple):
+    """The texts beside an event: the author's name, the whole time (`title`), the short one, and
+    the day above the event ("" for none)."""
+
+    name: str
+    whole: str
+    short: str
+    day: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A room's line in the side list: its time, and who said what last."""
+
+    room: str
+    time: str
+    name: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """So many of the room's members are here."""
+
+    room: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +85,7 @@ class Gone:
     room: str
 
 
-Told = Shown | Reset | Epoch | Stored | Refused | Gone
+Told = Shown | Reset | Epoch | Stored | Refused | Gone | Here
 
 _LIVE = r"\"#messages\[data-live=(?:'|&#39;)(?P<%s>[\w-]+)(?:'|&#39;)\]"
 _PARTS = re.compile(
@@ -70,11 +102,21 @@ _PARTS = re.compile(
             r'hx-target="#c-(?P<refused>[\w-]+)" hx-swap="afterbegin">(?P<why>.*?)</hx-partial>',
             r"hx-target=\"#panel\[data-room=(?:'|&#39;)(?P<gone>[\w-]+)(?:'|&#39;)\]\" "
             r'hx-swap="outerHTML"',
+            r"hx-target=\"#panel\[data-room=(?:'|&#39;)(?P<present>[\w-]+)(?:'|&#39;)\] "
+            r'\.panel__here" hx-swap="innerHTML">(?P<count>\d+) here',
         )
     ),
     re.S,
 )
 _AUTHOR = re.compile(r'data-author="([\w-]+)"')
+_NAME = re.compile(r"<bdi>(.*?)</bdi>", re.S)
+_TIME = re.compile(r'<time datetime="[^"]*" title="([^"]*)">([^<]*)</time>')
+_DAY = re.compile(r'<p class="day"><time datetime="[^"]*">([^<]*)</time>')
+_LINE = re.compile(
+    r'last-([\w-]+)"(?: hx-swap="innerHTML")?><span class="row__time">([^<]*)</span>'
+    r'<span class="row__last"><bdi>([^<]*)</bdi>: <bdi>(.*?)</bdi>',
+    re.S,
+)
 _BODY = re.compile(r'<div class="message__body"[^>]*>(.*?)</div>', re.S)
 
 
@@ -101,6 +143,14 @@ def told(text: str) -> Iterator[Told]:
             yield Refused(part["refused"], html.unescape(re.sub("<[^>]*>", "", part["why"])))
         elif part["gone"]:
             yield Gone(part["gone"])
+        elif part["present"]:
+            yield Here(part["present"], int(part["count"]))
+
+
+def lines(text: str) -> Iterator[Line]:
+    """The lines of the side list that a frame, or a whole page, has."""
+    for room, time, name, body in _LINE.findall(text):
+        yield Line(room, time, html.unescape(name), html.unescape(body))
 
 
 def _shown(room: str, part: re.Match[str]) -> Shown:
@@ -111,4 +161,14 @@ def _shown(room: str, part: re.Match[str]) -> Shown:
         int(part["at"]),
         author[1] if author else "",
         html.unescape(re.sub("<[^>]*>", "", body[1])) if body else None,
+        _label(part["item"]),
     )
+
+
+def _label(item: str) -> Label | None:
+    name, time, day = _NAME.search(item), _TIME.search(item), _DAY.search(item)
+    if name is None or time is None:
+        return None
+    # One string for all pages that are told the same, for a run tells a million.
+    texts = html.unescape(name[1]), html.unescape(time[1]), time[2], day[1] if day else ""
+    return Label(*map(sys.intern, texts))

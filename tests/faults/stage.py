@@ -3,20 +3,47 @@
 import asyncio
 import random
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from chat.store import keys
+
+from ..clocks import Clock
 from ..proxy import Proxy
 from ..running import Server, Visitor, opened
-from .crowd import Page, Person, request
-from .database import Database
+from .crowd import Page, Person, ask_until, request
+from .database import Database, streams
+from .hubs import HUB_GAUGES, hub_sizes
 from .journal import Journal
+from .noscript import Frame
+from .verdict import Streams
 from .wires import Space, several
 
 WORKERS = ("2", "1")  # of each host
 SECRET = "a secret that all hosts have in common"
 FAULTS_OF_OURS = ("Traceback", "Exception in callback", "never retrieved", "Unhandled")
 WORDS = ("tea", "cup", "rain", "wind", "sun", "north", "river", "bread", "salt", "stone", "bird")
+# Two neighbours have no time in common.
+ZONES = (
+    *("Pacific/Apia", "America/Los_Angeles", "Asia/Kolkata", "America/New_York", "Asia/Tokyo"),
+    *(
+        "America/St_Johns",
+        "Europe/Berlin",
+        "Pacific/Marquesas",
+        "Asia/Kathmandu",
+        "America/Sao_Paulo",
+    ),
+    *(
+        "Australia/Adelaide",
+        "Africa/Nairobi",
+        "Pacific/Chatham",
+        "UTC",
+        "Asia/Yangon",
+        "Asia/Dubai",
+    ),
+)
 
 
 class Stage:
@@ -31,34 +58,66 @@ class Stage:
         self.size, self.rate = pages, rate
         (folder / "pages").mkdir(parents=True)
         self.journal = Journal(folder / "pages")
-        self.primary, self.replica = (Database(folder / f"valkey{n}") for n in (1, 2))
         self.rooms: list[str] = [""] * rooms
         self.hosts: list[Server] = []
+        self.clocks: list[Clock] = []  # of each host
         self.spaces: list[Space] = several(len(WORKERS)) if apart else []
         self.links: list[Proxy] = []  # from each host to the database
         self.fronts: list[Proxy] = []  # from the browsers to each host
         self.pages: list[Page] = []
+        self.frames: list[Frame] = []
         self.people: list[Person] = []
         self.tasks: list[asyncio.Task] = []
         self.talking = True
+        self.wandering = True
+
+    # The database, which other stages have otherwise
+
+    def start_databases(self) -> None:
+        self.primary, self.replica = (Database(self.folder / f"valkey{n}") for n in (1, 2))
+        for database in (self.primary, self.replica):
+            database.start()
+        self.replica.follow(self.primary)
+
+    async def address_for(self, here: str) -> str:
+        """REDIS_URL of the next host, which reaches out here at the address `here`."""
+        link = await Proxy(self.primary.port, here=here).start()
+        self.links.append(link)
+        return f"redis://{here}:{link.port}"
+
+    def client_of(self, key: str) -> Any:
+        """A client of the server that has a key."""
+        return self.primary.client
+
+    def clients(self) -> list[Any]:
+        """Clients of all servers that have keys of their own."""
+        return [self.primary.client]
+
+    def close_databases(self) -> None:
+        for database in (self.primary, self.replica):
+            database.clean_up()
 
     # Beginning and end
 
     async def open(self) -> None:
-        for database in (self.primary, self.replica):
-            await asyncio.to_thread(database.start)
-        await asyncio.to_thread(self.replica.follow, self.primary)
+        self.journal.write("harness", "clock", wall=time.time())
+        await asyncio.to_thread(self.start_databases)
         for number, workers in enumerate(WORKERS):
             space = self.spaces[number] if self.spaces else None
-            here = space.back.near if space else "127.0.0.1"
-            link = await Proxy(self.primary.port, here=here).start()
-            self.links.append(link)
+            folder = self.folder / f"host{number + 1}"
+            folder.mkdir()
+            clock = Clock(self.folder / f"clock{number + 1}")
+            self.clocks.append(clock)
             host = Server(
-                self.folder / f"host{number + 1}",
-                REDIS_URL=f"redis://{here}:{link.port}",
+                folder,
+                REDIS_URL=await self.address_for(space.back.near if space else "127.0.0.1"),
                 SECRET_KEY=SECRET,
                 CHAT_WORKERS=workers,
                 CHAT_LIMITS="off",
+                CHAT_H2C="on",
+                CHAT_PING="10",
+                CHAT_METRICS="127.0.0.1/32,198.18.0.0/15",
+                **clock.python,
             )
             if space:
                 host.address, host.inside = space.front.far, space.inside
@@ -70,7 +129,7 @@ class Stage:
         for number in range(self.size):
             room = self.rooms[number % len(self.rooms)]
             self.come(f"page{number}", self.people[number % len(self.people)], room, number)
-        self.tasks.append(asyncio.create_task(self._talk()))
+        self.tasks += [asyncio.create_task(self._talk()), asyncio.create_task(self._wander())]
 
     def _invite(self) -> None:
         """People sign in and join: each room has a third as many as it has pages."""
@@ -79,49 +138,74 @@ class Stage:
             Visitor(url, f"Person {n}") for n in range(max(len(self.rooms), self.size // 3))
         ]
         self.rooms = [visitors[0].create_room(f"Room {n}") for n in range(len(self.rooms))]
-        for visitor in visitors:
+        for number, visitor in enumerate(visitors):
             for room in self.rooms:
                 visitor.join(room)
-            self.people.append(Person(visitor.cookie, visitor.uid))
+            name, zone = f"Person {number}", ZONES[number % len(ZONES)]
+            answer = visitor.submit("/me", "/me", name=name, zone=zone)
+            assert answer.status_code == 303, answer.text
+            person = Person(visitor.cookie, visitor.uid, name=name, zone=zone)
+            self.people.append(person)
+            self._write_profile(person, 0.0)
         opened.pop_all().close()
+
+    def _write_profile(self, person: Person, begun: float) -> None:
+        self.journal.write(person.uid, "profile", name=person.name, zone=person.zone, begun=begun)
 
     def come(self, name: str, person: Person, room: str, number: int) -> Page:
         """A page is opened. One in three comes to the first host always, one to the second, and one
-        to either, another each time: nobody may need to come back to where they were."""
+        to either, another each time: nobody may need to come back to where they were. One in five
+        has its socket over HTTP/2."""
         ports = [front.port for front in self.fronts]
         ports = [*([port] for port in ports), ports][number % (len(ports) + 1)]
-        page = Page(name, person, room, ports, self.journal, self.random.getrandbits(32))
+        seed, http2 = self.random.getrandbits(32), number % 5 == 4
+        page = Page(name, person, room, ports, self.journal, seed, http2)
         self.pages.append(page)
         self.tasks.append(asyncio.create_task(page.run()))
         return page
 
     async def close(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.end_pages()
         for proxy in (*self.links, *self.fronts):
             proxy.close()
         for host in self.hosts:
             await asyncio.to_thread(host.clean_up)
         for space in self.spaces:
             await asyncio.to_thread(space.close)
-        for database in (self.primary, self.replica):
-            database.clean_up()
+        await asyncio.to_thread(self.close_databases)
         self.journal.close()
+
+    async def end_pages(self) -> None:
+        """Nobody is there any more."""
+        tasks, self.tasks = self.tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _talk(self) -> None:
         while True:
             await asyncio.sleep(self.random.expovariate(self.rate))
             page = self.random.choice(self.pages)
-            if self.talking and page.here and page.last and page.name.startswith("page"):
+            if self.talking and page.present and page.last and page.name.startswith("page"):
                 page.send(" ".join(self.random.choices(WORDS, k=self.random.randint(1, 12))))
+
+    async def _wander(self) -> None:
+        """Now and then a page shows another room."""
+        while True:
+            await asyncio.sleep(self.random.expovariate(self.size / 150))
+            page = self.random.choice(self.pages)
+            if self.wandering and page.socket and page.present and page.name.startswith("page"):
+                async with page.person.moving:
+                    rooms = [r for r in self.rooms if r not in {page.room, *page.person.out}]
+                    if rooms and page.present:
+                        await page.switch(self.random.choice(rooms))
 
     # What is seen
 
     @property
     def present(self) -> list[Page]:
         """The pages that show a room."""
-        return [page for page in self.pages if page.here]
+        return [page for page in self.pages if page.present]
 
     async def recovered(self, since: float, within: float = 60.0) -> float:
         """Wait until every page was shown something that was sent after `since`, by each room's
@@ -131,10 +215,63 @@ class Stage:
                 await asyncio.sleep(0.02)
         return time.monotonic() - since
 
+    def people_here(self, room: str) -> int:
+        """How many members of a room have a page open."""
+        uids = {p.person.uid for p in self.pages if p.socket and room not in p.person.out}
+        return len(uids)
+
+    async def settled(self, within: float) -> float:
+        """Wait until every page is told who is here; the seconds that took. Who is not is found by
+        the checker."""
+        begun, self.wandering = time.monotonic(), False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self._told_who_is_here():
+                    await asyncio.sleep(0.1)
+        for page in self.present:
+            really = self.people_here(page.room)
+            self.journal.write(
+                page.name, "presence", room=page.room, told=page.people_here, really=really
+            )
+        self.wandering = True
+        return time.monotonic() - begun
+
+    def _told_who_is_here(self) -> bool:
+        here = {room: self.people_here(room) for room in self.rooms}
+        return all(p.socket and p.people_here == here[p.room] for p in self.present)
+
+    @asynccontextmanager
+    async def steady(self) -> AsyncIterator[None]:
+        """Within, nobody comes or goes, and nobody is told so. Begins when all is settled."""
+        await self.settled(60.0)
+        self.wandering = False
+        here = {room: self.people_here(room) for room in self.rooms}
+        self.journal.write("harness", "steady", rooms=here)
+        try:
+            yield
+        finally:
+            self.journal.write("harness", "unsteady")
+            self.wandering = True
+
+    async def look_at_read_numbers(self) -> None:
+        """Write down what counts as read."""
+        with suppress(Exception):  # some faults leave no database to ask
+            numbers = await asyncio.to_thread(self._read_numbers)
+            await asyncio.sleep(0.5)  # what was confirmed before that is written down
+            for room, uid, seq in numbers:
+                self.journal.write(uid, "read", room=room, seq=seq)
+
+    def _read_numbers(self) -> list[tuple[str, str, int]]:
+        return [
+            (room, uid, int(seq))
+            for room in self.rooms
+            for uid, seq in self.client_of(keys.room(room)).hgetall(keys.read(room)).items()
+        ]
+
     async def quiet(self, within: float = 60.0) -> None:
         """Nobody writes any more; wait until what was sent is answered and everyone has all of
         it. Who does not is found by the checker."""
-        self.talking = False
+        self.talking = self.wandering = False
         try:
             async with asyncio.timeout(within):
                 while any(page.pending for page in self.pages):
@@ -148,8 +285,32 @@ class Stage:
         tops = {}
         for page in self.present:
             if page.room not in tops:
-                tops[page.room] = int(self.primary.client.hget(f"chat:room:{{{page.room}}}", "seq"))
+                key = keys.room(page.room)
+                tops[page.room] = int(self.client_of(key).hget(key, "seq"))
         return all(page.last == tops[page.room] for page in self.present)
+
+    async def emptied(self, within: float = 60.0) -> None:
+        """Wait until no worker has a page, room or subscription, after `end_pages`; write down
+        what remains."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while any(count for *_, count in await self._hubs()):
+                    await asyncio.sleep(0.5)
+        for host, gauge, count in await self._hubs():
+            self.journal.write("harness", "remains", host=host, what=HUB_GAUGES[gauge], count=count)
+
+    async def _hubs(self) -> list[tuple[str, str, float]]:
+        """What each worker has: the name of its host, the gauge, the number."""
+        found = []
+        for host in self.hosts:
+            for pid, gauges in (await hub_sizes(host)).items():
+                name = f"worker {pid} of {host.data.name}"
+                found += [(name, gauge, count) for gauge, count in gauges.items()]
+        return found
+
+    def streams(self) -> Streams:
+        """The events of every room."""
+        return streams(self.clients())
 
     def ours(self) -> list[str]:
         """Lines of the hosts' logs that tell of an exception nobody expected."""
@@ -158,29 +319,38 @@ class Stage:
 
     # What happens to it
 
-    async def leave(self, page: Page) -> None:
-        """The person of a page leaves the room by another page, and joins again after a while."""
-        port = self.fronts[0].port
-        status, _ = await request(port, page.person, f"/rooms/{page.room}/leave")
-        if status == 303:
-            for other in self.pages:
-                if other.person is page.person and other.room == page.room:
+    async def leave(self, page: Page) -> str:
+        """The person of a page leaves the room by another page; returns the room."""
+        room, person = page.room, page.person
+        async with person.moving:
+            person.out.add(room)
+            status, _ = await request(self.fronts[0].port, person, f"/rooms/{room}/leave")
+            for other in self._pages_of(person, room):
+                if status == 303:
                     other.here = False
-                    self.journal.write(other.name, "left", room=page.room)
+                    self.journal.write(other.name, "left", room=room)
+        return room
 
-    async def join(self, page: Page) -> None:
+    async def join(self, person: Person, room: str) -> None:
         """Come back to the room, and load its pages anew."""
-        while True:
-            with suppress(OSError, TimeoutError):
-                port = self.random.choice(self.fronts).port
-                if (await request(port, page.person, f"/rooms/{page.room}/join"))[0] == 303:
-                    break
-            await asyncio.sleep(0.2)
-        for other in self.pages:
-            if other.person is page.person and other.room == page.room:
-                await other.load()
-                other.here = True
-                other.watch()
+        async with person.moving:
+            await ask_until([front.port for front in self.fronts], person, f"/rooms/{room}/join")
+            person.out.discard(room)
+            for page in self._pages_of(person, room):
+                await page.load()
+                page.here = True
+                page.watch()
+
+    def _pages_of(self, person: Person, room: str) -> list[Page]:
+        return [page for page in self.pages if page.person is person and page.room == room]
+
+    async def change_profile(self, person: Person, name: str, zone: str) -> None:
+        """Somebody is called otherwise, and is elsewhere."""
+        begun = time.monotonic()
+        person.name, person.zone = name, zone
+        ports = [front.port for front in self.fronts]
+        await ask_until(ports, person, "/me", name=name, zone=zone)
+        self._write_profile(person, begun)
 
     async def restart(self, host: Server) -> None:
         await asyncio.to_thread(host.stop)

@@ -10,13 +10,15 @@ from .faults import (
     failover_to_a_replica_that_lags,
     host_cut_from_redis,
     out_of_memory,
-    people_leave_and_join,
     reconnect_storm,
     redis_killed_and_restarted,
     subscribers_cut,
-    worker_killed,
 )
+from .host_faults import worker_killed
+from .people_checks import LATE
+from .people_faults import people_leave_and_join, people_rename_themselves
 from .play import play, table
+from .stage import ZONES
 
 SEED = 5
 FAULTS = [
@@ -28,13 +30,14 @@ FAULTS = [
     host_cut_from_redis,
     reconnect_storm,
     people_leave_and_join,
+    people_rename_themselves,
 ]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults") / "run"
-    return asyncio.run(play(folder, SEED, 0, FAULTS, pages=24, rooms=3, rate=20))
+    return asyncio.run(play(folder, SEED, 0, FAULTS, 24, 3, 20, vanish=False))
 
 
 def test_faults_break_no_promise(run):
@@ -155,3 +158,99 @@ def test_who_is_out_of_a_room_and_is_shown_it_is_found(run):
     assert "I9" in broken(run, [*before, run.records[place], left, late])
     soon = {**late, "t": left["t"] + GRACE - 0.1}
     assert "I9" not in broken(run, [*before, run.records[place], left, soon])
+
+
+# The checks of what people are told besides
+
+
+def place(run, op, is_wanted=lambda record: True):
+    """The place of the last record of a kind."""
+    return max(n for n, r in enumerate(run.records) if r["op"] == op and is_wanted(r))
+
+
+def changed(run, n, **fields):
+    """The records, of which one is otherwise."""
+    return [*run.records[:n], {**run.records[n], **fields}, *run.records[n + 1 :]]
+
+
+def test_what_counts_as_read_and_was_not_confirmed_is_found(run):
+    """A page that was shown the newest number, and said nothing since."""
+    n = place(run, "read")
+    room, uid = run.records[n]["room"], run.records[n]["who"]
+    top = next(seq for seq, _, f in reversed(run.streams[room]) if f[0] == "post" and f[1] != uid)
+    records = changed(run, n, seq=top)
+    silent = [
+        record
+        for record in records
+        if not (record["op"] == "confirmed" and record["room"] == room and record["seq"] >= top)
+    ]
+    assert "I10" in broken(run, silent)
+    assert "I10" not in broken(run, records)
+
+
+def test_a_page_that_is_told_that_others_are_here_is_found(run):
+    n = place(run, "presence")
+    assert "I11" in broken(run, changed(run, n, told=run.records[n]["told"] + 1))
+    assert "I11" in broken(run, changed(run, n, told=None))
+
+
+def test_somebody_who_comes_and_goes_while_nobody_does_is_found(run):
+    n = place(run, "here")
+    record = run.records[n]
+    for really, wrong in ((record["count"], False), (record["count"] + 1, True)):
+        steady = {"t": record["t"] - 0.001, "who": "harness", "op": "steady"}
+        steady["rooms"] = {record["room"]: really}
+        unsteady = {"t": record["t"] + 0.001, "who": "harness", "op": "unsteady"}
+        records = [*run.records[:n], steady, record, unsteady, *run.records[n + 1 :]]
+        assert ("I11" in broken(run, records)) == wrong
+
+
+@pytest.mark.parametrize("part", ["name", "whole", "short", "day"])
+def test_a_name_or_time_of_somebody_else_is_found(run, part):
+    n = place(run, "shown", lambda r: r["body"] and r["label"])
+    wrong = {"name": "Somebody", "whole": "Monday", "short": "25:00", "day": "Monday"}
+    label = run.records[n]["label"]._replace(**{part: wrong[part]})
+    assert "I12" in broken(run, changed(run, n, label=label))
+
+
+def test_the_zone_of_somebody_else_is_found(run):
+    """The person of the page had another one all the time."""
+    n = place(run, "shown", lambda r: r["body"] and r["label"])
+    uid = run.uids[run.records[n]["who"]]
+    had = {r["zone"] for r in run.records if r["op"] == "profile" and r["who"] == uid}
+    other = next(zone for zone in ZONES if zone not in had)
+    records = [
+        {**r, "zone": other} if r["op"] == "profile" and r["who"] == uid else r for r in run.records
+    ]
+    assert "I12" in broken(run, records)
+
+
+def test_a_line_of_the_side_list_in_another_zone_or_by_another_name_is_found(run):
+    kept = {
+        fields[3].partition(" ")[0]
+        for events in run.streams.values()
+        for _, _, fields in events
+        if fields[0] == "post"
+    }
+    n = place(run, "line", lambda r: r["said"] in kept)
+    assert "I12" in broken(run, changed(run, n, time="25:00"))
+    assert "I12" in broken(run, changed(run, n, name="Somebody"))
+
+
+def test_a_message_under_an_old_name_is_found(run):
+    """Somebody is called otherwise since long before they posted."""
+    post = next(f for events in run.streams.values() for _, _, f in events if f[0] == "post")
+    first = next(
+        n for n, r in enumerate(run.records) if r["op"] == "profile" and r["who"] == post[1]
+    )
+    old = run.records[first]
+    long_ago = old["t"] - 3 * LATE
+    before = {**old, "begun": long_ago, "t": long_ago}
+    since = changed(run, first, name="Another", begun=long_ago + 1, t=long_ago + 1)
+    assert "I12" in broken(run, [before, *since])
+
+
+def test_a_page_that_stays_in_a_hub_is_found(run):
+    n = place(run, "remains")
+    assert run.records[n]["count"] == 0
+    assert "I13" in broken(run, changed(run, n, count=1))

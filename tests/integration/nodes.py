@@ -170,30 +170,42 @@ class Move:
 
 
 class Watched:
-    """A primary, its replica, and the Sentinel that makes the one the other's successor."""
+    """A primary, its replica, and the Sentinels that make the one the other's successor when most
+    of them say so."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, count: int = 1) -> None:
         self.nodes = [Node(folder / f"node{n}", *DATABASE).start() for n in range(2)]
         primary, replica = self.nodes
         replica.client.replicaof("127.0.0.1", primary.port)
-        self.sentinel = Node(folder / "sentinel", str(folder / "sentinel.conf"), "--sentinel")
-        (folder / "sentinel.conf").write_text(
-            f"sentinel monitor chat 127.0.0.1 {primary.port} 1\n"
-            f"sentinel down-after-milliseconds chat {FAILS_AFTER}\n"
-            "sentinel failover-timeout chat 5000\n"
-        )
-        self.sentinel.start()
-        self.url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{self.sentinel.port}/chat"
+        self.sentinels = []
+        for n in range(count):
+            home = folder / f"sentinel{n}"
+            sentinel = Node(home, str(home / "sentinel.conf"), "--sentinel")
+            (home / "sentinel.conf").write_text(
+                f"sentinel monitor chat 127.0.0.1 {primary.port} {count // 2 + 1}\n"
+                f"sentinel down-after-milliseconds chat {FAILS_AFTER}\n"
+                "sentinel failover-timeout chat 5000\n"
+            )
+            self.sentinels.append(sentinel.start())
+        places = ["127.0.0.1:1", *(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)]
+        self.url = f"redis+sentinel://{','.join(places)}/chat"
         wait_until(primary.is_copied, "the replica")
-        wait_until(lambda: self.sentinel.client.sentinel_slaves("chat"), "the Sentinel's look")
+        for sentinel in self.sentinels:
+            wait_until(lambda s=sentinel: s.client.sentinel_slaves("chat"), "a Sentinel's look")
+            wait_until(lambda s=sentinel: len(others(s)) == count - 1, "the Sentinels' meeting")
 
     @property
     def primary(self) -> Node:
         return next(node for node in self.nodes if node.process and node.is_primary)
 
     def clean_up(self) -> None:
-        for node in (self.sentinel, *self.nodes):
+        for node in (*self.sentinels, *self.nodes):
             node.clean_up()
+
+
+def others(sentinel: Node) -> list[object]:
+    """The other Sentinels that one knows."""
+    return list(sentinel.client.sentinel_sentinels("chat"))
 
 
 def info(node: Node) -> str:

@@ -1,0 +1,34 @@
+"""How many pages, rooms and subscriptions the workers of a host have, as /metrics says it."""
+
+import asyncio
+import re
+
+import httpx
+
+from ..running import Server
+
+HUB_GAUGES = {
+    "chat_connections": "pages",
+    "chat_rooms": "rooms",
+    "chat_room_viewers": "pages in rooms",
+    "chat_subscriptions": "subscriptions",
+}
+_GAUGE = re.compile(r'(chat_\w+)\{pid="(\d+)"\} (\S+)')
+
+
+async def hub_sizes(host: Server) -> dict[int, dict[str, float]]:
+    """What the hub of each worker has, by process id and the names of HUB_GAUGES. Raises
+    TimeoutError when a worker does not say so."""
+    found: dict[int, dict[str, float]] = {}
+    wanted = set(host.workers())
+    async with (
+        asyncio.timeout(30),
+        httpx.AsyncClient(headers={"Connection": "close"}, timeout=30) as client,
+    ):
+        while not wanted <= found.keys():
+            # Each answer is of one of the workers.
+            text = (await client.get(f"{host.url}/metrics")).text
+            for gauge, pid, count in _GAUGE.findall(text):
+                if gauge in HUB_GAUGES:
+                    found.setdefault(int(pid), {})[gauge] = float(count)
+    return {pid: found[pid] for pid in wanted}

@@ -1,0 +1,126 @@
+"""What happens to servers that stand in for each other: behind Sentinels, and in a cluster."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+from ..integration.nodes import Node
+from ..running import wait_until
+from .faults import last
+from .stages import ClusterStage, SentinelStage
+
+TAKES_OVER = 20.0  # seconds within which there must be a successor
+MOVES = 20  # slots, one behind the other
+
+
+async def _until(true, what: str) -> None:
+    await asyncio.to_thread(wait_until, true, what, TAKES_OVER)
+
+
+async def _dies(stage: SentinelStage | ClusterStage, node: Node) -> None:
+    """A primary is killed, and what its replica had not got is lost."""
+    await asyncio.to_thread(node.kill)
+    await asyncio.sleep(0.2)  # what had left the hosts arrives
+    stage.journal.write("harness", "lost")
+
+
+# Behind Sentinels
+
+
+async def primary_behind_sentinels_killed(stage: SentinelStage) -> None:
+    watched = stage.watched
+    first = watched.primary
+    await _dies(stage, first)
+    await _until(lambda: any(n is not first and n.is_primary for n in watched.nodes), "an election")
+    await last(stage, 0.5, 2)
+    await asyncio.to_thread(first.start)
+    # It comes back as a primary, and is told otherwise.
+    await _until(lambda: not first.is_primary and watched.primary.is_copied(), "another replica")
+
+
+async def sentinels_fail_over(stage: SentinelStage) -> None:
+    """By command: the old primary goes on until it is told otherwise, and what it took meanwhile
+    is lost."""
+    watched = stage.watched
+    first = watched.primary
+    await asyncio.to_thread(watched.sentinels[0].ask, "SENTINEL", "FAILOVER", "chat")
+    await _until(lambda: not first.is_primary, "the end of the old primary")
+    await asyncio.sleep(0.2)
+    stage.journal.write("harness", "lost")
+    await _until(lambda: watched.primary.is_copied(), "another replica")
+
+
+async def sentinels_killed_and_restarted(stage: SentinelStage) -> None:
+    """All but the last one; nobody notices."""
+    for sentinel in stage.watched.sentinels[:-1]:
+        await asyncio.to_thread(sentinel.kill)
+    await last(stage, 2, 3)
+    for sentinel in stage.watched.sentinels[:-1]:
+        await asyncio.to_thread(sentinel.start)
+
+
+# In a cluster
+
+
+async def slots_moved(stage: ClusterStage) -> None:
+    """The slots of rooms move to other nodes, one key after the other, while people talk there."""
+    for _ in range(MOVES):
+        await asyncio.to_thread(stage.cluster.move, stage.random.choice(stage.room_keys()))
+        await asyncio.sleep(stage.random.uniform(0, 0.5))
+
+
+async def slots_moved_and_subscribers_cut(stage: ClusterStage) -> None:
+    moving = asyncio.create_task(slots_moved(stage))
+    while not moving.done():
+        for client in await asyncio.to_thread(stage.clients):
+            await asyncio.to_thread(client.execute_command, "CLIENT KILL TYPE pubsub")
+        await asyncio.sleep(0.1)
+    await moving
+
+
+async def node_killed(stage: ClusterStage) -> None:
+    """Its replica takes over, and it comes back as the replica of its successor."""
+    node = await _owner(stage)
+    await _dies(stage, node)
+    others = [other for other in stage.cluster.nodes if other is not node]
+    await _until(lambda: sum(other.is_primary for other in others) == 3, "a successor")
+    await last(stage, 0.5, 2)
+    await asyncio.to_thread(node.start)
+    await asyncio.to_thread(stage.cluster.wait_whole)
+
+
+async def node_stopped(stage: ClusterStage) -> None:
+    """It hangs until its replica has taken over; what it took and had not copied is lost."""
+    node = await _owner(stage)
+    assert node.process is not None
+    os.kill(node.process.pid, signal.SIGSTOP)
+    try:
+        others = [other for other in stage.cluster.nodes if other is not node]
+        await _until(lambda: sum(other.is_primary for other in others) == 3, "a successor")
+    finally:
+        os.kill(node.process.pid, signal.SIGCONT)
+    # Until it hears of its successor it answers what had been asked of it.
+    await _until(lambda: not node.is_primary, "the end of the old primary")
+    await asyncio.sleep(0.2)
+    stage.journal.write("harness", "lost")
+    await asyncio.to_thread(stage.cluster.wait_whole)
+
+
+async def planned_failover_in_the_cluster(stage: ClusterStage) -> None:
+    """The replica of a node takes its place without a loss."""
+    owner = await _owner(stage)
+    ports = [int(port) for _, port, _ in (await asyncio.to_thread(owner.client.role))[2]]
+    replica = next(node for node in stage.cluster.nodes if node.port in ports)
+    await asyncio.to_thread(replica.ask, "CLUSTER", "FAILOVER")
+    await _until(lambda: replica.is_primary and not owner.is_primary, "the failover")
+    await asyncio.to_thread(stage.cluster.wait_whole)
+
+
+async def _owner(stage: ClusterStage) -> Node:
+    """A primary that has a room, and whose replica has all of it."""
+    key = stage.random.choice(stage.room_keys())
+    owner = await asyncio.to_thread(stage.cluster.owner, key)
+    with suppress(AssertionError):
+        await _until(owner.is_copied, "the copy")
+    return owner

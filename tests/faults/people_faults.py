@@ -1,0 +1,65 @@
+"""What people do, which the chat must stand: they do not read, leave and join, and change."""
+
+import asyncio
+from contextlib import suppress
+
+from .crowd import Person
+from .faults import last
+from .stage import ZONES, Stage
+
+RENAMED = 10  # people at once
+
+
+async def readers_that_never_read(stage: Stage) -> None:
+    """Some open a page of a room that gets loud, and take nothing of it: they are let go."""
+    room, person = stage.random.choice(stage.rooms), stage.random.choice(stage.people)
+    deaf = [await _deaf(stage, person, room) for _ in range(3)]
+    loud = [page for page in stage.present if page.room == room and page.last][:3]
+    for _ in range(160):
+        for page in loud:
+            page.send("x" * 3900)
+        await asyncio.sleep(0.03)
+    for reader, writer in deaf:
+        writer.transport.resume_reading()
+        async with asyncio.timeout(20):
+            with suppress(OSError):
+                while await reader.read(1 << 20):
+                    pass
+        writer.close()
+
+
+async def _deaf(
+    stage: Stage, person: Person, room: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host = stage.random.choice(stage.hosts)
+    reader, writer = await asyncio.open_connection(host.address, host.port, limit=1024)
+    writer.write(
+        f"GET /live HTTP/1.1\r\nHost: {host.address}:{host.port}\r\nOrigin: {host.url}\r\n"
+        f"Cookie: {person.cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+    )
+    said = f'{{"type": "watch", "room": "{room}", "after": ""}}'.encode()
+    assert len(said) < 126
+    await asyncio.sleep(0.3)
+    writer.write(bytes((0x81, 0x80 | len(said), 0, 0, 0, 0)) + said)
+    writer.transport.pause_reading()
+    return reader, writer
+
+
+async def people_leave_and_join(stage: Stage) -> None:
+    """No fault, but what happens meanwhile: who is out of a room is shown nothing of it."""
+    page = stage.random.choice(stage.present)
+    room = page.room
+    with suppress(OSError, TimeoutError):
+        room = await stage.leave(page)
+    await last(stage, 2, 3)
+    await stage.join(page.person, room)
+
+
+async def people_rename_themselves(stage: Stage) -> None:
+    """No fault either: some take another name and another time zone, and talk on."""
+    some = stage.random.sample(stage.people, min(RENAMED, len(stage.people)))
+    for person in some:
+        name = f"{person.name.split(' alias ')[0]} alias {stage.random.randrange(10**6)}"
+        await stage.change_profile(person, name, stage.random.choice(ZONES))
+    await last(stage, 2, 3)

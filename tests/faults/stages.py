@@ -1,0 +1,53 @@
+"""Stages with several servers in the place of one: behind Sentinels, and a cluster. The hosts reach
+them without a proxy, at the addresses that these servers tell."""
+
+from typing import Any
+
+from chat.store import keys
+
+from ..integration.nodes import Cluster, Watched
+from .stage import Stage
+
+SENTINELS = 3
+
+
+class SentinelStage(Stage):
+    """A primary and its replica, and Sentinels that make the one the other's successor."""
+
+    def start_databases(self) -> None:
+        self.watched = Watched(self.folder / "watched", SENTINELS)
+
+    async def address_for(self, here: str) -> str:
+        return self.watched.url
+
+    def client_of(self, key: str) -> Any:
+        return self.watched.primary.client
+
+    def clients(self) -> list[Any]:
+        return [self.watched.primary.client]
+
+    def close_databases(self) -> None:
+        self.watched.clean_up()
+
+
+class ClusterStage(Stage):
+    """Three primaries with a third of the slots each, and a replica for each."""
+
+    def start_databases(self) -> None:
+        self.cluster = Cluster(self.folder / "cluster")
+
+    async def address_for(self, here: str) -> str:
+        return self.cluster.url
+
+    def client_of(self, key: str) -> Any:
+        return self.cluster.owner(key).client
+
+    def clients(self) -> list[Any]:
+        return [node.client for node in self.cluster.primaries]
+
+    def close_databases(self) -> None:
+        self.cluster.clean_up()
+
+    def room_keys(self) -> list[str]:
+        """A key of each room, for its slot."""
+        return [keys.room(room) for room in self.rooms]
