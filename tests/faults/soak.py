@@ -1,14 +1,15 @@
 """`make soak`: an hour of people who come, talk and go. `make soak ARGS="--seconds 600"`.
 
-It fails when the memory or the file descriptors of a worker grow, when the event loop is late by
-more than 50 ms at the 99th percentile, when a message is refused, or when the log has an exception
-that nobody expected.
+It fails when the memory or the file descriptors of a worker grow, when the hubs grow or keep
+anything after all pages have gone, when the event loop is late by more than 50 ms at the 99th
+percentile, when a message is refused, or when the log has an exception that nobody expected.
 
 Limits are on. The load generator is a proxy to the chat (CHAT_PROXIES) and gives each person an
 address of their own, so that nobody is over one by design.
 
 A worker grows when a straight line through the second half of what was seen rises by more than
-MOST_MB or MOST_DESCRIPTORS: that is 12 MB an hour in an hour, and 72 in ten minutes.
+MOST_MB or MOST_DESCRIPTORS: that is 12 MB an hour in an hour, and 72 in ten minutes. The hubs of
+all workers together grow when such a line rises by more than MOST_SHARE of what they have.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import httpx
 
 from ..running import Server, Visitor, opened
 from .crowd import Page, Person
+from .hubs import HUB_GAUGES, hub_sizes
 from .journal import Journal
 from .stage import FAULTS_OF_OURS, WORDS
 
@@ -37,6 +39,8 @@ FIRST_ADDRESS = ip_address("10.1.0.0")
 STAYS = 30.0, 300.0  # seconds a page is open
 SAMPLE_EVERY = 5.0  # seconds
 MOST_MB, MOST_DESCRIPTORS = 6.0, 20.0
+MOST_SHARE = 0.1
+EMPTY_WITHIN = 60.0  # seconds after which the hubs must have let go of everything
 LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAGS
 
 
@@ -46,6 +50,9 @@ class Silent(Journal):
     def __init__(self) -> None:
         super().__init__()
         self.refused: list[str] = []
+
+    def is_new(self, *line):
+        return False
 
     def write(self, who, op, **fields):
         self.sent.clear()
@@ -66,6 +73,8 @@ class Soak:
         self.opened = 0
         self.acked = 0
         self.samples: dict[int, list[tuple[int, int]]] = {}  # worker: kB, descriptors
+        self.hubs: dict[str, list[float]] = {}  # what all hubs have together, by gauge
+        self.remains: dict[str, float] = {}  # what they still have at the end
 
     async def run(self) -> dict[int, dict[str, float]]:
         """Returns what /metrics of each worker said of the loop, as it changed meanwhile."""
@@ -80,10 +89,17 @@ class Soak:
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(SAMPLE_EVERY, left))
             self._sample()
+            for gauge, count in (await self._in_hubs()).items():
+                self.hubs.setdefault(gauge, []).append(count)
         after = await self._lag()
         for task in (talking, coming, *self.open.values()):
             task.cancel()
         await asyncio.gather(talking, coming, *self.open.values(), return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EMPTY_WITHIN):
+                while any((await self._in_hubs()).values()):
+                    await asyncio.sleep(1.0)
+        self.remains = await self._in_hubs()
         return {
             pid: {
                 edge: after[pid][edge] - before.get(pid, {}).get(edge, 0.0) for edge in after[pid]
@@ -145,6 +161,10 @@ class Soak:
             descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
             self.samples.setdefault(pid, []).append((memory, descriptors))
 
+    async def _in_hubs(self) -> dict[str, float]:
+        sizes = (await hub_sizes(self.server)).values()
+        return {gauge: sum(size[gauge] for size in sizes) for gauge in HUB_GAUGES}
+
     async def _lag(self) -> dict[int, dict[str, float]]:
         """Of each worker, how often the loop was late by how much at most."""
         found: dict[int, dict[str, float]] = {}
@@ -175,6 +195,13 @@ class Soak:
                 found.append(f"the file descriptors of worker {pid} grow")
             if in_time < 0.99:
                 found.append(f"the event loop of worker {pid} is late")
+        for gauge, what in HUB_GAUGES.items():
+            counts = self.hubs.get(gauge, [])
+            print(f"{what}: {course(counts)}, at the end {rise(counts):+.0f}")
+            if counts and rise(counts) > MOST_SHARE * median(counts):
+                found.append(f"the hubs have more and more {what}")
+            if self.remains.get(gauge):
+                found.append(f"the hubs keep {self.remains[gauge]:.0f} {what} when nobody is there")
         if len(self.samples) != int(self.server.env["CHAT_WORKERS"]):
             found.append("a worker has died")
         found += [f"a message was refused: {why}" for why in sorted(set(self.journal.refused))]
