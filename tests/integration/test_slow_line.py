@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 
 import pytest
 import uvloop
@@ -13,8 +14,14 @@ from chat.asgi import await_
 from chat.database import connect
 from chat.link import OutcomeUnknown
 from chat.loopredis import LoopRedis
+from chat.store import Store
+from chat.store.messages import MAX_MISSED_CHARS
+from chat.text import MAX_BODY
 
+from ..faults.reading import Refused, told
 from ..proxy import Proxy
+from ..running import Server, Visitor, opened
+from .page import Page
 
 RATE = 400_000  # bytes a second
 LONG = 2 * RATE  # bytes that take longer than Redis may be silent in these tests
@@ -120,3 +127,68 @@ def test_what_is_silent_is_given_up_although_others_go_on_writing(slowly, valkey
         assert all(isinstance(one, RedisError) or one is True for one in told)
 
     slowly(conversation)
+
+
+class Line(threading.Thread):
+    """A slow line to the Valkey at a socket, in a thread of its own; `url` is its other end."""
+
+    def __init__(self, there):
+        super().__init__()
+        self.there, self.stop, self.ready = there, asyncio.Event(), threading.Event()
+
+    def run(self):
+        asyncio.run(self._pass_on())
+
+    async def _pass_on(self):
+        self.loop = asyncio.get_running_loop()
+        line = await Proxy(0, there=self.there, rate=RATE).start()
+        self.url = f"redis://127.0.0.1:{line.port}"
+        self.ready.set()
+        await self.stop.wait()
+        line.close()
+        while line.ends:  # noqa: ASYNC110  what was aborted is closed in the next turns
+            await asyncio.sleep(0)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.stop.set)
+        self.join()
+
+
+@pytest.fixture
+def slow_server(valkey, client, tmp_path):
+    """A chat behind a slow line to Redis."""
+    line = Line(str(valkey.socket))
+    line.start()
+    line.ready.wait()
+    running = Server(tmp_path / "chat", REDIS_URL=line.url, CHAT_LIMITS="off", CHAT_WORKERS="1")
+    yield running.start()
+    opened.pop_all().close()
+    running.clean_up()
+    line.close()
+
+
+def test_others_are_acknowledged_while_a_page_far_behind_gets_its_room(slow_server, client):
+    ann, bob = Visitor(slow_server.url, "Ann"), Visitor(slow_server.url, "Bob")
+    long, tea = ann.create_room("Long"), ann.create_room("Tea")
+    bob.join(long)
+    store, said = Store(client), []
+    by = store.people.get(ann.uid)
+    for n in range(300):
+        said.append(f"{n:04}" + "😀" * (MAX_BODY - 4))
+        store.messages.post(long, by, said[-1])
+    writes, behind = Page(ann).watch(tea), Page(bob)
+    writes.wait_for("started")
+    behind.watch(long, after=2)
+    first = len(writes.frames)
+    for n in range(20):
+        writes.post(tea, f"message {n}")
+        writes.wait_shown(f"message {n}")
+    behind.wait_shown(said[-1])
+    assert behind.bodies == said[-len(behind.bodies) :]
+    assert behind.order == sorted(behind.order)
+    assert len(behind.bodies) == MAX_MISSED_CHARS // MAX_BODY
+    assert not any(
+        isinstance(what, Refused) for text in writes.frames[first:] for what in told(text)
+    )
+    assert "the connection to Redis" not in slow_server.log()
+    assert "nothing came" not in slow_server.log()
