@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from . import data_folder
 from .embedded import CannotStart
+from .heartbeat import write_stacks_when_asked
 from .redaction import Redacted
 from .settings import BadSetting, Settings
 
@@ -34,9 +35,11 @@ def main(argv: list[str] | None = None) -> None:
     worker = commands.add_parser("worker")  # what `serve` starts; not for people
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
-    worker.add_argument("ready", type=int)
+    worker.add_argument("replaced", type=int)
+    worker.add_argument("heartbeat", type=int)
     indexer = commands.add_parser("indexer")  # so is this
     indexer.add_argument("lifeline", type=int)
+    indexer.add_argument("heartbeat", type=int)
     args = parser.parse_args(argv)
     os.umask(data_folder.PRIVATE)
     handler = logging.StreamHandler()
@@ -44,14 +47,16 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         settings = Settings.from_env()
+        if args.command in ("worker", "indexer"):
+            write_stacks_when_asked()
         if args.command == "worker":
             from .worker import main as work
 
-            work(settings, args.listener, args.lifeline, args.ready)
+            work(settings, args.listener, args.lifeline, args.replaced, args.heartbeat)
         elif args.command == "indexer":
             from .indexer import main as index
 
-            index(settings, args.lifeline)
+            index(settings, args.lifeline, args.heartbeat)
         elif args.command == "serve":
             from .supervisor import Supervisor
 

@@ -1,6 +1,7 @@
 """The Flask application: settings, store and hub on one object, blueprints, error pages."""
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from errno import EDQUOT, ENOSPC
@@ -86,6 +87,8 @@ class Chat(Flask):
         self.backlog: Backlog
         self.subscriber: Subscriber
         self.presence: Presence
+        # Each says what this process cannot do just now, or "" (operations.readyz).
+        self.problems: list[Callable[[], str]] = []
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
         self.confirmations = Confirmations()
         self.failed_sign_ins = FailedSignIns()

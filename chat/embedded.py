@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ from redis.retry import Retry
 from . import aof
 
 STARTS_WITHIN = 60.0  # seconds; a long append-only file takes a while to read
+ORPHAN_ENDS_WITHIN = 10.0  # seconds; then one that is left of an earlier chat is killed
 LONGEST_SOCKET_PATH = 100  # bytes; the limit of the system is 104 to 108
 
 
@@ -154,8 +156,12 @@ class EmbeddedValkey:
         if process is None:
             return
         os.kill(process, signal.SIGTERM)
+        patience = time.monotonic() + ORPHAN_ENDS_WITHIN
         deadline = time.monotonic() + STARTS_WITHIN
         while _alive(process):
+            if time.monotonic() > patience:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)  # it hangs; its file has what it acknowledged
             if time.monotonic() > deadline:
                 raise CannotStart(f"an earlier Valkey (process {process}) does not end")
             time.sleep(0.02)

@@ -6,6 +6,8 @@ then forks a child whenever one is asked for. A child inherits what was imported
 no open file, no connection, no signal handler.
 """
 
+import asyncio
+import logging
 import os
 import signal
 import socket
@@ -15,23 +17,33 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+log = logging.getLogger(__name__)
+
 Serve = Callable[[socket.socket], None]
+
+FORK, PING, PONG = b"+", b"?", b"!"  # what is said on the control connection
+PING_SECONDS = 2.0
+LATE_PINGS = 2  # without an answer, after which it is late, ...
+MAX_PINGS = 5  # ... and after which it hangs, and is killed
 
 
 class ForkServer:
     """Make one with `ForkServer.start`. It ends when this process does."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
+        self._pid = pid
+        self._unanswered = 0  # pings
 
     @classmethod
     def start(cls, serve: Serve) -> "ForkServer":
         """Fork the process whose children run `serve`. Call it before there is any thread."""
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
-        if os.fork():
+        if pid := os.fork():
             theirs.close()
-            return cls(ours)
+            ours.setblocking(False)  # the event loop waits for nobody
+            return cls(ours, pid)
         _run(partial(_fork_for_each, theirs, serve))
         raise AssertionError("not reached")
 
@@ -39,7 +51,7 @@ class ForkServer:
         """A connection to a new child, which ends when the connection is closed. Raises OSError."""
         ours, theirs = socket.socketpair()
         try:
-            socket.send_fds(self._control, [b"+"], [theirs.fileno()])
+            socket.send_fds(self._control, [FORK], [theirs.fileno()])
         except OSError:
             ours.close()
             raise
@@ -47,9 +59,42 @@ class ForkServer:
             theirs.close()
         return ours
 
-    def fileno(self) -> int:
-        """Of the connection to the process that forks: it can be read from when that has ended."""
-        return self._control.fileno()
+    @property
+    def is_late(self) -> bool:
+        """True while it does not answer."""
+        return self._unanswered > LATE_PINGS
+
+    async def watch(self, ended: Callable[[], None]) -> None:
+        """Ask it every PING_SECONDS whether it is alive, until it has ended: then `ended` is
+        called. When it hangs it is killed. Pings are counted and not seconds, for those in which
+        the whole machine was suspended are no silence."""
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.add_reader(self._control.fileno(), self._hear, over)
+        try:
+            while not over.done():
+                with suppress(OSError):  # what has ended, or takes nothing in
+                    self._control.send(PING)
+                self._unanswered += 1
+                await asyncio.wait({over}, timeout=PING_SECONDS)
+                if self._unanswered >= MAX_PINGS and not over.done():
+                    log.error("the process that forks does not answer and is killed")
+                    os.kill(self._pid, signal.SIGKILL)
+        finally:
+            loop.remove_reader(self._control.fileno())
+        ended()
+
+    def _hear(self, over: asyncio.Future[None]) -> None:
+        try:
+            answer = self._control.recv(64)
+        except BlockingIOError:
+            return
+        except OSError:  # it has ended without reading all
+            answer = b""
+        if answer:
+            self._unanswered = 0
+        elif not over.done():
+            over.set_result(None)
 
     def close(self) -> None:
         """Fork no more children."""
@@ -62,6 +107,8 @@ def _fork_for_each(control: socket.socket, serve: Serve) -> None:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
             return  # the server process is gone
+        if message == PING:
+            control.sendall(PONG)
         for descriptor in descriptors:
             try:
                 if os.fork() == 0:

@@ -57,12 +57,15 @@ from .image_protocol import (
     Limits,
     parse_header,
 )
+from .process_state import cpu_ticks, waits_for_disk
 
 log = logging.getLogger(__name__)
 
 SLOW = Limits()
 QUICK = replace(SLOW, cpu_seconds=3, wall_seconds=10)
 MAX_WAIT_SECONDS = 90  # for a turn in a pool, and the work there; then the chat is busy
+STUCK_SECONDS = 8.0  # without processor time, after which a child is ended
+LOOK_SECONDS = 1.0  # between two looks at that
 MAX_CRASH_BYTES = 2000  # of what a child prints, for the log
 
 # Only the standard library, Pillow's folder and the chat's: neither the packages beside them nor
@@ -161,7 +164,8 @@ class Child:
         """What it printed, and its exit status; None when it took too long."""
         with self._start(file, answer) as process:
             assert process.stderr is not None
-            said, ended = _until_closed(process.stderr.fileno(), self.limits.wall_seconds)
+            work = Progress(process.pid)
+            said, ended = _until_closed(process.stderr.fileno(), self.limits.wall_seconds, work)
             # It leads a group: whatever it has started ends too.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -222,14 +226,32 @@ def _descriptor(sent: IO[bytes]) -> int | None:
         return None
 
 
-def _until_closed(pipe: int, seconds: float) -> tuple[bytes, bool]:
-    """Read until the other end is closed, `seconds` at most; returns the end of what came, and
-    whether it was closed."""
+class Progress:
+    """Whether a child still does anything: it uses processor time, or waits for a disk."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._ticks = cpu_ticks(pid)
+        self._moved = time.monotonic()
+
+    def is_stuck(self) -> bool:
+        """True when it has done nothing for STUCK_SECONDS."""
+        ticks = cpu_ticks(self._pid)
+        if ticks is None or ticks != self._ticks or waits_for_disk(self._pid):
+            self._ticks, self._moved = ticks, time.monotonic()
+        return time.monotonic() - self._moved > STUCK_SECONDS
+
+
+def _until_closed(pipe: int, seconds: float, work: Progress) -> tuple[bytes, bool]:
+    """Read until the other end is closed, `seconds` at most, and no longer than there is progress;
+    returns the end of what came, and whether it was closed."""
     deadline, said = time.monotonic() + seconds, b""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while (left := deadline - time.monotonic()) > 0:
-        if not poll.poll(1000 * left):
+        if not poll.poll(1000 * min(left, LOOK_SECONDS)):
+            if work.is_stuck():
+                break
             continue
         piece = os.read(pipe, 4096)
         if not piece:

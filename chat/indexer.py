@@ -13,13 +13,17 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
+from redis.retry import Retry
 
 from . import database
+from .events import Event
+from .heartbeat import Heartbeat
 from .index import Cursor, Index
 from .settings import Settings
 from .store import keys
@@ -33,6 +37,8 @@ TURN = 1.0  # seconds to wait for a nudge
 GATHER = 0.1  # seconds in which nudges are gathered, so that a burst is read in one go
 LOOK = 30.0  # seconds between two looks at all rooms, ...
 SHARE = 50  # ... and this many times as long as a look takes
+ANSWER_SECONDS = 5.0  # without a byte from Redis, after which its answer is not waited for
+SQLITE_STEPS = 100_000  # of its machine between two beats; some milliseconds
 REST = 10.0  # seconds after something went wrong
 LAST = 5.0  # seconds for what was said and deleted before a stop
 MERGES = 0.2  # seconds of merging words in one turn
@@ -42,9 +48,12 @@ class _Stopped(BaseException):
     """SIGTERM came."""
 
 
-def main(settings: Settings, lifeline: int) -> None:
+def main(settings: Settings, lifeline: int, pipe: int) -> None:
     """Index until SIGTERM, or until the other end of the pipe `lifeline` closes because the
-    supervisor died. After SIGTERM what was deleted before it leaves the index, within LAST."""
+    supervisor died. After SIGTERM what was deleted before it leaves the index, within LAST. The
+    supervisor is told over `pipe` that there is progress."""
+    heartbeat = Heartbeat(pipe)
+    heartbeat.beat()
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     os.nice(10)
     signal.signal(signal.SIGTERM, _stop)
@@ -52,12 +61,12 @@ def main(settings: Settings, lifeline: int) -> None:
     try:
         while True:
             try:
-                _run(settings)
+                _run(settings, heartbeat)
             except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
                 if str(error) != said:
                     said = str(error)
                     log.warning("messages cannot be indexed for the search: %s", error)
-            time.sleep(REST)
+            heartbeat.sleep(REST)
     except _Stopped:
         _finish(settings)
 
@@ -67,21 +76,28 @@ def _stop(*_: object) -> None:
     raise _Stopped
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, heartbeat: Heartbeat) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     index = Index(settings.data)
+    index.db.set_progress_handler(heartbeat.beat, SQLITE_STEPS)
     try:
-        with database.client(settings.redis_url) as client:
-            Indexer(index, client, settings.purge_seconds).run()
+        with _client(settings) as client:
+            Indexer(index, client, settings.purge_seconds, heartbeat.beat).run()
     finally:
         index.close()
+
+
+def _client(settings: Settings) -> Any:
+    """A client that gives up soon: who waits for Redis seems to hang."""
+    wait = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+    return database.client(settings.redis_url, retry=Retry(NoBackoff(), 0), **wait)
 
 
 def _finish(settings: Settings) -> None:
     """Take in what has just been said and deleted, and let go for good what was deleted."""
     try:
         index = Index(settings.data)
-        with database.client(settings.redis_url) as client:
+        with _client(settings) as client:
             Indexer(index, client, settings.purge_seconds).finish(LAST)
         index.close()
     except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
@@ -96,10 +112,17 @@ def _die_with(lifeline: int) -> None:
 
 class Indexer:
     """`client` is a synchronous Redis client; `purge_seconds` is the time between two merges of
-    words in which those of deleted messages may be, 0 for none."""
+    words in which those of deleted messages may be, 0 for none. `beat` is called at each step."""
 
-    def __init__(self, index: Index, client: Any, purge_seconds: int = 0) -> None:
+    def __init__(
+        self,
+        index: Index,
+        client: Any,
+        purge_seconds: int = 0,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self.index = index
+        self.beat = beat
         self.purge_seconds = purge_seconds
         self.purge_due = time.monotonic() + purge_seconds
         self.until = float("inf")  # when it gives up, by the monotonic clock
@@ -114,6 +137,7 @@ class Indexer:
         self.listener.ssubscribe(keys.ROOMS)
         try:
             while True:
+                self.beat()
                 said, stands = self._hear()
                 self._compare(list(stands))
                 for rid in said:
@@ -199,6 +223,7 @@ class Indexer:
         """Bring those of the rooms up to date that are not; returns those that are there."""
         newest = self.written.newest(rids)
         for rid, now in newest.items():
+            self.beat()
             here = self.index.cursor(rid)
             if here is None or now != (here.epoch, here.seq, here.first):
                 self.follow(rid)
@@ -211,6 +236,7 @@ class Indexer:
 
     def _step(self, rid: str) -> bool:
         """Take in some events; False when there are no more."""
+        self.beat()
         with self.index.writing():
             here = self.index.cursor(rid)
             at = here or Cursor()
@@ -226,8 +252,13 @@ class Indexer:
             if since.events:
                 last = since.events[-1]
                 upto = Cursor(since.epoch, last.seq, last.at, since.first)
-                self.index.take(rid, since.events, upto)
+                self.index.take(rid, self._beating(since.events), upto)
             return since.more
+
+    def _beating(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            self.beat()
+            yield event
 
 
 def _is_event(line: str) -> bool:

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
+from .replaced import ReplacedCounts
+
 if TYPE_CHECKING:
     from .app import Chat
     from .hub import Hub
@@ -52,6 +54,11 @@ def count_viewers(hub: "Hub") -> int:
     page is open, a number above 0 means that a room keeps a page that has gone."""
     groups = (group for room in hub.rooms.values() for group in room.groups.values())
     return sum(len(group.watching) + len(group.belonging) for group in groups)
+
+
+def count_replaced(descriptor: int) -> None:
+    """Say what the supervisor counts in the file `descriptor` as well."""
+    _own.register(ReplacedCounts(descriptor))
 
 
 def text() -> bytes:

@@ -23,8 +23,8 @@ def healthz() -> Any:
 
 @bp.get("/readyz")
 def readyz() -> Any:
-    """200 when Redis answers and what is published comes in (where sockets are served); else 503
-    with the reason."""
+    """200 when Redis answers, what is published comes in (where sockets are served), and the
+    processes that this one needs answer; else 503 with the reason."""
     plain = {"Content-Type": "text/plain; charset=utf-8"}
     try:
         chat().store.ping()
@@ -33,6 +33,9 @@ def readyz() -> Any:
     subscriber = getattr(chat(), "subscriber", None)
     if subscriber and not subscriber.connected:
         return "not subscribed to Redis yet\n", 503, plain
+    for problem in chat().problems:
+        if text := problem():
+            return f"{text}\n", 503, plain
     return "ok\n", 200, plain
 
 

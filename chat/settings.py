@@ -114,6 +114,9 @@ class Settings:
     # CHAT_METRICS: addresses or networks whose requests get /metrics, comma-separated; empty:
     # this machine; `off`: none.
     metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    # CHAT_WATCHDOG: seconds of silence after which a worker, the indexer or the embedded server is
+    # taken to hang, and is killed and replaced; three times as many for a worker to start.
+    watchdog: int = 10
     # CHAT_PING: seconds of silence after which a page is asked whether it is there, which also
     # keeps proxies from cutting the line; in 10 s more, or as many when they are less, it is gone.
     ping: int = 25
@@ -176,6 +179,7 @@ class Settings:
             guest_days=_whole_number(env, "CHAT_GUEST_DAYS", 30, 1, 90),
             metrics=_metrics(env),
             h2c=_choice(env, "CHAT_H2C", ("off", "on")) == "on",
+            watchdog=_whole_number(env, "CHAT_WATCHDOG", 10, 3, 600),
             ping=_whole_number(env, "CHAT_PING", 25, 1, 25),
             pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),
             pages_per_address=_whole_number(env, "CHAT_PAGES_PER_ADDRESS", 1000, 1, 1_000_000),

@@ -12,8 +12,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,64 +24,22 @@ from redis.retry import Retry
 
 from . import data_folder, database, setup_link
 from .embedded import CannotStart, EmbeddedValkey
+from .heartbeat import STACK_SIGNAL
 from .listener import listen
 from .purge import Purge
+from .replaced import ReplacedCounts
 from .settings import Settings
 from .store import Store
 from .store.schema import TooNew
+from .valkey_watch import LEAST_LIMIT, ValkeyWatch
+from .watchdog import START_FACTOR, ObservedTime, Patience, Silence
+from .watched_process import STOPS_WITHIN, WatchedProcess
 
 OLDEST_REDIS = (7, 0)
 TOO_SOON = 1.0  # seconds; a database that lives shorter is not started again at once
 SETTLED = 5.0  # seconds; a worker that lives shorter is not started again at once, ...
 LONGEST_WAIT = 30.0  # ... but after 1 s, 2 s, 4 s and so on, up to this
 STARTS_WITHIN = 60.0  # seconds; then a worker that is to take over is given up
-STOPS_WITHIN = 15.0  # seconds; then a worker is killed
-
-
-class Worker:
-    """One process; `ready` once it accepts connections."""
-
-    def __init__(self, listener: socket.socket, lifeline: int, env: dict[str, str]) -> None:
-        self.ready = False
-        self.began = time.monotonic()
-        self._ready, told = os.pipe()
-        os.set_blocking(self._ready, False)
-        arguments = [str(number) for number in (listener.fileno(), lifeline, told)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "chat", "worker", *arguments],
-            env=env,
-            pass_fds=(listener.fileno(), lifeline, told),
-            # Ctrl-C in the terminal reaches the supervisor only, which stops the workers.
-            start_new_session=True,
-        )
-        os.close(told)
-
-    def age(self) -> float:
-        """Seconds since it was started."""
-        return time.monotonic() - self.began
-
-    def is_ready(self) -> bool:
-        if not self.ready:
-            with contextlib.suppress(BlockingIOError):
-                self.ready = os.read(self._ready, 1) != b""
-        return self.ready
-
-    def ended(self) -> bool:
-        return self.process.poll() is not None
-
-    def leave(self, name: signal.Signals) -> None:
-        """Ask it to end; it has STOPS_WITHIN from now on."""
-        self.began = time.monotonic()
-        self.process.send_signal(name)
-
-    def close(self) -> None:
-        """Wait for its end, or bring it about."""
-        try:
-            self.process.wait(max(0.1, STOPS_WITHIN - self.age()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._ready)
 
 
 class Supervisor:
@@ -94,19 +50,25 @@ class Supervisor:
         self.settings = settings
         self.stopping = False
         self.valkey: EmbeddedValkey | None = None
+        self.valkey_watch: ValkeyWatch | None = None
+        self.observed = ObservedTime(time.monotonic())
+        # How long the start of a worker, by number, and the silence of the indexer may last.
+        self.starts = [Patience(START_FACTOR * settings.watchdog) for _ in range(settings.workers)]
+        self.patience = Patience(settings.watchdog)
         self.purge: Purge | None = None
         self.listeners: list[socket.socket] = []
         self.env = dict(os.environ)
         # By number, which is that of their listener.
-        self.workers: dict[int, Worker] = {}
+        self.workers: dict[int, WatchedProcess] = {}
         self.failures: Counter[int] = Counter()  # deaths one soon after the other
         self.due: dict[int, float] = {}  # when a worker that died is started again
         self.asked = False  # to reload
         self.old: list[int] = []  # workers to be replaced yet
-        self.next: Worker | None = None  # the one that is to take over from the first of these
-        self.leaving: list[Worker] = []
-        self.indexer: subprocess.Popen[bytes] | None = None
-        self.indexed = 0.0  # when that was started
+        self.next: WatchedProcess | None = (
+            None  # the one that is to take over from the first of these
+        )
+        self.leaving: list[WatchedProcess] = []
+        self.indexer: WatchedProcess | None = None
         self.pidfile: IO[str] | None = None
 
     def serve(self) -> None:
@@ -117,11 +79,14 @@ class Supervisor:
             self._database()
             self.env["SECRET_KEY"] = self.settings.secret_key or secret(self.settings.data)
             self.pidfile = write_pidfile(self.settings.data)
+            self.replaced = ReplacedCounts.new()
             self._lifeline, self._held = os.pipe()
             os.set_inheritable(self._lifeline, True)
             for name in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(name, self._stop)
             signal.signal(signal.SIGHUP, self._ask_reload)
+            # Inherited: a process that has only begun would be ended by it.
+            signal.signal(STACK_SIGNAL, signal.SIG_IGN)
             for number in range(self.settings.workers):
                 self.workers[number] = self._start(number)
             host, port = self.listeners[0].getsockname()[:2]
@@ -130,7 +95,7 @@ class Supervisor:
             while not self.stopping:
                 self._look_after()
                 self._reload()
-                if self.purge:
+                if self.purge and self.valkey_watch and not self.valkey_watch.is_silent:
                     self.purge.look()
                 time.sleep(0.1)
         finally:
@@ -159,6 +124,8 @@ class Supervisor:
         if not url:
             self.valkey = EmbeddedValkey(self.settings.data / "valkey", self.settings.fsync)
             self.valkey.start()
+            limit = max(self.settings.watchdog, LEAST_LIMIT)
+            self.valkey_watch = ValkeyWatch(self.valkey, limit, self.settings.watchdog)
             self.purge = Purge(self.valkey, self.settings.purge_seconds)
             url = self.valkey.url
         check_redis(url)
@@ -175,44 +142,68 @@ class Supervisor:
         except (RedisError, RedisClusterException, OSError) as error:
             say(f"no link for the first admin could be made ({error}): say `chat admin link`")
 
-    def _start(self, number: int) -> Worker:
-        return Worker(self.listeners[number], self._lifeline, self.env)
+    def _start(self, number: int) -> WatchedProcess:
+        passed = self.listeners[number].fileno(), self._lifeline, self.replaced.descriptor
+        limit = self.settings.watchdog
+        start_limit = self.starts[number].limit(time.monotonic())
+        silence = Silence(limit, start_limit, limit)
+        return WatchedProcess("worker", passed, self.env, silence)
 
     def _look_after(self) -> None:
-        valkey = self.valkey
-        soon = valkey is not None and time.monotonic() - valkey.spawned < TOO_SOON
-        if valkey and valkey.process and valkey.process.poll() is not None and not soon:
-            say("the embedded Valkey has died; starting it again")
-            valkey.spawn()
+        seconds = self.observed.step(time.monotonic())
+        if self.valkey and self.valkey_watch:
+            self._look_after_valkey(self.valkey, self.valkey_watch, seconds)
         for number, worker in self.workers.items():
+            if problem := worker.look(seconds):
+                say(f"worker {number + 1} {problem}")
+                if not worker.silence.has_started and not worker.is_stopped:
+                    self.starts[number].killed(time.monotonic())
             if worker.ended():
                 self._replace(number, worker)
-        self._index()
+        self._look_after_indexer(seconds)
 
-    def _index(self) -> None:
+    def _look_after_valkey(
+        self, valkey: EmbeddedValkey, watch: ValkeyWatch, seconds: float
+    ) -> None:
+        if problem := watch.look(seconds):
+            say(problem)
+        is_due = time.monotonic() - valkey.spawned >= TOO_SOON
+        if is_due and valkey.process and valkey.process.poll() is not None:
+            if not watch.has_hung:
+                say("the embedded Valkey has died; starting it again")
+            self.replaced.add("valkey", "hung" if watch.has_hung else "died")
+            valkey.spawn()
+
+    def _look_after_indexer(self, seconds: float) -> None:
         """See to it that the index for the search is kept (chat.indexer). Nobody needs it at
         once, so one that ended is started again after SETTLED."""
-        if self.indexer and self.indexer.poll() is None:
+        if self.indexer and (problem := self.indexer.look(seconds)):
+            say(f"the indexer {problem}")
+            if not self.indexer.is_stopped:
+                self.patience.killed(time.monotonic())
+        if self.indexer and not self.indexer.ended():
             return
-        if not self.indexed or time.monotonic() - self.indexed > SETTLED:
-            self.indexed = time.monotonic()
-            self.indexer = subprocess.Popen(
-                [sys.executable, "-m", "chat", "indexer", str(self._lifeline)],
-                env=self.env,
-                pass_fds=(self._lifeline,),
-                start_new_session=True,
-            )
+        if self.indexer is None or self.indexer.age() > SETTLED:
+            if self.indexer:
+                if self.indexer.process.returncode:  # 0: it was asked to end (_reload)
+                    self.replaced.add("indexer", "hung" if self.indexer.was_killed else "died")
+                self.indexer.close()
+            limit = self.patience.limit(time.monotonic())
+            silence = Silence(limit, START_FACTOR * limit, self.settings.watchdog)
+            self.indexer = WatchedProcess("indexer", [self._lifeline], self.env, silence)
 
-    def _replace(self, number: int, dead: Worker) -> None:
+    def _replace(self, number: int, dead: WatchedProcess) -> None:
         """Start another worker instead of one that died by itself: at once, or later when that
         happens one time after the other."""
         if number not in self.due:
             self.failures[number] = self.failures[number] + 1 if dead.age() < SETTLED else 0
             wait = min(2.0 ** (self.failures[number] - 1), LONGEST_WAIT)
             wait = wait if self.failures[number] else 0.0
-            code = dead.process.returncode
-            when = f" in {wait:.0f} s" if wait else ""
-            say(f"worker {number + 1} has died (exit {code}); another starts{when}")
+            if not dead.was_killed:
+                when = f" in {wait:.0f} s" if wait else ""
+                code = dead.process.returncode
+                say(f"worker {number + 1} has died (exit {code}); another starts{when}")
+            self.replaced.add("worker", "hung" if dead.was_killed else "died")
             self.due[number] = time.monotonic() + wait
         if time.monotonic() >= self.due[number]:
             del self.due[number]
@@ -233,13 +224,13 @@ class Supervisor:
             self.old = list(self.workers)
             say("new workers take over")
             if self.indexer:
-                self.indexer.terminate()
+                self.indexer.process.terminate()
         if self.old and self.next is None and not self.leaving:
             self.next = self._start(self.old[0])
         if self.next is not None:
             self._hand_over(self.next)
 
-    def _hand_over(self, new: Worker) -> None:
+    def _hand_over(self, new: WatchedProcess) -> None:
         if new.ended() or new.age() > STARTS_WITHIN:
             new.process.kill()
             new.close()
@@ -269,21 +260,14 @@ class Supervisor:
         for worker in workers:
             worker.close()
         if self.indexer:  # when nothing more is deleted: it takes that in before it ends
-            self.indexer.terminate()
-            self._wait_for_indexer(self.indexer)
+            self.indexer.leave(signal.SIGTERM)
+            self.indexer.close()
         if self.valkey:
             if self.purge and self.valkey.answers():
                 self.purge.finish()
             self.valkey.stop()
         if self.pidfile:
             self.pidfile.close()
-
-    def _wait_for_indexer(self, indexer: subprocess.Popen[bytes]) -> None:
-        try:
-            indexer.wait(STOPS_WITHIN)
-        except subprocess.TimeoutExpired:
-            indexer.kill()
-            indexer.wait()
 
 
 def make_private(folder: Path) -> None:

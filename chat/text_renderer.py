@@ -38,7 +38,8 @@ MAX_KEPT_CHARS = 8_000_000  # of texts and their HTML in memory
 ENTRY_CHARS = 400  # that each text counts for beside its characters, as a short one takes as much
 MAX_MEMORY_BYTES = 1 << 30  # of address space of the child
 ANSWER_SECONDS = 10.0  # for one text, which takes a tenth of a second at most
-START_SECONDS = 30.0  # until a new child says that it is there
+LATE_SECONDS = 3.0  # for one text, after which the child is late
+START_SECONDS = 5.0  # until a new child says that it is there, which takes some milliseconds
 RETRY_SECONDS = 0.5  # before a child is asked for again that could not be made
 GIVE_UP_SECONDS = 10.0  # without a child, after which texts are shown as they were typed
 FORGET_SECONDS = 10.0  # after which it does not count who has used how much time
@@ -71,6 +72,15 @@ class TextRenderer:
         self._now: tuple[Key, str] | None = None  # what the child is rendering, and for whom
         self._ended: Key | None = None  # the text at which the last child ended
         self._timeout: asyncio.TimerHandle | None = None
+        self._sent_at = 0.0  # by the monotonic clock
+
+    @property
+    def is_late(self) -> bool:
+        """True while texts wait for a child that does not answer, or for one that does not come."""
+        if self._now is None and self._opening is None:
+            return False
+        since = self._childless_since if self._now is None else self._sent_at
+        return time.monotonic() - since > LATE_SECONDS
 
     # For templates
 
@@ -168,6 +178,7 @@ class TextRenderer:
         if not queue:
             del self._queues[person]
         self._child.send(self._now[0])
+        self._sent_at = time.monotonic()
         self._timeout = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._child.kill)
 
     def _used_by(self, person: str) -> float:

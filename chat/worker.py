@@ -20,8 +20,10 @@ from .channels import Alone, Where
 from .cluster import Cluster, LoopCluster
 from .database import connect, is_cluster
 from .deliver import Deliverer
+from .environ import spawn
 from .fork_server import ForkServer
 from .guests import GuestCleanup
+from .heartbeat import Heartbeat
 from .hub import Hub
 from .loop_lag import LoopLag
 from .loopredis import LoopRedis
@@ -41,10 +43,12 @@ from .warm_up import warm_up
 GENERATIONS = 5_000, 10, 40
 
 
-def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
+def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartbeat: int) -> None:
     """Serve on the listening socket with the file descriptor `listener` until SIGTERM, or until
-    the other end of the pipe `lifeline` closes because the supervisor died. What `ready` leads to
-    is told when connections are accepted."""
+    the other end of the pipe `lifeline` closes because the supervisor died. What `heartbeat` leads
+    to is told once a second that the loop runs, from when connections are accepted. In `replaced`
+    stands how many processes the supervisor has replaced."""
+    metrics.count_replaced(replaced)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Outage())
     children = ForkServer.start(serve)
@@ -58,18 +62,19 @@ def main(settings: Settings, listener: int, lifeline: int, ready: int) -> None:
         "websocket_pong_timeout": min(10.0, settings.ping),
     }
     bridge = partial(_bridge, settings, lifeline, children)
-    run(bridge, sock, ready=partial(_tell, ready), loop=loop, config=config)
+    run(bridge, sock, ready=partial(_beat, Heartbeat(heartbeat)), loop=loop, config=config)
 
 
 def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     """The ASGI application; must be called on the event loop."""
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
-    loop.add_reader(children.fileno(), _forking_ended, children.fileno())
     where, client = _redis(settings.redis_url)
     texts = TextRenderer(children.connect)
     app = create_app(settings, Store(client), texts)
     warm_up(app)
+    app.problems.append(lambda: "The process that forks does not answer" * children.is_late)
+    app.problems.append(lambda: "The process that renders messages does not answer" * texts.is_late)
     deliverer = Deliverer(app, where)
     tasks: list[asyncio.Task[Any]] = []
 
@@ -84,6 +89,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         guests = GuestCleanup(settings, app.store, app.pictures)
         tasks.append(asyncio.create_task(guests.run()))
         tasks.append(asyncio.create_task(LoopLag().run()))
+        tasks.append(asyncio.create_task(children.watch(_forking_ended)))
         _search_less()
 
     async def shutdown() -> None:
@@ -91,7 +97,6 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         texts.close()
-        loop.remove_reader(children.fileno())
         children.close()
         await client.aclose()
         await where.aclose()
@@ -152,9 +157,9 @@ def _search_less() -> None:
     gc.set_threshold(*GENERATIONS)
 
 
-def _tell(ready: int) -> None:
-    os.write(ready, b"!")
-    os.close(ready)
+def _beat(heartbeat: Heartbeat) -> None:
+    """To the end: also while the process drains."""
+    spawn(heartbeat.run())
 
 
 def _supervisor_died(lifeline: int) -> None:
@@ -163,9 +168,8 @@ def _supervisor_died(lifeline: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _forking_ended(descriptor: int) -> None:
+def _forking_ended() -> None:
     """Without the process that forks, messages would be shown as they were typed from the next end
     of a child on. The supervisor starts a new worker."""
-    asyncio.get_running_loop().remove_reader(descriptor)
     print("chat: the process that forks has ended, stopping", file=sys.stderr)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -70,6 +70,7 @@ def test_a_platform_chooses_the_port_but_not_the_address(env, address):
         ("CHAT_LIMITS", "no"),
         ("CHAT_H2C", "yes"),
         ("CHAT_PING", "60"),
+        ("CHAT_WATCHDOG", "2"),
         ("CHAT_PAGES_PER_PERSON", "0"),
         ("CHAT_PAGES_PER_ADDRESS", "all"),
         ("CHAT_FSYNC", "never"),
