@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .asgi import await_
+from .events import Event
 from .giving_way import give_way
 from .hub import SERVICE_RESTART, Viewer
 from .store import Person, Row
@@ -128,9 +129,21 @@ def profile(app: "Chat", rid: str, uid: str) -> None:
     """A member of the room has another name, tag or picture: show it on the newest messages that
     this member wrote, reacted to or is quoted in."""
     app.backlog.forget(rid)
-    if not _is_watched(app, rid):
-        return
-    events = [event for event in app.store.messages.newest(rid) if uid in uids_in([event])]
+    if _is_watched(app, rid):
+        newest = app.store.messages.newest(rid)
+        _show_again(app, rid, [event for event in newest if uid in uids_in([event])])
+
+
+def names(app: "Chat", rid: str) -> None:
+    """Nothing was heard of the room for a while: show the names that changed meanwhile. (One that
+    changed back to what it was when a message was stored stays as it is on screen.)"""
+    app.backlog.forget(rid)
+    if _is_watched(app, rid):
+        _show_again(app, rid, app.store.messages.renamed(rid))
+
+
+def _show_again(app: "Chat", rid: str, events: list[Event]) -> None:
+    """Show events of a room anew on the pages that show them."""
     for event in events:
         await_(app.subscriber.texts.prepare(event))
     # Pages that have not been told of a number yet must not be told of one behind it.

@@ -112,6 +112,7 @@ class Subscriber:
             self._fill(ident)
             if again:
                 self.word(ident, "here")  # somebody may have come or gone unheard
+                self._word(ident, "names")  # or been renamed
         elif again:
             self._spawn(self.portal(self.changed, ident))
 
@@ -248,6 +249,14 @@ class Subscriber:
     def ask(self, function: Callable[..., object], *args: Any) -> None:
         """Call a function that asks the store, in a greenlet of its own."""
         self._spawn(self.portal(function, *args))
+
+    def ask_in_turn(self, function: Callable[..., None], *args: Any) -> None:
+        """The same for what is asked about many rooms at once: ROOMS_AT_ONCE of them at a time."""
+        self._spawn(self._in_turn(function, *args))
+
+    async def _in_turn(self, function: Callable[..., None], *args: Any) -> None:
+        async with self._reading:
+            await self.portal(function, *args)
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

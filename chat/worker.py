@@ -128,6 +128,8 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
             subscriber.ask(look_again.typing, app, rid, uid)
         elif kind == "typed":
             app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
+        elif word == "names":
+            subscriber.ask_in_turn(look_again.names, app, rid)
         else:
             subscriber.ask(look_again.profile, app, rid, word)
 

@@ -181,6 +181,15 @@ class Messages:
         """The last `limit` events, oldest first."""
         return self._back(rid, NEWEST, limit)
 
+    def renamed(self, rid: str) -> list[Event]:
+        """Those of the newest events that show somebody whose name, tag or picture has changed
+        since they were stored, as they are to be shown now."""
+        with self.history.turns.turn():
+            entries = self.history.before(rid, NEWEST, PAGE_SIZE)
+            stored = self._revised(rid, _without_deleted(events_of(rid, entries)))
+            now = self.people.named(stored)
+        return [event for before, event in zip(stored, now, strict=True) if event != before]
+
     def page(self, room: Room) -> list[Event]:
         """The newest events of a room that was just read, as `newest` has them. They are asked for
         once and kept until the room has another one, for whatever changes what they show has a

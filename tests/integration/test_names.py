@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+import redis
 
 from chat.store import keys
 
@@ -150,3 +151,17 @@ def test_every_time_is_in_the_zone_of_now(ann, tea):
     )[0]
     then = datetime.fromisoformat(utc).astimezone(ZoneInfo("Asia/Tokyo"))
     assert shown.endswith(f"{then:%H:%M}")
+
+
+def test_a_name_that_changed_unheard_is_shown_when_the_link_is_back(server, ann, bob, tea):
+    """The word that somebody is renamed may be lost with the link to Redis."""
+    reading = Page(bob).watch(tea)
+    ann.post(tea, "before")
+    reading.wait_shown("before")
+    socket = str(server.data / "valkey" / "valkey.sock")
+    with redis.Redis(unix_socket_path=socket, decode_responses=True) as database:
+        # Nothing is said of this change, as if it were lost.
+        database.hset(keys.user(ann.uid), "name", "Annabel")
+        database.client_kill_filter(_type="pubsub")
+        wait_author(reading, "before", ann.room(tea))
+        database.hset(keys.user(ann.uid), "name", "Ann")
