@@ -34,7 +34,7 @@ class Deflate(Extension):
         self._compressed = False  # the message that is being received
         self._control = False  # the frame that is being received
         self._inflater: Any = None
-        self._size = 0  # bytes of the message so far, as sent or inflated, whichever is more
+        self._sent = self._inflated = 0  # bytes of the message so far
 
     def enabled(self) -> bool:
         return self._agreed
@@ -58,7 +58,7 @@ class Deflate(Extension):
 
     def whole(self, payload: bytes) -> bytes | None:
         """A whole message inflated; None for what is wrong or too large in any way."""
-        self._inflater, self._size = None, 0
+        self._inflater, self._sent, self._inflated = None, 0, 0
         text = self._inflate(payload + _TAIL)
         self._inflater = None
         return text if isinstance(text, bytes) else None
@@ -72,7 +72,7 @@ class Deflate(Extension):
         if rsv.rsv1 and (self._control or opcode is Opcode.CONTINUATION):
             return CloseReason.PROTOCOL_ERROR
         if not self._control and opcode is not Opcode.CONTINUATION:
-            self._compressed, self._size = rsv.rsv1, 0
+            self._compressed, self._sent, self._inflated = rsv.rsv1, 0, 0
         return RsvBits(True, False, False)
 
     def frame_inbound_payload_data(self, proto: Any, data: bytes) -> bytes | CloseReason:
@@ -91,11 +91,13 @@ class Deflate(Extension):
         if self._inflater is None:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            text: bytes = self._inflater.decompress(data, self._limit - self._size + 1)
+            # One byte more than may be: then it is too large, and what follows is not inflated.
+            text: bytes = self._inflater.decompress(data, self._limit - self._inflated + 1)
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
-        self._size += max(len(text), len(data))
-        if self._size > self._limit + len(_TAIL):
+        self._inflated += len(text)
+        self._sent += len(data)  # a message may be long and inflate to nothing
+        if self._inflated > self._limit or self._sent > self._limit + len(_TAIL):
             return CloseReason.MESSAGE_TOO_BIG
         return text
 

@@ -1,11 +1,15 @@
 """Frames are built as RFC 6455 and RFC 7692 say, whatever the size."""
 
+import random
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 from wsproto.extensions import PerMessageDeflate
+from wsproto.frame_protocol import Opcode, RsvBits
 
 from chat.deflate import Deflate
 from chat.frames import Packet, deflated_frame, text_frame, whole_text
@@ -99,3 +103,33 @@ def test_what_is_no_whole_text_is_left_to_the_parser(wrong):
     assert whole_text(frame[:-1]) is None
     assert whole_text(frame + b"x") is None
     assert whole_text(frame + frame) is None
+
+
+LIMIT = 1000
+
+
+@pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, LIMIT + 4, LIMIT + 5, 100 * LIMIT])
+@pytest.mark.parametrize("text", [b"x", b"<b>long</b>", None])
+@pytest.mark.parametrize("pieces", [0, 1, 7])
+def test_a_message_inflates_to_its_limit_and_no_further(size, text, pieces):
+    """A byte too many ends it: no message is cut off at the limit and taken for a whole one. `None`
+    is text that does not shrink; 0 pieces are a message that came whole."""
+    message = (text * size)[:size] if text else random.Random(size).randbytes(size)
+    packed = zlib.compressobj(wbits=-15)
+    sent = packed.compress(message) + packed.flush(zlib.Z_SYNC_FLUSH)
+    sent = sent.removesuffix(b"\x00\x00\xff\xff")
+    found = Deflate(LIMIT).whole(sent) if not pieces else in_pieces(Deflate(LIMIT), sent, pieces)
+    assert found == (message if size <= LIMIT and len(sent) <= LIMIT else None)
+
+
+def in_pieces(deflate, sent, pieces):
+    """What wsproto makes of a message that comes in pieces; None where it is refused."""
+    deflate.frame_inbound_header(None, Opcode.TEXT, RsvBits(True, False, False), len(sent))
+    found, step = b"", max(1, len(sent) // pieces)
+    for start in range(0, len(sent), step):
+        part = deflate.frame_inbound_payload_data(None, sent[start : start + step])
+        if not isinstance(part, bytes):
+            return None
+        found += part
+    part = deflate.frame_inbound_complete(None, True)
+    return found + part if isinstance(part, bytes) else None
