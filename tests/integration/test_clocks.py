@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -24,7 +25,8 @@ from chat.store.presence import LASTS
 from chat.store.sessions import IDLE
 from chat.sweeper import Sweeper
 
-from ..clocks import Clock, clock_ahead
+from ..clocks import FAKETIME, Clock, clock_ahead
+from ..faults.database import Database
 from ..running import Server, Visitor, wait_until
 from .page import Page
 
@@ -224,12 +226,14 @@ def test_a_token_of_another_site_is_good_as_long_at_all_hosts(there, now):
             signed.check({**claims, "exp": now() - 60}, "site", "chat", other.clock.now())
 
 
-def test_today_is_the_databases_day(store, there, now):
-    with there() as other:
-        other.clock.now()
-        app_over(other)
-        at = now()
-        assert times.short_time(at * 1000, "") == f"{datetime.fromtimestamp(at):%H:%M}"
+def test_today_is_the_databases_day(store, monkeypatch):
+    """Of a database that takes this for the year 2001."""
+    monkeypatch.setattr(times, "_clock", time.time)  # put back afterwards
+    app_over(store)
+    at = 1_000_000_000
+    store.clock.put_right(at, time.monotonic())
+    assert times.short_time(at * 1000, "UTC") == "01:46"
+    assert times.time_of_day() == f"{datetime.fromtimestamp(at):%H:%M}"
 
 
 def test_deliveries_are_due_at_the_same_time_for_all_hosts(store, there, now):
@@ -290,3 +294,50 @@ def test_hosts_whose_clocks_are_wrong_and_set_are_one_chat(hosts, client):
     client.zincrby(keys.HERE, -LASTS, gone)  # the time goes by in which a dead host says nothing
     pages[0].wait_for("1 here")
     assert "Traceback" not in one.log() + two.log()
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A Valkey whose clock can be set."""
+    running = Database(tmp_path / "database")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.clean_up()
+
+
+@pytest.mark.skipif(not FAKETIME, reason="libfaketime is not installed")
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_when_the_databases_clock_is_set_everybody_stays(tmp_path, database, seconds):
+    options = {"CHAT_WORKERS": "2", "CHAT_LIMITS": "off"}
+    host = Server(tmp_path / "host", REDIS_URL=f"redis://127.0.0.1:{database.port}", **options)
+    try:
+        host.start()
+        ann, bob = Visitor(host.url, "Ann"), Visitor(host.url, "Bob")
+        rid, gone = ann.create_room("Tea"), bob.uid
+        bob.join(rid)
+        pages = [Page(ann).watch(rid), Page(bob).watch(rid)]
+        for page in pages:
+            page.wait_for("2 here")
+            page.frames.clear()
+        database.clock.set(seconds)
+        ends = lambda: database.client.zrange(keys.HERE, 0, -1, withscores=True)  # noqa: E731
+        now = lambda: database.client.time()[0]  # noqa: E731
+        wait_until(
+            lambda: len(ends()) == 2 and all(now() < end <= now() + LASTS + 1 for _, end in ends()),
+            "the times of who is here by the other clock",
+        )
+        ann.post(rid, "still here")
+        for page in pages:
+            page.wait_shown("still here")
+            assert not any("1 here" in frame or "0 here" in frame for frame in page.frames)
+        eve = Visitor(host.url, "Eve")
+        eve.join(rid)
+        pages[0].wait_for("joined")
+        assert "Tea" in eve.get("/").text, "who signs in by the other clock"
+        pages[1].close()
+        database.client.zincrby(keys.HERE, -LASTS, gone)
+        pages[0].wait_for("1 here")
+    finally:
+        host.clean_up()

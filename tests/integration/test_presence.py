@@ -116,6 +116,12 @@ def test_when_the_databases_clock_is_set_nobody_goes_who_is_here(store, client, 
     assert store.crowd.beat("two") == [], "and what died just then"
 
 
+def test_a_look_puts_the_clock_right(store, client):
+    store.clock.put_right(1000.0, time.monotonic())
+    store.presence.look([])
+    assert store.clock.now() == pytest.approx(client.time()[0], abs=2)
+
+
 def test_when_the_database_was_away_nobody_goes_who_is_here(store, client):
     """Whoever comes back first finds everybody's time over."""
     tell(store, store.presence.look(["ann", "bob"]))
@@ -145,6 +151,12 @@ def test_what_a_process_did_not_tell_another_tells(store, client):
     tell(other, found)
     look_on(client, TELL_SECONDS + 1)
     assert uids(store.presence.look([])) == []
+
+
+def test_what_was_not_told_before_the_clock_was_set_back_is_told_after(store, client):
+    assert uids(store.presence.look(["ann"])) == ["ann"]
+    move(client, -HOUR)
+    assert tell(store, store.presence.look([])) == ["ann"]
 
 
 def test_thousands_who_go_at_once_are_found_in_one_look(store, client):

@@ -1,11 +1,14 @@
 """What was deleted is in no file any more: all of the data folder is read for it."""
 
+import os
 import secrets
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from chat.purge import Purge
 from chat.store import Store, keys
 
 from ..running import Server, Visitor, wait_until
@@ -102,6 +105,18 @@ def test_nor_a_while_later_while_the_chat_runs(tmp_path):
         assert files_with(server.data, deleted.kept)
     finally:
         server.clean_up()
+
+
+def test_a_machine_whose_clock_was_set_back_does_not_wait_for_the_old_time(valkey, client):
+    """The file is from a time to come."""
+    purge = Purge(valkey, 3600)
+    client.set("text", "something")
+    client.delete("text")
+    for path in (valkey.folder / "appendonlydir").iterdir():
+        os.utime(path, (time.time() + 24 * 3600,) * 2)
+    before = client.info("persistence")["aof_rewrites"]
+    purge.look()
+    wait_until(lambda: client.info("persistence")["aof_rewrites"] > before, "a rewrite")
 
 
 def test_nor_after_a_kill_and_another_stop(server):
