@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from greenback import await_, has_portal
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 PIECE_BYTES = 64_000  # of events in one answer; one event that is larger comes alone
 TOGETHER_BYTES = 4 * PIECE_BYTES  # in the answers to all who read at the same time
@@ -28,11 +29,16 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Be one of the readers within. Waits for that in a greenlet, and nowhere else: a process
-        without a loop has one reader."""
+        """Be one of the readers within; who is one must not ask to be one again. Waits for that in
+        a greenlet, and nowhere else: a process without a loop has one reader. Raises redis's
+        ConnectionError when that is what a reader met meanwhile: who waits would only meet it
+        too, sixteen after sixteen."""
         self._enter()
         try:
             yield
+        except RedisConnectionError:
+            self._give_up()
+            raise
         finally:
             self._leave()
 
@@ -50,9 +56,15 @@ class Turns:
         try:
             await_(place)  # who leaves hands on their place
         except BaseException:
-            if place.done() and not place.cancelled():
+            if place.done() and not place.cancelled() and place.exception() is None:
                 self._leave()
             raise
+
+    def _give_up(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for place in waiting:
+            if not place.done():
+                place.set_exception(RedisConnectionError("the connection to Redis was lost"))
 
     def _leave(self) -> None:
         while self._waiting:

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import uvloop
 from greenback import with_portal_run_sync
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chat.asgi import await_
 from chat.database import connect
@@ -339,5 +340,36 @@ def test_a_reader_who_is_cancelled_leaves_the_turn_to_the_next():
         await asyncio.gather(*first, *waiting, return_exceptions=True)
         assert order[-1] == "c"
         assert turns.readers == 0
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_who_waits_for_a_turn_learns_at_once_that_redis_is_away():
+    """Not one after the other, each after the time-out of the one before."""
+
+    async def main():
+        turns, away = Turns(), asyncio.Event()
+
+        def read():
+            with turns.turn():
+                await_(away.wait())
+                raise RedisConnectionError("away")
+
+        reading = [asyncio.create_task(with_portal_run_sync(read)) for _ in range(MOST_READERS)]
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(with_portal_run_sync(read)) for _ in range(100)]
+        await asyncio.sleep(0)
+        waiting[7].cancel()
+        away.set()
+        await asyncio.gather(*reading, *waiting, return_exceptions=True)
+        told = {str(task.exception()) for task in waiting if not task.cancelled()}
+        assert told == {"the connection to Redis was lost"}
+        assert turns.readers == 0
+
+        def read_again():
+            with turns.turn():
+                return "read"
+
+        assert await with_portal_run_sync(read_again) == "read"
 
     asyncio.run(asyncio.wait_for(main(), 20))
