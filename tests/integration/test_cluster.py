@@ -3,6 +3,7 @@ promised holds across them, and while parts of the data move or their servers di
 
 import asyncio
 import threading
+import time
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -145,6 +146,24 @@ def test_what_is_said_at_one_host_is_found_at_the_other(hosts):
     wait_until(lambda: finds(there, "kettle"), "the nudge", deadline=20)
     ann.post(rid, "a teaspoon")
     wait_until(lambda: finds(there, "teaspoon"), "the nudge", deadline=20)
+
+
+def test_who_is_here_is_the_same_at_both_hosts(hosts, cluster):
+    """And what the scripts for that use is on one node; no node but that one says what time it
+    is for all."""
+    one, two = hosts
+    ann, bob = Visitor(one.url, "Ann"), Visitor(two.url, "Bob")
+    rid = ann.create_room("Who is here?")
+    bob.join(rid)
+    pages = [Page(ann).watch(rid), Page(bob).watch(rid)]
+    for page in pages:
+        page.wait_for("2 here")
+    owners = {cluster.owner(key).port for key in (keys.HERE, keys.UNTOLD, keys.LOOKED)}
+    assert len(owners) == 1
+    with database.client(cluster.url) as client:
+        store = Store(client)
+        assert store.presence.here([bob.uid]) == {bob.uid}
+        assert store.clock.now() == pytest.approx(time.time(), abs=5)
 
 
 def finds(visitor, word):
