@@ -12,11 +12,13 @@ from typing import Any
 
 from . import keys
 from .clock import Clock
+from .pages import AT_ONCE, pages
 
 LASTS = 20  # seconds after the last word on them that a person counts as here: reloads do not show
 UNWATCHED_SECONDS = 6  # without a look by anybody, after which nobody is taken to have gone
 TELL_SECONDS = 5  # that a process has to tell who came and went, before another one does
 _AT_ONCE = 1000  # people in one command
+_LISTS_AT_ONCE = 20  # people whose rooms are read in one pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +58,16 @@ class Presence:
         """Tell the rooms of the people who came or went; `known` has the rooms of those whose rooms
         need not be asked for."""
         uids = {uid for found in changes for uid in found.uids}
-        pipeline = self.client.pipeline(transaction=False)
-        unknown = [uid for uid in uids if uid not in known]
-        for uid in unknown:
-            pipeline.smembers(keys.user_rooms(uid))
         rooms = set().union(*(known[uid] for uid in uids if uid in known))
-        rooms = rooms.union(*pipeline.execute() if unknown else ())
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in rooms:
-            pipeline.spublish(keys.room_channel(rid), "~here")
-        if rooms:
+        for some in pages((uid for uid in uids if uid not in known), _LISTS_AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid in some:
+                pipeline.smembers(keys.user_rooms(uid))
+            rooms = rooms.union(*pipeline.execute())
+        for rids in pages(rooms, AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in rids:
+                pipeline.spublish(keys.room_channel(rid), "~here")
             pipeline.execute()
         for found in changes:
             for n in range(0, len(found.uids), _AT_ONCE):
@@ -74,10 +76,11 @@ class Presence:
 
     def here(self, uids: Sequence[str]) -> set[str]:
         """Those of these people who are here."""
-        if not uids:
-            return set()
-        known = self.client.zmscore(keys.HERE, uids)
-        return {uid for uid, until in zip(uids, known, strict=True) if until is not None}
+        here: set[str] = set()
+        for some in pages(uids, _AT_ONCE):
+            until = self.client.zmscore(keys.HERE, some)
+            here |= {uid for uid, at in zip(some, until, strict=True) if at is not None}
+        return here
 
     def typing(self, rid: str, uid: str, is_typing: bool) -> None:
         """Tell those who look at a room that a member writes a message, or has sent it. Nothing

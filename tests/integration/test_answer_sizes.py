@@ -12,6 +12,7 @@ import redis
 from chat.api import OPERATIONS
 from chat.store import Person, keys
 from chat.store.messages import MOST_EMOJI, MOST_REACTIONS
+from chat.store.presence import Changes
 from chat.store.written import Written
 from chat.text import MAX_BODY, MAX_NAME
 
@@ -133,6 +134,8 @@ def test_of_nothing_that_is_done_to_much(walking, large):
         await do("a transcript, or webhooks", store.messages.after, large.talk, 1, 1000)
         await do("a new name", store.people.tell_profile, large.ann.uid)
         await do("who is there", store.rooms.uids, large.room)
+        await do("who is here", store.presence.here, uids)
+        await do("who came", store.presence.tell, [Changes("0", uids[:2000])], {})
         await do("all members", store.rooms.members, large.room)
         await do("a message to all", store.messages.post, large.room, bob, "Hello @here @everyone")
         await do("a long message", store.messages.post, large.room, bob, WIDE * MAX_BODY)
