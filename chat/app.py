@@ -155,7 +155,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
             check_site(asked)
         rate_limits.count(asked)
         _limit_size(asked)
-        if is_unsafe:
+        if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # which `csrf.protect` does not ask
             csrf.protect(apply_exemptions=True)
 
     app.fragments = fragments.Fragments(app.jinja_env)
