@@ -7,6 +7,7 @@ from .text import clean_line
 
 MOST_FILES = 10  # of one message
 MOST_NAME = 120  # characters of a name
+MAX_SENT_NAME_CHARS = 4 * MOST_NAME  # of a name as it was sent that are looked at, from its end
 
 PLAIN = "application/octet-stream"
 SUFFIXES = {
@@ -43,7 +44,7 @@ PROGRAMS = frozenset(
 
 def clean_file_name(name: str) -> str:
     """A name without folders and without what disturbs; the end, which says what it is, stays."""
-    last = name.replace("\\", "/").rpartition("/")[2][-1000:]
+    last = name.replace("\\", "/").rpartition("/")[2][-MAX_SENT_NAME_CHARS:]
     try:
         clean = clean_line(last, "name", len(last) + 1).lstrip(". ").rstrip(". ")
     except Invalid:

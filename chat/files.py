@@ -90,9 +90,9 @@ class Files:
     def keep(self, rid: str, sent: Sequence[Sent], by: Person) -> list[File]:
         """Keep files for a message of person `by` in room `rid`. All or none: raises Invalid,
         naming the file and what is wrong with it, OverQuota, Busy and FilesAway."""
-        checked = [self._checked(one) for one in sent]
         if len(sent) > MOST_FILES:
             raise Invalid(f"These are {len(sent)} files: {MOST_FILES} are allowed in one message.")
+        checked = [self._checked(one) for one in sent]
         if sum(file.size for file in checked) > self.most_together:
             raise Invalid(self.too_large)
         kept: list[File] = []

@@ -34,6 +34,9 @@ _UNSEEN = regex.compile(
     r"--[\u200c\u200d\ufe0f\s\p{Extended_Pictographic}\p{Prepended_Concatenation_Mark}]]",
     regex.V1,
 )
+# What is piled on a character beside the marks with a combining class: marks without one that
+# normalization takes apart into two with one, and what joins or varies.
+_PILED = frozenset("\u0f73\u0f75\u0f81\u200c\u200d\ufe0f")
 _BLANK_SIGN = re.compile("[\u2800\U0001d159\U00013441\U00013442]")
 # Where scripts need a joiner (UAX 31, section 2.3.1, rules A1, A2 and B), emoji are joined by one
 # (UTS 51, ED-16), and a sign is made an emoji by the variation selector 16 (UTS 51, ED-9a).
@@ -108,8 +111,9 @@ def _check_size(text: str, limit: int, what: str) -> None:
 
 
 def _without_unseen(name: str) -> str:
-    """A name without what cannot be seen. A joiner may lose its reason when another one goes."""
-    name = _UNSEEN.sub("", name)
+    """A name without what cannot be seen. A joiner may lose its reason when another one goes. Piles
+    of marks go first: the search for a reason goes through all of them, again and again."""
+    name = _calm(_UNSEEN.sub("", name))
     while (kept := _JOINERS.sub(lambda found: "" if found[1] else found[0], name)) != name:
         name = kept
     return name
@@ -127,9 +131,12 @@ def _clean(text: str) -> str:
 def _calm(text: str) -> str:
     """Text without the marks that are piled on one character beyond any script's need:
     bringing n of them in order takes normalization n² steps."""
+    if text.isascii():
+        return text
     kept, pile = [], 0
     for character in text:
-        pile = pile + 1 if unicodedata.combining(character) else 0
+        is_mark = unicodedata.combining(character) or character in _PILED
+        pile = pile + 1 if is_mark else 0
         if pile <= MAX_MARKS:
             kept.append(character)
     return "".join(kept)

@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 LONGEST = 64  # characters of a word that count
+MAX_WORD_CHARS = 256  # of a word as it stands that are looked at: each letter may have marks
 MAX_KEPT_WORDS = 4096  # words outside ASCII that are not folded anew
 MAX_KEPT_WORD_CHARS = 16  # of such a word
 
@@ -59,7 +60,7 @@ def _folded(word: str) -> str:
 
 
 def _folded_any(word: str) -> str:
-    plain = unicodedata.normalize("NFKD", word.casefold()).casefold()
+    plain = unicodedata.normalize("NFKD", word[:MAX_WORD_CHARS].casefold()).casefold()
     return _NOT_IN_WORDS.sub("", "".join(c for c in plain if not _is_accent(c)))
 
 

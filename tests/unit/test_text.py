@@ -1,5 +1,7 @@
 """What people type, made clean."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +77,17 @@ def test_what_makes_letters_and_emoji_what_they_are_stays(name):
 def test_emoji_of_several_characters_stay_whole():
     family = "👨‍👩‍👧"
     assert clean_body(family) == family
+
+
+def test_every_mark_that_comes_apart_into_marks_is_one_of_a_pile():
+    """Unicode gives some no class of their own (U+0F73), and normalization takes them apart."""
+    for character in map(chr, range(0x110000)):
+        first = unicodedata.normalize("NFD", character)[0]
+        if unicodedata.combining(first):
+            assert len(clean_body("a" + character * 3000)) < 40, hex(ord(character))
+
+
+def test_what_joins_makes_no_new_pile():
+    """Or the search for what a joiner joins would go through thousands of marks, for each of it."""
+    for joiner in "\u200c\u200d\ufe0f":
+        assert len(clean_body("a" + f"\u094d{joiner}" * 2000)) < 20
