@@ -37,8 +37,23 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chat")
     pages = {"CHAT_PAGES_PER_PERSON": str(PERSON), "CHAT_PAGES_PER_ADDRESS": str(ADDRESS)}
     running = Server(folder, CHAT_WORKERS="2", CHAT_SIGN_IN="guest,password", **pages).start()
+    with opened(running) as client:
+        # Pages of a process count at the other when that one has heard of it, at its next beat.
+        wait_until(lambda: client.zcard(keys.PROCESSES) == 2, "both processes")
+        first = dict(client.zrange(keys.PROCESSES, 0, -1, withscores=True))
+        wait_until(
+            lambda: all(
+                client.zscore(keys.PROCESSES, process) != score for process, score in first.items()
+            ),
+            "both have heard of each other",
+        )
     yield running
     running.clean_up()
+
+
+def opened(server):
+    """The running chat's own database."""
+    return redis.Redis.from_url(f"unix://{server.data}/valkey/valkey.sock", decode_responses=True)
 
 
 @pytest.fixture
@@ -50,9 +65,7 @@ def ann(server):
 @pytest.fixture
 def inside(server):
     """The running chat's own database; a test may let what addresses have used be forgotten."""
-    with redis.Redis.from_url(
-        f"unix://{server.data}/valkey/valkey.sock", decode_responses=True
-    ) as client:
+    with opened(server) as client:
         yield client
 
 
