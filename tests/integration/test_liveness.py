@@ -248,7 +248,8 @@ def test_a_machine_that_was_suspended_replaces_nobody(chat):
     assert "killed" not in chat.log()
 
 
-def test_a_redis_of_ones_own_is_not_touched_nor_anybody_because_of_it(tmp_path):
+@pytest.mark.parametrize("told", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_redis_of_ones_own_is_not_touched_nor_anybody_because_of_it(tmp_path, told):
     valkey = EmbeddedValkey(tmp_path / "valkey")
     valkey.start()
     server = Server(tmp_path / "chat", REDIS_URL=valkey.url, CHAT_WATCHDOG="3")
@@ -256,16 +257,19 @@ def test_a_redis_of_ones_own_is_not_touched_nor_anybody_because_of_it(tmp_path):
         server.start()
         wait_until(lambda: len(everybody(server)) == 2, "worker and indexer")
         before = everybody(server)
-        os.kill(valkey.process.pid, signal.SIGSTOP)
+        os.kill(valkey.process.pid, told)
         later = time.monotonic() + 6
         wait_until(lambda: time.monotonic() > later, "twice the limit")
         assert everybody(server) == before
-        assert alive(valkey.process.pid)
-        os.kill(valkey.process.pid, signal.SIGCONT)
+        if told == signal.SIGSTOP:
+            valkey.process.send_signal(signal.SIGCONT)
+        else:
+            valkey.process.wait()
+            valkey.spawn()
         wait_until(server.is_ready, "its return")
         assert "killed" not in server.log()
     finally:
-        os.kill(valkey.process.pid, signal.SIGCONT)
+        valkey.process.send_signal(signal.SIGCONT)
         server.clean_up()
         valkey.stop()
 
