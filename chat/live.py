@@ -445,12 +445,11 @@ class Page:
     ) -> bool:
         """Store a message, and tell its composer whether it is kept or why not. `shown` is the last
         number that the page shows of the room."""
-        seen = shown if rid == self.viewer.watching and shown <= self.viewer.sent else 0
         person = self.person
         if rid not in self.viewer.posted_in:
             self.viewer.posted_in |= {rid}
         try:
-            say_text(self.app, person, rid, body, nonce, reply, seen)
+            say_text(self.app, person, rid, body, nonce, reply, shown)
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False

@@ -4,9 +4,11 @@ A client here is a socket that does what it is told: it reads or stops reading, 
 or does not. The read number is asked of the database.
 """
 
+import html
 import json
 import re
 import select
+import threading
 from functools import partial
 
 import pytest
@@ -234,7 +236,8 @@ def test_a_cursor_of_another_life_confirms_nothing(server, database, ann, bob, t
     client.watch(tea, after=newest(database, tea) + 50)
     client.read_to(newest(database, tea), pongs=False)
     client.say(type="watch", room=tea, after=str(newest(database, tea)), epoch="another")
-    client.next(pongs=False)
+    while client.texts.count('name=epoch]"') < 2:  # with each list that is replaced
+        client.next(pongs=False)
     client.raw.sock.close()
     wait_until(partial(gone, server, database, bob.uid), "the end of the page")
     assert read_of() == before
@@ -387,9 +390,14 @@ def test_the_cookie_of_a_page_is_only_for_its_person(server, database, ann, bob,
     cyd.room(tea)
     say(ann, tea)
     cyd.room(tea)
-    bob.http.cookies.set("served", cyd.http.cookies["served"])
-    bob.get("/")
-    assert read_of() == before
+    for uid in (cyd.uid, bob.uid):
+        cyd_has_read = database.hget(keys.read(tea), cyd.uid)
+        said = f"{cyd.uid}.{tea}.{newest(database, tea)}"
+        say(ann, tea, 1)
+        bob.http.cookies.set("served", said if uid == cyd.uid else f"{uid}.nowhere.5")
+        bob.get("/")
+        assert read_of() == before
+        assert database.hget(keys.read(tea), cyd.uid) == cyd_has_read
     for odd in ("", "..", f"{bob.uid}", f"{bob.uid}.{tea}", f"{bob.uid}.{tea}.x", "a.b.c.d"):
         bob.http.cookies.set("served", odd)
         assert bob.get("/").status_code == 200
@@ -404,11 +412,14 @@ def test_marked_unread_stays_unread(server, database, ann, bob, tea, read_of):
     assert read_of() == 3
 
 
+def frame_after(seq: int, rid: str, epoch: str = "") -> str:
+    return f"/rooms/{rid}/stream?after={seq}&epoch={epoch}"
+
+
 class Frame:
     """The frame without JavaScript, read piece by piece; it loads nothing by itself."""
 
-    def __init__(self, visitor: Visitor, rid: str, after: int, epoch: str = "") -> None:
-        address = f"/rooms/{rid}/stream?after={after}&epoch={epoch}"
+    def __init__(self, visitor: Visitor, address: str) -> None:
         answer = opened.enter_context(visitor.http.stream("GET", address))
         assert answer.status_code == 200
         self.text, self.pieces = "", answer.iter_text()
@@ -423,7 +434,7 @@ def test_what_is_written_to_a_frame_is_read_when_its_browser_says_so(
     server, database, ann, bob, tea, read_of
 ):
     seq = newest(database, tea)
-    shown = Frame(bob, tea, seq)
+    shown = Frame(bob, frame_after(seq, tea))
     shown.read_to("(<ol)")
     wait_for_mark(read_of, seq)
     say(ann, tea)
@@ -439,11 +450,44 @@ def test_a_frame_asked_for_confirms_what_its_page_has_shown(
     """Both the page that holds it and the frame before it say the number."""
     say(ann, tea)
     before, seq = read_of(), newest(database, tea)
-    another = Frame(bob, tea, seq, "another")
+    another = Frame(bob, frame_after(seq, tea, "another"))
     another.read_to("(</li>)")
     assert read_of() == before, "that number was of another life"
-    Frame(bob, tea, seq - 1).read_to("(</li>)")
+    Frame(bob, frame_after(seq - 1, tea)).read_to("(</li>)")
     wait_for_mark(read_of, seq - 1)
+
+
+def test_what_was_open_as_the_process_ended_is_not_read(fresh_server):
+    """Neither what the frame was written, whose end brings a refresh, nor what a page was sent. The
+    refresh is what confirms the first."""
+    server = fresh_server
+    ann, bob = Visitor(server.url, "Ann"), Visitor(server.url, "Bob")
+    tea, club = ann.create_room("Tea"), ann.create_room("Club")
+    for rid in (tea, club):
+        bob.join(rid)
+    uid = bob.uid
+
+    def read():
+        with server.redis() as database:
+            return [int(database.hget(keys.read(rid), uid)) for rid in (tea, club)]
+
+    shown, client = Frame(bob, frame_after(2, tea)), Client(server, bob)
+    client.watch(club, after=2)
+    before = read()
+    for rid in (tea, club):
+        say(ann, rid)
+    shown.read_to("(look, 2)")
+    client.read_to(5, pongs=False)
+    ending = threading.Thread(target=server.stop)
+    ending.start()
+    address = html.unescape(shown.read_to(r'refresh" content="\d+; url=([^"]+)"'))
+    ending.join()
+    server.start()
+    assert read() == before
+    again = Frame(bob, address)
+    wait_until(lambda: read()[0] == 5, "what the refresh confirms")
+    again.read_to("(<ol)")
+    assert read()[1] == before[1]
 
 
 # Programs

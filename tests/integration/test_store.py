@@ -192,6 +192,34 @@ def test_who_missed_too_much_gets_the_newest(store, ann, tea):
     assert missed.events[-1].seq == missed.seq == 9
 
 
+def test_a_number_beyond_the_newest_marks_nothing_as_seen(store, ann, bob, tea):
+    """It is from another life of the database: what has it now was never shown."""
+    store.rooms.join(tea, bob)
+    newest = store.messages.post(tea, ann, "hello")
+    assert store.messages.seen(tea, bob.uid, newest + 1), "a member"
+    assert store.rooms.of(bob.uid)[0].unread == 1
+
+
+@pytest.mark.parametrize(
+    ("shown", "unread"), [(0, 3), (2, 3), (3, 2), (4, 0), (5, 3), (6, 3), (10**9, 3)]
+)
+def test_writing_is_not_reading(store, ann, bob, tea, shown, unread):
+    """What others wrote before counts as seen as far as the author was shown it."""
+    store.rooms.join(tea, bob)
+    for n in (3, 4):
+        assert store.messages.post(tea, ann, "hello") == n
+    assert store.messages.post(tea, bob, "me too", seen=shown) == 5
+    assert store.rooms.of(bob.uid)[0].unread == unread
+
+
+def test_what_counts_for_nothing_keeps_no_own_message_unread(store, ann, bob, tea):
+    store.rooms.join(tea, bob)
+    seq = store.messages.post(tea, bob, "hello")
+    store.messages.react(tea, ann, seq, "👍", "on")
+    store.messages.post(tea, bob, "thanks")
+    assert store.rooms.of(bob.uid)[0].unread == 0
+
+
 def test_what_was_seen_never_goes_back(store, ann, bob, tea):
     store.rooms.join(tea, bob)
     store.messages.post(tea, ann, "m3")

@@ -1,14 +1,17 @@
 """A pong confirms what was written before its ping, and nothing else."""
 
+import asyncio
 from functools import partial
 
+from greenback import with_portal_run_sync
 from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Ping, Pong
 
-from chat.frames import ping_frame, whole_pong
-from chat.pings import MAX_UNANSWERED, Pings
+from chat.frames import Packet, ping_frame, whole_pong
+from chat.pings import MAX_UNANSWERED, PINGS, Pings
+from chat.websocket import WebSocket
 
 
 class Line:
@@ -94,3 +97,29 @@ def test_a_pong_is_read_as_wsproto_reads_it(payload, rest):
     assert whole_pong(sent[:-1]) is None
     assert whole_pong(client.send(Ping(payload))) is None
     assert payload_of(ping_frame(payload)) == payload
+
+
+def test_a_ping_leaves_behind_what_waits_to_be_sent():
+    """Where there is no direct way to a connection, as over HTTP/2, messages wait in line."""
+
+    async def story():
+        line, taken = Line(), asyncio.Event()
+
+        async def send(message):
+            if message["type"] == "websocket.send":
+                await taken.wait()
+                line.write(message["text"].encode())
+
+        scope = {"extensions": {PINGS: line.pings}}
+        ws = WebSocket({"asgi.scope": scope}, asyncio.Queue().get, send, set())
+        await with_portal_run_sync(ws.accept)
+        ws.push(Packet("<one>"))
+        ws.push(Packet("<two>"))
+        await asyncio.sleep(0)
+        assert ws.ask(lambda: None)
+        assert line.written == []
+        taken.set()
+        await ws._pump_task
+        assert line.written == [b"<one>", b"<two>", ping_frame(b"1")]
+
+    asyncio.run(story())
