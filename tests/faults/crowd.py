@@ -157,6 +157,24 @@ class Page:
         await self.load(room)
         self.watch()
 
+    async def glance(self, rooms: list[str]) -> None:
+        """Be opened, show rooms one behind the other, and be closed again, all in no time."""
+        with suppress(OSError, TimeoutError):
+            self.taken, self.ponged = 0, []
+            port = self.random.choice(self.ports)
+            async with asyncio.timeout(10):
+                socket = await self.dial(port, self.person.headers, self._ponged)
+            self.room = ""
+            living = asyncio.create_task(self._live(socket))
+            for room in rooms:
+                self.passed[self.room] = self.last
+                self.room = room
+                self._reset()
+                self.watch()
+                await asyncio.sleep(self.random.uniform(0, 0.02))
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+
     async def _live(self, socket: OverHttp1 | OverHttp2) -> None:
         if not self.awake.is_set():
             socket.abort()

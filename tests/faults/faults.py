@@ -4,10 +4,8 @@ function returns."""
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from .crowd import Page
-from .sockets import discard
 from .stage import Stage
 from .wires import Wire
 
@@ -86,19 +84,10 @@ async def subscribers_cut_a_hundred_times(stage: Stage) -> None:
 
 async def _pass_by(stage: Stage) -> None:
     """Open a page, watch a room, perhaps another, and close it, over and over."""
+    page = stage.passer()
     while True:
-        page = stage.random.choice(stage.pages)
-        with suppress(OSError, TimeoutError):
-            headers = page.person.headers
-            socket = await page.dial(stage.random.choice(page.ports), headers, lambda _: None)
-            try:
-                for room in stage.random.sample(stage.rooms, stage.random.randint(0, 2)):
-                    # As it comes back with all that there is.
-                    text = f'{{"type": "watch", "room": "{room}", "after": "{page.cursor}"}}'
-                    await discard(socket, text)
-                    await asyncio.sleep(stage.random.uniform(0, 0.02))
-            finally:
-                socket.abort()
+        rooms = [room for room in stage.rooms if room not in page.person.out]
+        await page.glance(stage.random.sample(rooms, stage.random.randint(0, 2)))
         await asyncio.sleep(stage.random.uniform(0, 0.05))
 
 

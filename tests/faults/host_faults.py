@@ -82,12 +82,12 @@ async def _stop(host: Server, pid: int, processes: Callable[[], list[int]]) -> N
 
 
 async def reloads_while_frames_are_open(stage: Stage) -> None:
-    """`chat reload`, three times on each host, while some read in browsers without JavaScript: each
+    """`chat reload`, twice on each host, while some read in browsers without JavaScript: each
     frame goes on by itself."""
     frames = [_open_frame(stage, number) for number in range(FRAMES)]
     tasks = [asyncio.create_task(frame.run()) for frame in frames]
     await asyncio.sleep(1)
-    for _ in range(3):
+    for _ in range(2):
         await workers_replaced(stage)
         await asyncio.sleep(0.5)
     now = stage.journal.write("harness", "reloaded")

@@ -32,7 +32,9 @@ from .verdict import OTHER, Sent, Streams, Verdict
 # for a worker that is stopped, or cut from Redis, hears of it when that is over.
 LATE = 30.0
 COUNTING = "post", "start", "add"  # kinds of events that make a room unread
-AROUND_MIDNIGHT = 90.0  # seconds by which the clocks of hosts, and their caches, may differ
+# Seconds by which what is taken for the time may be before or behind it: by caches and the clocks of
+# hosts, and by the clock of the database, which is set back.
+AROUND_MIDNIGHT = -3690.0, -90.0, 90.0
 
 
 def check_people(
@@ -196,7 +198,7 @@ def _named(t: float, who: str, name: str, names: set[str], verdict: Verdict) -> 
 
 def texts(at: int, zone: str, now: float) -> set[tuple[str, str]]:
     """What a page may say of a time (ms since 1970) in a zone, at a time of day (seconds): the
-    whole, and the short one. There are two only around midnight."""
+    whole, and the short one. There are several only around midnight."""
     return {_texts(at // 60_000, zone, day) for day in _today(int(now) // 30, zone)}
 
 
@@ -207,7 +209,7 @@ def date_of(at: int, zone: str) -> str:
 
 @cache
 def _today(half_minute: int, zone: str) -> set[date]:
-    moments = (30 * half_minute + offset for offset in (-AROUND_MIDNIGHT, AROUND_MIDNIGHT))
+    moments = (30 * half_minute + offset for offset in AROUND_MIDNIGHT)
     return {datetime.fromtimestamp(moment, ZoneInfo(zone)).date() for moment in moments}
 
 

@@ -88,7 +88,7 @@ async def play(
         problems += stage.ours()
     finally:
         await stage.close()
-    uids = {one.name: one.person.uid for one in (*stage.pages, *stage.frames)}
+    uids = {one.name: one.person.uid for one in (*stage.pages, *stage.passers, *stage.frames)}
     verdict = check(stage.journal.records, streams, uids)
     return Run(seed, injected, skipped, verdict, stage.journal.records, streams, uids, problems)
 

@@ -65,6 +65,7 @@ class Stage:
         self.links: list[Proxy] = []  # from each host to the database
         self.fronts: list[Proxy] = []  # from the browsers to each host
         self.pages: list[Page] = []
+        self.passers: list[Page] = []
         self.frames: list[Frame] = []
         self.people: list[Person] = []
         self.tasks: list[asyncio.Task] = []
@@ -162,6 +163,14 @@ class Stage:
         page = Page(name, person, room, ports, self.journal, seed, http2)
         self.pages.append(page)
         self.tasks.append(asyncio.create_task(page.run()))
+        return page
+
+    def passer(self) -> Page:
+        """Somebody has one more page, which is not open yet."""
+        name, like = f"passer{len(self.passers)}", self.random.choice(self.pages)
+        seed, http2 = self.random.getrandbits(32), len(self.passers) % 5 == 4
+        page = Page(name, like.person, like.room, like.ports, self.journal, seed, http2)
+        self.passers.append(page)
         return page
 
     async def close(self) -> None:
