@@ -164,7 +164,7 @@ class Page:
             port = self.random.choice(self.ports)
             async with asyncio.timeout(10):
                 socket = await self.dial(port, self.person.headers, self._ponged)
-            self.room = ""
+            self.room, self.last = "", 0
             living = asyncio.create_task(self._live(socket))
             for room in rooms:
                 self.passed[self.room] = self.last
@@ -174,6 +174,7 @@ class Page:
                 await asyncio.sleep(self.random.uniform(0, 0.02))
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
+            socket.abort()  # it may not have begun to live
 
     async def _live(self, socket: OverHttp1 | OverHttp2) -> None:
         if not self.awake.is_set():

@@ -32,7 +32,7 @@ from .verdict import OTHER, Sent, Streams, Verdict
 # for a worker that is stopped, or cut from Redis, hears of it when that is over.
 LATE = 30.0
 COUNTING = "post", "start", "add"  # kinds of events that make a room unread
-# Seconds by which what is taken for the time may be before or behind it: by caches and the clocks of
+# Seconds by which what is taken for the time may be before or behind it: by caches and clocks of
 # hosts, and by the clock of the database, which is set back.
 AROUND_MIDNIGHT = -3690.0, -90.0, 90.0
 
