@@ -51,16 +51,18 @@ def deactivate(uid: str) -> Any:
     person = _other(uid)
     if person.role == ADMIN:
         raise Refused("Take the admin role away first.")
+    # Each step leaves what the steps before it need, so that all may be repeated: the sessions say
+    # which networks to keep out, and end after that.
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
-    if not person.off:
-        chat().store.people.edit(person, off="1")
-        shut_out(uid)
-        chat().store.rooms.let_go(person)
-        audit_note("deactivated", person)
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
         chat().store.bans.keep_out(uid, networks)
         audit_note(f"kept {', '.join(networks)} out for", person)
+    if not person.off:
+        audit_note("deactivated", person)
+    chat().store.people.edit(person, off="1")
+    shut_out(uid)
+    chat().store.rooms.let_go(person)
     if "messages" in request.form:
         audit_note("deleted all messages of", person)
         erase(g.person, uid)

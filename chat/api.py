@@ -91,17 +91,19 @@ def open_rooms(limit: int = MOST, skip: int = 0) -> Any:
     return {"rooms": [room_json(room) for room in in_pieces(found)], "total": total}
 
 
-def create_room(name: str, kind: str = "open", about: str = "", members: Any = ()) -> Any:
+def create_room(
+    name: str, kind: str = "open", about: str = "", members: Any = (), nonce: str = ""
+) -> Any:
     picked = _people(members)
-    return _room(rooms.start(g.person, name, kind, about, picked))
+    return _room(rooms.start(g.person, name, kind, about, picked, nonce))
 
 
 def write_to(members: list[str]) -> Any:
     return _room(rooms.start(g.person, "", "direct", "", _people(members)))
 
 
-def random_room() -> Any:
-    return _room(rooms.sit(g.person))
+def random_room(nonce: str = "") -> Any:
+    return _room(rooms.sit(g.person, nonce))
 
 
 def room(rid: str) -> Any:
@@ -245,10 +247,10 @@ OPERATIONS = [
     Operation(
         "POST",
         "/rooms",
-        "Start a room",
+        "Start a room; the same nonce and fields again are the same room",
         create_room,
         "Room",
-        {**ROOM_FIELDS, "members": PEOPLE},
+        {**ROOM_FIELDS, "members": PEOPLE, "nonce": NONCE},
         ("name",),
         status=201,
         ids=("id",),
@@ -263,7 +265,15 @@ OPERATIONS = [
         ("members",),
         ids=("id",),
     ),
-    Operation("POST", "/random-rooms", "A seat among strangers", random_room, "Room", ids=("id",)),
+    Operation(
+        "POST",
+        "/random-rooms",
+        "A seat among strangers; the same nonce again is the same seat",
+        random_room,
+        "Room",
+        query={"nonce": NONCE},
+        ids=("id",),
+    ),
     Operation("GET", ROOM, "One room", room, "Room"),
     Operation("PATCH", ROOM, "Change a room", edit_room, "Room", ROOM_FIELDS),
     Operation("DELETE", ROOM, "End a room for everyone", end_room, status=204),

@@ -14,6 +14,12 @@ def new_nonce() -> str:
     return secrets.token_urlsafe(9)
 
 
+def sent_nonce() -> str:
+    """The nonce of the form that was sent, "" where it has none."""
+    nonce = request.form.get("nonce", "")
+    return nonce if is_nonce(nonce) else ""
+
+
 def is_nonce(text: str) -> bool:
     """True for what may stand in an element's id and in a key."""
     return (

@@ -13,6 +13,7 @@ from flask import Blueprint, g, redirect, render_template, request
 from werkzeug.exceptions import NotFound as NoPage
 
 from . import setup_link
+from .composer import sent_nonce
 from .current import chat
 from .errors import Busy, ChatError, Invalid, Refused
 from .failed_sign_ins import failed
@@ -129,7 +130,7 @@ def _make_account(guest: Person | None) -> Any:
     """Make the admin's account, and sign in to it; a `guest` goes on as the same person."""
     try:
         login, name, kept = new_account()
-        admin = chat().store.accounts.create_admin(login, name, kept, guest)
+        admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
     except (Busy, Invalid) as error:
         return _form(error)
     chat().store.audit.note(admin, "made the first account", "", address())

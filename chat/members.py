@@ -1,5 +1,6 @@
 """Who is in a room: seeing them, adding and removing, handing the room over, leaving."""
 
+from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
@@ -81,18 +82,24 @@ def add(by: Person, rid: str, people: list[Person]) -> None:
 
 
 def remove(by: Person, rid: str, uid: str) -> None:
-    """Remove a member from a room. Raises NotFound, Refused, TooOften."""
+    """Remove a member from a room; who is in it no longer stays out. Raises NotFound, Refused,
+    TooOften."""
     check_manage(by, store().rooms.member(rid, by.uid))
     person = store().people.get(uid)
     if person is None:
         raise NotFound("There is no such person.")
     chat().limits.use("members", by.uid)
-    store().rooms.remove(rid, by, person)
+    with suppress(NotFound):
+        store().rooms.remove(rid, by, person)
 
 
 def hand_over(by: Person, rid: str, uid: str) -> None:
-    """Make a member the owner of a room. Raises NotFound, Refused, Invalid."""
-    check_manage(by, store().rooms.member(rid, by.uid))
+    """Make a member the owner of a room; who owns it already stays so. Raises NotFound, Refused,
+    Invalid."""
+    room = store().rooms.member(rid, by.uid)
+    if room.owner == uid != by.uid:  # handed over already, and who did it may manage it no longer
+        return
+    check_manage(by, room)
     person = store().people.get(uid)
     if person is None or person.off:
         raise Invalid("Choose who is to own the room.")

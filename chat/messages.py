@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, g, get_template_attribute, redirect, render_template, request
 from redis.exceptions import RedisError
 
-from .composer import is_nonce, new_nonce
+from .composer import new_nonce, sent_nonce
 from .current import chat, is_htmx
 from .emoji import QUICK, clean_emoji
 from .errors import (
@@ -44,8 +44,7 @@ def post(rid: str) -> Any:
     """A message from a form; with `files`, which come by no other way."""
     body, reply = request.form.get("body", ""), request.form.get("reply", "")
     with_files = request.mimetype == "multipart/form-data"
-    nonce = request.form.get("nonce", "")
-    nonce = nonce if is_nonce(nonce) else ""
+    nonce = sent_nonce()
     try:
         sent = [Sent(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
         if with_files and not sent:
@@ -230,18 +229,25 @@ def revise(by: Person, rid: str, seq: int, body: str) -> None:
     event: Event = store().messages.get(rid, seq)
     clean = clean_caption(body) if event.files else clean_body(body)
     chat().limits.use("post", by.uid)
-    store().messages.revise(rid, by, seq, clean, may_change_others(by, room))
-    _note(by, "changed", event)
+    others = may_change_others(by, room)
+    if others:  # before it is done: what admins do is never missing in the audit
+        _note(by, "changed", event)
+    store().messages.revise(rid, by, seq, clean, others)
 
 
 def delete(by: Person, rid: str, seq: int) -> Event:
-    """Delete a message for everyone, and its files; returns what it was. Raises NotFound,
-    Refused, TooOften."""
+    """Delete a message for everyone, and its files; returns what it was. One that is deleted
+    already stays so. Raises NotFound, Refused, TooOften."""
     room = store().rooms.member(rid, by.uid)
     chat().limits.use("post", by.uid)
+    there = store().messages.after(rid, seq - 1, 1)
+    if there and (there[0].seq, there[0].kind) == (seq, DELETED):
+        return there[0]  # by the same request, perhaps, whose answer was lost
     event: Event = store().messages.get(rid, seq)
-    store().messages.delete(rid, by, seq, may_change_others(by, room))
-    _note(by, "deleted", event)
+    others = may_change_others(by, room)
+    if others:
+        _note(by, "deleted", event)
+    store().messages.delete(rid, by, seq, others)
     chat().attachments.delete(rid, event.files)
     return event
 

@@ -77,9 +77,9 @@ def end(by: Person, rid: str) -> None:
     was alone there: that concerns nobody else, and guests could push out what matters."""
     room = managed(by, rid)
     is_told = by.is_at_least(MEMBER) or store().rooms.size(rid) > 1
-    store().rooms.end(rid, by)
-    if is_told:
+    if is_told:  # before it is done, so that it is never missing
         store().audit.note(by, "ended the room", f"{room.name} ({rid})", address())
+    store().rooms.end(rid, by)
 
 
 def _page(room: Room, fields: dict[str, str], error: str = "") -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from .composer import new_nonce
+from .composer import new_nonce, sent_nonce
 from .current import chat, is_htmx
 from .errors import Invalid, Refused, TooOften
 from .events import POST, Event
@@ -78,15 +78,18 @@ def create() -> Any:
     try:
         if is_search():
             return _new_page(kind)
-        rid = start(g.person, name, kind, request.form.get("about", ""), picked_people())
+        about = request.form.get("about", "")
+        rid = start(g.person, name, kind, about, picked_people(), sent_nonce())
     except (Invalid, TooOften) as error:
         return _new_page(kind, error.text), error.status, error.headers
     return redirect(f"/rooms/{rid}", 303)
 
 
-def start(by: Person, name: str, kind: str, about: str, members: list[Person]) -> str:
-    """A room of any kind that a person can start; returns its id. Raises Invalid, Refused,
-    TooOften."""
+def start(
+    by: Person, name: str, kind: str, about: str, members: list[Person], nonce: str = ""
+) -> str:
+    """A room of any kind that a person can start; returns its id. The same with the same nonce is
+    the same room. Raises Invalid, Refused, TooOften."""
     if kind == DIRECT:
         chat().limits.use("write", by.uid)
         return store().rooms.direct(by, members)
@@ -97,7 +100,7 @@ def start(by: Person, name: str, kind: str, about: str, members: list[Person]) -
     clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
     topic = clean_line(about, "topic", MAX_ABOUT)
     chat().limits.use("start", by.uid)
-    return store().rooms.create(clean, kind, by, members, topic)
+    return store().rooms.create(clean, kind, by, members, topic, nonce)
 
 
 def enter(by: Person, rid: str) -> None:
@@ -106,10 +109,11 @@ def enter(by: Person, rid: str) -> None:
     store().rooms.join(rid, by)
 
 
-def sit(by: Person) -> str:
-    """Take a seat in a random room; returns its id. Raises Refused."""
+def sit(by: Person, nonce: str = "") -> str:
+    """Take a seat in a random room; returns its id. The same nonce again is the same seat. Raises
+    Refused."""
     _check_more(by)
-    return store().rooms.random(by, chat().settings.random_seats)
+    return store().rooms.random(by, chat().settings.random_seats, nonce)
 
 
 def _check_more(by: Person) -> None:
@@ -123,13 +127,14 @@ def _check_more(by: Person) -> None:
 
 @bp.get("/rooms/random")
 def random_page() -> Any:
-    return render_template("rooms/random.html", seats=chat().settings.random_seats)
+    seats = chat().settings.random_seats
+    return render_template("rooms/random.html", seats=seats, nonce=new_nonce())
 
 
 @bp.post("/rooms/random")
 def random() -> Any:
     """Sit down with strangers."""
-    return redirect(f"/rooms/{sit(g.person)}", 303)
+    return redirect(f"/rooms/{sit(g.person, sent_nonce())}", 303)
 
 
 @bp.post("/rooms/<rid>/join")
@@ -208,7 +213,10 @@ def _new_page(kind: str, error: str = "") -> str:
     """The form that starts a room of this kind, with what was typed into it."""
     fields = {name: request.values.get(name, "") for name in ("name", "about")}
     template = "rooms/direct.html" if kind == DIRECT else "rooms/new.html"
-    return render_template(template, kind=kind, error=error, **fields, **picking())
+    # What was refused made no room, or one that is over: so the nonce is a new one. A search in
+    # between made none either.
+    nonce = new_nonce()
+    return render_template(template, kind=kind, error=error, nonce=nonce, **fields, **picking())
 
 
 def is_swap() -> bool:

@@ -178,17 +178,20 @@ def person() -> dict[str, Any]:
 
 
 def leave() -> None:
-    """End the session of who is signed in here. Of a guest it is the last that is heard."""
+    """End the session of who is signed in here. A guest without another one cannot sign in again;
+    their session ends last, so that they can sign out once more if this breaks off."""
     person, store = g.person, chat().store
-    store.sessions.end(person.uid, g.session.sid)
-    if person.role == GUEST and not store.sessions.of(person.uid):
+    others = [one for one in store.sessions.of(person.uid) if one.sid != g.session.sid]
+    if person.role == GUEST and not others:
         store.tokens.revoke_all(person.uid)
         store.rooms.let_go(person)
+    store.sessions.end(person.uid, g.session.sid)
 
 
-def shut_out(uid: str) -> None:
-    """End all sessions of a person, all tokens, and a link for a new password."""
-    chat().store.sessions.end_all(uid)
+def shut_out(uid: str, but: str = "") -> None:
+    """End all sessions of a person but the one with the id `but`, all tokens, and a link for a new
+    password."""
+    chat().store.sessions.end_all(uid, but)
     chat().store.tokens.revoke_all(uid)
     chat().store.accounts.drop_reset(uid)
 

@@ -11,6 +11,7 @@ from flask import Blueprint, g, redirect, render_template, request
 from werkzeug.exceptions import NotFound as NoPage
 
 from . import passwords, proxy
+from .composer import new_nonce, sent_nonce
 from .current import chat
 from .errors import Busy, Invalid, Refused, TooOften
 from .executors import PASSWORDS
@@ -89,7 +90,7 @@ def sign_up() -> Any:
         chat().limits.use("sign-up", network())
         login, name, kept = new_account()
         guest = current_person()
-        person = chat().store.accounts.create(login, name, kept, guest)
+        person = chat().store.accounts.create(login, name, kept, guest, nonce=sent_nonce())
     except (Busy, Invalid, Refused, TooOften) as error:
         page = render_template("sign_up.html", first=False, **typed(error.text))
         return page, error.status, error.headers
@@ -113,11 +114,15 @@ def change_password() -> Any:
     person, accounts = g.person, chat().store.accounts
     try:
         _count_try(person.login)
-        old, kept = request.form.get("old", ""), accounts.password(person.uid)
-        if not PASSWORDS.run(network(), passwords.is_right, kept, old):
+        kept = accounts.password(person.uid)
+        # The new one is the present one where the form is sent again because no answer came.
+        typed = request.form.get("old", ""), request.form.get("password", "")
+        if not any(PASSWORDS.run(network(), passwords.is_right, kept, one) for one in typed):
             failed("wrong present password", person.uid)
             raise Invalid("That is not your present password.")
-        accounts.set_password(person.uid, _hashed(person.login, person.name))
+        new = _hashed(person.login, person.name)
+        shut_out(person.uid, but=g.session.sid)  # first, in case that this breaks off
+        accounts.set_password(person.uid, new)
     except (Busy, Invalid, TooOften) as error:
         page = render_template("me/password.html", person=person, error=error.text)
         return page, error.status, error.headers
@@ -145,10 +150,11 @@ def reset(secret: str) -> Any:
     except (Busy, Invalid) as error:
         page = render_template("reset.html", owner=person, error=error.text)
         return page, error.status, error.headers
-    if person is None or not accounts.take_reset(secret):
+    if person:
+        chat().store.sessions.end_all(person.uid)  # first, in case that this breaks off
+    if person is None or not accounts.use_reset(person.uid, secret, kept):
         failed("a wrong link for a new password")
         return render_template("reset.html", owner=None, error=""), 404
-    accounts.set_password(person.uid, kept)
     shut_out(person.uid)
     chat().store.audit.note(person, "set a password by a link", "", address())
     return _in(person, "password")
@@ -258,4 +264,5 @@ def typed(error: str = "") -> dict[str, str]:
     """What the form held, without passwords."""
     values = request.values
     typed = {field: values.get(field, "") for field in ("name", "login")}
-    return {**typed, "next": local_path(values.get("next", "")), "error": error}
+    nonce = sent_nonce() or new_nonce()
+    return {**typed, "next": local_path(values.get("next", "")), "error": error, "nonce": nonce}

@@ -5,12 +5,13 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from .admin import audit_note
+from .composer import new_nonce, sent_nonce
 from .current import chat
 from .errors import Invalid, NotFound, Refused
 from .paging import part
 from .permissions import check_admin
 from .session import require_person
-from .store import Person
+from .store import Person, keys
 from .store.people import MEMBER
 from .store.tokens import SCOPES
 from .text import MAX_NAME, clean_name
@@ -38,9 +39,12 @@ def make_bot() -> Any:
         name = clean_name(request.form.get("name", ""), "name", MAX_NAME)
     except Invalid as error:
         return _bots(error.text), 400
-    bot = chat().store.people.create(name, MEMBER)
-    chat().store.people.make_bot(bot, g.person.uid)
-    audit_note("made the bot", bot)
+    nonce = sent_nonce()
+    uid = keys.made_id("bot", g.person.uid, nonce, name) if nonce else ""
+    is_new = not uid or chat().store.people.get(uid) is None
+    bot = chat().store.people.create(name, MEMBER, uid=uid, bot=g.person.uid)
+    if is_new:
+        audit_note("made the bot", bot)
     return redirect(f"/tokens/{bot.uid}", 303)
 
 
@@ -62,7 +66,7 @@ def make(uid: str) -> Any:
         return _page(owner, error=error.text), 400
     try:
         by = g.person.uid if owner.bot else ""
-        secret = chat().store.tokens.make(owner.uid, name, scopes, by)
+        secret = chat().store.tokens.make(owner.uid, name, scopes, by, sent_nonce())
     except Refused as error:
         return _page(owner, error=error.text), error.status
     if owner.bot:
@@ -102,9 +106,11 @@ def _page(owner: Person, error: str = "", secret: str = "") -> str:
         secret=secret,
         typed=request.form.get("name", ""),
         scopes=SCOPES,
+        nonce=new_nonce(),
     )
 
 
 def _bots(error: str = "") -> str:
     bots, here = part(chat().store.people.bots())
-    return render_template("admin/bots.html", bots=bots, paging=here, error=error)
+    told = {"paging": here, "error": error, "nonce": new_nonce()}
+    return render_template("admin/bots.html", bots=bots, **told)

@@ -36,6 +36,7 @@ from .store import Store
 from .subscriber import Subscriber
 from .sweeper import Sweeper
 from .text_renderer import TextRenderer, serve
+from .unfinished_changes import UnfinishedChanges
 from .warm_up import warm_up
 
 # Container objects that are new (less those that went) before the youngest generation is searched
@@ -88,6 +89,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         tasks.append(asyncio.create_task(Sweeper(app.store, app.attachments).run()))
         guests = GuestCleanup(settings, app.store, app.pictures)
         tasks.append(asyncio.create_task(guests.run()))
+        tasks.append(asyncio.create_task(UnfinishedChanges(app.store).run()))
         tasks.append(asyncio.create_task(LoopLag().run()))
         tasks.append(asyncio.create_task(children.watch(_forking_ended)))
         _search_less()

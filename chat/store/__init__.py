@@ -4,9 +4,11 @@
 (`chat.loopredis`). Every write that must be whole is one Lua script in `scripts/`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import unfinished
 from .accounts import Accounts
 from .attention import Attention
 from .audit import Audit
@@ -23,6 +25,7 @@ from .messages import Messages
 from .people import People, Person
 from .presence import Presence
 from .retention import Retention
+from .room_pointers import RoomPointers
 from .rooms import Room, Rooms, Row
 from .schema import Schema
 from .sessions import Session, Sessions
@@ -30,12 +33,14 @@ from .setup_links import SetupLinks
 from .stored_files import StoredFiles
 from .throttle import Throttle
 from .tokens import Tokens
+from .unfinished import Unfinished, parsed
 
 __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "Sessions", "Store"]
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _ROOM = ("create", "join", "leave", "edit", "end")  # they append an event
 _SEATS = ("seat", "unseat")
+_HOOKS = ("queue", "lease", "try_again", "note_try", "change_hook")
 
 
 class Store:
@@ -44,9 +49,10 @@ class Store:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.clock = Clock(_script(client, "time"))
-        self.people = People(client)
+        self.unfinished = Unfinished(client)
+        self.people = People(client, self.unfinished)
         self.sessions = Sessions(client, self.clock)
-        self.accounts = Accounts(client, self.people)
+        self.accounts = Accounts(client, self.people, _script(client, "use_reset"))
         self.setup_links = SetupLinks(client, self.clock)
         self.presence = Presence(
             client, self.clock, _script(client, "present"), _script(client, "told")
@@ -56,7 +62,7 @@ class Store:
         self.tokens = Tokens(client, self.people, self.clock)
         self.audit = Audit(client)
         self.bans = Bans(client)
-        self.hooks = Hooks(client, {name: _script(client, name) for name in ("queue", "lease")})
+        self.hooks = Hooks(client, {name: _script(client, name) for name in _HOOKS})
         self.schema = Schema(client, _script(client, "lease"))
         self.retention = Retention(client, _appending(client, "trim"), _script(client, "lease"))
         names = ("keep_file", "drop_file", "recount_files")
@@ -65,7 +71,10 @@ class Store:
         self.crowd = Crowd(client, _script(client, "alive"), _script(client, "enter"))
         scripts = {name: _appending(client, name) for name in _ROOM}
         scripts |= {name: _script(client, name) for name in (*_SEATS, "row")}
-        self.rooms = Rooms(client, self.people, scripts)
+        self.pointers = RoomPointers(
+            client, *(_script(client, n) for n in ("set_seat", "forget_room"))
+        )
+        self.rooms = Rooms(client, self.people, scripts, self.pointers)
         self.check = Check(client, self.rooms)
         self.guests = Guests(
             self.people, self.rooms, self.sessions, self.tokens, _appending(client, "forget_member")
@@ -83,6 +92,24 @@ class Store:
         """Takes records in; `trusted` when they are the chat's own."""
         place = _script(self.client, "place")
         return Load(self.client, self.clock, self.check, self.people, place, trusted)
+
+    def finish(self, entry: str) -> None:
+        """Finish a change that was begun (one of `unfinished.entries`). It may be repeated."""
+        kind, about = parsed(entry)
+        finishers: dict[str, Callable[..., None]] = {
+            unfinished.ROOM: self.pointers.agree_room,
+            unfinished.MEMBER: self._finish_member,
+            unfinished.SEATS: self.pointers.agree_seats,
+            unfinished.NAME: self.people.agree_names,
+            unfinished.LOGIN: self.accounts.agree_login,
+            unfinished.SUBJECT: self.accounts.agree_subject,
+            unfinished.FIRST_ADMIN: self.accounts.agree_first_admin,
+        }
+        finishers[kind](*about)
+        self.unfinished.take_out(entry)
+
+    def _finish_member(self, rid: str, uid: str) -> None:
+        self.pointers.agree(rid, [uid])
 
     def ping(self) -> bool:
         """True when Redis answers; raises redis.exceptions.RedisError otherwise."""

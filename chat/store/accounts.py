@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import Invalid
 from . import keys
 from .people import ADMIN, GUEST, MEMBER, People, Person
+from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT
 from .verified import Verified
 
 MAKING = 60  # seconds after which a server that makes an account has died of it
@@ -30,57 +31,94 @@ def clean_login(text: str) -> str:
 
 
 class Accounts:
-    def __init__(self, client: Any, people: People) -> None:
+    """`use_reset` is the script of this name."""
+
+    def __init__(self, client: Any, people: People, use_reset: Any) -> None:
         self.client = client
         self.people = people
+        self._use_reset = use_reset
         self._verified = Verified(client)
 
-    def create(self, login: str, name: str, kept: str, guest: Person | None = None) -> Person:
+    def create(
+        self,
+        login: str,
+        name: str,
+        kept: str,
+        guest: Person | None = None,
+        role: str = MEMBER,
+        nonce: str = "",
+    ) -> Person:
         """A new account, with the hash `kept` of its password. A `guest` becomes it and keeps
-        id and rooms. Raises Invalid when the login is taken."""
-        uid = guest.uid if guest and guest.role == GUEST else keys.new_id()
-        # A server that dies before it has made the account leaves the login to others.
-        if not self._verified.one("SET", keys.login(login), uid, "NX", "EX", MAKING):
-            raise Invalid("This login is taken. Choose another.")
-        fields = {"login": login, "password": kept}
-        if guest and guest.uid == uid:
-            person = self.people.edit(guest, name=name, login=login, role=MEMBER)
-            self.people.keep(uid)
-        else:
-            person = self.people.create(name, MEMBER, login, uid)
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hset(keys.user(uid), mapping=fields)
-        pipeline.persist(keys.login(login))
-        pipeline.execute()
+        id and rooms. Raises Invalid when the login is taken. The same login with the same nonce
+        goes on with an account that was not finished."""
+        is_guest = guest is not None and guest.role == GUEST
+        made = keys.made_id("account", nonce, login) if nonce else keys.new_id()
+        uid = guest.uid if guest and is_guest else made
+        with self.people.unfinished.change(LOGIN, login, uid):
+            # A server that dies before it has made the account leaves the login to others.
+            self._verified.one("SET", keys.login(login), uid, "NX", "EX", MAKING)
+            if self._verified.one("GET", keys.login(login)) != uid:
+                raise Invalid("This login is taken. Choose another.")
+            if self._verified.one("HGET", keys.user(uid), "login") == login:
+                self.client.persist(keys.login(login))
+                raise Invalid("This account was made before. Sign in to it.")
+            # The account is there, or is not: login, password and role are written together.
+            if guest and is_guest:
+                person = self.people.edit(guest, kept, name=name, login=login, role=role)
+            else:
+                person = self.people.create(name, role, login, uid, password=kept)
+            self.client.persist(keys.login(login))
         return person
 
-    def create_admin(self, login: str, name: str, kept: str, guest: Person | None = None) -> Person:
+    def agree_login(self, login: str, uid: str) -> None:
+        """A login leads to the person `uid` for good if it is theirs, and otherwise not."""
+        is_theirs = self._verified.one("HGET", keys.user(uid), "login") == login
+        if is_theirs:
+            self.client.set(keys.login(login), uid, nx=True)
+        if self._verified.one("GET", keys.login(login)) == uid:
+            if is_theirs:
+                self.client.persist(keys.login(login))
+            else:
+                self.client.delete(keys.login(login))
+
+    def create_admin(
+        self, login: str, name: str, kept: str, guest: Person | None = None, nonce: str = ""
+    ) -> Person:
         """The first account. Raises Invalid when there is an admin (of many at once, one
         succeeds), or as `create` does."""
         with self._first_admin(login):
-            return self.people.edit(self.create(login, name, kept, guest), role=ADMIN)
+            return self.create(login, name, kept, guest, ADMIN, nonce)
 
     def become_first_admin(self, person: Person) -> Person:
         """Give the admin role to somebody in a chat without an admin. Raises Invalid when there is
         one."""
         with self._first_admin(person.login or person.uid):
             admin = self.people.edit(person, role=ADMIN)
-            self.people.keep(person.uid)
         self.people.look_again(person.uid)
         return admin
 
     @contextmanager
     def _first_admin(self, who: str) -> Iterator[None]:
         """Claim the place of the first admin; it is free again when that cannot be made."""
-        if not self._verified.one("SET", keys.FIRST_ADMIN, who, "NX", "EX", MAKING):
-            raise Invalid("This chat has an admin already. Sign in instead.")
-        try:
-            yield
-        except Invalid:
-            self.client.delete(keys.FIRST_ADMIN)
-            raise
+        with self.people.unfinished.change(FIRST_ADMIN, who):
+            if not self._verified.one("SET", keys.FIRST_ADMIN, who, "NX", "EX", MAKING):
+                raise Invalid("This chat has an admin already. Sign in instead.")
+            try:
+                yield
+            except Invalid:
+                self.client.delete(keys.FIRST_ADMIN)
+                raise
+            self._keep_first_admin(who)
+
+    def _keep_first_admin(self, who: str) -> None:
         self.client.set(keys.FIRST_ADMIN, who)
         self.client.delete(keys.SETUP_LINKS)
+
+    def agree_first_admin(self, who: str) -> None:
+        """There is an admin, if the person with the login or id `who` is one."""
+        person = self.people.get(self.by_login(who)[0] or who)
+        if person and person.role == ADMIN:
+            self._keep_first_admin(who)
 
     def has_admin(self) -> bool:
         """False until somebody has become the first admin."""
@@ -96,15 +134,25 @@ class Accounts:
         return self._verified.one("HGET", keys.user(uid), "password") or ""
 
     def set_password(self, uid: str, kept: str) -> None:
-        self.client.hset(keys.user(uid), "password", kept)
-        self.drop_reset(uid)
+        """Set the hash of a person's password. A link for a new one is of no use any more."""
+        self.client.hset(keys.user(uid), mapping={"password": kept, "reset": "", "reset_by": ""})
 
     def of_subject(self, issuer: str, subject: str, name: str) -> Person:
         """The person whom another site knows as `subject`; made when it is the first time."""
-        key = keys.subject(hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest())
-        new = keys.new_id()
-        _, uid = self._verified.ask(("SET", key, new, "NX"), ("GET", key))
-        return self.people.get(uid) or self.people.create(name, MEMBER, uid=uid)
+        digest = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()
+        key, new = keys.subject(digest), keys.new_id()
+        known = self._verified.one("GET", key)
+        if known and (person := self.people.get(known)):
+            return person
+        with self.people.unfinished.change(SUBJECT, digest):
+            _, uid = self._verified.ask(("SET", key, new, "NX"), ("GET", key))
+            return self.people.create(name, MEMBER, uid=uid)
+
+    def agree_subject(self, digest: str) -> None:
+        """What another site knows somebody by leads to a person, or nowhere."""
+        uid = self._verified.one("GET", keys.subject(digest))
+        if uid and self.people.get(uid) is None:
+            self.client.delete(keys.subject(digest))
 
     def use_once(self, digest: str, seconds: int) -> bool:
         """True for the first who uses what has this digest, within so many seconds."""
@@ -112,10 +160,10 @@ class Accounts:
 
     def make_admin(self, person: Person) -> Person:
         """Give the admin role to somebody, for good; there is no first account to be made then."""
-        admin = self.people.edit(person, role=ADMIN)
-        self.people.keep(person.uid)
-        self.client.set(keys.FIRST_ADMIN, person.login or person.uid)
-        self.client.delete(keys.SETUP_LINKS)
+        who = person.login or person.uid
+        with self.people.unfinished.change(FIRST_ADMIN, who):
+            admin = self.people.edit(person, role=ADMIN)
+            self._keep_first_admin(who)
         self.people.look_again(person.uid)
         return admin
 
@@ -146,10 +194,10 @@ class Accounts:
         person = self.people.get(uid)
         return None if person is None or person.off else person
 
-    def take_reset(self, secret: str) -> Person | None:
-        """As `resetting`, and the link is used."""
-        uid = self._verified.one("GETDEL", keys.reset(_digest(secret)))
-        return self.people.get(uid) if uid else None
+    def use_reset(self, uid: str, secret: str, kept: str) -> bool:
+        """Set the hash of a person's password by a link, which is used up then; False when it was
+        used up before."""
+        return bool(self._use_reset(keys=[keys.user(uid)], args=[_digest(secret), kept]))
 
 
 def _digest(secret: str) -> str:

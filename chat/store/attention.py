@@ -125,7 +125,7 @@ class Attention:
         """Hear so much of a room from now on; open pages show it."""
         if level:
             self.client.hset(keys.levels(uid), rid, level)
-        else:
+        if not level or self.client.zscore(keys.members(rid), uid) is None:  # who left meanwhile
             self.client.hdel(keys.levels(uid), rid)
         self.client.spublish(keys.user_channel(uid), "")
 

@@ -416,16 +416,20 @@ class Check:
 
     def login(self, login: str) -> Iterator[Finding]:
         uid = self.client.get(keys.login(login))
-        if uid and self.client.hget(keys.user(uid), "login") != login:
+        is_made = (
+            self.client.ttl(keys.login(login)) >= 0
+        )  # it is gone in a minute, or its account there
+        if uid and not is_made and self.client.hget(keys.user(uid), "login") != login:
             gone = partial(self.client.delete, keys.login(login))
             yield Finding(f"the login {login!r} leads to {uid}, whose it is not", gone)
 
     def token(self, tid: str) -> Iterator[Finding]:
-        uid = self.client.hget(keys.token(tid), "uid") or ""
+        key = keys.token(tid)
+        uid = self.client.hget(key, "uid") or ""
         if not self.client.exists(keys.user(uid)):
-            gone = partial(self.client.delete, keys.token(tid))
+            gone = partial(self.client.delete, key)
             yield Finding("a token belongs to nobody", gone)
-        elif not self.client.sismember(keys.tokens(uid), tid):
+        elif not self.client.sismember(keys.tokens(uid), tid) and self.client.ttl(key) == -1:
             add = partial(self.client.sadd, keys.tokens(uid), tid)
             yield Finding(f"a token of {uid} is not in the list of theirs", add)
 

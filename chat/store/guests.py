@@ -132,7 +132,7 @@ class Guests:
 
     def _leave(self, rid: str, person: Person) -> None:
         args = [keys.room_channel(rid), person.uid, pack_by(END, person)]
-        left = self._forget_member(keys=keys.of_room(rid), args=args)
+        left = self._forget_member(keys=keys.of_ending(rid), args=args)
         if left == -1:
             with suppress(NotFound):  # a random room, that `let_go` has not left
                 self.rooms.leave(rid, person)

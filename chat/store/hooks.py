@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
+from .pages import pages
 from .verified import Verified, pairs
 
 MOST_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
@@ -60,7 +61,7 @@ class Try:
 
 
 class Hooks:
-    """`scripts` are queue.lua and lease.lua by name."""
+    """`scripts` are those for webhooks, by name."""
 
     def __init__(self, client: Any, scripts: dict[str, Any]) -> None:
         self.client = client
@@ -78,21 +79,26 @@ class Hooks:
         return Hook(uid, fields["address"], fields["secret"], since, off, by)
 
     def set(self, uid: str, address: str, secret: str, by: str = "") -> None:
-        """Tell a bot of messages at this address, from now on, and of what waits at once. `by` is
-        the admin who says so."""
+        """Tell a bot of messages at this address, from now on, and of what waits at once. A
+        webhook that is on already stays so since when it was. `by` is the admin who says so."""
         seconds, micros = self.client.time()
-        since = int(seconds) * 1000 + int(micros) // 1000
+        now, before = int(seconds) * 1000 + int(micros) // 1000, self.get(uid)
+        since = before.since if before and not before.off else now
         fields = {"address": address, "secret": secret, "since": since, "off": "", "by": by}
         self.client.hset(keys.hook(uid), mapping=fields)
         self.client.sadd(keys.HOOKS, uid)
         if names := self.client.zrange(keys.hook_queue(uid), 0, -1):
-            self.client.zadd(keys.hook_queue(uid), dict.fromkeys(names, since), xx=True)
+            self.client.zadd(keys.hook_queue(uid), dict.fromkeys(names, now), xx=True)
         self._tell(uid)
 
     def renew(self, hook: Hook, secret: str) -> Hook:
         """Sign with another secret from now on; returns the webhook as it is now."""
-        self.client.hset(keys.hook(hook.uid), "secret", secret)
+        self._change(hook.uid, "secret", secret)
         return replace(hook, secret=secret)
+
+    def _change(self, uid: str, field: str, value: str) -> None:
+        """Change a webhook, unless it was removed meanwhile."""
+        self.scripts["change_hook"](keys=[keys.hook(uid)], args=[field, value])
 
     def remove(self, uid: str) -> None:
         """Nothing is delivered any more, nor waits."""
@@ -102,8 +108,7 @@ class Hooks:
 
     def switch_off(self, uid: str, why: str) -> None:
         """As `remove`, but the address stays, to be seen with the reason and switched on."""
-        if self.get(uid):
-            self.client.hset(keys.hook(uid), "off", why)
+        self._change(uid, "off", why)
         self.client.delete(keys.hook_queue(uid), keys.hook_tries(uid))
         self._tell(uid)
 
@@ -118,8 +123,22 @@ class Hooks:
         return bool(self.scripts["lease"](keys=[keys.HOOKS_LEASE], args=[who, int(seconds * 1000)]))
 
     def uids(self) -> list[str]:
-        """The ids of the bots that have a webhook."""
-        return sorted(self.client.smembers(keys.HOOKS))
+        """The ids of the bots that have a webhook. Their list is put right where it is not so: a
+        server may have died between the two writes of `set` or `remove`."""
+        listed = set(self.client.smembers(keys.HOOKS))
+        there: set[str] = set()
+        for some in pages(sorted(listed | set(self.client.smembers(keys.BOTS))), _AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid in some:
+                pipeline.exists(keys.hook(uid))
+            there |= {
+                uid for uid, is_there in zip(some, pipeline.execute(), strict=True) if is_there
+            }
+        if there - listed:
+            self.client.sadd(keys.HOOKS, *(there - listed))
+        if listed - there:
+            self.client.srem(keys.HOOKS, *(listed - there))
+        return sorted(there)
 
     def rooms(self, uid: str) -> dict[str, str]:
         """The ids of a bot's rooms and their kinds."""
@@ -178,10 +197,8 @@ class Hooks:
 
     def again(self, delivery: Delivery, at: int) -> None:
         """It is to be tried once more at `at` ms, unless it was taken out of the queue."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.zadd(keys.hook_queue(delivery.uid), {_name(delivery): at}, xx=True)
-        pipeline.hset(keys.hook_tries(delivery.uid), _name(delivery), delivery.tries + 1)
-        pipeline.execute()
+        waiting = [keys.hook_queue(delivery.uid), keys.hook_tries(delivery.uid)]
+        self.scripts["try_again"](keys=waiting, args=[_name(delivery), at, delivery.tries + 1])
 
     def done(self, delivery: Delivery) -> None:
         """It waits no longer."""
@@ -191,13 +208,11 @@ class Hooks:
         pipeline.execute()
 
     def note(self, delivery: Delivery, at: int, outcome: str) -> None:
-        """Write down how a try went, for admins to see."""
+        """Write down how a try went, for admins to see, unless the webhook was removed."""
         outcome = outcome[:MAX_OUTCOME_CHARS]
         packed = json.dumps([at, delivery.did, delivery.tries + 1, outcome], ensure_ascii=False)
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.lpush(keys.hook_log(delivery.uid), packed)
-        pipeline.ltrim(keys.hook_log(delivery.uid), 0, KEPT - 1)
-        pipeline.execute()
+        noted = [keys.hook(delivery.uid), keys.hook_log(delivery.uid)]
+        self.scripts["note_try"](keys=noted, args=[packed, KEPT])
 
     def tries(self, uid: str) -> list[Try]:
         """The last tries, newest first."""

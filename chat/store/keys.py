@@ -21,6 +21,8 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:room:{r}:mentioned   | zset   | `<user id> <at> <number>` of the same, all 0: what is in |
 |                           |        | it for somebody is read by the id, in order of time      |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
+| chat:room:{r}:past        | zset   | who was in a room when it ended, until their lists lack  |
+|                           |        | it (room_pointers)                                       |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
 | chat:user:{u}             | hash   | uid, its own id; name, role and the rest of people.Person|
@@ -76,6 +78,11 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
 | chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
 | chat:{random}:count       | string | how many random rooms there ever were                    |
+| chat:{random}:given:{u} {n}| string| id of the room in which the form with this nonce has     |
+|                           |        | given this person a seat                                 |
+| chat:unfinished           | set    | `<room id> <user id> <word>`: changes that have begun    |
+|                           |        | and not ended (room_pointers)                            |
+| chat:unfinished:lease     | string | the process that finishes them                           |
 
 Channels, which are sharded (SPUBLISH), have the same hash tags, for a script publishes where its
 keys are. chat:room:{r} carries `<seq> <at> <data>`, `~new` when its stream is to be read (after an
@@ -117,6 +124,8 @@ STORED = "chat:{stored}:files", "chat:{stored}:people", "chat:{stored}:all"
 RANDOM_ROOMS = "chat:{random}:rooms"
 RANDOM_SEATS = "chat:{random}:seats"
 RANDOM_COUNT = "chat:{random}:count"
+UNFINISHED = "chat:unfinished"
+UNFINISHED_LEASE = "chat:unfinished:lease"
 
 
 def new_id() -> str:
@@ -130,6 +139,16 @@ def new_id() -> str:
 def direct_room_id(uids: list[str]) -> str:
     """The id of the direct room of these people, in the order of their ids."""
     return hashlib.sha256(" ".join(uids).encode()).hexdigest()[:32]
+
+
+def made_id(*said: str) -> str:
+    """The id of what is made with these words, of which one is a nonce: the same when it is made
+    again."""
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
+
+
+def given_seat(uid: str, nonce: str) -> str:
+    return f"chat:{{random}}:given:{uid} {nonce}"
 
 
 def room(rid: str) -> str:
@@ -172,6 +191,10 @@ def nonces(rid: str) -> str:
     return f"chat:room:{{{rid}}}:nonces"
 
 
+def past_members(rid: str) -> str:
+    return f"chat:room:{{{rid}}}:past"
+
+
 def read(rid: str) -> str:
     return f"chat:room:{{{rid}}}:read"
 
@@ -182,6 +205,11 @@ def of_room(rid: str) -> tuple[str, ...]:
     twentieth of a message."""
     makes = (room, events, members, read, nonces, edits, reactions, quiet, files)
     return tuple(make(rid) for make in (*makes, mentions, mentioned))
+
+
+def of_ending(rid: str) -> tuple[str, ...]:
+    """What the scripts that may end a room are given."""
+    return (*of_room(rid), past_members(rid))
 
 
 def made(rid: str) -> list[str]:

@@ -290,6 +290,8 @@ class Messages:
     def unsee(self, rid: str, uid: str, seq: int) -> None:
         """Forget that the member `uid` has seen message `seq` and what followed."""
         self.client.hset(keys.read(rid), uid, max(0, seq - 1))
+        if self._verified.one("ZSCORE", keys.members(rid), uid) is None:  # who has left meanwhile
+            self.client.hdel(keys.read(rid), uid)
 
     def around(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """Events around number `seq`, which is among them, oldest first. Raises NotFound."""

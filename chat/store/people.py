@@ -5,6 +5,7 @@ import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from .. import lookalikes
@@ -13,6 +14,7 @@ from ..giving_way import in_pieces
 from . import keys
 from .pages import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, pages
 from .room_kinds import DIRECT
+from .unfinished import NAME, Unfinished
 from .verified import Verified, is_own, refused
 
 FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
@@ -82,22 +84,28 @@ class PeoplePage:
 
 
 class People:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, unfinished: Unfinished | None = None) -> None:
         self.client = client
+        self.unfinished = unfinished or Unfinished(client)
         self._verified = Verified(client)
 
-    def create(self, name: str, role: str = GUEST, login: str = "", uid: str = "") -> Person:
+    def create(
+        self, name: str, role: str = GUEST, login: str = "", uid: str = "", **more: str
+    ) -> Person:
         """A new person; `name` is clean already (text.clean_name) and need not be unique. A
-        guest who joins no room is forgotten after FORGOTTEN seconds."""
+        guest who joins no room is forgotten after FORGOTTEN seconds. `more` is stored too. Where
+        there is a person with the id `uid`, it is that one, unchanged."""
+        if uid and (there := self.get(uid)):
+            self.agree_names(uid)
+            return there
         uid = uid or keys.new_id()
         person = Person(uid, name, role, self.tag(uid, name, role), login=login)
-        pipeline = self.client.pipeline(transaction=False)
         stored = {"uid": uid, "name": name, "role": role, "tag": person.tag, "login": login}
-        pipeline.hset(keys.user(uid), mapping=stored)
-        if role == GUEST:
-            pipeline.expire(keys.user(uid), FORGOTTEN)
-        add_to_indexes(pipeline, uid, name)
-        pipeline.execute()
+        with self.unfinished.change(NAME, uid, name):
+            forgotten = [("EXPIRE", keys.user(uid), FORGOTTEN)] if role == GUEST else []
+            words = chain.from_iterable({**stored, **more}.items())
+            self._verified.ask(("HSET", keys.user(uid), *words), *forgotten)
+            self.agree_names(uid)
         return person
 
     def get(self, uid: str) -> Person | None:
@@ -118,26 +126,51 @@ class People:
                 people += [person] if person else []
         return people
 
-    def edit(self, person: Person, **fields: str) -> Person:
-        """Change what is known of a person (`off`: "1" or ""); returns the person as it is now.
-        Every process is told, so that the open pages of this person and of others use it."""
+    def edit(self, person: Person, kept: str = "", **fields: str) -> Person:
+        """Change what is known of a person (`off`: "1" or ""; `kept`: the hash of a password);
+        returns the person as it is now. Who becomes more than a guest is never forgotten. Every
+        process is told, so that the open pages of this person and of others use it."""
         off = bool(fields["off"]) if "off" in fields else person.off
         changed = replace(person, **{**fields, "off": off})  # type: ignore[arg-type]
-        pipeline = self.client.pipeline(transaction=False)
-        if changed.name != person.name:
-            remove_from_indexes(pipeline, person.uid, person.name)
-            add_to_indexes(pipeline, person.uid, changed.name)
         if changed.name != person.name or _is_told_apart(changed) != _is_told_apart(person):
             changed = replace(changed, tag=self.tag(person.uid, changed.name, changed.role))
             fields = {**fields, "tag": changed.tag}
-        pipeline.hset(keys.user(person.uid), mapping=fields)
-        pipeline.execute()
+        if kept:
+            fields = {**fields, "password": kept}
+        if changed.name == person.name:
+            self._store(changed, fields)
+        else:
+            with self.unfinished.change(NAME, person.uid, person.name, changed.name):
+                self._store(changed, fields)
+                self.agree_names(person.uid, person.name, changed.name)
         # What was changed by an earlier try, whose answer was lost, is told of by this one.
         if fields.keys().isdisjoint(("name", "tag", "picture", "role")):
             self.look_again(person.uid)
         else:
             self.tell_profile(person.uid)
         return changed
+
+    def _store(self, person: Person, fields: dict[str, str]) -> None:
+        kept = [("PERSIST", keys.user(person.uid))] if person.role != GUEST else []
+        words = chain.from_iterable(fields.items())
+        self._verified.ask(("HSET", keys.user(person.uid), *words), *kept)
+
+    def agree_names(self, uid: str, *names: str) -> None:
+        """The indexes find a person by the name that they have, and not by others of `names`; a bot
+        is in the list of bots."""
+        written: Any = None
+        while (now := self.client.hmget(keys.user(uid), "name", "bot")) != written:
+            name, bot = now
+            pipeline = self.client.pipeline(transaction=False)
+            for old in names:
+                if old != name:
+                    remove_from_indexes(pipeline, uid, old)
+            if name:
+                add_to_indexes(pipeline, uid, name)
+            if bot:
+                pipeline.sadd(keys.BOTS, uid)
+            pipeline.execute()
+            written = now
 
     def tell_profile(self, uid: str) -> None:
         """Tell every process that a person has another name, tag or picture: the rooms of that
@@ -266,8 +299,9 @@ class People:
 
     def make_bot(self, person: Person, by: str) -> None:
         """Make a new person a bot of the person with the id `by`."""
-        self.client.hset(keys.user(person.uid), "bot", by)
-        self.client.sadd(keys.BOTS, person.uid)
+        with self.unfinished.change(NAME, person.uid):
+            self.client.hset(keys.user(person.uid), "bot", by)
+            self.agree_names(person.uid)
 
     def bots(self) -> list[Person]:
         """All bots, by name."""

@@ -1,12 +1,14 @@
 """Rooms and who is in them.
 
 A room's own keys are the truth. What points to it (its members' lists, the index of open rooms,
-the seats of random ones) is written after it, and mended when it is seen to be wrong.
+the seats of random ones) is written after it, and made to agree with it (`room_pointers`). Every
+change may be made again after an unknown outcome: it then finishes what was begun.
 """
 
 import re
 import secrets
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +22,11 @@ from .pages import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, pages
 from .people import FIELDS as PERSON_FIELDS
 from .people import LOOKED_AT, People, Person, folded, person_of
 from .room_kinds import DIRECT, ENDED, OPEN, RANDOM
+from .room_pointers import RoomPointers
+from .unfinished import MEMBER, ROOM, SEATS
 from .verified import Verified, is_own, pairs, refused
 
+GIVEN_SECONDS = 24 * 3600  # for which the seat that a form asked for is known by its nonce
 MOST_MEMBERS = 10_000  # of a room, when it is started
 MOST_DIRECT = 10  # people in a direct room
 SMALL = 500  # members of a room that is looked through for a name
@@ -80,25 +85,40 @@ class Row:
 
 
 class Rooms:
-    """`scripts` are the Lua scripts by name."""
+    """`scripts` are the Lua scripts by name; `pointers` is what points to rooms."""
 
-    def __init__(self, client: Any, people: People, scripts: dict[str, Any]) -> None:
+    def __init__(
+        self, client: Any, people: People, scripts: dict[str, Any], pointers: RoomPointers
+    ) -> None:
         self.client = client
         self.people = people
         self.scripts = scripts
+        self.pointers = pointers
+        self._change = people.unfinished.change
         self._verified = Verified(client)
 
     # They begin
 
     def create(
-        self, name: str, kind: str, owner: Person, members: Iterable[Person] = (), about: str = ""
+        self,
+        name: str,
+        kind: str,
+        owner: Person,
+        members: Iterable[Person] = (),
+        about: str = "",
+        nonce: str = "",
     ) -> str:
-        """A new room, open or closed, with its owner as first member; returns its id."""
-        rid = keys.new_id()
-        uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))
-        self._create(rid, name, kind, owner, uids[:MOST_MEMBERS], owner.uid, about)
-        if kind == OPEN:
-            self.client.zadd(keys.OPEN_ROOMS, {rid: self.get(rid).last.at})
+        """A new room, open or closed, with its owner as first member; returns its id.
+
+        The id is made of the owner, the nonce and the rest, so the same again with the same nonce
+        is the same room. An empty nonce is never a repeat. Raises Invalid for a repeat when the
+        owner is in that room no longer."""
+        uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))[:MOST_MEMBERS]
+        said = (nonce, name, kind, about, *sorted(uids))
+        rid = keys.made_id("room", owner.uid, *said) if nonce else keys.new_id()
+        created = self._create(rid, name, kind, owner, uids, owner.uid, about)
+        if not created and not self.is_member(rid, owner.uid):
+            raise Invalid("You have started this room before and left it. Start another one?")
         return rid
 
     def direct(self, person: Person, others: Iterable[Person]) -> str:
@@ -108,34 +128,47 @@ class Rooms:
         if not 2 <= len(uids) <= MOST_DIRECT:
             raise Invalid(f"Choose between one and {MOST_DIRECT - 1} people to write to.")
         rid = keys.direct_room_id(uids)
-        if self.client.exists(keys.room(rid)):
-            self._list(rid, [person.uid])
-        else:
+        if not self.client.exists(keys.room(rid)):
             self._create(rid, " ".join(uids), DIRECT, person, uids, "")
+        elif lacking := self._lacking(rid, uids):
+            self.pointers.agree(rid, lacking)
         return rid
 
-    def random(self, person: Person, seats: int) -> str:
+    def _lacking(self, rid: str, uids: Sequence[str]) -> list[str]:
+        """Those of these people whose list lacks the room."""
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.sismember(keys.user_rooms(uid), rid)
+        listed = zip(uids, pipeline.execute(), strict=True)
+        return [uid for uid, is_listed in listed if not is_listed]
+
+    def random(self, person: Person, seats: int, nonce: str = "") -> str:
         """A seat in the fullest random room with one free, never one the person is in, or in a
-        new one; returns its id. At most `seats` people are in one, whoever comes when."""
+        new one; returns its id. At most `seats` people are in one, whoever comes when. The same
+        nonce again is the same seat, as long as the person has it; an empty one is never a
+        repeat."""
         mine = [row.room.rid for row in self.of(person.uid) if row.room.kind == RANDOM]
-        while True:
-            rid, count = self.scripts["seat"](
-                keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT],
-                args=[person.uid, seats, keys.new_id(), *mine],
-            )
-            if self._sit(rid, person, f"Random chat {count}", seats):
-                return str(rid)
+        given = [keys.given_seat(person.uid, nonce)] if nonce else []
+        with self._change(SEATS, person.uid):
+            while True:
+                rid, count = self.scripts["seat"](
+                    keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT, *given],
+                    args=[person.uid, seats, keys.new_id(), GIVEN_SECONDS, *mine],
+                )
+                if self._sit(rid, person, f"Random chat {count}", seats):
+                    return str(rid)
 
     def _sit(self, rid: str, person: Person, name: str, seats: int) -> bool:
         """Take the seat; False when the room has ended, or is full after all."""
         if self._create(rid, name, RANDOM, person, [person.uid], ""):
             return True
         joined = self._join(rid, person.uid, pack_by(events.JOIN, person), RANDOM, seats)
-        if joined >= 0:
-            self._list(rid, [person.uid])
-            return True
-        self._unseat(rid, person.uid, "0" if joined == -1 else str(seats))
-        return False
+        if joined == -2:
+            indexes = [keys.RANDOM_ROOMS, keys.RANDOM_SEATS]
+            self.scripts["unseat"](keys=indexes, args=[rid, person.uid, seats])
+            return False
+        self.pointers.agree(rid, [person.uid])
+        return joined >= 0
 
     def _create(
         self,
@@ -147,43 +180,38 @@ class Rooms:
         owner: str,
         about: str = "",
     ) -> bool:
-        created = self.scripts["create"](
-            keys=keys.of_room(rid),
-            args=[
-                keys.room_channel(rid),
-                pack_by(events.START, by),
-                name,
-                about,
-                kind,
-                owner,
-                secrets.token_urlsafe(6),
-                by.uid,
-                *uids,
-            ],
-        )
-        if created:
-            self._list(rid, uids)
-            self.client.spublish(keys.ROOMS, rid)
-        return bool(created)
+        """Make a room; False when it was there already. Then, too, what points to it agrees."""
+        args = [keys.room_channel(rid), pack_by(events.START, by), name, about, kind, owner]
+        args += [secrets.token_urlsafe(6), by.uid, *uids]
+        with self._change(ROOM, rid):
+            created = bool(self.scripts["create"](keys=keys.of_room(rid), args=args))
+            if created or kind != RANDOM:  # the others of a random room have nothing to do with it
+                self.pointers.agree_room(rid)
+                self.client.spublish(keys.ROOMS, rid)
+        return created
 
     # People come and go
 
     def join(self, rid: str, person: Person) -> None:
         """Make the person a member of an open room; a member stays one. Raises NotFound when
         there is no such open room."""
-        if self._join(rid, person.uid, pack_by(events.JOIN, person), OPEN) < 0:
-            raise NotFound("There is no such room, or it is not open to everyone.")
-        self._list(rid, [person.uid])
+        self._come(rid, person.uid, pack_by(events.JOIN, person), OPEN)
 
     def add(self, rid: str, by: Person, person: Person) -> None:
         """`by` adds a person to an open or closed room; a member stays one. Raises NotFound."""
-        if self._join(rid, person.uid, pack_by(events.ADD, by, person.name), "") < 0:
+        self._come(rid, person.uid, pack_by(events.ADD, by, person.name), "")
+
+    def _come(self, rid: str, uid: str, data: str, kind: str) -> None:
+        if not _ID.fullmatch(rid):
             raise NotFound(_NONE)
-        self._list(rid, [person.uid])
+        with self._change(MEMBER, rid, uid):
+            if self._join(rid, uid, data, kind) < 0:
+                raise NotFound("There is no such room, or it is not open to everyone.")
+            self.pointers.agree(rid, [uid])
 
     def leave(self, rid: str, person: Person) -> None:
         """The person leaves; with the last one the room ends. Raises NotFound for who is no
-        member, Refused for an owner who has not handed over, and in direct rooms."""
+        member (any more), Refused for an owner who has not handed over, and in direct rooms."""
         self._leave(rid, person.uid, pack_by(events.LEAVE, person))
 
     def let_go(self, person: Person) -> None:
@@ -191,7 +219,8 @@ class Rooms:
         them longest. What they wrote stays, and where they were."""
         for room in [row.room for row in self.of(person.uid)]:
             if room.kind == RANDOM:
-                self.leave(room.rid, person)
+                with suppress(NotFound):  # left meanwhile
+                    self.leave(room.rid, person)
             elif room.owner == person.uid:
                 heir = self._heir(room.rid, person.uid)
                 if heir:
@@ -211,28 +240,23 @@ class Rooms:
         self._leave(rid, person.uid, pack_by(events.REMOVE, by, person.name))
 
     def _join(self, rid: str, uid: str, data: str, kind: str, limit: int = 0) -> int:
-        if not _ID.fullmatch(rid):
-            return -1
         args = [keys.room_channel(rid), uid, data, kind, limit]
         return int(self.scripts["join"](keys=keys.of_room(rid), args=args))
 
     def _leave(self, rid: str, uid: str, data: str) -> None:
         if not _ID.fullmatch(rid):
             raise NotFound(_NONE)
-        kind = self.client.hget(keys.room(rid), "kind")
-        args = [keys.room_channel(rid), uid, data]
-        size = self.scripts["leave"](keys=keys.of_room(rid), args=args)
-        if size == -1:
-            raise NotFound("That person is not in this room.")
-        if size == -2:
-            raise Refused("The owner cannot leave before another member owns the room.")
-        if size == -3:
-            raise Refused("A direct room has the same people for good.")
-        if kind == RANDOM:
-            self._unseat(rid, uid, "" if size else "0")
-        if size == 0:
-            self.client.zrem(keys.OPEN_ROOMS, rid)
-        self._unlist(rid, [uid])
+        with self._change(MEMBER, rid, uid):
+            args = [keys.room_channel(rid), uid, data]
+            size = self.scripts["leave"](keys=keys.of_ending(rid), args=args)
+            if size == -2:
+                raise Refused("The owner cannot leave before another member owns the room.")
+            if size == -3:
+                raise Refused("A direct room has the same people for good.")
+            # Also of who was out of it before: the answer that said so may have been lost.
+            self.pointers.agree(rid, [uid])
+            if size == -1:
+                raise NotFound("That person is not in this room.")
 
     # They change and end
 
@@ -242,49 +266,22 @@ class Rooms:
         kind = {"kind": value}.get(field, field)
         data = pack_by(kind, by, to or ("" if field == "kind" else value))
         args = [keys.room_channel(rid), data, field, value]
-        changed = self.scripts["edit"](keys=keys.of_room(rid), args=args)
-        if changed == -1:
-            raise NotFound(_NONE)
-        if changed == -2:
-            raise Invalid("The owner must be one of the members.")
-        if field == "kind":
-            if value == OPEN:
-                self.client.zadd(keys.OPEN_ROOMS, {rid: self.get(rid).last.at})
-            else:
-                self.client.zrem(keys.OPEN_ROOMS, rid)
+        with self._change(ROOM, rid):
+            changed = self.scripts["edit"](keys=keys.of_room(rid), args=args)
+            if changed == -1:
+                raise NotFound(_NONE)
+            if changed == -2:
+                raise Invalid("The owner must be one of the members.")
+            if field == "kind":
+                self.pointers.agree(rid, [])
 
     def end(self, rid: str, by: Person) -> None:
         """The room is over: nobody is in it, nobody finds it, and what was said is kept for 30
         days. Repeating it changes nothing."""
         args = [keys.room_channel(rid), pack_by(events.END, by)]
-        uids = self.scripts["end"](keys=keys.of_room(rid), args=args)
-        self.client.zrem(keys.OPEN_ROOMS, rid)
-        self._unlist(rid, uids)
-
-    # What points to a room
-
-    def _list(self, rid: str, uids: Sequence[str]) -> None:
-        """Put the room on people's lists and tell their open pages. It may be repeated."""
-        for some in pages(uids, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid in some:
-                pipeline.sadd(keys.user_rooms(uid), rid)
-                pipeline.persist(keys.user(uid))
-                pipeline.spublish(keys.user_channel(uid), "")
-            pipeline.execute()
-
-    def _unlist(self, rid: str, uids: Sequence[str]) -> None:
-        for some in pages(uids, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid in some:
-                pipeline.srem(keys.user_rooms(uid), rid)
-                pipeline.hdel(keys.levels(uid), rid)
-                pipeline.hdel(keys.drafts(uid), rid)
-                pipeline.spublish(keys.user_channel(uid), "")
-            pipeline.execute()
-
-    def _unseat(self, rid: str, uid: str, size: str) -> None:
-        self.scripts["unseat"](keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS], args=[rid, uid, size])
+        with self._change(ROOM, rid):
+            self.scripts["end"](keys=keys.of_ending(rid), args=args)
+            self.pointers.agree_room(rid)
 
     # Reading
 
@@ -348,8 +345,8 @@ class Rooms:
                     rows.append(Row(room, seen, int(quiet), int(mentions), level))
                 else:
                     gone.append(rid)
-        if gone:
-            self.client.srem(keys.user_rooms(uid), *gone)
+        for rid in gone:
+            self.pointers.agree(rid, [uid])
         rooms = self._named([row.room for row in rows], uid)
         rows = [replace(row, room=room) for room, row in zip(rooms, rows, strict=True)]
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
@@ -482,7 +479,7 @@ class Rooms:
 
     def mend_list(self, rid: str, uid: str) -> None:
         """A member's list lacks the room: a server died between the two writes."""
-        self._list(rid, [uid])
+        self.pointers.agree(rid, [uid])
 
     def _named(self, rooms: list[Room], uid: str) -> list[Room]:
         """Direct rooms under the names of those in them, without `uid`."""

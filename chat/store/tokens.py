@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ..errors import Refused
@@ -14,6 +15,7 @@ from .verified import Verified, pairs, refused
 
 SCOPES = ("read", "write")
 MOST = 20  # tokens of one person or bot
+MAKING = 60  # seconds after which a server that makes a token has died of it
 NOTED = 3600  # seconds between two notes of a use
 
 
@@ -21,7 +23,8 @@ NOTED = 3600  # seconds between two notes of a use
 class Token:
     """`tid` is the public id, by which it can be revoked. Times are in seconds since 1970, by the
     database's clock; `used` is 0 for never. `by` is the id of the admin who made it for a bot, ""
-    where a person made it for themselves, or before this was written down."""
+    where a person made it for themselves, or before this was written down; `nonce` names the form
+    it was made with, "" for none."""
 
     tid: str
     uid: str
@@ -30,6 +33,7 @@ class Token:
     made: int
     used: int
     by: str = ""
+    nonce: str = ""
 
 
 class Tokens:
@@ -39,15 +43,25 @@ class Tokens:
         self.people = people
         self._verified = Verified(client)
 
-    def make(self, uid: str, name: str, scopes: Iterable[str], by: str = "") -> str:
-        """A new token; returns its secret, which is not kept. Raises Refused for one too many."""
-        if self.client.scard(keys.tokens(uid)) >= MOST:
+    def make(
+        self, uid: str, name: str, scopes: Iterable[str], by: str = "", nonce: str = ""
+    ) -> str:
+        """A new token; returns its secret, which is not kept. It replaces the token that was made
+        with the same nonce: nobody has seen its secret. Raises Refused for one too many."""
+        there = self.of(uid)
+        if same := [token.tid for token in there if nonce and token.nonce == nonce]:
+            self._end(uid, same)
+        if len(there) - len(same) >= MOST:
             raise Refused(f"There are {MOST} tokens already. End one that is not needed any more.")
         secret = f"chat_{secrets.token_urlsafe(30)}"
         tid, made = _public(secret), int(self.clock.now())
         fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}
-        self.client.hset(keys.token(tid), mapping={**fields, "by": by})
+        # What is in no list could not be revoked: a token that is not listed at once goes.
+        words = chain.from_iterable({**fields, "by": by, "nonce": nonce}.items())
+        key = keys.token(tid)
+        self._verified.ask(("HSET", key, *words), ("EXPIRE", key, MAKING))
         self.client.sadd(keys.tokens(uid), tid)
+        self.client.persist(keys.token(tid))
         return secret
 
     def person(self, secret: str) -> tuple[Person, Token] | None:
@@ -73,8 +87,10 @@ class Tokens:
         pipeline = self.client.pipeline(transaction=False)
         for tid in tids:
             pipeline.hgetall(keys.token(tid))
-        tokens = map(_token, tids, pipeline.execute() if tids else [])
+        tokens = list(map(_token, tids, pipeline.execute() if tids else []))
         found = [token for token in tokens if token]
+        if gone := [tid for tid, token in zip(tids, tokens, strict=True) if token is None]:
+            self.client.srem(keys.tokens(uid), *gone)
         for token in found:
             if token.uid != uid:
                 raise refused(keys.token(token.tid))
@@ -82,16 +98,21 @@ class Tokens:
 
     def revoke(self, uid: str, tid: str) -> None:
         """End a token of this person at once; somebody else's stays."""
-        if self._verified.one("SREM", keys.tokens(uid), tid):
-            self.client.delete(keys.token(tid))
+        if self._verified.one("SISMEMBER", keys.tokens(uid), tid):
+            self._end(uid, [tid])
 
     def revoke_all(self, uid: str) -> None:
         """End all tokens of this person at once."""
+        if tids := self._tids(uid):
+            self._end(uid, tids)
+
+    def _end(self, uid: str, tids: list[str]) -> None:
+        """First what lets in, then the list: what is not ended can be ended again."""
         pipeline = self.client.pipeline(transaction=False)
-        for tid in self._tids(uid):
-            pipeline.srem(keys.tokens(uid), tid)
+        for tid in tids:
             pipeline.delete(keys.token(tid))
         pipeline.execute()
+        self.client.srem(keys.tokens(uid), *tids)
 
     def _get(self, tid: str) -> Token | None:
         return _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
@@ -105,7 +126,8 @@ def _token(tid: str, fields: dict[str, str]) -> Token | None:
         return None
     scopes = tuple(fields["scopes"].split())
     made, used = int(fields["made"]), int(fields["used"])
-    return Token(tid, fields["uid"], fields["name"], scopes, made, used, fields.get("by", ""))
+    by, nonce = fields.get("by", ""), fields.get("nonce", "")
+    return Token(tid, fields["uid"], fields["name"], scopes, made, used, by, nonce)
 
 
 def _public(secret: str) -> str:

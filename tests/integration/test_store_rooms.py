@@ -249,7 +249,7 @@ def test_a_seat_that_becomes_free_is_taken(store, ann, bob, cid):
 
 def test_a_seat_given_by_a_server_that_died_is_taken_next_time(store, client, ann):
     keys_ = [keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT]
-    rid, _ = store.rooms.scripts["seat"](keys=keys_, args=[ann.uid, 10, "lost"])
+    rid, _ = store.rooms.scripts["seat"](keys=keys_, args=[ann.uid, 10, "lost", 60])
     assert store.rooms.random(ann, 10) == rid == "lost"
     assert client.zscore(keys.RANDOM_ROOMS, "lost") == 1
 

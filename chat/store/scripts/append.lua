@@ -70,9 +70,14 @@ local function unmention(seq, at)
   redis.call('HDEL', KEYS[10], seq)
 end
 
--- finish(): nobody is in the room any more; what was said is kept for 30 days.
+-- finish(): nobody is in the room any more; what was said is kept for 30 days. Who was in it until
+-- now is kept in KEYS[12] until their lists lack the room.
 local function finish()
   redis.call('HSET', KEYS[1], 'kind', 'ended')
+  if redis.call('EXISTS', KEYS[3]) == 1 then
+    redis.call('RENAME', KEYS[3], KEYS[12])
+    redis.call('EXPIRE', KEYS[12], 2592000)
+  end
   redis.call('DEL', KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[10], KEYS[11])
   for _, key in ipairs({KEYS[1], KEYS[2], KEYS[9]}) do redis.call('EXPIRE', key, 2592000) end
 end

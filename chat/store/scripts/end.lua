@@ -1,9 +1,8 @@
 -- A room ends.
--- ARGV: channel, data
--- Returns the ids of those who were in it; none when it had ended before.
+-- KEYS: as append.lua, then who was in it when it ended; ARGV: channel, data
+-- Returns 1; 0 when it had ended before, or there is none.
 local kind = redis.call('HGET', KEYS[1], 'kind')
-if not kind or kind == 'ended' then return {} end
-local members = redis.call('ZRANGE', KEYS[3], 0, -1)
+if not kind or kind == 'ended' then return 0 end
 append(ARGV[2], 0)
 finish()
-return members
+return 1

@@ -1,6 +1,6 @@
 -- A member who will not come back is out of an open or closed room, without a word about it: nobody
 -- left just now. With the last one the room ends.
--- ARGV: channel, user id, data of the end
+-- KEYS: as append.lua, then who was in it when it ended; ARGV: channel, user id, data of the end
 -- Returns the number of members left; -1 for who is no member, or where the room is of another kind.
 local kind = redis.call('HGET', KEYS[1], 'kind')
 if kind ~= 'open' and kind ~= 'closed' then return -1 end

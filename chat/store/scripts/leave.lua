@@ -1,5 +1,5 @@
 -- A member leaves or is removed; with the last one the room ends.
--- ARGV: channel, user id, data
+-- KEYS: as append.lua, then who was in it when it ended; ARGV: channel, user id, data
 -- Returns the number of members left; -1 for who is no member, -2 for an owner while others
 -- are there, -3 in a direct room.
 local kind = redis.call('HGET', KEYS[1], 'kind')

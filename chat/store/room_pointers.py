@@ -1,0 +1,103 @@
+"""What points to a room is made to agree with the room: the lists of its members, the index of open
+rooms, the seats of random rooms.
+
+A room's own keys are the truth, and one script changes them. What points to the room is in other
+slots of a cluster, so other commands write it afterwards, as one change (`unfinished`).
+
+Two changes of one membership may overlap: somebody leaves in one tab and joins in another. So after
+each write the room is read again, and what it says now is written, until it says what was written
+last. Whoever writes last has therefore read the room after its last change.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import keys
+from .pages import AT_ONCE, IDS_AT_ONCE, pages
+from .room_kinds import ENDED, OPEN, RANDOM
+
+
+class RoomPointers:
+    """`set_seat` and `forget_room` are the scripts of these names."""
+
+    def __init__(self, client: Any, set_seat: Any, forget_room: Any) -> None:
+        self.client = client
+        self._set_seat = set_seat
+        self._forget_room = forget_room
+
+    def agree_room(self, rid: str) -> None:
+        """Everything that points to the room agrees with it; of a room that has ended, the lists
+        of everybody who was in it then."""
+        past = self._uids(keys.past_members(rid))
+        self.agree(rid, [*self._uids(keys.members(rid)), *past])
+        if past:
+            self.client.delete(keys.past_members(rid))
+
+    def _uids(self, key: str) -> list[str]:
+        """The ids of all these people, read some at a time."""
+        uids: list[str] = []
+        while some := self.client.zrange(key, len(uids), len(uids) + IDS_AT_ONCE - 1):
+            uids += some
+        return uids
+
+    def agree_seats(self, uid: str) -> None:
+        """Each seat of this person is one in a room that the person is in."""
+        seats = self.client.zrangebylex(keys.RANDOM_SEATS, f"[{uid} ", f"[{uid}!")
+        for seat in seats:
+            self.agree(seat.partition(" ")[2], [uid])
+
+    def agree(self, rid: str, uids: Sequence[str]) -> None:
+        """The lists and seats of these people, and the index of open rooms, say what the room
+        says. The people's open pages are told."""
+        for some in pages(uids, AT_ONCE) if uids else [[]]:
+            written: Any = None
+            while (now := self._read(rid, some)) != written:
+                self._write(rid, some, *now)
+                written = now
+
+    def _read(self, rid: str, uids: Sequence[str]) -> tuple[str | None, list[bool]]:
+        """The kind of the room, None for no room, and which of these people are in it."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hget(keys.room(rid), "kind")
+        for uid in uids:
+            pipeline.zscore(keys.members(rid), uid)
+        kind, *joined = pipeline.execute()
+        return kind, [at is not None for at in joined]
+
+    def _write(self, rid: str, uids: Sequence[str], kind: str | None, joined: list[bool]) -> None:
+        if kind in (RANDOM, None):  # a seat may be given before its room is made
+            for uid, is_in in zip(uids, joined, strict=True):
+                args = [rid, uid, "1" if is_in else ""]
+                self._set_seat(keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS], args=args)
+        self._tell_no_more(rid, [uid for uid, is_in in zip(uids, joined, strict=True) if not is_in])
+        pipeline = self.client.pipeline(transaction=False)
+        if kind == ENDED:
+            pipeline.zrem(keys.RANDOM_ROOMS, rid)
+            if uids:
+                pipeline.zrem(keys.RANDOM_SEATS, *(f"{uid} {rid}" for uid in uids))
+        if kind == OPEN:
+            pipeline.zadd(
+                keys.OPEN_ROOMS, {rid: self.client.hget(keys.room(rid), "created") or 0}, nx=True
+            )
+        else:
+            pipeline.zrem(keys.OPEN_ROOMS, rid)
+        for uid, is_in in zip(uids, joined, strict=True):
+            if is_in:
+                pipeline.persist(keys.user(uid))
+                pipeline.sadd(keys.user_rooms(uid), rid)
+            else:
+                pipeline.hdel(keys.levels(uid), rid)
+                pipeline.hdel(keys.drafts(uid), rid)
+                pipeline.srem(keys.user_rooms(uid), rid)
+            pipeline.spublish(keys.user_channel(uid), "")
+        pipeline.execute()
+
+    def _tell_no_more(self, rid: str, uids: Sequence[str]) -> None:
+        """The webhooks of those of these people who are bots have nothing to do with the room."""
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.exists(keys.hook(uid))
+        hooks = zip(uids, pipeline.execute() if uids else [], strict=True)
+        for uid in [uid for uid, has_hook in hooks if has_hook]:
+            waiting = [keys.hook_cursors(uid), keys.hook_queue(uid), keys.hook_tries(uid)]
+            self._forget_room(keys=waiting, args=[rid])
