@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from flask import Blueprint, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from . import downloads, members, messages, room_settings, rooms, search
+from . import downloads, members, messages, room_settings, rooms, search, uploads
 from .as_json import message_json, person_json, room_json
 from .current import chat, present
 from .errors import ChatError, Invalid, NotFound, Unauthorized
@@ -33,6 +33,7 @@ from .text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME, clean_line, clea
 from .times import today
 
 bp = Blueprint("api", __name__, url_prefix="/api")
+bp.teardown_request(uploads.end)
 
 MOST = 200  # events, people or rooms in one answer
 LONGEST_PLACE = 2000  # characters that name a place in a list
@@ -168,6 +169,7 @@ def post_file(
     rid: str, stream: IO[bytes], name: str, body: str = "", nonce: str = "", reply: int = 0
 ) -> Any:
     chat().store.rooms.member(rid, g.person.uid)
+    uploads.begin(present(), g.person.uid, chat().attachments.most_together)
     with tempfile.SpooledTemporaryFile(SPOOLED) as spooled:
         copyfileobj(stream, spooled, SPOOLED)
         sent = [Sent(name, cast(IO[bytes], spooled))]

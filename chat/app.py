@@ -47,6 +47,7 @@ from . import (
     times,
     tokens,
     unread,
+    uploads,
 )
 from .backlog import Backlog
 from .confirmations import Confirmations
@@ -97,6 +98,7 @@ class Chat(Flask):
         self.attachments = Files(
             self.pictures, settings.file_size * 2**20, store.stored_files, quotas(settings)
         )
+        self.uploads = uploads.Uploads()
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
         self.provider = oidc.Provider(settings, store.clock.now)
@@ -200,18 +202,20 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
 
 
 def _limit_size(asked: Request) -> None:
-    """Only what takes a picture or files takes more than a form, and files only from who is
-    signed in. Before the CSRF check, which reads it."""
-    most = MAX_REQUEST
-    if asked.endpoint == "people.profile":
-        most += LARGEST
-    elif asked.endpoint == "api.post_file" or (
-        asked.endpoint == "messages.post"
-        and asked.mimetype == "multipart/form-data"
-        and current_person()
-    ):
-        most += chat().attachments.most_together
-    asked.max_content_length = most
+    """Only what takes a picture or files takes more than a form, and only from who is signed in.
+    Before the CSRF check, which reads it."""
+    asked.max_content_length = MAX_REQUEST
+    if asked.endpoint == "api.post_file":  # which looks at the token before it reads
+        asked.max_content_length += chat().attachments.most_together
+        return
+    files = {"people.profile": LARGEST, "messages.post": chat().attachments.most_together}
+    more = files.get(asked.endpoint or "", 0)
+    if not more or asked.method != "POST" or asked.mimetype != "multipart/form-data":
+        return
+    size = asked.content_length
+    if (size is None or size > MAX_REQUEST) and (person := current_person()):
+        uploads.begin(asked, person.uid, MAX_REQUEST + more)
+        asked.max_content_length += more
 
 
 def error_page(status: int, title: str, text: str) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, g, get_template_attribute, redirect, render_template, request
 from redis.exceptions import RedisError
 
+from . import uploads
 from .composer import new_nonce, sent_nonce
 from .current import chat, is_htmx
 from .emoji import QUICK, clean_emoji
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
+bp.teardown_request(uploads.end)
 
 
 @bp.post("/rooms/<rid>/messages")

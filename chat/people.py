@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
+from . import uploads
 from .current import chat
 from .errors import Busy, FilesAway, Invalid, NotFound, TooOften
 from .session import current_person, require_person
@@ -13,6 +14,7 @@ from .text import MAX_ABOUT, MAX_NAME, clean_line, clean_name
 from .times import time_of_day, zones
 
 bp = Blueprint("people", __name__)
+bp.teardown_request(uploads.end)
 
 THEMES = ("", "light", "dark")  # as the system says, or as chosen
 
