@@ -27,9 +27,8 @@ Write = Callable[[bytes], object]
 Direct = Callable[[Callable[[], None]], tuple[Write, bool] | None]
 # Makes an event's fragment, for a time zone.
 Render = Callable[[Event, str], str]
-# What is kept for a page whose side list is being read: room, number and fragment, and whether that
-# adds to the unread mark, which a room on screen does not have.
-Kept = tuple[str, int, str, bool]
+# What is kept for a page whose side list is being read: room, number and fragment.
+Kept = tuple[str, int, str]
 # A fragment of the watched room with the event's number, which is greater than that of the last;
 # UNNUMBERED for a fragment of no event.
 Numbered = tuple[int, str]
@@ -415,10 +414,7 @@ class Hub:
         if text:
             self.say(viewer, text)
         behind = [
-            text
-            for rid, seq, text, is_mark in kept
-            if rid in viewer.rooms and seq > numbers.get(rid, 0)
-            if not is_mark or rid != viewer.watching
+            text for rid, seq, text in kept if rid in viewer.rooms and seq > numbers.get(rid, 0)
         ]
         if behind:
             self._push(viewer, Packet.of(behind))
@@ -447,8 +443,8 @@ class Hub:
         """What of these marks, and the line after them, is to be written to the viewer now."""
         upto, last = viewer.ahead.get(rid, 0), notes[-1][0]
         if viewer.kept is not None:
-            viewer.kept += [(rid, seq, text, True) for seq, text in notes if seq > upto]
-            viewer.kept += [(rid, last, text, False) for text in line]
+            viewer.kept += [(rid, seq, text) for seq, text in notes if seq > upto]
+            viewer.kept += [(rid, last, text) for text in line]
             return []
         if upto <= last:
             viewer.ahead.pop(rid, None)
@@ -460,7 +456,7 @@ class Hub:
         """Those who watch have been told of the last message, which a list being read may lack."""
         for viewer in self._unlike:
             if viewer.kept is not None and viewer in group.watching:
-                viewer.kept.append((rid, seq, line, False))
+                viewer.kept.append((rid, seq, line))
 
     def say(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""

@@ -109,7 +109,7 @@ class World:
 
     def look(self, rid):
         """Put a room on screen, or none."""
-        before = self.viewer.watching
+        before, sent = self.viewer.watching, self.viewer.sent
         if rid == before:
             return
         if rid is None:
@@ -118,10 +118,9 @@ class World:
             self.hub.watch(self.viewer, rid)
             self.hub.live(self.viewer, len(self.stored[rid]))
             self.lines[rid] = self.last(rid, len(self.stored[rid]))  # of what it lacked
-        # A page that has shown a room has no marks on it: here they are counted on.
-        for room in filter(None, (before, rid)):
-            told = max(self.hub.rooms[room].last, self.viewer.ahead.get(room, 0))
-            self.marks[room] = self.counted(room, told)
+        # A room on screen has no marks. Here they are counted on, from what was shown.
+        if before:
+            self.marks[before] = self.counted(before, max(sent, self.hub.rooms[before].last))
 
     def settle(self):
         for rid in ROOMS:

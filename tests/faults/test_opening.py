@@ -1,0 +1,59 @@
+"""A page that opens while something is said in its rooms, step by step: the real delivery code."""
+
+import json
+
+import greenback
+import pytest
+
+from chat.app import create_app
+from chat.fragments import digest
+from chat.page_frame import parse
+from chat.settings import Settings
+from chat.store import Store
+
+from .machine import World
+
+
+@pytest.fixture
+def world(valkey, client):
+    app = create_app(Settings(secret_key="x" * 32), Store(client))
+    world = World(app, valkey.url, client)
+    yield world
+    world.stop()
+
+
+def test_a_page_gets_the_list_when_pages_were_told_of_more_before_it_belonged(world):
+    """The list that it was loaded with is the one that is read, and both are old by then: what was
+    told meanwhile was told to others only."""
+    ann, bob = world.browsers
+    shown = digest(world.store.rooms.of(bob.person.uid))
+    texts: list[str] = []
+    bob.frame = lambda: parse(json.dumps({"type": "watch", "room": "", "digest": shown}))
+    bob.write = lambda frame: texts.append(frame.decode(errors="replace"))
+    read = world.store.rooms.of_session
+
+    def read_and_be_late(*args):
+        answer = read(*args)
+        world.post(ann.person)
+        greenback.await_(world.give())
+        return answer
+
+    world.store.rooms.of_session = read_and_be_late
+    try:
+        world.run(world.come_back, bob)
+    finally:
+        del world.store.rooms.of_session
+    (pushed,) = [text for text in texts if '"#rooms" hx-swap="innerHTML"' in text]
+    row = pushed.split(f'id="unread-{world.rid}"')[1].split("</span>")[0]
+    unread = world.store.rooms.of(bob.person.uid)[0].unread
+    assert row.count("<i>") == unread > 0
+
+
+def test_a_page_whose_list_is_true_gets_no_other(world):
+    _, bob = world.browsers
+    shown = digest(world.store.rooms.of(bob.person.uid))
+    texts: list[str] = []
+    bob.frame = lambda: parse(json.dumps({"type": "watch", "room": "", "digest": shown}))
+    bob.write = lambda frame: texts.append(frame.decode(errors="replace"))
+    world.run(world.come_back, bob)
+    assert not [text for text in texts if '"#rooms" hx-swap="innerHTML"' in text]
