@@ -120,10 +120,13 @@ class Group:
 class Room:
     """A room as this process sees it: who looks, and the last number that came by."""
 
-    __slots__ = ("at", "groups", "last", "newest")
+    __slots__ = ("at", "groups", "last", "newest", "readers")
 
     def __init__(self, last: int, at: int) -> None:
         self.last = last
+        # For each reader of messages that are to be shown again: the numbers of the messages that
+        # events have changed since that reader began (look_again).
+        self.readers: list[set[int]] = []
         self.at = at  # the time of the last event; 0 when it is not known
         self.groups: dict[str, Group] = {}  # by time zone; none is empty
         self.newest: Event | None = None  # the last event of this turn that is something to read
@@ -340,6 +343,8 @@ class Hub:
                     _log("cannot note event %d of room %s", error, event.seq, event.room)
                     self._ask_back(group.belonging)
         room.last, room.at = event.seq, event.at
+        for changed in room.readers:
+            changed.add(event.about)
         EVENTS.inc()
         if not self._ready:
             self.later(self.flush)

@@ -3,6 +3,7 @@
 Each is called in every process, on a word that the store publishes.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from .store.room_kinds import DIRECT
 
 if TYPE_CHECKING:
     from .app import Chat
+
+MAX_READS = 10  # of a message that changes each time while it is read, to show a new name on it
 
 
 def person(app: "Chat", uid: str) -> None:
@@ -128,29 +131,48 @@ def numbers(rows: list[Row]) -> dict[str, int]:
 def profile(app: "Chat", rid: str, uid: str) -> None:
     """A member of the room has another name, tag or picture: show it on the newest messages that
     this member wrote, reacted to or is quoted in."""
+
+    def read() -> list[Event]:
+        return [event for event in app.store.messages.newest(rid) if uid in uids_in([event])]
+
     app.backlog.forget(rid)
-    if _is_watched(app, rid):
-        newest = app.store.messages.newest(rid)
-        _show_again(app, rid, [event for event in newest if uid in uids_in([event])])
+    _show_again(app, rid, read)
 
 
 def names(app: "Chat", rid: str) -> None:
     """Nothing was heard of the room for a while: show the names that changed meanwhile. (One that
     changed back to what it was when a message was stored stays as it is on screen.)"""
     app.backlog.forget(rid)
-    if _is_watched(app, rid):
-        _show_again(app, rid, app.store.messages.renamed(rid))
+    _show_again(app, rid, lambda: app.store.messages.renamed(rid))
 
 
-def _show_again(app: "Chat", rid: str, events: list[Event]) -> None:
-    """Show events of a room anew on the pages that show them."""
-    for event in events:
-        await_(app.subscriber.texts.prepare(event))
-    # Pages that have not been told of a number yet must not be told of one behind it.
-    room = app.hub.rooms.get(rid)
-    told = [event for event in events if room and event.seq <= room.last]
-    if told:
-        app.hub.tell_watching(rid, partial(app.fragments.again, told))
+def _show_again(app: "Chat", rid: str, read: Callable[[], list[Event]]) -> None:
+    """Show messages of a room anew on the pages that show it.
+
+    What is read is a snapshot. Pages may be told meanwhile that a message was edited or deleted, or
+    has a reaction; shown as it was read, it would be what it was before. Such a message, and what
+    quotes it, is read once more."""
+    left: set[int] | None = None  # the numbers of the messages yet to be shown; None for all
+    for _ in range(MAX_READS):
+        room = app.hub.rooms.get(rid)
+        if room is None or left == set() or not _is_watched(app, rid):
+            return
+        changed: set[int] = set()
+        room.readers.append(changed)
+        try:
+            events = [event for event in read() if left is None or event.seq in left]
+            for event in events:
+                await_(app.subscriber.texts.prepare(event))
+        finally:
+            room.readers = [reader for reader in room.readers if reader is not changed]
+        if room is not app.hub.rooms.get(rid):
+            continue  # other pages look at it now, and may know more
+        # Pages that have not been told of a number yet must not be told of one behind it.
+        told = [event for event in events if event.seq <= room.last]
+        current = [event for event in told if changed.isdisjoint((event.seq, event.number))]
+        left = {event.seq for event in told} - {event.seq for event in current}
+        if current:
+            app.hub.tell_watching(rid, partial(app.fragments.again, current))
 
 
 def _is_watched(app: "Chat", rid: str) -> bool:
