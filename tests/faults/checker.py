@@ -20,6 +20,7 @@ Records (see journal.py), by `op`:
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from math import inf
 
 from .journal import Record
 from .people_checks import Profiles, check_people
@@ -57,11 +58,16 @@ def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> 
         for seq, at, fields in events
     }
     profiles = Profiles(records)
-    authors = {(room, seq): said[1] for room, events in streams.items() for seq, _, said in events}
+    authors = {
+        (room, seq): said[1:3] for room, events in streams.items() for seq, _, said in events
+    }
 
-    def renamed(room: str, seq: int, t: float) -> bool:
-        """True when pages may just be told that the author has another name."""
-        return profiles.changed(authors.get((room, seq), ""), t)
+    def renamed(record: Record) -> float:
+        """How often a page may be shown an event anew as its author has another name."""
+        author, stored = authors.get((record["room"], record["seq"]), ("", ""))
+        if record["label"] and record["label"][0] != stored:
+            return inf  # with each link that is made anew names are compared
+        return AFTER_RENAMING if profiles.changed(author, record["t"]) else 0
 
     for who in pages.keys() & uids.keys():
         _page(who, pages[who], streams, truth, bodies, losses, renamed, verdict)
@@ -141,7 +147,7 @@ def _page(
     truth: dict[tuple[str, int], tuple[int, str, str | None]],
     bodies: dict[tuple[str, str], str],
     losses: list[float],
-    renamed: Callable[[str, int, float], bool],
+    renamed: Callable[[Record], float],
     verdict: Verdict,
 ) -> None:
     """I3, I5, I6, I7 and I9 for one page, which shows one room at a time."""
@@ -156,10 +162,7 @@ def _page(
         elif record["op"] == "again":
             seq = record["seq"]
             came[seq] += 1
-            may_come = sum(after < seq for after in said)
-            if renamed(room, seq, t):
-                may_come += AFTER_RENAMING
-            if came[seq] > may_come:
+            if came[seq] > sum(after < seq for after in said) + renamed(record):
                 verdict.add(t, "I3", DOUBLED, f"{who} was shown {seq} of {room} again")
             if shown.get(seq) != _what(record):
                 verdict.add(t, "I3", OTHER, f"{who} was shown another {seq} of {room}")

@@ -56,7 +56,14 @@ def broken(run, records):
 
 
 def shown(run):
-    """Places of what one page was shown one behind the other, in the middle of its records."""
+    """Places of what one page was shown one behind the other, in the middle of its records, under
+    the names that are stored."""
+    stored = {(rid, seq): said[2] for rid, events in run.streams.items() for seq, _, said in events}
+
+    def has_name(record):
+        name = stored.get((record["room"], record["seq"]))
+        return bool(record["label"]) and record["label"].name == name
+
     own = [
         n
         for n, record in enumerate(run.records)
@@ -65,7 +72,9 @@ def shown(run):
     pairs = [
         (first, second)
         for first, second in pairwise(own[10:])
-        if run.records[first]["op"] == run.records[second]["op"] == "shown"
+        if all(
+            run.records[n]["op"] == "shown" and has_name(run.records[n]) for n in (first, second)
+        )
     ]
     return pairs[len(pairs) // 2]
 

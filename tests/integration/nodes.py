@@ -198,6 +198,12 @@ class Watched:
     def primary(self) -> Node:
         return next(node for node in self.nodes if node.process and node.is_primary)
 
+    def agree_on_another_than(self, node: Node) -> bool:
+        """True when all Sentinels name another primary, which takes itself for one."""
+        named = {s.client.sentinel_get_master_addr_by_name("chat") for s in self.sentinels}
+        other = next(one for one in self.nodes if one is not node)
+        return other.is_primary and named == {("127.0.0.1", other.port)}
+
     def clean_up(self) -> None:
         for node in (*self.sentinels, *self.nodes):
             node.clean_up()
