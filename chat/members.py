@@ -10,7 +10,7 @@ from .errors import Invalid, NotFound, TooOften
 from .paging import PAGE_ROWS, Paging, paging
 from .permissions import check_manage, may_manage
 from .picker import is_search, picked_people, picking
-from .rooms import store
+from .rooms import check_room_for, store
 from .session import require_person
 from .store import Person
 from .store.room_kinds import DIRECT
@@ -77,6 +77,8 @@ def add(by: Person, rid: str, people: list[Person]) -> None:
     if not people:
         raise Invalid("Tick the people to add.")
     chat().limits.use("members", by.uid)
+    inside = store().rooms.inside(rid, [person.uid for person in people])
+    check_room_for(by, [person for person in people if person.uid not in inside])
     for person in people:
         store().rooms.add(rid, by, person)
 

@@ -15,10 +15,12 @@ from .picker import is_search, picked_people, picking
 from .served_pages import served
 from .session import require_person
 from .store import Person, Room, Store
+from .store.people import GUEST
 from .store.room_kinds import CLOSED, DIRECT, OPEN
 from .text import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name, number
 
-MOST_ROOMS = 500  # that one person joins or starts
+MOST_ROOMS = 500  # that one person joins or starts; guests put nobody into more
+MOST_LISTED = 2000  # that people with accounts put somebody into
 
 bp = Blueprint("rooms", __name__)
 bp.before_request(require_person)
@@ -92,6 +94,8 @@ def start(
     the same room. Raises Invalid, Refused, TooOften."""
     if kind == DIRECT:
         chat().limits.use("write", by.uid)
+        if not store().rooms.has_direct(by, members):
+            check_room_for(by, members)
         return store().rooms.direct(by, members)
     check_create_rooms(by)
     _check_more(by)
@@ -100,7 +104,22 @@ def start(
     clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
     topic = clean_line(about, "topic", MAX_ABOUT)
     chat().limits.use("start", by.uid)
+    check_room_for(by, members)
     return store().rooms.create(clean, kind, by, members, topic, nonce)
+
+
+def check_room_for(by: Person, people: list[Person]) -> None:
+    """Raise Invalid where `by` would put one more room on a list that is long already: every page
+    of that person has all of it. Nobody is asked whether they want to be in a room, and anybody may
+    come as any number of guests. So guests stop earlier, and leave room for people with accounts.
+    """
+    most = MOST_ROOMS if by.role == GUEST else MOST_LISTED
+    others = [person for person in people if person.uid != by.uid]
+    counts = store().rooms.counts([person.uid for person in others])
+    if chat().settings.limits and (
+        full := next((p for p in others if counts[p.uid] >= most), None)
+    ):
+        raise Invalid(f"{full.name} is in {most:,} rooms already: nobody can be put into more.")
 
 
 def enter(by: Person, rid: str) -> None:

@@ -142,6 +142,11 @@ class Rooms:
         listed = zip(uids, pipeline.execute(), strict=True)
         return [uid for uid, is_listed in listed if not is_listed]
 
+    def has_direct(self, person: Person, others: Iterable[Person]) -> bool:
+        """True when `direct` would begin no room."""
+        uids = sorted({person.uid, *(other.uid for other in others)})
+        return bool(self.client.exists(keys.room(keys.direct_room_id(uids))))
+
     def random(self, person: Person, seats: int, nonce: str = "") -> str:
         """A seat in the fullest random room with one free, never one the person is in, or in a
         new one; returns its id. At most `seats` people are in one, whoever comes when. The same
@@ -404,6 +409,13 @@ class Rooms:
     def count(self, uid: str) -> int:
         """How many rooms are on the person's list."""
         return int(self.client.scard(keys.user_rooms(uid)))
+
+    def counts(self, uids: Sequence[str]) -> dict[str, int]:
+        """The same for several people."""
+        pipeline = self.client.pipeline(transaction=False)
+        for uid in uids:
+            pipeline.scard(keys.user_rooms(uid))
+        return dict(zip(uids, map(int, pipeline.execute()), strict=True)) if uids else {}
 
     def size(self, rid: str) -> int:
         """How many members the room has."""

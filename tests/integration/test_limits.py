@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from chat.crowd import AGAIN, Crowd
 from chat.errors import TooOften
 from chat.limits import RATES, Limits, span
-from chat.rooms import MOST_ROOMS
+from chat.rooms import MOST_LISTED, MOST_ROOMS
 from chat.settings import Settings
 from chat.store import Store, keys
 from chat.store.crowd import LASTS
@@ -444,3 +444,47 @@ def test_limits_can_be_lifted(tmp_path):
             page.wait_shown("message 29")
     finally:
         running.clean_up()
+
+
+def fill_list(inside, uid, count):
+    """Put so many rooms on a person's list, until that person looks at it: they are none."""
+    inside.sadd(keys.user_rooms(uid), *(f"r{n}" for n in range(count)))
+
+
+def ways_to_list(by, uid):
+    """Everything by which somebody puts a room on the list of somebody else."""
+    program, rid = Program(by), by.create_room("Tea", "closed")
+    picked = {"members": [uid]}
+    yield by.submit("/rooms", "/people", kind="direct", **picked)
+    yield by.submit("/rooms", "/rooms/new", name="Cake", kind="closed", **picked)
+    yield by.submit(f"/rooms/{rid}/people", f"/rooms/{rid}/people", do="add", **picked)
+    for path, more in (
+        ("direct-rooms", {}),
+        ("rooms", {"name": "Milk"}),
+        (f"rooms/{rid}/members", {}),
+    ):
+        yield program.http.post(f"/{path}", json={**picked, **more})
+
+
+def test_nobody_is_put_into_rooms_without_end(server, ann, inside):
+    """Each page of a person has the list of all their rooms, which others make longer: hundreds of
+    guests made it megabytes."""
+    uid = ann.uid
+    bob, eve = Visitor(server.url, next(names)), Visitor(server.url, next(names))
+    known = bob.submit("/rooms", "/people", kind="direct", members=[uid])
+    fill_list(inside, uid, MOST_ROOMS)
+    answers = list(ways_to_list(eve, uid))
+    assert [answer.status_code for answer in answers] == [400] * 6
+    assert all(f"is in {MOST_ROOMS} rooms already" in reads(answer.text) for answer in answers)
+    again = bob.submit("/rooms", "/people", kind="direct", members=[uid])
+    assert again.headers["location"] == known.headers["location"]
+
+
+def test_people_with_accounts_can_be_reached_when_guests_have_filled_the_list(server, ann, inside):
+    uid = ann.uid
+    member = Visitor(server.url, next(names))
+    inside.hset(keys.user(member.uid), "role", "member")
+    fill_list(inside, uid, MOST_ROOMS)
+    assert [answer.status_code < 400 for answer in ways_to_list(member, uid)] == [True] * 6
+    fill_list(inside, uid, MOST_LISTED)
+    assert [answer.status_code for answer in ways_to_list(member, uid)][1:3] == [400] * 2
