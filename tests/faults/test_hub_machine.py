@@ -1,0 +1,218 @@
+"""The machine of hub_machine.py under whatever hypothesis thinks of; and whether the bugs that such
+code had are found when they are put in."""
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from chat import channels, live, look_again, subscriber
+from chat.channels import Channels
+from chat.fragments import Fragments
+from chat.hub import Hub
+from chat.store import keys
+from chat.subscriber import Subscriber
+
+from .hub_machine import Machine, Process
+
+
+@pytest.fixture(scope="module")
+def process(valkey):
+    made = Process(valkey.url)
+    yield made
+    made.client.close()
+
+
+@pytest.fixture
+def machine(process, valkey, client, monkeypatch):
+    """Run the machine; raises what it finds."""
+    monkeypatch.setattr(channels, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(channels, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(subscriber, "PAGE", 5)
+    # Rooms are read in the order of their ids: the same in each run, the one on screen last.
+    numbers = itertools.count(10**9, -1)
+    monkeypatch.setattr(keys, "new_id", lambda: f"{next(numbers):022}")
+    monkeypatch.setattr(Machine, "url", valkey.url)
+    monkeypatch.setattr(Machine, "client", client)
+    monkeypatch.setattr(Machine, "process", process)
+
+    def run(examples, steps=30):
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                report_multiple_bugs=False,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+    return run
+
+
+def test_whatever_happens_the_hub_ends_as_it_should(machine):
+    machine(120)
+
+
+# The bugs such code had, put in: each must be found
+
+
+def who_is_gone_belongs(patch):
+    """A page that went while the store was asked is put into its rooms."""
+    belong = Hub.belong
+
+    def anyway(self, viewer, rid, seq, at=0):
+        pages = self.people.get(viewer.uid)
+        self.people.setdefault(viewer.uid, {})[viewer] = None
+        belong(self, viewer, rid, seq, at)
+        if pages is None:
+            del self.people[viewer.uid]
+
+    def all_pages(app, uid):
+        """As it was: the pages are those from before the store was asked."""
+        pages = list(app.hub.people.get(uid, ()))
+        rows = app.store.rooms.of(uid)
+        for viewer in pages:
+            for row in rows:
+                app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
+        return real(app, uid)
+
+    real = look_again.person
+    patch.setattr(Hub, "belong", anyway)
+    patch.setattr(look_again, "person", all_pages)
+
+
+def once_lost_always_lost(patch):
+    """After one cut of the link every subscription is said to stand again."""
+    add, listen = Channels.add, Channels._listen
+
+    async def listen_and_remember(self, place):
+        try:
+            await listen(self, place)
+        finally:
+            self.lost = True
+
+    def added(self, name):
+        add(self, name)
+        if getattr(self, "lost", False):
+            self._stood.add(name)
+
+    patch.setattr(Channels, "_listen", listen_and_remember)
+    patch.setattr(Channels, "add", added)
+
+
+def the_zone_of_the_task(patch):
+    """What is rendered for one page is rendered in the zone that was rendered for last."""
+    last = [""]
+    shown, missed = Fragments.shown, Fragments.missed
+
+    def remember(self, event, zone):
+        last[0] = zone
+        return shown(self, event, zone)
+
+    patch.setattr(Fragments, "shown", remember)
+    patch.setattr(Fragments, "missed", lambda self, events, zone: missed(self, events, last[0]))
+
+
+def the_name_of_the_handshake(patch):
+    """A page posts as its person was called when it opened."""
+    patch.setattr(live.Page, "person", property(lambda self: self.ws.person))
+
+
+def renamed_once(patch):
+    """What a page posted before it heard of the new name is left as it is."""
+    patch.setattr(look_again, "looks_otherwise", lambda before, now: False)
+
+
+def words_overtake(patch):
+    """A word that somebody is renamed is passed on before the events that were said before it."""
+    patch.setattr(Subscriber, "_word", lambda self, rid, word: self.word(rid, word))
+
+
+def an_old_list(patch):
+    """A side list is sent although the page was told of more meanwhile."""
+    patch.setattr(Hub, "is_older", lambda self, numbers, viewer: False)
+
+
+def answers_are_mixed_up(patch):
+    """Which answer is whose is not told apart."""
+
+    def take(self, place, reply):
+        kind, name = reply[0], reply[1]
+        if kind == "smessage":
+            self.said(name, reply[2])
+        elif name in self._wanted and self._at[name] == place:
+            if kind == "ssubscribe":
+                again = name in self._stood
+                self._stood.add(name)
+                if not self._wanted[name].done():
+                    self._wanted[name].set_result(None)
+                self.stands(name, again)
+            elif kind == "sunsubscribe" and self._wanted[name].done():
+                self._at[name] = ""
+                self.where.stir()
+
+    patch.setattr(Channels, "_take", take)
+
+
+def the_number_moves_first(patch):
+    """What cannot be rendered counts as shown, and holds up the rooms behind it."""
+
+    def publish(self, event):
+        room = self.rooms.get(event.room)
+        if room is None:
+            return True
+        if event.seq <= room.last:
+            return not 0 < room.at < event.at
+        if event.seq > room.last + 1:
+            return False
+        room.last, room.at = event.seq, event.at
+        if not self._ready:
+            self.later(self.flush)
+        self._ready[room] = None
+        if not event.is_quiet:
+            room.newest = event
+        for zone, group in room.groups.items():
+            if group.watching:
+                group.shown.append((event.seq, self.show(event, zone)))
+            if group.belonging and not event.is_quiet:
+                group.notes.append(self.note(event, zone))
+        return True
+
+    patch.setattr(Hub, "publish", publish)
+
+
+def a_failed_write_counts(patch):
+    """A page that could not be written to is written to on."""
+    patch.setattr(Hub, "_failed", lambda self, viewer, error: None)
+
+
+ARRIVES = "all_words_arrive all_answers_arrive texts_are_rendered "
+# Each bug with the rules that the machine takes to find it within a few examples.
+BUGS = {
+    who_is_gone_belongs: ARRIVES + "some_arrives a_page_opens a_page_closes a_refresh",
+    once_lost_always_lost: ARRIVES + "a_page_opens a_page_closes the_link_is_cut",
+    the_zone_of_the_task: ARRIVES + "a_page_opens a_page_watches somebody_posts",
+    the_name_of_the_handshake: ARRIVES + "somebody_is_renamed a_page_posts",
+    renamed_once: ARRIVES + "somebody_is_renamed a_page_posts",
+    words_overtake: ARRIVES
+    + "some_arrives somebody_leaves_or_joins somebody_posts somebody_is_renamed",
+    an_old_list: ARRIVES.replace("all_answers_arrive", "an_answer_arrives")
+    + "somebody_posts a_refresh",
+    answers_are_mixed_up: ARRIVES + "a_frame_opens a_frame_closes",
+    the_number_moves_first: ARRIVES + "somebody_posts a_rendering_fails",
+    a_failed_write_counts: ARRIVES + "somebody_posts a_write_fails",
+}
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):
+    bug(monkeypatch)
+    monkeypatch.setattr(Machine, "focus", BUGS[bug].split())
+    with pytest.raises(AssertionError):
+        machine(400, steps=50)
