@@ -17,7 +17,8 @@ READS |= {"SPUBLISH", "TIME", "XRANGE", "ZMSCORE", "ZRANGE", "ZRANGEBYLEX", "ZSC
 
 @dataclass
 class Cut:
-    """The line is cut at command number `at`, counted from 0; a pipeline counts as one command.
+    """The line is cut at command number `at` of those that may write, counted from 0; a pipeline
+    counts as one command. (To be cut at one that reads is to be cut after the one before it.)
     Of a pipeline that is cut in the MIDDLE only the first half runs."""
 
     at: int
@@ -25,31 +26,31 @@ class Cut:
 
 
 class CutLine(redis.Redis):
-    """`count` is how many commands were sent since the line was last `cut`."""
+    """`log` has the commands that may write, since the line was last `cut`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.next: Cut | None = None
-        self.count = 0
         self.log: list[str] = []
 
     @contextmanager
     def cut(self, next: Cut | None) -> Any:
         """Meanwhile the line is cut there, once, and whole afterwards."""
-        self.next, self.count, self.log = next, 0, []
+        self.next, self.log = next, []
         try:
             yield
         finally:
             self.next = None
 
-    def how(self, what: str) -> str:
-        """How the line is cut at the command that is asked now, "" for not at all."""
-        here = self.next is not None and self.next.at == self.count
-        self.count += 1
-        self.log.append(what)
-        if not here:
+    def how(self, *names: str) -> str:
+        """How the line is cut at the commands of these names, which are asked now; "" for not at
+        all."""
+        if READS.issuperset(names):
             return ""
-        assert self.next is not None
+        here = self.next is not None and self.next.at == len(self.log)
+        self.log.append("+".join(names))
+        if not here or self.next is None:
+            return ""
         how, self.next = self.next.how, None
         return how
 
@@ -74,7 +75,7 @@ class CutPipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> Any:
         if not self.command_stack:
             return super().execute(raise_on_error)
-        how = self.line.how("+".join(str(command[0][0]) for command in self.command_stack))
+        how = self.line.how(*(str(command[0][0]) for command in self.command_stack))
         if how == BEFORE:
             self.reset()
             raise OutcomeUnknown("cut")
@@ -91,7 +92,6 @@ def every_cut(commands: list[str]) -> list[Cut]:
     what has run: nothing, all up to a command that may write, or half of a pipeline of such."""
     cuts = [Cut(0, BEFORE)] if commands else []
     for at, command in enumerate(commands):
-        if set(command.split("+")) - READS:
-            cuts += [Cut(at, MIDDLE)] if "+" in command else []
-            cuts.append(Cut(at, AFTER))
+        cuts += [Cut(at, MIDDLE)] if "+" in command else []
+        cuts.append(Cut(at, AFTER))
     return cuts

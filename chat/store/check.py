@@ -18,7 +18,7 @@ from ..text import number
 from . import keys
 from .history import NEWEST, Entry, History
 from .pages import pages
-from .people import all_entries, entries, looks
+from .people import GUEST, all_entries, entries, looks
 from .room_kinds import ENDED, OPEN, RANDOM
 from .rooms import Rooms
 
@@ -185,6 +185,9 @@ class Check:
                 f"the room {rid} has ended, but not all of it has gone",
                 partial(self.client.unlink, *rest),
             )
+        if self.client.exists(keys.past_members(rid)):
+            agree = partial(self.rooms.pointers.agree_room, rid)
+            yield Finding(f"the room {rid} has ended, and may still be in lists of people", agree)
         for key in kept:
             if self.client.ttl(key) == -1:
                 yield Finding(
@@ -296,6 +299,9 @@ class Check:
         if not name:
             yield Finding(f"the person {uid} has no name", None)
             return
+        if fields.get("role", GUEST) != GUEST and self.client.ttl(keys.user(uid)) >= 0:
+            keep = partial(self.client.persist, keys.user(uid))
+            yield Finding(f"{uid}, who is no guest, is to be forgotten", keep)
         for key, whole, what in (
             (keys.NAMES, entries(uid, name), "the name"),
             (keys.LOOKALIKES, looks(uid, name), "names that look like"),
@@ -351,6 +357,10 @@ class Check:
 
     def _hook(self, uid: str) -> Iterator[Finding]:
         """How far a bot was told of its rooms, and what it is still to be told."""
+        hook, *parts = keys.of_hook(uid)
+        if not self.client.exists(hook) and self.client.exists(*parts):
+            drop_all = partial(self.client.unlink, *parts)
+            yield Finding(f"something is kept of a webhook of {uid}, which is gone", drop_all)
         cursors, queue = keys.hook_cursors(uid), keys.hook_queue(uid)
         for told in pages(self.client.hscan_iter(cursors, count=PAGE), PAGE):
             gone = self._not_in(uid, [rid for rid, _ in told])

@@ -228,6 +228,18 @@ BROKEN = {
         lambda client, c: client.persist(keys.events(c["ended"])),
         "the room {ended} has ended, but chat:room:{{{ended}}}:events is kept for ever",
     ),
+    "an ended room is in lists": (
+        lambda client, c: client.zadd(keys.past_members(c["ended"]), {c["ann"]: 1}),
+        "the room {ended} has ended, and may still be in lists of people",
+    ),
+    "what is left of a webhook": (
+        lambda client, c: client.lpush(keys.hook_log(c["ann"]), "[]"),
+        "something is kept of a webhook of {ann}, which is gone",
+    ),
+    "an account that goes by itself": (
+        lambda client, c: client.expire(keys.user(c["ann"]), 100),
+        "{ann}, who is no guest, is to be forgotten",
+    ),
     "what is left of a room": (
         lambda client, c: client.hset(keys.read("gone"), c["ann"], 1),
         "chat:room:{{gone}}:read belongs to nothing",

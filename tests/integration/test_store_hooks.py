@@ -99,3 +99,17 @@ def test_little_is_kept_of_how_a_try_went(store, bot, client):
     assert len(packed) < 2 * MAX_OUTCOME_CHARS
     client.lset(keys.hook_log(bot.uid), 0, json.dumps([100, "did", 1, "y" * 10**6]))
     assert store.hooks.tries(bot.uid) == [Try(100, "did", 1, "y" * MAX_OUTCOME_CHARS)]
+
+
+def test_what_was_delivered_or_removed_leaves_nothing_when_a_late_try_ends(store, bot, client):
+    """Its last try failed, but it was delivered meanwhile; or an admin removed the webhook."""
+    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
+    late = Delivery(bot.uid, "r", 5)
+    store.hooks.done(late)
+    store.hooks.again(late, 200)
+    assert not client.exists(keys.hook_queue(bot.uid), keys.hook_tries(bot.uid))
+    store.hooks.remove(bot.uid)
+    store.hooks.again(late, 200)
+    store.hooks.note(late, 200, "failed")
+    store.hooks.switch_off(bot.uid, "gone")
+    assert not client.exists(*keys.of_hook(bot.uid))

@@ -1,0 +1,161 @@
+"""The machine (repeats_machine.py) under whatever hypothesis thinks of; and whether the bugs that
+such code has are found when they are put in."""
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from chat.errors import NotFound
+from chat.store import keys
+from chat.store.hooks import Hooks
+from chat.store.messages import Messages
+from chat.store.room_kinds import RANDOM
+from chat.store.room_pointers import RoomPointers
+from chat.store.rooms import Rooms
+from chat.store.tokens import Tokens
+
+from ..cut_line import CutLine
+from .repeats_machine import Machine
+
+
+@pytest.fixture
+def machine(valkey, monkeypatch):
+    """Run the machine; raises what it finds."""
+    monkeypatch.setattr(Machine, "line", CutLine.from_url(valkey.url, decode_responses=True))
+
+    def run(examples, gives_up, steps=40):
+        monkeypatch.setattr(Machine, "gives_up", gives_up)
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                phases=[Phase.generate],
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("gives_up", [False, True], ids=["who repeats", "who gives up"])
+def test_whatever_is_cut_and_made_again_is_there_once_and_whole(machine, gives_up):
+    machine(40, gives_up)
+
+
+# The bugs such code has, put in: each must be found
+
+
+def room_twice(patch):
+    """A room that is started again is another one."""
+    create = Rooms.create
+
+    def anew(self, name, kind, owner, members=(), about="", nonce=""):
+        return create(self, name, kind, owner, members, about)
+
+    patch.setattr(Rooms, "create", anew)
+
+
+def seat_twice(patch):
+    """Who leaves and gets no answer keeps the seat: the second time says that there is nothing to
+    leave, before anything else is done, and who sees a wrong list mends only the list."""
+    leave, write, leaving = Rooms._leave, RoomPointers._write, []
+
+    def early(self, rid, uid, data):
+        if not self.client.zscore(keys.members(rid), uid):
+            raise NotFound("That person is not in this room.")
+        leaving.append(uid)
+        try:
+            leave(self, rid, uid, data)
+        finally:
+            leaving.pop()
+
+    def mend(self, rid, uids, kind, joined):
+        if kind != RANDOM or all(joined) or leaving:
+            return write(self, rid, uids, kind, joined)
+        for uid in uids:
+            self.client.srem(keys.user_rooms(uid), rid)
+
+    patch.setattr(Rooms, "_leave", early)
+    patch.setattr(RoomPointers, "_write", mend)
+
+
+def sits_twice(patch):
+    """Who sits down again has another seat."""
+    random = Rooms.random
+    patch.setattr(Rooms, "random", lambda self, by, seats, nonce="": random(self, by, seats))
+
+
+def list_once(patch):
+    """Who joins again is in the room already, and nothing more is done."""
+    come = Rooms._come
+
+    def early(self, rid, uid, data, kind):
+        if not self.client.zscore(keys.members(rid), uid):
+            come(self, rid, uid, data, kind)
+
+    patch.setattr(Rooms, "_come", early)
+
+
+def forgets_who_was_in_it(patch):
+    """A room that ends again has no members, so nobody's list is put right."""
+    agree_room = RoomPointers.agree_room
+
+    def early(self, rid):
+        self.client.delete(keys.past_members(rid))
+        agree_room(self, rid)
+
+    patch.setattr(RoomPointers, "agree_room", early)
+
+
+def no_dedupe(patch):
+    """A message that is sent again is stored again."""
+    post = Messages.post
+
+    def again(self, rid, author, body, nonce="", reply=0):
+        return post(self, rid, author, body, reply=reply)
+
+    patch.setattr(Messages, "post", again)
+
+
+def tries_after_done(patch):
+    """What was delivered is counted once more as tried."""
+
+    def again(self, delivery, at):
+        name = f"{delivery.rid} {delivery.seq}"
+        self.client.zadd(keys.hook_queue(delivery.uid), {name: at}, xx=True)
+        self.client.hset(keys.hook_tries(delivery.uid), name, delivery.tries + 1)
+
+    patch.setattr(Hooks, "again", again)
+
+
+def lists_first(patch):
+    """A token that is revoked is taken out of the list first, and then nobody can revoke it."""
+
+    def end(self, uid, tids):
+        self.client.srem(keys.tokens(uid), *tids)
+        for tid in tids:
+            self.client.delete(keys.token(tid))
+
+    patch.setattr(Tokens, "_end", end)
+
+
+BUGS = room_twice, seat_twice, sits_twice, list_once, forgets_who_was_in_it
+BUGS += no_dedupe, tries_after_done, lists_first
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):
+    bug(monkeypatch)
+    with pytest.raises(AssertionError):
+        machine(300, gives_up=False)
+
+
+def test_without_the_background_job_what_is_given_up_stays_half_done(machine, monkeypatch):
+    monkeypatch.setattr("tests.faults.repeats_machine.UnfinishedChanges.look", lambda self: 0)
+    with pytest.raises(AssertionError):
+        machine(300, gives_up=True)
