@@ -172,9 +172,8 @@ class Page:
                 self._reset()
                 self.watch()
                 await asyncio.sleep(self.random.uniform(0, 0.02))
-            living.cancel()
-            await asyncio.gather(living, return_exceptions=True)
-            socket.abort()  # it may not have begun to live
+            socket.abort()
+            await living  # what had arrived is confirmed, and is read
 
     async def _live(self, socket: OverHttp1 | OverHttp2) -> None:
         if not self.awake.is_set():

@@ -186,6 +186,9 @@ class Stage:
 
     async def end_pages(self) -> None:
         """Nobody is there any more."""
+        for page in self.pages:
+            page.sleep()
+        await asyncio.sleep(0.5)  # what had arrived is confirmed, and is read
         tasks, self.tasks = self.tasks, []
         for task in tasks:
             task.cancel()
