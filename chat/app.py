@@ -19,6 +19,7 @@ from . import (
     assets,
     attention,
     composer,
+    compression,
     crowd,
     downloads,
     drafts,
@@ -136,6 +137,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
         COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
     )
     Compress(app)
+    compression.bound()
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env, texts)
     times.tell_time_by(store.clock.estimate)
