@@ -166,13 +166,15 @@ class Page:
                 socket = await self.dial(port, self.person.headers, self._ponged)
             self.room, self.last = "", 0
             living = asyncio.create_task(self._live(socket))
-            for room in rooms:
-                self.passed[self.room] = self.last
-                self.room = room
-                self._reset()
-                self.watch()
-                await asyncio.sleep(self.random.uniform(0, 0.02))
-            socket.abort()
+            try:
+                for room in rooms:
+                    self.passed[self.room] = self.last
+                    self.room = room
+                    self._reset()
+                    self.watch()
+                    await asyncio.sleep(self.random.uniform(0, 0.02))
+            finally:
+                socket.abort()
             await living  # what had arrived is confirmed, and is read
 
     async def _live(self, socket: OverHttp1 | OverHttp2) -> None:
