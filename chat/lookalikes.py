@@ -30,6 +30,7 @@ _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
 # They make the letter before them longer (Arabic, N'Ko), and change nothing in how a name is read.
 _STRETCHES = "\u0640\u07fa"
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+_NUMBER = regex.compile(r"\A\p{N}+|\p{N}+\Z")  # before or behind a word: "Admin2"
 # UAX 31, table 5, without those in which Chinese, Japanese and Korean are written together.
 _IN_USE = (
     "Latin Cyrillic Greek Arabic Armenian Bengali Devanagari Ethiopic Georgian Gujarati Gurmukhi "
@@ -67,7 +68,8 @@ def is_reserved(name: str, is_staff: bool = False) -> bool:
     if is_staff:
         return False
     words = [name, *_WORD.findall(_IGNORABLE.sub("", name))]
-    return any(keys(word) & offices for word in words)
+    words += [_NUMBER.sub("", word) for word in words]
+    return any(keys(word) & offices for word in words if word)
 
 
 def is_mixed(name: str) -> bool:

@@ -208,6 +208,15 @@ def test_reserved_words_are_told_however_they_are_written(word):
     assert is_reserved(greek)
 
 
+@pytest.mark.parametrize(
+    "number", ["2", "007", "\u0663", "\uff12", "\u00b2", "\u2170", "\u2460", "\u3007"]
+)
+@pytest.mark.parametrize("word", sorted(OFFICES))
+def test_a_reserved_word_with_a_number_is_told(word, number):
+    assert is_reserved(word + number)
+    assert is_reserved(f"{number}{word.upper()} Anne")
+
+
 @pytest.mark.parametrize("name", ["Chat Admin", "Support Team", "The Administrator", "Mod-Bob"])
 def test_a_reserved_word_among_others_is_told(name):
     assert is_reserved(name)
