@@ -68,7 +68,8 @@ class Viewer:
         self.person: Person | None = None
         self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
         self.rooms: set[str] = set()
-        self.lists = 0  # how often its list of rooms was sent anew
+        # How often its list of rooms was sent anew, or had to be read once more before.
+        self.lists = 0
         self.kept: list[Kept] | None = None  # what goes behind a list that is being read
         # Rooms of which a list had newer numbers than the hub, and those numbers.
         self.ahead: dict[str, int] = {}
@@ -264,6 +265,7 @@ class Hub:
         viewer.watching = rid
         viewer.sent = 0
         viewer.held = []
+        viewer.lists += viewer.kept is not None
 
     def live(self, viewer: Viewer, upto: int) -> None:
         """The viewer was sent everything up to `upto`; let go of what was held since."""
@@ -285,6 +287,7 @@ class Hub:
         self._stop_watching(viewer, group)
         group.belonging[viewer] = None
         viewer.watching = viewer.held = None
+        viewer.lists += viewer.kept is not None
         self._told(viewer, rid, viewer.sent)
 
     def _stop_watching(self, viewer: Viewer, group: Group) -> None:
@@ -434,6 +437,17 @@ class Hub:
         if any(rid in told and seq < told[rid].last for rid, seq in numbers.items()):
             return True
         return not viewer.rooms <= numbers.keys()
+
+    def is_ahead(self, viewer: Viewer, numbers: dict[str, int]) -> bool:
+        """True when the viewer was told of something that the hub does not know yet and a list as
+        of these numbers lacks: nobody would tell it again behind the list."""
+        ahead = viewer.ahead.items()
+        if any(seq > numbers.get(rid, 0) for rid, seq in ahead):
+            return True
+        rid = viewer.watching
+        if rid is None:
+            return False
+        return viewer.sent > max(self.rooms[rid].last, numbers.get(rid, 0))
 
     def _told(self, viewer: Viewer, rid: str, seq: int) -> None:
         """The viewer was told of the room up to `seq`, which may be more than the hub knows yet."""

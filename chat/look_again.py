@@ -81,7 +81,8 @@ def send_list(app: "Chat", viewer: Viewer, rows: list[Row], lists: int) -> None:
     is compared with what the hub has told, when it is rendered. One that is older is read anew."""
     text = _list(app, viewer, rows) if viewer.kept is None else ""
     current = viewer.kept is None and viewer.lists == lists
-    if text and current and not app.hub.is_older(numbers(rows), viewer):
+    is_old = app.hub.is_older(numbers(rows), viewer) or app.hub.is_ahead(viewer, numbers(rows))
+    if text and current and not is_old:
         _send(app, viewer, rows, text)
     else:
         read_and_send_list(app, viewer)
@@ -97,7 +98,7 @@ def read_and_send_list(app: "Chat", viewer: Viewer) -> None:
     rows: list[Row] = []
     text, lists = "", -1
     try:
-        while not text or viewer.lists != lists:
+        while not text or viewer.lists != lists or app.hub.is_ahead(viewer, numbers(rows)):
             lists = viewer.lists
             rows = app.store.rooms.of(viewer.uid)
             text = _list(app, viewer, rows)

@@ -23,7 +23,7 @@ class World:
         self.marks, self.lines = dict.fromkeys(ROOMS, 1), dict.fromkeys(ROOMS, 1)
         self.wrong: list[str] = []
         self.rows: dict[str, int] | None = None  # a list that was read and is not yet sent
-        self.shown: str | None = None  # the room on screen when it was rendered
+        self.lists = 0  # what the viewer said as it was read
         self.viewer = self.hub.connect(self.push, lambda code: None, "bob")
         self.other = self.hub.connect(lambda packet: True, lambda code: None, "cyd")
         for rid in ROOMS:
@@ -91,16 +91,15 @@ class World:
             if hold:
                 self.hub.hold_marks(self.viewer)
             self.rows = {rid: len(events) for rid, events in self.stored.items()}
-            self.shown = self.viewer.watching
+            self.lists = self.viewer.lists
 
     def send(self):
         rows, self.rows = self.rows, None
         if rows is None:
             return
-        held = self.viewer.kept is not None
-        if self.shown != self.viewer.watching or (
-            not held and self.hub.is_older(rows, self.viewer)
-        ):
+        held, hub = self.viewer.kept is not None, self.hub
+        is_old = hub.is_ahead(self.viewer, rows) or (not held and hub.is_older(rows, self.viewer))
+        if is_old or self.lists != self.viewer.lists:
             self.read(hold=True)  # and again
             return
         counts = {rid: f"{self.counted(rid, n)}/{self.last(rid, n)}" for rid, n in rows.items()}
@@ -112,6 +111,8 @@ class World:
         before, sent = self.viewer.watching, self.viewer.sent
         if rid == before:
             return
+        if self.rows and self.viewer.kept is None:
+            self.rows = None  # one that is at hand is rendered for the room on screen
         if rid is None:
             self.hub.unwatch(self.viewer)
         else:
