@@ -202,10 +202,19 @@ class Page:
         rid, seq = self.viewer.watching, self.viewer.sent
         if not rid or not seq or (rid, seq) in (self.asked, self.remembered):
             return False
-        if not self.ws.ask(partial(self.subscriber.ask, self._seen, rid, seq)):
+        room = self.hub.rooms[rid]
+        at = room.at if room.last == seq else 0
+        if not self.ws.ask(partial(self._confirmed, rid, seq, at)):
             return False
         self.asked = rid, seq
         return True
+
+    def _confirmed(self, rid: str, seq: int, at: int) -> None:
+        """The browser has what it was sent of a room up to event `seq`, of the time `at`. It shows
+        nothing of that where it came after the page had gone to another room; a page says where it
+        has gone before it answers what came then."""
+        if self.viewer.watching == rid:
+            self.subscriber.ask(self._seen, rid, seq, at)
 
     def _come_back(self, error: Exception) -> None:
         """Redis has failed: ask the page to come back."""
@@ -233,11 +242,13 @@ class Page:
     def watch(self, frame: Frame) -> None:
         """Show a room from the number the page has: what it lacks, then everything live."""
         rid, before = one(frame, "room"), self.viewer.watching
+        is_unsure = False  # whether the room it was in has something that it may not have shown
         if before and before != rid:
             self.typing_at = 0.0
             self.draft = ("", "")
-            self.ask()
-            self._say(self.fragments.read(before))
+            is_unsure = self._is_unsure()
+            if not is_unsure:
+                self._say(self.fragments.read(before))
         for to, nonce, body, reply in pending(frame):
             self._post_pending(to, nonce, body, number(reply))
         if rid:
@@ -248,6 +259,8 @@ class Page:
         if self.fresh:
             self.fresh = False
             self._list(one(frame, "digest"))
+        elif is_unsure:
+            look_again.read_and_send_list(self.app, self.viewer)  # with the marks that are left
         elif (before or "") != rid:
             self._compare_list(one(frame, "digest"))
 
@@ -308,18 +321,24 @@ class Page:
         self.backlog.keep(answer, forgotten)
         return answer
 
-    def _seen(self, rid: str, seq: int) -> bool:
-        """Remember what the page has shown; True when that was done now, for a member. That it
-        cannot be is no reason to end the page."""
+    def _seen(self, rid: str, seq: int, at: int = 0) -> bool:
+        """Remember what the page has shown, up to event `seq`, of the time `at` (0: not known).
+        Returns True when that was done now, for a member. That it cannot be is no reason to end
+        the page."""
         if rid == self.remembered[0] and seq <= self.remembered[1]:
             return False
         try:
-            is_member = self.store.messages.seen(rid, self.person.uid, seq)
+            is_member = self.store.messages.seen(rid, self.person.uid, seq, at)
             self.remembered = rid, seq
         except (RedisError, OSError) as error:
             log.warning("cannot remember what was seen: %s", error)
             return False
         return is_member
+
+    def _is_unsure(self) -> bool:
+        """True when something was sent of the room on screen that the page has not confirmed."""
+        rid, seq = self.remembered
+        return rid != self.viewer.watching or seq < self.viewer.sent
 
     def _belong(self, rid: str) -> bool:
         """True when the person is a member; this page may have opened before that."""

@@ -170,7 +170,8 @@ def show(rid: str) -> Any:
         return render_template("rooms/join.html", room=room, size=store().rooms.size(rid))
     events = store().messages.page(room)
     if read < room.seq and not is_htmx():  # whose socket says which room it shows now
-        served(rid, room.seq)
+        newest = events[-1] if events else room.last
+        served(rid, newest.seq, newest.at)
     unread = store().rooms.unread(rid, read, room.seq) if 0 < read < room.seq else 0
     new, reply = read + 1 if unread else 0, answered(rid, request.args.get("reply", ""))
     return room_page(room, events, new=new, unread=unread, reply=reply)

@@ -15,16 +15,19 @@ from redis.exceptions import RedisError
 from .composer import is_nonce
 from .current import chat
 from .store import Person
-from .text import number
+from .text import cursor
 
 log = logging.getLogger(__name__)
 
 MAX_AGE_SECONDS = 24 * 3600  # until a browser forgets a page after which it asked for nothing
 
 
-def served(rid: str, seq: int) -> None:
-    """The answer to this request shows the room `rid` up to number `seq`."""
-    text = f"{g.person.uid}.{rid}.{seq}"
+def served(rid: str, seq: int, at: int) -> None:
+    """The answer to this request shows the room `rid` up to event `seq`, of the time `at` (ms). Not
+    where it has no body, or is fetched for somebody who may never look at it."""
+    if request.method == "HEAD" or _is_prefetch():
+        return
+    text = f"{g.person.uid}.{rid}.{seq}-{at}"
 
     @after_this_request
     def remember(response: Response) -> Response:
@@ -32,14 +35,21 @@ def served(rid: str, seq: int) -> None:
         return response
 
 
+def _is_prefetch() -> bool:
+    """True when the browser says that it fetches the page ahead (Fetch Standard, "Sec-Purpose", and
+    the names that browsers had for it before)."""
+    said = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
+    return any("prefetch" in text or "preview" in text for text in said)
+
+
 def confirm(person: Person) -> None:
     """The browser of this person asks for something: the page before has arrived."""
     uid, _, place = request.cookies.get(_name(), "").partition(".")
-    rid, _, seq = place.partition(".")
+    rid, _, shown = place.partition(".")
     if uid != person.uid or not is_nonce(rid):
         return
     try:
-        chat().store.messages.seen(rid, uid, number(seq))
+        chat().store.messages.seen(rid, uid, *cursor(shown))
     except (RedisError, OSError) as error:
         log.warning("cannot remember what was seen: %s", error)
     else:

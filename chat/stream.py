@@ -31,11 +31,11 @@ from .current import chat
 from .errors import NotFound, NotMember
 from .exchange import ON_DRAIN
 from .frames import Packet
-from .hub import Viewer
+from .hub import Hub, Viewer
 from .rate_limits import charge_bytes
 from .session import is_still_on, require_person
 from .store import Room
-from .text import number
+from .text import cursor, number
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,9 @@ def stream(rid: str) -> Response:
 
 @bp.get("/rooms/<rid>/seen/<seq>")
 def seen(rid: str, seq: str) -> tuple[str, int]:
-    """The frame has shown the room up to number `seq`. Its browser loads this as an image, because
-    that is the only way to say so without a script and without a click."""
-    if not is_nonce(rid) or not chat().store.messages.seen(rid, g.person.uid, number(seq)):
+    """The frame has shown the room up to event `seq` (text.cursor). Its browser loads this as an
+    image, because that is the only way to say so without a script and without a click."""
+    if not is_nonce(rid) or not chat().store.messages.seen(rid, g.person.uid, *cursor(seq)):
         raise NotFound("You are not in this room.")
     return "", 204
 
@@ -127,13 +127,15 @@ class Waiting:
             self.queue.put_nowait(packet.text)
         return not self.ended
 
-    def ask(self, viewer: Viewer) -> bool:
+    def ask(self, hub: Hub, viewer: Viewer) -> bool:
         """Have the browser say that it has shown what was written; True when it was asked."""
         rid, seq = viewer.watching, viewer.sent
         if rid is None or seq <= self.asked or self.ended:
             return False
         self.asked = seq
-        self.queue.put_nowait(f'<img src="/rooms/{rid}/seen/{seq}" alt="" hidden>')
+        room = hub.rooms[rid]
+        shown = f"{seq}-{room.at}" if room.last == seq else f"{seq}"
+        self.queue.put_nowait(f'<img src="/rooms/{rid}/seen/{shown}" alt="" hidden>')
         return True
 
     def kick(self, code: int) -> None:
@@ -164,7 +166,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
     hub, store, fragments = chat().hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
-    viewer.ask = partial(waiting.ask, viewer)
+    viewer.ask = partial(waiting.ask, hub, viewer)
     try:
         hub.belong(viewer, rid, room.seq, room.at)
         hub.watch(viewer, rid)

@@ -11,7 +11,7 @@ from .events import DELETED, Event
 from .session import require_person
 from .store import Row
 from .store.messages import PAGE_SIZE
-from .text import number
+from .text import cursor
 
 SHOWN = 5  # events shown of a room
 LOOKED_AT = 20  # events among which those are found: some are nothing to read
@@ -44,12 +44,12 @@ def page() -> Any:
 
 @bp.post("/unread/read")
 def read() -> Any:
-    """Each of the fields `upto` names a room and the number up to which it has been seen. What
-    came after the page was made stays unread."""
+    """Each of the fields `upto` names a room and the event up to which it has been seen
+    (text.cursor). What came after the page was made stays unread."""
     for field in request.form.getlist("upto")[:MOST_LISTED]:
-        rid, _, seq = field.partition(" ")
+        rid, _, shown = field.partition(" ")
         if is_nonce(rid):  # and `seen` keeps nothing for who is no member
-            chat().store.messages.seen(rid, g.person.uid, number(seq))
+            chat().store.messages.seen(rid, g.person.uid, *cursor(shown))
     chat().store.people.look_again(g.person.uid)  # its open pages have marks
     return redirect("/unread", 303)
 

@@ -356,12 +356,13 @@ class Messages:
                 return seq, None, gone
             return seq, self._now(rid, events_of(rid, entries, after)), gone
 
-    def seen(self, rid: str, uid: str, seq: int) -> bool:
-        """Remember that the member `uid` has seen the room up to `seq`; it never goes back. A
-        number beyond the newest is from another life of the database and changes nothing. False,
+    def seen(self, rid: str, uid: str, seq: int, at: int = 0) -> bool:
+        """Remember that the member `uid` has seen the room up to event `seq`, of the time `at` (ms;
+        0: not known); it never goes back. What names an event of another life of the database
+        changes nothing: a number beyond the newest, or one whose event has another time. False,
         and nothing is kept, for who is no member."""
-        read = [keys.read(rid), keys.room(rid), keys.members(rid)]
-        return int(self._seen(keys=read, args=[uid, seq])) >= 0
+        read = [keys.read(rid), keys.room(rid), keys.members(rid), keys.events(rid)]
+        return int(self._seen(keys=read, args=[uid, seq, at])) >= 0
 
     def _back(self, rid: str, end: int | str, limit: int) -> list[Event]:
         """The last `limit` events in front of number `end`, oldest first."""

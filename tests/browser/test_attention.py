@@ -143,3 +143,20 @@ def test_what_is_new_is_noticed_without_looking(ann: Person, bob: Person, room: 
     expect(sounds).to_have_count(0)
     ann.send("@Bob!")
     expect(sounds).to_have_count(1)
+
+
+def test_who_goes_to_another_room_has_read_what_was_on_screen(ann: Person, bob: Person, room: str):
+    """The click that leads away says what was on screen; nothing has to be waited for."""
+    club = bob.create_room("Club")
+    bob.wait_live()
+    for n in range(3):
+        bob.switch_to(room)
+        bob.wait_live()
+        ann.send(f"tea {n}?")
+        bob.wait_for(f"tea {n}?")
+        bob.switch_to(club)
+        bob.wait_live()
+        assert "unread" not in name_of(bob, f"#room-{room} a")
+        bob.page.reload()
+        bob.wait_live()
+        assert "unread" not in name_of(bob, f"#room-{room} a")

@@ -12,7 +12,7 @@ from .reading import Shown, told
 _FRAME = re.compile(r'<iframe class="stream" src="([^"]+)"')
 _REFRESH = re.compile(r'<meta http-equiv="refresh" content="(\d+); url=([^"]+)">')
 _RELOAD = re.compile(rb"(?i)\r\nrefresh: (\d+)\r\n")
-_IMAGE = re.compile(rb'<img src="(/rooms/[\w-]+/seen/(\d+))"[^>]*>')
+_IMAGE = re.compile(rb'<img src="(/rooms/[\w-]+/seen/(\d+)[\d-]*)"[^>]*>')
 _END = b"</hx-upsert>"
 
 

@@ -291,6 +291,7 @@ def test_leaving_a_room_on_screen_clears_its_mark_and_remembers_what_was_seen(an
     page.wait_for("Club")
     pages[0].post(tea, "hello")
     page.wait_shown("hello")
+    page.watch(tea)  # sent by the click that leads away
     page.watch(club, after=0)
     page.wait_for(f'hx-target="#unread-{tea}" hx-swap="innerHTML"></hx-partial>')
     page.wait_for("started this room")

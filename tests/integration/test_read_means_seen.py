@@ -243,18 +243,55 @@ def test_a_cursor_of_another_life_confirms_nothing(server, database, ann, bob, t
     assert read_of() == before
 
 
-def test_the_room_that_was_left_is_read_when_its_page_confirms(
-    server, database, ann, bob, tea, read_of
+@pytest.mark.parametrize("to", ["another room", "no room"])
+def test_what_came_after_the_page_had_left_the_room_is_not_read(
+    server, database, ann, bob, tea, read_of, to
 ):
-    """Another room is on screen by the time of the answer."""
+    """It was written to a page that shows another room already and has nowhere to put it. The
+    mark in its side list stays."""
+    club = ann.create_room("Club")
+    bob.join(club)
+    before = read_of()
+    client = Client(server, bob)
+    client.watch(tea)
+    say(ann, tea, 2)
+    client.read_to(newest(database, tea), pongs=False)
+    ping = client.next_ping()
+    client.texts = ""
+    client.watch(club if to == "another room" else "")
+    client.raw.send_frame(PONG, ping)
+    while f'id="unread-{tea}"' not in client.texts:
+        client.next()
+    row = client.texts.split(f'id="unread-{tea}"')[-1].split("</span>")[0]
+    assert row.count("<i") == newest(database, tea) - before
+    client.say(type="watch", room=club)
+    say(ann, club, 1)
+    client.answer_until(
+        lambda: database.hget(keys.read(club), bob.uid) == str(newest(database, club))
+    )
+    assert read_of() == before
+
+
+@pytest.mark.parametrize("by", ["a pong", "a frame"])
+def test_what_was_confirmed_before_the_page_left_the_room_is_read(
+    server, database, ann, bob, tea, read_of, by
+):
     club = ann.create_room("Club")
     bob.join(club)
     client = Client(server, bob)
     client.watch(tea)
     say(ann, tea)
-    client.read_to(newest(database, tea))
+    client.read_to(newest(database, tea), pongs=False)
+    if by == "a pong":
+        client.raw.send_frame(PONG, client.next_ping())
+        wait_for_mark(read_of, newest(database, tea))
+    else:
+        client.watch(tea, client.last)  # sent by the click that leads away
+    client.texts = ""
     client.watch(club)
-    client.answer_until(lambda: read_of() == newest(database, tea))
+    while not re.search(rf'#unread-{tea}[^>]*hx-swap="innerHTML"></', client.texts):
+        client.next()
+    assert read_of() == newest(database, tea)
 
 
 def test_who_writes_has_read_what_the_page_shows(server, database, ann, bob, tea, read_of):
@@ -292,6 +329,26 @@ def test_a_reader_that_is_too_slow_has_not_read_what_waits_for_it(
     before = read_of()
     while not gone(server, database, bob.uid):
         ann.post(tea, "long " * 700)
+    assert read_of() == before
+
+
+def test_a_pong_for_a_number_that_another_event_has_now_confirms_nothing(
+    server, database, ann, bob, tea, read_of
+):
+    client = Client(server, bob)
+    client.watch(tea)
+    before = read_of()
+    say(ann, tea, 1)
+    client.read_to(newest(database, tea), pongs=False)
+    ping = client.next_ping()
+    change_newest(database, tea)
+    client.raw.send_frame(PONG, ping)
+    club = ann.create_room("Club")  # what is confirmed later is written down later
+    bob.join(club)
+    client.watch(club)
+    say(ann, club, 1)
+    seq = newest(database, club)
+    client.answer_until(lambda: database.hget(keys.read(club), bob.uid) == str(seq))
     assert read_of() == before
 
 
@@ -382,6 +439,59 @@ def test_an_answer_that_never_arrived_confirms_nothing(server, database, ann, bo
     assert read_of() == before
 
 
+@pytest.mark.parametrize("how", ["HEAD", "Sec-Purpose", "Purpose", "X-Moz"])
+def test_a_page_that_is_fetched_ahead_confirms_nothing(
+    server, database, ann, bob, tea, read_of, how
+):
+    say(ann, tea)
+    before = read_of()
+    if how == "HEAD":
+        assert bob.http.head(f"/rooms/{tea}").status_code == 200
+    else:
+        ahead = {how: "prefetch;prerender" if how == "Sec-Purpose" else "prefetch"}
+        assert bob.get(f"/rooms/{tea}", headers=ahead).status_code == 200
+    assert is_unread(bob, tea)
+    assert read_of() == before
+
+
+def change_newest(database, rid) -> tuple[int, int]:
+    """Another event gets the number of the newest; returns the times of both."""
+    *entries, (last, event) = database.xrange(keys.events(rid))
+    then = int(event["at"])
+    database.delete(keys.events(rid))
+    for entry, values in [*entries, (last, {**event, "at": then + 5})]:
+        database.xadd(keys.events(rid), values, entry)
+    return then, then + 5
+
+
+WAYS_WITHOUT_A_SOCKET = ["the next request", "an image", "mark all as read"]
+
+
+@pytest.mark.parametrize("way", WAYS_WITHOUT_A_SOCKET)
+def test_a_number_that_another_event_has_now_confirms_nothing(
+    server, database, ann, bob, tea, read_of, way
+):
+    """A failover loses events, and others get their numbers. Who was shown the lost ones has not
+    seen those."""
+    say(ann, tea)
+    before, seq = read_of(), newest(database, tea)
+    if way == "the next request":
+        bob.room(tea)
+    elif way == "mark all as read":
+        page = bob.get("/unread").text
+    then, now = change_newest(database, tea)
+    if way == "an image":
+        assert bob.get(f"/rooms/{tea}/seen/{seq}-{then}").status_code == 204
+    elif way == "mark all as read":
+        upto = re.search(rf'name="upto" value="({tea} [^"]+)"', page)[1]
+        token = re.search(r'name="csrf_token" value="([^"]+)"', page)[1]
+        bob.http.post("/unread/read", data={"csrf_token": token, "upto": upto})
+    bob.get("/")
+    assert read_of() == before
+    assert bob.get(f"/rooms/{tea}/seen/{seq}-{now}").status_code == 204
+    assert read_of() == seq
+
+
 def test_the_cookie_of_a_page_is_only_for_its_person(server, database, ann, bob, tea, read_of):
     say(ann, tea)
     before = read_of()
@@ -435,7 +545,7 @@ def test_what_is_written_to_a_frame_is_read_when_its_browser_says_so(
     shown.read_to("(<ol)")
     wait_for_mark(read_of, seq)
     say(ann, tea)
-    image = shown.read_to(rf'<img src="([^"]+/{newest(database, tea)})"')
+    image = shown.read_to(rf'<img src="([^"]+/{newest(database, tea)}-\d+)"')
     assert read_of() == seq, "it was only written"
     assert bob.get(image).status_code == 204
     assert read_of() == newest(database, tea)
