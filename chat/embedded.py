@@ -19,12 +19,12 @@ from typing import IO
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from . import aof
 
-STARTS_WITHIN = 60.0  # seconds; a long append-only file takes a while to read
+STARTS_WITHIN = 60.0  # seconds without a word from a server that is to start, or to end
 ORPHAN_ENDS_WITHIN = 10.0  # seconds; then one that is left of an earlier chat is killed
 LONGEST_SOCKET_PATH = 100  # bytes; the limit of the system is 104 to 108
 
@@ -101,11 +101,14 @@ class EmbeddedValkey:
             )
 
     def wait(self) -> None:
-        """Wait until the server answers; raises CannotStart."""
+        """Wait until the server answers; raises CannotStart. Reading a large append-only file may
+        take any time, as long as the server says that it does so."""
         deadline = time.monotonic() + STARTS_WITHIN
         while not self.answers():
             if self.process is None or self.process.poll() is not None:
                 raise CannotStart(f"the embedded Valkey did not start: {self._last_words()}")
+            if self._is_loading():
+                deadline = time.monotonic() + STARTS_WITHIN
             if time.monotonic() > deadline:
                 raise CannotStart(f"the embedded Valkey did not answer in {STARTS_WITHIN:.0f} s")
             time.sleep(0.02)
@@ -117,6 +120,17 @@ class EmbeddedValkey:
                 return bool(client.ping())
         except (RedisError, OSError):
             return False
+
+    def _is_loading(self) -> bool:
+        """True when a server answers on the socket that it is reading its data."""
+        try:
+            with self.client() as client:
+                client.ping()
+        except BusyLoadingError:
+            return True
+        except (RedisError, OSError):
+            return False
+        return False
 
     def stop(self) -> None:
         """Stop the server cleanly and give the folder back."""
