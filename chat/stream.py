@@ -33,6 +33,7 @@ from .exchange import ON_DRAIN
 from .frames import Packet
 from .hub import Hub, Viewer
 from .rate_limits import charge_bytes
+from .redaction import without_message
 from .session import is_still_on, require_person
 from .store import Room
 from .text import cursor, number
@@ -57,13 +58,13 @@ def stream(rid: str) -> Response:
     room, read = chat().store.rooms.row(rid, g.person.uid)
     if read is None:
         raise NotMember("Join the room first to read it.")
-    after = number(request.args.get("after", "")) or room.seq
+    shown = number(request.args.get("after", ""))
     epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
     leave = crowd.enter()
     waiting = Waiting()
     request.environ[ON_DRAIN](waiting.drain)
-    place = Place(rid, after, epoch)
+    place = Place(rid, shown or room.seq, epoch, bool(shown))
     pieces = stream_with_context(_listen(room, place, waiting, head))
     response = Response(pieces, mimetype="text/html")
     response.call_on_close(leave)
@@ -91,11 +92,13 @@ def come_back(response: Response) -> Response:
 
 @dataclass
 class Place:
-    """Where the next response goes on: after the event `seq` of the room, in its `epoch`."""
+    """Where the next response goes on: after the event `seq` of the room, in its `epoch`.
+    `is_shown`: the browser says that it has shown that event."""
 
     rid: str
     seq: int
     epoch: str
+    is_shown: bool = True
 
     def refresh(self, seconds: int) -> str:
         """The last piece of a response: the page loads itself again after so many seconds."""
@@ -159,6 +162,9 @@ def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[s
     except (RedisError, RedisClusterException, OSError) as error:
         log.warning("a frame without JavaScript is to come back: %s", error)
         yield place.refresh(max(waiting.pause, RETRY_SECONDS))
+    except Exception as error:
+        log.error("a frame without JavaScript is to come back: %s", without_message(error))
+        yield place.refresh(max(waiting.pause, RETRY_SECONDS))
 
 
 def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
@@ -180,7 +186,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
             charge_bytes(uid, "view", len(text))
             yield text
             chat().confirmations.add(viewer)
-        if not missed.replace:
+        if place.is_shown and not missed.replace:
             store.messages.seen(rid, uid, place.seq)
         place.seq, place.epoch = missed.seq, missed.epoch
         hub.live(viewer, missed.seq)

@@ -564,6 +564,15 @@ def test_a_frame_asked_for_confirms_what_its_page_has_shown(
     wait_for_mark(read_of, seq - 1)
 
 
+def test_a_frame_that_names_no_message_confirms_nothing(server, database, ann, bob, tea, read_of):
+    say(ann, tea)
+    before = read_of()
+    shown = Frame(bob, f"/rooms/{tea}/stream")
+    say(ann, tea, 1)
+    shown.read_to(f'(id="m-{newest(database, tea)}")')
+    assert read_of() == before
+
+
 def test_what_was_open_as_the_process_ended_is_not_read(fresh_server):
     """Neither what the frame was written, whose end brings a refresh, nor what a page was sent. The
     refresh is what confirms the first."""

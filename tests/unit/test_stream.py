@@ -1,6 +1,10 @@
 """Where the frame of pages without JavaScript goes on."""
 
-from chat.stream import Place
+import pytest
+from redis.exceptions import RedisError
+
+from chat import stream
+from chat.stream import Place, Waiting
 
 
 def test_what_the_address_said_stays_in_the_address():
@@ -10,3 +14,18 @@ def test_what_the_address_said_stays_in_the_address():
         '<meta http-equiv="refresh" content="5; '
         'url=/rooms/room/stream?after=7&epoch=%22%3E%3Cb%3E%26x">'
     )
+
+
+@pytest.mark.parametrize(
+    "error", [RedisError(), OSError(), TimeoutError(), ValueError(), KeyError()]
+)
+def test_whatever_fails_the_frame_comes_back_after_what_it_has(monkeypatch, error):
+    def events(room, place, waiting):
+        yield "a message"
+        place.seq = 7
+        raise error
+
+    monkeypatch.setattr(stream, "_events", events)
+    *pieces, last = stream._listen(None, Place("room", 3, "e"), Waiting(), "<head>")
+    assert pieces == ["<head>", "a message"]
+    assert last == Place("room", 7, "e").refresh(stream.RETRY_SECONDS)
