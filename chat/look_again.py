@@ -182,7 +182,11 @@ def _is_watched(app: "Chat", rid: str) -> bool:
 
 
 def typing(app: "Chat", rid: str, uid: str) -> None:
-    """A member of the room is writing: show it to those who look."""
-    person = app.store.people.get(uid) if app.hub.uids(rid) else None
-    if person:
-        app.hub.tell_watching(rid, lambda zone: app.fragments.typing(rid, person))
+    """A member of the room is writing: show it to those who look, unless the message was sent while
+    the name of this member was read."""
+    try:
+        person = app.store.people.get(uid) if _is_watched(app, rid) else None
+        if person and (rid, uid) in app.presence.typing:
+            app.hub.tell_watching(rid, lambda zone: app.fragments.typing(rid, person))
+    finally:
+        app.presence.typing.discard((rid, uid))

@@ -30,6 +30,8 @@ class Presence:
     def __init__(self, app: "Chat") -> None:
         self.app = app
         self.stale: set[str] = set()  # rooms in which somebody came or went
+        # Rooms and people who are typing there, which is yet to be shown (look_again.typing).
+        self.typing: set[tuple[str, str]] = set()
         self._said: set[str] = set()  # people of whom the store was told that they are here
         self._all_said = float("-inf")  # when all who are here were said, by the monotonic clock
 

@@ -127,8 +127,10 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
         if word == "here":
             app.presence.stale.add(rid)
         elif kind == "typing":
+            app.presence.typing.add((rid, uid))
             subscriber.ask(look_again.typing, app, rid, uid)
         elif kind == "typed":
+            app.presence.typing.discard((rid, uid))
             app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
         elif word == "names":
             subscriber.ask_in_turn(look_again.names, app, rid)
