@@ -16,6 +16,7 @@ from simple_websocket import ConnectionClosed
 from .environ import Message, Receive, Send, spawn
 from .metrics import SLOW
 from .pings import PINGS, Pings
+from .redaction import without_message
 
 log = logging.getLogger(__name__)
 
@@ -388,6 +389,11 @@ class WebSocket:
                     item.set_result(None)
         except OSError:
             log.debug("closed before everything pushed was sent")
+        except Exception as error:
+            # What follows must not be sent after a hole: the client comes back.
+            log.error("cannot send what was pushed: %s", without_message(error))
+            self._outbox = None
+            self.kick(1011)
         finally:
             self._outbox = None
             self._queued = 0

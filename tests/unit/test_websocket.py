@@ -1,10 +1,12 @@
 """What waits for a page's words: one timer for many waits."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
-from chat.websocket import Lull
+from chat.frames import Packet
+from chat.websocket import Lull, WebSocket
 
 
 async def heard(lull: Lull) -> list:
@@ -77,5 +79,38 @@ def test_silence_counts_from_the_last_word():
         box.put_nowait("b")
         assert await waiting == "b"
         lull.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("error", [ValueError("a text"), RuntimeError("a text")])
+@pytest.mark.parametrize("fails", ["sending", "asking"])
+def test_nothing_is_sent_behind_what_could_not_be_sent(error, fails):
+    """Or the client would lack it and not know."""
+
+    async def story():
+        sent: list[str] = []
+
+        async def send(message):
+            if message["type"] == "websocket.send" and message["text"] == fails_at:
+                raise error
+            sent.append(message.get("text") or message["type"])
+
+        def ask(confirmed):
+            raise error
+
+        fails_at = "<2>" if fails == "sending" else ""
+        ws = WebSocket({}, None, send, set())
+        ws.accepted = True
+        for n in "123":
+            ws.push(Packet(f"<{n}>"))
+            if n == "2" and fails == "asking":
+                ws._pings = SimpleNamespace(ask=ask)
+                ws.ask(lambda: None)
+        await asyncio.wait({ws._pump_task})
+        assert not ws.connected
+        assert not ws.push(Packet("<4>"))
+        await ws.closed()
+        assert sent == ["<1>", *(["<2>"] if fails == "asking" else []), "websocket.close"]
 
     asyncio.run(story())
