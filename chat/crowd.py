@@ -106,7 +106,10 @@ class Crowd:
         """Write down what became fewer every TURN seconds, until cancelled."""
         try:
             while True:
-                await greenback.with_portal_run_sync(self.beat)
+                try:
+                    await greenback.with_portal_run_sync(self.beat)
+                except Exception:  # or nobody would ever hear of this process again
+                    log.exception("cannot write down who has left")
                 await asyncio.sleep(TURN)
         finally:
             await greenback.with_portal_run_sync(self._end)
@@ -123,6 +126,9 @@ class Crowd:
         except (RedisError, OSError) as error:
             self._fewer |= fewer
             log.warning("cannot write down who has left: %s", error)
+        except BaseException:
+            self._fewer |= fewer
+            raise
 
     def _shares(self, uid: str, address: str) -> tuple[tuple[str, int, str], ...]:
         """For the person and the address: the key, how many pages, and what is told to more."""

@@ -39,6 +39,8 @@ from .text_renderer import TextRenderer, serve
 from .unfinished_changes import UnfinishedChanges
 from .warm_up import warm_up
 
+log = logging.getLogger(__name__)
+
 # Container objects that are new (less those that went) before the youngest generation is searched
 # for cycles; how often that is done before the middle one is; and that before all are.
 GENERATIONS = 5_000, 10, 40
@@ -80,18 +82,23 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
-        tasks.append(asyncio.create_task(app.subscriber.run()))
-        tasks.append(asyncio.create_task(app.presence.run()))
-        tasks.append(asyncio.create_task(app.confirmations.run()))
-        tasks.append(asyncio.create_task(app.crowd.run()))
-        tasks.append(asyncio.create_task(deliverer.run()))
-        tasks.append(asyncio.create_task(Trimmer(settings, app.store).run()))
-        tasks.append(asyncio.create_task(Sweeper(app.store, app.attachments).run()))
         guests = GuestCleanup(settings, app.store, app.pictures)
-        tasks.append(asyncio.create_task(guests.run()))
-        tasks.append(asyncio.create_task(UnfinishedChanges(app.store).run()))
-        tasks.append(asyncio.create_task(LoopLag().run()))
-        tasks.append(asyncio.create_task(children.watch(_forking_ended)))
+        lasting = (
+            app.subscriber.run(),
+            app.presence.run(),
+            app.confirmations.run(),
+            app.crowd.run(),
+            deliverer.run(),
+            Trimmer(settings, app.store).run(),
+            Sweeper(app.store, app.attachments).run(),
+            guests.run(),
+            UnfinishedChanges(app.store).run(),
+            LoopLag().run(),
+            children.watch(_forking_ended),
+        )
+        for coroutine in lasting:
+            tasks.append(asyncio.create_task(coroutine))
+            tasks[-1].add_done_callback(_tell_failure)
         _search_less()
 
     async def shutdown() -> None:
@@ -106,6 +113,13 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     _connect_hub(app, where, texts)
     metrics.watch(app)
     return Bridge(app, startup=startup, shutdown=shutdown)
+
+
+def _tell_failure(task: asyncio.Task[Any]) -> None:
+    """What is to go on to the end of the process has ended: nobody waits for it, so nobody else
+    would see why."""
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("%s has failed and does not go on", task.get_coro(), exc_info=error)
 
 
 def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:

@@ -1,0 +1,42 @@
+"""Counting open pages goes on whatever fails."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from redis.exceptions import RedisClusterException, RedisError
+
+from chat import crowd
+from chat.crowd import Crowd
+from chat.settings import Settings
+
+
+@pytest.mark.parametrize("error", [RedisError(), OSError(), RedisClusterException(), ValueError()])
+def test_what_could_not_be_written_is_written_later(monkeypatch, error):
+    written: list[dict[str, int]] = []
+    there = asyncio.Event()
+    fails = [error, error]
+
+    def write(process, pages):
+        if fails:
+            raise fails.pop()
+        written.append(pages)
+        there.set()
+
+    async def story():
+        store = SimpleNamespace(
+            beat=lambda process: [], write=write, enter=lambda *_: True, end=lambda process: None
+        )
+        pages = Crowd(SimpleNamespace(crowd=store), Settings())
+        pages.enter("ann", "192.0.2.1")
+        pages.leave("ann", "192.0.2.1")
+        running = asyncio.create_task(pages.run())
+        waiting = asyncio.create_task(there.wait())
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        assert not running.done()
+        running.cancel()
+        await asyncio.wait({running})
+
+    monkeypatch.setattr(crowd, "TURN", 0)
+    asyncio.run(story())
+    assert set(written[0].values()) == {0}
