@@ -106,11 +106,17 @@ async def framed(text):
 
 def test_posting_and_previewing_what_costs_most(client, valkey, tmp_path):
     async def story(world):
-        page = []
-        viewer = world.chat.app.hub.connect(page.append, page.append, world.eve.uid)
-        world.chat.app.hub.belong(viewer, world.rid, 2)
+        pushed, closed = [], []
+
+        def push(packet):
+            pushed.append(packet)
+            return True
+
+        room = await world.chat.call(world.chat.app.store.rooms.get, world.rid)
+        viewer = world.chat.app.hub.connect(push, closed.append, world.eve.uid)
+        world.chat.app.hub.belong(viewer, world.rid, room.seq, room.at)
         world.chat.app.hub.watch(viewer, world.rid)
-        world.chat.app.hub.live(viewer, 2)
+        world.chat.app.hub.live(viewer, room.seq)
         await world.chat.app.subscriber.ready(f"room:{world.rid}")
         for name, text in TEXTS.items():
             path = f"/rooms/{world.rid}"
@@ -118,13 +124,15 @@ def test_posting_and_previewing_what_costs_most(client, valkey, tmp_path):
             await world.do(f"view {name}", world.eve.post(f"{path}/preview", data={"body": text}))
         texts = list(TEXTS.values())[:20]
         await world.do("a burst", asyncio.gather(*(world.say(text) for text in texts)))
-        last = len(TEXTS) + len(texts)
+        last = room.seq + len(TEXTS) + len(texts)
 
         async def all_shown():
-            while viewer.sent < last:  # noqa: ASYNC110
+            while viewer.sent < last and not closed:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
         await world.do("its pushes", asyncio.wait_for(all_shown(), 60))
+        assert not closed
+        assert pushed
 
     tell(valkey.url, tmp_path, story)
 
