@@ -242,7 +242,7 @@ def delete(by: Person, rid: str, seq: int) -> Event:
     already stays so. Raises NotFound, Refused, TooOften."""
     room = store().rooms.member(rid, by.uid)
     chat().limits.use("post", by.uid)
-    there = store().messages.after(rid, seq - 1, 1)
+    there = store().messages.after(rid, max(0, seq - 1), 1)  # numbers begin at 1
     if there and (there[0].seq, there[0].kind) == (seq, DELETED):
         return there[0]  # by the same request, perhaps, whose answer was lost
     event: Event = store().messages.get(rid, seq)

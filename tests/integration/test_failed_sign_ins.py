@@ -41,7 +41,8 @@ def get(path, **headers):
 
 def present_password(visitor):
     visitor.http.cookies = httpx.Cookies(visitor.server.jar)
-    return visitor.submit("/me/password", "/me/password", old=SECRET, password=GOOD, again=GOOD)
+    other = f"{GOOD} and more"  # the present one as the new one is a form that is sent again
+    return visitor.submit("/me/password", "/me/password", old=SECRET, password=other, again=other)
 
 
 TRIES = {
