@@ -8,6 +8,7 @@ import time
 import traceback
 
 import greenback
+import pytest
 
 from chat import loop_lag
 from chat.loop_lag import LoopLag, stack_line
@@ -54,28 +55,32 @@ def late() -> int:
     return int(sum(bucket.get() for bucket in LAG._buckets[above:]))
 
 
-def test_the_log_names_what_held_the_loop(caplog):
+@pytest.fixture
+def often(monkeypatch):
+    """A line each time, because a busy machine may be late by itself."""
+    monkeypatch.setattr(loop_lag, "LOG_SECONDS", 0.0)
+
+
+def test_the_log_names_what_held_the_loop(caplog, often):
     before, watched = late(), LoopLag()
     asyncio.run(measured(watched, lambda: hold_the_loop(watched)))
-    (line,) = caplog.messages
+    (line,) = [line for line in caplog.messages if "hold_the_loop <" in line]
     assert "tests/unit/test_loop_lag.py" in line
-    assert "hold_the_loop <" in line
     assert line.startswith("the event loop was held for ")
     assert late() > before
 
 
-def test_it_names_what_a_greenlet_does(caplog):
+def test_it_names_what_a_greenlet_does(caplog, often):
     watched = LoopLag()
 
     async def story():
         measuring = asyncio.create_task(watched.run())
         await asyncio.sleep(0)
         await greenback.with_portal_run_sync(hold_the_loop, watched)
-        await until(lambda: caplog.messages)
+        await until(lambda: any(line.endswith("hold_the_loop") for line in caplog.messages))
         measuring.cancel()
 
     asyncio.run(story())
-    assert caplog.messages[0].endswith("hold_the_loop")
 
 
 def test_one_line_a_minute_says_how_often_it_was_late(caplog, monkeypatch):
