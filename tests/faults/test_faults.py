@@ -184,9 +184,24 @@ def changed(run, n, **fields):
 
 def test_what_counts_as_read_and_was_not_confirmed_is_found(run):
     """A page that was shown the newest number, and said nothing since."""
-    n = place(run, "read")
+
+    def top_of(room, uid):
+        posts = (seq for seq, _, f in reversed(run.streams[room]) if f[0] == "post" and f[1] != uid)
+        return next(posts, 0)
+
+    confirmed: dict[tuple[str, str], float] = {}  # when the newest was, by room and person
+    for record in run.records:
+        if record["op"] == "confirmed":
+            key = record["room"], run.uids[record["who"]]
+            if record["seq"] >= top_of(*key) > 0:
+                confirmed.setdefault(key, record["t"])
+
+    def has_seen_all(record):
+        return confirmed.get((record["room"], record["who"]), record["t"]) < record["t"]
+
+    n = place(run, "read", has_seen_all)
     room, uid = run.records[n]["room"], run.records[n]["who"]
-    top = next(seq for seq, _, f in reversed(run.streams[room]) if f[0] == "post" and f[1] != uid)
+    top = top_of(room, uid)
     records = changed(run, n, seq=top)
     silent = [
         record
