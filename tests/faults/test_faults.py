@@ -209,7 +209,7 @@ def test_what_counts_as_read_and_was_not_confirmed_is_found(run):
         if not (record["op"] == "confirmed" and record["room"] == room and record["seq"] >= top)
     ]
     assert "I10" in broken(run, silent)
-    assert "I10" not in broken(run, records)
+    assert "I10" not in broken(run, run.records)
 
 
 def test_a_page_that_is_told_that_others_are_here_is_found(run):
