@@ -290,6 +290,7 @@ def test_an_address_has_so_many_pages_whoever_they_are(server, inside):
         page.close()
     wait_until(lambda: not visitors[-1].get("/connection").text, "room for others")
     with visitors[0].http.stream("GET", f"/rooms/{rid}/stream") as response:
+        assert response.status_code == 200
         chunks = response.iter_text()
         assert next(chunks)
         count = keys.user_pages(visitors[0].uid)
