@@ -16,7 +16,7 @@ run: $(VENV)/.run
 	@$(BIN)/chat serve
 
 test: $(VENV)/.dev chromium docker-compose
-	@$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=6 --dist=loadfile $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

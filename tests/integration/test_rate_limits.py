@@ -282,7 +282,7 @@ def test_frames_draw_no_more_than_their_budget(server, store, ann):
         answers.extend(map(len, came))
         return len(came)
 
-    for _ in range(25):
+    for _ in range(16):
         for page in pages:
             page.say(type="watch", room=rid, after="2")
         read(0.05)
