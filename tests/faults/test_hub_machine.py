@@ -4,8 +4,6 @@ code had are found when they are put in."""
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from chat import channels, live, look_again, subscriber
 from chat.channels import Channels
@@ -14,6 +12,7 @@ from chat.hub import Hub
 from chat.store import keys
 from chat.subscriber import Subscriber
 
+from .explore import explore
 from .hub_machine import Machine, Process
 
 
@@ -38,19 +37,7 @@ def machine(process, valkey, client, monkeypatch):
     monkeypatch.setattr(Machine, "process", process)
 
     def run(examples, steps=30):
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                report_multiple_bugs=False,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        explore(Machine, examples, steps)
 
     return run
 

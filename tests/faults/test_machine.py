@@ -2,8 +2,6 @@
 code has are found when they are put in."""
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from chat import channels, live, subscriber
 from chat.app import create_app
@@ -12,6 +10,7 @@ from chat.settings import Settings
 from chat.store import Store
 from chat.store.messages import Messages, Missed
 
+from .explore import explore
 from .machine import Machine
 
 
@@ -26,18 +25,7 @@ def machine(valkey, client, monkeypatch):
     monkeypatch.setattr(Machine, "client", client)
 
     def run(examples, steps=25):
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        explore(Machine, examples, steps)
 
     return run
 

@@ -2,8 +2,6 @@
 such code has are found when they are put in."""
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from chat.errors import NotFound
 from chat.store import keys
@@ -15,6 +13,7 @@ from chat.store.rooms import Rooms
 from chat.store.tokens import Tokens
 
 from ..cut_line import CutLine
+from .explore import explore
 from .repeats_machine import Machine
 
 
@@ -25,19 +24,7 @@ def machine(valkey, monkeypatch):
 
     def run(examples, gives_up, steps=40):
         monkeypatch.setattr(Machine, "gives_up", gives_up)
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=examples,
-                stateful_step_count=steps,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                phases=[Phase.generate],
-                report_multiple_bugs=False,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        explore(Machine, examples, steps)
 
     return run
 

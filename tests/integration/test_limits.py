@@ -293,6 +293,9 @@ def test_an_address_has_so_many_pages_whoever_they_are(server, inside):
         assert response.status_code == 200
         chunks = response.iter_text()
         assert next(chunks)
+        count = keys.user_pages(visitors[0].uid)
+        wait_until(lambda: inside.hvals(count) == ["1"], "its count")
+    wait_until(lambda: not inside.exists(count), "its end")
 
 
 def test_an_address_opens_so_many_pages_a_minute(ann):

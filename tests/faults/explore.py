@@ -1,0 +1,22 @@
+"""How a state machine is driven in the tests: the same examples in each run."""
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+
+def explore(machine, examples, steps):
+    """Run so many examples of a machine, each of so many steps; raises the first thing it finds,
+    as it is and not made smaller, which takes minutes."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
