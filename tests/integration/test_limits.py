@@ -278,7 +278,11 @@ def test_a_person_has_so_many_pages_over_all_processes(server, inside, ann):
 def test_an_address_has_so_many_pages_whoever_they_are(server, inside):
     visitors = [Visitor(server.url, next(names)) for _ in range(ADDRESS // PERSON + 2)]
     rid = visitors[0].create_room("Tea")
-    wait_until(lambda: not any(map(int, inside.hvals("chat:pages:127.0.0.1"))), "calm")
+
+    def is_calm():
+        return not any(map(int, inside.hvals(keys.address_pages("127.0.0.1"))))
+
+    wait_until(is_calm, "calm")
     pages = [Page(visitor) for visitor in (visitors * PERSON)[:ADDRESS]]
     answer = refused(visitors[-1])
     assert answer.status_code == 429
@@ -289,6 +293,8 @@ def test_an_address_has_so_many_pages_whoever_they_are(server, inside):
     for page in pages:
         page.close()
     wait_until(lambda: not visitors[-1].get("/connection").text, "room for others")
+    # A process knows at once what closed there, and the other one at the next beat only.
+    wait_until(is_calm, "room at both processes")
     with visitors[0].http.stream("GET", f"/rooms/{rid}/stream") as response:
         assert response.status_code == 200
         chunks = response.iter_text()
