@@ -36,11 +36,19 @@ def close_what_was_opened() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+def valkey_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
     server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"))
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def valkey(valkey_of_the_run: EmbeddedValkey) -> EmbeddedValkey:
+    """The run's database, empty at the start of each module, whatever the module before left."""
+    with redis.Redis.from_url(valkey_of_the_run.url) as connection:
+        connection.flushall()
+    return valkey_of_the_run
 
 
 @pytest.fixture
