@@ -6,11 +6,11 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from . import data_folder
-from .embedded import CannotStart
-from .heartbeat import write_stacks_when_asked
-from .redaction import Redacted
-from .settings import BadSetting, Settings
+from .config import BadSetting, Settings
+from .observability.redaction import Redacted
+from .runtime.heartbeat import write_stacks_when_asked
+from .server import data_folder
+from .server.embedded_valkey import CannotStart
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,15 +50,15 @@ def main(argv: list[str] | None = None) -> None:
         if args.command in ("worker", "indexer"):
             write_stacks_when_asked()
         if args.command == "worker":
-            from .worker import main as work
+            from .server.worker import main as work
 
             work(settings, args.listener, args.lifeline, args.replaced, args.heartbeat)
         elif args.command == "indexer":
-            from .indexer import main as index
+            from .search.indexer import main as index
 
             index(settings, args.lifeline, args.heartbeat)
         elif args.command == "serve":
-            from .supervisor import Supervisor
+            from .server.supervisor import Supervisor
 
             Supervisor(settings).serve()
         else:
@@ -108,7 +108,7 @@ def _archive_commands(commands: Any) -> None:
 
 
 def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
-    from . import console
+    from .cli import commands as console
 
     if args.command == "admin" and args.who == "link":
         console.print_setup_link(settings)

@@ -13,60 +13,88 @@ from flask_wtf.csrf import CSRFError
 from redis.exceptions import DataError, RedisError
 from werkzeug.exceptions import HTTPException
 
-from . import (
+from .api import endpoints as api
+from .config import Settings
+from .domain.errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
+from .http_client.public_only import Outbound
+from .media.attachments import Files, quotas
+from .media.avatars import LARGEST, Pictures
+from .observability.redaction import redacted
+from .realtime import connection_limits as crowd
+from .realtime.confirmations import Confirmations
+from .realtime.hub import Hub
+from .realtime.presence import Presence
+from .realtime.resume_cache import Backlog
+from .realtime.subscriber import Subscriber
+from .rendering import assets, fragments, markdown
+from .rendering import local_time as times
+from .services import rate_limits
+from .services.context import chat, is_htmx, present
+from .services.limits import Limits
+from .store import Store
+from .web import (
     admin,
-    api,
-    assets,
-    attention,
     composer,
     compression,
-    crowd,
     downloads,
     drafts,
-    first_run,
-    forms,
-    fragments,
-    go,
-    hooks,
-    jwt,
-    live,
-    markdown,
     members,
     messages,
-    oidc,
-    operations,
-    people,
-    picker,
-    rate_limits,
     reactions,
     room_settings,
     rooms,
     search,
-    session,
     sign_in,
-    stream,
-    times,
-    tokens,
     unread,
-    uploads,
 )
-from .backlog import Backlog
-from .confirmations import Confirmations
-from .current import chat, is_htmx, present
-from .errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
-from .failed_sign_ins import FailedSignIns
-from .files import Files, quotas
-from .hub import Hub
-from .limits import Limits
-from .outbound import Outbound
-from .pictures import LARGEST, Pictures
-from .presence import Presence
-from .redaction import redacted
-from .security import check_host, check_site, is_safe, protect, secure
-from .session import current_person
-from .settings import Settings
-from .store import Store
-from .subscriber import Subscriber
+from .web import (
+    api_tokens as tokens,
+)
+from .web import (
+    auth as session,
+)
+from .web import (
+    event_stream as stream,
+)
+from .web import (
+    first_admin as first_run,
+)
+from .web import (
+    form_limits as forms,
+)
+from .web import (
+    health as operations,
+)
+from .web import (
+    jwt_sign_in as jwt,
+)
+from .web import (
+    notifications as attention,
+)
+from .web import (
+    oidc_sign_in as oidc,
+)
+from .web import (
+    page_connection as live,
+)
+from .web import (
+    people_picker as picker,
+)
+from .web import (
+    profiles as people,
+)
+from .web import (
+    quick_switcher as go,
+)
+from .web import (
+    upload_limits as uploads,
+)
+from .web import (
+    webhooks as hooks,
+)
+from .web.auth import current_person
+from .web.failed_sign_ins import FailedSignIns
+from .web.security import check_host, check_site, is_safe, protect, secure
 
 log = logging.getLogger(__name__)
 
@@ -128,12 +156,12 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
         # Cookies are SameSite, so no other site can have pages made to measure what is in them
-        # (BREACH). What never ends is sent as it comes (chat.stream).
+        # (BREACH). What never ends is sent as it comes (chat.web.event_stream).
         COMPRESS_ALGORITHM=["zstd", "gzip"],
         COMPRESS_LEVEL=4,
         COMPRESS_ZSTD_LEVEL=1,  # 3 % more bytes than the library's own choice, a third less work
         COMPRESS_STREAMS=False,
-        # What has an ETag sees to that itself (chat.assets).
+        # What has an ETag sees to that itself (chat.rendering.assets).
         COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
     )
     Compress(app)

@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 import redis
 
-from chat.embedded import EmbeddedValkey
+from chat.server.embedded_valkey import EmbeddedValkey
 from chat.store import Store
 
 from .provider import Provider

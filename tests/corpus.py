@@ -1,8 +1,8 @@
 """Texts that cost as much as texts of their kind can: what people write at its longest, and what
 somebody writes to hold up a server."""
 
-from chat.highlight import LANGUAGES
-from chat.text import MAX_BODY
+from chat.domain.validation import MAX_BODY
+from chat.rendering.syntax_highlighting import LANGUAGES
 
 _CODE = """
 import os  # a comment with "quotes" and 'more' of them

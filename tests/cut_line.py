@@ -8,7 +8,7 @@ from typing import Any
 import redis
 from redis.client import Pipeline
 
-from chat.link import OutcomeUnknown
+from chat.redis_client.connection import OutcomeUnknown
 
 BEFORE, MIDDLE, AFTER = "before", "middle", "after"
 READS = {"EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HMGET", "SCARD", "SISMEMBER", "SMEMBERS"}

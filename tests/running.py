@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import redis
 
-from chat import database
-from chat.embedded import EmbeddedValkey
+from chat.redis_client import urls as database
+from chat.server.embedded_valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[1]
 opened = contextlib.ExitStack()  # what a test has opened; closed at its end

@@ -1,7 +1,7 @@
 """Everything durable: rooms, messages and people in Redis (or Valkey), 7.0 or newer.
 
 `Store(client)` takes a redis-py client with `decode_responses=True`, or one that behaves so
-(`chat.loopredis`). Every write that must be whole is one Lua script in `scripts/`.
+(`chat.redis_client.client`). Every write that must be whole is one Lua script in `scripts/`.
 """
 
 from collections.abc import Callable
@@ -10,30 +10,30 @@ from typing import Any
 
 from . import unfinished
 from .accounts import Accounts
-from .attention import Attention
-from .audit import Audit
+from .audit_log import Audit
 from .bans import Bans
-from .check import Check
 from .clock import Clock
-from .crowd import Crowd
+from .connections import Crowd
 from .drafts import Drafts
-from .dump import Dump
+from .exporter import Dump
 from .guests import Guests
-from .hooks import Hooks
-from .load import Load
+from .importer import Load
+from .integrity import Check
 from .messages import Messages
+from .migrations import Schema
+from .notifications import Attention
 from .people import People, Person
 from .presence import Presence
+from .rate_limits import Throttle
 from .retention import Retention
 from .room_pointers import RoomPointers
 from .rooms import Room, Rooms, Row
-from .schema import Schema
 from .sessions import Session, Sessions
 from .setup_links import SetupLinks
 from .stored_files import StoredFiles
-from .throttle import Throttle
 from .tokens import Tokens
 from .unfinished import Unfinished, parsed
+from .webhooks import Hooks
 
 __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "Sessions", "Store"]
 

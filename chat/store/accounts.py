@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import Invalid
+from ..domain.errors import Invalid
 from . import keys
 from .people import ADMIN, GUEST, MEMBER, People, Person
 from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT

@@ -9,8 +9,8 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from ..errors import Invalid
-from ..text import clean_caption
+from ..domain.errors import Invalid
+from ..domain.validation import clean_caption
 from . import keys
 
 LASTS = 30 * 24 * 3600  # seconds after the last change of any of a person's drafts

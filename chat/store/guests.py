@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from ..errors import NotFound
-from ..events import END
+from ..domain.errors import NotFound
+from ..domain.events import END
 from . import keys
-from .pages import pages
+from .batches import pages
 from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
 from .room_kinds import DIRECT, ENDED
 from .rooms import Rooms, pack_by

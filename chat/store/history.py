@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..events import DELETED, Event
+from ..domain.events import DELETED, Event
 from . import keys
-from .pages import pages
+from .batches import pages
 from .pieces import Turns
 
 NEWEST = "+"  # in the place of a number: behind the newest event

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..emoji import clean_emoji
-from ..errors import Invalid
-from ..events import (
+from ..domain.emoji import clean_emoji
+from ..domain.errors import Invalid
+from ..domain.events import (
     ABOUT,
     ADD,
     CHANGES,
@@ -28,8 +28,8 @@ from ..events import (
     RENAME,
     START,
 )
-from ..file_types import MOST_FILES, PLAIN, TYPES, clean_file_name
-from ..text import (
+from ..domain.file_types import MOST_FILES, PLAIN, TYPES, clean_file_name
+from ..domain.validation import (
     MAX_ABOUT,
     MAX_BODY,
     MAX_NAME,
@@ -38,7 +38,7 @@ from ..text import (
     clean_line,
     clean_name,
 )
-from ..wire_text import has_surrogate
+from ..domain.wire_text import has_surrogate
 from . import keys
 
 Record = dict[str, Any]

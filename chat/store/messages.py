@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..errors import NotFound, NotMember, Refused
-from ..events import (
+from ..domain.errors import NotFound, NotMember, Refused
+from ..domain.events import (
     DELETE,
     DELETED,
     EDIT,
@@ -21,12 +21,12 @@ from ..events import (
     Reactions,
     pack_files,
 )
-from ..giving_way import give_way
-from ..mentions import pack, unpack
-from ..metrics import POSTED
+from ..domain.mentions import pack, unpack
+from ..observability.metrics import POSTED
+from ..runtime.cooperation import give_way
 from . import keys
-from .attention import Attention
 from .history import NEWEST, Entry, History, Piece, events_of
+from .notifications import Attention
 from .people import Names, People, Person, uids_in, with_names
 from .rooms import Room, pack_by
 from .verified import Verified

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from .. import lookalikes
-from ..events import SHOWN, Event, Reaction
-from ..giving_way import in_pieces
+from ..domain import lookalikes
+from ..domain.events import SHOWN, Event, Reaction
+from ..runtime.cooperation import in_pieces
 from . import keys
-from .pages import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, pages
+from .batches import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, pages
 from .room_kinds import DIRECT
 from .unfinished import NAME, Unfinished
 from .verified import Verified, is_own, refused

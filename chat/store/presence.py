@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
+from .batches import AT_ONCE, pages
 from .clock import Clock
-from .pages import AT_ONCE, pages
 
 LASTS = 20  # seconds after the last word on them that a person counts as here: reloads do not show
 UNWATCHED_SECONDS = 6  # without a look by anybody, after which nobody is taken to have gone

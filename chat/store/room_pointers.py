@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import keys
-from .pages import AT_ONCE, IDS_AT_ONCE, pages
+from .batches import AT_ONCE, IDS_AT_ONCE, pages
 from .room_kinds import ENDED, OPEN, RANDOM
 
 

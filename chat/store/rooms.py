@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import events
-from ..errors import Invalid, NotFound, Refused
-from ..events import Event, pack
-from ..mentions import EVERYBODY
+from ..domain import events
+from ..domain.errors import Invalid, NotFound, Refused
+from ..domain.events import Event, pack
+from ..domain.mentions import EVERYBODY
 from . import keys
-from .attention import ALL, MENTIONS, MOST_COUNTED
-from .pages import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, pages
+from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, pages
+from .notifications import ALL, MENTIONS, MOST_COUNTED
 from .people import FIELDS as PERSON_FIELDS
 from .people import LOOKED_AT, People, Person, folded, person_of
 from .room_kinds import DIRECT, ENDED, OPEN, RANDOM

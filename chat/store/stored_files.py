@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .pages import pages
+from .batches import pages
 from .people import GUEST, Person
 
 PAGE = 500  # entries in one answer

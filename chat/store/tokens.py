@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from ..errors import Refused
+from ..domain.errors import Refused
 from . import keys
 from .clock import Clock
 from .people import People, Person

@@ -3,8 +3,8 @@
 What belongs together is in one slot of a cluster and is changed by one command or script. Where a
 change is more than that, a server may die between two of its writes, or the answer of one may be
 lost. Such a change is written down in `chat:unfinished` before it begins, and taken out when it has
-ended. What stays there is finished by the background job (`chat.unfinished_changes`); making the
-same change again finishes it too.
+ended. What stays there is finished by the background job (`chat.services.unfinished_changes`);
+making the same change again finishes it too.
 
 To finish is to make what was written second agree with what was written first. It needs no word on
 how far the change came, may be repeated, and may happen while the change goes on.
@@ -18,7 +18,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from ..errors import ChatError
+from ..domain.errors import ChatError
 from . import keys
 
 ROOM, MEMBER, SEATS, NAME = "room", "member", "seats", "name"  # the kinds of changes

@@ -1,10 +1,10 @@
 """Reads that decide who somebody is, and what they may do: each reply says what it answers.
 
 Many callers share a connection to Redis, and its replies carry no number. The client keeps them in
-step (`chat.loopredis`). Should that ever fail, nobody must be taken for somebody else: such a read
-is a script that returns a token of the question before the answers. A reply with another token, or
-without one, is refused. Where many people or rooms are read at once, each record contains its own
-id instead, which costs less.
+step (`chat.redis_client.client`). Should that ever fail, nobody must be taken for somebody else:
+such a read is a script that returns a token of the question before the answers. A reply with
+another token, or without one, is refused. Where many people or rooms are read at once, each record
+contains its own id instead, which costs less.
 """
 
 import itertools

@@ -4,10 +4,10 @@ fast enough, and by copying what that has made where it is not."""
 import redis
 from flask import session as cookie
 
-from chat import session
 from chat.app import create_app
-from chat.settings import Settings
+from chat.config import Settings
 from chat.store import Store, keys
+from chat.web import auth as session
 from tests.bench.texts import body
 
 BATCH = 1000  # of copies in one round trip

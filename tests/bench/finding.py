@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from chat.index import NAME
+from chat.search.index import NAME
 from chat.store import Store, keys
 from tests.running import Server, Visitor
 

@@ -4,7 +4,7 @@ import http.client
 import secrets
 import sys
 
-from chat.embedded import EmbeddedValkey
+from chat.server.embedded_valkey import EmbeddedValkey
 from tests.bench.fill import Filler
 from tests.bench.processes import descendants, pin, server_core, workers
 from tests.bench.scenarios import (

@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from chat.page_frame import MOST_PENDING
+from chat.realtime.client_messages import MOST_PENDING
 
 from ..running import Server
 from .conftest import People, meet

@@ -24,7 +24,8 @@ SIZES = ["9.1.1", "9.1.2", "9.2.1", "9.2.2", "9.7.*", "9.8.*"]
 GROUPS = [f"12.{n}" for n in range(1, 6)] + [f"13.{n}" for n in range(1, 8)]
 COMPRESSION = [f"{group}.{n}" for group in GROUPS for n in range(1, 7)]
 
-# Clients that read a smaller window only: compression is declined (chat/deflate.py).
+# Clients that read a smaller window only: compression is declined
+# (chat/bridge/permessage_deflate.py).
 DECLINED = ("13.3.", "13.5.")
 
 

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from urllib.parse import urlencode
 
-from chat.page_frame import MOST_PENDING
+from chat.realtime.client_messages import MOST_PENDING
 
 from .journal import Journal
 from .reading import Epoch, Gone, Here, Refused, Reset, Shown, Stored, lines, told

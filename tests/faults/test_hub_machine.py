@@ -5,12 +5,15 @@ import itertools
 
 import pytest
 
-from chat import channels, live, look_again, subscriber
-from chat.channels import Channels
-from chat.fragments import Fragments
-from chat.hub import Hub
+from chat.realtime import refresh as look_again
+from chat.realtime import subscriber
+from chat.realtime.hub import Hub
+from chat.realtime.subscriber import Subscriber
+from chat.redis_client import pubsub as channels
+from chat.redis_client.pubsub import Channels
+from chat.rendering.fragments import Fragments
 from chat.store import keys
-from chat.subscriber import Subscriber
+from chat.web import page_connection as live
 
 from .explore import explore
 from .hub_machine import Machine, Process

@@ -3,12 +3,14 @@ code has are found when they are put in."""
 
 import pytest
 
-from chat import channels, live, subscriber
 from chat.app import create_app
-from chat.hub import Hub
-from chat.settings import Settings
+from chat.config import Settings
+from chat.realtime import subscriber
+from chat.realtime.hub import Hub
+from chat.redis_client import pubsub as channels
 from chat.store import Store
 from chat.store.messages import Messages, Missed
+from chat.web import page_connection as live
 
 from .explore import explore
 from .machine import Machine

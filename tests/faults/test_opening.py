@@ -6,9 +6,9 @@ import greenback
 import pytest
 
 from chat.app import create_app
-from chat.fragments import digest
-from chat.page_frame import parse
-from chat.settings import Settings
+from chat.config import Settings
+from chat.realtime.client_messages import parse
+from chat.rendering.fragments import digest
 from chat.store import Store
 
 from .machine import World

@@ -3,14 +3,14 @@ such code has are found when they are put in."""
 
 import pytest
 
-from chat.errors import NotFound
+from chat.domain.errors import NotFound
 from chat.store import keys
-from chat.store.hooks import Hooks
 from chat.store.messages import Messages
 from chat.store.room_kinds import RANDOM
 from chat.store.room_pointers import RoomPointers
 from chat.store.rooms import Rooms
 from chat.store.tokens import Tokens
+from chat.store.webhooks import Hooks
 
 from ..cut_line import CutLine
 from .explore import explore

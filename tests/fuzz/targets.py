@@ -16,30 +16,25 @@ from typing import Any
 import h11
 import redis
 
-from chat import (
-    emoji,
-    image_codec,
-    image_protocol,
-    lookalikes,
-    markdown,
-    mentions,
-    page_frame,
-    query,
-    text,
-)
 from chat.app import create_app
-from chat.client_address import parse_address
-from chat.deflate import Deflate
-from chat.embedded import EmbeddedValkey
-from chat.errors import ChatError
-from chat.frames import whole_text
-from chat.host_header import parse_host
-from chat.outbound import is_public
-from chat.settings import Settings
-from chat.signed import BadToken, Secret
+from chat.auth.jwt import BadToken, Secret
+from chat.bridge.fast_path import read_whole
+from chat.bridge.frames import whole_text
+from chat.bridge.permessage_deflate import Deflate
+from chat.bridge.strict_h11 import StrictConnection
+from chat.config import Settings
+from chat.domain import emoji, lookalikes, mentions
+from chat.domain import validation as text
+from chat.domain.errors import ChatError
+from chat.domain.host_header import parse_host
+from chat.http_client.public_only import is_public
+from chat.media import image_codec, image_protocol
+from chat.realtime import client_messages as page_frame
+from chat.rendering import markdown
+from chat.search import query
+from chat.server.embedded_valkey import EmbeddedValkey
 from chat.store import Store
-from chat.strict_h11 import StrictConnection
-from chat.whole import read_whole
+from chat.web.client_address import parse_address
 
 from .. import hostile_images
 from ..unit.test_markdown import Shown

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import redis
 
-from chat import lookalikes
+from chat.domain import lookalikes
+from chat.domain.validation import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME
 from chat.store import Person, Store, keys
 from chat.store.people import entries
-from chat.text import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME
 
 T = TypeVar("T")
 

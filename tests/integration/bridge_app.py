@@ -14,11 +14,11 @@ from pathlib import Path
 from flask import Flask, Response, abort, has_request_context, request, send_from_directory
 from flask_sock import Sock
 
-from chat.asgi import Bridge, ConnectionClosed, WebSocket, await_
-from chat.exchange import ON_DRAIN
-from chat.frames import deflated_frame, text_frame
-from chat.listener import listen
-from chat.serving import run
+from chat.bridge.bridge import Bridge, ConnectionClosed, WebSocket, await_
+from chat.bridge.frames import deflated_frame, text_frame
+from chat.bridge.http import ON_DRAIN
+from chat.bridge.server import run
+from chat.bridge.sockets import listen
 
 SIZES = (0, 125, 126, 65535, 65536)
 FILES = tempfile.mkdtemp()

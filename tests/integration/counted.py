@@ -16,14 +16,15 @@ from typing import Any
 
 from greenback import with_portal_run_sync
 
-from chat import giving_way, worker
 from chat.app import Chat, create_app
-from chat.asgi import Bridge
-from chat.fork_server import ForkServer
-from chat.settings import Settings
+from chat.bridge.bridge import Bridge
+from chat.config import Settings
+from chat.rendering.text_renderer import TextRenderer
+from chat.runtime import cooperation as giving_way
+from chat.runtime.fork_server import ForkServer
+from chat.server import worker
+from chat.server.warm_up import warm_up
 from chat.store import Store
-from chat.text_renderer import TextRenderer
-from chat.warm_up import warm_up
 
 HOST = "chat.test"
 

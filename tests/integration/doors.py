@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from chat.app import create_app
-from chat.settings import Settings
+from chat.config import Settings
 
 from ..bad_values import Wire, escaped
 from ..provider import CLIENT

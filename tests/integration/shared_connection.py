@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ResponseError
 
-from chat.asgi import await_
-from chat.database import connect
-from chat.loopredis import LoopRedis
+from chat.bridge.bridge import await_
+from chat.redis_client.client import LoopRedis
+from chat.redis_client.urls import connect
 
 WAITS = 20  # seconds until an answer that does not come is one that never will
 SHREDDED = 200  # bytes at the beginning of what Redis says that arrive in pieces

@@ -9,12 +9,12 @@ import re
 import pytest
 import redis
 
-from chat.api import OPERATIONS
+from chat.api.endpoints import OPERATIONS
+from chat.domain.validation import MAX_BODY, MAX_NAME
 from chat.store import Person, keys
+from chat.store.changes import Written
 from chat.store.messages import MOST_EMOJI, MOST_REACTIONS
 from chat.store.presence import Changes
-from chat.store.written import Written
-from chat.text import MAX_BODY, MAX_NAME
 
 from .big import MEMBERS, WIDE, Big
 from .counted import Counted

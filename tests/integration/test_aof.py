@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 import redis
 
-from chat import aof, embedded
-from chat.embedded import EmbeddedValkey
+from chat.server import aof_repair as aof
+from chat.server import embedded_valkey as embedded
+from chat.server.embedded_valkey import EmbeddedValkey
 
 from ..running import wait_until
 

@@ -6,10 +6,10 @@ import time
 import pytest
 import redis
 
-from chat import archive
-from chat.events import File
+from chat.cli import archive
+from chat.domain.events import File
 from chat.store import Store, keys
-from chat.store.dump import PAGE
+from chat.store.exporter import PAGE
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.backup import AOF, BASE, MANIFEST, NOTE, SNAPSHOT
+from chat.cli.backup import AOF, BASE, MANIFEST, NOTE, SNAPSHOT
 from chat.store import Store
 
 from ..running import Server, Visitor, wait_until
@@ -183,6 +183,6 @@ def test_a_damaged_backup_is_not_put_in(mortal_server, restored, tmp_path):
 def test_a_database_of_its_own_is_backed_up_with_its_own_tools(valkey, client, tmp_path):
     chat = Server(tmp_path / "chat", REDIS_URL=valkey.url)
     for command in ("backup", "restore"):
-        ended = chat.console(command, str(tmp_path / "b"))
+        ended = chat.cli.commands(command, str(tmp_path / "b"))
         assert ended.returncode == 1
         assert "REDIS_URL is set" in ended.stderr

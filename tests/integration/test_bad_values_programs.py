@@ -8,10 +8,11 @@ from functools import partial
 
 import pytest
 
-from chat import live, page_frame
-from chat.api import OPERATIONS
-from chat.live import HANDLERS
-from chat.live import WORST as MOST_NONSENSE
+from chat.api.endpoints import OPERATIONS
+from chat.realtime import client_messages as page_frame
+from chat.web import page_connection as live
+from chat.web.page_connection import HANDLERS
+from chat.web.page_connection import WORST as MOST_NONSENSE
 
 from ..bad_values import MILLION, NOT_OBJECTS, NOT_TEXTS, RAW, TEXTS, as_json, escaped
 from .doors import (

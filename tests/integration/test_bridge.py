@@ -28,8 +28,8 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from websockets.exceptions import ConnectionClosed
 from wsproto.frame_protocol import FrameProtocol
 
-from chat import seam
-from chat.server_settings import ServerSettings
+from chat.bridge import patches as seam
+from chat.bridge.config import ServerSettings
 
 from .bridge_client import (
     BINARY,
@@ -1020,9 +1020,9 @@ def test_two_workers_on_one_port(start):
 def test_startup_failure(loop, logs):
     """A startup that fails ends the process with its message."""
     program = (
-        "from chat.asgi import Bridge\n"
-        "from chat.listener import listen\n"
-        "from chat.serving import run\n"
+        "from chat.bridge.bridge import Bridge\n"
+        "from chat.bridge.sockets import listen\n"
+        "from chat.bridge.server import run\n"
         "async def startup(): raise RuntimeError('no database')\n"
         f"run(lambda: Bridge(print, startup=startup), listen('127.0.0.1', 0), loop={loop!r})"
     )

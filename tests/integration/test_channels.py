@@ -8,7 +8,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.channels import Alone, Channels
+from chat.redis_client.pubsub import Alone, Channels
 
 NAMES = [f"chat:test:{{{letter}}}" for letter in "abc"]
 steps = st.lists(

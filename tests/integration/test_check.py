@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.events import START, pack
+from chat.domain.events import START, pack
 from chat.store import keys
 
 from ..running import Visitor

@@ -13,17 +13,19 @@ import greenback
 import pytest
 from flask import session as cookie
 
-from chat import oidc, signed, times
 from chat.app import create_app
-from chat.deliver import Deliverer
-from chat.events import POST, pack
-from chat.files import FOLDER, Files
-from chat.pictures import Pictures
-from chat.settings import Settings
+from chat.auth import jwt as signed
+from chat.config import Settings
+from chat.domain.events import POST, pack
+from chat.media.attachments import FOLDER, Files
+from chat.media.avatars import Pictures
+from chat.media.orphan_cleanup import Sweeper
+from chat.rendering import local_time as times
 from chat.store import Store, keys, sessions, setup_links
 from chat.store.presence import LASTS
 from chat.store.sessions import IDLE
-from chat.sweeper import Sweeper
+from chat.web import oidc_sign_in as oidc
+from chat.webhooks.dispatcher import Deliverer
 
 from ..clocks import FAKETIME, Clock, clock_ahead
 from ..faults.database import Database

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 import pytest
 from redis.exceptions import RedisError
 
-from chat import database
-from chat.asgi import await_
-from chat.channels import Channels
-from chat.cluster import Cluster as Where
-from chat.cluster import LoopCluster
+from chat.bridge.bridge import await_
+from chat.redis_client import urls as database
+from chat.redis_client.cluster import Cluster as Where
+from chat.redis_client.cluster import LoopCluster
+from chat.redis_client.pubsub import Channels
 from chat.store import Store, keys
 
 from ..faults.reading import Refused, Stored, told

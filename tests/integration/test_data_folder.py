@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.backup import AOF, BASE
+from chat.cli.backup import AOF, BASE
 
 from ..running import Server, Visitor, wait_until
 from .test_files import send

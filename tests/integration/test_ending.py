@@ -9,7 +9,7 @@ import pytest
 import redis
 from websockets.exceptions import InvalidStatus
 
-from chat.events import REMOVE
+from chat.domain.events import REMOVE
 from chat.store import Store, keys
 from chat.store.rooms import pack_by
 

@@ -9,8 +9,8 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from chat.asgi import RESTART_SECONDS
-from chat.stream import RELOAD_SECONDS, RETRY_SECONDS
+from chat.bridge.bridge import RESTART_SECONDS
+from chat.web.event_stream import RELOAD_SECONDS, RETRY_SECONDS
 
 from ..running import Server, Visitor, alive, browser, wait_until
 from .bridge_client import Raw

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask, Response, redirect, request
 from werkzeug.serving import make_server
 
-from chat import fetch
-from chat.fetch import Kept, Unreachable, get_json
+from chat.http_client import json_documents as fetch
+from chat.http_client.json_documents import Kept, Unreachable, get_json
 
 from ..provider import Quiet
 from ..running import Server, Visitor, wait_until

@@ -12,11 +12,11 @@ from greenback import with_portal_run_sync
 from PIL import Image
 
 from chat.app import create_app
-from chat.files import Files
-from chat.pictures import Pictures
-from chat.settings import Settings
+from chat.config import Settings
+from chat.media.attachments import Files
+from chat.media.avatars import Pictures
+from chat.media.orphan_cleanup import Sweeper
 from chat.store import Store
-from chat.sweeper import Sweeper
 
 from ..running import Visitor
 from .page import Page

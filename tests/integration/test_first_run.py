@@ -8,9 +8,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from chat import setup_link
 from chat.app import create_app
-from chat.settings import Settings
+from chat.auth import setup_link
+from chat.config import Settings
 from chat.store.setup_links import LINK_SECONDS, MAX_LINKS
 
 from ..running import Server, Visitor, opened

@@ -12,8 +12,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.test import EnvironBuilder
 
 from chat.app import create_app
-from chat.forms import MAX_FIELDS
-from chat.settings import Settings
+from chat.config import Settings
+from chat.web.form_limits import MAX_FIELDS
 
 from ..bad_values import Wire
 

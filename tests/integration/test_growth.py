@@ -8,13 +8,13 @@ import re
 import pytest
 from flask.sessions import SecureCookieSessionInterface
 
-from chat.api import OPERATIONS
-from chat.asgi import await_
-from chat.fork_server import ForkServer
-from chat.settings import Settings
+from chat.api.endpoints import OPERATIONS
+from chat.bridge.bridge import await_
+from chat.config import Settings
+from chat.rendering.text_renderer import serve
+from chat.runtime.fork_server import ForkServer
 from chat.store import Person, keys
 from chat.store.messages import MOST_EMOJI, MOST_REACTIONS
-from chat.text_renderer import serve
 
 from .big import MEMBERS, MESSAGES, ROOMS, Big
 from .counted import Counted

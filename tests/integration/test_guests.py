@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.guests import GuestCleanup
-from chat.pictures import Pictures
-from chat.settings import Settings
+from chat.config import Settings
+from chat.media.avatars import Pictures
+from chat.services.guest_cleanup import GuestCleanup
 from chat.store import keys
 from chat.store.people import MAX_INDEXED_WORDS, MEMBER, entries
 from chat.store.sessions import public

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from chat.backup import AOF, BASE, MANIFEST, NOTE, ONLY_DATA, SNAPSHOT
-from chat.embedded import EmbeddedValkey
+from chat.cli.backup import AOF, BASE, MANIFEST, NOTE, ONLY_DATA, SNAPSHOT
+from chat.server.embedded_valkey import EmbeddedValkey
 
 from ..running import Server, Visitor, wait_until
 

@@ -14,7 +14,7 @@ import hpack
 import httpx
 import pytest
 
-from chat.frame_budget import BURST_FRAMES
+from chat.bridge.frame_budget import BURST_FRAMES
 
 from .bridge_client import H2, Raw, Server, assert_calm, until
 

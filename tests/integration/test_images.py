@@ -18,11 +18,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from chat import images
-from chat.errors import Busy, FilesAway
-from chat.executors import IMAGES
-from chat.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits
-from chat.images import Child, NotMade
+from chat.domain.errors import Busy, FilesAway
+from chat.media import images
+from chat.media.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits
+from chat.media.images import Child, NotMade
+from chat.runtime.executors import IMAGES
 
 from .. import hostile_images as hostile
 from ..running import ROOT, Visitor, alive, cmdline, wait_until
@@ -87,7 +87,7 @@ CODE = """
 import json, os, socket, resource, sys
 sys.path += sys.argv[1:3]
 from chat import image_child
-from chat.image_protocol import Limits
+from chat.media.image_protocol import Limits
 nice = os.nice(0)
 image_child.restrict(Limits(memory_bytes=300 * 2**20, output_bytes=2**20))
 def tried(act):
@@ -174,7 +174,8 @@ def test_a_child_that_was_stopped_before_it_began_never_begins():
 def test_a_child_ends_by_itself_where_the_server_was_killed(tmp_path):
     (tmp_path / "slow.jpg").write_bytes(slow())
     code = (
-        "import sys; from chat.images import Child; from chat.image_protocol import Limits\n"
+        "import sys; from chat.media.images import Child\n"
+        "from chat.media.image_protocol import Limits\n"
         "child = Child('attachment', Limits(wall_seconds=1))\n"
         "import threading; run = lambda: child.run(open(sys.argv[1], 'rb'))\n"
         "threading.Thread(target=run, daemon=True).start()\n"
@@ -257,7 +258,7 @@ def test_what_takes_long_begins_again_among_its_like(monkeypatch):
 
 def test_who_goes_away_takes_the_child_along(monkeypatch):
     """A request that is cancelled, while its image is made."""
-    code = "import time; time.sleep(60)  # chat.image_child"
+    code = "import time; time.sleep(60)  # chat.media.image_child"
     monkeypatch.setattr(images, "_PYTHON", (sys.executable, "-I", "-c", code))
     monkeypatch.setattr(images, "QUICK", Limits())
 
@@ -274,7 +275,8 @@ def test_who_goes_away_takes_the_child_along(monkeypatch):
 
 
 def test_the_server_has_no_decoder_in_its_memory():
-    code = "import sys, chat.worker, chat.console; print([m for m in sys.modules if 'PIL' in m])"
+    modules = "sys, chat.server.worker, chat.cli.commands"
+    code = f"import {modules}; print([m for m in sys.modules if 'PIL' in m])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "[]\n"
 
 
@@ -287,7 +289,9 @@ def own_children(pid):
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found += map(int, (task / "children").read_text().split())
-    return [child for child in found if b"chat.image_child" in cmdline(child) and alive(child)]
+    return [
+        child for child in found if b"chat.media.image_child" in cmdline(child) and alive(child)
+    ]
 
 
 def image_children(server):

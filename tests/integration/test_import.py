@@ -12,8 +12,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import archive
-from chat.console import _BAD_RECORD
+from chat.cli import archive
+from chat.cli.commands import _BAD_RECORD
 from chat.store import Store, keys
 
 from ..running import ROOT, Server, Visitor

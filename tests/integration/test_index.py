@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from chat import indexer as indexer_module
-from chat.events import File
-from chat.index import NAME, Index, Unready, Wanted, find
-from chat.indexer import Indexer
-from chat.query import parse
+from chat.domain.events import File
+from chat.rendering.local_time import today
+from chat.search import indexer as indexer_module
+from chat.search.index import NAME, Index, Unready, Wanted, find
+from chat.search.indexer import Indexer
+from chat.search.query import parse
 from chat.store import keys
-from chat.times import today
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ def test_numbers_that_were_lost_and_used_again_are_read_anew(store, ada, tea, fo
 def way(request, monkeypatch):
     """What is rare is looked for in all of many rooms at once."""
     many, rare = request.param
-    monkeypatch.setattr("chat.index.MANY", many)
-    monkeypatch.setattr("chat.index.RARE", rare)
+    monkeypatch.setattr("chat.search.index.MANY", many)
+    monkeypatch.setattr("chat.search.index.RARE", rare)
 
 
 @pytest.mark.usefixtures("way")

@@ -13,13 +13,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from websockets.exceptions import InvalidStatus
 
-from chat.crowd import AGAIN, Crowd
-from chat.errors import TooOften
-from chat.limits import RATES, Limits, span
-from chat.rooms import MOST_LISTED, MOST_ROOMS
-from chat.settings import Settings
+from chat.config import Settings
+from chat.domain.errors import TooOften
+from chat.realtime.connection_limits import AGAIN, Crowd
+from chat.services.limits import RATES, Limits, span
 from chat.store import Store, keys
-from chat.store.crowd import LASTS
+from chat.store.connections import LASTS
+from chat.web.rooms import MOST_LISTED, MOST_ROOMS
 
 from ..running import Server, Visitor, wait_until
 from .page import Page, reads

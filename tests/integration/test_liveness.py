@@ -13,10 +13,11 @@ import time
 import httpx
 import pytest
 
-from chat import embedded, images
-from chat.embedded import EmbeddedValkey
-from chat.replaced import KINDS, REASONS, ReplacedCounts
-from chat.valkey_watch import Probe, ValkeyWatch
+from chat.media import images
+from chat.observability.replaced_processes import KINDS, REASONS, ReplacedCounts
+from chat.server import embedded_valkey as embedded
+from chat.server.embedded_valkey import EmbeddedValkey
+from chat.server.valkey_watch import Probe, ValkeyWatch
 
 from ..running import ROOT, Server, Visitor, alive, browser, children, cmdline, opened, wait_until
 from .page import Page
@@ -35,7 +36,7 @@ def hang_here(*_):
         pass
 
 def start_never(event, args):
-    if event == "import" and args[0] == "chat.worker" and os.path.exists({flag!r}):
+    if event == "import" and args[0] == "chat.server.worker" and os.path.exists({flag!r}):
         time.sleep(3600)
 
 signal.signal(signal.SIGUSR2, hang_here)

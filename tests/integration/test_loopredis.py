@@ -13,12 +13,12 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
-from chat.asgi import await_
-from chat.channels import Alone, Channels
-from chat.database import TIMEOUT, connect
-from chat.environ import all_done
-from chat.link import Link, OutcomeUnknown
-from chat.loopredis import LoopRedis
+from chat.bridge.bridge import await_
+from chat.bridge.wsgi import all_done
+from chat.redis_client.client import LoopRedis
+from chat.redis_client.connection import Link, OutcomeUnknown
+from chat.redis_client.pubsub import Alone, Channels
+from chat.redis_client.urls import TIMEOUT, connect
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from io import BytesIO
 
 import pytest
 
-from chat import words
-from chat.errors import Invalid
-from chat.file_types import MAX_SENT_NAME_CHARS, MOST_FILES, clean_file_name
-from chat.files import Files, Sent
-from chat.pictures import Pictures
+from chat.domain.errors import Invalid
+from chat.domain.file_types import MAX_SENT_NAME_CHARS, MOST_FILES, clean_file_name
+from chat.domain.validation import MAX_BODY, clean_body, clean_caption, clean_line, clean_name
+from chat.media.attachments import Files, Sent
+from chat.media.avatars import Pictures
+from chat.search import tokenizer as words
 from chat.store.people import Person, folded
-from chat.text import MAX_BODY, clean_body, clean_caption, clean_line, clean_name
 
 from .doors import asked_by
 from .turns import Chat
@@ -137,7 +137,9 @@ def test_every_field_of_every_form(client, valkey, tmp_path, counted, pile):
 def test_files_are_counted_before_their_names_are_read(tmp_path, monkeypatch):
     """A name may take a millisecond to clean, and a request may bring a thousand."""
     files, read = Files(Pictures(str(tmp_path)), 1000), []
-    monkeypatch.setattr("chat.files.clean_file_name", lambda name: read.append(name) or name)
+    monkeypatch.setattr(
+        "chat.media.attachments.clean_file_name", lambda name: read.append(name) or name
+    )
     with pytest.raises(Invalid, match="files: 10 are allowed"):
         files.keep("r", [Sent("a.txt", BytesIO(b"x"))] * (MOST_FILES + 1), Person("u", "Ann"))
     assert read == []
@@ -150,6 +152,6 @@ def test_a_long_name_of_a_file_is_cut_before_it_is_cleaned(monkeypatch):
         seen.append(len(text))
         return clean_line(text, *more)
 
-    monkeypatch.setattr("chat.file_types.clean_line", line)
+    monkeypatch.setattr("chat.domain.file_types.clean_line", line)
     assert clean_file_name("x" * 100_000 + ".txt").endswith(".txt")
     assert max(seen) <= MAX_SENT_NAME_CHARS

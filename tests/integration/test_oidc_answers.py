@@ -7,11 +7,12 @@ import time
 import greenback
 import pytest
 
-from chat import fetch, signed
-from chat.fetch import Unreachable
-from chat.oidc import Provider
-from chat.settings import Settings
-from chat.signed import BadToken, Keys
+from chat.auth import jwt as signed
+from chat.auth.jwt import BadToken, Keys
+from chat.config import Settings
+from chat.http_client import json_documents as fetch
+from chat.http_client.json_documents import Unreachable
+from chat.web.oidc_sign_in import Provider
 
 from ..provider import CLIENT, SECRET
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 
-from chat.pictures import LARGEST
+from chat.media.avatars import LARGEST
 
 from ..running import Server, Visitor
 from .page import Page

@@ -10,11 +10,11 @@ import re
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from chat.api import OPERATIONS
+from chat.api.endpoints import OPERATIONS
+from chat.api.openapi import document
 from chat.app import create_app
-from chat.live import HANDLERS
-from chat.openapi import document
-from chat.settings import Settings
+from chat.config import Settings
+from chat.web.page_connection import HANDLERS
 
 from .page import Page
 from .rules import API_ROWS, BODIES, FORMS, FRAME_ROWS, PAGE_ROWS, WHO

@@ -9,15 +9,15 @@ import uvloop
 from greenback import with_portal_run_sync
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from chat.asgi import await_
-from chat.database import connect
-from chat.events import DELETE, DELETED, EDIT, POST
-from chat.link import Link
-from chat.loopredis import LoopRedis
+from chat.bridge.bridge import await_
+from chat.domain.events import DELETE, DELETED, EDIT, POST
+from chat.domain.validation import MAX_BODY
+from chat.redis_client.client import LoopRedis
+from chat.redis_client.connection import Link
+from chat.redis_client.urls import connect
 from chat.store import Store, pieces
 from chat.store.messages import MAX_MISSED_CHARS
 from chat.store.pieces import MOST_READERS, PIECE_BYTES, TOGETHER_BYTES, Turns
-from chat.text import MAX_BODY
 
 from ..proxy import Proxy
 

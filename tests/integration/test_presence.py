@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from redis.exceptions import RedisError
 
-from chat import presence
 from chat.app import create_app
-from chat.hub import Hub
-from chat.settings import Settings
+from chat.config import Settings
+from chat.realtime import presence
+from chat.realtime.hub import Hub
 from chat.store import Store, keys
-from chat.store.crowd import UNHEARD_SECONDS
+from chat.store.connections import UNHEARD_SECONDS
 from chat.store.presence import LASTS, TELL_SECONDS, UNWATCHED_SECONDS
 
 from ..clocks import clock_ahead

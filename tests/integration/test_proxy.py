@@ -5,9 +5,10 @@ from ipaddress import ip_network
 import httpx
 import pytest
 
-from chat import once_per_minute, proxy
 from chat.app import create_app
-from chat.settings import Settings
+from chat.config import Settings
+from chat.observability import once_per_minute
+from chat.web import trusted_proxy as proxy
 
 from ..running import Server, Visitor, browser, opened
 from .page import Page

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.purge import Purge
+from chat.server.purge import Purge
 from chat.store import Store, keys
 
 from ..running import Server, Visitor, wait_until

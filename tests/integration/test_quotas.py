@@ -13,9 +13,9 @@ from greenback import with_portal_run_sync
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat import stored_bytes
-from chat.files import Files
-from chat.pictures import Pictures
+from chat.media import stored_bytes
+from chat.media.attachments import Files
+from chat.media.avatars import Pictures
 from chat.store import Store
 from chat.store.people import GUEST, MEMBER, Person
 from chat.store.stored_files import Full, Quotas
@@ -310,7 +310,7 @@ def test_the_sums_are_those_of_the_files_whatever_happens(client, steps, most):
 def test_files_never_take_the_last_of_the_disk(tmp_path, monkeypatch):
     pictures = Pictures(str(tmp_path))
     usage = type("usage", (), {"total": 100 * 2**30, "free": 3 * 2**30})
-    monkeypatch.setattr("chat.pictures.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("chat.media.avatars.shutil.disk_usage", lambda _: usage)
     assert pictures.has_room(2 * 2**30 - 1)
     assert not pictures.has_room(2 * 2**30)
     usage.total, usage.free = 2 * 2**30, 2**30

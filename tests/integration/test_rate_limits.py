@@ -10,9 +10,9 @@ import redis
 from werkzeug.routing import Map
 
 from chat.app import create_app
-from chat.limits import RATES, Pace
-from chat.rate_limits import ROUTES
-from chat.settings import Settings
+from chat.config import Settings
+from chat.services.limits import RATES, Pace
+from chat.services.rate_limits import ROUTES
 from chat.store import Store, keys
 
 from ..running import Server, Visitor, browser, opened

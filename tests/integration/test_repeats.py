@@ -12,13 +12,13 @@ from contextlib import suppress
 import pytest
 import redis
 
-from chat.errors import ChatError
-from chat.link import OutcomeUnknown
+from chat.domain.errors import ChatError
+from chat.redis_client.connection import OutcomeUnknown
+from chat.services.unfinished_changes import UnfinishedChanges
 from chat.store import Store, keys
-from chat.store.hooks import Delivery
 from chat.store.people import ADMIN, MEMBER
 from chat.store.stored_files import Quotas
-from chat.unfinished_changes import UnfinishedChanges
+from chat.store.webhooks import Delivery
 
 from ..cut_line import CutLine, every_cut
 

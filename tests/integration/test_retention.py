@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from chat.errors import NotFound
-from chat.events import DELETE, DELETED, EDIT, POST, File, pack
+from chat.domain.errors import NotFound
+from chat.domain.events import DELETE, DELETED, EDIT, POST, File, pack
 from chat.store import keys
 from chat.store.retention import STEP
 

@@ -7,7 +7,7 @@ import redis
 from websockets.exceptions import InvalidStatus
 
 from chat.app import create_app
-from chat.settings import Settings
+from chat.config import Settings
 from chat.store import Store
 
 from ..running import Server, Visitor

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from chat.store import keys
-from chat.store.schema import VERSION, Schema, TooNew
+from chat.store.migrations import VERSION, Schema, TooNew
 
 from ..running import ROOT, Server, Visitor, free_port, wait_until
 

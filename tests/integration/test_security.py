@@ -5,9 +5,9 @@ from ipaddress import ip_network
 import pytest
 
 from chat.app import create_app
-from chat.errors import Invalid
-from chat.security import address, network
-from chat.settings import Settings
+from chat.config import Settings
+from chat.domain.errors import Invalid
+from chat.web.security import address, network
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ import redis
 from websockets.exceptions import InvalidStatus
 
 from chat.app import create_app
-from chat.first_run import FORWARDED
-from chat.settings import Settings
+from chat.config import Settings
+from chat.web.first_admin import FORWARDED
 
 from ..faults.replica import fail_over, state_of
 from ..running import ROOT, Server, Visitor, alive, browser, children, opened, wait_until
@@ -254,7 +254,9 @@ def test_while_valkey_is_away_a_post_is_refused_in_words_and_kept(fresh_server):
     lines = re.findall("WARNING.*", fresh_server.log())
     # A busy machine may hold up the loop, of which there is a line as well.
     of_the_worker = [
-        line for line in lines if "chat.indexer" not in line and "chat.loop_lag" not in line
+        line
+        for line in lines
+        if "chat.search.indexer" not in line and "chat.observability.loop_lag" not in line
     ]
     assert of_the_worker == [ANY], "one line of a process, whoever finds out"
     assert len(lines) <= 2

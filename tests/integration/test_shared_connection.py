@@ -10,9 +10,9 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from redis.exceptions import DataError
 
-from chat import loopredis
-from chat.link import pack
-from chat.loopredis import LoopPipeline, LoopRedis
+from chat.redis_client import client as loopredis
+from chat.redis_client.client import LoopPipeline, LoopRedis
+from chat.redis_client.connection import pack
 
 from .shared_connection import Machine
 

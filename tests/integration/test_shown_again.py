@@ -8,11 +8,11 @@ import re
 import greenback
 import pytest
 
-from chat import look_again
 from chat.app import create_app
-from chat.backlog import Backlog
-from chat.hub import Hub
-from chat.settings import Settings
+from chat.config import Settings
+from chat.realtime import refresh as look_again
+from chat.realtime.hub import Hub
+from chat.realtime.resume_cache import Backlog
 from chat.store import keys
 
 

@@ -6,11 +6,11 @@ import httpx
 import pytest
 from flask import g
 
-from chat.admin import change_role
 from chat.app import create_app
-from chat.errors import Refused
-from chat.settings import WAYS, Settings
+from chat.config import WAYS, Settings
+from chat.domain.errors import Refused
 from chat.store.tokens import MOST
+from chat.web.admin import change_role
 
 from ..running import Server, Visitor
 from .page import Page

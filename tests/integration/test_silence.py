@@ -4,11 +4,12 @@ import time
 
 import pytest
 
-from chat import presence, stream
-from chat.listener import USER_TIMEOUT
-from chat.server_settings import ServerSettings
-from chat.settings import Settings
+from chat.bridge.config import ServerSettings
+from chat.bridge.sockets import USER_TIMEOUT
+from chat.config import Settings
+from chat.realtime import presence
 from chat.store.presence import LASTS
+from chat.web import event_stream as stream
 
 from ..running import Server, Visitor
 from .bridge_client import PING, PONG, TEXT, Raw

@@ -9,14 +9,14 @@ import pytest
 import uvloop
 from redis.exceptions import RedisError
 
-from chat import loopredis
-from chat.asgi import await_
-from chat.database import connect
-from chat.link import OutcomeUnknown
-from chat.loopredis import LoopRedis
+from chat.bridge.bridge import await_
+from chat.domain.validation import MAX_BODY
+from chat.redis_client import client as loopredis
+from chat.redis_client.client import LoopRedis
+from chat.redis_client.connection import OutcomeUnknown
+from chat.redis_client.urls import connect
 from chat.store import Store
 from chat.store.messages import MAX_MISSED_CHARS
-from chat.text import MAX_BODY
 
 from ..faults.reading import Refused, told
 from ..proxy import Proxy

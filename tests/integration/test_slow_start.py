@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat import embedded
-from chat.embedded import CannotStart, EmbeddedValkey
+from chat.server import embedded_valkey as embedded
+from chat.server.embedded_valkey import CannotStart, EmbeddedValkey
 
 from ..running import wait_until
 

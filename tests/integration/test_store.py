@@ -7,8 +7,8 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chat.errors import NotFound, NotMember
-from chat.events import JOIN, POST, START
+from chat.domain.errors import NotFound, NotMember
+from chat.domain.events import JOIN, POST, START
 from chat.store import Store, keys
 from chat.store.messages import NONCES_KEPT
 
@@ -247,7 +247,7 @@ def test_any_text_comes_back_as_it_was(store, ann, tea, body):
 
 
 def test_what_is_published_is_what_is_stored(store, client, ann, tea):
-    from chat.events import Event
+    from chat.domain.events import Event
 
     subscription = client.pubsub(ignore_subscribe_messages=True)
     subscription.ssubscribe(keys.room_channel(tea))

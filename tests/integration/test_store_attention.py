@@ -2,8 +2,9 @@
 
 import pytest
 
-from chat.events import Event
-from chat.store import attention, keys
+from chat.domain.events import Event
+from chat.store import keys
+from chat.store import notifications as attention
 
 from ..running import wait_until_later
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.store import keys
-from chat.store.hooks import MAX_OUTCOME_CHARS, MOST_WAITING, Delivery, Try
+from chat.store.webhooks import MAX_OUTCOME_CHARS, MOST_WAITING, Delivery, Try
 
 
 @pytest.fixture

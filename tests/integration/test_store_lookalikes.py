@@ -2,10 +2,10 @@
 
 import pytest
 
+from chat.domain.validation import clean_name
 from chat.store import keys
+from chat.store.migrations import MIGRATIONS, Schema
 from chat.store.people import ADMIN, MODERATOR, looks
-from chat.store.schema import MIGRATIONS, Schema
-from chat.text import clean_name
 
 from ..unit.test_lookalikes import IMITATIONS, REAL
 

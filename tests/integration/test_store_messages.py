@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.errors import NotFound, Refused
-from chat.events import DELETE, DELETED, EDIT, POST, START
+from chat.domain.errors import NotFound, Refused
+from chat.domain.events import DELETE, DELETED, EDIT, POST, START
 from chat.store import keys
 
 from ..faults.replica import fail_over, state_of

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from chat.errors import NotFound, Refused
-from chat.events import POST, REACT, START, UNREACT
+from chat.domain.errors import NotFound, Refused
+from chat.domain.events import POST, REACT, START, UNREACT
 from chat.store import keys, messages
 
 from ..running import wait_until_later

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import redis
 
-from chat.errors import Invalid, NotFound, NotMember, Refused
-from chat.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, START, File
-from chat.markdown import gist
+from chat.domain.errors import Invalid, NotFound, NotMember, Refused
+from chat.domain.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, START, File
+from chat.rendering.markdown import gist
 from chat.store import Store, keys
 from chat.store.rooms import LINE_CHARS
 

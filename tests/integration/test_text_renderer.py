@@ -11,9 +11,9 @@ from dataclasses import replace
 import greenback
 import pytest
 
-from chat import markdown, text_renderer
-from chat.events import POST, Event
-from chat.text_renderer import TextRenderer
+from chat.domain.events import POST, Event
+from chat.rendering import markdown, text_renderer
+from chat.rendering.text_renderer import TextRenderer
 
 from ..running import ROOT, alive, children, cmdline, wait_until
 
@@ -21,7 +21,7 @@ from ..running import ROOT, alive, children, cmdline, wait_until
 CHILD = """
 import os, socket, sys, time
 from chat import markdown
-from chat.text_renderer import serve
+from chat.rendering.text_renderer import serve
 
 render = markdown.render
 
@@ -235,7 +235,7 @@ def test_kept_texts_have_a_limit_in_bytes(children_of, monkeypatch, events):
 
 FORKS = """
 import os, socket, sys
-from chat.fork_server import ForkServer
+from chat.runtime.fork_server import ForkServer
 
 def serve(connection):
     names = sorted(os.listdir("/proc/self/fd"), key=int)
@@ -278,7 +278,7 @@ def test_forked_processes_hold_nothing_and_end_with_the_server():
 
 NO_FORKS = """
 import os
-from chat.fork_server import ForkServer
+from chat.runtime.fork_server import ForkServer
 
 forks, real = [], os.fork
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat import markdown
-from chat.api import MOST
-from chat.frames import Packet
-from chat.text import MAX_BODY
+from chat.api.endpoints import MOST
+from chat.bridge.frames import Packet
+from chat.domain.validation import MAX_BODY
+from chat.rendering import markdown
 
 from ..corpus import TEXTS, filled
 from .turns import Chat, Turns

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from chat.app import create_app
-from chat.errors import FilesAway, TooOften
-from chat.pictures import FREE_BYTES
-from chat.settings import Settings
-from chat.uploads import MOST_EACH, MOST_OF_NETWORK, Uploads
+from chat.config import Settings
+from chat.domain.errors import FilesAway, TooOften
+from chat.media.avatars import FREE_BYTES
+from chat.web.upload_limits import MOST_EACH, MOST_OF_NETWORK, Uploads
 
 from ..running import Server, Visitor, opened, wait_until
 from .test_api import Program

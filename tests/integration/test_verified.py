@@ -8,9 +8,9 @@ import pytest
 from greenback import with_portal_run_sync
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from chat.asgi import await_
-from chat.database import connect
-from chat.loopredis import LoopRedis
+from chat.bridge.bridge import await_
+from chat.redis_client.client import LoopRedis
+from chat.redis_client.urls import connect
 from chat.store import Store, keys
 from chat.store.people import ADMIN, FIELDS, MEMBER
 from chat.store.sessions import public

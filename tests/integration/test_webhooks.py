@@ -13,7 +13,7 @@ import time
 import pytest
 import redis
 
-from chat.embedded import EmbeddedValkey
+from chat.server.embedded_valkey import EmbeddedValkey
 from chat.store import keys
 
 from ..receiver import RawReceiver, Receiver

@@ -19,20 +19,20 @@ from typing import Any
 import greenback
 
 from chat.app import create_app
-from chat.asgi import await_
-from chat.channels import Alone
-from chat.database import connect
-from chat.loopredis import LoopRedis
-from chat.settings import Settings
+from chat.bridge.bridge import await_
+from chat.config import Settings
+from chat.redis_client.client import LoopRedis
+from chat.redis_client.pubsub import Alone
+from chat.redis_client.urls import connect
+from chat.rendering.text_renderer import TextRenderer
+from chat.server.worker import _connect_hub
 from chat.store import Store
-from chat.text_renderer import TextRenderer
-from chat.worker import _connect_hub
 
 from ..running import ROOT
 
 CHILD = """
 import socket, sys
-from chat.text_renderer import serve
+from chat.rendering.text_renderer import serve
 serve(socket.socket(fileno=int(sys.argv[1])))
 """
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from greenback import with_portal_run_sync
 
-from chat import backlog
-from chat.asgi import await_
-from chat.backlog import Answer, Backlog, Cursor
-from chat.events import POST, Event
-from chat.hub import Hub
+from chat.bridge.bridge import await_
+from chat.domain.events import POST, Event
+from chat.realtime import resume_cache as backlog
+from chat.realtime.hub import Hub
+from chat.realtime.resume_cache import Answer, Backlog, Cursor
 from chat.store.messages import Missed
 
 CURSOR = Cursor("tea", 2, 0, "")

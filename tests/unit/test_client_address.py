@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chat.client_address import network_of, parse_address
+from chat.web.client_address import network_of, parse_address
 
 ports = st.integers(0, 65535)
 zones = st.from_regex(r"[A-Za-z0-9._~-]{1,20}", fullmatch=True)

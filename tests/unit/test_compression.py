@@ -8,8 +8,8 @@ from flask import Flask
 from flask_compress import Compress
 from flask_compress.compat import compression as codecs
 
-from chat import compression
-from chat.compression import PIECE_BYTES, bound
+from chat.web import compression
+from chat.web.compression import PIECE_BYTES, bound
 
 TEXT = random.Random(1).randbytes(3 * PIECE_BYTES).hex().encode()[: 5 * PIECE_BYTES + 1]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chat import confirmations
-from chat.confirmations import Confirmations
-from chat.hub import Room, Viewer
+from chat.realtime import confirmations
+from chat.realtime.confirmations import Confirmations
+from chat.realtime.hub import Room, Viewer
 
 
 class Page:

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from redis.exceptions import RedisClusterException, RedisError
 
-from chat import crowd
-from chat.crowd import Crowd
-from chat.settings import Settings
+from chat.config import Settings
+from chat.realtime import connection_limits as crowd
+from chat.realtime.connection_limits import Crowd
 
 
 @pytest.mark.parametrize("error", [RedisError(), OSError(), RedisClusterException(), ValueError()])

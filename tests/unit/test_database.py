@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
-from chat import database
-from chat.cluster import _key, slot_of
-from chat.database import OPTIONS, TLS_OPTIONS
+from chat.redis_client import urls as database
+from chat.redis_client.cluster import _key, slot_of
+from chat.redis_client.urls import OPTIONS, TLS_OPTIONS
+from chat.server.supervisor import masked
 from chat.store import keys
-from chat.supervisor import masked
 
 
 @pytest.mark.parametrize(

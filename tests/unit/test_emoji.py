@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.emoji import QUICK, clean_emoji
-from chat.errors import Invalid
+from chat.domain.emoji import QUICK, clean_emoji
+from chat.domain.errors import Invalid
 
 
 @pytest.mark.parametrize("text", ["👍", "👍🏽", "👨‍👩‍👧", "🇩🇪", "#️⃣", "❤️", "🏴‍☠️", "🧑🏿‍🚀", " 🎉 "])

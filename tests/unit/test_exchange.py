@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from werkzeug.exceptions import RequestTimeout
 
-from chat import exchange
+from chat.bridge import http as exchange
 
 
 class Sender:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import chat
-from chat.errors import Busy
-from chat.executors import Pool
+from chat.domain.errors import Busy
+from chat.runtime.executors import Pool
 
 # The process that works on pictures has a limit of its own (one at a time).
 OTHERS = {"pictures.py"}

@@ -5,8 +5,13 @@ import re
 
 import pytest
 
-from chat import failed_sign_ins
-from chat.failed_sign_ins import LINES_PER_MINUTE, LINES_PER_NETWORK, MINUTE_SECONDS, FailedSignIns
+from chat.web import failed_sign_ins
+from chat.web.failed_sign_ins import (
+    LINES_PER_MINUTE,
+    LINES_PER_NETWORK,
+    MINUTE_SECONDS,
+    FailedSignIns,
+)
 
 from ..running import ROOT
 
@@ -81,13 +86,13 @@ def test_the_filter_in_the_documents_finds_the_lines_and_no_others():
         record = logging.LogRecord(name, logging.WARNING, "", 0, message, (), None)
         return logging.Formatter(format).format(record)
 
-    forged = "WARNING chat.failed_sign_ins: sign-in failed from 8.8.8.8: x"
+    forged = "WARNING chat.web.failed_sign_ins: sign-in failed from 8.8.8.8: x"
     for before in ("", "host chat[17]: "):
         for net in ("203.0.113.7", "2001:db8:1:2::/64"):
             found = re.search(
-                pattern, before + line(failed_sign_ins.__name__, f"sign-in failed from {net}: x")
+                pattern, before + line(failed_sign_ins.log.name, f"sign-in failed from {net}: x")
             )
             assert found["net"] == net
-        for name in ("chat.app", "chat.jwt", "chat.failed_sign_ins"):
+        for name in ("chat.app", "chat.web.jwt_sign_in", "chat.web.failed_sign_ins"):
             for message in (forged, f"x: {forged}", f"sign-in failed from x: {forged}"):
                 assert not re.search(pattern, before + line(name, message))

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from chat.events import POST, Event, File, pack, pack_files
-from chat.file_types import PLAIN, clean_file_name, type_of
-from chat.files import NOTES, size
-from chat.image_protocol import OVER
-from chat.pictures import REFUSED
+from chat.domain.events import POST, Event, File, pack, pack_files
+from chat.domain.file_types import PLAIN, clean_file_name, type_of
+from chat.media.attachments import NOTES, size
+from chat.media.avatars import REFUSED
+from chat.media.image_protocol import OVER
 
 
 @pytest.mark.parametrize(

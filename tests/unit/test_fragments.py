@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import assets, fragments, markdown, times
-from chat.events import (
+from chat.domain.events import (
     DELETE,
     EDIT,
     JOIN,
@@ -28,6 +27,8 @@ from chat.events import (
     Reactions,
     pack,
 )
+from chat.rendering import assets, fragments, markdown
+from chat.rendering import local_time as times
 from chat.store import Room, Row
 
 HOSTILE = [

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from chat.frame_budget import (
+from chat.bridge.frame_budget import (
     BURST_FRAMES,
     EARNED_FRAMES,
     FRAMES_PER_SECOND,

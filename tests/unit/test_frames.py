@@ -11,8 +11,8 @@ from wsproto.events import TextMessage
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import Opcode, RsvBits
 
-from chat.deflate import Deflate
-from chat.frames import Packet, deflated_frame, text_frame, whole_text
+from chat.bridge.frames import Packet, deflated_frame, text_frame, whole_text
+from chat.bridge.permessage_deflate import Deflate
 
 
 def read(wire: bytes, deflate: bool = False) -> list[str]:

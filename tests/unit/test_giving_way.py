@@ -5,8 +5,8 @@ import asyncio
 import greenback
 import pytest
 
-from chat import giving_way
-from chat.giving_way import give_way, in_pieces, uninterrupted
+from chat.runtime import cooperation as giving_way
+from chat.runtime.cooperation import give_way, in_pieces, uninterrupted
 
 
 @pytest.fixture

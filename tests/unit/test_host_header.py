@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.host_header import names_origin, parse_host
+from chat.domain.host_header import names_origin, parse_host
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import yaml
 
-from chat.settings import BadSetting, Settings
+from chat.config import BadSetting, Settings
 
 from ..running import ROOT
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from chat import frames, hub
-from chat.events import POST, REACT, Event
-from chat.frames import Packet
-from chat.hub import Hub
+from chat.bridge import frames
+from chat.bridge.frames import Packet
+from chat.domain.events import POST, REACT, Event
+from chat.realtime import hub
+from chat.realtime.hub import Hub
 
 
 def event(seq: int, room: str = "tea", kind: str = POST) -> Event:

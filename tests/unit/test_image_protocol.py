@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.image_protocol import MEDIA_TYPES, REASONS, STATUS, Header, Limits, parse_header
+from chat.media.image_protocol import MEDIA_TYPES, REASONS, STATUS, Header, Limits, parse_header
 
 LIMITS = Limits(pixels=1000, output_bytes=5000)
 GOOD = Header("image/webp", 40, 25, 1000, 4000)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import DataError
 
-from chat import link
-from chat.link import Link, OutcomeUnknown, pack, pack_script
+from chat.redis_client import connection as link
+from chat.redis_client.connection import Link, OutcomeUnknown, pack, pack_script
 
 
 class Text(str):

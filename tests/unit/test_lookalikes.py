@@ -8,8 +8,8 @@ import regex
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chat.errors import Invalid
-from chat.lookalikes import (
+from chat.domain.errors import Invalid
+from chat.domain.lookalikes import (
     EVERYBODY,
     OFFICES,
     _data,
@@ -20,7 +20,7 @@ from chat.lookalikes import (
     skeleton,
     unicode_version,
 )
-from chat.text import clean_name
+from chat.domain.validation import clean_name
 
 IGNORABLE = [
     chr(n)

@@ -10,9 +10,9 @@ import traceback
 import greenback
 import pytest
 
-from chat import loop_lag
-from chat.loop_lag import LoopLag, stack_line
-from chat.metrics import LAG
+from chat.observability import loop_lag
+from chat.observability.loop_lag import LoopLag, stack_line
+from chat.observability.metrics import LAG
 
 
 def hold_the_loop(watched: LoopLag) -> None:
@@ -96,7 +96,7 @@ def test_one_line_a_minute_says_how_often_it_was_late(caplog, monkeypatch):
 
 
 def test_a_loop_that_is_on_time_is_not_talked_of(caplog):
-    caplog.set_level(logging.DEBUG, "chat.loop_lag")
+    caplog.set_level(logging.DEBUG, "chat.observability.loop_lag")
     asyncio.run(measured(LoopLag(), lambda: None, lambda: None))
     assert not [line for line in caplog.messages if "hold_the_loop" in line]
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat import highlight, markdown
-from chat.cpu_limit import OutOfTime, within
-from chat.markdown import gist, render
-from chat.text import MAX_BODY
+from chat.domain.validation import MAX_BODY
+from chat.rendering import markdown
+from chat.rendering import syntax_highlighting as highlight
+from chat.rendering.markdown import gist, render
+from chat.runtime.cpu_limit import OutOfTime, within
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.mentions import (
+from chat.domain.mentions import (
     MOST_ENDS,
     MOST_SIGNS,
     begun,

@@ -5,8 +5,8 @@ import logging
 import pytest
 from redis.exceptions import ConnectionError as Away
 
-from chat import outage
-from chat.outage import Outage
+from chat.observability import log_filter as outage
+from chat.observability.log_filter import Outage
 
 
 @pytest.fixture

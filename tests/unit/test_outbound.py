@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.errors import Invalid, Unreachable
-from chat.outbound import MAX_ADDRESSES, MAX_WHY_CHARS, MOST_READ, Answer, Outbound
+from chat.domain.errors import Invalid, Unreachable
+from chat.http_client.public_only import MAX_ADDRESSES, MAX_WHY_CHARS, MOST_READ, Answer, Outbound
 
 from ..receiver import RawReceiver, Receiver
 

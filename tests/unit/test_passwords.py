@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from zxcvbn import zxcvbn
 from zxcvbn.matching import L33T_TABLE
 
-from chat import passwords
-from chat.errors import Invalid
+from chat.auth import passwords
+from chat.domain.errors import Invalid
 
 MOST_CALLS = 60_000  # of Python's functions, for one password: some 60 ms of CPU
 SIGNS = "".join(sorted({sign for signs in L33T_TABLE.values() for sign in signs}))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chat.public_address import is_public
+from chat.http_client.public_address import is_public
 
 
 @pytest.mark.parametrize(

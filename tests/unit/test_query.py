@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chat.index import _TABLES, Wanted, _match
-from chat.query import Phrase, excerpt, matches, parse
-from chat.words import words
+from chat.search.index import _TABLES, Wanted, _match
+from chat.search.query import Phrase, excerpt, matches, parse
+from chat.search.tokenizer import words
 
 TODAY = date(2026, 11, 25)
 

@@ -7,13 +7,13 @@ import greenback
 import pytest
 import redis
 
-from chat.api import OPERATIONS
+from chat.api.endpoints import OPERATIONS
 from chat.app import create_app
-from chat.limits import RATES, Limits, Pace
-from chat.live import HANDLERS
-from chat.rate_limits import FRAMES, READS, ROUTES
-from chat.settings import Settings
+from chat.config import Settings
+from chat.services.limits import RATES, Limits, Pace
+from chat.services.rate_limits import FRAMES, READS, ROUTES
 from chat.store import Store
+from chat.web.page_connection import HANDLERS
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def clock(monkeypatch):
         now[0] += seconds
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr("chat.limits.asyncio.sleep", sleep)
+    monkeypatch.setattr("chat.services.limits.asyncio.sleep", sleep)
     return now
 
 
@@ -244,7 +244,7 @@ def test_pages_of_a_person_take_turns():
 
 
 def test_paces_that_owe_nothing_are_forgotten(monkeypatch):
-    monkeypatch.setattr("chat.limits.KEPT", 100)
+    monkeypatch.setattr("chat.services.limits.KEPT", 100)
     limits = Limits(Counted(1), 1000)
     limits._forget_at = 100
     owing = limits.pace("ann")

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from chat.app import create_app
-from chat.redaction import SECRET_ARGUMENTS, Redacted, redacted
-from chat.settings import Settings
+from chat.config import Settings
+from chat.observability.redaction import SECRET_ARGUMENTS, Redacted, redacted
 from chat.store import Store
 
 # What else routes have in their addresses: ids, which are no secrets.

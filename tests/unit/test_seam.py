@@ -19,15 +19,15 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WebsocketBuffer, WSStream
 from hypercorn.typing import ConnectionState
 
-from chat.handshake import Upgrade
-from chat.http2 import HTTP2, Buffer
-from chat.intake import Intake
-from chat.seam import HTTP1, Connection, Idle, install
-from chat.server_settings import ServerSettings
-from chat.serving import _settings
-from chat.strict_h11 import StrictBuffer, StrictConnection
-from chat.websocket import TRANSPORT
-from chat.wsstream import Stream
+from chat.bridge.config import ServerSettings
+from chat.bridge.handshake import Upgrade
+from chat.bridge.http2 import HTTP2, Buffer
+from chat.bridge.patches import HTTP1, Connection, Idle, install
+from chat.bridge.receive_queue import Intake
+from chat.bridge.server import _settings
+from chat.bridge.strict_h11 import StrictBuffer, StrictConnection
+from chat.bridge.websocket import TRANSPORT
+from chat.bridge.websocket_stream import Stream
 
 HANDSHAKE = (
     b"GET /live HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

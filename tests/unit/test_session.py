@@ -7,8 +7,8 @@ from flask import Flask
 from flask import session as cookie
 from werkzeug.exceptions import BadRequest
 
-from chat import security
-from chat.session import Cookies
+from chat.web import security
+from chat.web.auth import Cookies
 
 LASTS = 90 * 24 * 3600  # seconds
 NOW = 1_800_000_000.5  # the time for all hosts, whatever this machine's clock says

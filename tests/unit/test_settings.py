@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.settings import BadSetting, Settings
+from chat.config import BadSetting, Settings
 
 
 def test_defaults():

@@ -4,8 +4,8 @@ one, however reading it, telling and switching rooms happen around each other.""
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.events import POST, REACT, Event
-from chat.hub import Hub
+from chat.domain.events import POST, REACT, Event
+from chat.realtime.hub import Hub
 
 ROOMS = "tea", "club"
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from chat import signed
-from chat.signed import MAX_KEYS, BadToken, Secret
+from chat.auth import jwt as signed
+from chat.auth.jwt import MAX_KEYS, BadToken, Secret
 
 from .test_wire_text import ANY_TEXT, BROKEN_TEXT, DOCUMENTS, can_be_stored
 

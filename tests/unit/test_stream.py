@@ -3,8 +3,8 @@
 import pytest
 from redis.exceptions import RedisError
 
-from chat import stream
-from chat.stream import Place, Waiting
+from chat.web import event_stream as stream
+from chat.web.event_stream import Place, Waiting
 
 
 def test_what_the_address_said_stays_in_the_address():

@@ -20,8 +20,8 @@ from h11 import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chat.strict_h11 import StrictConnection
-from chat.whole import read_whole
+from chat.bridge.fast_path import read_whole
+from chat.bridge.strict_h11 import StrictConnection
 
 TCHAR = set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 TEXT = {9, *range(0x20, 0x7F), *range(0x80, 0x100)}

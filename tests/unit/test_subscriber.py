@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.channels import Alone
-from chat.events import POST, Event, pack
-from chat.hub import Hub
-from chat.subscriber import Subscriber
+from chat.domain.events import POST, Event, pack
+from chat.realtime.hub import Hub
+from chat.realtime.subscriber import Subscriber
+from chat.redis_client.pubsub import Alone
 
 SECRET = "what somebody wrote"
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.errors import Invalid
-from chat.text import MAX_BODY, MAX_NAME, clean_body, clean_name
+from chat.domain.errors import Invalid
+from chat.domain.validation import MAX_BODY, MAX_NAME, clean_body, clean_name
 
 piled = st.lists(st.sampled_from("ae\u0344\u0303\u0301\u0308\u033f\u0f73\u0360"), max_size=30)
 

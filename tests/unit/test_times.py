@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import query
-from chat.times import ms_of, zones
+from chat.rendering.local_time import ms_of, zones
+from chat.search import query
 
 
 @given(st.dates(), st.dates(), st.sampled_from(["", *zones()]))

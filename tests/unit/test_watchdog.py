@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.watchdog import (
+from chat.server.watchdog import (
     FORGET_SECONDS,
     MAX_DOUBLINGS,
     MAX_STEP_SECONDS,

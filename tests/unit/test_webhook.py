@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chat import webhook
-from chat.outbound import Answer
+from chat.http_client.public_only import Answer
+from chat.webhooks import signing as webhook
 
 
 def answer(status: int = 200, body: bytes = b"", **headers: str) -> Answer:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from chat.frames import Packet
-from chat.websocket import Lull, WebSocket
+from chat.bridge.frames import Packet
+from chat.bridge.websocket import Lull, WebSocket
 
 
 async def heard(lull: Lull) -> list:

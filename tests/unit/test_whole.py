@@ -9,11 +9,11 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, RawData
 from hypercorn.typing import ConnectionState
 
-from chat.asgi import Bridge
-from chat.seam import HTTP1
-from chat.security_headers import plain_answer_headers
-from chat.server_settings import ServerSettings
-from chat.whole import Whole, read_whole
+from chat.bridge.bridge import Bridge
+from chat.bridge.config import ServerSettings
+from chat.bridge.fast_path import Whole, read_whole
+from chat.bridge.patches import HTTP1
+from chat.bridge.security_headers import plain_answer_headers
 
 GET = b"GET /rooms/%c3%a9?a=1 HTTP/1.1\r\nHost: test\r\nAccept:\t*/*  \r\n\r\n"
 TAKEN = [

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from chat import page_frame
-from chat.errors import Invalid
-from chat.fields import of_body, text, whole
-from chat.wire_text import (
+from chat.api.validation import of_body, text, whole
+from chat.domain.errors import Invalid
+from chat.domain.wire_text import (
     MAX_AGENT_CHARS,
     agent_text,
     has_surrogate,
@@ -21,6 +20,7 @@ from chat.wire_text import (
     is_whole,
     without_surrogates,
 )
+from chat.realtime import client_messages as page_frame
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates among them
 HALVES = st.sampled_from(["\ud800", "\udbff", "\udc00", "\udfff"])

@@ -8,7 +8,7 @@ chat's own environment variables:
 import redis
 
 from chat.app import create_app
-from chat.settings import Settings
+from chat.config import Settings
 from chat.store import Store
 
 settings = Settings.from_env()

@@ -11,7 +11,7 @@ import sys
 
 import uvloop
 
-from chat.frames import text_frame, whole_text
+from chat.bridge.frames import text_frame, whole_text
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 viewers = {}

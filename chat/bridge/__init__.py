@@ -1,0 +1,1 @@
+"""Flask and Flask-Sock on Hypercorn. Nothing in this package knows of the chat."""

@@ -1,0 +1,254 @@
+"""Run a Flask application, with Flask-Sock, as an ASGI application: each request in a greenlet.
+
+Flask and Flask-Sock are synchronous. Every request, websocket and streamed response here runs the
+ordinary WSGI application in a greenlet on the event loop, where `await_` turns anything awaitable
+into a call that looks blocking and costs no thread:
+
+    app = Flask(__name__)
+    sock = Sock(app)
+
+    @sock.route("/echo")
+    def echo(ws):
+        while True:
+            ws.send(ws.receive())
+
+    application = Bridge(app)
+
+What really blocks (CPU, files, sockets) blocks every connection: `await_(asyncio.to_thread(...))`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import flask_sock
+from greenback import await_, with_portal_run_sync
+from simple_websocket import ConnectionClosed
+
+from .http import Exchange, Response
+from .websocket import HandedOver, WebSocket
+from .wsgi import Headers, Receive, Scope, Send, all_done, headers_size, make_environ, plain_headers
+
+__all__ = ["Bridge", "ConnectionClosed", "WebSocket", "await_"]
+
+log = logging.getLogger(__name__)
+
+Hook = Callable[[], Awaitable[Any]]
+
+MAX_HEADERS = 8192
+"""Names and values of all request headers together, in bytes; more is answered with 431."""
+
+END_TIMEOUT = 2.0
+"""Seconds `Bridge.end` waits for requests and routes to end before it cancels them."""
+
+RESTART_SECONDS = 10
+"""After which a page loads itself again that could not be answered because the process ended."""
+
+WEBSOCKET = "asgi.websocket"
+
+
+class Bridge:
+    """The ASGI application that runs a WSGI application.
+
+    app: the WSGI callable; if it has a `config` without `MAX_CONTENT_LENGTH`, that is set.
+    startup, shutdown: async callables run before the first and after the last request;
+        if `startup` raises, the server does not start.
+    max_body: the largest request body in bytes (default 1 MiB), unless `app` has its own limit.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        *,
+        startup: Hook | None = None,
+        shutdown: Hook | None = None,
+        max_body: int = 1 << 20,
+    ) -> None:
+        self._app = app
+        self._startup = startup
+        self._shutdown = shutdown
+        self._max_body = _set_max_body(app, max_body)
+        self._draining: bool | None = None  # from `drain` on: whether the process is replaced
+        self._ended = False
+        self._requests: set[asyncio.Task[Any]] = set()
+        self._streams: set[Exchange] = set()
+        self._sockets: set[WebSocket] = set()
+        flask_sock.Server = _accept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._requests.add(task)
+        try:
+            if scope["type"] == "websocket":
+                await self._websocket(scope, receive, send)
+            else:
+                await self._http(scope, receive, send)
+        finally:
+            self._requests.discard(task)
+
+    async def drain(self, seconds: float, replaced: bool = False) -> None:
+        """Send everyone away.
+
+        Requests are answered as before, the last on each connection. New sockets get 503.
+        Streamed responses end, and sockets are closed with 1012, evenly over `seconds`, so
+        that their clients do not all come back at once.
+
+        replaced: whether another process serves the same address from now on.
+        """
+        self._draining = replaced
+        ends = [partial(stream.drain, replaced) for stream in self._streams]
+        ends += [partial(ws.kick, 1012, "restart") for ws in self._sockets]
+        random.shuffle(ends)  # or all streams would come back before the first socket
+        await _spread(ends, seconds)
+
+    async def end(self) -> None:
+        """Answer nothing more. What has not ended in two seconds is cancelled."""
+        self._ended = True
+        if not await all_done(self._requests, END_TIMEOUT):
+            for task in list(self._requests):
+                task.cancel()
+            await all_done(self._requests, 1.0)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            event = message["type"]
+            hook = self._startup if event == "lifespan.startup" else self._shutdown
+            try:
+                if hook is not None:
+                    await hook()
+            except Exception as error:
+                log.exception("%s failed", event)
+                await send({"type": f"{event}.failed", "message": str(error)})
+                return
+            await send({"type": f"{event}.complete"})
+            if event == "lifespan.shutdown":
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(
+            scope, receive, send, self._max_body, self._streams, lambda: self._draining
+        )
+        if self._ended:
+            await exchange.refuse(503, "Restarting", _come_back(scope))
+        elif headers_size(scope) > MAX_HEADERS:
+            await exchange.refuse(431, "Request Header Fields Too Large")
+        else:
+            await exchange.run(self._app)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        if self._draining is not None:
+            await _reject(scope, send, 503, [(b"retry-after", b"1")], b"Restarting")
+            return
+        if headers_size(scope) > MAX_HEADERS:
+            await _reject(scope, send, 431, [], b"Request Header Fields Too Large")
+            return
+        ws = WebSocket(make_environ(scope), receive, send, self._sockets)
+        try:
+            await self._route(scope, send, ws)
+        finally:
+            # Flask-Sock closes what returns; what is still open here has raised.
+            ws.kick(1011)
+            await ws.closed()
+            self._sockets.discard(ws)
+
+    async def _route(self, scope: Scope, send: Send, ws: WebSocket) -> None:
+        """Run the socket's route, and what it hands the socket over to."""
+        environ, response = ws.environ, Response()
+        environ[WEBSOCKET] = ws
+        environ["wsgi.input"] = io.BytesIO()
+        try:
+            body = await with_portal_run_sync(_run_to_end, self._app, environ, response)
+            if not ws.accepted:
+                await _reject(scope, send, response.status, response.headers, body)
+            return
+        except HandedOver as over:
+            over.__traceback__ = None  # whose frames hold it, and all of the request
+        except Exception:
+            log.exception("websocket route failed")
+            if not ws.accepted:
+                await _reject(scope, send, 500, [], b"Internal Server Error")
+            return
+        finally:
+            # The exception's traceback may keep the environ: do not let it keep the socket too.
+            environ.pop(WEBSOCKET, None)
+        # Nothing of the handshake is needed any more; an idle connection is not to hold it.
+        environ.clear()
+        scope.clear()
+        del environ, response
+        try:
+            await ws.serve()
+        except Exception:
+            log.exception("what a websocket was handed over to has failed")
+
+
+def _come_back(scope: Scope) -> Headers:
+    """The headers of an answer to somebody who comes while the process ends: a program may try
+    again after a second, and a browser loads the page again by itself (HTML, "The `Refresh`
+    header"), later, for the next process may have to start first."""
+    headers = [(b"retry-after", b"1")]
+    if scope["method"] == "GET":
+        headers.append((b"refresh", b"%d" % RESTART_SECONDS))
+    return headers
+
+
+async def _spread(calls: Sequence[Callable[[], None]], seconds: float) -> None:
+    """Call each, evenly over `seconds`."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for i, call in enumerate(calls):
+        delay = start + seconds * i / len(calls) - loop.time()
+        if delay > 0.001:
+            await asyncio.sleep(delay)
+        call()
+
+
+def _accept(environ: dict[str, Any], **options: Any) -> WebSocket:
+    """What Flask-Sock calls in place of `simple_websocket.Server`."""
+    ws: WebSocket = environ[WEBSOCKET]
+    ws.accept()
+    return ws
+
+
+def _run_to_end(
+    app: Callable[..., Iterable[bytes]], environ: dict[str, Any], response: Response
+) -> bytes:
+    chunks = app(environ, response.start)
+    try:
+        return b"".join([*response.written, *chunks])
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+
+
+async def _reject(scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Answer a handshake with an HTTP response."""
+    if "websocket.http.response" not in scope["extensions"]:
+        await send({"type": "websocket.close"})
+        return
+    if not 200 <= status <= 999:
+        status, headers, body = 500, [], b"Internal Server Error"
+    if not any(name == b"content-length" for name, _ in headers):
+        headers = [*headers, *plain_headers(body)]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+def _set_max_body(app: Any, max_body: int) -> int:
+    config = getattr(app, "config", None)
+    if config is None:
+        return max_body
+    if config.get("MAX_CONTENT_LENGTH") is None:
+        config["MAX_CONTENT_LENGTH"] = max_body
+    return int(config["MAX_CONTENT_LENGTH"])

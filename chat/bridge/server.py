@@ -1,0 +1,170 @@
+"""The running of one worker process under Hypercorn.
+
+Hypercorn's own runner neither closes websockets when it stops nor always ends (its issue 308), and
+goes on accepting until it has ended; more than one of its workers stop together when one dies. So a
+supervisor starts processes that each `run` one worker on a socket of their own, with Hypercorn's
+parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import sniffio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.typing import LifespanState
+
+from . import patches as seam
+from .bridge import Bridge
+from .config import ServerSettings
+from .wsgi import all_done
+
+log = logging.getLogger(__name__)
+
+LINGER = 1.0
+"""Seconds connections get to end by themselves, once everyone has been sent away."""
+
+
+async def serve(
+    bridge: Bridge,
+    sock: socket.socket,
+    *,
+    stop: asyncio.Future[bool],
+    ready: Callable[[], None] = lambda: None,
+    drain: float = 3.0,
+    config: dict[str, Any] | None = None,
+) -> None:
+    """Serve `bridge` on `sock` until `stop` is done, then send everyone away and return.
+
+    stop: its result says whether another process serves the same address from now on. Then open
+        connections are not closed before they have been idle for as long as ever, so that no
+        request meets one that closes.
+    ready: called when connections are accepted.
+    drain: seconds over which the websockets are closed.
+    config: settings that differ from `ServerSettings`.
+    Returns within `drain` and about twelve seconds, whatever clients and routes do. Raises
+    `hypercorn.utils.LifespanFailureError` when the bridge's startup fails.
+    """
+    seam.install()
+    settings, loop = _settings(config), asyncio.get_running_loop()
+    app, state, context = ASGIWrapper(bridge), LifespanState(), WorkerContext(None)  # type: ignore[arg-type]
+    lifespan = Lifespan(app, settings, loop, state)
+    living = loop.create_task(lifespan.handle_lifespan())
+    await lifespan.wait_for_startup()
+    if living.done():
+        living.result()
+
+    connections: set[asyncio.Task[Any]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+        await seam.Connection(app, loop, settings, context, state, reader, writer)
+
+    tls: dict[str, Any] = {}
+    if settings.ssl_enabled:
+        tls = {"ssl": settings.create_ssl_context()}
+        tls["ssl_handshake_timeout"] = settings.ssl_handshake_timeout
+    server = await asyncio.start_server(connected, sock=sock, backlog=settings.backlog, **tls)
+    ready()
+    replaced = await stop
+    since = loop.time()
+    # What is connecting just now waits in the kernel for the processes that still listen.
+    server.close()
+    await bridge.drain(drain, replaced)
+    if replaced:
+        left = since + settings.keep_alive_timeout + LINGER - loop.time()
+        await all_done(connections, left)
+    await bridge.end()
+    await context.terminated.set()  # connections end with their next answer
+    seam.end_idle()
+    for _ in range(2):
+        await all_done(connections, LINGER)
+        seam.abort_connections()
+    await lifespan.wait_for_shutdown()
+    living.cancel()
+    await asyncio.wait({living}, timeout=1.0)
+
+
+def run(
+    make_bridge: Callable[[], Any],
+    sock: socket.socket,
+    *,
+    ready: Callable[[], None] = lambda: None,
+    loop: str = "uvloop",
+    drain: float = 3.0,
+    config: dict[str, Any] | None = None,
+) -> None:
+    """Run one worker process until SIGTERM or SIGINT, or SIGHUP when another has taken over.
+
+    make_bridge: called inside the running loop; returns a `Bridge`, or an awaitable of one.
+    loop: "uvloop" (asyncio where it is not installed) or "asyncio".
+    ready, drain, config: as for `serve`.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
+    )
+    with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
+        runner.run(_main(make_bridge, sock, ready, drain, config))
+
+
+async def _main(
+    make_bridge: Callable[[], Any],
+    sock: socket.socket,
+    ready: Callable[[], None],
+    drain: float,
+    config: dict[str, Any] | None,
+) -> None:
+    # Each `await_` of greenback asks sniffio, which would find it out anew: a third of the call.
+    sniffio.thread_local.name = "asyncio"
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[bool] = loop.create_future()
+
+    def told(replaced: bool) -> None:
+        if not stop.done():
+            stop.set_result(replaced)
+
+    loop.add_signal_handler(signal.SIGHUP, told, True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, False)
+    bridge = make_bridge()
+    if inspect.isawaitable(bridge):
+        bridge = await bridge
+    await serve(bridge, sock, stop=stop, ready=ready, drain=drain, config=config)
+
+
+def _settings(config: dict[str, Any] | None) -> ServerSettings:
+    settings = ServerSettings()
+    settings.errorlog = logging.getLogger("hypercorn.error")
+    for name, value in (config or {}).items():
+        if not hasattr(ServerSettings, name):
+            raise TypeError(f"unknown server setting: {name}")
+        setattr(settings, name, value)
+    return settings
+
+
+def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name not in {"uvloop", "asyncio"}:
+        raise ValueError(f"loop must be 'uvloop' or 'asyncio', not {name!r}")
+    if name == "uvloop":
+        try:
+            import uvloop
+        except ImportError:
+            log.warning("uvloop is not installed: using asyncio")
+        else:
+            factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return factory
+    return asyncio.new_event_loop

@@ -1,0 +1,1 @@
+"""The commands of `chat`: users, archives, backups."""

@@ -1,0 +1,228 @@
+"""A copy of the embedded Valkey's data, taken while people write, and put back.
+
+Valkey writes what it holds at one moment without stopping (BGREWRITEAOF): what was acknowledged
+before is in it, and nothing that was deleted before. The copy has the form of a data folder whose
+append-only file begins so, and putting it back is copying it. Only the epochs of rooms are new.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from ..config import Settings
+from ..server import data_folder
+from ..server.embedded_valkey import CannotStart, EmbeddedValkey
+from ..store import Store, keys
+
+NOTE = "backup.json"  # written last: a folder without it is no whole backup
+AOF = Path("valkey", "appendonlydir")
+BASE = "appendonly.aof.1.base.aof"
+SNAPSHOT = "appendonly.aof.1.base.rdb"  # its name in backups of an older chat
+MANIFEST = "file {} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
+LOOK = 0.05  # seconds between two looks at whether Valkey has written its file
+# What Valkey would do while it reads a backup that somebody else has made, and at each start of the
+# chat again: become the replica of another server, open a port, send data away, run programs. A
+# backup of ours has the commands that make data, and no others.
+_NOT_IN_A_BACKUP = (
+    *("ACL", "CLUSTER", "CONFIG", "DEBUG", "FAILOVER", "MIGRATE", "MODULE", "REPLICAOF", "SLAVEOF"),
+    *("BGREWRITEAOF", "BGSAVE", "SAVE", "SHUTDOWN", "PSYNC", "SYNC", "REPLCONF", "MONITOR"),
+    *("EVAL", "EVALSHA", "EVALSHA_RO", "EVAL_RO", "FCALL", "FCALL_RO", "FUNCTION", "SCRIPT"),
+    *("COMMANDLOG", "LATENCY", "PFDEBUG", "PFSELFTEST", "SLOWLOG", "SWAPDB"),
+    *("PUBLISH", "SPUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "RESTORE", "RESTORE-ASKING"),
+)
+ONLY_DATA = (
+    *(word for name in _NOT_IN_A_BACKUP for word in ("--rename-command", name, "")),
+    *("--sanitize-dump-payload", "yes"),  # look into the values of a snapshot, too
+)
+TRIES = 5  # where Valkey begins to rewrite its file by itself
+
+
+def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
+    """Copy what the running chat keeps into `folder`, which must be new or empty; returns a
+    sentence on it. Raises CannotStart, OSError and redis's errors."""
+    if settings.redis_url:
+        raise CannotStart(
+            "REDIS_URL is set: that database is backed up with its own tools (docs/data.md)"
+        )
+    if folder.exists() and (not folder.is_dir() or os.listdir(folder)):
+        raise CannotStart(f"{folder} is not empty: a backup goes into a new folder")
+    (folder / AOF).mkdir(parents=True)
+    folder.chmod(0o700)
+    _copy_database(client, folder / AOF / BASE)
+    _write_manifest(folder / AOF, BASE)
+    left_out = _copy_beside(settings.data, folder, trusted=True)
+    if settings.files:
+        left_out += "; pictures and files are in CHAT_FILES and not in it"
+    made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    note = {"format": "chat backup", "version": 1, "made": made}
+    digest = {"sha256": _digest(folder / AOF / BASE)}
+    (folder / NOTE).write_text(json.dumps({**note, **digest}) + "\n")
+    return f"The backup is in {folder}{left_out}."
+
+
+def restore(settings: Settings, folder: Path) -> str:
+    """Put a backup into CHAT_DATA, which must be empty, while no chat uses it; returns a
+    sentence on it. What root restores belongs to the owner of CHAT_DATA. The backup may come from
+    anybody: links and devices in it are refused, and commands that do anything but make data.
+    Raises CannotStart and OSError."""
+    if settings.redis_url:
+        raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")
+    _check_plain(folder)
+    base = SNAPSHOT if (folder / AOF / SNAPSHOT).exists() else BASE
+    try:
+        note: dict[str, Any] = json.loads((folder / NOTE).read_text())
+        is_whole = note["sha256"] == _digest(folder / AOF / base)
+        made = ascii(str(note["made"])[:40])[1:-1]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CannotStart(f"{folder} is no whole backup of chat backup") from None
+    if not is_whole:
+        raise CannotStart(f"the backup in {folder} is damaged: {base} is not as it was written")
+    data = settings.data
+    data.mkdir(parents=True, exist_ok=True)
+    owner = data.stat()
+    for name in data_folder.OURS:
+        if (data / name).is_symlink():
+            raise CannotStart(f"{data / name} is a symbolic link: a backup goes into a folder")
+    valkey = EmbeddedValkey(data / "valkey")
+    valkey.take_folder()
+    try:
+        for taken in ("secret", "pictures/*", "files/*", str(AOF)):
+            if found := next(data.glob(taken), None):
+                raise CannotStart(f"{found} is there: a backup goes into an empty CHAT_DATA")
+        part = data / "valkey" / "restoring"
+        shutil.rmtree(part, ignore_errors=True)
+        (part / AOF.name).mkdir(parents=True)
+        _copy(folder / AOF / base, part / AOF.name / base)
+        _write_manifest(part / AOF.name, base)
+        _begin_anew(part)
+        _copy_beside(folder, data)
+        (part / AOF.name).rename(data / AOF)
+        shutil.rmtree(part)
+    except CannotStart:
+        shutil.rmtree(data / "valkey" / "restoring", ignore_errors=True)
+        raise
+    finally:
+        valkey.stop()
+        if os.geteuid() == 0:
+            data_folder.give(data, owner.st_uid, owner.st_gid)
+    whose = ""
+    if os.geteuid() == 0 and owner.st_uid == 0:
+        whose = f" It belongs to root: if the chat runs as another user, chown -R {data} to it."
+    return f"{data} is as it was on {made}; chat serve starts with it.{whose}"
+
+
+def _check_plain(folder: Path) -> None:
+    """Raise CannotStart where a backup has anything but folders and files of its own."""
+    for path, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            found = os.lstat(os.path.join(path, name))
+            if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+                continue
+            raise CannotStart(
+                f"{os.path.join(path, name)} is a link or a device: a backup has files only. "
+                "If it is yours and has hard links, copy it first (cp -r)"
+            )
+
+
+def _write_manifest(folder: Path, base: str) -> None:
+    """Write what stands beside the file `base`: no commands after it yet."""
+    (folder / "appendonly.aof.1.incr.aof").touch(0o600)
+    (folder / "appendonly.aof.manifest").write_text(MANIFEST.format(base))
+
+
+def _begin_anew(folder: Path) -> None:
+    """Give every room another epoch: numbers beyond the backup's end are given once more, and
+    pages that show the first ones must not take them for the same. It is a trial start, too, of a
+    server that does not know what a backup has no need of, and refuses the whole file for it."""
+    valkey = EmbeddedValkey(folder, more=ONLY_DATA)
+    try:
+        valkey.start()
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+            for rid in Store(client).dump().rids():
+                client.hset(keys.room(rid), "epoch", secrets.token_urlsafe(6))
+    finally:
+        valkey.stop()
+
+
+def _copy_database(client: redis.Redis, target: Path) -> None:
+    """Have the server write what it holds now, and copy that."""
+    for _ in range(TRIES):
+        _wait(client)
+        with suppress(redis.ResponseError):  # another rewrite has just begun
+            client.bgrewriteaof()
+            break
+    if _wait(client)["aof_last_bgrewrite_status"] != "ok":
+        raise CannotStart("Valkey could not write its data: see valkey/valkey.log")
+    where = client.config_get("dir", "appenddirname")
+    folder = Path(str(where["dir"]), str(where["appenddirname"]))
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError):  # rewritten again, which is as good
+            _copy(folder / _base_name(folder), target)
+            return
+    raise CannotStart("Valkey's file changes all the time: try again")
+
+
+def _base_name(folder: Path) -> str:
+    """The name of the file that Valkey's manifest begins with."""
+    lines = (folder / "appendonly.aof.manifest").read_text().splitlines()
+    return next(line.split(" ")[1] for line in lines if line.endswith("type b"))
+
+
+def _wait(client: redis.Redis) -> dict[str, Any]:
+    """Wait until nothing is being written in the background; returns how it went."""
+    while True:
+        info: dict[str, Any] = client.info("persistence")
+        writes = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
+        if not any(info[name] for name in writes):
+            return info
+        time.sleep(LOOK)
+
+
+def _copy_beside(data: Path, folder: Path, trusted: bool = False) -> str:
+    """Copy what stands beside the database: the secret that signs cookies, pictures, and files of
+    messages. `trusted`: the data folder is the chat's own, in which whoever runs it may have
+    put links."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    for picture in (data / "pictures").glob("*.webp"):
+        with suppress(FileNotFoundError):  # its person has just deleted it
+            _copy(picture, folder / "pictures" / picture.name, trusted)
+    for path, _, files in os.walk(data / "files"):
+        for name in files:
+            file = Path(path, name)
+            copy = folder / file.relative_to(data)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # its message has just been deleted
+                _copy(file, copy, trusted)
+    if not (data / "secret").exists():
+        return "; the key in SECRET_KEY is not in it"
+    _copy(data / "secret", folder / "secret", trusted)
+    return ""
+
+
+def _copy(source: Path, target: Path, trusted: bool = False) -> None:
+    """Copy a file, with its times, to a place where there is none. One that is not `trusted` must
+    be no link and no device. Raises CannotStart and OSError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if trusted else os.O_NOFOLLOW)
+    with open(os.open(source, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not trusted):
+            raise CannotStart(f"{source} is a link or a device: a backup has files only")
+        made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(made, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Rules and value types that need neither storage nor network."""

@@ -1,0 +1,1 @@
+"""HTTP requests to servers that others name: public addresses only, within limits."""

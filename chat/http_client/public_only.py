@@ -1,0 +1,226 @@
+"""Requests to addresses that people have typed: only to the public internet.
+
+A server that fetches what it is told to can be sent to its own neighbours (SSRF): to the metadata
+service of its cloud, to Redis, to a router. So a name is resolved once, everything it resolves to
+must be public, and the connection goes to the address that was looked at, not to the name again.
+What the address looks like (decimal, hexadecimal, `localhost.`) is of no matter, for only what
+it resolves to is. Redirects are not followed, proxies of the environment not used, cookies not
+kept.
+
+The libraries for this connect before they look, or depend on private parts of httpx; what is used
+here is httpcore, on which httpx stands, a `Host` header and the extension `sni_hostname`. The other
+side may be as hostile as the address: what is read is bounded (chat.bridge.bounded_stream).
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+import httpcore
+import httpx
+
+from ..bridge.bounded_stream import BoundedBackend, TooLong
+from ..domain.errors import Invalid, Unreachable
+from .public_address import is_public
+
+Networks = Sequence[IPv4Network | IPv6Network]
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+LONGEST = 500  # characters of an address
+MOST_READ = 64 * 1024  # bytes of an answer's body
+MAX_HEAD_BYTES = 16 * 1024  # all that comes before the body, informational responses too
+MAX_BODY_WIRE_BYTES = 2 * MOST_READ  # the body as it is sent, with what chunks cost
+MAX_WHY_CHARS = 200  # of why a connection failed, which may quote what came
+MOST_ADDRESSES = 3  # of a name that are tried
+MAX_ADDRESSES = 64  # of a name that are looked at
+SECONDS = 7.0  # for everything: resolving, connecting, sending, the answer
+
+_FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.UnsupportedProtocol)
+
+# Of its own: a name server that does not answer must not hold the threads of passwords.
+_resolvers = ThreadPoolExecutor(8, "resolve")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is cut after MOST_READ bytes and never decompressed."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, the best first; raises OSError."""
+    loop = asyncio.get_running_loop()
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await loop.run_in_executor(_resolvers, ask)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Outbound:
+    """`networks` are allowed besides the public internet, with http and any port; `context` says
+    which certificates are believed (those that httpx believes)."""
+
+    def __init__(
+        self,
+        networks: Networks = (),
+        resolve: Resolve = resolve,
+        context: ssl.SSLContext | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
+        self.networks = networks
+        self.resolve = resolve
+        self.context = context
+        self.seconds = seconds
+
+    async def check(self, address: str) -> None:
+        """Raise Invalid for an address that nothing would be sent to."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self._find(address)
+        except TimeoutError:
+            raise Invalid("The host of this address cannot be found just now.") from None
+
+    async def post(self, address: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Post to an address. Raises Invalid as `check` does, and Unreachable."""
+        try:
+            async with asyncio.timeout(self.seconds):
+                url, ips = await self._find(address)
+                return await self._post_to_first(url, ips, body, headers)
+        except TimeoutError:
+            raise Unreachable(f"There was no answer within {self.seconds:g} seconds.") from None
+        except TooLong:
+            raise Unreachable("The answer is longer than the chat reads.") from None
+        except httpcore.ProtocolError as error:
+            raise Unreachable(f"The answer is no HTTP: {_why(error)}") from None
+        except _FAILURES as error:
+            raise Unreachable(f"The connection failed: {_why(error)}") from None
+
+    async def _find(self, address: str) -> tuple[httpx.URL, list[str]]:
+        """The address and all that its host resolves to."""
+        url = _parsed(address)
+        host = url.raw_host.decode()
+        try:
+            ips = await self.resolve(host, url.port or 443)
+        except (OSError, UnicodeError):
+            ips = []
+        if not ips:
+            raise Invalid(f"The host {url.host} cannot be found.")
+        if len(ips) > MAX_ADDRESSES:
+            raise Invalid(f"The host {url.host} has more than {MAX_ADDRESSES} addresses.")
+        for ip in ips:
+            self._check(url, ip)
+        return url, ips
+
+    def _check(self, url: httpx.URL, ip: str) -> None:
+        if self._is_allowed(ip):
+            return
+        if not is_public(ip):
+            raise Invalid(f"{url.host} is at {ip}, which is no public address.")
+        if url.scheme != "https":
+            raise Invalid("The address must begin with https://.")
+        if url.port not in (None, 443):
+            raise Invalid("The address must not name another port than 443.")
+
+    def _is_allowed(self, ip: str) -> bool:
+        try:
+            return any(ip_address(ip) in network for network in self.networks)
+        except ValueError:
+            return False
+
+    async def _post_to_first(
+        self, url: httpx.URL, ips: list[str], body: bytes, headers: dict[str, str]
+    ) -> Answer:
+        """Post to the first that takes the connection; each has its share of the time for it."""
+        ips = ips[:MOST_ADDRESSES]
+        share = self.seconds / len(ips)
+        for ip in ips[:-1]:
+            try:
+                return await self._post(url, ip, body, headers, share)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await self._post(url, ips[-1], body, headers, share)
+
+    async def _post(
+        self, url: httpx.URL, ip: str, body: bytes, headers: dict[str, str], connect: float
+    ) -> Answer:
+        name = url.raw_host.decode().rstrip(".")
+        request = httpx.Request(
+            "POST",
+            url.copy_with(host=ip),
+            headers={**headers, "Host": url.netloc.decode(), "Accept-Encoding": "identity"},
+            content=body,
+            extensions={"sni_hostname": name, "timeout": {"connect": connect}},
+        )
+        wire = BoundedBackend(MAX_HEAD_BYTES)
+        # One for each request: a connection to the address of a name would serve other names there.
+        async with httpcore.AsyncConnectionPool(await self._tls(), network_backend=wire) as pool:
+            response = await pool.handle_async_request(_for_httpcore(request))
+            wire.left = MAX_BODY_WIRE_BYTES
+            try:
+                read = await first(MOST_READ, response.aiter_stream())
+            finally:
+                await response.aclose()
+        return Answer(response.status, httpx.Headers(response.headers), read)
+
+    async def _tls(self) -> ssl.SSLContext:
+        if self.context is None:  # reading all certificates takes long for the loop
+            loop = asyncio.get_running_loop()
+            self.context = await loop.run_in_executor(_resolvers, httpx.create_ssl_context)
+        return self.context
+
+
+async def first(most: int, chunks: AsyncIterable[bytes]) -> bytes:
+    """The first `most` bytes of an answer's body, as they came; the rest is not waited for. It is
+    cut too where chunks make it longer on the wire than is read."""
+    read = bytearray()
+    with suppress(TooLong):
+        async for chunk in chunks:
+            read += chunk
+            if len(read) >= most:
+                break
+    return bytes(read[:most])
+
+
+def _for_httpcore(request: httpx.Request) -> httpcore.Request:
+    url = request.url
+    target = httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+    return httpcore.Request(
+        request.method,
+        target,
+        headers=request.headers.raw,
+        content=request.content,
+        extensions=request.extensions,
+    )
+
+
+def _why(error: Exception) -> str:
+    why = str(error) or type(error).__name__
+    return why if len(why) <= MAX_WHY_CHARS else f"{why[:MAX_WHY_CHARS]}…"
+
+
+def _parsed(address: str) -> httpx.URL:
+    """The address as httpx understands it, which is also what sends. Raises Invalid."""
+    if len(address) > LONGEST:
+        raise Invalid(f"The address is too long: {LONGEST} characters are allowed.")
+    try:
+        url = httpx.URL(address)
+        host, port = url.host, url.port  # httpx decodes a name here, and raises what idna raises
+    except (httpx.InvalidURL, ValueError):
+        raise Invalid("This is no address of the web.") from None
+    if url.scheme not in ("http", "https") or not host:
+        raise Invalid("The address must begin with https:// and name a host.")
+    if url.userinfo:
+        raise Invalid("The address must not hold a user name or a password.")
+    if port is not None and not 0 < port < 65536:
+        raise Invalid("The address names a port that does not exist.")
+    return url

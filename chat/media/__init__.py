@@ -1,0 +1,1 @@
+"""Uploaded files and pictures: decoding, storing, serving, deleting."""

@@ -1,0 +1,296 @@
+"""Files of messages: what is taken, what is made of it, and where it is kept.
+
+Images are decoded and encoded anew (chat.media.images), so that nothing of them but pixels is kept,
+and have a small one beside them. One that is over a limit of that is kept as it came, as a file
+that is not shown, with a note that says why; one that cannot be decoded at all is refused.
+Everything else is kept as it came, and its type is said by the end of its name and the table here:
+never by whoever sent it.
+"""
+
+import io
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+from obstore.exceptions import BaseError, NotFoundError
+from redis.exceptions import RedisError
+
+from ..bridge.bridge import await_
+from ..config import Settings
+from ..domain.errors import FilesAway, Invalid, NotFound, OverQuota
+from ..domain.events import File
+from ..domain.file_types import MOST_FILES, PLAIN, PROGRAMS, SUFFIXES, clean_file_name, type_of
+from ..store import Person
+from ..store.stored_files import Full, Quotas, StoredFiles
+from . import images
+from .avatars import Pictures
+from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, TIME
+
+log = logging.getLogger(__name__)
+
+PIECE = 1 << 18  # bytes that are read from where files are kept at a time, at least
+FOLDER, NAME = "files", "files/database"  # of all, and of who has written them
+
+_UNCHANGED = "It is kept unchanged, with its metadata."
+NOTES = {
+    PIXELS: f"Not shown because it has too many pixels. {_UNCHANGED}",
+    FRAMES: f"Not shown because it has too many frames. {_UNCHANGED}",
+    BYTES: f"Not shown because it would be too large. {_UNCHANGED}",
+    MEMORY: f"Not shown because it takes too much memory to open. {_UNCHANGED}",
+    TIME: f"Not shown because it takes too long to open. {_UNCHANGED}",
+}
+"""What is said beside an image that is kept as a file, by its note."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file on its way in: the name it was sent with, and its bytes, from the beginning."""
+
+    name: str
+    stream: IO[bytes]
+
+    def size(self) -> int:
+        """Bytes."""
+        size = self.stream.seek(0, io.SEEK_END)
+        self.stream.seek(0)
+        return size
+
+
+class Files:
+    """Files where `pictures` are kept too. `most`: bytes of one file; those of one message may
+    have twice as many together."""
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        most: int,
+        stored: StoredFiles | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
+        self.pictures = pictures
+        self.stored = stored
+        self.quotas = quotas or Quotas()
+        self.most = most
+        self.most_together = 2 * most
+        # What is taken, in a sentence for people.
+        self.limits = (
+            f"Up to {MOST_FILES} files of {size(self.most)} each, {size(self.most_together)} "
+            "together. Anything but programs."
+        )
+
+    @property
+    def too_large(self) -> str:
+        """What to tell who sends more than is read at all."""
+        return f"Together the files are too large: {size(self.most_together)} are allowed."
+
+    def keep(self, rid: str, sent: Sequence[Sent], by: Person) -> list[File]:
+        """Keep files for a message of person `by` in room `rid`. All or none: raises Invalid,
+        naming the file and what is wrong with it, OverQuota, Busy and FilesAway."""
+        if len(sent) > MOST_FILES:
+            raise Invalid(f"These are {len(sent)} files: {MOST_FILES} are allowed in one message.")
+        checked = [self._checked(one) for one in sent]
+        if sum(file.size for file in checked) > self.most_together:
+            raise Invalid(self.too_large)
+        kept: list[File] = []
+        try:
+            for file in checked:  # all of them, before there is any work
+                self._count(file.fid, rid, by, file.size)
+            for file, one in zip(checked, sent, strict=True):
+                kept.append(self._keep(rid, file, one.stream, by))
+        except BaseException:
+            self.delete(rid, checked)
+            raise
+        return kept
+
+    def _count(self, fid: str, rid: str, by: Person, size: int) -> None:
+        """Count a file for a person before it is kept. Raises OverQuota, FilesAway."""
+        if not self.pictures.has_room(size):
+            raise FilesAway
+        if self.stored and (full := self.stored.keep(fid, rid, by, size, self.quotas)):
+            raise OverQuota(self._no_room(full, by, size))
+
+    def _no_room(self, full: Full, by: Person, more: int) -> str:
+        if full.what == "person":
+            allowed = size(self.quotas.of(by))
+            return (
+                f"You have {size(full.used)} of files here, and {allowed} are allowed: "
+                f"{size(more)} more do not fit. Delete messages with files that nobody needs any "
+                "more, or send the text without files."
+            )
+        whose = "Guests" if full.what == "guests" else "The people of this chat"
+        return (
+            f"{whose} have sent as many files as are kept here. "
+            "Send the text without files, and tell an admin."
+        )
+
+    def _checked(self, sent: Sent) -> File:
+        name, count = clean_file_name(sent.name), sent.size()
+        if PurePosixPath(name).suffix.lower() in PROGRAMS:
+            raise Invalid(f"“{name}” is a program, and none are taken here.")
+        if not count:
+            raise Invalid(f"“{name}” is empty.")
+        if count > self.most:
+            raise Invalid(
+                f"“{name}” is too large: it has {size(count)}, and {size(self.most)} are allowed."
+            )
+        return File(secrets.token_urlsafe(12), name, count, type_of(name))
+
+    def _keep(self, rid: str, file: File, stream: IO[bytes], by: Person) -> File:
+        if not file.type.startswith("image/"):
+            self._put(_path(rid, file.fid), stream)
+            return file
+        try:
+            made = images.make(ATTACHMENT, stream, by.uid)
+        except images.NotMade as error:
+            if error.reason == BROKEN:
+                raise Invalid(
+                    f"“{file.name}” is not a picture that can be shown: "
+                    "send JPEG, PNG, WebP or GIF, or a .zip."
+                ) from error
+            self._put(_path(rid, file.fid), stream)
+            return replace(file, type=PLAIN, note=error.reason)
+        with made.content:
+            self._count(file.fid, rid, by, made.size + len(made.small))
+            self._put(_path(rid, file.fid), made.content)
+        self._put(_path(rid, file.fid, small=True), made.small)
+        return replace(
+            file,
+            name=_named(file.name, made.type),
+            size=made.size,
+            type=made.type,
+            width=made.width,
+            height=made.height,
+        )
+
+    def _put(self, path: str, content: IO[bytes] | bytes) -> None:
+        try:
+            # One part at a time: several at once would all be in memory.
+            await_(self.pictures.files.put_async(path, content, max_concurrency=1))
+        except (BaseError, OSError) as error:
+            raise FilesAway from error
+
+    def put(self, rid: str, fid: str, content: bytes, small: bool = False) -> None:
+        """Keep what was kept elsewhere; raises FilesAway."""
+        self._put(_path(rid, fid, small), content)
+
+    def delete(self, rid: str, files: Sequence[File]) -> None:
+        """Forget files of room `rid`. What cannot be reached now is swept later
+        (chat.media.orphan_cleanup), and counts until then."""
+        gone = []
+        for file in files:
+            parts = (False, True) if file.type.startswith("image/") else (False,)
+            left = [s for s in parts if not self.delete_path(_path(rid, file.fid, s))]
+            if not left:
+                gone.append(file.fid)
+        if self.stored and gone:
+            try:
+                self.stored.drop(gone)
+            except (RedisError, OSError) as error:
+                log.warning("files that are gone are counted until they are swept: %s", error)
+
+    def delete_path(self, path: str) -> bool:
+        """Forget what `all` has told of; True when it is gone."""
+        try:
+            await_(self.pictures.files.delete_async(path))
+        except (NotFoundError, FileNotFoundError):
+            return True
+        except (BaseError, OSError):
+            return False
+        return True
+
+    def bytes_of(self, rid: str, fid: str) -> int | None:
+        """What a file takes, with the small one of an image; None where it is not. Raises
+        FilesAway."""
+        sizes = [self._size(_path(rid, fid, small)) for small in (False, True)]
+        return None if sizes == [None, None] else sum(size or 0 for size in sizes)
+
+    def _size(self, path: str) -> int | None:
+        try:
+            return int(await_(self.pictures.files.head_async(path))["size"])
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except (BaseError, OSError) as error:
+            raise FilesAway from error
+
+    def read(
+        self, rid: str, fid: str, small: bool = False, part: tuple[int, int] | None = None
+    ) -> tuple[int, Iterator[bytes]]:
+        """The size in bytes of a file (or of the small one of an image), and its bytes, or those
+        from the first number of `part` to before the second. Raises NotFound and FilesAway."""
+        path = _path(rid, fid, small)
+        options = {"range": part} if part else None
+        try:
+            found = await_(self.pictures.files.get_async(path, options=options))
+            return found.meta["size"], _pieces(found.stream(min_chunk_size=PIECE))
+        except (NotFoundError, FileNotFoundError):
+            raise NotFound("The file is gone.") from None
+        except (BaseError, OSError) as error:
+            raise FilesAway from error
+
+    def content(self, rid: str, fid: str, small: bool = False) -> bytes | None:
+        """All of a file; None where it is not."""
+        try:
+            return b"".join(self.read(rid, fid, small)[1])
+        except NotFound:
+            return None
+
+    def all(self, rid: str = "") -> Iterator[list[tuple[str, str, str, datetime]]]:
+        """Room, file id, path and time of everything that is kept, or of what is for one room,
+        some at a time. Raises obstore's errors."""
+        folder = f"{FOLDER}/{rid}/" if rid else f"{FOLDER}/"
+        pages = self.pictures.files.list(folder, chunk_size=1000).__aiter__()
+        while (page := await_(anext(pages, None))) is not None:
+            paths = [(PurePosixPath(found["path"]), found["last_modified"]) for found in page]
+            yield [
+                (path.parts[1], path.stem, str(path), at) for path, at in paths if _is_file(path)
+            ]
+
+    def named(self, name: str) -> bool:
+        """Whether the place of files has this name; one without a name gets it."""
+        try:
+            found = b"".join(_pieces(await_(self.pictures.files.get_async(NAME)).stream()))
+        except (NotFoundError, FileNotFoundError):
+            await_(self.pictures.files.put_async(NAME, name.encode()))
+            return True
+        return found == name.encode()
+
+
+def quotas(settings: Settings) -> Quotas:
+    """The quotas of the settings, in bytes."""
+    most = (settings.quota_per_person, settings.quota_per_guest)
+    return Quotas(*(mb * 2**20 for mb in (*most, settings.quota_guests, settings.quota)))
+
+
+def _named(name: str, type: str) -> str:
+    """The name with an end that says what the image is now."""
+    path = PurePosixPath(name)
+    return name if type_of(name) == type else f"{path.stem}{SUFFIXES[type][0]}"
+
+
+def size(count: int) -> str:
+    """Bytes as people say it."""
+    if count < 1000:
+        return f"{count} B"
+    for unit in ("KB", "MB"):
+        count /= 1024  # type: ignore[assignment]
+        if count < 999.5:
+            return f"{count:.1f} {unit}".replace(".0 ", " ")
+    return f"{count / 1024:.1f} GB".replace(".0 ", " ")
+
+
+def _pieces(stream: Any) -> Iterator[bytes]:
+    pieces = stream.__aiter__()
+    while (piece := await_(anext(pieces, None))) is not None:
+        yield bytes(piece)
+
+
+def _is_file(path: PurePosixPath) -> bool:
+    return len(path.parts) == 3
+
+
+def _path(rid: str, fid: str, small: bool = False) -> str:
+    return f"{FOLDER}/{rid}/{fid}{'.small' if small else ''}"

@@ -1,0 +1,89 @@
+"""Pictures of people: made small and square (chat.media.images), and kept as files."""
+
+import contextlib
+import io
+import secrets
+import shutil
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, from_url
+
+from ..bridge.bridge import await_
+from ..domain.errors import Invalid
+from . import images
+from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME
+
+LARGEST = 5 * 2**20  # bytes of a picture that is sent
+FREE_BYTES = 2**30  # of a disk that files never take, or a twentieth of it where that is less
+FREE_PART = 20
+
+REFUSED = {
+    BROKEN: "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF.",
+    PIXELS: "The picture has too many pixels: send a smaller one.",
+    FRAMES: "The picture has too many frames: send one that does not move.",
+    BYTES: "The picture would be too large: send a smaller one.",
+    MEMORY: "The picture takes too much memory to read: send a smaller one.",
+    TIME: "The picture takes too long to read: send a smaller one.",
+}
+"""What is told to somebody whose picture is not made, by the reason."""
+
+
+class Pictures:
+    """Pictures in the folder or at the address `place` (obstore: file, s3, gs, az)."""
+
+    def __init__(self, place: str) -> None:
+        is_url = "://" in place
+        # The folder that they are in, where that is on this machine.
+        local = urlsplit(place).scheme == "file" if is_url else True
+        self.folder = (unquote(urlsplit(place).path) if is_url else place) if local else ""
+        self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
+
+    def make(self, sent: bytes, by: str) -> bytes:
+        """The middle of an uploaded picture, as a small WebP, for person `by`. Raises Invalid with
+        what is wrong with it, and Busy and FilesAway."""
+        if len(sent) > LARGEST:
+            raise Invalid(f"The picture is too large: {LARGEST // 2**20} MB are allowed.")
+        try:
+            made = images.make(SQUARE, io.BytesIO(sent), by)
+        except images.NotMade as error:
+            raise Invalid(REFUSED[error.reason]) from error
+        with made.content:
+            return made.content.read()
+
+    def put(self, uid: str, image: bytes) -> str:
+        """Keep a person's picture; returns the name of its version."""
+        await_(self.files.put_async(_path(uid), image))
+        return secrets.token_urlsafe(6)
+
+    def has_room(self, more: int) -> bool:
+        """False when so many bytes more would fill the disk: the database is on it too."""
+        try:
+            disk = shutil.disk_usage(self.folder) if self.folder else None
+        except OSError:
+            return True  # which whoever writes finds out
+        return disk is None or disk.free - more > min(FREE_BYTES, disk.total // FREE_PART)
+
+    def get(self, uid: str) -> bytes | None:
+        """A person's picture, or None."""
+        return await_(self._read(uid))
+
+    def delete(self, uid: str) -> None:
+        """Forget a person's picture, if there is one."""
+        await_(self._delete(uid))
+
+    async def _read(self, uid: str) -> bytes | None:
+        try:
+            found = await self.files.get_async(_path(uid))
+            return bytes(await found.bytes_async())
+        except (NotFoundError, FileNotFoundError):
+            return None
+
+    async def _delete(self, uid: str) -> None:
+        with contextlib.suppress(NotFoundError, FileNotFoundError):
+            await self.files.delete_async(_path(uid))
+
+
+def _path(uid: str) -> str:
+    return f"pictures/{uid}.webp"

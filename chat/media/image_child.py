@@ -1,0 +1,69 @@
+"""The program of the child process that decodes one image and encodes it anew (see
+chat.media.images).
+
+Beside Pillow it imports nothing but two small modules of the chat: it starts in a twentieth of a
+second, and has nothing in its memory that is worth stealing.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import signal
+import sys
+
+from . import image_codec
+from .image_protocol import BYTES, FULL, STATUS, Limits
+
+NICENESS = 5  # added to that of the server, whose answers go first
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def main(task: str, limits: Limits) -> None:
+    """Do one task and end the process."""
+    restrict(limits)
+    try:
+        with open(0, "rb", closefd=False) as sent:
+            header, small, content = image_codec.make(task, sent, limits)
+    except image_codec.NotMade as error:
+        os._exit(STATUS[error.reason])
+    _answer([header.to_line(), small, content], limits)
+    os._exit(0)  # without the time that Python takes to tidy up
+
+
+def restrict(limits: Limits) -> None:
+    """Limit what this process may use from here on. What the system does not know is left out: on
+    macOS there is no limit of memory."""
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where memory is short, this goes first, not the server
+    _limit("RLIMIT_AS", limits.memory_bytes)
+    _limit("RLIMIT_FSIZE", limits.output_bytes + 2**16)
+    _limit("RLIMIT_CPU", limits.cpu_seconds, 1)
+    _limit("RLIMIT_CORE", 0)
+    # The server ends this sooner, unless it was killed itself.
+    signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds + 1)
+    # No file, socket or pipe can be opened any more: there is no number left for one.
+    _limit("RLIMIT_NOFILE", 3)
+
+
+def _limit(name: str, most: int, beyond: int = 0) -> None:
+    # ValueError: there is a lower limit already, or the system has another idea of this one.
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        resource.setrlimit(getattr(resource, name), (most, most + beyond))
+
+
+def _answer(parts: list[bytes], limits: Limits) -> None:
+    if sum(map(len, parts[1:])) > limits.output_bytes:
+        os._exit(STATUS[BYTES])
+    try:
+        with open(1, "wb", closefd=False) as file:
+            file.writelines(parts)
+    except OSError as error:
+        os._exit(STATUS[FULL if error.errno in _NO_SPACE else BYTES])
+
+
+def run() -> None:
+    """Run `main` as the command line says: two folders for the path, the task, the limits."""
+    main(sys.argv[3], Limits(**json.loads(sys.argv[4])))

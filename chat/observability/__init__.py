@@ -1,0 +1,1 @@
+"""Metrics, log filters, and how late the event loop is."""

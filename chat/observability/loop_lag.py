@@ -1,0 +1,92 @@
+"""How late the event loop is, and what it was doing instead.
+
+All pages of a process wait while the loop runs one piece of work. How long is measured for
+`/metrics`. When the loop is late, a thread looks at what the loop's thread is running, so that the
+log names the work and not only its length. The thread wakes ten times a second to read a number.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from .metrics import LAG
+
+log = logging.getLogger(__name__)
+
+MEASURE_SECONDS = 0.1  # between two looks at the loop
+LATE_SECONDS = 0.1  # of lag from which on the log says what was running
+LOG_SECONDS = 60.0  # between two lines
+MAX_FRAMES = 8  # of the stack in a line, the innermost first
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+class LoopLag:
+    """Measures the loop it runs in."""
+
+    def __init__(self) -> None:
+        self._due = 0.0  # when the loop should run `run` again (time.monotonic)
+        self._seen = ""  # what it was running when it was late
+        self._next_log = float("-inf")
+        self._more = 0  # times it was late since the last line
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        self._due = time.monotonic() + MEASURE_SECONDS
+        stopped = threading.Event()
+        told = threading.get_ident(), stopped
+        threading.Thread(target=self._watch, args=told, name="loop-lag", daemon=True).start()
+        try:
+            while True:
+                self._seen = ""
+                due = self._due = time.monotonic() + MEASURE_SECONDS
+                await asyncio.sleep(MEASURE_SECONDS)
+                lag = max(0.0, time.monotonic() - due)
+                LAG.observe(lag)
+                if lag > LATE_SECONDS:
+                    self._tell(lag)
+        finally:
+            stopped.set()
+
+    def _watch(self, loop_thread: int, stopped: threading.Event) -> None:
+        """In a thread: look once at what the loop's thread runs whenever it is late."""
+        looked = 0.0  # the `_due` for which that was done
+        pause = MEASURE_SECONDS
+        while not stopped.wait(pause):
+            due = self._due
+            pause = due + LATE_SECONDS - time.monotonic()
+            if pause > 0:
+                continue
+            pause = MEASURE_SECONDS
+            if due != looked:
+                looked = due
+                frame = sys._current_frames().get(loop_thread)
+                self._seen = stack_line(traceback.extract_stack(frame)) if frame else ""
+
+    def _tell(self, lag: float) -> None:
+        if time.monotonic() < self._next_log:
+            self._more += 1
+            return
+        more = f" ({self._more} more times since the last line like this)" if self._more else ""
+        running = self._seen or "something that was over before it was looked at"
+        log.warning("the event loop was held for %.2f s by: %s%s", lag, running, more)
+        self._next_log, self._more = time.monotonic() + LOG_SECONDS, 0
+
+
+def stack_line(stack: traceback.StackSummary) -> str:
+    """A stack in one line, the innermost frame first, with paths inside the package or its
+    libraries."""
+    frames = [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in reversed(stack)]
+    line = " < ".join(frames[:MAX_FRAMES])
+    return f"{line} < …" if len(frames) > MAX_FRAMES else line
+
+
+def _short(path: str) -> str:
+    _, found, library = path.rpartition("site-packages/")
+    if found:
+        return library
+    return str(Path(path).relative_to(_PACKAGE)) if Path(path).is_relative_to(_PACKAGE) else path

@@ -1,0 +1,1 @@
+"""From messages, rooms and people to HTML, JSON and text."""

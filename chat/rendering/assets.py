@@ -1,0 +1,114 @@
+"""Static files: fingerprinted names that may be kept for ever, compressed once.
+
+`asset("chat.css")` gives `/static/chat.<digest>.css`. The style sheets in static/css are served
+as this one file; the vendored htmx files keep their version in the name. What a page asks for
+under its plain name is answered too, to be revalidated by its ETag (RFC 9110, section 13).
+"""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Blueprint, Flask, Response, abort, request
+
+# The order in which the sheets apply: from general to particular.
+SHEETS = (
+    "reset",
+    "colors",
+    "base",
+    "layout",
+    "side",
+    "messages",
+    "markup",
+    "code",
+    "composer",
+    "reactions",
+    "files",
+    "attention",
+    "card",
+    "account",
+    "picker",
+    "search",
+)
+_FOREVER = "public, max-age=31536000, immutable"
+_TYPES = {
+    ".svg": "image/svg+xml",
+    ".wav": "audio/wav",
+    ".js": "text/javascript; charset=utf-8",
+    ".webmanifest": "application/manifest+json",
+}
+
+
+def folder(name: str) -> Path:
+    """`templates` or `static`: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parents[1] / name
+    return inside if inside.is_dir() else Path(__file__).parents[2] / name
+
+
+@dataclass(frozen=True)
+class Asset:
+    content: bytes
+    packed: bytes  # gzip, or empty where it would not help
+    etag: str
+    mimetype: str
+
+
+class Assets:
+    """Every static file, read once at start; names are paths relative to static/."""
+
+    def __init__(self, root: Path) -> None:
+        self.files = {
+            str(path.relative_to(root)): _asset(path.name, path.read_bytes())
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and path.parent != root / "css"
+        }
+        sheets = [(root / "css" / f"{name}.css").read_bytes() for name in SHEETS]
+        self.files["chat.css"] = _asset("chat.css", b"".join(sheets))
+        self.fingerprinted = {_fingerprinted(n, a): n for n, a in self.files.items()}
+        self.urls = {name: f"/static/{path}" for path, name in self.fingerprinted.items()}
+
+    def url(self, name: str) -> str:
+        """The address of a file under its fingerprinted name; raises KeyError."""
+        return self.urls[name]
+
+    def serve(self, path: str) -> Response:
+        name: str = self.fingerprinted.get(path, path)
+        asset = self.files.get(name)
+        if asset is None:
+            abort(404)
+        packed = bool(asset.packed) and request.accept_encodings.quality("gzip") > 0
+        response = Response(asset.packed if packed else asset.content, mimetype=asset.mimetype)
+        if packed:
+            response.content_encoding = "gzip"
+        lasting = path in self.fingerprinted or name.startswith("vendor/")
+        response.headers["Cache-Control"] = _FOREVER if lasting else "no-cache"
+        response.headers["Vary"] = "Accept-Encoding"
+        response.set_etag(asset.etag + ("-gz" if packed else ""))
+        response.make_conditional(request)
+        return response
+
+
+def init(app: Flask) -> None:
+    """Serve the static files of this project under /static and give templates `asset`."""
+    assets = Assets(folder("static"))
+    app.jinja_env.globals["asset"] = assets.url
+    template = Path(folder("templates")) / "me.css"
+    app.jinja_env.globals["me_version"] = _asset(template.name, template.read_bytes()).etag
+    bp = Blueprint("assets", __name__)
+    bp.add_url_rule("/static/<path:path>", "static", assets.serve)
+    app.register_blueprint(bp)
+
+
+def _asset(name: str, content: bytes) -> Asset:
+    suffix = Path(name).suffix
+    kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    packed = gzip.compress(content, 9, mtime=0)
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    return Asset(content, packed if len(packed) < len(content) else b"", digest, kind)
+
+
+def _fingerprinted(name: str, asset: Asset) -> str:
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}.{asset.etag}.{suffix}" if stem else name

@@ -1,0 +1,66 @@
+"""People, rooms and messages as programs get them, from the API and in webhooks.
+
+The schemas of these are in chat.api.openapi.
+"""
+
+from typing import Any
+
+from ..domain.events import CHANGES, POST, Event, File
+from ..media.attachments import NOTES
+from ..store import Person, Room
+
+
+def person_json(person: Person) -> dict[str, Any]:
+    return {
+        "id": person.uid,
+        "name": person.name,
+        "tag": person.tag,
+        "role": person.role,
+        "about": person.about,
+        "bot": bool(person.bot),
+    }
+
+
+def room_json(room: Room) -> dict[str, Any]:
+    return {
+        "id": room.rid,
+        "name": room.name,
+        "about": room.about,
+        "kind": room.kind,
+        "owner": room.owner,
+        "newest": room.seq,
+        "active": room.last.at,
+    }
+
+
+def message_json(event: Event) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "at": event.at,
+        "kind": event.kind,
+        "author": {"id": event.uid, "name": event.name},
+        "body": event.body,
+        "edited": event.edited,
+        "changes": event.number if event.kind in CHANGES else None,
+        "reply": event.number or None if event.kind == POST else None,
+        "reactions": [
+            {"emoji": reaction.emoji, "people": list(reaction.uids)}
+            for reaction in event.reactions.all
+        ],
+        "files": [file_json(event.room, file) for file in event.files],
+    }
+
+
+def file_json(rid: str, file: File) -> dict[str, Any]:
+    """`url` is where a program gets it, with its token; `note` says why an image is not shown as
+    one, in a sentence for people, or is empty."""
+    return {
+        "id": file.fid,
+        "name": file.name,
+        "size": file.size,
+        "type": file.type,
+        "width": file.width or None,
+        "height": file.height or None,
+        "note": NOTES.get(file.note, ""),
+        "url": f"/api/rooms/{rid}/files/{file.fid}",
+    }

@@ -1,0 +1,367 @@
+"""Rendering of messages away from the event loop.
+
+Making the HTML of a long message takes milliseconds, and of 50 that were made to be slow longer
+than anybody's answer may wait. So texts with markup are rendered by a child process, which is ended
+and replaced when it does not answer. The HTML is kept in memory, by its text.
+
+A caller in a greenlet waits for its text while the loop goes on. Code that must not wait (the hub)
+has its texts prepared before. Callers take turns by person: the next text is one of those who have
+used the least processor time lately, so that a thousand hard texts of one person do not delay the
+one easy text of another.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import struct
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+
+from greenback import await_, has_portal
+from markupsafe import Markup, escape
+
+from ..domain.events import EDIT, POST, Event
+from ..domain.mentions import Mentions
+from . import markdown
+
+log = logging.getLogger(__name__)
+
+MAX_KEPT_CHARS = 8_000_000  # of texts and their HTML in memory
+ENTRY_CHARS = 400  # that each text counts for beside its characters, as a short one takes as much
+MAX_MEMORY_BYTES = 1 << 30  # of address space of the child
+ANSWER_SECONDS = 10.0  # for one text, which takes a tenth of a second at most
+LATE_SECONDS = 3.0  # for one text, after which the child is late
+START_SECONDS = 5.0  # until a new child says that it is there, which takes some milliseconds
+RETRY_SECONDS = 0.5  # before a child is asked for again that could not be made
+GIVE_UP_SECONDS = 10.0  # without a child, after which texts are shown as they were typed
+FORGET_SECONDS = 10.0  # after which it does not count who has used how much time
+NICENESS = 5  # so that the event loop goes first where they share a processor
+
+_SIZE = struct.Struct("!I")
+
+HTML, GIST = "html", "gist"
+Key = tuple[str, str, Mentions]  # what is to be made, of which body, with which mentions
+
+# Whose request or page the present task serves: the id of a person, "" for nobody's.
+on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
+
+
+class TextRenderer:
+    """`connect` makes a child that runs `serve` and returns the connection to it."""
+
+    def __init__(self, connect: Callable[[], socket.socket]) -> None:
+        self._connect = connect
+        self._kept: OrderedDict[Key, str] = OrderedDict()
+        self._kept_chars = 0
+        self._plain = ""  # the last body that was found to have no markup
+        self._waiting: dict[Key, asyncio.Future[str]] = {}
+        self._queues: dict[str, deque[Key]] = {}  # by person; none is empty
+        self._used: dict[str, float] = {}  # seconds, by person
+        self._forget_at = 0.0
+        self._child: _Child | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._childless_since = 0.0  # when a child was asked for and not there; 0.0: it is
+        self._now: tuple[Key, str] | None = None  # what the child is rendering, and for whom
+        self._ended: Key | None = None  # the text at which the last child ended
+        self._timeout: asyncio.TimerHandle | None = None
+        self._sent_at = 0.0  # by the monotonic clock
+
+    @property
+    def is_late(self) -> bool:
+        """True while texts wait for a child that does not answer, or for one that does not come."""
+        if self._now is None and self._opening is None:
+            return False
+        since = self._childless_since if self._now is None else self._sent_at
+        return time.monotonic() - since > LATE_SECONDS
+
+    # For templates
+
+    def render(self, body: str, mentions: Mentions = ()) -> Markup:
+        """A message's body as it is shown (`markdown.render`)."""
+        if not mentions and not self._is_marked_up(body):
+            return escape(body)
+        return Markup(self._text((HTML, body, mentions)))
+
+    def gist(self, body: str) -> str:
+        """The first line of a message as it reads (`markdown.gist`)."""
+        if not self._is_marked_up(body):
+            return body[: markdown.LONGEST_GIST]
+        return self._text(_gist(body))
+
+    # For those who must not wait later
+
+    def is_ready(self, event: Event) -> bool:
+        """True when nobody who shows this event will wait."""
+        plain = event.body and not event.mentions and event.quote is None
+        if plain and not self._is_marked_up(event.body):
+            return True  # as nearly all are, and each is asked about
+        return all(key in self._kept for key in _keys(event))
+
+    def _is_marked_up(self, body: str) -> bool:
+        """A message is asked about three times in a row: before it is shown, when it is, and for
+        its line. So the last one without markup is known."""
+        if body is self._plain:
+            return False
+        if markdown.is_marked_up(body):
+            return True
+        self._plain = body
+        return False
+
+    async def prepare(self, event: Event) -> None:
+        """Make it ready, on behalf of its author."""
+        for key in _keys(event):
+            if key not in self._kept:
+                await self._ask(key, event.uid)
+
+    async def prepare_lines(self, events: Iterable[Event]) -> None:
+        """Make the lines of rooms ready whose newest events these are."""
+        for event in events:
+            for key in _gists(event.body or event.excerpt):
+                if key not in self._kept:
+                    await self._ask(key, event.uid)
+
+    def close(self) -> None:
+        """End the child. Whoever waits gets the text as it was typed."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._timeout is not None:
+            self._timeout.cancel()
+        if self._child is not None:
+            self._child.close()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Give those who wait their texts as they were typed. Whoever asks later gets them anew."""
+        self._queues.clear()
+        for key in list(self._waiting):
+            self._answer(key, _as_typed(key))
+
+    def _text(self, key: Key) -> str:
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept
+        if not has_portal():
+            log.error("a text was not prepared; it is shown as it was typed")
+            return _as_typed(key)
+        text: str = await_(self._ask(key, on_behalf_of.get()))
+        return text
+
+    # Asking the child
+
+    async def _ask(self, key: Key, person: str) -> str:
+        answer = self._waiting.get(key)
+        if answer is None:
+            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+            self._queues.setdefault(person, deque()).append(key)
+            self._next()
+        return await asyncio.shield(answer)  # others may wait for it too
+
+    def _next(self) -> None:
+        """Have the child render the next text, if it has none."""
+        if self._now is not None or not self._queues:
+            return
+        if self._child is None:
+            self._open()
+            return
+        person = min(self._queues, key=self._used_by)
+        queue = self._queues[person]
+        self._now = queue.popleft(), person
+        if not queue:
+            del self._queues[person]
+        self._child.send(self._now[0])
+        self._sent_at = time.monotonic()
+        self._timeout = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._child.kill)
+
+    def _used_by(self, person: str) -> float:
+        return self._used.get(person, 0.0)
+
+    def _rendered(self, text: str, seconds: float) -> None:
+        """The child has answered."""
+        if self._now is None:
+            return
+        key, person = self._done()
+        now = time.monotonic()
+        if now > self._forget_at:
+            self._used.clear()
+            self._forget_at = now + FORGET_SECONDS
+        self._used[person] = self._used_by(person) + seconds
+        self._keep(key, text)
+        self._answer(key, text)
+        self._next()
+
+    def _done(self) -> tuple[Key, str]:
+        assert self._now is not None
+        now, self._now = self._now, None
+        if self._timeout is not None:
+            self._timeout.cancel()
+        return now
+
+    def _answer(self, key: Key, text: str) -> None:
+        answer = self._waiting.pop(key, None)
+        if answer is not None and not answer.done():
+            answer.set_result(text)
+
+    def _keep(self, key: Key, text: str) -> None:
+        self._kept[key] = text
+        self._kept_chars += _size(key, text)
+        while self._kept_chars > MAX_KEPT_CHARS:
+            self._kept_chars -= _size(*self._kept.popitem(last=False))
+
+    # The child
+
+    def _open(self) -> None:
+        if self._opening is None:
+            self._childless_since = self._childless_since or time.monotonic()
+            self._opening = asyncio.get_running_loop().create_task(self._connected())
+
+    async def _connected(self) -> None:
+        try:
+            while self._child is None and self._queues:
+                try:
+                    self._child = await self._started()
+                    self._childless_since = 0.0
+                except (OSError, TimeoutError) as error:
+                    log.error("cannot start a process that renders messages: %s", error)
+                    if time.monotonic() >= self._childless_since + GIVE_UP_SECONDS:
+                        self._give_up()
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self._opening = None
+        self._next()
+
+    async def _started(self) -> "_Child":
+        """A child that is there. Raises OSError and TimeoutError."""
+        loop, sock = asyncio.get_running_loop(), self._connect()
+        transport, child = await loop.create_unix_connection(self._new_child, sock=sock)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await child.there
+        except BaseException:
+            transport.abort()
+            raise
+        return child
+
+    def _new_child(self) -> "_Child":
+        return _Child(self._rendered, self._lost)
+
+    def _lost(self) -> None:
+        """The child has ended. Another one tries once more; a text that ended two is shown as it
+        was typed from now on."""
+        self._child = None
+        if self._now is not None:
+            key, person = self._done()
+            if key == self._ended:
+                log.error("a text of %d characters ended two processes", len(key[1]))
+                self._keep(key, _as_typed(key))
+                self._answer(key, _as_typed(key))
+            else:
+                self._ended = key
+                self._queues.setdefault(person, deque()).appendleft(key)
+        if self._queues:
+            self._open()
+
+
+class _Child(asyncio.Protocol):
+    """The connection to a child. Each answer has four bytes with its size, then JSON; the first
+    one says the child's process id."""
+
+    def __init__(self, rendered: Callable[[str, float], None], lost: Callable[[], None]) -> None:
+        self._told = rendered
+        self._lost = lost
+        self.there: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._received = bytearray()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def send(self, key: Key) -> None:
+        self._transport.write(_packed(key))
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while len(self._received) >= _SIZE.size:
+            end = _SIZE.size + _SIZE.unpack_from(self._received)[0]
+            if len(self._received) < end:
+                return
+            answer = json.loads(bytes(self._received[_SIZE.size : end]))
+            del self._received[:end]
+            if self.there.done():
+                self._told(*answer)
+            else:
+                self.there.set_result(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.there.done():
+            self._lost()
+        else:
+            self.there.set_exception(ConnectionResetError("it has ended"))
+
+    def kill(self) -> None:
+        """End the child whatever it does."""
+        log.error("a process that renders messages does not answer: it is replaced")
+        with suppress(ProcessLookupError):
+            os.kill(self.there.result(), signal.SIGKILL)
+        self._transport.abort()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def serve(connection: socket.socket) -> None:
+    """What the child does: render one text after the other until the connection is closed."""
+    os.nice(NICENESS)
+    with suppress(OSError, ValueError):  # macOS knows the limit but not how to keep it
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    connection.sendall(_packed(os.getpid()))
+    with connection.makefile("rb") as stream:
+        while head := stream.read(_SIZE.size):
+            kind, body, mentions = json.loads(stream.read(_SIZE.unpack(head)[0]))
+            start = time.process_time()
+            named = tuple((name, uids) for name, uids in mentions)
+            text = markdown.gist(body) if kind == GIST else str(markdown.render(body, named))
+            connection.sendall(_packed((text, time.process_time() - start)))
+
+
+def _packed(content: Any) -> bytes:
+    data = json.dumps(content).encode()
+    return _SIZE.pack(len(data)) + data
+
+
+def _size(key: Key, text: str) -> int:
+    """What an entry counts for of MAX_KEPT_CHARS."""
+    _, body, mentions = key
+    return ENTRY_CHARS + len(body) + len(text) + sum(len(n) + len(uids) for n, uids in mentions)
+
+
+def _keys(event: Event) -> list[Key]:
+    """What is rendered of an event: its text, its line in the list of rooms, and what it quotes."""
+    if event.kind not in (POST, EDIT):
+        return []
+    html: list[Key] = []
+    if event.mentions or markdown.is_marked_up(event.body):
+        html = [(HTML, event.body, event.mentions)]
+    quoted = event.quote.text if event.quote else event.excerpt if event.kind == EDIT else ""
+    return html + _gists(event.body or event.excerpt) + _gists(quoted)
+
+
+def _gists(text: str) -> list[Key]:
+    return [_gist(text)] if markdown.is_marked_up(text) else []
+
+
+def _gist(text: str) -> Key:
+    return GIST, text[: markdown.GIST_READ_CHARS], ()
+
+
+def _as_typed(key: Key) -> str:
+    kind, body, _ = key
+    return body.split("\n")[0][: markdown.LONGEST_GIST] if kind == GIST else markdown.as_typed(body)

@@ -1,0 +1,1 @@
+"""The full-text index of messages, its process and its query language."""

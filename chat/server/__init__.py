@@ -1,0 +1,1 @@
+"""The processes: the supervisor, the workers it starts, and the embedded Valkey."""

@@ -1,0 +1,196 @@
+"""One server process: the application, its hub and its subscriber on one event loop."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from typing import Any
+
+import greenback
+
+from ..app import Chat, create_app
+from ..bridge.bridge import Bridge, await_
+from ..bridge.server import run
+from ..bridge.wsgi import spawn
+from ..config import Settings
+from ..media.orphan_cleanup import Sweeper
+from ..observability import metrics
+from ..observability.log_filter import Outage
+from ..observability.loop_lag import LoopLag
+from ..realtime import refresh as look_again
+from ..realtime.hub import Hub
+from ..realtime.presence import Presence
+from ..realtime.resume_cache import Backlog
+from ..realtime.subscriber import Subscriber
+from ..redis_client.client import LoopRedis
+from ..redis_client.cluster import Cluster, LoopCluster
+from ..redis_client.pubsub import Alone, Where
+from ..redis_client.urls import connect, is_cluster
+from ..rendering.text_renderer import TextRenderer, serve
+from ..runtime.fork_server import ForkServer
+from ..runtime.heartbeat import Heartbeat
+from ..services.guest_cleanup import GuestCleanup
+from ..services.retention import Trimmer
+from ..services.unfinished_changes import UnfinishedChanges
+from ..store import Store
+from ..webhooks.dispatcher import Deliverer
+from .warm_up import warm_up
+
+log = logging.getLogger(__name__)
+
+# Container objects that are new (less those that went) before the youngest generation is searched
+# for cycles; how often that is done before the middle one is; and that before all are.
+GENERATIONS = 5_000, 10, 40
+
+
+def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartbeat: int) -> None:
+    """Serve on the listening socket with the file descriptor `listener` until SIGTERM, or until
+    the other end of the pipe `lifeline` closes because the supervisor died. What `heartbeat` leads
+    to is told once a second that the loop runs, from when connections are accepted. In `replaced`
+    stands how many processes the supervisor has replaced."""
+    metrics.count_replaced(replaced)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Outage())
+    children = ForkServer.start(serve)
+    loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
+    sock = socket.socket(fileno=listener)
+    config = {
+        "h2c": settings.h2c,
+        "https_only": settings.secure,
+        "direct_writes": os.environ.get("CHAT_DIRECT") != "off",
+        "websocket_ping_interval": float(settings.ping),
+        "websocket_pong_timeout": min(10.0, settings.ping),
+    }
+    bridge = partial(_bridge, settings, lifeline, children)
+    run(bridge, sock, ready=partial(_beat, Heartbeat(heartbeat)), loop=loop, config=config)
+
+
+def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
+    """The ASGI application; must be called on the event loop."""
+    loop = asyncio.get_running_loop()
+    loop.add_reader(lifeline, _supervisor_died, lifeline)
+    where, client = _redis(settings.redis_url)
+    texts = TextRenderer(children.connect)
+    app = create_app(settings, Store(client), texts)
+    warm_up(app)
+    app.problems.append(lambda: "The process that forks does not answer" * children.is_late)
+    app.problems.append(lambda: "The process that renders messages does not answer" * texts.is_late)
+    deliverer = Deliverer(app, where)
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def startup() -> None:
+        guests = GuestCleanup(settings, app.store, app.pictures)
+        lasting = (
+            app.subscriber.run(),
+            app.presence.run(),
+            app.confirmations.run(),
+            app.crowd.run(),
+            deliverer.run(),
+            Trimmer(settings, app.store).run(),
+            Sweeper(app.store, app.attachments).run(),
+            guests.run(),
+            UnfinishedChanges(app.store).run(),
+            LoopLag().run(),
+            children.watch(_forking_ended),
+        )
+        for coroutine in lasting:
+            tasks.append(asyncio.create_task(coroutine))
+            tasks[-1].add_done_callback(_tell_failure)
+        _search_less()
+
+    async def shutdown() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        texts.close()
+        children.close()
+        await client.aclose()
+        await where.aclose()
+
+    _connect_hub(app, where, texts)
+    metrics.watch(app)
+    return Bridge(app, startup=startup, shutdown=shutdown)
+
+
+def _tell_failure(task: asyncio.Task[Any]) -> None:
+    """What is to go on to the end of the process has ended: nobody waits for it, so nobody else
+    would see why."""
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("%s has failed and does not go on", task.get_coro(), exc_info=error)
+
+
+def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
+    """Where what is, and who asks for it."""
+    if is_cluster(url):
+        cluster = Cluster(url)
+        return cluster, LoopCluster(cluster, await_)
+    return Alone(url), LoopRedis(connect(url), await_)
+
+
+def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
+    loop = asyncio.get_running_loop()
+    portal = greenback.with_portal_run_sync
+    changed = partial(look_again.person, app)
+    subscriber = Subscriber(where, app.store, portal, changed, texts)
+
+    def word(rid: str, word: str) -> None:
+        kind, _, uid = word.partition(" ")
+        if word == "here":
+            app.presence.stale.add(rid)
+        elif kind == "typing":
+            app.presence.typing.add((rid, uid))
+            subscriber.ask(look_again.typing, app, rid, uid)
+        elif kind == "typed":
+            app.presence.typing.discard((rid, uid))
+            app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
+        elif word == "names":
+            subscriber.ask_in_turn(look_again.names, app, rid)
+        else:
+            subscriber.ask(look_again.profile, app, rid, word)
+
+    app.presence = Presence(app)
+    app.subscriber = subscriber
+    subscriber.word = word
+    app.hub = subscriber.hub = Hub(
+        app.fragments.shown,
+        app.fragments.note,
+        app.fragments.line,
+        loop.call_soon,
+        subscriber.opened,
+        subscriber.closed,
+        app.confirmations.moved,
+    )
+    app.backlog = Backlog(app.hub)
+
+
+def _search_less() -> None:
+    """Search what lives long for cyclic garbage more rarely. By Python's own measure all of it is
+    searched whenever it has grown by a quarter: while 10,000 pages came back that was a quarter of
+    the work, in pauses of half a second. Now it is at most once for two million new objects,
+    and never what was there when the process started. What goes must not wait for it: connections
+    that are over hold nothing in cycles (seam.Connection)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GENERATIONS)
+
+
+def _beat(heartbeat: Heartbeat) -> None:
+    """To the end: also while the process drains."""
+    spawn(heartbeat.run())
+
+
+def _supervisor_died(lifeline: int) -> None:
+    asyncio.get_running_loop().remove_reader(lifeline)
+    print("chat: the supervisor is gone, stopping", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _forking_ended() -> None:
+    """Without the process that forks, messages would be shown as they were typed from the next end
+    of a child on. The supervisor starts a new worker."""
+    print("chat: the process that forks has ended, stopping", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,220 @@
+"""How often a person, or an address, may do what costs the others something. Which request takes
+from which bucket is in rate_limits.
+
+Each thing has a bucket (store.throttle) for each person or address. For what is done often,
+a few are taken out of it at a time and used up here, so that most messages cost no question. What
+other processes then do not know of is at most that few.
+
+Where Redis does not answer, `use` raises its error: nobody signs in or writes uncounted.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from ..bridge.bridge import await_
+from ..domain.errors import TooOften
+from ..store.rate_limits import Throttle
+
+KEPT = 50_000  # people and addresses for whom something was taken and not used yet
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`most` at once, and as many again within `seconds`. `why` is told to who is over it;
+    `ahead`: how many are taken at a time."""
+
+    most: int
+    seconds: int
+    why: str
+    ahead: int = 1
+
+
+_TRIES = "There were too many tries."
+_NEIGHBOURS = "Too many people have come from your network at once."
+
+RATES = {
+    # By person.
+    "post": Rate(20, 4, "You are writing faster than anyone can read.", 5),
+    "file": Rate(100, 600, "You have sent a lot of files."),
+    "join": Rate(30, 60, "You have joined a lot of rooms just now."),
+    "members": Rate(30, 60, "You have changed a lot in who is in your rooms."),
+    "start": Rate(30, 3600, "You have started a lot of rooms."),
+    "write": Rate(100, 3600, "You have written to a lot of people."),
+    "profile": Rate(30, 3600, "You have changed your profile a lot."),
+    "search": Rate(60, 20, "You are searching faster than we can look.", 5),
+    "lookup": Rate(200, 40, "You are searching faster than we can look.", 10),
+    "view": Rate(600, 100, "You are loading pages faster than the chat can make them.", 50),
+    "picture": Rate(3000, 100, "You are loading a lot of pictures.", 100),
+    "download": Rate(3000, 100, "You are loading a lot of files.", 100),
+    "preview": Rate(60, 30, "You are looking at your text more often than it can be shown.", 5),
+    "change": Rate(120, 60, "You have changed a lot just now.", 5),
+    "socket": Rate(120, 60, "You are opening pages faster than the chat can follow.", 5),
+    "token": Rate(60, 3600, "You have made a lot of tokens."),
+    "admin": Rate(300, 60, "You are doing a lot at once.", 10),
+    "api": Rate(1200, 120, "This program asks for more than the chat can answer.", 50),
+    # By login and address: who guesses elsewhere does not keep the owner out.
+    "login": Rate(10, 15 * 60, _TRIES),
+    # By login alone, wherever from: it takes 30 networks to use that up.
+    "account": Rate(300, 15 * 60, _TRIES),
+    # By address, which may be a whole school.
+    "address": Rate(100, 15 * 60, _TRIES),
+    "sign-up": Rate(100, 3600, _NEIGHBOURS),
+    "guest": Rate(600, 3600, _NEIGHBOURS),
+    "guest-day": Rate(2000, 24 * 3600, _NEIGHBOURS),
+    "oidc": Rate(1000, 3600, _NEIGHBOURS),
+    "hand-over": Rate(3000, 3600, _NEIGHBOURS),
+    # By address: what visitors who are not signed in ask for, and what all people ask for.
+    "anonymous": Rate(6000, 120, _NEIGHBOURS, 100),
+    "network": Rate(40_000, 100, _NEIGHBOURS, 400),
+    # All new guests of the chat, wherever from.
+    "guests": Rate(10_000, 24 * 3600, "Too many guests have come today."),
+}
+
+
+class Pace:
+    """The frames of all pages that a person has open in this process, in bytes: what they say and
+    what they are answered. BURST bytes at once, then PER_SECOND. Who draws more is not refused
+    anything but read more slowly, until the network holds up the sender.
+
+    What a page lacks is read and sent for one page of a person after the other: so the answers of
+    many pages that ask at once are counted before the next is read.
+    """
+
+    BURST = 16 * 2**20  # bytes
+    PER_SECOND = 256 * 1024  # bytes
+    MAX_WAIT_SECONDS = 30.0
+    __slots__ = ("_busy", "_waiting", "due")
+
+    def __init__(self) -> None:
+        self.due = 0.0  # when all bytes so far should have come
+        self._busy = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """True when nothing is owed: forgetting it changes nothing."""
+        return not self._busy and self.due <= time.monotonic() - self.BURST / self.PER_SECOND
+
+    def owe(self, size: int) -> None:
+        """Count so many bytes; whoever waits next waits for them too."""
+        now = time.monotonic()
+        due = max(self.due, now - self.BURST / self.PER_SECOND) + size / self.PER_SECOND
+        self.due = min(due, now + self.MAX_WAIT_SECONDS)
+
+    def keep(self, size: int) -> None:
+        """Count so many bytes, and wait until they should have come."""
+        self.owe(size)
+        if (wait := self.due - time.monotonic()) > 0:
+            await_(asyncio.sleep(wait))
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """One page after the other, each when what went before is paid."""
+        while self._busy:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await_(turn)
+            except BaseException:
+                self._wake()  # it may have been told already that it is its turn
+                raise
+        self._busy = True
+        try:
+            self.keep(0)
+            yield
+        finally:
+            self._busy = False
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting and not self._busy:
+            if not (turn := self._waiting.popleft()).done():
+                turn.set_result(None)
+                return
+
+
+class Limits:
+    """pages: open pages that an address may have; twice as many may be opened at once, and
+    again within a minute. on: False lifts all limits."""
+
+    def __init__(self, throttle: Throttle, pages: int, on: bool = True) -> None:
+        self.throttle = throttle
+        self.on = on
+        self.rates = {**RATES, "page": Rate(2 * pages, 60, _NEIGHBOURS, max(1, pages // 10))}
+        self._left: dict[tuple[str, str], int] = {}  # less than 0: owed
+        self._paces: dict[str, Pace] = {}
+        self._forget_at = KEPT  # paces
+
+    def use(self, what: str, whose: str) -> None:
+        """Count one; raises TooOften when it is one too many, and then it does not count."""
+        if not self.on:
+            return
+        left = self._left.pop((what, whose), 0)
+        try:
+            while left < 1:
+                left += self._take(what, whose)
+            left -= 1
+        finally:
+            self._keep(what, whose, left)
+
+    def owe(self, what: str, whose: str, count: int) -> None:
+        """Count so many more, which the next `use` pays. Asks and refuses nothing."""
+        if self.on:
+            self._keep(what, whose, -count)
+
+    def check(self, what: str, whose: str) -> None:
+        """Raise TooOften when `use` would; nothing is counted."""
+        if self.on and self._left.get((what, whose), 0) < 1:
+            rate = self.rates[what]
+            _, wait = self.throttle.take(what, whose, rate.most, rate.seconds, 0)
+            if wait > 0:
+                raise _refusal(rate, wait)
+
+    def prepare(self, what: str, whose: str) -> None:
+        """Ask now, where the next `use` would have to."""
+        if self.on and self._left.get((what, whose), 0) < 1:
+            with suppress(TooOften, RedisError, OSError):  # the next `use` finds out
+                self._keep(what, whose, self._take(what, whose))
+
+    def pace(self, uid: str) -> Pace:
+        """The pace of a person's pages in this process."""
+        pace = self._paces.get(uid)
+        if pace is None:
+            if len(self._paces) >= self._forget_at:
+                self._paces = {who: one for who, one in self._paces.items() if not one.is_full}
+                self._forget_at = max(KEPT, 2 * len(self._paces))
+            pace = self._paces[uid] = Pace()
+        return pace
+
+    def _take(self, what: str, whose: str) -> int:
+        rate = self.rates[what]
+        given, wait = self.throttle.take(what, whose, rate.most, rate.seconds, rate.ahead)
+        if not given:
+            raise _refusal(rate, wait)
+        return given
+
+    def _keep(self, what: str, whose: str, left: int) -> None:
+        left += self._left.pop((what, whose), 0)  # taken by another page at the same time
+        if left:
+            self._left[what, whose] = left
+            if len(self._left) > KEPT:
+                del self._left[next(iter(self._left))]
+
+
+def _refusal(rate: Rate, wait: float) -> TooOften:
+    return TooOften(f"{rate.why} Wait {span(wait)}, then try again.", wait)
+
+
+def span(seconds: float) -> str:
+    """A time to wait as people say it."""
+    if seconds <= 2:
+        return "a moment"
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes"

@@ -1,0 +1,200 @@
+"""What each request and each frame counts for: one table, used in one place for each kind.
+
+`count` runs before every request, and `live.Page.hear` before every frame. A person is known by
+the signed cookie (or, in the API, by the token), so that counting asks Redis nothing but, now and
+then, for the next few of a bucket (limits.Rate.ahead). Visitors who are nobody yet count by their
+network. So do, beside their own budget, all people of one network together, with a budget that a
+school does not use up.
+
+Some buckets are taken from by the service behind the request (`within`): those that count
+something else than requests (messages, files, tries of a password), and those whose refusal is
+shown beside the text that was typed. tests/integration/test_rate_limits.py tries each row.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from flask import Flask, Request, Response, g, request
+from flask import session as cookie
+from redis.exceptions import RedisError
+
+from ..web.security import network
+from .context import chat
+
+VIEW_BYTES = 256 * 1024  # a page counts once more for each so many bytes of it
+MOST_FOR_BYTES = 20  # that one answer counts for because of its size
+READS = frozenset({"view", "picture", "download", "lookup", "api"})
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`bucket`: taken from once for each request of somebody who is signed in (limits.RATES has
+    them all); "" where only visitors come, who count by their network.
+    `within`: the buckets that the service behind it takes from. `by_network`: the bucket is the
+    visitor's network's. `free`: why a request counts for nothing at all."""
+
+    bucket: str = ""
+    within: tuple[str, ...] = ()
+    by_network: bool = False
+    free: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`cost`: what a frame counts for, in bytes beside its own; its answer counts too.
+    `within`: as above."""
+
+    cost: int
+    within: tuple[str, ...] = ()
+
+
+def _rows(bucket: str, names: str) -> dict[str, Budget]:
+    return dict.fromkeys(names.split(), Budget(bucket))
+
+
+_POST = Budget("view", within=("post",))  # what is refused is shown in its room
+_API_POST = Budget("api", within=("post",))
+_MEMBERS = Budget("change", within=("members",))
+
+ROUTES: dict[str, Budget] = {
+    "assets.static": Budget(free="a file in memory with an ETag, which costs less than counting"),
+    "operations.healthz": Budget(free="one word from memory, which must come under any load"),
+    "operations.readyz": Budget(free="one PING; a balancer that is refused sends nobody here"),
+    "operations.prometheus": Budget(free="for those of CHAT_METRICS only; a 404 to others"),
+    "composer.next_composer": Budget(
+        free="a template in memory, which people go on writing with while Redis is away"
+    ),
+    **_rows(
+        "view",
+        "rooms.home rooms.index rooms.new rooms.people rooms.random_page rooms.show "
+        "messages.before messages.on messages.permalink messages.edit_page messages.reply "
+        "reactions.menu drafts.draft drafts.text_help stream.stream stream.seen "
+        "members.index members.leave_page room_settings.form room_settings.end_page "
+        "people.profile_page people.person_page session.mine tokens.mine tokens.of_bot "
+        "attention.inbox unread.page crowd.connection "
+        "sign_in.page sign_in.sign_up_page first_run.page sign_in.password_page "
+        "sign_in.reset_page oidc.callback",
+    ),
+    **_rows("picture", "people.picture people.style"),
+    **_rows("download", "downloads.download"),
+    **_rows("lookup", "go.page picker.found"),
+    "search.page": Budget("view", within=("search",)),
+    **_rows("preview", "drafts.preview"),
+    **_rows(
+        "change",
+        "drafts.attach drafts.choose_lines attention.level attention.complete messages.unread "
+        "unread.read members.leave room_settings.end_room session.sign_out session.end "
+        "tokens.revoke",
+    ),
+    **_rows("join", "rooms.join rooms.random"),
+    "members.add_picked": _MEMBERS,
+    "members.remove_one": _MEMBERS,
+    "members.hand_over_to": Budget("change"),
+    **_rows("token", "tokens.make"),
+    **_rows(
+        "admin",
+        "admin.people admin.role admin.deactivate admin.activate admin.sign_out admin.reset "
+        "admin.audit admin.files tokens.bots tokens.make_bot "
+        "hooks.page hooks.save hooks.remove hooks.secret",
+    ),
+    "live.live": Budget("socket", within=("page",)),
+    "rooms.create": Budget("change", within=("start", "write")),
+    "messages.post": Budget("view", within=("post", "file")),
+    "messages.edit": _POST,
+    "messages.delete_one": _POST,
+    "reactions.react": _POST,
+    "room_settings.edit_room": _POST,
+    "people.profile": Budget("change", within=("profile",)),
+    # Where people come in: by network, and by login.
+    "sign_in.sign_in": Budget(within=("guest", "guest-day", "guests", "address", "login")),
+    "sign_in.sign_up": Budget(within=("sign-up",)),
+    "sign_in.change_password": Budget("change", within=("login", "account")),
+    "first_run.make_account": Budget("address", by_network=True),
+    "first_run.page_of_link": Budget("view", within=("address",)),  # wrong links
+    "first_run.use_link": Budget("change", within=("address",)),
+    "sign_in.reset": Budget("address", by_network=True),
+    "oidc.start": Budget("oidc", by_network=True),
+    "jwt.hand_over": Budget("hand-over", by_network=True),
+    # The API. Its operations have the names of their functions.
+    **_rows(
+        "api",
+        "api.openapi api.me api.people api.person api.my_rooms api.open_rooms api.room "
+        "api.room_members api.list_messages api.message",
+    ),
+    "api.find": Budget("api", within=("search",)),
+    "api.get_file": Budget("download"),
+    "api.edit_me": Budget("api", within=("profile",)),
+    "api.create_room": Budget("api", within=("start",)),
+    "api.write_to": Budget("api", within=("write",)),
+    **_rows("join", "api.join_room api.random_room"),
+    **_rows("change", "api.leave_room api.end_room api.hand_over"),
+    "api.add_members": _MEMBERS,
+    "api.remove_member": _MEMBERS,
+    "api.edit_room": _API_POST,
+    "api.post_message": _API_POST,
+    "api.post_file": Budget("api", within=("post", "file")),
+    "api.edit_message": _API_POST,
+    "api.delete_message": _API_POST,
+    "api.react": _API_POST,
+    "api.take_back": _API_POST,
+}
+"""By Flask's endpoint. An address that leads nowhere counts as a view."""
+
+NOWHERE = Budget("view")
+
+FRAMES: dict[str, Frame] = {
+    "watch": Frame(8 * 1024, within=("post",)),
+    "post": Frame(1024, within=("post",)),
+    "typing": Frame(4 * 1024),
+    "typed": Frame(4 * 1024),
+    "name": Frame(16 * 1024),
+}
+"""By the frame's type: what a page says on its socket. limits.Pace has the budget."""
+
+NONSENSE = Frame(8 * 1024)  # a frame of no type that we know
+
+
+def init(app: Flask) -> None:
+    """Count the bytes of every answer of the application."""
+    app.after_request(_charge_bytes)
+
+
+def count(asked: Request) -> None:
+    """Count a request. The API knows whose it is only when it has looked at the token, and calls
+    `charge` itself."""
+    if asked.blueprint != "api":
+        charge(asked, cookie.get("uid", ""))
+
+
+def charge(asked: Request, uid: str) -> None:
+    """Count a request for the person `uid`, "" for nobody. Raises TooOften. While Redis is away,
+    reading is not counted: what is read is in Redis too."""
+    budget, limits = ROUTES.get(asked.endpoint or "", NOWHERE), chat().limits
+    if budget.free or not limits.on:
+        return
+    g.counted_for, whence = uid, network()
+    with suppress(*((RedisError, OSError) if budget.bucket in READS else ())):
+        if budget.by_network:
+            limits.use(budget.bucket, whence)
+        elif uid and budget.bucket:
+            limits.use(budget.bucket, uid)
+        if not uid:
+            limits.use("anonymous", whence)
+        elif budget.bucket not in ("picture", "download"):
+            limits.use("network", whence)
+
+
+def charge_bytes(uid: str, bucket: str, size: int) -> None:
+    """An answer of `size` bytes counts for more than one; the next request pays it."""
+    if more := min(size // VIEW_BYTES, MOST_FOR_BYTES):
+        chat().limits.owe(bucket, uid, more)
+
+
+def _charge_bytes(response: Response) -> Response:
+    if not (uid := g.get("counted_for")):
+        return response
+    budget = ROUTES.get(request.endpoint or "", NOWHERE)
+    if budget.bucket in READS:
+        size = sum(map(len, response.response)) if response.is_sequence else response.content_length
+        charge_bytes(uid, budget.bucket, size or 0)
+    return response

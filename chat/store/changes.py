@@ -1,0 +1,72 @@
+"""What is written in all rooms, as the index of messages (chat.search.index) follows it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..domain.events import EDIT, POST, Event
+from . import keys
+from .history import History
+from .room_kinds import ENDED
+
+_AT_ONCE = 500  # rooms in one pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What came in a room after an event: some of the events, the bodies of messages as they are
+    now. `first` is the oldest number that is kept, `seq` the newest; `follows` is False where the
+    event is another one than it was (in a failover to a replica that lagged)."""
+
+    epoch: str
+    seq: int
+    first: int
+    events: list[Event]
+    follows: bool
+
+    @property
+    def more(self) -> bool:
+        """True when the room has events behind these."""
+        return bool(self.events) and self.events[-1].seq < self.seq
+
+
+class Written:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.history = History(client)
+
+    def since(self, rid: str, seq: int, at: int, limit: int) -> Since | None:
+        """The first events after number `seq`, which was of the time `at` (ms): `limit` of them at
+        most, and no more than a piece holds. None where there is no such room any more."""
+        piece = self.history.piece(rid, "after", seq, limit)
+        if piece.seq is None or piece.kind == ENDED:
+            return None
+        follows = piece.before in (None, at)
+        events = [Event.parse(rid, *entry) for entry in piece.entries]
+        return Since(piece.epoch, piece.seq, piece.first, self._now(rid, events), follows)
+
+    def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, int, int]]:
+        """Epoch, newest number and oldest number that is kept, of those of the rooms that are
+        there and have not ended."""
+        answers = []
+        for n in range(0, len(rids), _AT_ONCE):
+            pipeline = self.client.pipeline(transaction=False)
+            for rid in rids[n : n + _AT_ONCE]:
+                pipeline.hmget(keys.room(rid), "kind", "epoch", "seq", "first")
+            answers += pipeline.execute()
+        return {
+            rid: (epoch or "", int(seq), int(first or 1))
+            for rid, (kind, epoch, seq, first) in zip(rids, answers, strict=True)
+            if seq is not None and kind != ENDED
+        }
+
+    def _now(self, rid: str, events: list[Event]) -> list[Event]:
+        seqs = list({event.about for event in events if event.kind in (POST, EDIT)})
+        _, beside = self.history.beside(rid, [(seq, "") for seq in seqs])
+        bodies = {seqs[n]: body for n, what, body in beside if what == "body"}
+        return [
+            replace(event, body=bodies[event.about])
+            if event.kind in (POST, EDIT) and event.about in bodies
+            else event
+            for event in events
+        ]

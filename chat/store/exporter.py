@@ -1,0 +1,163 @@
+"""Rooms and people as records, to be put into another database (store.load).
+
+A record is a dict whose "is" says what it is. People come before what mentions them; a room is
+followed by its events in order, then by what stands beside them, and "end of room". Nothing is
+read as a whole, so that a room may have any number of events.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..domain.events import Event
+from . import keys
+from .batches import pages
+from .history import History
+from .room_kinds import DIRECT
+
+PAGE = 1000  # entries that are read at once
+FEW = 4  # texts that are read at once, and stand in one record
+PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
+_SECRET_FIELDS = ("password", "reset", "reset_by")
+
+Record = dict[str, Any]
+
+
+class Dump:
+    """`whole`: people with all that is known of them but how they sign in; `secrets`: with that
+    too, and with the nonces of messages. Each person is told of once."""
+
+    def __init__(self, client: Any, whole: bool = False, secrets: bool = False) -> None:
+        self.client = client
+        self.whole = whole
+        self.secrets = secrets
+        self.history = History(client)
+        self._told: set[str] = set()
+
+    def everything(self) -> Iterator[Record]:
+        """All people and all rooms; with secrets also who is known by other sites, what admins
+        did, and which networks are kept out."""
+        for uid in self._ids(keys.user("*")):
+            yield from self._people([uid])
+        counted = int(self.client.get(keys.RANDOM_COUNT) or 0)
+        admin = self.client.get(keys.FIRST_ADMIN) if self.secrets else None
+        yield {"is": "chat", "random": counted, "admin": admin or ""}
+        for rid in self.rids():
+            yield from self.room(rid)
+        if self.secrets:
+            yield from self._subjects()
+            yield from self._audit()
+            yield {"is": "banned", "of": self.client.zrange(keys.BANNED, 0, -1)}
+
+    def rids(self) -> set[str]:
+        """The ids of all rooms."""
+        return set(self._ids(keys.room("*")))
+
+    def _ids(self, pattern: str) -> Iterator[str]:
+        """What stands for the * in the keys of this pattern; some may come twice."""
+        before, _, behind = pattern.partition("*")
+        for key in self.client.scan_iter(match=pattern, count=PAGE, _type="hash"):
+            found = key[len(before) : len(key) - len(behind)]
+            if "}" not in found:
+                yield found
+
+    def room(self, rid: str) -> Iterator[Record]:
+        """A room as it is now: what is said meanwhile is not in it. Nothing where there is
+        none."""
+        fields = self.client.hgetall(keys.room(rid))
+        if not fields.get("seq"):
+            return
+        if fields["kind"] == DIRECT:
+            yield from self._people(fields["name"].split(" "))
+        expires = self._expires(keys.room(rid))
+        yield {"is": "room", "id": rid, "fields": fields, "expires": expires}
+        yield from self._events(rid, int(fields["seq"]), fields["last"])
+        scores = self.client.zscan_iter(keys.members(rid), count=PAGE)
+        for some in pages(((uid, int(at)) for uid, at in scores), PAGE):
+            yield from self._people(uid for uid, _ in some)
+            yield {"is": "members", "of": dict(some)}
+        for some in pages(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
+            yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
+        for some in pages(self.client.hscan_iter(keys.edits(rid), count=FEW), FEW):
+            yield {"is": "edits", "of": dict(some)}
+        for some in pages(self.client.hscan_iter(keys.reactions(rid), count=FEW), FEW):
+            yield {"is": "reactions", "of": dict(some)}
+        for some in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
+            yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
+        numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
+        for page in pages((n for n in numbers if n <= int(fields["seq"])), PAGE):
+            yield {"is": "quiet", "of": {str(n): n for n in page}}
+        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+            yield {"is": "mentions", "of": dict(some)}
+        for some in pages(self.client.zscan_iter(keys.mentioned(rid), count=PAGE), PAGE):
+            yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}
+        if self.secrets:
+            for some in pages(self.client.zscan_iter(keys.nonces(rid), count=PAGE), PAGE):
+                yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}
+        yield {"is": "end of room", "id": rid}
+
+    def _events(self, rid: str, seq: int, last: str) -> Iterator[Record]:
+        at = 0
+        while at < seq:
+            found = self.history.piece(rid, "after", at, PAGE).entries
+            entries = [entry for entry in found if entry.seq <= seq]
+            if not entries:
+                # The newest was deleted since; the room's own copy of it is as it was.
+                _, time, data = last.split(" ", 2)
+                yield {"is": "event", "n": seq, "at": int(time), "data": data}
+                return
+            yield from self._people(Event.parse(rid, *entry).uid for entry in entries)
+            for n, when, data in entries:
+                yield {"is": "event", "n": n, "at": when, "data": data}
+            at = entries[-1].seq
+
+    def _people(self, uids: Iterable[str]) -> Iterator[Record]:
+        for uid in uids:
+            if uid and uid not in self._told:
+                self._told.add(uid)
+                if fields := self.client.hgetall(keys.user(uid)):
+                    yield self._person(uid, fields)
+
+    def _person(self, uid: str, fields: dict[str, str]) -> Record:
+        if self.secrets:
+            given = fields
+        elif self.whole:
+            given = {name: value for name, value in fields.items() if name not in _SECRET_FIELDS}
+        else:
+            given = {name: fields[name] for name in PUBLIC if name in fields}
+        record: Record = {"is": "person", "id": uid, "fields": given}
+        if self.whole:
+            record["expires"] = self._expires(keys.user(uid))
+            record["levels"] = self.client.hgetall(keys.levels(uid))
+        if self.secrets:
+            tids = self.client.smembers(keys.tokens(uid))
+            record["sessions"] = self.client.hgetall(keys.sessions(uid))
+            record["tokens"] = {tid: self.client.hgetall(keys.token(tid)) for tid in tids}
+            if self.client.exists(keys.hook(uid)):
+                record["hook"] = self._hook(uid)
+        return record
+
+    def _hook(self, uid: str) -> Record:
+        queue = self.client.zrange(keys.hook_queue(uid), 0, -1, withscores=True)
+        return {
+            "fields": self.client.hgetall(keys.hook(uid)),
+            "rooms": self.client.hgetall(keys.hook_cursors(uid)),
+            "queue": {name: int(at) for name, at in queue},
+            "tries": self.client.hgetall(keys.hook_tries(uid)),
+        }
+
+    def _subjects(self) -> Iterator[Record]:
+        start = keys.subject("")
+        for key in self.client.scan_iter(match=f"{start}*", count=PAGE):
+            yield {"is": "subject", "digest": key[len(start) :], "id": self.client.get(key) or ""}
+
+    def _audit(self) -> Iterator[Record]:
+        at = "-"
+        while entries := self.client.xrange(keys.AUDIT, at, "+", count=PAGE):
+            for eid, fields in entries:
+                yield {"is": "audit", "id": eid, "fields": fields}
+            at = f"({entries[-1][0]}"
+
+    def _expires(self, key: str) -> int | None:
+        """When it is over with what is kept there, in ms since 1970; None for never."""
+        at = int(self.client.pexpiretime(key))
+        return at if at > 0 else None

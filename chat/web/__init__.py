@@ -1,0 +1,1 @@
+"""Pages, forms and live connections: what turns requests into calls and answers into HTML."""

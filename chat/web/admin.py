@@ -1,0 +1,191 @@
+"""For admins: people's roles, who may come in, and what was done."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+from redis.exceptions import ResponseError
+
+from ..domain.errors import Invalid, NotFound, Refused
+from ..services.context import chat
+from ..services.permissions import check_admin
+from ..store import Person
+from ..store.people import ADMIN, ROLES
+from .auth import require_person, shut_out
+from .client_address import network_of
+from .messages import erase
+from .paging import PAGE_ROWS, Paging, address
+from .security import address as client_address
+from .security import is_public, own_origin
+
+LISTED = 50  # people on the page of files
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@bp.before_request
+def admins_only() -> Any:
+    refused = require_person()
+    if not refused:
+        check_admin(g.person)
+    return refused
+
+
+@bp.get("/people")
+def people() -> Any:
+    """Everybody, by name; `?q=` finds a login, or people by a word of their name. `after` and
+    `before` name places in that order."""
+    return _page()
+
+
+@bp.post("/people/<uid>/role")
+def role(uid: str) -> Any:
+    change_role(g.person, uid, request.form.get("role", ""))
+    return _back()
+
+
+@bp.post("/people/<uid>/deactivate")
+def deactivate(uid: str) -> Any:
+    """Nobody signs in as this person any more, and their rooms are another member's. With
+    `networks` nobody else comes in either from where they are signed in, which the page says where
+    it cannot be; with `messages` all that they wrote is deleted: also later."""
+    person = _other(uid)
+    if person.role == ADMIN:
+        raise Refused("Take the admin role away first.")
+    # Each step leaves what the steps before it need, so that all may be repeated: the sessions say
+    # which networks to keep out, and end after that.
+    seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
+    networks = sorted(network for network in seen if is_public(network))
+    if "networks" in request.form and networks:
+        chat().store.bans.keep_out(uid, networks)
+        audit_note(f"kept {', '.join(networks)} out for", person)
+    if not person.off:
+        audit_note("deactivated", person)
+    chat().store.people.edit(person, off="1")
+    shut_out(uid)
+    chat().store.rooms.let_go(person)
+    if "messages" in request.form:
+        audit_note("deleted all messages of", person)
+        erase(g.person, uid)
+    if "networks" in request.form and not networks:
+        return _page(whose=person, somewhere=bool(seen))
+    return _back()
+
+
+@bp.post("/people/<uid>/activate")
+def activate(uid: str) -> Any:
+    """The person may come back, and so may others from there; what was deleted does not."""
+    person = _other(uid)
+    chat().store.people.edit(person, off="")
+    chat().store.bans.let_in(uid)
+    chat().store.people.look_again(uid)
+    audit_note("activated", person)
+    return _back()
+
+
+@bp.post("/people/<uid>/sign-out")
+def sign_out(uid: str) -> Any:
+    """End all sessions of a person, in all places at once, all tokens, and a link for a new
+    password."""
+    person = _other(uid)
+    shut_out(uid)
+    audit_note("signed out everywhere", person)
+    return _back()
+
+
+@bp.post("/people/<uid>/reset")
+def reset(uid: str) -> Any:
+    """A link with which the person sets a new password. It is shown once."""
+    person = _other(uid)
+    if not person.login:
+        raise Invalid("This person has no account with a password.")
+    secret = chat().store.accounts.reset_token(uid, g.person.uid)
+    audit_note("made a password link for", person)
+    return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
+
+
+@bp.get("/files")
+def files() -> Any:
+    """How many bytes of files are kept, and whose they are: those with most of them."""
+    store = chat().store
+    largest = store.stored_files.largest(LISTED)
+    found = {person.uid: person for person in store.people.several([uid for uid, _ in largest])}
+    total, guests = store.stored_files.sums()
+    return render_template(
+        "admin/files.html",
+        largest=[(found.get(uid, Person(uid, "", "")), size) for uid, size in largest],
+        total=total,
+        guests=guests,
+        quotas=chat().attachments.quotas,
+    )
+
+
+@bp.get("/audit")
+def audit() -> Any:
+    """What admins did, newest first; `?before=` goes back."""
+    try:
+        entries = chat().store.audit.before(request.args.get("before", ""))
+    except ResponseError:
+        raise NotFound("There is no such page.") from None
+    return render_template("admin/audit.html", entries=entries)
+
+
+def change_role(by: Person, uid: str, role: str) -> None:
+    """Give a person another role. Nobody takes the admin role from themselves, so that there is
+    always one. Two who take it from each other at the same time do not both succeed: whoever finds
+    to have lost it gives it back. Raises Invalid, NotFound, Refused."""
+    person = _other(uid)
+    if role not in ROLES:
+        raise Invalid("There is no such role.")
+    people = chat().store.people
+    people.edit(person, role=role)
+    now = people.get(by.uid)
+    if now is None or now.role != ADMIN:
+        people.edit(person, role=person.role)
+        raise Refused("You are not an admin any more.")
+    people.keep(uid)
+    chat().store.people.look_again(uid)
+    audit_note(f"gave the role {role} to", person)
+
+
+def _other(uid: str) -> Person:
+    """The person with this id, who must not be the admin who asks."""
+    person = chat().store.people.get(uid)
+    if person is None:
+        raise NotFound("There is no such person.")
+    if person.uid == g.person.uid:
+        raise Refused("Another admin has to do that with your account.")
+    return person
+
+
+def audit_note(what: str, person: Person) -> None:
+    """Write down what the admin who asks did to a person."""
+    whom = f"{person.name} ({person.login or person.uid})"
+    chat().store.audit.note(g.person, what, whom, client_address())
+
+
+def _back() -> Any:
+    return redirect("/admin/people", 303)
+
+
+def _page(**more: Any) -> str:
+    q = request.values.get("q", "")
+    after, before = request.args.get("after", ""), request.args.get("before", "")
+    page = chat().store.people.page(q, PAGE_ROWS, after, before)
+    found = page.people
+    here = Paging(
+        0,
+        0,  # how many people there are is not known
+        address(before=page.before, after="") if page.before else "",
+        address(after=page.after, before="") if page.after else "",
+    )
+    if q and not (after or before) and (person := _of_login(q)):
+        found = [person, *(one for one in found if one.uid != person.uid)]
+    out = chat().store.bans.all()
+    told = {"q": q, "paging": here, "roles": ROLES, "out": out}
+    return render_template("admin/people.html", found=found, **told, **more)
+
+
+def _of_login(login: str) -> Person | None:
+    uid, _ = chat().store.accounts.by_login(login)
+    person: Person | None = chat().store.people.get(uid) if uid else None
+    return person

@@ -1,0 +1,116 @@
+"""Tokens for programs, on pages: one's own, and for admins those of bots."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from ..domain.errors import Invalid, NotFound, Refused
+from ..domain.validation import MAX_NAME, clean_name
+from ..services.context import chat
+from ..services.permissions import check_admin
+from ..store import Person, keys
+from ..store.people import MEMBER
+from ..store.tokens import SCOPES
+from .admin import audit_note
+from .auth import require_person
+from .composer import new_nonce, sent_nonce
+from .paging import part
+
+bp = Blueprint("tokens", __name__)
+bp.before_request(require_person)
+
+
+@bp.get("/me/tokens")
+def mine() -> Any:
+    return _page(g.person)
+
+
+@bp.get("/admin/bots")
+def bots() -> Any:
+    check_admin(g.person)
+    return _bots()
+
+
+@bp.post("/admin/bots")
+def make_bot() -> Any:
+    """A bot is a person without a way to sign in; it is added to rooms like anybody."""
+    check_admin(g.person)
+    try:
+        name = clean_name(request.form.get("name", ""), "name", MAX_NAME)
+    except Invalid as error:
+        return _bots(error.text), 400
+    nonce = sent_nonce()
+    uid = keys.made_id("bot", g.person.uid, nonce, name) if nonce else ""
+    is_new = not uid or chat().store.people.get(uid) is None
+    bot = chat().store.people.create(name, MEMBER, uid=uid, bot=g.person.uid)
+    if is_new:
+        audit_note("made the bot", bot)
+    return redirect(f"/tokens/{bot.uid}", 303)
+
+
+@bp.get("/tokens/<uid>")
+def of_bot(uid: str) -> Any:
+    return _page(_owner(uid))
+
+
+@bp.post("/tokens/<uid>")
+def make(uid: str) -> Any:
+    """A new token; the page that answers is the only one that ever shows it."""
+    owner = _owner(uid)
+    scopes = [scope for scope in SCOPES if scope in request.form.getlist("scopes")]
+    try:
+        name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME)
+        if not scopes:
+            raise Invalid("Choose what the token may do.")
+    except Invalid as error:
+        return _page(owner, error=error.text), 400
+    try:
+        by = g.person.uid if owner.bot else ""
+        secret = chat().store.tokens.make(owner.uid, name, scopes, by, sent_nonce())
+    except Refused as error:
+        return _page(owner, error=error.text), error.status
+    if owner.bot:
+        audit_note("made a token for", owner)
+    return _page(owner, secret=secret)
+
+
+@bp.post("/tokens/<uid>/revoke")
+def revoke(uid: str) -> Any:
+    owner = _owner(uid)
+    chat().store.tokens.revoke(owner.uid, request.form.get("tid", ""))
+    if owner.bot:
+        audit_note("ended a token of", owner)
+    return redirect(f"/tokens/{uid}" if owner.bot else "/me/tokens", 303)
+
+
+def _owner(uid: str) -> Person:
+    """Oneself, or for admins a bot. Raises NotFound, Refused."""
+    if uid == g.person.uid:
+        return g.person  # type: ignore[no-any-return]
+    check_admin(g.person)
+    bot = chat().store.people.get(uid)
+    if bot is None or not bot.bot:
+        raise NotFound("There is no such bot.")
+    return bot
+
+
+def _page(owner: Person, error: str = "", secret: str = "") -> str:
+    store = chat().store.tokens
+    tokens = store.of(owner.uid)
+    return render_template(
+        "me/tokens.html",
+        owner=owner,
+        tokens=tokens,
+        stopped={token.tid for token in tokens if not store.works(owner, token)},
+        error=error,
+        secret=secret,
+        typed=request.form.get("name", ""),
+        scopes=SCOPES,
+        nonce=new_nonce(),
+    )
+
+
+def _bots(error: str = "") -> str:
+    bots, here = part(chat().store.people.bots())
+    told = {"paging": here, "error": error, "nonce": new_nonce()}
+    return render_template("admin/bots.html", bots=bots, **told)

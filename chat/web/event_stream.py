@@ -1,0 +1,208 @@
+"""A room live with JavaScript off: a page whose response never ends.
+
+It carries the very fragments that go over the socket; in a page without htmx their wrappers are
+unknown elements, which CSS shows or hides. The response ends by itself after some minutes with
+a refresh that goes on from the last number, so that a viewer who left unseen is let go.
+
+Writing to the frame does not mean that it was read. What its browser asks for next says what it has
+shown: the frame itself with its `after`, and the images without content that the frame asks for now
+and then, each with a number (`seen`).
+
+A frame whose response ends without a refresh stays dead until its reader loads the page again. So
+every end has one: also when the process stops, when Redis does not answer, and when the page is
+refused for the moment (then as a header, for the answer is an error page).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, g, render_template, request, stream_with_context
+from redis.exceptions import RedisClusterException, RedisError
+
+from ..bridge.bridge import RESTART_SECONDS, await_
+from ..bridge.frames import Packet
+from ..bridge.http import ON_DRAIN
+from ..domain.errors import NotFound, NotMember
+from ..domain.validation import cursor, number
+from ..observability.redaction import without_message
+from ..realtime import connection_limits as crowd
+from ..realtime.hub import Hub, Viewer
+from ..services.context import chat
+from ..services.rate_limits import charge_bytes
+from ..store import Room
+from .auth import is_still_on, require_person
+from .composer import is_nonce
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("stream", __name__)
+bp.before_request(require_person)
+
+LASTS = 240.0  # seconds until the response ends and is asked for anew
+QUIET = 15.0  # seconds after which a comment keeps proxies from cutting the line
+MOST = 1000  # writes waiting for a slow reader, after which the response ends
+RELOAD_SECONDS = 1  # after which a page comes back when another process has taken over already
+RETRY_SECONDS = 5  # after which a page comes back that could not be served
+TRY_AGAIN = (429, 500, 502, 503)  # statuses of answers after which it is worth trying again
+
+
+@bp.get("/rooms/<rid>/stream")
+def stream(rid: str) -> Response:
+    """The messages after number `after` (default: the newest), as they happen. What was numbered
+    in another `epoch` of the database does not count: then the newest there are come first."""
+    room, read = chat().store.rooms.row(rid, g.person.uid)
+    if read is None:
+        raise NotMember("Join the room first to read it.")
+    shown = number(request.args.get("after", ""))
+    epoch = request.args.get("epoch", "")
+    head = render_template("stream.html", room=room)
+    leave = crowd.enter()
+    waiting = Waiting()
+    request.environ[ON_DRAIN](waiting.drain)
+    place = Place(rid, shown or room.seq, epoch, bool(shown))
+    pieces = stream_with_context(_listen(room, place, waiting, head))
+    response = Response(pieces, mimetype="text/html")
+    response.call_on_close(leave)
+    response.headers["X-Accel-Buffering"] = "no"  # nginx passes each piece on at once
+    return response
+
+
+@bp.get("/rooms/<rid>/seen/<seq>")
+def seen(rid: str, seq: str) -> tuple[str, int]:
+    """The frame has shown the room up to event `seq` (text.cursor). Its browser loads this as an
+    image, because that is the only way to say so without a script and without a click."""
+    if not is_nonce(rid) or not chat().store.messages.seen(rid, g.person.uid, *cursor(seq)):
+        raise NotFound("You are not in this room.")
+    return "", 204
+
+
+@bp.after_request
+def come_back(response: Response) -> Response:
+    """Have a frame that is refused for the moment load itself again."""
+    if response.status_code in TRY_AGAIN:
+        wait = number(response.headers.get("Retry-After", "")) or 0
+        response.headers["Refresh"] = str(max(wait, RETRY_SECONDS))
+    return response
+
+
+@dataclass
+class Place:
+    """Where the next response goes on: after the event `seq` of the room, in its `epoch`.
+    `is_shown`: the browser says that it has shown that event."""
+
+    rid: str
+    seq: int
+    epoch: str
+    is_shown: bool = True
+
+    def refresh(self, seconds: int) -> str:
+        """The last piece of a response: the page loads itself again after so many seconds."""
+        where = urlencode({"after": self.seq, "epoch": self.epoch})  # which came from the browser
+        address = f"/rooms/{self.rid}/stream?{where}"
+        return f'<meta http-equiv="refresh" content="{seconds}; url={address}">'
+
+
+class Waiting:
+    """What is to be written to one reader; `push` and `kick` are what the hub calls."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[str] = asyncio.Queue()
+        self.ended = False
+        self.is_draining = False
+        self.pause = 0  # seconds after which the page comes back
+        self.asked = 0  # the last number that the browser was asked to confirm
+
+    def drain(self, replaced: bool) -> None:
+        """The process stops; another one may have taken over already."""
+        self.is_draining = True
+        self.pause = RELOAD_SECONDS if replaced else RESTART_SECONDS
+        self.queue.put_nowait("")
+
+    def push(self, packet: Packet) -> bool:
+        if self.queue.qsize() >= MOST:
+            self.kick(0)
+        if not self.ended:
+            self.queue.put_nowait(packet.text)
+        return not self.ended
+
+    def ask(self, hub: Hub, viewer: Viewer) -> bool:
+        """Have the browser say that it has shown what was written; True when it was asked."""
+        rid, seq = viewer.watching, viewer.sent
+        if rid is None or seq <= self.asked or self.ended:
+            return False
+        self.asked = seq
+        room = hub.rooms[rid]
+        shown = f"{seq}-{room.at}" if room.last == seq else f"{seq}"
+        self.queue.put_nowait(f'<img src="/rooms/{rid}/seen/{shown}" alt="" hidden>')
+        return True
+
+    def kick(self, code: int) -> None:
+        self.ended = True
+        self.queue.put_nowait("")
+
+    def next(self) -> str:
+        """What comes next; a comment when nothing does."""
+        try:
+            text: str = await_(asyncio.wait_for(self.queue.get(), QUIET))
+        except TimeoutError:
+            return "<!-- still here -->"
+        return text
+
+
+def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[str]:
+    """The whole page, piece by piece."""
+    yield head
+    try:
+        yield from _events(room, place, waiting)
+    except (RedisError, RedisClusterException, OSError) as error:
+        log.warning("a frame without JavaScript is to come back: %s", error)
+        yield place.refresh(max(waiting.pause, RETRY_SECONDS))
+    except Exception as error:
+        log.error("a frame without JavaScript is to come back: %s", without_message(error))
+        yield place.refresh(max(waiting.pause, RETRY_SECONDS))
+
+
+def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
+    """What happens in the room, and the refresh; `place` moves on with what was written."""
+    hub, store, fragments = chat().hub, chat().store, chat().fragments
+    rid, uid = room.rid, g.person.uid
+    viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
+    viewer.ask = partial(waiting.ask, hub, viewer)
+    try:
+        hub.belong(viewer, rid, room.seq, room.at)
+        hub.watch(viewer, rid)
+        await_(chat().subscriber.ready(f"room:{rid}"))
+        is_on = is_still_on(uid, viewer.session)
+        missed = store.messages.missed(rid, uid, place.seq, place.epoch)
+        if missed is None or not is_on:
+            return
+        if missed.events:
+            text = fragments.missed(missed.events, viewer.zone)
+            charge_bytes(uid, "view", len(text))
+            yield text
+            chat().confirmations.add(viewer)
+        if place.is_shown and not missed.replace:
+            store.messages.seen(rid, uid, place.seq)
+        place.seq, place.epoch = missed.seq, missed.epoch
+        hub.live(viewer, missed.seq)
+        end = time.monotonic() + LASTS
+        while not _is_over(waiting, end) and viewer.watching == rid:
+            yield waiting.next()
+        # Nothing is added any more; what waits is written, and the next response goes on there.
+        hub.unwatch(viewer)
+        while not waiting.queue.empty():
+            yield waiting.queue.get_nowait()
+        if not waiting.ended:
+            place.seq = viewer.sent
+        yield place.refresh(waiting.pause)
+    finally:
+        hub.disconnect(viewer)
+
+
+def _is_over(waiting: Waiting, end: float) -> bool:
+    return waiting.ended or waiting.is_draining or time.monotonic() >= end

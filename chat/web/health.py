@@ -1,0 +1,58 @@
+"""For those who run the chat: is the process alive, can it work, what does it do."""
+
+from ipaddress import ip_address
+from typing import Any
+
+from flask import Blueprint, request
+from redis.exceptions import RedisError
+
+from ..domain.errors import Invalid, NotFound
+from ..observability import metrics
+from ..services.context import chat
+from .first_admin import FORWARDED
+from .security import address, is_proxy
+
+bp = Blueprint("operations", __name__)
+
+
+@bp.get("/healthz")
+def healthz() -> Any:
+    """200 as long as the process answers."""
+    return "ok\n", 200, {"Content-Type": "text/plain; charset=utf-8"}
+
+
+@bp.get("/readyz")
+def readyz() -> Any:
+    """200 when Redis answers, what is published comes in (where sockets are served), and the
+    processes that this one needs answer; else 503 with the reason."""
+    plain = {"Content-Type": "text/plain; charset=utf-8"}
+    try:
+        chat().store.ping()
+    except (RedisError, OSError):
+        return "Redis does not answer\n", 503, plain
+    subscriber = getattr(chat(), "subscriber", None)
+    if subscriber and not subscriber.connected:
+        return "not subscribed to Redis yet\n", 503, plain
+    for problem in chat().problems:
+        if text := problem():
+            return f"{text}\n", 503, plain
+    return "ok\n", 200, plain
+
+
+@bp.get("/metrics")
+def prometheus() -> Any:
+    """What this process counts, for those of CHAT_METRICS; for others there is no such page."""
+    if not _may_measure():
+        raise NotFound("There is no such page.")
+    return metrics.text(), 200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+
+
+def _may_measure() -> bool:
+    """A request that has come through a proxy unknown to us is everybody's, wherever that is."""
+    passed_on = any(name in request.headers for name in FORWARDED)
+    if passed_on and not is_proxy(request.remote_addr or ""):
+        return False
+    try:
+        return any(ip_address(address()) in network for network in chat().settings.metrics)
+    except (ValueError, Invalid):
+        return False

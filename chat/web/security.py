@@ -1,0 +1,188 @@
+"""What every response says to the browser, and which sites may send requests.
+
+The policy allows no inline script or style, no eval, and scripts from the vendored folder only,
+named by its full address: a bare 'self' would run an uploaded file. A websocket is not subject
+to the same-origin policy, so its handshake must come from our own origin exactly (RFC 6455,
+section 10.2); a missing, null or foreign Origin is refused. Requests that change something must
+not come from another site either, whatever token they have.
+"""
+
+import logging
+from functools import lru_cache
+from ipaddress import ip_network
+
+from flask import Flask, Request, Response, g, request
+from flask import session as cookie
+from flask_wtf.csrf import CSRFProtect, generate_csrf
+
+from ..domain.errors import Invalid, Misdirected, Refused
+from ..domain.host_header import names_origin, parse_host
+from ..services.context import chat, present
+from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
+
+log = logging.getLogger(__name__)
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1
+
+TOKENS_KEPT = 4096  # forms' tokens that are not signed anew for each page
+
+_POLICY = (
+    "default-src 'none'; script-src {origin}/static/vendor/; style-src 'self'; img-src 'self'; "
+    "media-src 'self'; connect-src 'self'; frame-src 'self'; manifest-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+
+# Asked by probes and Prometheus, by address or by the name of a container, and of no use to a page.
+_FOR_ANY_HOST = ("operations.healthz", "operations.readyz", "operations.prometheus")
+
+
+def check_host(asked: Request) -> None:
+    """Raise Invalid for a Host that is none, and Misdirected for one that is not CHAT_ORIGIN's
+    (RFC 9110, section 7.4). HTTP/1.0 has requests without a Host."""
+    host, origin = asked.headers.get("Host"), chat().settings.origin
+    try:
+        is_ours = names_origin(host, origin) if origin and host is not None else not origin
+        if host is not None:
+            parse_host(host)
+            g.host = host
+    except ValueError:
+        raise Invalid("The Host header of the request names no host.") from None
+    if not is_ours and asked.endpoint not in _FOR_ANY_HOST:
+        raise Misdirected(f"This chat is at {origin}. The address you came by leads nowhere.")
+
+
+def own_origin() -> str:
+    """This site's origin as the browser names it: CHAT_ORIGIN, or scheme and Host."""
+    if origin := chat().settings.origin:
+        return origin
+    asked = present()
+    scheme = {"ws": "http", "wss": "https"}.get(asked.scheme, asked.scheme)
+    return f"{scheme}://{g.get('host') or asked.host}"
+
+
+def address() -> str:
+    """The visitor's address: what the connection says, or, where that is a proxy of
+    CHAT_PROXIES, the nearest in X-Forwarded-For that is none. "" for a connection without an
+    address, such as a Unix socket. Raises Invalid when a proxy of ours wrote no address there:
+    a visitor who counts for no network would be under no limit and no ban."""
+    if "address" not in g:
+        g.address = _address()
+    return str(g.address)
+
+
+def _address() -> str:
+    if not request.remote_addr:
+        return ""
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    hops = [request.remote_addr, *reversed(forwarded.split(",") if forwarded.strip() else [])]
+    seen = ""
+    for hop in hops:
+        try:
+            ip = parse_address(hop)
+        except ValueError:
+            log.warning("no address of a visitor: %r, by %s", hop[:MAX_ADDRESS_CHARS], seen)
+            raise Invalid(
+                "A proxy before the chat does not say from which address you come. "
+                "Whoever runs the chat has to set up X-Forwarded-For."
+            ) from None
+        seen = str(ip)
+        if not is_proxy(seen):
+            break
+    return seen
+
+
+def network() -> str:
+    """Whose tries and pages count as one (client_address.network_of). Raises as `address` does."""
+    return network_of(address())
+
+
+def is_public(network: str) -> bool:
+    """True for a network of the internet. Any other is this machine, one's own house, or a proxy
+    that is missing in CHAT_PROXIES, behind which everybody is."""
+    try:
+        return ip_network(network).is_global
+    except ValueError:
+        return False
+
+
+def is_proxy(seen: str) -> bool:
+    """True for the address of a proxy of CHAT_PROXIES."""
+    try:
+        # A socket for both families says ::ffff:10.0.0.1 of an IPv4 neighbour.
+        ip = parse_address(seen)
+    except ValueError:
+        return False
+    return any(ip in network for network in chat().settings.proxies)
+
+
+def is_own_origin() -> bool:
+    """True when the browser says that a page of this site made the request, and nothing else."""
+    return request.headers.get("Origin") == own_origin() and not _comes_from_another_site()
+
+
+def is_safe(asked: Request) -> bool:
+    """True for a request that changes nothing (RFC 9110, section 9.2.1)."""
+    return asked.method in _SAFE_METHODS
+
+
+def check_site(asked: Request) -> None:
+    """Raise Refused for an unsafe request that a browser says was made by a page of another site.
+    This is checked besides the form's token, which such a page may have come by.
+
+    What a browser cannot be made to leave out or forge is believed: `Sec-Fetch-Site`
+    (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454). Old browsers and programs send neither; for
+    them the token alone decides. Requests that bring their own proof instead of a cookie may come
+    from anywhere."""
+    if asked.endpoint is None or asked.blueprint == "api" or asked.endpoint == "jwt.hand_over":
+        return
+    origin = asked.headers.get("Origin")
+    if _comes_from_another_site() or origin not in (None, own_origin()):
+        raise Refused(
+            "Your browser says that this was sent from another site. Open the chat in a new tab "
+            "and try again. If it happens there too, the chat does not know its own address, and "
+            "whoever runs it has to set CHAT_ORIGIN."
+        )
+
+
+def _comes_from_another_site() -> bool:
+    """`none` is what the person did without any page, such as sending a form again."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+
+
+def csrf_token() -> str:
+    """The token of the forms of this session, which `protect` asks for. It is signed once for
+    each secret that a cookie holds; it has no age of its own (WTF_CSRF_TIME_LIMIT)."""
+    secret = cookie.get("csrf_token")
+    return _signed(secret) if secret else str(generate_csrf())
+
+
+@lru_cache(maxsize=TOKENS_KEPT)
+def _signed(secret: str) -> str:
+    g.pop("csrf_token", None)  # of another secret, when somebody signs in with this request
+    return str(generate_csrf())
+
+
+def protect(app: Flask) -> CSRFProtect:
+    """What asks a form for its token; templates get it from `csrf_token`. Its hook looks for an
+    exemption before it looks at the method, so it is off, and app.admit calls `protect`."""
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False
+    csrf = CSRFProtect(app)
+    app.jinja_env.globals["csrf_token"] = csrf_token
+    app.context_processor(lambda: {"csrf_token": csrf_token})
+    return csrf
+
+
+@lru_cache(maxsize=16)  # a Host header may say anything
+def _policy(origin: str) -> str:
+    return _POLICY.format(origin=origin)
+
+
+def secure(app: Flask) -> None:
+    """Say on every response what a page may do, and that it is not to be kept. The headers that
+    are the same for every response are added below Flask (chat.bridge.security_headers)."""
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        response.headers.setdefault("Content-Security-Policy", _policy(own_origin()))
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response

@@ -1,0 +1,97 @@
+"""The webhook of a bot, on a page for admins: where it is, its secret, and how it went lately."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from ..bridge.bridge import await_
+from ..domain.errors import Invalid, NotFound
+from ..services.context import chat
+from ..store import Person
+from ..store.webhooks import Hook
+from ..webhooks.signing import new_secret
+from .admin import admins_only, audit_note
+
+bp = Blueprint("hooks", __name__, url_prefix="/admin/bots/<uid>/webhook")
+bp.before_request(admins_only)
+
+
+@bp.get("")
+def page(uid: str) -> Any:
+    return _page(_bot(uid))
+
+
+@bp.post("")
+def save(uid: str) -> Any:
+    """Deliver to this address from now on. The secret stays where there is one, unless whoever
+    saved the webhook before is no admin any more."""
+    bot, address = _bot(uid), request.form.get("address", "").strip()
+    try:
+        await_(chat().outbound.check(address))
+    except Invalid as error:
+        return _page(bot, address=address, error=error.text), 400
+    before = chat().store.hooks.get(uid)
+    # A secret that somebody knows who is no admin any more is one no longer.
+    secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
+    chat().store.hooks.set(uid, address, secret, g.person.uid)
+    audit_note(f"set the webhook {address} of", bot)
+    return _back(bot)
+
+
+@bp.post("/remove")
+def remove(uid: str) -> Any:
+    bot = _bot(uid)
+    chat().store.hooks.remove(uid)
+    audit_note("removed the webhook of", bot)
+    return _back(bot)
+
+
+@bp.post("/secret")
+def secret(uid: str) -> Any:
+    """Show the secret, with `renew` a new one in its place. Not a GET, so that it is in no
+    history, and who looked is written down."""
+    bot, hook = _bot(uid), _hook(uid)
+    if "renew" in request.form:
+        hook = chat().store.hooks.renew(hook, new_secret())
+        audit_note("renewed the webhook's secret of", bot)
+    else:
+        audit_note("looked at the webhook's secret of", bot)
+    return _page(bot, secret=hook.secret)
+
+
+def _bot(uid: str) -> Person:
+    bot = chat().store.people.get(uid)
+    if bot is None or not bot.bot:
+        raise NotFound("There is no such bot.")
+    return bot
+
+
+def _is_stopped(bot: Person, hook: Hook) -> bool:
+    """True for a webhook that stopped because whoever saved it is no active admin."""
+    return not chat().store.people.is_active_admin(hook.by or bot.bot)
+
+
+def _hook(uid: str) -> Hook:
+    hook = chat().store.hooks.get(uid)
+    if hook is None:
+        raise NotFound("This bot has no webhook.")
+    return hook
+
+
+def _back(bot: Person) -> Any:
+    return redirect(f"/admin/bots/{bot.uid}/webhook", 303)
+
+
+def _page(bot: Person, address: str | None = None, error: str = "", secret: str = "") -> str:
+    store, hook = chat().store.hooks, chat().store.hooks.get(bot.uid)
+    return render_template(
+        "admin/webhook.html",
+        bot=bot,
+        hook=hook,
+        stopped=hook is not None and _is_stopped(bot, hook),
+        address=(hook.address if hook else "") if address is None else address,
+        error=error,
+        secret=secret,
+        tries=store.tries(bot.uid),
+        waiting=store.waiting(bot.uid),
+    )

@@ -1,0 +1,1 @@
+"""Webhooks of bots: what is sent, when, and how it is signed."""
