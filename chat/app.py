@@ -13,84 +13,53 @@ from flask_wtf.csrf import CSRFError
 from redis.exceptions import DataError, RedisError
 from werkzeug.exceptions import HTTPException
 
-from .api import endpoints as api
+from .api import endpoints
 from .config import Settings
 from .domain.errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
 from .http_client.public_only import Outbound
 from .media.attachments import Files, quotas
 from .media.avatars import LARGEST, Pictures
 from .observability.redaction import redacted
-from .realtime import connection_limits as crowd
+from .realtime import connection_limits
 from .realtime.confirmations import Confirmations
 from .realtime.hub import Hub
 from .realtime.presence import Presence
 from .realtime.resume_cache import Backlog
 from .realtime.subscriber import Subscriber
-from .rendering import assets, fragments, markdown
-from .rendering import local_time as times
+from .rendering import assets, fragments, local_time, markdown
 from .services import rate_limits
 from .services.context import chat, is_htmx, present
 from .services.limits import Limits
 from .store import Store
 from .web import (
     admin,
+    api_tokens,
+    auth,
     composer,
     compression,
     downloads,
     drafts,
+    event_stream,
+    first_admin,
+    form_limits,
+    health,
+    jwt_sign_in,
     members,
     messages,
+    notifications,
+    oidc_sign_in,
+    page_connection,
+    people_picker,
+    profiles,
+    quick_switcher,
     reactions,
     room_settings,
     rooms,
     search,
     sign_in,
     unread,
-)
-from .web import (
-    api_tokens as tokens,
-)
-from .web import (
-    auth as session,
-)
-from .web import (
-    event_stream as stream,
-)
-from .web import (
-    first_admin as first_run,
-)
-from .web import (
-    form_limits as forms,
-)
-from .web import (
-    health as operations,
-)
-from .web import (
-    jwt_sign_in as jwt,
-)
-from .web import (
-    notifications as attention,
-)
-from .web import (
-    oidc_sign_in as oidc,
-)
-from .web import (
-    page_connection as live,
-)
-from .web import (
-    people_picker as picker,
-)
-from .web import (
-    profiles as people,
-)
-from .web import (
-    quick_switcher as go,
-)
-from .web import (
-    upload_limits as uploads,
-)
-from .web import (
-    webhooks as hooks,
+    upload_limits,
+    webhooks,
 )
 from .web.auth import current_person
 from .web.failed_sign_ins import FailedSignIns
@@ -106,12 +75,12 @@ class Chat(Flask):
     `presence` are there only where sockets are served."""
 
     jinja_environment = fragments.Templates
-    request_class = forms.Request
+    request_class = form_limits.Request
 
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.settings = settings
-        self.session_interface = session.Cookies(store.clock.estimate)
+        self.session_interface = auth.Cookies(store.clock.estimate)
         self.store = store
         self.hub: Hub
         self.backlog: Backlog
@@ -122,16 +91,16 @@ class Chat(Flask):
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
         self.confirmations = Confirmations()
         self.failed_sign_ins = FailedSignIns()
-        self.crowd = crowd.Crowd(store, settings)
+        self.crowd = connection_limits.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))
         self.attachments = Files(
             self.pictures, settings.file_size * 2**20, store.stored_files, quotas(settings)
         )
-        self.uploads = uploads.Uploads()
+        self.uploads = upload_limits.Uploads()
         self.outbound = Outbound(settings.hook_networks)
         self.fragments: fragments.Fragments
-        self.provider = oidc.Provider(settings, store.clock.now)
-        self.handed = jwt.keys(settings)
+        self.provider = oidc_sign_in.Provider(settings, store.clock.now)
+        self.handed = jwt_sign_in.keys(settings)
 
     def ensure_sync(self, func: Any) -> Any:
         # Flask looks at each hook and view of each request, whether it is a coroutine: none is.
@@ -168,19 +137,19 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     compression.bound()
     app.jinja_env.trim_blocks = False
     fragments.init(app.jinja_env, texts)
-    times.tell_time_by(store.clock.estimate)
+    local_time.tell_time_by(store.clock.estimate)
     assets.init(app)
-    forms.bound()
+    form_limits.bound()
     rate_limits.init(app)
     csrf = protect(app)
-    csrf.exempt(api.bp)  # a token is sent by no page that was not given it
-    csrf.exempt(jwt.hand_over)
+    csrf.exempt(endpoints.bp)  # a token is sent by no page that was not given it
+    csrf.exempt(jwt_sign_in.hand_over)
 
     @app.before_request
     def admit() -> None:
         """What every request has to pass before a blueprint or view looks at it, in this order."""
         asked = present()
-        forms.bound_address(asked)
+        form_limits.bound_address(asked)
         check_host(asked)
         is_unsafe = not is_safe(asked)
         if is_unsafe:
@@ -192,33 +161,33 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
 
     app.fragments = fragments.Fragments(app.jinja_env)
     for bp in (
-        session.bp,
+        auth.bp,
         sign_in.bp,
-        first_run.bp,
-        oidc.bp,
-        jwt.bp,
+        first_admin.bp,
+        oidc_sign_in.bp,
+        jwt_sign_in.bp,
         admin.bp,
-        tokens.bp,
-        hooks.bp,
-        api.bp,
-        people.bp,
+        api_tokens.bp,
+        webhooks.bp,
+        endpoints.bp,
+        profiles.bp,
         rooms.bp,
         members.bp,
         room_settings.bp,
-        picker.bp,
+        people_picker.bp,
         composer.bp,
         drafts.bp,
         messages.bp,
         downloads.bp,
-        attention.bp,
+        notifications.bp,
         reactions.bp,
         search.bp,
-        go.bp,
+        quick_switcher.bp,
         unread.bp,
-        stream.bp,
-        live.bp,
-        crowd.bp,
-        operations.bp,
+        event_stream.bp,
+        page_connection.bp,
+        connection_limits.bp,
+        health.bp,
     ):
         app.register_blueprint(bp)
     secure(app)
@@ -244,14 +213,14 @@ def _limit_size(asked: Request) -> None:
         return
     size = asked.content_length
     if (size is None or size > MAX_REQUEST) and (person := current_person()):
-        uploads.begin(asked, person.uid, MAX_REQUEST + more)
+        upload_limits.begin(asked, person.uid, MAX_REQUEST + more)
         asked.max_content_length += more
 
 
 def error_page(status: int, title: str, text: str) -> Any:
     """A page that says what went wrong and gives back what was written; JSON under /api."""
     if request.path.startswith("/api/"):
-        return api.error_json(status, title, text)
+        return endpoints.error_json(status, title, text)
     if request.endpoint == "messages.post" and is_htmx():
         return render_template("rooms/refused.html", text=text), status
     if status == TooOften.status and is_htmx():
@@ -302,7 +271,7 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
     if request.path.startswith("/api/"):
-        return api.http_error(error)
+        return endpoints.http_error(error)
     title, text = _WORDS.get(error.code, (error.name, "The chat cannot do that."))
     if error.code == 413 and request.mimetype == "multipart/form-data":
         text = chat().attachments.too_large if request.endpoint == "messages.post" else text

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .domain.host_header import DEFAULT_PORTS, parse_host
-from .redis_client import urls as database
+from .redis_client import urls
 
 WAYS = ("guest", "password", "oidc", "jwt", "proxy")  # of signing in
 
@@ -241,7 +241,7 @@ def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
 def _redis_url(value: str) -> str:
     try:
         if value:
-            database.check(value)
+            urls.check(value)
     except ValueError as error:
         raise BadSetting(f"REDIS_URL: {error}") from None
     return value

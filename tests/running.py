@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import redis
 
-from chat.redis_client import urls as database
+from chat.redis_client import urls
 from chat.server.embedded_valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[1]
@@ -126,9 +126,7 @@ class Server:
 
     def redis(self) -> redis.Redis:
         """A connection to the database of the chat."""
-        return database.client(
-            self.env.get("REDIS_URL") or EmbeddedValkey(self.data / "valkey").url
-        )
+        return urls.client(self.env.get("REDIS_URL") or EmbeddedValkey(self.data / "valkey").url)
 
     def kill(self) -> None:
         """Kill the supervisor as if the machine's memory had run out, and see its workers end.

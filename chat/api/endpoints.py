@@ -33,9 +33,7 @@ from ..web import (
     room_settings,
     rooms,
     search,
-)
-from ..web import (
-    upload_limits as uploads,
+    upload_limits,
 )
 from ..web.failed_sign_ins import failed
 from ..web.profiles import edit as edit_profile
@@ -43,7 +41,7 @@ from .openapi import Operation, document
 from .validation import LAST, of_address, of_body, text, whole
 
 bp = Blueprint("api", __name__, url_prefix="/api")
-bp.teardown_request(uploads.end)
+bp.teardown_request(upload_limits.end)
 
 MOST = 200  # events, people or rooms in one answer
 LONGEST_PLACE = 2000  # characters that name a place in a list
@@ -179,7 +177,7 @@ def post_file(
     rid: str, stream: IO[bytes], name: str, body: str = "", nonce: str = "", reply: int = 0
 ) -> Any:
     chat().store.rooms.member(rid, g.person.uid)
-    uploads.begin(present(), g.person.uid, chat().attachments.most_together)
+    upload_limits.begin(present(), g.person.uid, chat().attachments.most_together)
     with tempfile.SpooledTemporaryFile(SPOOLED) as spooled:
         copyfileobj(stream, spooled, SPOOLED)
         sent = [Sent(name, cast(IO[bytes], spooled))]

@@ -23,7 +23,7 @@ from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
-from . import patches as seam
+from . import patches
 from .bridge import Bridge
 from .config import ServerSettings
 from .wsgi import all_done
@@ -54,7 +54,7 @@ async def serve(
     Returns within `drain` and about twelve seconds, whatever clients and routes do. Raises
     `hypercorn.utils.LifespanFailureError` when the bridge's startup fails.
     """
-    seam.install()
+    patches.install()
     settings, loop = _settings(config), asyncio.get_running_loop()
     app, state, context = ASGIWrapper(bridge), LifespanState(), WorkerContext(None)  # type: ignore[arg-type]
     lifespan = Lifespan(app, settings, loop, state)
@@ -70,7 +70,7 @@ async def serve(
         assert task is not None
         connections.add(task)
         task.add_done_callback(connections.discard)
-        await seam.Connection(app, loop, settings, context, state, reader, writer)
+        await patches.Connection(app, loop, settings, context, state, reader, writer)
 
     tls: dict[str, Any] = {}
     if settings.ssl_enabled:
@@ -88,10 +88,10 @@ async def serve(
         await all_done(connections, left)
     await bridge.end()
     await context.terminated.set()  # connections end with their next answer
-    seam.end_idle()
+    patches.end_idle()
     for _ in range(2):
         await all_done(connections, LINGER)
-        seam.abort_connections()
+        patches.abort_connections()
     await lifespan.wait_for_shutdown()
     living.cancel()
     await asyncio.wait({living}, timeout=1.0)

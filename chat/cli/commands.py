@@ -18,7 +18,7 @@ from ..media import stored_bytes
 from ..media.attachments import Files
 from ..media.avatars import Pictures
 from ..media.orphan_cleanup import lost
-from ..redis_client import urls as database
+from ..redis_client import urls
 from ..rendering.transcript import transcript
 from ..server.embedded_valkey import CannotStart, EmbeddedValkey
 from ..server.supervisor import masked, serving_process
@@ -48,7 +48,7 @@ def running(settings: Settings) -> Iterator[Store]:
     form this code does not know."""
     url = settings.redis_url or EmbeddedValkey(settings.data / "valkey").url
     try:
-        with database.client(url) as client:
+        with urls.client(url) as client:
             store = Store(client)
             store.schema.version()
             yield store

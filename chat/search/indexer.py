@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from ..config import Settings
 from ..domain.events import Event
-from ..redis_client import urls as database
+from ..redis_client import urls
 from ..runtime.heartbeat import Heartbeat
 from ..store import keys
 from ..store.changes import Written
@@ -90,7 +90,7 @@ def _run(settings: Settings, heartbeat: Heartbeat) -> None:
 def _client(settings: Settings) -> Any:
     """A client that gives up soon: who waits for Redis seems to hang."""
     wait = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-    return database.client(settings.redis_url, retry=Retry(NoBackoff(), 0), **wait)
+    return urls.client(settings.redis_url, retry=Retry(NoBackoff(), 0), **wait)
 
 
 def _finish(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
-from . import aof_repair as aof
+from . import aof_repair
 
 STARTS_WITHIN = 60.0  # seconds without a word from a server that is to start, or to end
 ORPHAN_ENDS_WITHIN = 10.0  # seconds; then one that is left of an earlier chat is killed
@@ -88,7 +88,7 @@ class EmbeddedValkey:
         self.spawned = time.monotonic()
         for path in self.folder.glob("temp-*"):  # of a rewrite during which it was killed
             path.unlink()
-        aof.mend(self.folder / "appendonlydir")
+        aof_repair.mend(self.folder / "appendonlydir")
         with open(self.folder / "valkey.log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],

@@ -26,7 +26,7 @@ from ..auth import setup_link
 from ..bridge.sockets import listen
 from ..config import Settings
 from ..observability.replaced_processes import ReplacedCounts
-from ..redis_client import urls as database
+from ..redis_client import urls
 from ..runtime.heartbeat import STACK_SIGNAL
 from ..store import Store
 from ..store.migrations import TooNew
@@ -137,7 +137,7 @@ class Supervisor:
     def _say_setup_link(self, port: int) -> None:
         """Print the link for the first admin while there is none."""
         try:
-            with database.client(self.env["REDIS_URL"]) as client:
+            with urls.client(self.env["REDIS_URL"]) as client:
                 store = Store(client)
                 if setup_link.is_needed(self.settings, store):
                     say(setup_link.notice(self.settings, store.setup_links.make(), port))
@@ -311,7 +311,7 @@ def check_redis(url: str) -> None:
     """Raise CannotStart when no Redis 7.0 or newer answers at `url`."""
     try:
         retry = Retry(NoBackoff(), 0)
-        with database.client(url, retry=retry, socket_connect_timeout=5) as client:
+        with urls.client(url, retry=retry, socket_connect_timeout=5) as client:
             info = client.info("server")
     except (RedisError, RedisClusterException, OSError) as error:
         raise CannotStart(f"cannot reach Redis at {masked(url)}: {error}") from None
@@ -327,7 +327,7 @@ def check_redis(url: str) -> None:
 def prepare(url: str) -> None:
     """Bring the database at `url` up to the form that this chat knows; raises CannotStart."""
     try:
-        with database.client(url) as client:
+        with urls.client(url) as client:
             Store(client).schema.prepare()
     except TooNew as error:
         raise CannotStart(str(error)) from None

@@ -21,7 +21,7 @@ from ..media.orphan_cleanup import Sweeper
 from ..observability import metrics
 from ..observability.log_filter import Outage
 from ..observability.loop_lag import LoopLag
-from ..realtime import refresh as look_again
+from ..realtime import refresh
 from ..realtime.hub import Hub
 from ..realtime.presence import Presence
 from ..realtime.resume_cache import Backlog
@@ -134,7 +134,7 @@ def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
 def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
     loop = asyncio.get_running_loop()
     portal = greenback.with_portal_run_sync
-    changed = partial(look_again.person, app)
+    changed = partial(refresh.person, app)
     subscriber = Subscriber(where, app.store, portal, changed, texts)
 
     def word(rid: str, word: str) -> None:
@@ -143,14 +143,14 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
             app.presence.stale.add(rid)
         elif kind == "typing":
             app.presence.typing.add((rid, uid))
-            subscriber.ask(look_again.typing, app, rid, uid)
+            subscriber.ask(refresh.typing, app, rid, uid)
         elif kind == "typed":
             app.presence.typing.discard((rid, uid))
             app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
         elif word == "names":
-            subscriber.ask_in_turn(look_again.names, app, rid)
+            subscriber.ask_in_turn(refresh.names, app, rid)
         else:
-            subscriber.ask(look_again.profile, app, rid, word)
+            subscriber.ask(refresh.profile, app, rid, word)
 
     app.presence = Presence(app)
     app.subscriber = subscriber

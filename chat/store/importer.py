@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..domain.events import DELETE, QUIET
-from . import import_rules as rules
-from . import keys
+from . import import_rules, keys
 from .clock import Clock
 from .exporter import PAGE, Record
 from .import_rules import check_id
@@ -94,7 +93,7 @@ class Load:
         elif kind == "audit":
             self._audit(record)
         elif kind == "banned" and record["of"]:
-            banned = [rules.text(entry, 200) for entry in record["of"]]
+            banned = [import_rules.text(entry, 200) for entry in record["of"]]
             self.client.zadd(keys.BANNED, dict.fromkeys(banned, 0))
 
     def takes_file(self, record: Record) -> bool:
@@ -122,34 +121,34 @@ class Load:
 
     def _begin(self, record: Record) -> None:
         rid, told = check_id(record["id"]), record["fields"]
-        fields = rules.texts(told) if self.trusted else rules.foreign_room(told)
+        fields = import_rules.texts(told) if self.trusted else import_rules.foreign_room(told)
         fields["rid"] = rid
-        expires = rules.until(record.get("expires"))
+        expires = import_rules.until(record.get("expires"))
         is_over = expires is not None and expires < self.clock.now() * 1000
         self.room = _Room(self.client, rid, fields, expires, is_over, self.trusted)
         if not self.trusted:
             is_direct = fields["kind"] == "direct"
-            if is_direct and rules.direct_id(fields["name"]) != rid:
+            if is_direct and import_rules.direct_id(fields["name"]) != rid:
                 raise ValueError("a direct room with the id of others")
             names = fields["name"].split(" ") if is_direct else []
             self._check_people([*names, fields.get("owner", "")])
 
     def _event(self, record: Record) -> None:
         room = self._present()
-        n, at = rules.number(record["n"], room.seq), rules.moment(record["at"])
+        n, at = import_rules.number(record["n"], room.seq), import_rules.moment(record["at"])
         if self.trusted:
-            room.event(n, at, rules.text(record["data"]))
+            room.event(n, at, import_rules.text(record["data"]))
             return
-        fields = rules.foreign_event(record["data"], n, room.seq)
+        fields = import_rules.foreign_event(record["data"], n, room.seq)
         self._check_people([fields[1]])
         room.foreign_event(n, at, fields)
 
     def _beside(self, kind: str, values: Any) -> None:
         room = self._present()
-        values = rules.beside(kind, values, room.seq)
+        values = import_rules.beside(kind, values, room.seq)
         if not self.trusted:
-            values = rules.foreign_beside(kind, values)
-            self._check_people(rules.people_beside(kind, values))
+            values = import_rules.foreign_beside(kind, values)
+            self._check_people(import_rules.people_beside(kind, values))
             if kind in ("members", "read"):  # of somebody of whom the file says nothing
                 values = {uid: at for uid, at in values.items() if self._exists(uid)}
         room.beside(kind, values)
@@ -209,14 +208,14 @@ class Load:
     # People
 
     def _person(self, uid: str, record: Record) -> None:
-        expires = rules.until(record.get("expires"))
+        expires = import_rules.until(record.get("expires"))
         if expires and expires < self.clock.now() * 1000:
             return
         here = self.client.hgetall(keys.user(uid))
         if self.trusted:
             self._trusted_person(uid, record, here, expires)
         elif not here:
-            fields = rules.public_person(record["fields"])
+            fields = import_rules.public_person(record["fields"])
             tag = self.people.tag(uid, fields["name"], GUEST)
             self.client.hset(keys.user(uid), mapping={**fields, "uid": uid, "tag": tag})
         if not here:
@@ -232,14 +231,14 @@ class Load:
     def _trusted_person(
         self, uid: str, record: Record, here: dict[str, str], expires: int | None
     ) -> None:
-        fields = rules.texts(record["fields"])
+        fields = import_rules.texts(record["fields"])
         if fields.get("role", GUEST) not in ROLES:
             raise ValueError("no role")
         if not self._may_have_login(uid, fields, here):
             fields = {name: fields[name] for name in fields if name not in ("login", "password")}
         if not here:
             self._secrets(uid, record)
-            if levels := rules.texts(record.get("levels") or {}):
+            if levels := import_rules.texts(record.get("levels") or {}):
                 self.client.hset(keys.levels(uid), mapping=levels)
         pipeline = self.client.pipeline(transaction=False)
         for name, value in {**fields, "uid": uid}.items():
@@ -265,11 +264,11 @@ class Load:
     def _secrets(self, uid: str, record: Record) -> None:
         """How somebody new signs in; before the person, so that it is not forgotten when this is
         cut off."""
-        if sessions := rules.texts(record.get("sessions") or {}):
+        if sessions := import_rules.texts(record.get("sessions") or {}):
             self.client.hset(keys.sessions(uid), mapping=sessions)
             self.client.expire(keys.sessions(uid), LASTS)
         for tid, fields in (record.get("tokens") or {}).items():
-            self.client.hset(keys.token(check_id(tid)), mapping=rules.texts(fields))
+            self.client.hset(keys.token(check_id(tid)), mapping=import_rules.texts(fields))
             self.client.sadd(keys.tokens(uid), tid)
         if hook := record.get("hook"):
             for key, values in (
@@ -277,11 +276,11 @@ class Load:
                 (keys.hook_cursors(uid), hook["rooms"]),
                 (keys.hook_tries(uid), hook["tries"]),
             ):
-                if values := rules.texts(values):
+                if values := import_rules.texts(values):
                     self.client.hset(key, mapping=values)
             if hook["queue"]:
                 queue = {
-                    rules.text(name, 100): rules.moment(at, rules.DAY_MS * 30)
+                    import_rules.text(name, 100): import_rules.moment(at, import_rules.DAY_MS * 30)
                     for name, at in hook["queue"].items()
                 }
                 self.client.zadd(keys.hook_queue(uid), queue)
@@ -290,19 +289,19 @@ class Load:
 
     def _chat(self, record: Record) -> None:
         if record["admin"]:
-            self.client.set(keys.FIRST_ADMIN, rules.text(record["admin"], 100), nx=True)
-        count = rules.number(record["random"], rules.MAX_RANDOM_ROOMS)
+            self.client.set(keys.FIRST_ADMIN, import_rules.text(record["admin"], 100), nx=True)
+        count = import_rules.number(record["random"], import_rules.MAX_RANDOM_ROOMS)
         if int(self.client.get(keys.RANDOM_COUNT) or 0) < count:
             self.client.set(keys.RANDOM_COUNT, count)
 
     def _audit(self, record: Record) -> None:
         """What is newer than all that is written down here."""
-        entry = _parts(rules.text(record["id"], 50))
-        rules.moment(entry[0])
+        entry = _parts(import_rules.text(record["id"], 50))
+        import_rules.moment(entry[0])
         newest = self.client.xrevrange(keys.AUDIT, count=1)
         if not newest or _parts(newest[0][0]) < entry:
             fields = {"who": "", "what": "", "whom": "", "address": "", **record["fields"]}
-            self.client.xadd(keys.AUDIT, rules.texts(fields), id=record["id"])
+            self.client.xadd(keys.AUDIT, import_rules.texts(fields), id=record["id"])
 
 
 class _Room:
@@ -322,7 +321,7 @@ class _Room:
         self.fields = fields
         self.expires, self.is_over = expires, is_over
         self.trusted = trusted
-        self.seq = rules.number(int(fields["seq"]))
+        self.seq = import_rules.number(int(fields["seq"]))
         self.lasting = ""  # the line of the newest event that is something to read
         self.count = self.deletions = 0  # of events
         self.problem = ""  # why it is left alone
@@ -442,7 +441,7 @@ class _Room:
         fields = {**self.fields, "first": str(self.first)}
         if not self.trusted:
             missing = self.seq - self.first + 1 - self.count
-            if not self.lasting or missing > self.deletions + rules.UNEXPLAINED:
+            if not self.lasting or missing > self.deletions + import_rules.UNEXPLAINED:
                 raise ValueError("events are missing that nobody deleted")
             fields["last"] = self.lasting
         if self.first == 1:

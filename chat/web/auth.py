@@ -20,8 +20,7 @@ from ..services.context import chat, is_htmx
 from ..store import Person
 from ..store.people import ADMIN, GUEST
 from ..store.sessions import Session
-from . import served_pages
-from . import trusted_proxy as proxy
+from . import served_pages, trusted_proxy
 from .failed_sign_ins import failed
 from .security import address, network
 
@@ -110,7 +109,7 @@ def current_person() -> Person | None:
 def _is_anothers(person: Person, session: Session) -> bool:
     """End the session of somebody else than the one whom a proxy has let in, and every session
     where the proxy does not say clearly who that is. True when it has ended."""
-    named = proxy.named()
+    named = trusted_proxy.named()
     if named is not None and (not named or cookie.get("proxied") == named):
         return False
     chat().store.sessions.end(person.uid, session.sid)
@@ -133,7 +132,7 @@ def begin(person: Person, way: str) -> None:
     cookie.permanent = True
     cookie["uid"], cookie["secret"] = person.uid, secret
     if way == "proxy":
-        cookie["proxied"] = proxy.subject()
+        cookie["proxied"] = trusted_proxy.subject()
 
 
 def check_let_in(person: Person | None = None) -> None:
@@ -202,7 +201,7 @@ def sign_out() -> Any:
     if current_person():
         leave()
     cookie.clear()
-    return redirect("/sign-in?out=1" if proxy.subject() else "/sign-in", 303)
+    return redirect("/sign-in?out=1" if trusted_proxy.subject() else "/sign-in", 303)
 
 
 @bp.get("/me/sessions")

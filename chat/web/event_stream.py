@@ -30,7 +30,7 @@ from ..bridge.http import ON_DRAIN
 from ..domain.errors import NotFound, NotMember
 from ..domain.validation import cursor, number
 from ..observability.redaction import without_message
-from ..realtime import connection_limits as crowd
+from ..realtime import connection_limits
 from ..realtime.hub import Hub, Viewer
 from ..services.context import chat
 from ..services.rate_limits import charge_bytes
@@ -61,7 +61,7 @@ def stream(rid: str) -> Response:
     shown = number(request.args.get("after", ""))
     epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
-    leave = crowd.enter()
+    leave = connection_limits.enter()
     waiting = Waiting()
     request.environ[ON_DRAIN](waiting.drain)
     place = Place(rid, shown or room.seq, epoch, bool(shown))

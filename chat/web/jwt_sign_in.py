@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Blueprint, request
 
-from ..auth import jwt as signed
+from ..auth import jwt
 from ..auth.jwt import LEEWAY, BadToken, Keys, Secret
 from ..config import Settings
 from ..http_client.json_documents import Unreachable
@@ -47,7 +47,7 @@ def hand_over() -> Any:
         failed("a token was refused", detail=error)
         text = "That was too old, used already, or not meant for here. Go back and try again."
         return turn_away(text, 400, next)
-    called = signed.name_in(claims) or "New member"
+    called = jwt.name_in(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
     return come_in(person, "jwt", next)
 
@@ -66,7 +66,7 @@ def _verified(token: str) -> dict[str, Any]:
     settings = chat().settings
     claims = chat().handed.claims(token)
     now = chat().store.clock.now()
-    signed.check(claims, settings.jwt_issuer, settings.jwt_audience, now)
+    jwt.check(claims, settings.jwt_issuer, settings.jwt_audience, now)
     if claims["exp"] > now + LONGEST + LEEWAY:
         raise BadToken(f"it is good for more than {LONGEST} s")
     return claims

@@ -27,7 +27,7 @@ from ..rendering.local_time import ms_of
 from ..services.context import chat, is_htmx
 from ..services.permissions import may_change, may_change_others
 from ..store import Person, Room
-from . import upload_limits as uploads
+from . import upload_limits
 from .auth import require_person
 from .composer import new_nonce, sent_nonce
 from .rooms import answered, room_page, store
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
-bp.teardown_request(uploads.end)
+bp.teardown_request(upload_limits.end)
 
 
 @bp.post("/rooms/<rid>/messages")

@@ -18,7 +18,7 @@ from urllib.parse import quote_plus, urlencode
 from flask import Blueprint, redirect, request
 from flask import session as cookie
 
-from ..auth import jwt as signed
+from ..auth import jwt
 from ..auth.jwt import BadToken, Keys
 from ..config import Settings, is_safe
 from ..http_client.json_documents import Kept, Unreachable, get_json, post_form
@@ -81,7 +81,7 @@ def callback() -> Any:
     except BadToken as error:
         failed("OpenID Connect", detail=error)
         return turn_away(f"Signing in with {name} did not work. Please try again.", 400, next)
-    called = signed.name_in(claims) or "New member"
+    called = jwt.name_in(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
     return come_in(person, "oidc", next)
 
@@ -121,7 +121,7 @@ class Provider:
         if not isinstance(id_token, str):
             raise BadToken("there is no ID token")
         claims = self._verified(id_token, nonce)
-        if signed.name_in(claims) or "userinfo_endpoint" not in self._metadata.get():
+        if jwt.name_in(claims) or "userinfo_endpoint" not in self._metadata.get():
             return claims
         if not isinstance(token, str) or not _ACCESS_TOKEN.fullmatch(token):
             return claims
@@ -150,7 +150,7 @@ class Provider:
         if self._keys.url != where:
             self._keys = Keys(where)
         claims, client = self._keys.claims(token), self.settings.oidc_client_id
-        signed.check(claims, self._published("issuer"), client, self._now(), nonce=nonce)
+        jwt.check(claims, self._published("issuer"), client, self._now(), nonce=nonce)
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if several else client) != client:
             raise BadToken("the token was made for another client")

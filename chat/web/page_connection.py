@@ -22,8 +22,7 @@ from ..bridge.bridge import WebSocket, await_
 from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.mentions import begun
 from ..domain.validation import clean_body, cursor, number
-from ..realtime import connection_limits as crowd
-from ..realtime import refresh as look_again
+from ..realtime import connection_limits, refresh
 from ..realtime.client_messages import Frame, one, parse, pending
 from ..realtime.hub import Viewer
 from ..realtime.resume_cache import Answer, Cursor
@@ -60,7 +59,7 @@ def only_own_pages() -> Response | None:
     if current_person() is None:
         return Response("Sign in first.\n", 401, mimetype="text/plain")
     try:
-        g.leave = crowd.enter()
+        g.leave = connection_limits.enter()
     except TooOften as error:
         return Response(error.text, 429, error.headers, mimetype="text/plain")
     return None
@@ -232,9 +231,9 @@ class Page:
             self.hub.sign_out(self.viewer, self.fragments.signed_out())
             return
         person, self.rows = found
-        look_again.keep_current(self.app, self.viewer, person)
+        refresh.keep_current(self.app, self.viewer, person)
         # A page gets nothing of what was told before it belonged: it needs the list then.
-        self.is_behind = self.hub.is_older(look_again.numbers(self.rows), self.viewer)
+        self.is_behind = self.hub.is_older(refresh.numbers(self.rows), self.viewer)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
@@ -261,7 +260,7 @@ class Page:
             self.fresh = False
             self._list(one(frame, "digest"))
         elif is_unsure:
-            look_again.read_and_send_list(self.app, self.viewer)  # with the marks that are left
+            refresh.read_and_send_list(self.app, self.viewer)  # with the marks that are left
         elif (before or "") != rid:
             self._compare_list(one(frame, "digest"))
 
@@ -270,7 +269,7 @@ class Page:
         is its digest). After what the page lacked: both leave in one write."""
         rows, self.rows = self.rows, []
         if shown != digest(rows) or self.is_behind:
-            look_again.send_list(self.app, self.viewer, rows, 0)
+            refresh.send_list(self.app, self.viewer, rows, 0)
 
     def _compare_list(self, shown: str) -> None:
         """The side list came with the panel, over another connection: it may have replaced marks
@@ -278,7 +277,7 @@ class Page:
         rooms = self.hub.rooms
         told = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)
         if shown and shown.partition(".")[2] != told:
-            look_again.read_and_send_list(self.app, self.viewer)
+            refresh.read_and_send_list(self.app, self.viewer)
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):
@@ -473,7 +472,7 @@ class Page:
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.not_stored(composer, refusal(error)))
             return False
-        if look_again.looks_otherwise(person, self.person):
+        if refresh.looks_otherwise(person, self.person):
             self.store.people.tell_rooms(person.uid, [rid])
         self._say(self.fragments.stored(composer))
         if self.typing_at:

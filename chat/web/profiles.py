@@ -10,11 +10,11 @@ from ..domain.validation import MAX_ABOUT, MAX_NAME, clean_line, clean_name
 from ..rendering.local_time import time_of_day, zones
 from ..services.context import chat
 from ..store import Person
-from . import upload_limits as uploads
+from . import upload_limits
 from .auth import current_person, require_person
 
 bp = Blueprint("people", __name__)
-bp.teardown_request(uploads.end)
+bp.teardown_request(upload_limits.end)
 
 THEMES = ("", "light", "dark")  # as the system says, or as chosen
 

@@ -17,7 +17,7 @@ from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from ..store import Person
 from ..store.accounts import LONGEST_LOGIN, clean_login
-from . import trusted_proxy as proxy
+from . import trusted_proxy
 from .auth import begin, check_let_in, current_person, require_person, shut_out
 from .composer import new_nonce, sent_nonce
 from .failed_sign_ins import failed
@@ -34,8 +34,8 @@ def page() -> Any:
     next = local_path(request.args.get("next", ""))
     if current_person():
         return redirect(next, 303)
-    if (named := proxy.subject()) and "out" not in request.args:
-        return come_in(proxy.person(named), "proxy", next)
+    if (named := trusted_proxy.subject()) and "out" not in request.args:
+        return come_in(trusted_proxy.person(named), "proxy", next)
     if _is_new() and not next.startswith("/first-run/"):
         return redirect("/first-run", 303)
     return _page()
@@ -253,7 +253,7 @@ def _can_sign_up() -> bool:
 
 
 def _page(error: str = "", **more: str) -> str:
-    settings, named = chat().settings, proxy.subject()
+    settings, named = chat().settings, trusted_proxy.subject()
     on = () if named else ways()  # whom a proxy names is nobody else
     can_sign_up = bool(on) and _can_sign_up()
     shown = {"settings": settings, "ways": on, "named": named, "can_sign_up": can_sign_up}

@@ -34,7 +34,7 @@ from ..rendering.serializers import message_json, person_json, room_json
 from ..store import Person, keys
 from ..store.room_kinds import DIRECT
 from ..store.webhooks import Delivery, Hook
-from . import signing as webhook
+from . import signing
 
 if TYPE_CHECKING:
     from ..app import Chat
@@ -296,7 +296,7 @@ class Deliverer:
             "message": event,
         }
         body = json.dumps(told, ensure_ascii=False).encode()
-        headers = webhook.signed(hook.secret, delivery.did, body, self._now() // 1000)
+        headers = signing.signed(hook.secret, delivery.did, body, self._now() // 1000)
         return hook.address, body, headers
 
     def _message(self, delivery: Delivery) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -313,7 +313,7 @@ class Deliverer:
 
     def _answered(self, delivery: Delivery, answer: Answer) -> None:
         if 200 <= answer.status < 300:
-            outcome = self._reply(delivery, webhook.reply(answer))
+            outcome = self._reply(delivery, signing.reply(answer))
             self.store.done(delivery)
             self.store.note(delivery, self._now(), outcome)
             self.failing.discard(delivery.uid)
@@ -324,7 +324,7 @@ class Deliverer:
             why = f"The program answered {answer.status}."
             if 300 <= answer.status < 400:
                 why += " Redirects are not followed."
-            self._failed(delivery, why, webhook.asked_to_wait(answer, self._now() / 1000))
+            self._failed(delivery, why, signing.asked_to_wait(answer, self._now() / 1000))
 
     def _reply(self, delivery: Delivery, text: str) -> str:
         """Post what the program says; returns how the delivery went."""
@@ -349,11 +349,11 @@ class Deliverer:
         """Try again later, or give up."""
         self.failing.add(delivery.uid)
         tries = delivery.tries + 1
-        if tries >= webhook.MOST_TRIES:
+        if tries >= signing.MOST_TRIES:
             self.store.done(delivery)
             self.store.note(delivery, self._now(), f"{why} Given up.")
             return
-        wait = max(wait, webhook.wait_after(tries, self.app.settings.hook_wait))
+        wait = max(wait, signing.wait_after(tries, self.app.settings.hook_wait))
         self.store.again(delivery, self._now() + int(wait * 1000))
         self.store.note(delivery, self._now(), why)
 

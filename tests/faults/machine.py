@@ -18,7 +18,7 @@ from chat.realtime.subscriber import Subscriber
 from chat.redis_client.pubsub import Alone, Channels
 from chat.store import keys
 from chat.store.sessions import public
-from chat.web import page_connection as live
+from chat.web import page_connection
 
 from .reading import Epoch, Reset, Shown, Stored, told
 from .replica import fail_over, state_of
@@ -234,7 +234,7 @@ class World:
         """The socket opens anew, while the functions `before` and `after` happen around the
         reading of the history."""
         if browser.page is not None:
-            await self.say(browser, live.Page.close)
+            await self.say(browser, page_connection.Page.close)
         read = self.store.messages.missed
 
         def missed(*args, **kwargs):
@@ -250,9 +250,9 @@ class World:
         try:
             with self.app.test_request_context():
                 g.session = SimpleNamespace(sid=self.sids[browser.person.uid])
-                browser.page = live.Page(browser, browser.person, lambda: None)
-                await self.say(browser, live.Page.open)
-            await self.say(browser, live.Page.watch, browser.frame())
+                browser.page = page_connection.Page(browser, browser.person, lambda: None)
+                await self.say(browser, page_connection.Page.open)
+            await self.say(browser, page_connection.Page.watch, browser.frame())
         finally:
             del self.store.messages.missed
 
@@ -265,7 +265,7 @@ class World:
                     await self.come_back(browser)
             await self.give()
         for browser in self.browsers:  # the heartbeat
-            await self.say(browser, live.Page.watch, browser.frame())
+            await self.say(browser, page_connection.Page.watch, browser.frame())
         await self.give()
         for browser in self.browsers:
             if not browser.whole:
@@ -313,7 +313,7 @@ class Machine(RuleBasedStateMachine):
         if browser.whole:
             frame = {"type": "post", "room": self.world.rid, "nonce": nonce, "body": body}
             browser.whole = not lose_ack
-            self.world.run(self.world.say, browser, live.Page.post, frame)
+            self.world.run(self.world.say, browser, page_connection.Page.post, frame)
 
     @rule(number=which)
     def send_again(self, number):

@@ -5,15 +5,14 @@ import itertools
 
 import pytest
 
-from chat.realtime import refresh as look_again
-from chat.realtime import subscriber
+from chat.realtime import refresh, subscriber
 from chat.realtime.hub import Hub
 from chat.realtime.subscriber import Subscriber
-from chat.redis_client import pubsub as channels
+from chat.redis_client import pubsub
 from chat.redis_client.pubsub import Channels
 from chat.rendering.fragments import Fragments
 from chat.store import keys
-from chat.web import page_connection as live
+from chat.web import page_connection
 
 from .explore import explore
 from .hub_machine import Machine, Process
@@ -29,8 +28,8 @@ def process(valkey):
 @pytest.fixture
 def machine(process, valkey, client, monkeypatch):
     """Run the machine; raises what it finds."""
-    monkeypatch.setattr(channels, "FIRST_WAIT", 0.0)
-    monkeypatch.setattr(channels, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(pubsub, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(pubsub, "LONGEST_WAIT", 0.0)
     monkeypatch.setattr(subscriber, "PAGE", 5)
     # Rooms are read in the order of their ids: the same in each run, the one on screen last.
     numbers = itertools.count(10**9, -1)
@@ -72,9 +71,9 @@ def who_is_gone_belongs(patch):
                 app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
         return real(app, uid)
 
-    real = look_again.person
+    real = refresh.person
     patch.setattr(Hub, "belong", anyway)
-    patch.setattr(look_again, "person", all_pages)
+    patch.setattr(refresh, "person", all_pages)
 
 
 def once_lost_always_lost(patch):
@@ -111,12 +110,12 @@ def the_zone_of_the_task(patch):
 
 def the_name_of_the_handshake(patch):
     """A page posts as its person was called when it opened."""
-    patch.setattr(live.Page, "person", property(lambda self: self.ws.person))
+    patch.setattr(page_connection.Page, "person", property(lambda self: self.ws.person))
 
 
 def renamed_once(patch):
     """What a page posted before it heard of the new name is left as it is."""
-    patch.setattr(look_again, "looks_otherwise", lambda before, now: False)
+    patch.setattr(refresh, "looks_otherwise", lambda before, now: False)
 
 
 def words_overtake(patch):

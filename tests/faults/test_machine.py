@@ -7,10 +7,10 @@ from chat.app import create_app
 from chat.config import Settings
 from chat.realtime import subscriber
 from chat.realtime.hub import Hub
-from chat.redis_client import pubsub as channels
+from chat.redis_client import pubsub
 from chat.store import Store
 from chat.store.messages import Messages, Missed
-from chat.web import page_connection as live
+from chat.web import page_connection
 
 from .explore import explore
 from .machine import Machine
@@ -19,7 +19,7 @@ from .machine import Machine
 @pytest.fixture
 def machine(valkey, client, monkeypatch):
     """Run the machine; raises what it finds."""
-    monkeypatch.setattr(channels, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(pubsub, "FIRST_WAIT", 0.0)
     monkeypatch.setattr(subscriber, "PAGE", 5)
     app = create_app(Settings(secret_key="x" * 32), Store(client))
     monkeypatch.setattr(Machine, "app", app)
@@ -93,7 +93,7 @@ def silent_loss(patch):
 
 def read_then_subscribe(patch):
     """The history is read before what happens meanwhile is held."""
-    watch, resume = Hub.watch, live.Page._resume
+    watch, resume = Hub.watch, page_connection.Page._resume
 
     def late(self, rid, last, epoch, entered):
         with pytest.MonkeyPatch.context() as inner:
@@ -105,7 +105,7 @@ def read_then_subscribe(patch):
             watch(self.hub, self.viewer, rid)
             self.hub.live(self.viewer, live_at[0])
 
-    patch.setattr(live.Page, "_resume", late)
+    patch.setattr(page_connection.Page, "_resume", late)
 
 
 def same_epoch(patch):

@@ -23,13 +23,12 @@ from chat.bridge.frames import whole_text
 from chat.bridge.permessage_deflate import Deflate
 from chat.bridge.strict_h11 import StrictConnection
 from chat.config import Settings
-from chat.domain import emoji, lookalikes, mentions
-from chat.domain import validation as text
+from chat.domain import emoji, lookalikes, mentions, validation
 from chat.domain.errors import ChatError
 from chat.domain.host_header import parse_host
 from chat.http_client.public_only import is_public
 from chat.media import image_codec, image_protocol
-from chat.realtime import client_messages as page_frame
+from chat.realtime import client_messages
 from chat.rendering import markdown
 from chat.search import query
 from chat.server.embedded_valkey import EmbeddedValkey
@@ -63,7 +62,7 @@ def markdown_(source: Any) -> None:
     """Nothing but Markdown comes of a text, whoever is mentioned, and no letter is lost."""
     names = tuple((source.ConsumeUnicode(8), "u1") for _ in range(source.ConsumeIntInRange(0, 2)))
     try:
-        body = text.clean_body(source.ConsumeUnicode(4000))
+        body = validation.clean_body(source.ConsumeUnicode(4000))
     except ChatError:
         return
     Shown(markdown.render(body))
@@ -77,10 +76,10 @@ def names(source: Any) -> None:
     """A clean name stays as it is, can be stored, and looks like each of its keys."""
     typed = source.ConsumeUnicode(200)
     try:
-        name = text.clean_name(typed)
+        name = validation.clean_name(typed)
     except ChatError:
         return
-    assert text.clean_name(name) == name
+    assert validation.clean_name(name) == name
     assert name.encode()
     assert name == " ".join(name.split())
     lookalikes.is_told_apart(name)
@@ -109,14 +108,14 @@ def page_frames(source: Any) -> None:
     if source.ConsumeBool():
         with suppress(ValueError):
             sent = json.dumps({"type": "post", "body": sent, "to": [sent, 1, None]})
-    frame = page_frame.parse(sent)
+    frame = client_messages.parse(sent)
     for name in frame:
-        assert page_frame.one(frame, name).encode() is not None
-    for fields in page_frame.pending(frame):
-        text.cursor(fields[3])
-    mentions.begun(page_frame.one(frame, "body"))
+        assert client_messages.one(frame, name).encode() is not None
+    for fields in client_messages.pending(frame):
+        validation.cursor(fields[3])
+    mentions.begun(client_messages.one(frame, "body"))
     with suppress(ChatError):
-        emoji.clean_emoji(page_frame.one(frame, "emoji"))
+        emoji.clean_emoji(client_messages.one(frame, "emoji"))
 
 
 @simple

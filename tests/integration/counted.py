@@ -20,7 +20,7 @@ from chat.app import Chat, create_app
 from chat.bridge.bridge import Bridge
 from chat.config import Settings
 from chat.rendering.text_renderer import TextRenderer
-from chat.runtime import cooperation as giving_way
+from chat.runtime import cooperation
 from chat.runtime.fork_server import ForkServer
 from chat.server import worker
 from chat.server.warm_up import warm_up
@@ -84,13 +84,13 @@ class Counted:
         warm_up(self.app)
         self.bridge = Bridge(self.app)
         self._listening = asyncio.create_task(self.app.subscriber.run())
-        self._seconds, giving_way.SECONDS = giving_way.SECONDS, 0.0  # at every opportunity
+        self._seconds, cooperation.SECONDS = cooperation.SECONDS, 0.0  # at every opportunity
         self._count_steps()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         asyncio.events.Handle._run = self._run
-        giving_way.SECONDS = self._seconds
+        cooperation.SECONDS = self._seconds
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         self.texts.close()

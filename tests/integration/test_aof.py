@@ -7,8 +7,7 @@ from functools import partial
 import pytest
 import redis
 
-from chat.server import aof_repair as aof
-from chat.server import embedded_valkey as embedded
+from chat.server import aof_repair, embedded_valkey
 from chat.server.embedded_valkey import EmbeddedValkey
 
 from ..running import wait_until
@@ -18,7 +17,7 @@ from ..running import wait_until
 def small_disk(tmp_path, monkeypatch):
     """A Valkey whose files can be kept from growing: it is told of it, and does not die of it."""
     popen = partial(subprocess.Popen, restore_signals=False)
-    monkeypatch.setattr(embedded.subprocess, "Popen", popen)
+    monkeypatch.setattr(embedded_valkey.subprocess, "Popen", popen)
     valkey = EmbeddedValkey(tmp_path)
     valkey.start()
     yield valkey
@@ -75,6 +74,6 @@ def word(*words):
 def test_only_what_stands_in_the_place_of_a_command_is_taken_out(tmp_path, before, after):
     file = tmp_path / "appendonly.aof.7.incr.aof"
     file.write_bytes(before)
-    aof.mend(tmp_path)
+    aof_repair.mend(tmp_path)
     assert file.read_bytes() == (before if after is None else after)
     assert list(tmp_path.iterdir()) == [file]

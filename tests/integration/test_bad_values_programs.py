@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from chat.api.endpoints import OPERATIONS
-from chat.realtime import client_messages as page_frame
-from chat.web import page_connection as live
+from chat.realtime import client_messages
+from chat.web import page_connection
 from chat.web.page_connection import HANDLERS
 from chat.web.page_connection import WORST as MOST_NONSENSE
 
@@ -115,7 +115,7 @@ def test_every_field_of_the_api(world, routes):
 # Frames
 
 FRAME_FIELDS = sorted(
-    set(_FRAMED.findall(inspect.getsource(live) + inspect.getsource(page_frame)))
+    set(_FRAMED.findall(inspect.getsource(page_connection) + inspect.getsource(client_messages)))
     | {"to", "nonce", "body", "reply", "type", "headers", "unknown"}
 )
 

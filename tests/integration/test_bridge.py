@@ -28,7 +28,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from websockets.exceptions import ConnectionClosed
 from wsproto.frame_protocol import FrameProtocol
 
-from chat.bridge import patches as seam
+from chat.bridge import patches
 from chat.bridge.config import ServerSettings
 
 from .bridge_client import (
@@ -1051,13 +1051,13 @@ async def one_connection(app, talk):
 
     async def serve(reader, writer):
         loop, context = asyncio.get_running_loop(), WorkerContext(None)
-        connection = seam.Connection(
+        connection = patches.Connection(
             ASGIWrapper(app), loop, ServerSettings(), context, {}, reader, writer
         )
         weakref.finalize(connection, gone.set)
         await connection
 
-    seam.install()
+    patches.install()
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         await talk(reader, writer)

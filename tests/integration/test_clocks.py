@@ -14,17 +14,17 @@ import pytest
 from flask import session as cookie
 
 from chat.app import create_app
-from chat.auth import jwt as signed
+from chat.auth import jwt
 from chat.config import Settings
 from chat.domain.events import POST, pack
 from chat.media.attachments import FOLDER, Files
 from chat.media.avatars import Pictures
 from chat.media.orphan_cleanup import Sweeper
-from chat.rendering import local_time as times
+from chat.rendering import local_time
 from chat.store import Store, keys, sessions, setup_links
 from chat.store.presence import LASTS
 from chat.store.sessions import IDLE
-from chat.web import oidc_sign_in as oidc
+from chat.web import oidc_sign_in
 from chat.webhooks.dispatcher import Deliverer
 
 from ..clocks import FAKETIME, Clock, clock_ahead
@@ -214,28 +214,28 @@ def test_a_cookie_of_one_host_is_read_by_the_other_at_once(store, there):
 
 
 def test_what_was_begun_at_a_provider_by_one_host_is_ended_by_the_other(store, there, now):
-    for ago, ends in ((0, True), (oidc.LASTS + 60, False)):
+    for ago, ends in ((0, True), (oidc_sign_in.LASTS + 60, False)):
         with there() as other, app_over(other).test_request_context():
             cookie["oidc"] = [["state", "nonce", "verifier", "/", now() - ago]]
-            assert bool(oidc._take("state")) == ends
+            assert bool(oidc_sign_in._take("state")) == ends
 
 
 def test_a_token_of_another_site_is_good_as_long_at_all_hosts(there, now):
     claims = {"iss": "site", "aud": "chat", "sub": "ann"}
     with there() as other:
-        signed.check({**claims, "exp": now() + 60}, "site", "chat", other.clock.now())
-        with pytest.raises(signed.BadToken):
-            signed.check({**claims, "exp": now() - 60}, "site", "chat", other.clock.now())
+        jwt.check({**claims, "exp": now() + 60}, "site", "chat", other.clock.now())
+        with pytest.raises(jwt.BadToken):
+            jwt.check({**claims, "exp": now() - 60}, "site", "chat", other.clock.now())
 
 
 def test_today_is_the_databases_day(store, monkeypatch):
     """Of a database that takes this for the year 2001."""
-    monkeypatch.setattr(times, "_clock", time.time)  # put back afterwards
+    monkeypatch.setattr(local_time, "_clock", time.time)  # put back afterwards
     app_over(store)
     at = 1_000_000_000
     store.clock.put_right(at, time.monotonic())
-    assert times.short_time(at * 1000, "UTC") == "01:46"
-    assert times.time_of_day() == f"{datetime.fromtimestamp(at):%H:%M}"
+    assert local_time.short_time(at * 1000, "UTC") == "01:46"
+    assert local_time.time_of_day() == f"{datetime.fromtimestamp(at):%H:%M}"
 
 
 def test_deliveries_are_due_at_the_same_time_for_all_hosts(store, there, now):

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from chat.bridge.bridge import await_
-from chat.redis_client import urls as database
+from chat.redis_client import urls
 from chat.redis_client.cluster import Cluster as Where
 from chat.redis_client.cluster import LoopCluster
 from chat.redis_client.pubsub import Channels
@@ -160,7 +160,7 @@ def test_who_is_here_is_the_same_at_both_hosts(hosts, cluster):
         page.wait_for("2 here")
     owners = {cluster.owner(key).port for key in (keys.HERE, keys.UNTOLD, keys.LOOKED)}
     assert len(owners) == 1
-    with database.client(cluster.url) as client:
+    with urls.client(cluster.url) as client:
         store = Store(client)
         assert store.presence.here([bob.uid]) == {bob.uid}
         assert store.clock.now() == pytest.approx(time.time(), abs=5)
@@ -179,7 +179,7 @@ def test_the_console_sees_all_rooms_of_all_nodes(hosts, cluster, tmp_path):
     assert len({cluster.owner(keys.room(rid)).port for rid in rids}) == 3
     for rid in rids:
         ann.post(rid, "kept")
-    with database.client(cluster.url) as client:
+    with urls.client(cluster.url) as client:
         store = Store(client)
         assert rids <= set(store.retention.rooms())
         assert rids <= store.dump().rids()
@@ -191,7 +191,7 @@ def test_the_console_sees_all_rooms_of_all_nodes(hosts, cluster, tmp_path):
     file = tmp_path / "all.chat"
     finished = hosts[0].console("export", "--all", str(file))
     assert finished.returncode == 0, finished
-    with database.client(cluster.url) as client:
+    with urls.client(cluster.url) as client:
         client.delete(*keys.of_room(missing))
     finished = hosts[1].console("import", "--all", str(file))
     assert finished.returncode == 0, finished

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, Response, redirect, request
 from werkzeug.serving import make_server
 
-from chat.http_client import json_documents as fetch
+from chat.http_client import json_documents
 from chat.http_client.json_documents import Kept, Unreachable, get_json
 
 from ..provider import Quiet
@@ -18,7 +18,7 @@ from ..running import Server, Visitor, wait_until
 
 PAGES = {
     "right": lambda: {"token": request.headers.get("Authorization")},
-    "large": lambda: {"x": "x" * fetch.LARGEST},
+    "large": lambda: {"x": "x" * json_documents.LARGEST},
     "endless": lambda: Response(iter(lambda: b" " * 999, b"")),
     "list": lambda: ["x"],
     "deep": lambda: "[" * 100_000 + "]" * 100_000,
@@ -102,7 +102,7 @@ def test_a_name_that_is_none(url):
 
 
 def test_a_site_that_says_nothing_is_given_up(silent, monkeypatch):
-    monkeypatch.setattr(fetch, "WITHIN", 0.1)
+    monkeypatch.setattr(json_documents, "WITHIN", 0.1)
     with pytest.raises(Unreachable, match="Timeout"):
         on_loop(get_json, f"http://127.0.0.1:{silent.getsockname()[1]}/")
 

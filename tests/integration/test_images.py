@@ -24,7 +24,7 @@ from chat.media.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits
 from chat.media.images import Child, NotMade
 from chat.runtime.executors import IMAGES
 
-from .. import hostile_images as hostile
+from .. import hostile_images
 from ..running import ROOT, Visitor, alive, cmdline, wait_until
 from .test_files import kept, send, shown
 from .test_people import picture, save
@@ -34,7 +34,7 @@ MAX_GROWTH_KB = 48 * 1024  # of the server's memory, while it takes a file of 25
 
 def slow():
     """A JPEG of 100 KB that its decoder is busy with for more than any limit."""
-    return hostile.jpeg_of_scans(50_000)
+    return hostile_images.jpeg_of_scans(50_000)
 
 
 # What a child may do
@@ -317,9 +317,9 @@ def watched(server):
     assert "Traceback" not in server.log()
 
 
-@pytest.mark.parametrize("name", hostile.OVER)
+@pytest.mark.parametrize("name", hostile_images.OVER)
 def test_what_is_over_a_limit_is_kept_as_a_file(watched, ann, bob, tea, name):
-    sent = hostile.OVER[name]()
+    sent = hostile_images.OVER[name]()
     for live in (False, True):
         answer = send(ann, tea, ("huge.png", sent), body="Look", live=live)
         assert answer.status_code in (200, 303), answer.text
@@ -333,10 +333,10 @@ def test_what_is_over_a_limit_is_kept_as_a_file(watched, ann, bob, tea, name):
         assert got.headers["content-disposition"].startswith("attachment; ")
 
 
-@pytest.mark.parametrize("name", hostile.BROKEN)
+@pytest.mark.parametrize("name", hostile_images.BROKEN)
 def test_what_is_broken_is_refused_and_the_text_stays(watched, ann, tea, name):
     before = kept(watched)
-    sent = hostile.BROKEN[name]() or b"\0"
+    sent = hostile_images.BROKEN[name]() or b"\0"
     answer = send(ann, tea, ("a.png", sent), body="typed for long")
     assert answer.status_code == 400
     assert "“a.png” is not a picture" in answer.text
@@ -349,7 +349,7 @@ def test_what_is_broken_is_refused_and_the_text_stays(watched, ann, tea, name):
 
 
 def test_a_picture_of_a_person_that_is_over_a_limit_is_refused_with_the_reason(watched, ann):
-    answer = save(ann, hostile.png(9000, 9000), name="Ann", about="About me")
+    answer = save(ann, hostile_images.png(9000, 9000), name="Ann", about="About me")
     assert answer.status_code == 400
     assert "too many pixels: send a smaller one" in answer.text
     assert 'value="About me"' in answer.text
@@ -395,7 +395,7 @@ def test_nobody_waits_for_images_that_take_long(watched, tea):
         person.join(tea)
     with sending(watched, [*people, patient(watched.url, like=people[0])], tea) as sent:
         wait_until(lambda: image_children(watched), "a child")
-        tiny = ("tiny.png", hostile.image("PNG", (20, 20)))
+        tiny = ("tiny.png", hostile_images.image("PNG", (20, 20)))
         assert send(ann, tea, tiny).status_code == 303
         assert httpx.get(f"{watched.url}/healthz").status_code == 200
         assert not any(one.done() for one in sent)

@@ -15,7 +15,7 @@ import pytest
 
 from chat.media import images
 from chat.observability.replaced_processes import KINDS, REASONS, ReplacedCounts
-from chat.server import embedded_valkey as embedded
+from chat.server import embedded_valkey
 from chat.server.embedded_valkey import EmbeddedValkey
 from chat.server.valkey_watch import Probe, ValkeyWatch
 
@@ -425,7 +425,7 @@ def test_where_nobody_listens_nobody_lives(tmp_path):
 def test_a_valkey_that_hangs_and_was_left_by_an_earlier_chat_holds_no_start_up(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(embedded, "ORPHAN_ENDS_WITHIN", 0.2)
+    monkeypatch.setattr(embedded_valkey, "ORPHAN_ENDS_WITHIN", 0.2)
     first, second = EmbeddedValkey(tmp_path), EmbeddedValkey(tmp_path)
     first.start()
     with first.client() as client:

@@ -17,7 +17,7 @@ from chat.domain.file_types import MAX_SENT_NAME_CHARS, MOST_FILES, clean_file_n
 from chat.domain.validation import MAX_BODY, clean_body, clean_caption, clean_line, clean_name
 from chat.media.attachments import Files, Sent
 from chat.media.avatars import Pictures
-from chat.search import tokenizer as words
+from chat.search import tokenizer
 from chat.store.people import Person, folded
 
 from .doors import asked_by
@@ -90,7 +90,7 @@ def test_the_steps_are_counted():
 @pytest.mark.parametrize(
     "clean",
     [
-        *(clean_body, clean_caption, clean_name, clean_file_name, folded, words.words),
+        *(clean_body, clean_caption, clean_name, clean_file_name, folded, tokenizer.words),
         lambda text: clean_line(text, "text", 200),
     ],
 )

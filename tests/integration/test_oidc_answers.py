@@ -7,10 +7,10 @@ import time
 import greenback
 import pytest
 
-from chat.auth import jwt as signed
+from chat.auth import jwt
 from chat.auth.jwt import BadToken, Keys
 from chat.config import Settings
-from chat.http_client import json_documents as fetch
+from chat.http_client import json_documents
 from chat.http_client.json_documents import Unreachable
 from chat.web.oidc_sign_in import Provider
 
@@ -122,7 +122,7 @@ def test_whatever_is_said_of_the_user(provider):
                 continue
             said = on_loop(come_back, provider)
             assert said["sub"] == "7"
-            signed.name_in(said).encode()
+            jwt.name_in(said).encode()
 
 
 def test_a_document_of_many_keys_is_read_once_and_in_part(provider, monkeypatch):
@@ -133,8 +133,8 @@ def test_a_document_of_many_keys_is_read_once_and_in_part(provider, monkeypatch)
         imported.extend(document["keys"])
         return read(document)
 
-    read = signed.key_set
-    monkeypatch.setattr(signed, "key_set", key_set)
+    read = jwt.key_set
+    monkeypatch.setattr(jwt, "key_set", key_set)
     keys = [{**provider.key.as_dict(private=False), "kid": f"k{n}"} for n in range(600)]
     provider.answers["/jwks_uri"] = {"keys": keys}
 
@@ -147,7 +147,7 @@ def test_a_document_of_many_keys_is_read_once_and_in_part(provider, monkeypatch)
 
 
 def test_a_document_of_keys_that_is_too_large_is_not_read(provider):
-    keys = [{**provider.key.as_dict(private=False), "x": "x" * fetch.LARGEST}]
+    keys = [{**provider.key.as_dict(private=False), "x": "x" * json_documents.LARGEST}]
     provider.answers["/jwks_uri"] = {"keys": keys}
     with pytest.raises(Unreachable, match="more than"):
         on_loop(lambda: Keys(f"{provider.url}/jwks_uri").claims(provider.sign({})))

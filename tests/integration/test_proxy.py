@@ -8,7 +8,7 @@ import pytest
 from chat.app import create_app
 from chat.config import Settings
 from chat.observability import once_per_minute
-from chat.web import trusted_proxy as proxy
+from chat.web import trusted_proxy
 
 from ..running import Server, Visitor, browser, opened
 from .page import Page
@@ -125,7 +125,7 @@ def test_a_header_that_cannot_be_used_is_one_line_a_minute(store, tmp_path, capl
     """Whoever gets it past the proxy could fill the disk otherwise."""
     now = [1000.0]
     monkeypatch.setattr(once_per_minute.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(proxy, "_unusable", once_per_minute.OncePerMinute())
+    monkeypatch.setattr(trusted_proxy, "_unusable", once_per_minute.OncePerMinute())
     proxies = (ip_network("127.0.0.0/8"),)
     settings = Settings(secret_key="x" * 32, data=tmp_path, sign_in=("proxy",), proxies=proxies)
     client = create_app(settings, store).test_client()

@@ -10,7 +10,7 @@ import pytest
 
 from chat.app import create_app
 from chat.config import Settings
-from chat.realtime import refresh as look_again
+from chat.realtime import refresh
 from chat.realtime.hub import Hub
 from chat.realtime.resume_cache import Backlog
 from chat.store import keys
@@ -106,7 +106,7 @@ def test_what_is_told_meanwhile_is_not_taken_back(store, client, ann, look, chan
             process.hear()
 
     process.during = during
-    process.see(getattr(look_again, look), *([ann.uid] if look == "profile" else []))
+    process.see(getattr(refresh, look), *([ann.uid] if look == "profile" else []))
     assert not left, "nothing was told meanwhile"
     assert shown in process.last(seq)
     assert "the old text" not in process.last(seq) or change == "reacted"
@@ -131,7 +131,7 @@ def test_a_quote_of_what_was_deleted_meanwhile_does_not_come_back(store, client,
             process.hear()
 
     process.during = during
-    process.see(look_again.profile, ann.uid)
+    process.see(refresh.profile, ann.uid)
     assert "the old text" not in process.last(answer)
 
 
@@ -148,9 +148,9 @@ def test_a_message_that_changes_all_the_time_is_not_read_for_ever(store, client,
             process.hear()
 
     process.during = during
-    process.see(look_again.profile, ann.uid)
+    process.see(refresh.profile, ann.uid)
     assert f"text {times[0]}" in process.last(seq)
-    assert look_again.MAX_READS <= times[0] < 10 * look_again.MAX_READS
+    assert refresh.MAX_READS <= times[0] < 10 * refresh.MAX_READS
 
 
 class AsIn:

@@ -9,7 +9,7 @@ from chat.bridge.sockets import USER_TIMEOUT
 from chat.config import Settings
 from chat.realtime import presence
 from chat.store.presence import LASTS
-from chat.web import event_stream as stream
+from chat.web import event_stream
 
 from ..running import Server, Visitor
 from .bridge_client import PING, PONG, TEXT, Raw
@@ -46,7 +46,7 @@ def test_the_times_add_up_to_less_than_a_minute():
     JavaScript has a comment on its line that the network does not take."""
     limit = Settings.ping + ServerSettings.websocket_pong_timeout
     assert limit + LASTS + presence.TURN < 60
-    assert stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.TURN < 60
+    assert event_stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.TURN < 60
     assert presence.BEAT + 2 * presence.TURN < LASTS, "who is here is told of in time"
 
 

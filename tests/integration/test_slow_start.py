@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.server import embedded_valkey as embedded
+from chat.server import embedded_valkey
 from chat.server.embedded_valkey import CannotStart, EmbeddedValkey
 
 from ..running import wait_until
@@ -34,14 +34,14 @@ def valkey(tmp_path):
 
 
 def test_a_server_that_says_that_it_reads_its_file_is_waited_for(valkey, monkeypatch):
-    monkeypatch.setattr(embedded, "STARTS_WITHIN", KEYS / 1000 / 3)
+    monkeypatch.setattr(embedded_valkey, "STARTS_WITHIN", KEYS / 1000 / 3)
     valkey.start()
     with valkey.client() as client:
         assert client.dbsize() == KEYS
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(valkey, monkeypatch):
-    monkeypatch.setattr(embedded, "STARTS_WITHIN", 0.3)
+    monkeypatch.setattr(embedded_valkey, "STARTS_WITHIN", 0.3)
     monkeypatch.setattr(valkey, "more", ("--port", "0", "--unixsocket", str(valkey.folder / "x")))
     with pytest.raises(CannotStart, match="did not answer"):
         valkey.start()

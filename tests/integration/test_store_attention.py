@@ -3,8 +3,7 @@
 import pytest
 
 from chat.domain.events import Event
-from chat.store import keys
-from chat.store import notifications as attention
+from chat.store import keys, notifications
 
 from ..running import wait_until_later
 
@@ -81,7 +80,7 @@ def test_here_is_who_is_here_and_room_is_everybody(store, ann, bob, cyd, tea, mo
     assert reached(store, tea, store.messages.post(tea, ann, "@here")) == {bob.uid}
     assert reached(store, tea, store.messages.post(tea, ann, "@Room")) == {"*"}
     assert (inbox(store, bob), inbox(store, cyd)) == (["@Room", "@here"], ["@Room"])
-    monkeypatch.setattr(attention, "MOST_HERE", 0)
+    monkeypatch.setattr(notifications, "MOST_HERE", 0)
     assert reached(store, tea, store.messages.post(tea, ann, "@here")) == {"*"}
 
 
@@ -152,17 +151,17 @@ def test_what_was_said_before_somebody_came_concerns_them_not(store, client, ann
 
 def test_who_has_left_has_no_mentions_of_it(store, ann, bob, tea):
     store.messages.post(tea, ann, "@Bob Lee")
-    store.attention.set_level(bob.uid, tea, attention.MENTIONS)
+    store.attention.set_level(bob.uid, tea, notifications.MENTIONS)
     store.rooms.leave(tea, bob)
     assert inbox(store, bob) == []
-    assert store.attention.level(bob.uid, tea) == attention.ALL
+    assert store.attention.level(bob.uid, tea) == notifications.ALL
 
 
 def test_a_level_says_what_calls(store, ann, bob, tea):
     for body in ("@Bob Lee", "tea"):
         store.messages.post(tea, ann, body)
     calls = []
-    for level in attention.LEVELS:
+    for level in notifications.LEVELS:
         store.attention.set_level(bob.uid, tea, level)
         assert store.attention.level(bob.uid, tea) == level
         calls.append(store.rooms.of(bob.uid)[0].calls)

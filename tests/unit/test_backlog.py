@@ -8,7 +8,7 @@ from greenback import with_portal_run_sync
 
 from chat.bridge.bridge import await_
 from chat.domain.events import POST, Event
-from chat.realtime import resume_cache as backlog
+from chat.realtime import resume_cache
 from chat.realtime.hub import Hub
 from chat.realtime.resume_cache import Answer, Backlog, Cursor
 from chat.store.messages import Missed
@@ -121,7 +121,7 @@ def test_what_looks_otherwise_is_read_anew(kept):
 
 def test_nothing_is_kept_for_long(kept, monkeypatch):
     answer = kept.find(CURSOR)
-    monkeypatch.setattr(backlog.time, "monotonic", lambda: answer.kept + backlog.LASTS)
+    monkeypatch.setattr(resume_cache.time, "monotonic", lambda: answer.kept + resume_cache.LASTS)
     assert kept.find(CURSOR) is None
 
 
@@ -142,10 +142,10 @@ def test_without_the_time_of_the_newest_event_nothing_is_kept(hub):
 
 
 def test_only_so_many_are_kept_and_no_large_ones(hub, kept):
-    for after in range(100, 100 + backlog.MOST):
+    for after in range(100, 100 + resume_cache.MOST):
         kept.keep(Answer(CURSOR._replace(after=after), Missed([], False, 5, "e")))
     assert kept.find(CURSOR) is None
-    large = [event(5)] * (backlog.LARGEST + 1)
+    large = [event(5)] * (resume_cache.LARGEST + 1)
     kept.keep(Answer(CURSOR, Missed(large, False, 5, "e")))
     assert kept.find(CURSOR) is None
 

@@ -12,13 +12,13 @@ CHAT = Path(__file__).parents[2] / "chat"
 
 ALLOWED = {
     "archive.py": (1, "the date in the head of a file, for people"),
-    "backup.py": (1, "the date in the head of a file, for people"),
-    "server_settings.py": (1, "the Date header, which HTTP has say the time of who answers"),
-    "transcript.py": (1, "when a transcript was made, for people"),
-    "purge.py": (1, "the age of a file that the same machine has dated"),
+    "cli/backup.py": (1, "the date in the head of a file, for people"),
+    "bridge/config.py": (1, "the Date header, which HTTP has say the time of who answers"),
+    "rendering/transcript.py": (1, "when a transcript was made, for people"),
+    "server/purge.py": (1, "the age of a file that the same machine has dated"),
     "store/clock.py": (1, "what is shown before the database has said what time it is"),
     "store/import_rules.py": (1, "keeps nonsense out of a file, with a day to spare"),
-    "times.py": (1, "what is shown before a clock is named"),
+    "rendering/local_time.py": (1, "what is shown before a clock is named"),
 }
 """How often a module may ask a host what time of day it is, and why. What one host writes and
 another compares with now is compared by `store.clock.Clock`, or in a script by TIME."""

@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import RedisClusterException, RedisError
 
 from chat.config import Settings
-from chat.realtime import connection_limits as crowd
+from chat.realtime import connection_limits
 from chat.realtime.connection_limits import Crowd
 
 
@@ -37,6 +37,6 @@ def test_what_could_not_be_written_is_written_later(monkeypatch, error):
         running.cancel()
         await asyncio.wait({running})
 
-    monkeypatch.setattr(crowd, "TURN", 0)
+    monkeypatch.setattr(connection_limits, "TURN", 0)
     asyncio.run(story())
     assert set(written[0].values()) == {0}

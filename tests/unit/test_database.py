@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
-from chat.redis_client import urls as database
+from chat.redis_client import urls
 from chat.redis_client.cluster import _key, slot_of
 from chat.redis_client.urls import OPTIONS, TLS_OPTIONS
 from chat.server.supervisor import masked
@@ -28,7 +28,7 @@ from chat.store import keys
     ],
 )
 def test_each_form_is_taken(url):
-    database.check(url)
+    urls.check(url)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_each_form_is_taken(url):
 )
 def test_what_is_wrong_is_said(url, why):
     with pytest.raises(ValueError, match=why) as refused:
-        database.check(url.replace("://", "://chat:secret@") if "unix" not in url else url)
+        urls.check(url.replace("://", "://chat:secret@") if "unix" not in url else url)
     assert "secret" not in str(refused.value)
 
 
@@ -83,42 +83,42 @@ QUERIES = st.lists(st.tuples(NAMES | ANY_TEXT, ANY_TEXT | st.integers().map(str)
 
 
 @given(
-    st.sampled_from([*database.FORMS, "http", ""]) | ANY_TEXT,
+    st.sampled_from([*urls.FORMS, "http", ""]) | ANY_TEXT,
     st.lists(PIECES | ANY_TEXT).map("".join),
     QUERIES.map("&".join),
 )
 def test_whatever_is_written_can_be_connected_to_or_is_refused_in_a_line(form, rest, query):
     url = f"{form}://{rest}?{query}"
     with contextlib.suppress(ValueError):
-        database.check(url)
-        if not database.is_cluster(url):
+        urls.check(url)
+        if not urls.is_cluster(url):
             connects(url)
 
 
 def connects(url):
     """Neither client fails to make a connection, other than by connecting."""
     try:
-        database.connect(url).connection_pool.make_connection()
-        database.client(url).connection_pool.make_connection()
+        urls.connect(url).connection_pool.make_connection()
+        urls.client(url).connection_pool.make_connection()
     except Exception as error:
         raise AssertionError(url) from error
 
 
 def test_one_node_is_reached_as_the_cluster_is():
     url = "rediss+cluster://chat:wo%40rd@one:1,two:2?ssl_ca_certs=/etc/ca.pem"
-    assert database.hosts(url) == ["one:1", "two:2"]
-    assert database.at(url, "three:3") == "rediss://chat:wo%40rd@three:3?ssl_ca_certs=/etc/ca.pem"
-    options = database.connect(database.at(url, "three:3")).connection_pool
+    assert urls.hosts(url) == ["one:1", "two:2"]
+    assert urls.at(url, "three:3") == "rediss://chat:wo%40rd@three:3?ssl_ca_certs=/etc/ca.pem"
+    options = urls.connect(urls.at(url, "three:3")).connection_pool
     assert options.connection_class is SSLConnection
     assert options.connection_kwargs["password"] == "wo@rd"
-    assert database.place_of("::1", 6379) == "[::1]:6379"
-    assert database.pair("[::1]:7000") == ("::1", 7000)
-    assert database.pair("localhost") == ("localhost", 6379)
+    assert urls.place_of("::1", 6379) == "[::1]:6379"
+    assert urls.pair("[::1]:7000") == ("::1", 7000)
+    assert urls.pair("localhost") == ("localhost", 6379)
 
 
 def test_sentinels_may_have_a_password_of_their_own():
     url = "rediss+sentinel://chat:word@one,two:2/chat?sentinel_password=theirs"
-    pool = database.connect(url).connection_pool
+    pool = urls.connect(url).connection_pool
     assert isinstance(pool, SentinelConnectionPool)
     assert pool.service_name == "chat"
     assert pool.connection_class is SentinelManagedSSLConnection

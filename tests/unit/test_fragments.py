@@ -27,8 +27,7 @@ from chat.domain.events import (
     Reactions,
     pack,
 )
-from chat.rendering import assets, fragments, markdown
-from chat.rendering import local_time as times
+from chat.rendering import assets, fragments, local_time, markdown
 from chat.store import Room, Row
 
 HOSTILE = [
@@ -244,9 +243,9 @@ def test_a_day_is_told_where_it_begins_for_the_reader():
     noon = 1_700_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
     for zone, hours in (("", 12), ("Asia/Kolkata", 6.5), ("America/Lima", 17)):
         midnight = noon + int(hours * 3_600_000)
-        assert times.new_day(midnight, midnight - 1, zone)
-        assert not times.new_day(midnight - 1, midnight - 60_000, zone)
-        assert not times.new_day(midnight + 80_000_000, midnight, zone)
+        assert local_time.new_day(midnight, midnight - 1, zone)
+        assert not local_time.new_day(midnight - 1, midnight - 60_000, zone)
+        assert not local_time.new_day(midnight + 80_000_000, midnight, zone)
 
 
 def test_a_change_of_a_message_that_is_gone_does_not_empty_it_on_screen(made):
@@ -353,11 +352,11 @@ def test_every_time_is_in_the_zone_that_was_asked_for(env, asked):
 def test_no_time_is_shown_without_a_zone(env):
     """A template that gives none on would show times of the server's zone."""
     nothing = env.from_string("{{ nothing }}").environment.undefined()
-    for show in (times.when, times.short_time):
+    for show in (local_time.when, local_time.short_time):
         with pytest.raises(TypeError, match="zone"):
             show(AT, nothing)
     with pytest.raises(TypeError, match="zone"):
-        times.new_day(AT, 1, nothing)
+        local_time.new_day(AT, 1, nothing)
 
 
 def test_no_zone_is_kept_in_a_task():

@@ -5,7 +5,7 @@ import asyncio
 import greenback
 import pytest
 
-from chat.runtime import cooperation as giving_way
+from chat.runtime import cooperation
 from chat.runtime.cooperation import give_way, in_pieces, uninterrupted
 
 
@@ -21,8 +21,8 @@ def clock(monkeypatch):
             return self.now
 
     ticking = Clock()
-    monkeypatch.setattr(giving_way, "time", ticking)
-    monkeypatch.setattr(giving_way, "_began", 0.0)
+    monkeypatch.setattr(cooperation, "time", ticking)
+    monkeypatch.setattr(cooperation, "_began", 0.0)
     return ticking
 
 
@@ -92,5 +92,5 @@ def test_a_loop_that_ended_in_the_middle_is_forgotten(clock):
         give_way()
 
     asyncio.run(cut_off())
-    giving_way._began = 1.0  # as if the loop had ended before its turn did
+    cooperation._began = 1.0  # as if the loop had ended before its turn did
     test_others_have_a_turn_after_five_milliseconds_of_work(clock)

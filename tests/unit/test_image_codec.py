@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from chat.media.image_codec import DECODERS, NotMade, make
 from chat.media.image_protocol import ATTACHMENT, SQUARE, Limits
 
-from .. import hostile_images as hostile
+from .. import hostile_images
 
 SECRET = b"51.5074N the place"
 SMALL = Limits(pixels=1_000_000, frames=20)
@@ -41,13 +41,13 @@ def with_metadata(format, orientation=1):
         "WEBP": {"exif": exif, "xmp": SECRET, "icc_profile": profile},
         "GIF": {"comment": SECRET},
     }[format]
-    sent = hostile.image(format, **options)
+    sent = hostile_images.image(format, **options)
     # What a reader of files finds behind their end, and between their parts.
     return sent + SECRET if format != "WEBP" else sent
 
 
 @pytest.mark.parametrize("task", [SQUARE, ATTACHMENT])
-@pytest.mark.parametrize("format", hostile.FORMATS)
+@pytest.mark.parametrize("format", hostile_images.FORMATS)
 def test_nothing_but_pixels_is_kept(format, task):
     sent = with_metadata(format)
     assert SECRET in sent
@@ -93,7 +93,7 @@ def test_colours_are_those_of_the_web():
     """Red of a profile in which the channels are turned round."""
     lab = ImageCms.createProfile("LAB")
     profile = ImageCms.ImageCmsProfile(lab).tobytes()
-    _, _, content = made(hostile.image("JPEG", icc_profile=profile))
+    _, _, content = made(hostile_images.image("JPEG", icc_profile=profile))
     assert opened(content).mode == "RGB"
 
 
@@ -101,7 +101,7 @@ def test_colours_are_those_of_the_web():
     ("format", "kept"), [("JPEG", "jpeg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "png")]
 )
 def test_a_still_image_stays_what_it_is(format, kept):
-    header, small, content = made(hostile.image(format, (1200, 900)))
+    header, small, content = made(hostile_images.image(format, (1200, 900)))
     assert (header.type, header.width, header.height) == (f"image/{kept}", 1200, 900)
     assert opened(content).size == (1200, 900)
     assert opened(small).size == (720, 540)
@@ -109,7 +109,7 @@ def test_a_still_image_stays_what_it_is(format, kept):
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
 def test_an_image_that_moves_still_does(format):
-    sent = hostile.moving(format, 3, duration=80)
+    sent = hostile_images.moving(format, 3, duration=80)
     header, small, content = made(sent)
     kept = opened(content)
     assert (header.type, kept.n_frames, kept.size) == ("image/webp", 3, (40, 30))
@@ -120,7 +120,11 @@ def test_an_image_that_moves_still_does(format):
 
 def test_the_picture_of_a_person_is_the_first_frame_of_what_moves():
     """However many follow."""
-    for sent in (hostile.gif(30), hostile.webp_canvas(900, 50), hostile.moving("PNG", 30)):
+    for sent in (
+        hostile_images.gif(30),
+        hostile_images.webp_canvas(900, 50),
+        hostile_images.moving("PNG", 30),
+    ):
         header, small, content = made(sent, SQUARE, SMALL)
         assert (header.type, header.width, header.height, small) == ("image/webp", 256, 256, b"")
         assert opened(content).size == (256, 256)
@@ -136,18 +140,18 @@ def test_a_photo_with_more_pictures_in_it_is_its_first():
     assert (header.type, opened(content).format) == ("image/jpeg", "JPEG")
 
 
-@pytest.mark.parametrize("name", hostile.OVER)
+@pytest.mark.parametrize("name", hostile_images.OVER)
 def test_what_is_over_a_limit_is_known_before_its_pixels_are(name):
     with pytest.raises(NotMade) as error:
-        made(hostile.OVER[name]())
+        made(hostile_images.OVER[name]())
     assert error.value.reason in ("pixels", "frames")
 
 
-@pytest.mark.parametrize("name", hostile.BROKEN)
+@pytest.mark.parametrize("name", hostile_images.BROKEN)
 @pytest.mark.parametrize("task", [SQUARE, ATTACHMENT])
 def test_what_is_broken_or_of_another_format_is_refused(name, task):
     with pytest.raises(NotMade) as error:
-        made(hostile.BROKEN[name](), task)
+        made(hostile_images.BROKEN[name](), task)
     assert error.value.reason == "broken"
 
 
@@ -156,29 +160,33 @@ def test_only_four_decoders_are_ever_used():
 
 
 def test_frames_are_counted_one_by_one():
-    assert made(hostile.gif(20), limits=SMALL)[0].type == "image/webp"
-    for sent in (hostile.gif(21), hostile.webp_canvas(5, 21), hostile.moving("PNG", 21)):
+    assert made(hostile_images.gif(20), limits=SMALL)[0].type == "image/webp"
+    for sent in (
+        hostile_images.gif(21),
+        hostile_images.webp_canvas(5, 21),
+        hostile_images.moving("PNG", 21),
+    ):
         with pytest.raises(NotMade, match="frames"):
             made(sent, limits=SMALL)
     with pytest.raises(NotMade, match="pixels"):
-        made(hostile.gif(11, size=(400, 250)), limits=SMALL)
+        made(hostile_images.gif(11, size=(400, 250)), limits=SMALL)
 
 
 # Whatever bytes there are, an image is made of them or it is refused; nothing else is raised.
 
 VALID = {
-    **{format: with_metadata(format) for format in hostile.FORMATS},
-    "moving GIF": hostile.moving("GIF", 4, duration=50),
-    "moving WebP": hostile.moving("WEBP", 4, lossless=True),
-    "interlaced GIF": hostile.image("GIF", interlace=1),
-    "progressive JPEG": hostile.image("JPEG", progressive=True),
-    "gray JPEG": hostile.image("JPEG"),
-    "a palette": hostile.png(
+    **{format: with_metadata(format) for format in hostile_images.FORMATS},
+    "moving GIF": hostile_images.moving("GIF", 4, duration=50),
+    "moving WebP": hostile_images.moving("WEBP", 4, lossless=True),
+    "interlaced GIF": hostile_images.image("GIF", interlace=1),
+    "progressive JPEG": hostile_images.image("JPEG", progressive=True),
+    "gray JPEG": hostile_images.image("JPEG"),
+    "a palette": hostile_images.png(
         8,
         8,
-        hostile.chunk(b"PLTE", bytes(range(48))),
-        hostile.chunk(b"tRNS", bytes(range(16))),
-        hostile.chunk(b"IDAT", zlib.compress(b"\0\x12\x34\x56\x78" * 8)),
+        hostile_images.chunk(b"PLTE", bytes(range(48))),
+        hostile_images.chunk(b"tRNS", bytes(range(16))),
+        hostile_images.chunk(b"IDAT", zlib.compress(b"\0\x12\x34\x56\x78" * 8)),
         depth=4,
         colour=3,
     ),
@@ -219,8 +227,11 @@ def test_mutated_and_cut_files_are_made_or_refused(name, changes, end, task):
     colour=st.integers(0, 7),
 )
 def test_a_png_of_any_parts_is_made_or_refused(kinds, depth, colour):
-    parts = [hostile.chunk(kind, content) for kind, content in kinds]
-    _try(hostile.png(9, 9, *parts, hostile.rows(9, 9), depth=depth, colour=colour), ATTACHMENT)
+    parts = [hostile_images.chunk(kind, content) for kind, content in kinds]
+    _try(
+        hostile_images.png(9, 9, *parts, hostile_images.rows(9, 9), depth=depth, colour=colour),
+        ATTACHMENT,
+    )
 
 
 def _try(sent, task):

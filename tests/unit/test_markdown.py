@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.domain.validation import MAX_BODY
-from chat.rendering import markdown
-from chat.rendering import syntax_highlighting as highlight
+from chat.rendering import markdown, syntax_highlighting
 from chat.rendering.markdown import gist, render
 from chat.runtime.cpu_limit import OutOfTime, within
 
@@ -197,7 +196,7 @@ class Shown(HTMLParser):
         values = dict(attrs)
         assert values.keys() <= ALLOWED[tag]
         assert values.get("dir", "auto") in ("auto", "ltr")
-        assert values.get("class", "emoji") in {"emoji", "named", *highlight.CLASSES}
+        assert values.get("class", "emoji") in {"emoji", "named", *syntax_highlighting.CLASSES}
         assert values.get("start", "1").isdecimal()
         if tag == "a":
             assert values["href"].lower().startswith(("http://", "https://", "mailto:"))
@@ -263,7 +262,7 @@ def test_no_letter_is_lost(parts):
     assert [c for c in Shown(render("".join(parts))).text if c.isalpha()] == letters
 
 
-@pytest.mark.parametrize("language", sorted(highlight.LANGUAGES))
+@pytest.mark.parametrize("language", sorted(syntax_highlighting.LANGUAGES))
 def test_code_is_highlighted_and_whole(language):
     code = '<a b="c">\n- x: "a&b"\n+ x = 23; // no\n\n.a { color: red; }\nif (x) { f(1); }\n'
     shown = str(render(f"```{language}\n{code}```"))
@@ -292,7 +291,7 @@ def slow_lexer(code: str):
 
 
 def test_code_that_takes_too_long_has_no_colours(monkeypatch):
-    lexer = highlight.find_lexer("python")
+    lexer = syntax_highlighting.find_lexer("python")
     monkeypatch.setattr(markdown, "MAX_COLOR_SECONDS", 0.01)
     monkeypatch.setattr(lexer, "get_tokens_unprocessed", slow_lexer)
     shown = str(render("**a**\n```python\nreturn '<b>'\n```\n```js\nvar x\n```"))
@@ -310,7 +309,7 @@ def test_a_limit_of_time_ends_an_expression_that_matches_on_and_on():
 def test_code_with_very_many_pieces_is_not_made_many_times_as_long():
     code = "1 " * 1990
     shown = str(render(f"```python\n{code}\n```"))
-    assert shown.count("<span") == highlight.MAX_SPANS
+    assert shown.count("<span") == syntax_highlighting.MAX_SPANS
     assert Shown(shown).text == f"{code}\n"
 
 

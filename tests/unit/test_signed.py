@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from chat.auth import jwt as signed
+from chat.auth import jwt
 from chat.auth.jwt import MAX_KEYS, BadToken, Secret
 
 from .test_wire_text import ANY_TEXT, BROKEN_TEXT, DOCUMENTS, can_be_stored
@@ -40,12 +40,12 @@ def right():
 def refused(header, claims):
     try:
         said = Secret(KEY).claims(token(header, claims))
-        signed.check(said, "site", "chat", time.time(), nonce="n")
+        jwt.check(said, "site", "chat", time.time(), nonce="n")
     except BadToken:
         return True
-    assert can_be_stored(said["iss"] + said["sub"] + signed.name_in(said))
+    assert can_be_stored(said["iss"] + said["sub"] + jwt.name_in(said))
     assert (said["iss"], said["nonce"]) == ("site", "n")
-    assert time.time() < said["exp"] + signed.LEEWAY
+    assert time.time() < said["exp"] + jwt.LEEWAY
     return False
 
 
@@ -90,7 +90,7 @@ def test_a_claim_that_is_not_what_it_should_be_is_refused(name, value):
 
 @given(RUBBISH | st.fixed_dictionaries({"keys": RUBBISH | st.lists(RUBBISH)}))
 def test_whatever_a_site_publishes_what_is_no_key_is_left_out(document):
-    signed.key_set(document if isinstance(document, dict) else {"keys": document})
+    jwt.key_set(document if isinstance(document, dict) else {"keys": document})
 
 
 MEMBERS = st.sampled_from(["kty", "kid", "n", "e", "x", "y", "crv", "k", "use", "alg", "key_ops"])
@@ -98,7 +98,7 @@ MEMBERS = st.sampled_from(["kty", "kid", "n", "e", "x", "y", "crv", "k", "use", 
 
 @given(st.sampled_from(["RSA", "EC", "OKP", "oct"]), st.dictionaries(MEMBERS, RUBBISH))
 def test_a_key_with_rubbish_in_it_is_left_out_or_read(kind, members):
-    found = signed.key_set({"keys": [{"kty": kind, **members}, EC.as_dict(private=False)]})
+    found = jwt.key_set({"keys": [{"kty": kind, **members}, EC.as_dict(private=False)]})
     assert EC.kid in [key.kid for key in found.keys]
 
 
@@ -107,7 +107,7 @@ EC = ECKey.generate_key("P-256", {"kid": "ours"})
 
 def test_so_many_keys_are_taken_and_no_private_one():
     public = EC.as_dict(private=False)
-    many = signed.key_set({"keys": [{**public, "kid": str(n)} for n in range(1000)]})
+    many = jwt.key_set({"keys": [{**public, "kid": str(n)} for n in range(1000)]})
     assert [key.kid for key in many.keys] == [str(n) for n in range(MAX_KEYS)]
     private = [RSAKey.generate_key(2048).as_dict(private=True), EC.as_dict(private=True)]
-    assert signed.key_set({"keys": [*private, OctKey.generate_key().as_dict()]}).keys == []
+    assert jwt.key_set({"keys": [*private, OctKey.generate_key().as_dict()]}).keys == []

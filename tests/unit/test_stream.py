@@ -3,7 +3,7 @@
 import pytest
 from redis.exceptions import RedisError
 
-from chat.web import event_stream as stream
+from chat.web import event_stream
 from chat.web.event_stream import Place, Waiting
 
 
@@ -25,7 +25,7 @@ def test_whatever_fails_the_frame_comes_back_after_what_it_has(monkeypatch, erro
         place.seq = 7
         raise error
 
-    monkeypatch.setattr(stream, "_events", events)
-    *pieces, last = stream._listen(None, Place("room", 3, "e"), Waiting(), "<head>")
+    monkeypatch.setattr(event_stream, "_events", events)
+    *pieces, last = event_stream._listen(None, Place("room", 3, "e"), Waiting(), "<head>")
     assert pieces == ["<head>", "a message"]
-    assert last == Place("room", 7, "e").refresh(stream.RETRY_SECONDS)
+    assert last == Place("room", 7, "e").refresh(event_stream.RETRY_SECONDS)

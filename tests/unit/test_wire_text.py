@@ -20,7 +20,7 @@ from chat.domain.wire_text import (
     is_whole,
     without_surrogates,
 )
-from chat.realtime import client_messages as page_frame
+from chat.realtime import client_messages
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates among them
 HALVES = st.sampled_from(["\ud800", "\udbff", "\udc00", "\udfff"])
@@ -178,29 +178,29 @@ def test_nor_does_a_form_in_parts(name, value, star):
 
 @given(st.dictionaries(st.sampled_from(["type", "room", "body"]) | ANY_TEXT, DOCUMENTS))
 def test_a_frame_is_fields_of_texts_that_can_be_stored(sent):
-    frame = page_frame.parse(json.dumps(sent))
+    frame = client_messages.parse(json.dumps(sent))
     for name in frame:
         assert can_be_stored(name)
-        assert can_be_stored(page_frame.one(frame, name))
-        assert all(map(can_be_stored, page_frame.several(frame, name)))
+        assert can_be_stored(client_messages.one(frame, name))
+        assert all(map(can_be_stored, client_messages.several(frame, name)))
     assert bool(frame) == isinstance(sent.get("type"), str)
-    page_frame.pending(frame)
+    client_messages.pending(frame)
 
 
 @given(st.text() | DOCUMENTS.map(json.dumps))
 def test_no_frame_raises(sent):
-    assert isinstance(page_frame.parse(sent), dict)
+    assert isinstance(client_messages.parse(sent), dict)
 
 
 @pytest.mark.parametrize("sent", ["", "[", "[" * 50_000, "9" * 5000, "null", '"a"', b"{}", None])
 def test_what_is_no_frame_has_no_fields(sent):
-    assert page_frame.parse(sent) == {}
+    assert client_messages.parse(sent) == {}
 
 
 def test_of_several_fields_the_last_text_counts():
-    frame = page_frame.parse(
+    frame = client_messages.parse(
         '{"type": "a", "room": ["r", 1, "s", {}], "body": 5, "to": {"a": "b"}}'
     )
-    assert page_frame.one(frame, "room") == "s"
-    assert page_frame.several(frame, "room") == ["r", "s"]
-    assert [page_frame.one(frame, name) for name in ("body", "to", "nothing")] == ["", "", ""]
+    assert client_messages.one(frame, "room") == "s"
+    assert client_messages.several(frame, "room") == ["r", "s"]
+    assert [client_messages.one(frame, name) for name in ("body", "to", "nothing")] == ["", "", ""]
