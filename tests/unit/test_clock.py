@@ -11,7 +11,7 @@ from chat.store.clock import Clock
 CHAT = Path(__file__).parents[2] / "chat"
 
 ALLOWED = {
-    "archive.py": (1, "the date in the head of a file, for people"),
+    "cli/archive.py": (1, "the date in the head of a file, for people"),
     "cli/backup.py": (1, "the date in the head of a file, for people"),
     "bridge/config.py": (1, "the Date header, which HTTP has say the time of who answers"),
     "rendering/transcript.py": (1, "when a transcript was made, for people"),
