@@ -12,9 +12,11 @@ import time
 
 import pytest
 import redis
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from chat.server.embedded_valkey import EmbeddedValkey
 from chat.store import keys
+from chat.webhooks import signing
 
 from ..receiver import RawReceiver, Receiver
 from ..running import Server, Visitor, wait_until
@@ -121,6 +123,39 @@ def test_a_mention_is_told_once_and_signed(ada, robot, lab):
     ada.post(lab, "@Robot again")
     wait_until(lambda: len(program.requests) > 1, "another delivery")
     assert program.bodies() == ["hello @rOBOT, how are you?", "@Robot again"]
+
+
+def test_the_reference_library_verifies_what_is_sent_and_nothing_else(ada, robot, lab):
+    """The library of the Standard Webhooks project, which receivers use, on a real delivery."""
+    program = robot.tell()
+    ada.post(lab, "@Robot how are you? 👋")
+    wait_until(lambda: program.requests, "a delivery")
+    request, secret = program.requests[0], robot.secret()
+    receiver = Webhook(secret)
+    assert receiver.verify(request.body, request.headers) == request.json
+
+    def check_refused(body: bytes, **changed: str) -> None:
+        headers = {**request.headers, **{f"webhook-{name}": v for name, v in changed.items()}}
+        with pytest.raises(WebhookVerificationError):
+            receiver.verify(body, headers)
+
+    for place, byte in enumerate(request.body):
+        if byte < 0x80:  # the body stays UTF-8
+            changed_byte = bytes([byte ^ 1])
+            check_refused(request.body[:place] + changed_byte + request.body[place + 1 :])
+    did, sent_at = request.headers["webhook-id"], int(request.headers["webhook-timestamp"])
+    check_refused(request.body, id=f"{did}0")
+    check_refused(request.body, timestamp=str(sent_at - 1))
+    check_refused(request.body, signature=f"v2,{request.headers['webhook-signature'][3:]}")
+    for age_seconds, is_accepted in ((0, True), (200, True), (600, False), (-600, False)):
+        headers = signing.signed(secret, did, request.body, int(time.time()) - age_seconds)
+        if is_accepted:
+            receiver.verify(request.body, headers)
+        else:
+            with pytest.raises(WebhookVerificationError, match="timestamp too"):
+                receiver.verify(request.body, headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(robot.secret(renew="1")).verify(request.body, request.headers)
 
 
 def test_each_of_many_messages_is_told_once(ada, robot, lab):
