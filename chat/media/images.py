@@ -46,7 +46,7 @@ from typing import IO
 from ..bridge.bridge import await_
 from ..domain.errors import Busy, FilesAway
 from ..runtime.executors import IMAGES, SLOW_IMAGES, Pool
-from ..server.process_state import cpu_ticks, waits_for_disk
+from ..runtime.process_state import cpu_ticks, waits_for_disk
 from .image_protocol import (
     BROKEN,
     FULL,

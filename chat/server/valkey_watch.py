@@ -11,8 +11,8 @@ import subprocess
 import time
 from contextlib import suppress
 
+from ..runtime.process_state import STOPPED, state, waits_for_disk
 from .embedded_valkey import EmbeddedValkey
-from .process_state import STOPPED, state, waits_for_disk
 from .watchdog import Patience, Silence, Step
 
 # A script that takes long is answered for (BUSY) after 5 s, valkey.conf's busy-reply-threshold.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from ..runtime.heartbeat import STACK_SIGNAL
-from .process_state import DISK, STOPPED, state
+from ..runtime.process_state import DISK, STOPPED, state
 from .watchdog import Silence, Step
 
 STOPS_WITHIN = 15.0  # seconds; then a process is killed
