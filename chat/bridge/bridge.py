@@ -59,6 +59,7 @@ class Bridge:
     app: the WSGI callable; if it has a `config` without `MAX_CONTENT_LENGTH`, that is set.
     startup, shutdown: async callables run before the first and after the last request;
         if `startup` raises, the server does not start.
+    on_slow_reader: called when a websocket is closed because its client reads too slowly.
     max_body: the largest request body in bytes (default 1 MiB), unless `app` has its own limit.
     """
 
@@ -68,11 +69,13 @@ class Bridge:
         *,
         startup: Hook | None = None,
         shutdown: Hook | None = None,
+        on_slow_reader: Callable[[], object] = lambda: None,
         max_body: int = 1 << 20,
     ) -> None:
         self._app = app
         self._startup = startup
         self._shutdown = shutdown
+        self._on_slow_reader = on_slow_reader
         self._max_body = _set_max_body(app, max_body)
         self._draining: bool | None = None  # from `drain` on: whether the process is replaced
         self._ended = False
@@ -154,7 +157,7 @@ class Bridge:
         if headers_size(scope) > MAX_HEADERS:
             await _reject(scope, send, 431, [], b"Request Header Fields Too Large")
             return
-        ws = WebSocket(make_environ(scope), receive, send, self._sockets)
+        ws = WebSocket(make_environ(scope), receive, send, self._sockets, self._on_slow_reader)
         try:
             await self._route(scope, send, ws)
         finally:

@@ -1,10 +1,13 @@
 """What Hypercorn is told, with the settings of its own that our websocket has besides."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from time import time
 from wsgiref.handlers import format_date_time
 
 from hypercorn.config import Config
+
+from .wsgi import Headers
 
 
 class ServerSettings(Config):
@@ -32,8 +35,10 @@ class ServerSettings(Config):
     h2c = False
     # How long an HTTP/2 client may leave a stream's window shut while something waits.
     http2_stall_timeout = 60.0
-    # True when people reach the server over https only: answers say so (HSTS).
-    https_only = False
+    # Called with the headers of each response (names in lower case); returns those to add.
+    added_headers: Callable[[Headers], Headers] = staticmethod(lambda _: [])
+    # Headers to add to the 101 response of a websocket over HTTP/1.1.
+    handshake_headers: Sequence[tuple[bytes, bytes]] = ()
     # False withholds the direct path from the application (to test plain ASGI).
     direct_writes = True
 

@@ -6,7 +6,6 @@ stream of its own: it refers to nothing that was sent before, on whichever conne
 """
 
 import zlib
-from collections.abc import Iterable
 
 TEXT = 0x81  # FIN and opcode 1: a whole text message in one frame
 PING, PONG = 0x89, 0x8A  # FIN and opcodes 9 and 10
@@ -20,22 +19,16 @@ _TAIL = b"\x00\x00\xff\xff"  # of a flushed block; the receiver adds it (RFC 769
 _compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
 
 
-class Packet:
-    """One message of HTML, ready for the wire in each form that a connection may want."""
+class BroadcastMessage:
+    """A text message, framed once for all the connections that it is sent to."""
 
     __slots__ = ("_deflated", "plain", "text")
 
     def __init__(self, text: str) -> None:
-        # hx-ws parses a message as JSON first and drops what is; a fragment is always markup.
-        assert text.startswith("<"), text
         self.text = text
         self.plain = text_frame(text)
+        """The whole message as one uncompressed frame."""
         self._deflated = b""
-
-    @classmethod
-    def of(cls, texts: Iterable[str]) -> "Packet":
-        """Several fragments as one message: a page swaps them in one go."""
-        return cls("".join(texts))
 
     @property
     def deflated(self) -> bytes:

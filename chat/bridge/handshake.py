@@ -13,7 +13,6 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.handshake import server_extensions_handshake
 
 from .permessage_deflate import Deflate
-from .security_headers import plain_answer_headers
 
 KEY_BYTES = 16
 """What a key is made of (RFC 6455, section 4.1)."""
@@ -22,8 +21,6 @@ KEY_BYTES = 16
 # ASCII, over HTTP/2 together with all streams of the connection.
 _ONCE = {b"sec-websocket-key", b"sec-websocket-version"}
 _READ = _ONCE | {b"connection", b"upgrade", b"sec-websocket-extensions", b"sec-websocket-protocol"}
-
-_SECURITY_HEADERS = plain_answer_headers(https_only=False)
 
 
 class Upgrade(Handshake):
@@ -72,5 +69,5 @@ def _is_key(key: bytes | None) -> bool:
 
 def switching(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The answer that ends a handshake (RFC 6455, section 4.2.2)."""
-    lines = [b"%s: %s\r\n" % header for header in [*headers, *_SECURITY_HEADERS]]
+    lines = [b"%s: %s\r\n" % header for header in headers]
     return b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % b"".join(lines)

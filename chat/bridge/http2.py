@@ -23,7 +23,6 @@ from priority.priority import MissingStreamError
 
 from .config import ServerSettings
 from .frame_budget import FrameBudget
-from .security_headers import with_security_headers
 from .wsgi import spawn
 
 PIECE_BYTES = 4096
@@ -80,9 +79,9 @@ class HTTP2(H2Protocol):
 
     async def stream_send(self, event: Any) -> None:
         if isinstance(event, Response):
-            event = with_security_headers(event, self.config.https_only)
             # HTTP/2 has no such header, and h2 would send nothing at all.
             headers = [header for header in event.headers if header[0] != b"connection"]
+            headers += self.config.added_headers(event.headers)
             event = Response(event.stream_id, headers, event.status_code)
         await super().stream_send(event)
 

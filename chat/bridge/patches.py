@@ -37,7 +37,6 @@ from .config import ServerSettings
 from .fast_path import Whole, read_whole
 from .handshake import Upgrade
 from .http2 import HTTP2, Buffer
-from .security_headers import plain_answer_headers, with_security_headers
 from .strict_h11 import StrictConnection
 from .websocket_stream import Stream
 from .wsgi import Headers, spawn
@@ -85,7 +84,8 @@ class HTTP1(H11Protocol):
     async def stream_send(self, event: Any) -> None:
         whole: Any = self.connection
         if isinstance(event, Response):
-            event = with_security_headers(event, self.config.https_only)
+            headers = [*event.headers, *self.config.added_headers(event.headers)]
+            event = Response(event.stream_id, headers, event.status_code)
         if isinstance(whole, Whole):
             if isinstance(event, Response):
                 headers = [*event.headers, *self.config.response_headers("h11")]
@@ -155,7 +155,7 @@ class HTTP1(H11Protocol):
 
     async def _send_error_response(self, status_code: int) -> None:
         headers = [(b"content-length", b"0"), (b"connection", b"close")]
-        headers += plain_answer_headers(self.config.https_only)
+        headers += self.config.added_headers(headers)
         headers += self.config.response_headers("h11")
         await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
         await self._send_h11_event(h11.EndOfMessage())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +14,7 @@ from typing import Any, NoReturn, Protocol
 from greenback import await_, with_portal_run_sync
 from simple_websocket import ConnectionClosed
 
-from ..observability.metrics import SLOW
-from ..observability.redaction import without_message
+from .frames import BroadcastMessage
 from .pings import PINGS, Pings
 from .wsgi import Message, Receive, Send, spawn
 
@@ -57,21 +57,6 @@ class Transport(Protocol):
 
     def abort(self) -> None:
         """Cut the connection."""
-
-
-class Packet(Protocol):
-    """A text message in the forms that connections want."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def plain(self) -> bytes:
-        """The whole message as one unmasked frame."""
-
-    @property
-    def deflated(self) -> bytes:
-        """The same, compressed without reference to any other message (RFC 7692)."""
 
 
 class HandedOver(BaseException):
@@ -153,6 +138,7 @@ class WebSocket:
         "_closing",
         "_deflates",
         "_heir",
+        "_on_slow_reader",
         "_outbox",
         "_pings",
         "_pump_task",
@@ -172,6 +158,7 @@ class WebSocket:
         receive: Receive,
         send: Send,
         registry: set[WebSocket],
+        on_slow_reader: Callable[[], object] = lambda: None,
     ) -> None:
         self.environ = environ
         self.accepted = False
@@ -179,6 +166,7 @@ class WebSocket:
         self._receive = receive
         self._send = send
         self._registry = registry
+        self._on_slow_reader = on_slow_reader
         self._transport: Transport | None = None
         self._deflates = False
         self._close: tuple[int, str] | None = None
@@ -224,7 +212,7 @@ class WebSocket:
             await_(self._flush(CLOSE_TIMEOUT))
         self.kick(1000 if reason is None else reason, message or "")
 
-    def push(self, packet: Packet) -> bool:
+    def push(self, message: BroadcastMessage) -> bool:
         """Send a message without waiting, from any code on the loop: its frame as it is where
         the server offers the direct path, else its text.
 
@@ -234,17 +222,17 @@ class WebSocket:
         if self._close is not None or not self.accepted:
             return False
         if self._transport is None:
-            self._enqueue(packet.text)
+            self._enqueue(message.text)
             unsent = self._queued
         elif self._deflates:
-            unsent = self._transport.write(packet.deflated)
+            unsent = self._transport.write(message.deflated)
         else:
-            unsent = self._transport.write(packet.plain)
+            unsent = self._transport.write(message.plain)
         if unsent < 0:
             # The route's `receive` finds out why, after what the client has sent before.
             return False
         if unsent > self.max_unsent:
-            SLOW.inc()
+            self._on_slow_reader()
             self.kick(1013, "too slow")
             return False
         return True
@@ -391,7 +379,7 @@ class WebSocket:
             log.debug("closed before everything pushed was sent")
         except Exception as error:
             # What follows must not be sent after a hole: the client comes back.
-            log.error("cannot send what was pushed: %s", without_message(error))
+            log.error("cannot send what was pushed: %s", _without_text(error))
             self._outbox = None
             self.kick(1011)
         finally:
@@ -409,3 +397,8 @@ class WebSocket:
         await asyncio.wait(
             {sent, self._pump_task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
         )
+
+
+def _without_text(error: BaseException) -> str:
+    """The type of the error and where it was raised. Its text may quote the message."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

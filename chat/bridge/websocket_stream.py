@@ -341,7 +341,7 @@ class Stream(WSStream):
         # The bridge adds no headers.
         _, headers, self.connection = self.handshake.accept(message.get("subprotocol"), [])
         self.state = State.CONNECTED
-        self._put(switching(headers))
+        self._put(switching([*headers, *self.config.handshake_headers]))
         # What is left of the handshake is read by nobody, and is a tenth of an idle connection.
         self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
         if self.config.websocket_ping_interval is not None:

@@ -9,7 +9,7 @@ kept.
 
 The libraries for this connect before they look, or depend on private parts of httpx; what is used
 here is httpcore, on which httpx stands, a `Host` header and the extension `sni_hostname`. The other
-side may be as hostile as the address: what is read is bounded (chat.bridge.bounded_stream).
+side may be as hostile as the address: what is read is bounded (chat.http_client.bounded_stream).
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 import httpcore
 import httpx
 
-from ..bridge.bounded_stream import BoundedBackend, TooLong
 from ..domain.errors import Invalid, Unreachable
+from .bounded_stream import BoundedBackend, ResponseTooLarge
 from .public_address import is_public
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -96,7 +96,7 @@ class Outbound:
                 return await self._post_to_first(url, ips, body, headers)
         except TimeoutError:
             raise Unreachable(f"There was no answer within {self.seconds:g} seconds.") from None
-        except TooLong:
+        except ResponseTooLarge:
             raise Unreachable("The answer is longer than the chat reads.") from None
         except httpcore.ProtocolError as error:
             raise Unreachable(f"The answer is no HTTP: {_why(error)}") from None
@@ -163,7 +163,7 @@ class Outbound:
         # One for each request: a connection to the address of a name would serve other names there.
         async with httpcore.AsyncConnectionPool(await self._tls(), network_backend=wire) as pool:
             response = await pool.handle_async_request(_for_httpcore(request))
-            wire.left = MAX_BODY_WIRE_BYTES
+            wire.bytes_left = MAX_BODY_WIRE_BYTES
             try:
                 read = await first(MOST_READ, response.aiter_stream())
             finally:
@@ -181,7 +181,7 @@ async def first(most: int, chunks: AsyncIterable[bytes]) -> bytes:
     """The first `most` bytes of an answer's body, as they came; the rest is not waited for. It is
     cut too where chunks make it longer on the wire than is read."""
     read = bytearray()
-    with suppress(TooLong):
+    with suppress(ResponseTooLarge):
         async for chunk in chunks:
             read += chunk
             if len(read) >= most:

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ..bridge.frames import Packet
 from ..domain.events import Event
 from ..observability.metrics import EVENTS
 from ..observability.redaction import without_message
 from ..store.people import Person
+from .packet import Packet
 
 # Writes a message; False when the viewer is gone.
 Push = Callable[[Packet], bool]

@@ -10,10 +10,10 @@ import time
 from typing import NamedTuple
 
 from ..bridge.bridge import await_
-from ..bridge.frames import Packet
 from ..rendering.fragments import Fragments
 from ..store.messages import Missed
 from .hub import Hub
+from .packet import Packet
 
 LASTS = 2.0  # seconds: names may change, and old messages go, without an event of the room
 MOST = 64  # answers that are kept

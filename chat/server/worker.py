@@ -37,6 +37,7 @@ from ..services.guest_cleanup import GuestCleanup
 from ..services.retention import Trimmer
 from ..services.unfinished_changes import UnfinishedChanges
 from ..store import Store
+from ..web import security_headers
 from ..webhooks.dispatcher import Deliverer
 from .warm_up import warm_up
 
@@ -60,7 +61,7 @@ def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartb
     sock = socket.socket(fileno=listener)
     config = {
         "h2c": settings.h2c,
-        "https_only": settings.secure,
+        **security_headers.server_settings(settings.secure),
         "direct_writes": os.environ.get("CHAT_DIRECT") != "off",
         "websocket_ping_interval": float(settings.ping),
         "websocket_pong_timeout": min(10.0, settings.ping),
@@ -113,7 +114,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
 
     _connect_hub(app, where, texts)
     metrics.watch(app)
-    return Bridge(app, startup=startup, shutdown=shutdown)
+    return Bridge(app, startup=startup, shutdown=shutdown, on_slow_reader=metrics.SLOW.inc)
 
 
 def _tell_failure(task: asyncio.Task[Any]) -> None:

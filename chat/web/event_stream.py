@@ -25,13 +25,13 @@ from flask import Blueprint, Response, g, render_template, request, stream_with_
 from redis.exceptions import RedisClusterException, RedisError
 
 from ..bridge.bridge import RESTART_SECONDS, await_
-from ..bridge.frames import Packet
 from ..bridge.http import ON_DRAIN
 from ..domain.errors import NotFound, NotMember
 from ..domain.validation import cursor, number
 from ..observability.redaction import without_message
 from ..realtime import connection_limits
 from ..realtime.hub import Hub, Viewer
+from ..realtime.packet import Packet
 from ..services.context import chat
 from ..services.rate_limits import charge_bytes
 from ..store import Room

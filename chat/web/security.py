@@ -179,7 +179,7 @@ def _policy(origin: str) -> str:
 
 def secure(app: Flask) -> None:
     """Say on every response what a page may do, and that it is not to be kept. The headers that
-    are the same for every response are added below Flask (chat.bridge.security_headers)."""
+    are the same for every response are added below Flask (chat.web.security_headers)."""
 
     @app.after_request
     def headers(response: Response) -> Response:

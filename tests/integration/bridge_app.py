@@ -19,6 +19,7 @@ from chat.bridge.frames import deflated_frame, text_frame
 from chat.bridge.http import ON_DRAIN
 from chat.bridge.server import run
 from chat.bridge.sockets import listen
+from chat.web.security_headers import server_settings
 
 SIZES = (0, 125, 126, 65535, 65536)
 FILES = tempfile.mkdtemp()
@@ -309,6 +310,8 @@ async def shutdown():
 
 def main():
     options = json.loads(sys.argv[1])
+    config = options.setdefault("config", {})
+    config |= server_settings(config.pop("https_only", False))
     listener = listen("127.0.0.1", options.pop("port", 0), reuse_port=True)
     print(listener.getsockname()[1], flush=True)
     run(

@@ -9,7 +9,7 @@ import select
 import httpx
 import pytest
 
-from chat.bridge.security_headers import ALWAYS
+from chat.web.security_headers import ALWAYS
 
 from .bridge_client import H2, TEXT, Raw, Server, assert_calm, frame
 

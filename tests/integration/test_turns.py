@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.api.endpoints import MOST
-from chat.bridge.frames import Packet
 from chat.domain.validation import MAX_BODY
+from chat.realtime.packet import Packet
 from chat.rendering import markdown
 
 from ..corpus import TEXTS, filled

@@ -11,8 +11,9 @@ from wsproto.events import TextMessage
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import Opcode, RsvBits
 
-from chat.bridge.frames import Packet, deflated_frame, text_frame, whole_text
+from chat.bridge.frames import deflated_frame, text_frame, whole_text
 from chat.bridge.permessage_deflate import Deflate
+from chat.realtime.packet import Packet
 
 
 def read(wire: bytes, deflate: bool = False) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from chat.bridge import frames
-from chat.bridge.frames import Packet
 from chat.domain.events import POST, REACT, Event
 from chat.realtime import hub
 from chat.realtime.hub import Hub
+from chat.realtime.packet import Packet
 
 
 def event(seq: int, room: str = "tea", kind: str = POST) -> Event:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Ping, Pong
 
-from chat.bridge.frames import Packet, ping_frame, whole_pong
+from chat.bridge.frames import ping_frame, whole_pong
 from chat.bridge.pings import MAX_UNANSWERED, PINGS, Pings
 from chat.bridge.websocket import WebSocket
+from chat.realtime.packet import Packet
 
 
 class Line:

@@ -163,7 +163,8 @@ def test_no_extension_without_an_offer():
 def test_settings_exist_in_hypercorn():
     """Every setting of Hypercorn's that we choose is still one."""
     ours = {"direct_writes", "websocket_pong_timeout", "websocket_close_timeout"}
-    ours |= {"websocket_linger", "h2c", "http2_stall_timeout", "https_only"}
+    ours |= {"websocket_linger", "h2c", "http2_stall_timeout", "added_headers"}
+    ours |= {"handshake_headers"}
     base = ServerSettings.__mro__[1]
     for name in vars(ServerSettings):
         if not name.startswith("_"):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from chat.bridge.frames import Packet
 from chat.bridge.websocket import Lull, WebSocket
+from chat.realtime.packet import Packet
 
 
 async def heard(lull: Lull) -> list:

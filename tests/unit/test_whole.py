@@ -13,7 +13,7 @@ from chat.bridge.bridge import Bridge
 from chat.bridge.config import ServerSettings
 from chat.bridge.fast_path import Whole, read_whole
 from chat.bridge.patches import HTTP1
-from chat.bridge.security_headers import plain_answer_headers
+from chat.web.security_headers import server_settings
 
 GET = b"GET /rooms/%c3%a9?a=1 HTTP/1.1\r\nHost: test\r\nAccept:\t*/*  \r\n\r\n"
 TAKEN = [
@@ -189,9 +189,10 @@ def ended():
 
 @pytest.mark.parametrize(("app", "status"), [(silent, 500), (ended(), 503)])
 def test_an_answer_in_the_place_of_the_applications_has_security_headers(app, status):
-    written, _, _ = exchange(HTTP1, app, GET)
+    settings = server_settings(https_only=False)
+    written, _, _ = exchange(HTTP1, app, GET, **settings)
     assert written.startswith(b"HTTP/1.1 %d " % status)
-    for name, value in plain_answer_headers(https_only=False):
+    for name, value in settings["added_headers"]([]):
         assert b"\r\n%b: %b\r\n" % (name, value) in written
 
 

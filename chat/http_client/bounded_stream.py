@@ -1,9 +1,9 @@
-"""Connections on which only so many bytes are read, a few at a time.
+"""Limits how many bytes an HTTP client reads from its connections, and reads them in small pieces.
 
-What a byte costs to read is up to the sender: an answer may be ten thousand informational
-responses, header lines, or chunks of one byte, and the HTTP parser goes through all that has
-arrived without giving way. So it gets PIECE_BYTES at once, and others have their turn before the
-next. The sum bounds everything that can be counted in an answer.
+The sender decides how expensive each byte is to parse: a response may consist of ten thousand
+informational responses, header lines, or one-byte chunks, and the HTTP parser handles everything it
+has been given without yielding to the event loop. The parser therefore gets at most PIECE_BYTES at
+a time, and other tasks run between two pieces. The limit on the total bounds everything else.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from typing import Any
 import httpcore
 
 PIECE_BYTES = 1024
+"""The most bytes that the parser gets at a time."""
 
 
-class TooLong(Exception):
-    """More came than is read."""
+class ResponseTooLarge(Exception):
+    """The response is larger than the limit."""
 
 
 class BoundedBackend(httpcore.AsyncNetworkBackend):
-    """Connects as httpcore does; all its connections together may be read for `left` bytes. Reading
-    on raises TooLong."""
+    """A network backend for httpcore that reads at most `max_bytes` from all its connections
+    together. Reading more raises ResponseTooLarge."""
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, max_bytes: int) -> None:
+        self.bytes_left = max_bytes
         self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -48,12 +49,12 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._backend = backend
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._backend.left <= 0:
-            raise TooLong
+        if self._backend.bytes_left <= 0:
+            raise ResponseTooLarge
         await asyncio.sleep(0)
-        size = min(max_bytes, PIECE_BYTES, self._backend.left)
+        size = min(max_bytes, PIECE_BYTES, self._backend.bytes_left)
         data = await self._stream.read(size, timeout)
-        self._backend.left -= len(data)
+        self._backend.bytes_left -= len(data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
