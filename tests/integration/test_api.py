@@ -7,19 +7,22 @@ import sys
 import httpx
 import pytest
 
+from ..api_schema import check_response
 from ..running import Server, Visitor, browser, opened
 from .page import Page
 
 
 class Program:
-    """Somebody's program, with a token."""
+    """Somebody's program, with a token. Every response that it gets is checked against the OpenAPI
+    document."""
 
     def __init__(self, visitor: Visitor, scopes=("read", "write"), uid: str = "") -> None:
         self.uid = uid or visitor.uid
         page = visitor.submit(f"/tokens/{self.uid}", "/me/tokens", name="test", scopes=scopes)
         self.token = re.search(r'value="(chat_[\w-]+)"', page.text)[1]
         headers = {"Authorization": f"Bearer {self.token}"}
-        self.http = browser(f"{visitor.url}/api", headers=headers)
+        hooks = {"response": [check_response]}
+        self.http = browser(f"{visitor.url}/api", headers=headers, event_hooks=hooks)
         opened.callback(self.http.close)
 
     def __call__(self, method: str, path: str, status: int = 200, **json):

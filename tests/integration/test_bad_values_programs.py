@@ -86,17 +86,17 @@ def test_every_field_of_the_api(world, routes):
     values = {**TEXTS, **NOT_TEXTS, "million": MILLION}
 
     def send(operation, door):
-        rule, who = rules[f"api.{operation.name}"], world[able_to(operation)]
+        rule, who = rules[f"api.{operation.id}"], world[able_to(operation)]
         ids, actor = ids_for(world, rule), Actor(world, who, who.token)
         path, method = address(rule, ids), operation.method
-        needed = b"&".join(b"%b=a.txt" % name.encode() for name in operation.needs)
+        needed = b"&".join(b"%b=a.txt" % name.encode() for name in operation.required)
         target = path + (b"?" + needed if operation.is_file else b"")
         body = body_of(world, operation)
         for name, raw in NOT_OBJECTS.items():
             door.check(f"{method} {rule.rule} {name}", actor.call(method, target, raw))
-        fields = [] if operation.is_file else sorted({*operation.takes, "unknown"})
+        fields = [] if operation.is_file else sorted({*operation.body, "unknown"})
         for field, (name, value) in itertools.product(fields, values.items()):
-            is_list = operation.takes.get(field, {}).get("type") == "array"
+            is_list = operation.body.get(field, {}).get("type") == "array"
             for sent in (value, [value], [*body.get(field, []), value]) if is_list else (value,):
                 answer = actor.call(method, target, as_json({**body, field: sent}))
                 door.check(f"{method} {rule.rule} {field} {name}", answer)

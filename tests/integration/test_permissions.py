@@ -143,7 +143,7 @@ def test_the_document_says_what_a_token_for_writing_is_told():
         answers = next(iter(next(iter(described.values())).values()))["responses"]
         if operation.scope == "write":
             schema = answers.get("201", answers.get("200"))
-            assert "204" in answers or "anyOf" in str(schema), operation.name
+            assert "204" in answers or "anyOf" in str(schema), operation.id
         else:
             assert "204" not in answers
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.api.endpoints import MOST
+from chat.api.schemas import PAGE_SIZE
 from chat.domain.validation import MAX_BODY
 from chat.realtime.packet import Packet
 from chat.rendering import markdown
@@ -94,8 +94,8 @@ def test_reading_what_costs_most(client, valkey, tmp_path):
         await world.do("its frame", asyncio.wait_for(framed(shown), 60))
         for path in READ:
             await world.do(path, eve.get(path))
-        found = await chat.call(store.messages.newest, world.rid, MOST)
-        assert len(found) == MOST
+        found = await chat.call(store.messages.newest, world.rid, PAGE_SIZE)
+        assert len(found) == PAGE_SIZE
 
     tell(valkey.url, tmp_path, story)
 

@@ -27,7 +27,7 @@ def test_every_route_names_its_bucket(app):
 
 
 def test_every_operation_of_the_api_names_its_bucket():
-    assert {f"api.{operation.name}" for operation in OPERATIONS} <= set(ROUTES)
+    assert {f"api.{operation.id}" for operation in OPERATIONS} <= set(ROUTES)
 
 
 def test_every_frame_names_what_it_costs():

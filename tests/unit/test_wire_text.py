@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from chat.api.validation import of_body, text, whole
+from chat.api.schemas import fields, integer, string
+from chat.api.validation import body_fields, compiled
 from chat.domain.errors import Invalid
 from chat.domain.wire_text import (
     MAX_AGENT_CHARS,
@@ -88,19 +89,20 @@ def test_a_user_agent_can_be_kept_and_shown(sent):
 # What programs send
 
 SCHEMAS = {
-    "text": text(100),
-    "texts": {"type": "array", "items": text(64), "maxItems": 5},
+    "text": string(100),
+    "texts": {"type": "array", "items": string(64), "maxItems": 5},
     "kind": {"type": "string", "enum": ["open", "closed"]},
-    "nonce": text(64, 1, pattern="^[A-Za-z0-9_-]+$"),
-    "number": whole(0, 10),
+    "nonce": string(64, 1, pattern="^[A-Za-z0-9_-]+$"),
+    "number": integer(0, 10),
 }
+CHECK = compiled(fields(SCHEMAS, ()))
 app = flask.Flask("test")
 
 
 def read(sent):
     body = json.dumps(sent).encode()
     with app.test_request_context(data=body, method="POST"):
-        return of_body(SCHEMAS, ())
+        return body_fields(CHECK)
 
 
 @given(st.dictionaries(st.sampled_from(list(SCHEMAS)) | ANY_TEXT, DOCUMENTS, max_size=3))
@@ -133,7 +135,7 @@ def test_a_lone_surrogate_is_refused_wherever_it_stands(broken):
 )
 def test_a_body_that_cannot_be_used_is_refused(body):
     with app.test_request_context(data=body, method="POST"), pytest.raises(Invalid):
-        of_body(SCHEMAS, ())
+        body_fields(CHECK)
 
 
 @given(st.binary(), st.binary())

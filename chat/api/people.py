@@ -1,0 +1,82 @@
+"""Operations on people and on one's own profile."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from flask import g
+
+from ..domain.errors import Invalid, NotFound
+from ..domain.validation import MAX_ABOUT, MAX_NAME, clean_line, clean_name
+from ..rendering.serializers import person_json
+from ..services.context import chat
+from ..store import Person
+from ..web.profiles import edit as edit_profile
+from .operation import Operation
+from .schemas import MAX_CURSOR_CHARS, PAGE_SIZE, PROFILE_FIELDS, integer, string
+
+DEFAULT_LIMIT = 50  # people in one answer
+MAX_QUERY_CHARS = 100
+
+
+def get_own_profile() -> Any:
+    return person_json(g.person)
+
+
+def edit_own_profile(**fields: str) -> Any:
+    if "name" in fields:
+        fields["name"] = clean_name(fields["name"], "name", MAX_NAME)
+    if "about" in fields:
+        fields["about"] = clean_line(fields["about"], "text about you", MAX_ABOUT)
+    if not fields:
+        return person_json(g.person)
+    chat().limits.use("profile", g.person.uid)
+    return person_json(edit_profile(g.person, fields))
+
+
+def list_people(q: str = "", limit: int = DEFAULT_LIMIT, after: str = "") -> Any:
+    page = chat().store.people.page(q, limit, after, off=False)
+    return {"people": [person_json(person) for person in page.people], "next": page.after}
+
+
+def get_person(uid: str) -> Any:
+    found = chat().store.people.get(uid)
+    if found is None:
+        raise NotFound("There is no such person.")
+    return person_json(found)
+
+
+def active_people(uids: Iterable[str]) -> list[Person]:
+    """The people with these ids, each once. Raises Invalid unless all of them are active."""
+    unique = list(dict.fromkeys(uids))
+    people = [person for person in chat().store.people.several(unique) if not person.off]
+    if len(people) < len(unique):
+        raise Invalid("One of the members is nobody.")
+    return people
+
+
+OPERATIONS = [
+    Operation("me", "GET", "/me", "Who the token belongs to", get_own_profile, "Person"),
+    Operation(
+        "edit_me",
+        "PATCH",
+        "/me",
+        "Change one's profile",
+        edit_own_profile,
+        "Person",
+        PROFILE_FIELDS,
+    ),
+    Operation(
+        "people",
+        "GET",
+        "/people",
+        "Find people by a word of their name",
+        list_people,
+        "People",
+        query={
+            "q": string(MAX_QUERY_CHARS),
+            "limit": integer(1, PAGE_SIZE),
+            "after": string(MAX_CURSOR_CHARS),
+        },
+    ),
+    Operation("person", "GET", "/people/<uid>", "One person", get_person, "Person"),
+]

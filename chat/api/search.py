@@ -1,0 +1,38 @@
+"""The operation that finds messages."""
+
+from typing import Any
+
+from flask import g
+
+from ..rendering.local_time import today
+from ..rendering.serializers import message_json
+from ..search.query import LONGEST, parse
+from ..web import search
+from .operation import Operation
+from .schemas import PAGE_SIZE, integer, string
+
+MAX_CURSOR_CHARS = 200
+
+
+def find_messages(q: str = "", older: str = "", limit: int = search.PAGE) -> Any:
+    query = parse(q, today(g.person.zone))
+    found = search.search(query, older, limit) if query or query.problem else search.Found()
+    hits = [{"room": hit.room.rid, "message": message_json(hit.event)} for hit in found.hits]
+    return {"hits": hits, "older": found.older}
+
+
+OPERATIONS = [
+    Operation(
+        "find",
+        "GET",
+        "/search",
+        "Find messages in one's rooms, the newest first; the words as in the page's field",
+        find_messages,
+        "Hits",
+        query={
+            "q": string(LONGEST),
+            "older": string(MAX_CURSOR_CHARS),
+            "limit": integer(1, PAGE_SIZE),
+        },
+    ),
+]
