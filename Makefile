@@ -10,10 +10,13 @@ SYNC := UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact --quiet --c
 
 export CHAT_DATA ?= data
 
-.PHONY: run test check html bench lag fuzz faults soak conformance format clean
+.PHONY: run dev test check coverage hooks html bench lag fuzz faults soak conformance format clean
 
 run: $(VENV)/.run
 	@$(BIN)/chat serve
+
+dev: $(VENV)/.dev
+	@$(BIN)/python -m tools.dev
 
 test: $(VENV)/.dev chromium docker-compose
 	@$(BIN)/python -m pytest --numprocesses=6 --dist=loadfile $(ARGS)
@@ -23,6 +26,16 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_no_javascript.py
+
+# A test that fails only because measuring slows it down does not hide the report.
+coverage: $(VENV)/.dev chromium docker-compose
+	@$(BIN)/coverage erase
+	-@$(BIN)/coverage run -m pytest --numprocesses=6 --dist=loadfile $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+hooks: $(VENV)/.dev
+	@$(BIN)/pre-commit install
 
 html: $(VENV)/.html
 	@command -v java >/dev/null || sh .ci/debian default-jre-headless
@@ -53,7 +66,7 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -80,7 +80,6 @@ class Supervisor:
             make_private(self.settings.data)
             self._database()
             self.env["SECRET_KEY"] = self.settings.secret_key or secret(self.settings.data)
-            self.pidfile = write_pidfile(self.settings.data)
             self.replaced = ReplacedCounts.new()
             self._lifeline, self._held = os.pipe()
             os.set_inheritable(self._lifeline, True)
@@ -89,6 +88,8 @@ class Supervisor:
             signal.signal(signal.SIGHUP, self._ask_reload)
             # Inherited: a process that has only begun would be ended by it.
             signal.signal(STACK_SIGNAL, signal.SIG_IGN)
+            # From here on `chat reload` finds this process: SIGHUP would have ended it before.
+            self.pidfile = write_pidfile(self.settings.data)
             for number in range(self.settings.workers):
                 self.workers[number] = self._start(number)
             host, port = self.listeners[0].getsockname()[:2]

@@ -1,0 +1,1 @@
+"""Tools for people who work on the chat. Nothing here is part of the installed package."""
