@@ -24,6 +24,7 @@ from .realtime import connection_limits
 from .realtime.confirmations import Confirmations
 from .realtime.hub import Hub
 from .realtime.presence import Presence
+from .realtime.read_marks import ReadMarks
 from .realtime.resume_cache import Backlog
 from .realtime.subscriber import Subscriber
 from .rendering import assets, fragments, local_time, markdown
@@ -71,8 +72,8 @@ MAX_REQUEST = 64 * 1024  # bytes of a request's body without files
 
 
 class Chat(Flask):
-    """A Flask application that knows the chat's parts. `hub`, `backlog`, `subscriber` and
-    `presence` are there only where sockets are served."""
+    """A Flask application that knows the chat's parts. `hub`, `backlog`, `subscriber`,
+    `presence` and `read_marks` are there only where sockets are served."""
 
     jinja_environment = fragments.Templates
     request_class = form_limits.Request
@@ -86,6 +87,7 @@ class Chat(Flask):
         self.backlog: Backlog
         self.subscriber: Subscriber
         self.presence: Presence
+        self.read_marks: ReadMarks
         # Each says what this process cannot do just now, or "" (operations.readyz).
         self.problems: list[Callable[[], str]] = []
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)

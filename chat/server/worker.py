@@ -24,6 +24,7 @@ from ..observability.loop_lag import LoopLag
 from ..realtime import refresh
 from ..realtime.hub import Hub
 from ..realtime.presence import Presence
+from ..realtime.read_marks import ReadMarks
 from ..realtime.resume_cache import Backlog
 from ..realtime.subscriber import Subscriber
 from ..redis_client.client import LoopRedis
@@ -154,6 +155,7 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
             subscriber.ask(refresh.profile, app, rid, word)
 
     app.presence = Presence(app)
+    app.read_marks = ReadMarks(app.store.messages.seen_by, subscriber.ask)
     app.subscriber = subscriber
     subscriber.word = word
     app.hub = subscriber.hub = Hub(

@@ -361,8 +361,12 @@ class Messages:
         0: not known); it never goes back. What names an event of another life of the database
         changes nothing: a number beyond the newest, or one whose event has another time. False,
         and nothing is kept, for who is no member."""
+        return self.seen_by(rid, [uid], seq, at)[0]
+
+    def seen_by(self, rid: str, uids: list[str], seq: int, at: int = 0) -> list[bool]:
+        """The same for several people in one round trip; says of each whether they are a member."""
         read = [keys.read(rid), keys.room(rid), keys.members(rid), keys.events(rid)]
-        return int(self._seen(keys=read, args=[uid, seq, at])) >= 0
+        return [member == 1 for member in self._seen(keys=read, args=[seq, at, *uids])]
 
     def _back(self, rid: str, end: int | str, limit: int) -> list[Event]:
         """The last `limit` events in front of number `end`, oldest first."""

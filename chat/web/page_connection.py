@@ -102,6 +102,7 @@ class Page:
         "asked",
         "backlog",
         "budget",
+        "confirmed",
         "draft",
         "fragments",
         "fresh",
@@ -143,6 +144,7 @@ class Page:
         self.viewer.person = person
         self.viewer.ask = self.ask
         self.asked = ("", 0)  # room and number that it was last asked to confirm
+        self.confirmed = ("", 0, 0)  # the event that it confirmed last: room, number and time
         self.fresh = True  # nothing was said on this socket yet
         self.rows: list[Row] = []  # the rooms as the socket opened, until then
         self.is_behind = False  # others had been told of more than is in these
@@ -213,8 +215,18 @@ class Page:
         """The browser has what it was sent of a room up to event `seq`, of the time `at`. It shows
         nothing of that where it came after the page had gone to another room; a page says where it
         has gone before it answers what came then."""
-        if self.viewer.watching == rid:
-            self.subscriber.ask(self._seen, rid, seq, at)
+        if self.viewer.watching == rid and not self._is_remembered(rid, seq):
+            self.confirmed = rid, seq, at
+            written = partial(self._remember, rid, seq)
+            self.app.read_marks.add(self.viewer.uid, self.confirmed, written)
+
+    def _is_remembered(self, rid: str, seq: int) -> bool:
+        return rid == self.remembered[0] and seq <= self.remembered[1]
+
+    def _remember(self, rid: str, seq: int) -> None:
+        """The store has the mark. Another room may have come on screen meanwhile."""
+        if rid == self.viewer.watching and not self._is_remembered(rid, seq):
+            self.remembered = rid, seq
 
     def _come_back(self, error: Exception) -> None:
         """Redis has failed: ask the page to come back."""
@@ -246,6 +258,8 @@ class Page:
         if before and before != rid:
             self.typing_at = 0.0
             self.draft = ("", "")
+            if self.confirmed[0] == before:
+                self._seen(*self.confirmed)  # which may be on its way (realtime.read_marks)
             is_unsure = self._is_unsure()
             if not is_unsure:
                 self._say(self.fragments.read(before))
@@ -325,7 +339,7 @@ class Page:
         """Remember what the page has shown, up to event `seq`, of the time `at` (0: not known).
         Returns True when that was done now, for a member. That it cannot be is no reason to end
         the page."""
-        if rid == self.remembered[0] and seq <= self.remembered[1]:
+        if self._is_remembered(rid, seq):
             return False
         try:
             is_member = self.store.messages.seen(rid, self.person.uid, seq, at)

@@ -29,6 +29,7 @@ from chat.domain.errors import NotMember
 from chat.realtime import refresh
 from chat.realtime.confirmations import Confirmations
 from chat.realtime.hub import Hub
+from chat.realtime.read_marks import ReadMarks
 from chat.realtime.resume_cache import Backlog
 from chat.realtime.subscriber import Subscriber
 from chat.redis_client.pubsub import Alone, Channels
@@ -368,6 +369,7 @@ class World:
         subscriber.channels = self.held
         subscriber.word = self.word
         app.presence = SimpleNamespace(stale=set())
+        app.read_marks = ReadMarks(app.store.messages.seen_by, subscriber.ask)
         app.confirmations = Confirmations()
         app.hub = subscriber.hub = Hub(
             app.fragments.shown,
