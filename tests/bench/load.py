@@ -91,7 +91,7 @@ class Load:
         self.latencies = []
         self.deliveries = self.messages = self.bytes = 0
         self.posting = False
-        self.breathing = deque()  # file numbers of viewers, in the order in which they say that they are there
+        self.breathing = deque()  # file numbers of viewers, in the order of their pongs
         self.next_breath = 0.0  # when the first of them does
         self.cursor = 0  # the last event that anybody was shown on arrival
         self.sample = None  # number and text of one delivered message

@@ -13,6 +13,7 @@ import uvloop
 
 from chat.bridge.frames import text_frame, whole_text
 
+PONG, PONG_BYTES = b"\x8a\x80", 6  # masked, without a payload
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 viewers = {}
 
@@ -47,7 +48,13 @@ class Viewer(asyncio.Protocol):
         viewers[self] = self.transport
 
     def message(self, data):
-        """The load generator sends one frame at a time."""
+        """The load generator sends one text at a time, and now and then an empty pong."""
+        while data.startswith(PONG):
+            data = data[PONG_BYTES:]
+        if data[-PONG_BYTES:].startswith(PONG):
+            data = data[:-PONG_BYTES]
+        if not data:
+            return
         text, _ = whole_text(data) or (b"", False)
         if text.startswith(b"<"):
             frame = text_frame(text.decode())
