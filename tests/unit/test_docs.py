@@ -1,4 +1,4 @@
-"""What the documents say of the tests is true."""
+"""The documents name tests, files, functions, settings and commands that exist."""
 
 import os
 import re
@@ -9,7 +9,13 @@ import pytest
 
 from ..running import ROOT
 
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+        *(ROOT / "chat").rglob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -23,6 +29,20 @@ def test_every_test_that_is_named_exists(document):
 def _defines(file, name):
     path = ROOT / file
     return path.exists() and (not name or f"\ndef {name}(" in path.read_text())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_is_named_exists(document):
+    ours = r"`((?:chat|docs|static|templates|tests|tools)/[\w./-]*)`"
+    named = set(re.findall(ours, document.read_text()))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_target_of_make_that_is_named_exists(document):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = set(re.findall(r"(?:`|^    )make ([a-z][\w-]*)", document.read_text(), re.M))
+    assert named <= targets
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
