@@ -27,7 +27,7 @@ from .realtime.presence import Presence
 from .realtime.read_marks import ReadMarks
 from .realtime.resume_cache import Backlog
 from .realtime.subscriber import Subscriber
-from .rendering import assets, fragments, local_time, markdown
+from .rendering import assets, cached_html, environment, fragments, local_time, markdown
 from .services import rate_limits
 from .services.context import chat, is_htmx, present
 from .services.limits import Limits
@@ -75,11 +75,11 @@ class Chat(Flask):
     """A Flask application that knows the chat's parts. `hub`, `backlog`, `subscriber`,
     `presence` and `read_marks` are there only where sockets are served."""
 
-    jinja_environment = fragments.Templates
     request_class = form_limits.Request
 
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
+        self.jinja_environment = environment.environment_class()
         self.settings = settings
         self.session_interface = auth.Cookies(store.clock.estimate)
         self.store = store
@@ -109,7 +109,7 @@ class Chat(Flask):
         return func
 
 
-def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdown) -> Chat:
+def create_app(settings: Settings, store: Store, texts: cached_html.Texts = markdown) -> Chat:
     """The chat over a store; `settings.secret_key` must be set. `texts` renders messages, by
     default where it is asked, which holds up everybody else."""
     app = Chat(settings, store)
@@ -138,7 +138,7 @@ def create_app(settings: Settings, store: Store, texts: fragments.Texts = markdo
     Compress(app)
     compression.bound()
     app.jinja_env.trim_blocks = False
-    fragments.init(app.jinja_env, texts)
+    cached_html.init(app.jinja_env, texts)
     local_time.tell_time_by(store.clock.estimate)
     assets.init(app)
     form_limits.bound()

@@ -84,6 +84,6 @@ class Presence:
             return
         store, fragments = self.app.store, self.app.fragments
         here = store.presence.here(store.rooms.uids(rid))
-        self.app.hub.tell_watching(rid, lambda zone: fragments.here(rid, len(here)))
+        self.app.hub.tell_watching(rid, lambda zone: fragments.online_count(rid, len(here)))
         if store.rooms.kind(rid) == DIRECT:
-            self.app.hub.tell(rid, fragments.dots(rid, sorted(here)))
+            self.app.hub.tell(rid, fragments.online_dots(rid, sorted(here)))

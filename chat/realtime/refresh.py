@@ -44,7 +44,7 @@ def person(app: "Chat", uid: str) -> None:
             app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
         for rid in joined[viewer] - mine:  # not what the page came to while all that was read
             if rid == viewer.watching:
-                app.hub.say(viewer, app.fragments.gone(rid))
+                app.hub.say(viewer, app.fragments.room_left(rid))
             app.hub.leave(viewer, rid)
         shown.append(viewer)
     for viewer in shown:
@@ -120,7 +120,7 @@ def _list(app: "Chat", viewer: Viewer, rows: list[Row]) -> str:
     meanwhile."""
     shown = viewer.watching
     give_way()
-    text: str = app.fragments.rooms(rows, shown or "", viewer.zone)
+    text: str = app.fragments.room_list(rows, shown or "", viewer.zone)
     return text if viewer.watching == shown else ""
 
 
@@ -173,7 +173,7 @@ def _show_again(app: "Chat", rid: str, read: Callable[[], list[Event]]) -> None:
         current = [event for event in told if changed.isdisjoint((event.seq, event.number))]
         left = {event.seq for event in told} - {event.seq for event in current}
         if current:
-            app.hub.tell_watching(rid, partial(app.fragments.again, current))
+            app.hub.tell_watching(rid, partial(app.fragments.updated_events, current))
 
 
 def _is_watched(app: "Chat", rid: str) -> bool:

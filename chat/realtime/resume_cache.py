@@ -72,8 +72,8 @@ class Answer:
         missed = self.missed
         if missed.replace:
             rid = self.cursor.rid
-            return fragments.replaced(rid, missed.events, missed.epoch, zone, missed.first)
-        return fragments.missed(missed.events, zone) if missed.events else ""
+            return fragments.replaced_list(rid, missed.events, missed.epoch, zone, missed.first)
+        return fragments.missed_events(missed.events, zone) if missed.events else ""
 
 
 class Backlog:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 from ..domain.events import Event
 from ..media.attachments import size
 from ..store import Store
-from . import fragments
+from . import cached_html
 from .assets import folder
 
 PAGE = 1000  # events that are in memory at once
@@ -32,7 +32,7 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
     """The file, piece by piece; times are in the server's zone. Raises NotFound."""
     room = store.rooms.get(rid)
     env = Environment(loader=FileSystemLoader(folder("templates")), autoescape=True)
-    fragments.init(env)
+    cached_html.init(env)
     page: Any = env.get_template("transcript.html").module
     yield str(page.begin(room, f"{datetime.now().astimezone():%-d %B %Y, %H:%M %Z}"))
     day, after = "", 0

@@ -148,7 +148,7 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
             subscriber.ask(refresh.typing, app, rid, uid)
         elif kind == "typed":
             app.presence.typing.discard((rid, uid))
-            app.hub.tell_watching(rid, lambda zone: app.fragments.typed(rid, uid))
+            app.hub.tell_watching(rid, lambda zone: app.fragments.typing_ended(rid, uid))
         elif word == "names":
             subscriber.ask_in_turn(refresh.names, app, rid)
         else:
@@ -159,9 +159,9 @@ def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
     app.subscriber = subscriber
     subscriber.word = word
     app.hub = subscriber.hub = Hub(
-        app.fragments.shown,
-        app.fragments.note,
-        app.fragments.line,
+        app.fragments.for_viewers,
+        app.fragments.for_members,
+        app.fragments.room_row,
         loop.call_soon,
         subscriber.opened,
         subscriber.closed,

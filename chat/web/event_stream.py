@@ -182,7 +182,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
         if missed is None or not is_on:
             return
         if missed.events:
-            text = fragments.missed(missed.events, viewer.zone)
+            text = fragments.missed_events(missed.events, viewer.zone)
             charge_bytes(uid, "view", len(text))
             yield text
             chat().confirmations.add(viewer)

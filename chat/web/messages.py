@@ -74,7 +74,7 @@ def reply(rid: str) -> Any:
     _room(rid)
     to = request.args.get("to", "")
     if is_htmx():
-        return chat().fragments.reply(rid, answered(rid, to))
+        return chat().fragments.reply_target(rid, answered(rid, to))
     return redirect(f"/rooms/{rid}?reply={number(to)}", 303)
 
 
@@ -125,9 +125,9 @@ def edit_page(rid: str, seq: str) -> Any:
     except ChatError as error:
         if not is_htmx():
             raise
-        return chat().fragments.not_reacted(number(seq), error.text), error.status
+        return chat().fragments.reaction_refused(number(seq), error.text), error.status
     if is_htmx():
-        return chat().fragments.edit(event, csrf_token())
+        return chat().fragments.message_editor(event, csrf_token())
     return _edit_page(room, event, event.body)
 
 
@@ -145,7 +145,7 @@ def edit(rid: str, seq: str) -> Any:
         room, event = message(rid, seq)
         return _edit_page(room, event, body, error.text), error.status, error.headers
     if is_htmx():
-        return chat().fragments.saved(store().messages.get(rid, number(seq)))
+        return chat().fragments.message_saved(store().messages.get(rid, number(seq)))
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -160,7 +160,7 @@ def delete_one(rid: str, seq: str) -> Any:
         return _not_saved(rid, seq, error)
     if is_htmx():
         deleted = Event(rid, event.seq, event.at, DELETED, "", "", "")
-        return chat().fragments.erased(deleted, g.person.zone)
+        return chat().fragments.message_deleted(deleted, g.person.zone)
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -295,7 +295,7 @@ def message(rid: str, seq: str) -> tuple[Room, Event]:
 def _not_saved(rid: str, seq: str, error: Exception) -> Any:
     """Why a message was not changed, in the message, for htmx."""
     status = error.status if isinstance(error, ChatError) else StoreAway.status
-    return chat().fragments.not_saved(rid, number(seq), refusal(error)), status
+    return chat().fragments.edit_refused(rid, number(seq), refusal(error)), status
 
 
 def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:

@@ -26,7 +26,7 @@ from ..realtime import connection_limits, refresh
 from ..realtime.client_messages import Frame, one, parse, pending
 from ..realtime.hub import Viewer
 from ..realtime.resume_cache import Answer, Cursor
-from ..rendering.fragments import digest, numbers_digest
+from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
 from ..services.context import app
 from ..services.rate_limits import FRAMES, NONSENSE
@@ -262,7 +262,7 @@ class Page:
                 self._seen(*self.confirmed)  # which may be on its way (realtime.read_marks)
             is_unsure = self._is_unsure()
             if not is_unsure:
-                self._say(self.fragments.read(before))
+                self._say(self.fragments.room_read(before))
         for to, nonce, body, reply in pending(frame):
             self._post_pending(to, nonce, body, number(reply))
         if rid:
@@ -311,7 +311,7 @@ class Page:
             self.budget.owe(len(packet.text))
             self.hub.send(self.viewer, packet)
         if entered:
-            self._say(self.fragments.read(rid))
+            self._say(self.fragments.room_read(rid))
         self.presence.stale.add(rid)  # the head of a panel that is new says nobody is here
         self.hub.live(self.viewer, answer.missed.seq)
         if answer.shown:
@@ -376,7 +376,7 @@ class Page:
             body = self._since_before(rid, nonce, body)
         before = self.posted.get(nonce, "")
         if body and body == before:
-            self._say(self.fragments.stored(nonce))  # Enter pressed twice
+            self._say(self.fragments.message_stored(nonce))  # Enter pressed twice
             self._sent_draft(rid, nonce, True)
             return
         if before and body.startswith(before):
@@ -421,10 +421,10 @@ class Page:
         if start is not None:
             self.naming = True
             people, words = self.store.attention.offered(rid, self.person.uid, start)
-            self._say(self.fragments.named(rid, people, words))
+            self._say(self.fragments.name_suggestions(rid, people, words))
         elif self.naming:
             self.naming = False
-            self._say(self.fragments.named(rid, [], []))
+            self._say(self.fragments.name_suggestions(rid, [], []))
 
     def _keep_draft(self, rid: str, nonce: str, text: str) -> None:
         """Keep the text of a composer. What stands behind a text that was sent comes back as a
@@ -456,12 +456,12 @@ class Page:
         try:
             before, text = self.store.messages.posted(rid, self.person, nonce), clean_body(body)
         except (ChatError, RedisError, OSError) as error:
-            self._say(self.fragments.not_stored(nonce, refusal(error)))
+            self._say(self.fragments.message_refused(nonce, refusal(error)))
             return
         if before is not None and text.startswith(before):
             self._answer_composer(rid, nonce, text.removeprefix(before))
         elif self._post(rid, nonce, body, nonce, reply):
-            self._say(self.fragments.done(nonce))
+            self._say(self.fragments.composer_done(nonce))
         else:
             return
         self.store.drafts.sent(self.person.uid, rid, body)
@@ -469,9 +469,9 @@ class Page:
     def _answer_composer(self, rid: str, nonce: str, rest: str) -> None:
         """A composer that was sent goes, or what it holds beyond that comes back."""
         if rest.strip():
-            self._say(self.fragments.rest(rid, nonce, new_nonce(), rest, TYPED_ON))
+            self._say(self.fragments.fresh_composer(rid, nonce, new_nonce(), rest, TYPED_ON))
         else:
-            self._say(self.fragments.done(nonce))
+            self._say(self.fragments.composer_done(nonce))
 
     def _post(
         self, rid: str, nonce: str, body: str, composer: str, reply: int = 0, shown: int = 0
@@ -484,11 +484,11 @@ class Page:
         try:
             say_text(self.app, person, rid, body, nonce, reply, shown)
         except (ChatError, RedisError, OSError) as error:
-            self._say(self.fragments.not_stored(composer, refusal(error)))
+            self._say(self.fragments.message_refused(composer, refusal(error)))
             return False
         if refresh.looks_otherwise(person, self.person):
             self.store.people.tell_rooms(person.uid, [rid])
-        self._say(self.fragments.stored(composer))
+        self._say(self.fragments.message_stored(composer))
         if self.typing_at:
             self.typing_at = 0.0
             self.store.presence.typing(rid, self.person.uid, False)

@@ -25,7 +25,7 @@ def react(rid: str) -> Any:
         set_reaction(g.person, rid, number(seq), typed, number(shown))
     except ChatError as error:
         if is_htmx():
-            text = chat().fragments.not_reacted(number(seq), error.text)
+            text = chat().fragments.reaction_refused(number(seq), error.text)
             return text, error.status, error.headers
         if isinstance(error, Invalid | TooOften):
             page = message_page(*message(rid, seq), True, typed, error.text)
@@ -33,7 +33,7 @@ def react(rid: str) -> Any:
         raise
     room, event = message(rid, seq)
     if is_htmx():
-        return chat().fragments.clicked(event)
+        return chat().fragments.reaction_sent(event)
     near = room.seq - event.seq < PAGE_SIZE
     return redirect(f"/rooms/{rid}" + ("" if near else f"/messages/{seq}") + f"#m-{seq}", 303)
 
@@ -45,7 +45,7 @@ def menu(rid: str) -> Any:
     seq, _ = cursor(request.args.get("after", ""))
     room, event = message(rid, str(seq))
     if is_htmx() and "closed" in request.args:
-        return chat().fragments.closed(event)
+        return chat().fragments.menu_closed(event)
     if is_htmx():
         live = "/messages" not in request.headers.get("HX-Current-URL", "")
         return chat().fragments.menu({**menu_of(room, event), "live": live})

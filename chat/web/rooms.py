@@ -7,7 +7,7 @@ from flask import Blueprint, g, redirect, render_template, request
 from ..domain.errors import Invalid, Refused, TooOften
 from ..domain.events import POST, Event
 from ..domain.validation import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name, number
-from ..rendering.fragments import digest
+from ..rendering.room_list import digest
 from ..services.context import chat, is_htmx
 from ..services.permissions import check_create_rooms, may_create_rooms, may_manage
 from ..store import Person, Room, Store

@@ -372,9 +372,9 @@ class World:
         app.read_marks = ReadMarks(app.store.messages.seen_by, subscriber.ask)
         app.confirmations = Confirmations()
         app.hub = subscriber.hub = Hub(
-            app.fragments.shown,
-            app.fragments.note,
-            app.fragments.line,
+            app.fragments.for_viewers,
+            app.fragments.for_members,
+            app.fragments.room_row,
             asyncio.get_running_loop().call_soon,
             subscriber.opened,
             subscriber.closed,

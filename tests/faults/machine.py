@@ -160,9 +160,9 @@ class World:
         subscriber.channels = self.held
         app.presence = SimpleNamespace(stale=set())
         app.hub = app.subscriber.hub = Hub(
-            app.fragments.shown,
-            app.fragments.note,
-            app.fragments.line,
+            app.fragments.for_viewers,
+            app.fragments.for_members,
+            app.fragments.room_row,
             asyncio.get_running_loop().call_soon,
             app.subscriber.opened,
             app.subscriber.closed,

@@ -98,14 +98,16 @@ def once_lost_always_lost(patch):
 def the_zone_of_the_task(patch):
     """What is rendered for one page is rendered in the zone that was rendered for last."""
     last = [""]
-    shown, missed = Fragments.shown, Fragments.missed
+    shown, missed = Fragments.for_viewers, Fragments.missed_events
 
     def remember(self, event, zone):
         last[0] = zone
         return shown(self, event, zone)
 
-    patch.setattr(Fragments, "shown", remember)
-    patch.setattr(Fragments, "missed", lambda self, events, zone: missed(self, events, last[0]))
+    patch.setattr(Fragments, "for_viewers", remember)
+    patch.setattr(
+        Fragments, "missed_events", lambda self, events, zone: missed(self, events, last[0])
+    )
 
 
 def the_name_of_the_handshake(patch):

@@ -8,7 +8,7 @@ import pytest
 from chat.app import create_app
 from chat.config import Settings
 from chat.realtime.client_messages import parse
-from chat.rendering.fragments import digest
+from chat.rendering.room_list import digest
 from chat.store import Store
 
 from .machine import World

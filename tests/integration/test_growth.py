@@ -332,7 +332,7 @@ def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
 
     async def story(counted):
         rid, fragments = big.rooms[7], counted.app.fragments
-        render, posted = fragments.rooms, []
+        render, posted = fragments.room_list, []
 
         def rendered(*args):
             text = render(*args)
@@ -343,7 +343,7 @@ def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
                     await_(asyncio.sleep(0.001))
             return text
 
-        fragments.rooms = rendered
+        fragments.room_list = rendered
         frame = {"type": "watch", "room": big.talk, "after": "0", "epoch": "", "digest": "old"}
         told, _ = await counted.page(cookie(counted, big), frame)
         (last,) = [text for text in told if f'<li id="room-{rid}" class="row"' in text]
@@ -355,7 +355,7 @@ def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
 def test_a_page_that_was_taken_out_while_it_was_rendered_is_shown_nothing(counting, big):
     async def story(counted):
         rid, fragments, hub = big.rooms[8], counted.app.fragments, counted.app.hub
-        render = fragments.missed
+        render = fragments.missed_events
 
         def rendered(*args):
             text = render(*args)
@@ -363,7 +363,7 @@ def test_a_page_that_was_taken_out_while_it_was_rendered_is_shown_nothing(counti
                 hub.leave(viewer, rid)
             return text
 
-        fragments.missed = rendered
+        fragments.missed_events = rendered
         frame = {"type": "watch", "room": rid, "after": "1", "epoch": "", "digest": ""}
         told, _ = await counted.page(cookie(counted, big), frame)
         assert "hx-upsert" not in "".join(told)

@@ -26,7 +26,12 @@ class Process:
         self.frames: list[str] = []
         fragments = self.app.fragments
         self.app.hub = self.hub = Hub(
-            fragments.shown, fragments.note, fragments.line, nothing, nothing, nothing
+            fragments.for_viewers,
+            fragments.for_members,
+            fragments.room_row,
+            nothing,
+            nothing,
+            nothing,
         )
         self.app.backlog = Backlog(self.hub)
         self.app.subscriber = self

@@ -90,7 +90,9 @@ def test_reading_what_costs_most(client, valkey, tmp_path):
         missed = await world.do(
             "missed", chat.call(store.messages.missed, world.rid, eve.uid, 2, "")
         )
-        shown = await world.do("its HTML", chat.call(chat.app.fragments.missed, missed.events, ""))
+        shown = await world.do(
+            "its HTML", chat.call(chat.app.fragments.missed_events, missed.events, "")
+        )
         await world.do("its frame", asyncio.wait_for(framed(shown), 60))
         for path in READ:
             await world.do(path, eve.get(path))

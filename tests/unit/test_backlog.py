@@ -26,7 +26,7 @@ class Fragments:
     def __init__(self) -> None:
         self.rendered = 0
 
-    def missed(self, events, zone):
+    def missed_events(self, events, zone):
         self.rendered += 1
         return "".join(f"<li {event.seq}>" for event in events)
 
@@ -67,8 +67,8 @@ class Slow(Fragments):
         super().__init__()
         self.fails = fails
 
-    def missed(self, events, zone):
-        text = super().missed(events, zone)
+    def missed_events(self, events, zone):
+        text = super().missed_events(events, zone)
         await_(asyncio.sleep(0))
         if self.fails and self.rendered == 1:
             raise ValueError("cannot be rendered")

@@ -27,7 +27,15 @@ from chat.domain.events import (
     Reactions,
     pack,
 )
-from chat.rendering import assets, fragments, local_time, markdown
+from chat.rendering import (
+    assets,
+    cached_html,
+    environment,
+    filters,
+    fragments,
+    local_time,
+    markdown,
+)
 from chat.store import Room, Row
 
 HOSTILE = [
@@ -45,14 +53,14 @@ HOSTILE = [
 class Templates(jinja2.Environment):
     """The application's, without Flask."""
 
-    code_generator_class = fragments.Generator
-    put_out = staticmethod(fragments.put_out)
-    call = staticmethod(fragments.call)
+    code_generator_class = environment.FastCodeGenerator
+    escape_output = staticmethod(environment.escape_output)
+    call = staticmethod(environment.call)
 
 
 def templates(texts=markdown):
     env = Templates(loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True)
-    fragments.init(env, texts)
+    cached_html.init(env, texts)
     return env
 
 
@@ -69,23 +77,23 @@ def made(env):
 class InServersZone(fragments.Fragments):
     """Fragments for tests that are not about times."""
 
-    def shown(self, event, zone=""):
-        return super().shown(event, zone)
+    def for_viewers(self, event, zone=""):
+        return super().for_viewers(event, zone)
 
-    def note(self, event, zone=""):
-        return super().note(event, zone)
+    def for_members(self, event, zone=""):
+        return super().for_members(event, zone)
 
-    def line(self, event, zone=""):
-        return super().line(event, zone)
+    def room_row(self, event, zone=""):
+        return super().room_row(event, zone)
 
-    def missed(self, events, zone=""):
-        return super().missed(events, zone)
+    def missed_events(self, events, zone=""):
+        return super().missed_events(events, zone)
 
-    def replaced(self, rid, events, epoch, first=1):
-        return super().replaced(rid, events, epoch, "", first)
+    def replaced_list(self, rid, events, epoch, first=1):
+        return super().replaced_list(rid, events, epoch, "", first)
 
-    def rooms(self, rows, current, zone=""):
-        return super().rooms(rows, current, zone)
+    def room_list(self, rows, current, zone=""):
+        return super().room_list(rows, current, zone)
 
 
 class Shape(HTMLParser):
@@ -122,34 +130,34 @@ visible = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1)
 
 @given(body=visible | st.sampled_from(HOSTILE), name=visible | st.sampled_from(HOSTILE))
 def test_any_text_stays_in_its_element(made, body, name):
-    shown = made.shown(said(body, name))
-    plain = made.shown(said("x", "x"))
+    shown = made.for_viewers(said(body, name))
+    plain = made.for_viewers(said("x", "x"))
     assert Shape(shown).tags == Shape(plain).tags
 
 
 @given(body=st.text(st.characters(categories=["L", "N"]), min_size=1))
 def test_a_text_comes_back_whole(made, body):
-    assert Shape(made.shown(said(body))).body == body
+    assert Shape(made.for_viewers(said(body))).body == body
 
 
 @pytest.mark.parametrize("text", ["100 % of %(name)s", "%s %%", "{body}", "\0seq\0 \0body\0"])
-def test_a_text_that_looks_like_a_blank_stays_a_text(made, text):
-    """What is pushed most is an outline that is filled in."""
+def test_a_text_that_looks_like_a_slot_stays_a_text(made, text):
+    """What is pushed most is a precompiled template."""
     event = said(text, text)
-    assert Shape(made.shown(event)).body == text
-    assert f"<bdi>{text}</bdi></a>" in made.shown(event)
-    assert f"<bdi>{text}</bdi>: <bdi>{text}</bdi>" in made.line(event)
+    assert Shape(made.for_viewers(event)).body == text
+    assert f"<bdi>{text}</bdi></a>" in made.for_viewers(event)
+    assert f"<bdi>{text}</bdi>: <bdi>{text}</bdi>" in made.room_row(event)
 
 
-def test_an_outline_is_what_its_macro_makes(made):
+def test_a_precompiled_template_is_what_its_macro_makes(made):
     event = said("a <b> & %", "Ann & Co")
-    assert made.shown(event) == str(made.push.shown(event, ""))
-    assert made.line(event) == str(made.push.line(event, ""))
-    assert made.stored("n1") == str(made.push.stored("n1"))
+    assert made.for_viewers(event) == str(made.macros.for_viewers(event, ""))
+    assert made.room_row(event) == str(made.macros.room_row(event, ""))
+    assert made.message_stored("n1") == str(made.macros.message_stored("n1"))
 
 
 def test_no_function_of_the_templates_asks_for_their_context(env):
-    """They are called without it (fragments.Generator)."""
+    """They are called without it (environment.FastCodeGenerator)."""
     assert not [name for name, one in env.globals.items() if hasattr(one, "jinja_pass_arg")]
 
 
@@ -166,9 +174,9 @@ def test_the_rare_pieces_of_a_message_are_there_where_they_are(made):
         "picture?v1": {"picture": "v1"},
     }
     for piece, fields in pieces.items():
-        assert piece not in made.shown(plain)
-        assert piece in made.shown(replace(plain, **fields))
-    assert "message--same" not in made.shown(replace(plain, before=plain.at - day, same=True))
+        assert piece not in made.for_viewers(plain)
+        assert piece in made.for_viewers(replace(plain, **fields))
+    assert "message--same" not in made.for_viewers(replace(plain, before=plain.at - day, same=True))
 
 
 @given(kind=st.sampled_from([POST, START, JOIN]), body=st.text(), name=st.text())
@@ -184,7 +192,7 @@ def test_an_event_comes_back_from_its_stored_form(kind, body, name):
 def test_an_event_that_cannot_be_read_leaves_the_room_alive(made, data):
     """A later version's event, or a damaged one, is a line that says so."""
     event = Event.parse("tea", 5, 0, data)
-    shown, note = made.shown(event), made.note(event)
+    shown, note = made.for_viewers(event), made.for_members(event)
     assert 'id="m-5"' in shown
     assert 'name="after" value="5-0"' in shown
     assert "cannot be shown" in shown
@@ -193,16 +201,16 @@ def test_an_event_that_cannot_be_read_leaves_the_room_alive(made, data):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_text_that_comes_back_stays_in_its_element(made, text):
-    html = made.rest("tea", "n1", "n2", text, "Typed late.")
-    plain = made.rest("tea", "n1", "n2", "x", "Typed late.")
+    html = made.fresh_composer("tea", "n1", "n2", text, "Typed late.")
+    plain = made.fresh_composer("tea", "n1", "n2", "x", "Typed late.")
     assert Shape(html).tags == Shape(plain).tags
 
 
 @pytest.mark.parametrize("kind", [START, JOIN])
 def test_a_server_line_cannot_be_written_by_a_person(made, kind):
     """A person's text is a .message with an author, whatever it says."""
-    line = made.shown(Event("tea", 1, 0, kind, "u1", "Ann", "Tea"))
-    person = made.shown(said("Ann started this room", "server"))
+    line = made.for_viewers(Event("tea", 1, 0, kind, "u1", "Ann", "Tea"))
+    person = made.for_viewers(said("Ann started this room", "server"))
     assert 'class="server-line"' in line
     assert "data-author" not in line
     assert 'class="server-line"' not in person
@@ -212,22 +220,22 @@ def test_every_fragment_is_markup_from_its_first_character(made):
     """hx-ws takes what parses as JSON for data."""
     event = said("1")
     texts = [
-        made.shown(event),
-        made.note(event),
-        made.missed([event]),
-        made.replaced("tea", [event], "e"),
+        made.for_viewers(event),
+        made.for_members(event),
+        made.missed_events([event]),
+        made.replaced_list("tea", [event], "e"),
     ]
-    texts += [made.rooms([], ""), made.stored("n1"), made.not_stored("n1", "no")]
-    texts += [made.done("n1"), made.rest("tea", "n1", "n2", "1", "why")]
+    texts += [made.room_list([], ""), made.message_stored("n1"), made.message_refused("n1", "no")]
+    texts += [made.composer_done("n1"), made.fresh_composer("tea", "n1", "n2", "1", "why")]
     assert all(text.startswith("<") for text in texts)
 
 
 def test_a_history_page_and_a_push_hold_the_same_message(env, made):
     event = said("same")
     item = str(env.globals["message"](event, ""))
-    assert item in made.shown(event)
-    assert item in made.missed([event])
-    assert item in made.replaced("tea", [event], "e")
+    assert item in made.for_viewers(event)
+    assert item in made.missed_events([event])
+    assert item in made.replaced_list("tea", [event], "e")
 
 
 @pytest.mark.parametrize(
@@ -235,7 +243,7 @@ def test_a_history_page_and_a_push_hold_the_same_message(env, made):
     [("Ann", "A"), ("ann lee", "AL"), ("Ann van Lee", "AL"), ("é", "É"), (" ", "?")],
 )
 def test_initials(name, letters):
-    assert fragments.initials(name) == letters
+    assert filters.initials(name) == letters
 
 
 def test_a_day_is_told_where_it_begins_for_the_reader():
@@ -251,20 +259,20 @@ def test_a_day_is_told_where_it_begins_for_the_reader():
 def test_a_change_of_a_message_that_is_gone_does_not_empty_it_on_screen(made):
     """Its text went with it: see store.retention."""
     edit = Event("tea", 9, 0, EDIT, "u1", "Ann", "new text", number=4)
-    assert "#m-4 .message__body" in made.missed([edit])
-    assert "#m-4" not in made.missed([replace(edit, body="")])
+    assert "#m-4 .message__body" in made.missed_events([edit])
+    assert "#m-4" not in made.missed_events([replace(edit, body="")])
 
 
 def test_older_messages_are_offered_down_to_the_oldest_that_is_kept(made):
     event = said("same")
-    assert "Older messages" in made.replaced("tea", [event], "e", event.seq - 1)
-    assert "Older messages" not in made.replaced("tea", [event], "e", event.seq)
+    assert "Older messages" in made.replaced_list("tea", [event], "e", event.seq - 1)
+    assert "Older messages" not in made.replaced_list("tea", [event], "e", event.seq)
 
 
 def test_the_note_of_a_plain_message_is_made_once_for_its_room_and_author(made):
     """It has nothing of the message; who is mentioned makes it another."""
     notes = [
-        made.note(Event(room, seq, 0, "post", uid, "Ann", f"text {seq}"))
+        made.for_members(Event(room, seq, 0, "post", uid, "Ann", f"text {seq}"))
         for room, seq, uid in [
             ("tea", 1, "u1"),
             ("tea", 2, "u1"),
@@ -276,26 +284,26 @@ def test_the_note_of_a_plain_message_is_made_once_for_its_room_and_author(made):
     assert len(set(notes)) == 3
     assert "text" not in "".join(notes)
     called = Event("tea", 5, 0, "post", "u1", "Ann", "@Bob", mentions=(("bob", "u9"),))
-    assert 'data-uid="u9" data-by="u1"' in made.note(called)
+    assert 'data-uid="u9" data-by="u1"' in made.for_members(called)
 
 
 def test_what_is_kept_is_filled_anew_for_each_page(env):
     """Composer and foot of a panel are as their macros have them, and each has its own token."""
     composer = env.get_template("macros/composer.html").module.composer
-    foot = env.get_template("macros/rooms.html").module.foot
+    foot = env.get_template("macros/rooms.html").module.footer
     for nonce, token, lines in (("n1", "t1", None), ("n2", "t2", True), ("n1", "t3", None)):
-        made = env.globals["composer_of"]("r1", lines, nonce=nonce, token=token)
+        made = env.globals["empty_composer_of"]("r1", lines, nonce=nonce, token=token)
         assert made == composer("r1", nonce, token, lines)
-        made = env.globals["foot_of"]("r1", "e1", False, seq=7, digest=nonce, token=token)
+        made = env.globals["panel_footer"]("r1", "e1", False, seq=7, digest=nonce, token=token)
         assert made == foot("r1", "e1", False, 7, nonce, token)
-    hostile = env.globals["composer_of"]("r1", None, nonce="n", token=HOSTILE[2])
+    hostile = env.globals["empty_composer_of"]("r1", None, nonce="n", token=HOSTILE[2])
     assert hostile == composer("r1", "n", HOSTILE[2], None)
 
 
-def test_the_head_of_a_room_is_that_of_its_name_and_size(env):
+def test_the_room_header_a_room_is_that_of_its_name_and_size(env):
     def head(name, size):
         room = Room("r1", name, "", "open", "", "", 1, Event("r1", 1, 0, START, "", "", ""))
-        return env.globals["head_of"](room, size)
+        return env.globals["room_header"](room, size)
 
     assert "<bdi>Tea</bdi>" in head("Tea", 1)
     assert "1 member<" in head("Tea", 1)
@@ -306,7 +314,7 @@ def test_the_head_of_a_room_is_that_of_its_name_and_size(env):
 
 @given(st.text() | st.integers() | st.none() | st.text().map(markupsafe.Markup) | st.booleans())
 def test_what_is_put_out_is_what_markupsafe_makes_of_it(value):
-    assert fragments.put_out(value) == str(markupsafe.escape(value))
+    assert environment.escape_output(value) == str(markupsafe.escape(value))
     for text in ("{{ value }}", "{% set x %}<{{ value }}>{% endset %}{{ x }}", "{{ value ~ '<' }}"):
         told = Templates(autoescape=True).from_string(text).render(value=value)
         assert told == jinja2.Environment(autoescape=True).from_string(text).render(value=value)
@@ -326,13 +334,13 @@ def timed(draw):
     return draw(
         st.sampled_from(
             [
-                ("shown", (event,)),
-                ("line", (event,)),
-                ("again", ([event],)),
-                ("missed", ([event, replace(event, seq=event.seq + 1)],)),
-                ("replaced", ("tea", [event], "e")),
-                ("erased", (replace(event, kind="deleted"),)),
-                ("rooms", ([Row(room, 0)], "")),
+                ("for_viewers", (event,)),
+                ("room_row", (event,)),
+                ("updated_events", ([event],)),
+                ("missed_events", ([event, replace(event, seq=event.seq + 1)],)),
+                ("replaced_list", ("tea", [event], "e")),
+                ("message_deleted", (replace(event, kind="deleted"),)),
+                ("room_list", ([Row(room, 0)], "")),
             ]
         )
     )

@@ -1,0 +1,158 @@
+"""HTML that pages and pushes share and that a process caches: messages, lists of messages, rows of
+the room list, avatars and room headers.
+
+Each is cached by what it shows, the time zone and the date there. `init` gives them to templates,
+with the filters.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Protocol
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from ..domain.events import NO_REACTIONS, POST, Event, Events, tombstone, unreadable
+from ..domain.mentions import Mentions
+from ..runtime.cooperation import in_pieces
+from ..store import Room, Row
+from . import markdown
+from .filters import FILTERS
+from .local_time import new_day, today, when
+from .precompiled import PrecompiledTemplate
+from .room_list import unread_elsewhere
+
+log = logging.getLogger(__name__)
+
+CACHED_MESSAGES = 4096  # also of room rows and of avatars
+CACHED_LISTS = 128  # whole pages of messages
+CACHED_HEADERS = 512
+# Larger messages and lists (Event.size) are not cached: the HTML of dense code is ten times as long
+# as its text, and must not fill the cache.
+MAX_CACHED_MESSAGE_CHARS = 1_000
+MAX_CACHED_LIST_CHARS = 20_000
+# Open pages drop old messages whenever this many have been posted to a room (macro `for_viewers`).
+TRIM_EVERY_MESSAGES = 50
+
+# attrgetter runs in C; each room page reads these of all its messages.
+_body, _mentions, _reactions = map(attrgetter, ("body", "mentions", "reactions"))
+_NO_REACTIONS_ONLY = {id(NO_REACTIONS)}
+
+
+class Texts(Protocol):
+    """Renders the text of messages."""
+
+    def render(self, body: str, mentions: Mentions = ()) -> Markup:
+        """The HTML of a message's body."""
+
+    def gist(self, body: str) -> str:
+        """The first line of a body, without markup."""
+
+
+def init(env: Environment, texts: Texts = markdown) -> None:
+    """Give templates the filters and the cached HTML. `texts` renders messages; the default does so
+    at once, in this process."""
+    cached = CachedHtml(env, texts)
+    env.globals |= {
+        "avatar_of": cached.avatar,
+        "empty_composer_of": PrecompiledTemplate(env, "macros/composer.html", "empty_composer"),
+        "in_pieces": in_pieces,
+        "message": cached.message,
+        "message_list": cached.message_list,
+        "panel_footer": PrecompiledTemplate(env, "macros/rooms.html", "footer"),
+        "room_header": cached.room_header,
+        "room_list_row": cached.room_row,
+        "tombstone": tombstone,
+        "trim_every": TRIM_EVERY_MESSAGES,
+        "unread_elsewhere": unread_elsewhere,
+    }
+    env.filters |= {**FILTERS, "gist": texts.gist, "markdown": texts.render}
+
+
+class CachedHtml:
+    def __init__(self, env: Environment, texts: Texts) -> None:
+        self._env = env
+        self._texts = texts
+        self._post = PrecompiledTemplate(env, "macros/messages.html", "post")
+        self._cached_message = lru_cache(CACHED_MESSAGES)(self._make_message)
+        self._cached_list = lru_cache(CACHED_LISTS)(self._make_list)
+        self._cached_row = lru_cache(CACHED_MESSAGES)(self._make_row)
+        self._cached_header = lru_cache(CACHED_HEADERS)(self._make_header)
+        self.avatar = lru_cache(CACHED_MESSAGES)(self._make_avatar)
+
+    def message(self, event: Event, zone: str) -> Markup:
+        """An event as an item of the message list."""
+        plain = event.reactions is NO_REACTIONS and not event.mentions  # as nearly all are
+        size = len(event.body) if plain else event.size
+        make = self._cached_message if size <= MAX_CACHED_MESSAGE_CHARS else self._make_message
+        return make(event, zone, today(zone))
+
+    def message_list(self, events: Sequence[Event], new: int, zone: str) -> Markup:
+        """Events as items, with a line above number `new`, the first unread one (0: none is)."""
+        size = sum(map(len, map(_body, events)))
+        has_reactions = set(map(id, map(_reactions, events))) != _NO_REACTIONS_ONLY
+        if has_reactions or any(map(_mentions, events)):
+            size = sum(event.size for event in events)
+        make = self._cached_list if size <= MAX_CACHED_LIST_CHARS else self._make_list
+        return make(Events(events), new, zone, today(zone))
+
+    def room_row(self, row: Row, current: bool, zone: str) -> Markup:
+        """A room in the room list; `current`: it is the one on screen."""
+        small = row.room.last.size <= MAX_CACHED_MESSAGE_CHARS
+        make = self._cached_row if small else self._make_row
+        return make(row, current, zone, today(zone))
+
+    def room_header(self, room: Room, size: int) -> Markup:
+        """The header of a room that has `size` members."""
+        return self._cached_header(room.rid, room.name, room.kind, room.about, size)
+
+    def _macro(self, file: str, name: str) -> Any:
+        return getattr(self._env.get_template(f"macros/{file}.html").module, name)
+
+    def _make_message(self, event: Event, zone: str, today: date) -> Markup:
+        try:
+            if event.kind == POST:
+                return self._make_post(event, zone)
+            return Markup(self._macro("messages", "item")(event, zone))
+        except Exception:
+            log.exception("cannot show event %d of room %s", event.seq, event.room)
+            return Markup(self._macro("messages", "item")(unreadable(event), zone))
+
+    def _make_post(self, event: Event, zone: str) -> Markup:
+        """A message by a person. Macros for parts that few messages have are called only for
+        those."""
+        macro, seq, day = self._macro, str(event.seq), ""
+        if event.before or event.seq == 1:
+            day = new_day(event.at, event.before, zone)
+        return self._post(
+            event.same and not day,
+            day=macro("messages", "day_line")(day) if day else "",
+            room=event.room,
+            seq=seq,
+            at=str(event.at),
+            uid=event.uid,
+            name=event.name,
+            avatar=self.avatar(event.uid, event.name, event.picture),
+            tag=macro("ui", "tag_of")(event) if event.tag else "",
+            time=when(event.at, zone),
+            edited=macro("messages", "edited")(seq) if event.edited else "",
+            quote=macro("messages", "quoted")(event) if event.quote else "",
+            body=self._texts.render(event.body, event.mentions),
+            files=macro("files", "files")(event) if event.files else "",
+            reactions=macro("reactions", "chips")(event) if event.reactions.all else "",
+        )
+
+    def _make_list(self, events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
+        return Markup(self._macro("messages", "each")(events, new, zone))
+
+    def _make_row(self, row: Row, current: bool, zone: str, today: date) -> Markup:
+        return Markup(self._macro("rooms", "row")(row, current, zone))
+
+    def _make_header(self, rid: str, name: str, kind: str, about: str, size: int) -> Markup:
+        return Markup(self._macro("rooms", "header")(rid, name, kind, about, size))
+
+    def _make_avatar(self, uid: str, name: str, picture: str) -> Markup:
+        return Markup(self._macro("ui", "avatar")(uid, name, picture))

@@ -1,0 +1,58 @@
+"""Filters for templates that need no request."""
+
+import zlib
+from functools import lru_cache
+
+from ..media.attachments import NOTES, size
+from .local_time import new_day, short_time, when
+
+CACHED_NAMES = 4096  # names and user ids whose initials and hues are cached
+AVATAR_HUES = 12  # avatar colours in static/css/colors.css
+
+BROWSERS = {
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "Firefox": "Firefox",
+    "Chrome": "Chrome",
+    "Safari": "Safari",
+}
+SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+MAX_AGENT_CHARS = 40  # of a User-Agent that names neither a browser nor a system
+
+
+def browser(agent: str) -> str:
+    """A User-Agent header in plain words, such as "Firefox on Linux"."""
+    name = next((name for part, name in BROWSERS.items() if part in agent), "")
+    system = next((system for system in SYSTEMS if system in agent), "")
+    found = " on ".join(part for part in (name, system) if part)
+    return found or agent.split("/")[0][:MAX_AGENT_CHARS] or "Unknown browser"
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def hue(uid: str) -> int:
+    """The number of a person's avatar colour, from 0 to AVATAR_HUES - 1."""
+    return zlib.crc32(uid.encode()) % AVATAR_HUES
+
+
+@lru_cache(maxsize=CACHED_NAMES)
+def initials(name: str) -> str:
+    """One or two letters of a name, for an avatar without a picture."""
+    words = name.split() or ["?"]
+    return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
+
+
+def file_note(note: str) -> str:
+    """Why an image is not shown, in a sentence; "" for a file without a note."""
+    return NOTES.get(note, "")
+
+
+FILTERS = {
+    "browser": browser,
+    "file_note": file_note,
+    "file_size": size,
+    "hue": hue,
+    "initials": initials,
+    "new_day": new_day,
+    "short_time": short_time,
+    "when": when,
+}
