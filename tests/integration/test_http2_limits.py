@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import subprocess
+from functools import cache
 
 import h2.errors
 import h2.events
@@ -31,9 +32,13 @@ def frame(kind, flags=0, stream=0, payload=b""):
 
 
 def request(stream, path="/note/h2", method="GET", flags=END_STREAM | END_HEADERS, more=()):
+    return frame(HEADERS, flags, stream, headers(path, method, tuple(more)))
+
+
+@cache
+def headers(path, method, more):
     fields = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "test")]
-    block = hpack.Encoder().encode([*fields, *more], huffman=False)
-    return frame(HEADERS, flags, stream, block)
+    return hpack.Encoder().encode([*fields, *more], huffman=False)
 
 
 def number(value):

@@ -251,16 +251,17 @@ def test_tokens_of_another_project_are_refused(server, provider):
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 @pytest.mark.parametrize(
-    ("alg", "key"),
+    ("alg", "kind", "size"),
     [
-        ("RS256", RSAKey.generate_key(2048)),
-        ("PS256", RSAKey.generate_key(2048)),
-        ("ES256", ECKey.generate_key("P-256")),
-        ("Ed25519", OKPKey.generate_key("Ed25519")),
-        ("EdDSA", OKPKey.generate_key("Ed25519")),
+        ("RS256", RSAKey, 2048),
+        ("PS256", RSAKey, 2048),
+        ("ES256", ECKey, "P-256"),
+        ("Ed25519", OKPKey, "Ed25519"),
+        ("EdDSA", OKPKey, "Ed25519"),
     ],
 )
-def test_keys_of_all_kinds(tmp_path, provider, alg, key):
+def test_keys_of_all_kinds(tmp_path, provider, alg, kind, size):
+    key = kind.generate_key(size)
     before, provider.published = provider.published, [key, *provider.published]
     running = firebase(tmp_path / "chat", provider).start()
     try:
