@@ -7,10 +7,12 @@ import sys
 from typing import Any, NoReturn
 
 from .config import BadSetting, Settings
-from .observability.redaction import Redacted
+from .observability.log_setup import set_up
 from .runtime.heartbeat import write_stacks_when_asked
 from .server import data_folder
 from .server.embedded_valkey import CannotStart
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -42,9 +44,12 @@ def main(argv: list[str] | None = None) -> None:
     indexer.add_argument("heartbeat", type=int)
     args = parser.parse_args(argv)
     os.umask(data_folder.PRIVATE)
-    handler = logging.StreamHandler()
-    handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # Read before the other settings, so that what is wrong with them is logged in this format, too.
+    # What people type at a console is answered in plain text.
+    is_json = (
+        args.command in ("serve", "worker", "indexer") and os.environ.get("CHAT_LOG") == "json"
+    )
+    set_up("json" if is_json else "plain")
     try:
         settings = Settings.from_env()
         if args.command in ("worker", "indexer"):
@@ -65,7 +70,10 @@ def main(argv: list[str] | None = None) -> None:
             _on_the_console(settings, args)
             _leave(0)
     except (BadSetting, CannotStart) as error:
-        print(f"chat: {error}", file=sys.stderr)
+        if is_json:
+            log.critical("%s", error)
+        else:
+            print(f"chat: {error}", file=sys.stderr)
         _leave(1)
 
 

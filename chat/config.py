@@ -127,6 +127,8 @@ class Settings:
     # from one address together (a school, an office), may have open.
     pages_per_person: int = 20
     pages_per_address: int = 1000
+    # CHAT_LOG: the format of the log, `plain` or `json` (an object a line, with ids of requests).
+    log: str = "plain"
     # CHAT_LIMITS: `off` lifts rate and connection limits, for benchmarks.
     limits: bool = True
 
@@ -183,6 +185,7 @@ class Settings:
             ping=_whole_number(env, "CHAT_PING", 25, 1, 25),
             pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),
             pages_per_address=_whole_number(env, "CHAT_PAGES_PER_ADDRESS", 1000, 1, 1_000_000),
+            log=_choice(env, "CHAT_LOG", ("plain", "json")),
             limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
         )
 

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -114,7 +113,7 @@ def _fork_for_each(control: socket.socket, serve: Serve) -> None:
                 if os.fork() == 0:
                     _run(partial(_serve, control, descriptor, serve))
             except OSError as error:  # too many processes, or no memory, for the moment
-                print(f"chat: cannot fork: {error}", file=sys.stderr, flush=True)
+                log.error("cannot fork: %s", error)
             os.close(descriptor)  # whoever asked sees that there is no child
 
 
@@ -144,7 +143,7 @@ def _run(work: Callable[[], None]) -> None:
         work()
         status = 0
     except BaseException:
-        traceback.print_exc()
+        log.exception("a forked process failed")
     finally:
         sys.stderr.flush()
         os._exit(status)

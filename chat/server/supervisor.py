@@ -8,6 +8,7 @@ its own along. Workers and database are started again when they end by themselve
 
 import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import signal
@@ -25,6 +26,7 @@ from redis.retry import Retry
 from ..auth import setup_link
 from ..bridge.sockets import listen
 from ..config import Settings
+from ..observability.log_setup import OPERATOR
 from ..observability.replaced_processes import ReplacedCounts
 from ..redis_client import urls
 from ..runtime.heartbeat import STACK_SIGNAL
@@ -36,6 +38,8 @@ from .purge import Purge
 from .valkey_watch import LEAST_LIMIT, ValkeyWatch
 from .watchdog import START_FACTOR, ObservedTime, Patience, Silence
 from .watched_process import STOPS_WITHIN, WatchedProcess
+
+operator = logging.getLogger(OPERATOR)
 
 OLDEST_REDIS = (7, 0)
 TOO_SOON = 1.0  # seconds; a database that lives shorter is not started again at once
@@ -141,7 +145,9 @@ class Supervisor:
             with urls.client(self.env["REDIS_URL"]) as client:
                 store = Store(client)
                 if setup_link.is_needed(self.settings, store):
-                    say(setup_link.notice(self.settings, store.setup_links.make(), port))
+                    # Never logged: the link is a secret.
+                    notice = setup_link.notice(self.settings, store.setup_links.make(), port)
+                    print(notice, flush=True)
         except (RedisError, RedisClusterException, OSError) as error:
             say(f"no link for the first admin could be made ({error}): say `chat admin link`")
 
@@ -361,4 +367,5 @@ def secret(folder: Path) -> str:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    """Tell the operator, on standard output or in the JSON log."""
+    operator.info("%s", text)

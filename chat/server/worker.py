@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from functools import partial
 from typing import Any
 
@@ -21,6 +20,7 @@ from ..media.orphan_cleanup import Sweeper
 from ..observability import metrics
 from ..observability.log_filter import Outage
 from ..observability.loop_lag import LoopLag
+from ..observability.request_ids import IdentifiedBridge
 from ..realtime import refresh
 from ..realtime.hub import Hub
 from ..realtime.presence import Presence
@@ -115,7 +115,14 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
 
     _connect_hub(app, where, texts)
     metrics.watch(app)
-    return Bridge(app, startup=startup, shutdown=shutdown, on_slow_reader=metrics.SLOW.inc)
+    options: dict[str, Any] = {
+        "startup": startup,
+        "shutdown": shutdown,
+        "on_slow_reader": metrics.SLOW.inc,
+    }
+    if settings.log == "json":
+        return IdentifiedBridge(app, proxies=settings.proxies, **options)
+    return Bridge(app, **options)
 
 
 def _tell_failure(task: asyncio.Task[Any]) -> None:
@@ -188,12 +195,12 @@ def _beat(heartbeat: Heartbeat) -> None:
 
 def _supervisor_died(lifeline: int) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
-    print("chat: the supervisor is gone, stopping", file=sys.stderr)
+    log.warning("the supervisor is gone: stopping")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _forking_ended() -> None:
     """Without the process that forks, messages would be shown as they were typed from the next end
     of a child on. The supervisor starts a new worker."""
-    print("chat: the process that forks has ended, stopping", file=sys.stderr)
+    log.warning("the process that forks has ended: stopping")
     os.kill(os.getpid(), signal.SIGTERM)

@@ -12,6 +12,7 @@ def test_defaults():
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.data.name == "chat"
     assert settings.limits
+    assert settings.log == "plain"
     assert not settings.secure
     assert not settings.h2c
 
@@ -24,6 +25,7 @@ def test_everything_can_be_set():
             "CHAT_DATA": "/tmp/somewhere",
             "CHAT_ORIGIN": "https://chat.example.org",
             "CHAT_LIMITS": "off",
+            "CHAT_LOG": "json",
             "CHAT_H2C": "on",
             "CHAT_KEEP_MESSAGES": "5000",
             "CHAT_KEEP_DAYS": "365",
@@ -37,6 +39,7 @@ def test_everything_can_be_set():
     assert settings.secure
     assert settings.h2c
     assert not settings.limits
+    assert settings.log == "json"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,7 @@ def test_a_platform_chooses_the_port_but_not_the_address(env, address):
         ("CHAT_WORKERS", "0"),
         ("CHAT_WORKERS", "two"),
         ("CHAT_LIMITS", "no"),
+        ("CHAT_LOG", "xml"),
         ("CHAT_H2C", "yes"),
         ("CHAT_PING", "60"),
         ("CHAT_WATCHDOG", "2"),

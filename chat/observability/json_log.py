@@ -1,0 +1,61 @@
+"""The log as JSON, one object a line, for programs that collect logs (CHAT_LOG=json).
+
+A line has `timestamp` (ISO 8601, UTC), `level`, `logger` and `message`; `exception` is the
+traceback, where there is one. `request_id` and `connection_id` are there for what happens on behalf
+of a request or an open socket (`request_ids`). JSON escapes every line end and control character,
+so nothing that a visitor sends can end a line or begin one.
+"""
+
+import logging
+import sys
+import threading
+from types import TracebackType
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from .origin import current_origin
+from .redaction import redacted
+
+log = logging.getLogger(__name__)
+
+FIELDS = {"levelname": "level", "name": "logger", "message": "message"}
+
+
+class JsonLines(JsonFormatter):
+    """Formats a record as one line of JSON, without secrets."""
+
+    def __init__(self) -> None:
+        renamed = {**FIELDS, "exc_info": "exception", "stack_info": "stack"}
+        super().__init__(tuple(FIELDS), rename_fields=renamed, timestamp=True)
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Takes secrets out of the texts, before JSON escapes them, and adds the ids."""
+        fields = {
+            name: redacted(value) if isinstance(value, str) else value
+            for name, value in log_data.items()
+        }
+        if origin := current_origin():
+            fields["request_id"] = origin.request_id
+            if origin.connection_id:
+                fields["connection_id"] = origin.connection_id
+        return fields
+
+
+def log_what_python_prints() -> None:
+    """Log what Python writes to standard error by itself: warnings, and exceptions that nobody
+    catches."""
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(
+        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+    )
+    sys.unraisablehook = lambda args: _log_uncaught(
+        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+    )
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    log.critical("an exception was not caught", exc_info=(kind, error, traceback))

@@ -1,0 +1,77 @@
+"""Ids of requests and open sockets, for the lines that they cause in the log (CHAT_LOG=json).
+
+`IdentifiedBridge` gives each request an id, which its response carries as `X-Request-Id`, and each
+websocket a connection id besides. `chat.observability.json_log` writes them into every line that is
+logged on behalf of one. The plain format has no ids: there the chat runs in a plain `Bridge`.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+
+from ..bridge.bridge import Bridge
+from ..bridge.wsgi import Message, Receive, Scope, Send
+from .origin import Origin, set_origin
+
+HEADER = b"x-request-id"
+ID_BYTES = 9  # random bytes of an id, which is a third longer as text
+
+_PLAIN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # an id of a proxy that is used as it is
+_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
+
+class IdentifiedBridge(Bridge):
+    """A bridge whose requests have ids. `proxies` are the networks whose X-Request-Id is used."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        proxies: Iterable[IPv4Network | IPv6Network],
+        **options: Any,
+    ) -> None:
+        super().__init__(app, **options)
+        self._proxies = tuple(proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        origin = Origin(self._proxy_id(scope) or _new_id())
+        if scope["type"] == "websocket":
+            origin.connection_id = _new_id()
+        header = HEADER, origin.request_id.encode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] in _STARTS:
+                message = {**message, "headers": [*message.get("headers", ()), header]}
+            await send(message)
+
+        set_origin(origin)  # for this task, which is the request's own, and its greenlets
+        try:
+            await super().__call__(scope, receive, send_with_id)
+        finally:
+            origin.is_over = True
+
+    def _proxy_id(self, scope: Scope) -> str:
+        """The id that a proxy of ours has given to the request, "" for none that can be used."""
+        if not self._proxies:
+            return ""
+        sent = [value for name, value in scope["headers"] if name == HEADER]
+        if len(sent) != 1 or not _PLAIN_ID.fullmatch(sent[0]):
+            return ""
+        return sent[0].decode("ascii") if self._is_proxy(scope.get("client")) else ""
+
+    def _is_proxy(self, client: tuple[str, int] | None) -> bool:
+        try:
+            ip = ip_address(client[0] if client else "")
+        except ValueError:
+            return False
+        ip = getattr(ip, "ipv4_mapped", None) or ip
+        return any(ip in network for network in self._proxies)
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(ID_BYTES)
