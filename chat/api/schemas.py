@@ -6,7 +6,7 @@ the OpenAPI document publishes it as it is (`openapi`).
 
 from typing import Any
 
-from ..domain.emoji import LONGEST
+from ..domain.emoji import MAX_EMOJI_CHARS
 from ..domain.validation import MAX_ABOUT, MAX_NAME, MAX_ROOM_NAME
 
 Schema = dict[str, Any]
@@ -55,7 +55,7 @@ PATH_PARAMETERS = {
     "uid": ID,
     "fid": ID,
     "seq": integer(1),
-    "emoji": string(LONGEST, 1),
+    "emoji": string(MAX_EMOJI_CHARS, 1),
 }
 
 # Responses

@@ -1,29 +1,48 @@
-"""Emoji that people react with: the few at hand, and what counts as one.
+"""Emoji for reactions: the ones offered first, and what counts as an emoji (Unicode TS 51, as the
+`emoji` package has it)."""
 
-What counts is the shape of an emoji sequence (Unicode TS 51, 1.4.9): characters of the blocks that
-hold emoji, joined and modified. It takes some symbols that are no emoji; they do no harm.
-"""
+import unicodedata
 
-import re
+from emoji import is_emoji
 
 from .errors import Invalid
 
-LONGEST = 16  # code points; the longest sequence there is has ten
-
-_PLAIN = "©®‼⁉™ℹ\u2190-\u21ff\u2300-\u23ff\u24c2\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff〰〽㊗㊙"
-_ONE = f"[{_PLAIN}\U0001f000-\U0001f1e5\U0001f200-\U0001faff][\ufe0f\U0001f3fb-\U0001f3ff]?"
-_FLAG, _KEYCAP = "[\U0001f1e6-\U0001f1ff]{2}", "[0-9#*]\ufe0f?\u20e3"
-_EMOJI = re.compile(f"{_FLAG}|{_KEYCAP}|{_ONE}(?:\u200d{_ONE})*")
-_LONE = re.compile(f"[{_PLAIN}]")
+MAX_EMOJI_CHARS = 16  # code points; the longest emoji has ten
+_AS_EMOJI = "\ufe0f"  # variation selector-16: show the symbol before it as an emoji
+_JOINERS = _AS_EMOJI + "\u200d\u20e3"
+_PICTOGRAPHS_BEGIN = "\U0001f000"  # before it are the symbols that are emoji only with _AS_EMOJI
 
 
 def clean_emoji(text: str) -> str:
     """One emoji, always written in the same way. Raises Invalid for anything else."""
-    emoji = text[: LONGEST + 1].strip()
-    if len(text) > LONGEST or not _EMOJI.fullmatch(emoji):
+    emoji = text.strip() if len(text) <= MAX_EMOJI_CHARS else ""
+    bare = emoji.replace(_AS_EMOJI, "")  # not every keyboard writes it where it belongs
+    if not (is_emoji(emoji) or is_emoji(bare)):
         raise Invalid("A reaction is one emoji.")
-    # Old symbols are emoji only with this mark, which not every keyboard writes.
-    return emoji + "\ufe0f" if _LONE.fullmatch(emoji) else emoji
+    return _with_selector(emoji, bare)
+
+
+def stored_emoji(text: str) -> str:
+    """The same for reactions that are imported: earlier versions also took symbols that are not
+    emoji, such as "→"."""
+    try:
+        return clean_emoji(text)
+    except Invalid:
+        bare = text.replace(_AS_EMOJI, "")
+        if not bare or len(text) > MAX_EMOJI_CHARS or not all(map(_is_symbol, bare)):
+            raise
+        return _with_selector(text, bare)
+
+
+def _with_selector(emoji: str, bare: str) -> str:
+    return bare + _AS_EMOJI if len(bare) == 1 and bare < _PICTOGRAPHS_BEGIN else emoji
+
+
+def _is_symbol(char: str) -> bool:
+    """Also true of what later versions of Unicode have made of unassigned pictographs."""
+    if char in _JOINERS or char >= _PICTOGRAPHS_BEGIN:
+        return True
+    return not char.isascii() and unicodedata.category(char)[0] in "SP"
 
 
 QUICK = [clean_emoji(emoji) for emoji in "👍❤😂🎉👀🙏✅😢"]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ..domain.emoji import clean_emoji
+from ..domain.emoji import stored_emoji
 from ..domain.errors import Invalid
 from ..domain.events import (
     ABOUT,
@@ -192,7 +192,7 @@ def foreign_event(data: Any, n: int, upto: int) -> list[str]:
     # Of members, or of an earlier message.
     number(int(about) if _DIGITS.fullmatch(about) else -1, MAX_NUMBER)
     moment(int(before) if _DIGITS.fullmatch(before) else -1)
-    clean = clean_emoji(body) if kind in ("react", "unreact") else a_body(body)
+    clean = stored_emoji(body) if kind in ("react", "unreact") else a_body(body)
     kept = [kind, uid, a_name(name) if uid else "", clean, tag, picture, about, before, same]
     if len(later) > 1 and later[1]:
         kept += ["", _files(later[1])]
@@ -244,7 +244,7 @@ def _reactions(value: str) -> Iterator[list[Any]]:
     for emoji, uid, name, seq in json.loads(value):
         number(abs(seq) if isinstance(seq, int) else seq)
         try:
-            yield [clean_emoji(text(emoji)), check_id(uid), a_name(text(name)), seq]
+            yield [stored_emoji(text(emoji)), check_id(uid), a_name(text(name)), seq]
         except Invalid as error:
             raise ValueError(error.text) from None
 

@@ -322,7 +322,7 @@ def test_a_small_file_takes_no_large_memory(tmp_path, bomb):
     with gzip.open(path, "wb", 6) as file:
         file.write(json.dumps(header()).encode() + b"\n" + BOMBS[bomb]())
     program = (
-        "import sys; from pathlib import Path; from chat import archive\n"
+        "import sys; from pathlib import Path; from chat.cli import archive\n"
         "try: print(sum(1 for _ in archive.read(Path(sys.argv[1]), 25 * 2**20)[1]))\n"
         "except archive.BadArchive as error: print('refused:', error)\n"
     )
