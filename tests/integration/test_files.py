@@ -94,7 +94,7 @@ def test_a_message_may_have_several_files_and_no_text(ann, bob, tea):
 
 
 @pytest.mark.parametrize(
-    "name", ["page.html", "drawing.svg", "a.xhtml", "b.xml", "nothing", "c.pdf"]
+    "name", ["page.html", "drawing.svg", "a.xhtml", "b.xml", "nothing", "c.pdf", "d.txt"]
 )
 def test_what_a_browser_could_run_is_for_saving(ann, tea, name):
     """The uploader says text/html; an image that is none is refused."""
@@ -103,7 +103,11 @@ def test_what_a_browser_could_run_is_for_saving(ann, tea, name):
     answer = ann.get(shown(ann, tea)[-1])
     assert answer.content == sent
     assert answer.headers["content-disposition"].startswith("attachment; ")
-    assert answer.headers["content-type"] in ("application/octet-stream", "application/pdf")
+    assert answer.headers["content-type"] in (
+        "application/octet-stream",
+        "application/pdf",
+        "text/plain",
+    )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-security-policy"].endswith("sandbox")
     refused = send(ann, tea, ("picture.png", sent), body="my text")
@@ -160,11 +164,26 @@ def test_parts_of_a_file_are_given(ann, tea):
         assert answer.headers["content-range"].endswith("/300000")
         assert answer.headers["content-length"] == str(len(part))
     assert ann.get(at, headers={"Range": "bytes=300000-"}).status_code == 416
-    for whole in ("bytes=0-1,5-6", "lines=1-2"):
+    for whole in ("bytes=0-1,5-6", "lines=1-2", "bytes", "bytes=x-y", "bytes=9-1"):
         assert ann.get(at, headers={"Range": whole}).status_code == 200
     stale = {"Range": "bytes=0-9", "If-Range": '"another"'}
     assert ann.get(at, headers=stale).status_code == 200
     assert ann.http.head(at).headers["content-length"] == "300000"
+    etag = ann.http.head(at).headers["etag"]
+    same = {"Range": "bytes=0-9", "If-Range": etag}
+    assert ann.get(at, headers=same).content == film[:10]
+    dated = {"Range": "bytes=0-9", "If-Range": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    assert ann.get(at, headers=dated).status_code == 200
+    known = ann.get(at, headers={"Range": "bytes=0-9", "If-None-Match": f"W/{etag}"})
+    assert (known.status_code, known.content) == (304, b"")
+    part = ann.http.head(at, headers={"Range": "bytes=0-99"})
+    assert (part.status_code, part.headers["content-length"]) == (206, "100")
+    for answer in (known, part):
+        assert (answer.headers["etag"], answer.headers["cache-control"]) == (
+            etag,
+            "private, no-cache",
+        )
+        assert "sandbox" in answer.headers["content-security-policy"]
 
 
 def test_a_resend_is_stored_once(server, ann, tea):
