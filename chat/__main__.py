@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     indexer.add_argument("lifeline", type=int)
     indexer.add_argument("heartbeat", type=int)
     args = parser.parse_args(argv)
-    os.umask(data_folder.PRIVATE)
+    os.umask(data_folder.PRIVATE_UMASK)
     # Read before the other settings, so that what is wrong with them is logged in this format, too.
     # What people type at a console is answered in plain text.
     is_json = (

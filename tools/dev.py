@@ -16,7 +16,7 @@ from pathlib import Path
 from watchfiles import watch
 
 from chat.config import Settings
-from chat.server.supervisor import serving_process
+from chat.server.pidfile import serving_process
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / name for name in ("chat", "templates", "static")]

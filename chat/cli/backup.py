@@ -90,7 +90,7 @@ def restore(settings: Settings, folder: Path) -> str:
     data = settings.data
     data.mkdir(parents=True, exist_ok=True)
     owner = data.stat()
-    for name in data_folder.OURS:
+    for name in data_folder.OWN_NAMES:
         if (data / name).is_symlink():
             raise CannotStart(f"{data / name} is a symbolic link: a backup goes into a folder")
     valkey = EmbeddedValkey(data / "valkey")
@@ -114,7 +114,7 @@ def restore(settings: Settings, folder: Path) -> str:
     finally:
         valkey.stop()
         if os.geteuid() == 0:
-            data_folder.give(data, owner.st_uid, owner.st_gid)
+            data_folder.change_owner(data, owner.st_uid, owner.st_gid)
     whose = ""
     if os.geteuid() == 0 and owner.st_uid == 0:
         whose = f" It belongs to root: if the chat runs as another user, chown -R {data} to it."
@@ -144,7 +144,7 @@ def _begin_anew(folder: Path) -> None:
     """Give every room another epoch: numbers beyond the backup's end are given once more, and
     pages that show the first ones must not take them for the same. It is a trial start, too, of a
     server that does not know what a backup has no need of, and refuses the whole file for it."""
-    valkey = EmbeddedValkey(folder, more=ONLY_DATA)
+    valkey = EmbeddedValkey(folder, options=ONLY_DATA)
     try:
         valkey.start()
         with redis.Redis.from_url(valkey.url, decode_responses=True) as client:

@@ -20,8 +20,9 @@ from ..media.avatars import Pictures
 from ..media.orphan_cleanup import lost
 from ..redis_client import urls
 from ..rendering.transcript import transcript
+from ..server.database import masked
 from ..server.embedded_valkey import CannotStart, EmbeddedValkey
-from ..server.supervisor import masked, serving_process
+from ..server.pidfile import serving_process
 from ..store import Person, Store, keys
 from ..store.importer import Load
 from ..store.integrity import Finding

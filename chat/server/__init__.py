@@ -1,1 +1,1 @@
-"""The processes: the supervisor, the workers it starts, and the embedded Valkey."""
+"""The supervisor and the processes that it starts: the workers and the embedded Valkey."""

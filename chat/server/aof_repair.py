@@ -1,9 +1,9 @@
-"""Valkey's append-only file after the disk was full: what Valkey leaves in it and cannot read.
+"""Repairs Valkey's append-only file (AOF) after the disk was full.
 
-When there is room for a part of a write only, Valkey takes that part back (ftruncate) and writes
-all of it later. A file that it has begun since its start is not open for appending, so it goes on
-behind the part that it took back: where that was are zeros, and the next start ends with "Bad file
-format". What stands before and behind them is whole. (Seen in Valkey 9.1.2, src/aof.c.)
+When only a part of a write fits on the disk, Valkey truncates the file to remove that part, and
+writes everything later. It does not open a new AOF file for appending, so it continues at the old
+position, behind the part that it removed. The gap is filled with zeros, and the next start fails
+with "Bad file format". Everything before and after the gap is complete. (Valkey 9.1.2, src/aof.c.)
 """
 
 import logging
@@ -15,60 +15,61 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 _ZEROS = re.compile(rb"\0+")
-_HEAD = re.compile(rb"[*$](\d+)\r\n")
-_NOTE = re.compile(rb"#[^\n]*\n")
+_LENGTH = re.compile(rb"[*$](\d+)\r\n")
+_ANNOTATION = re.compile(rb"#[^\n]*\n")
 
 
-def mend(folder: Path) -> None:
-    """Take the holes out of the files of commands in `folder` (Valkey's appenddirname), on which no
-    server is running. Everything else stays as it is."""
+def repair(folder: Path) -> None:
+    """Remove gaps from the AOF files in `folder` (Valkey's appenddirname). No server may be running
+    on it. Everything else stays as it is."""
     for path in folder.glob("*.incr.aof"):
         if path.stat().st_size:
-            _mend(path)
+            _repair_file(path)
 
 
-def _mend(path: Path) -> None:
+def _repair_file(path: Path) -> None:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        # Most files have none, and are read by Valkey in a moment anyway.
-        holes = _holes(data) if data[0] == 0 or data.find(b"\n\0") > 0 else []
-        if not holes:
+        # Most files have no gap. Searching them is cheap, as Valkey reads them in a moment anyway.
+        gaps = _find_gaps(data) if data[0] == 0 or data.find(b"\n\0") > 0 else []
+        if not gaps:
             return
-        part = path.with_name(f"{path.name}.mended")
-        with open(part, "wb") as whole, memoryview(data) as view:
+        temporary = path.with_name(f"{path.name}.mended")
+        with open(temporary, "wb") as repaired, memoryview(data) as view:
             begin = 0
-            for start, end in [*holes, (len(data), 0)]:
-                whole.write(view[begin:start])
+            for start, end in [*gaps, (len(data), 0)]:
+                repaired.write(view[begin:start])
                 begin = end
-            whole.flush()
-            os.fsync(whole.fileno())
-    part.replace(path)
-    log.warning("%s had holes (%d), as a full disk leaves them; they are closed", path, len(holes))
+            repaired.flush()
+            os.fsync(repaired.fileno())
+    temporary.replace(path)
+    log.warning("Removed %d gaps, which a full disk leaves, from %s", len(gaps), path)
 
 
-def _holes(data: mmap.mmap) -> list[tuple[int, int]]:
-    """Where zeros stand in the place of a command. Reading ends where it makes no sense: that is
-    for Valkey to say."""
-    holes, at = [], 0
+def _find_gaps(data: mmap.mmap) -> list[tuple[int, int]]:
+    """Return the start and end of each run of zeros between commands. The search ends at the first
+    thing that is no command: Valkey reports that."""
+    gaps, at = [], 0
     while at < len(data):
         if zeros := _ZEROS.match(data, at):
-            holes.append(zeros.span())
+            gaps.append(zeros.span())
             at = zeros.end()
-        elif note := _NOTE.match(data, at):
-            at = note.end()
+        elif annotation := _ANNOTATION.match(data, at):
+            at = annotation.end()
         else:
-            at = _after(data, at)
-    return holes
+            at = _command_end(data, at)
+    return gaps
 
 
-def _after(data: mmap.mmap, at: int) -> int:
-    """Where the command that begins here ends: a number of words, each behind its length."""
-    head = _HEAD.match(data, at)
-    if head is None:
+def _command_end(data: mmap.mmap, at: int) -> int:
+    """Return the end of the command at `at`: the number of its arguments, then each argument after
+    its length. Returns the end of the data if there is no complete command."""
+    count = _LENGTH.match(data, at)
+    if count is None:
         return len(data)
-    at = head.end()
-    for _ in range(int(head[1])):
-        word = _HEAD.match(data, at)
-        if word is None:
+    at = count.end()
+    for _ in range(int(count[1])):
+        length = _LENGTH.match(data, at)
+        if length is None:
             return len(data)
-        at = word.end() + int(word[1]) + 2
+        at = length.end() + int(length[1]) + 2
     return at

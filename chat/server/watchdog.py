@@ -1,51 +1,51 @@
-"""When a process that says nothing is taken to hang.
+"""Decides when a silent process hangs.
 
-The supervisor looks at its processes ten times a second. It counts silence in seconds that it has
-seen itself (`ObservedTime`): when the machine was suspended, or had no processor time for anybody,
-the supervisor did not look either, and what it did not see does not count. So nobody is killed
-because a laptop was closed.
+The supervisor looks at its processes ten times a second and counts only the time during which it
+ran itself (`ObservedTime`). Time during which the machine was suspended, or had no processor time
+for anybody, does not count. So closing a laptop kills no process.
 
-A process is silent when nothing comes over its pipe (chat.runtime.heartbeat) or, for the embedded
-Valkey, when PING is not answered (chat.server.valkey_watch). Time in which the kernel has it wait
-for a disk does not count: it cannot be killed then, and its successor would wait for the same disk.
+A process is silent while no heartbeat arrives (chat.runtime.heartbeat). The embedded Valkey is
+silent while it does not answer PING (chat.server.valkey_watch). Time during which the kernel makes
+a process wait for a disk does not count: it cannot be killed then, and its successor would wait for
+the same disk.
 """
 
 from enum import Enum
 
-MAX_STEP_SECONDS = 2.0  # that one look counts for, however long ago the one before was
-STACK_SECONDS = 2.0  # before a process is killed, in which it can write its stacks to the log, ...
-STACK_SHARE = 0.2  # ... and no more than this share of its limit
-START_FACTOR = 3.0  # times as long as it may be silent later, a new process may need to be ready
+MAX_STEP_SECONDS = 2.0  # that one look counts for, however long ago the last one was
+STACK_SECONDS = 2.0  # that a process has to log its stacks before it is killed, ...
+STACK_SHARE = 0.2  # ... but no more than this share of its limit
+START_FACTOR = 3.0  # how much longer a new process may take to become ready
 MAX_DOUBLINGS = 4
-FORGET_SECONDS = 600.0  # without a kill, after which limits are what they were at first
+FORGET_SECONDS = 600.0  # without a kill, after which a limit is reset
 
 
 class Step(Enum):
-    """What is to be done with a process."""
+    """What to do with a process."""
 
     WAIT = 0
-    ASK = 1  # for its stacks
+    ASK = 1  # it to log its stacks
     KILL = 2
 
 
 class ObservedTime:
-    """Seconds between two looks, as far as the supervisor itself can have been running."""
+    """Measures the time between two looks, as far as the supervisor can have been running."""
 
     def __init__(self, now: float) -> None:
         self._last = now
 
     def step(self, now: float) -> float:
-        """`now` is the monotonic clock's; returns seconds, 0 to MAX_STEP_SECONDS."""
+        """Return 0 to MAX_STEP_SECONDS. `now` is the time of the monotonic clock."""
         seconds, self._last = now - self._last, now
         return min(max(seconds, 0.0), MAX_STEP_SECONDS)
 
 
 class Silence:
-    """How long one process has been silent.
+    """Counts how long one process has been silent.
 
     limit: seconds of silence after which it is killed.
-    start_limit: the same until it is heard for the first time.
-    stopped_limit: the same while it is stopped by a signal: it is not slow then.
+    start_limit: the same until its first heartbeat.
+    stopped_limit: the same while a signal has stopped it.
     """
 
     def __init__(self, limit: float, start_limit: float, stopped_limit: float) -> None:
@@ -55,12 +55,12 @@ class Silence:
         self._was_asked = False
 
     def heard(self) -> None:
-        """It has said something."""
+        """Record a heartbeat."""
         self.has_started = True
         self.seconds, self._was_asked = 0.0, False
 
     def passed(self, seconds: float, is_stopped: bool = False) -> Step:
-        """Nothing was heard for `seconds` more."""
+        """Record `seconds` more without a heartbeat. Returns what to do."""
         self.seconds += seconds
         limit, start_limit, stopped_limit = self._limits
         if is_stopped:
@@ -77,8 +77,8 @@ class Silence:
 
 
 class Patience:
-    """A limit that doubles with each kill in short succession, so that what is only slow (a start
-    on a small machine, Valkey before a slow disk) is not killed again and again."""
+    """A limit that doubles with each kill in short succession, so that a process that is only slow
+    (a start on a small machine, Valkey on a slow disk) is not killed again and again."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -86,12 +86,12 @@ class Patience:
         self._last = float("-inf")
 
     def limit(self, now: float) -> float:
-        """Seconds, from the one at first up to its 2 ** MAX_DOUBLINGS."""
+        """Return the limit in seconds: the first one, times up to 2 ** MAX_DOUBLINGS."""
         if now - self._last > FORGET_SECONDS:
             self._kills = 0
         return float(self._seconds * 2 ** min(self._kills, MAX_DOUBLINGS))
 
     def killed(self, now: float) -> None:
-        """The limit was reached."""
+        """Record that the limit was reached."""
         self._kills += 1
         self._last = now

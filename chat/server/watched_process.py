@@ -1,4 +1,4 @@
-"""A process of the chat that the supervisor has started, and its pipe (chat.runtime.heartbeat)."""
+"""A child process of the supervisor, with the pipe of its heartbeat (chat.runtime.heartbeat)."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from ..runtime.heartbeat import STACK_SIGNAL
 from ..runtime.process_state import DISK, STOPPED, state
 from .watchdog import Silence, Step
 
-STOPS_WITHIN = 15.0  # seconds; then a process is killed
+MAX_STOP_SECONDS = 15.0  # that a process has to end; then it is killed
 
 
 class WatchedProcess:
-    """`chat NAME DESCRIPTOR...` as a process of its own.
+    """Starts `chat COMMAND DESCRIPTOR...` as a process.
 
-    command: the name, such as `worker`.
-    descriptors: open files that it is passed, and that its command line names; the last argument
-        of the command line is the pipe's.
-    silence: how long it may say nothing.
+    command: `worker` or `indexer`.
+    descriptors: open file descriptors that it inherits. They are its arguments; the descriptor of
+        the heartbeat is added as the last one.
+    silence: how long it may be silent.
     """
 
     def __init__(
@@ -29,11 +29,11 @@ class WatchedProcess:
     ) -> None:
         self.began = time.monotonic()
         self.silence = silence
-        self.was_killed = False  # because it hung
-        self.is_stopped = False  # by a signal, such as SIGSTOP
-        self._pipe, told = os.pipe()
+        self.was_killed = False  # by `look`
+        self.is_stopped = False  # by a signal such as SIGSTOP
+        self._pipe, heartbeat = os.pipe()
         os.set_blocking(self._pipe, False)
-        passed = (*descriptors, told)
+        passed = (*descriptors, heartbeat)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "chat", command, *map(str, passed)],
             env=env,
@@ -41,33 +41,33 @@ class WatchedProcess:
             # Ctrl-C in the terminal reaches the supervisor only, which stops its processes.
             start_new_session=True,
         )
-        os.close(told)
+        os.close(heartbeat)
 
     @property
     def pid(self) -> int:
         return self.process.pid
 
     def age(self) -> float:
-        """Seconds since it was started, or asked to leave."""
+        """Return the seconds since the process was started or asked to leave."""
         return time.monotonic() - self.began
 
     def is_ready(self) -> bool:
-        """True from its first byte on."""
-        self._listen()
+        """Return True once the process has sent its first heartbeat."""
+        self._has_beaten()
         return self.silence.has_started
 
     def ended(self) -> bool:
         return self.process.poll() is not None
 
     def look(self, seconds: float) -> str:
-        """Look whether it hangs, `seconds` after the last look. When it does: ask for its stacks,
-        and later kill it. Returns what is to be said when it is killed, "" otherwise."""
-        if self._listen() or self.was_killed or self.ended():
+        """Ask a process that hangs for its stacks, and kill it later. `seconds` have passed since
+        the last look. Returns a line for the operator when it was killed, "" otherwise."""
+        if self._has_beaten() or self.was_killed or self.ended():
             return ""
         letter = state(self.pid)
         self.is_stopped = letter == STOPPED
         step = self.silence.passed(0.0 if letter == DISK else seconds, self.is_stopped)
-        if step is Step.ASK and not self.is_stopped:  # which writes nothing before it is let go on
+        if step is Step.ASK and not self.is_stopped:  # a stopped process would write nothing
             self.process.send_signal(STACK_SIGNAL)
         if step is not Step.KILL:
             return ""
@@ -81,21 +81,21 @@ class WatchedProcess:
         )
 
     def leave(self, name: signal.Signals) -> None:
-        """Ask it to end; it has STOPS_WITHIN from now on."""
+        """Ask the process to end. It has MAX_STOP_SECONDS from now."""
         self.began = time.monotonic()
         self.process.send_signal(name)
 
     def close(self) -> None:
-        """Wait for its end, or bring it about."""
+        """Wait for the end of the process, and kill it when its time is over."""
         try:
-            self.process.wait(max(0.1, STOPS_WITHIN - self.age()))
+            self.process.wait(max(0.1, MAX_STOP_SECONDS - self.age()))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         os.close(self._pipe)
 
-    def _listen(self) -> bool:
-        """Whether anything has come over the pipe since the last time."""
+    def _has_beaten(self) -> bool:
+        """Return True if a heartbeat has arrived since the last call."""
         with suppress(BlockingIOError):
             if os.read(self._pipe, 4096):
                 self.silence.heard()

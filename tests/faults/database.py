@@ -43,7 +43,7 @@ class Database:
 
     def start(self) -> None:
         """Start it, as the embedded one is started, and wait until it has read its data."""
-        aof_repair.mend(self.folder / "appendonlydir")
+        aof_repair.repair(self.folder / "appendonlydir")
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), *self._options()],

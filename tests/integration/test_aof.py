@@ -74,6 +74,6 @@ def word(*words):
 def test_only_what_stands_in_the_place_of_a_command_is_taken_out(tmp_path, before, after):
     file = tmp_path / "appendonly.aof.7.incr.aof"
     file.write_bytes(before)
-    aof_repair.mend(tmp_path)
+    aof_repair.repair(tmp_path)
     assert file.read_bytes() == (before if after is None else after)
     assert list(tmp_path.iterdir()) == [file]

@@ -84,7 +84,7 @@ def test_a_mistake_leaves_the_old_code_serving_until_it_is_corrected(dev):
     wait_until(lambda: dev.answer("/healthz") == "ok\n", "the code as it is")
     dev.change("chat/web/health.py", '"ok', '"changed ok" oops "')
     wait_until(lambda: "SyntaxError" in dev.log.read_text(), "the traceback")
-    wait_until(lambda: "the old" in dev.log.read_text(), "the end of the reload")
+    wait_until(lambda: "the old workers stay" in dev.log.read_text(), "the end of the reload")
     assert dev.answer("/healthz") == "ok\n"
     dev.change("chat/web/health.py", '"changed ok" oops "', '"corrected ok')
     wait_until(lambda: dev.answer("/healthz") == "corrected ok\n", "the corrected code")

@@ -68,7 +68,7 @@ def reload(server):
     before = server.workers()
     server.forget_log()
     server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "that was the last" in server.log(), "the last hand-over")
+    wait_until(lambda: "all are new" in server.log(), "the last hand-over")
     wait_until(lambda: not any(map(alive, before)), "the end of the old workers")
 
 

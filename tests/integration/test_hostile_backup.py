@@ -118,7 +118,7 @@ def test_what_a_note_says_is_printed_as_text(kept, tmp_path, made):
 def test_every_command_that_does_more_is_unknown(tmp_path):
     """Of the commands of the Valkey that we have, by its own table."""
     valkey = EmbeddedValkey(tmp_path / "all")
-    strict = EmbeddedValkey(tmp_path / "strict", more=ONLY_DATA)
+    strict = EmbeddedValkey(tmp_path / "strict", options=ONLY_DATA)
     try:
         valkey.start()
         strict.start()

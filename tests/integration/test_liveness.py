@@ -350,7 +350,7 @@ def test_the_child_of_an_image_has_to_do_something(monkeypatch, program, is_stuc
 
 
 def test_the_log_of_a_valkey_that_hangs_has_its_stacks_and_its_file_is_whole(tmp_path):
-    valkey = EmbeddedValkey(tmp_path, more=("--enable-debug-command", "yes"))
+    valkey = EmbeddedValkey(tmp_path, options=("--enable-debug-command", "yes"))
     valkey.start()
     watch, said = ValkeyWatch(valkey, 2.0), []
     with valkey.client() as client:
@@ -376,7 +376,7 @@ def test_the_log_of_a_valkey_that_hangs_has_its_stacks_and_its_file_is_whole(tmp
 
 
 def test_a_valkey_that_is_busy_with_a_script_lives(tmp_path):
-    valkey = EmbeddedValkey(tmp_path, more=("--busy-reply-threshold", "100"))
+    valkey = EmbeddedValkey(tmp_path, options=("--busy-reply-threshold", "100"))
     valkey.start()
     try:
         with socket.socket(socket.AF_UNIX) as asking:
@@ -425,7 +425,7 @@ def test_where_nobody_listens_nobody_lives(tmp_path):
 def test_a_valkey_that_hangs_and_was_left_by_an_earlier_chat_holds_no_start_up(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(embedded_valkey, "ORPHAN_ENDS_WITHIN", 0.2)
+    monkeypatch.setattr(embedded_valkey, "MAX_ORPHAN_SECONDS", 0.2)
     first, second = EmbeddedValkey(tmp_path), EmbeddedValkey(tmp_path)
     first.start()
     with first.client() as client:

@@ -447,7 +447,7 @@ def own_code(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / "code" / name)
     server = Server(tmp_path / "data", PYTHONPATH=str(tmp_path / "code"), CHAT_WORKERS="2")
     server.env["CHAT_LIMITS"] = "off"
-    server.code = tmp_path / "code" / "chat" / "operations.py"
+    server.code = tmp_path / "code" / "chat" / "web" / "health.py"
     server.start()
     yield server
     opened.pop_all().close()
@@ -506,7 +506,7 @@ def test_new_workers_take_over_without_a_request_that_fails(own_code):
         assert page.wait_closed() == 1012
         page.reconnect()
     cyd.post(quiet, "the end")
-    wait_until(lambda: "that was the last" in own_code.log(), "the last hand-over")
+    wait_until(lambda: "all are new" in own_code.log(), "the last hand-over")
     wait_until(lambda: not any(alive(pid) for pid in before), "the end of the old ones", 20)
     for hammer in hammers:
         hammer.over = True
@@ -526,7 +526,7 @@ def test_workers_that_cannot_start_change_nothing_and_are_not_tried_without_a_pa
     good = own_code.code.read_text()
     own_code.code.write_text("raise RuntimeError('unfinished')\n")
     own_code.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "the old ones stay" in own_code.log(), "the refusal")
+    wait_until(lambda: "the old workers stay" in own_code.log(), "the refusal")
     assert own_code.workers() == before
     assert "message 0" in ann.room(rid)
     os.kill(before[0], signal.SIGKILL)

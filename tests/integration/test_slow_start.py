@@ -20,7 +20,7 @@ def is_rewriting(client) -> bool:
 @pytest.fixture
 def valkey(tmp_path):
     # Only a file that begins with a snapshot can be read slowly on purpose.
-    first = EmbeddedValkey(tmp_path, more=("--aof-use-rdb-preamble", "yes"))
+    first = EmbeddedValkey(tmp_path, options=("--aof-use-rdb-preamble", "yes"))
     first.start()
     with first.client() as client:
         for n in range(KEYS):
@@ -28,20 +28,21 @@ def valkey(tmp_path):
         client.bgrewriteaof()
         wait_until(lambda: not is_rewriting(client), "the file")
     first.stop()
-    started = EmbeddedValkey(tmp_path, more=SLOW)
+    started = EmbeddedValkey(tmp_path, options=SLOW)
     yield started
     started.stop()
 
 
 def test_a_server_that_says_that_it_reads_its_file_is_waited_for(valkey, monkeypatch):
-    monkeypatch.setattr(embedded_valkey, "STARTS_WITHIN", KEYS / 1000 / 3)
+    monkeypatch.setattr(embedded_valkey, "MAX_SILENCE_SECONDS", KEYS / 1000 / 3)
     valkey.start()
     with valkey.client() as client:
         assert client.dbsize() == KEYS
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(valkey, monkeypatch):
-    monkeypatch.setattr(embedded_valkey, "STARTS_WITHIN", 0.3)
-    monkeypatch.setattr(valkey, "more", ("--port", "0", "--unixsocket", str(valkey.folder / "x")))
+    monkeypatch.setattr(embedded_valkey, "MAX_SILENCE_SECONDS", 0.3)
+    elsewhere = ("--port", "0", "--unixsocket", str(valkey.folder / "x"))
+    monkeypatch.setattr(valkey, "options", elsewhere)
     with pytest.raises(CannotStart, match="did not answer"):
         valkey.start()

@@ -11,7 +11,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLCon
 from chat.redis_client import urls
 from chat.redis_client.cluster import _key, slot_of
 from chat.redis_client.urls import OPTIONS, TLS_OPTIONS
-from chat.server.supervisor import masked
+from chat.server.database import masked
 from chat.store import keys
 
 

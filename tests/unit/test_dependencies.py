@@ -31,6 +31,8 @@ PACKAGES = {
 }
 # Packages that no module imports, and what they are for.
 NOT_IMPORTED = {
+    "coverage": "a command of make coverage",
+    "pre-commit": "a command of make hooks",
     "channels-redis": "named in the settings of a Django application of tests/bench",
     "gunicorn": "a command of tests/bench",
     "uvicorn": "a command of tests/bench",
@@ -83,7 +85,8 @@ DEVELOPMENT = {name_of(requirement) for group in GROUPS.values() for requirement
 
 
 @pytest.mark.parametrize(
-    ("folder", "declared"), [("chat", RUNTIME), ("tests", RUNTIME | DEVELOPMENT)]
+    ("folder", "declared"),
+    [("chat", RUNTIME), ("tests", RUNTIME | DEVELOPMENT), ("tools", RUNTIME | DEVELOPMENT)],
 )
 def test_every_imported_package_is_declared(folder, declared):
     missing = {
@@ -95,7 +98,8 @@ def test_every_imported_package_is_declared(folder, declared):
 
 
 def test_every_declared_package_is_used():
-    used = packages_of("chat").keys() | packages_of("tests").keys() | NOT_IMPORTED.keys()
+    imports = {package for folder in ("chat", "tests", "tools") for package in packages_of(folder)}
+    used = imports | NOT_IMPORTED.keys()
     assert (RUNTIME | DEVELOPMENT) - used == set()
     assert RUNTIME - packages_of("chat").keys() - NOT_IMPORTED.keys() == set()
 
