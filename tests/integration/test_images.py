@@ -86,7 +86,7 @@ def test_a_child_writes_no_more_than_it_may():
 CODE = """
 import json, os, socket, resource, sys
 sys.path += sys.argv[1:3]
-from chat import image_child
+from chat.media import image_child
 from chat.media.image_protocol import Limits
 nice = os.nice(0)
 image_child.restrict(Limits(memory_bytes=300 * 2**20, output_bytes=2**20))

@@ -20,7 +20,7 @@ from ..running import ROOT, alive, children, cmdline, wait_until
 # What the child runs: a body that says so ends it, or keeps it for good.
 CHILD = """
 import os, socket, sys, time
-from chat import markdown
+from chat.rendering import markdown
 from chat.rendering.text_renderer import serve
 
 render = markdown.render
