@@ -16,6 +16,23 @@ DOCUMENTS = sorted(
         *(ROOT / "docs").rglob("*.md"),
     ]
 )
+# What looks like a name of ours in the documents and is not.
+FILES = {
+    "py",
+    "lua",
+    "html",
+    "md",
+    "css",
+    "toml",
+    "yaml",
+    "yml",
+    "conf",
+    "json",
+    "lock",
+    "log",
+    "rdb",
+}
+FOREIGN = {"os", "asyncio", "faulthandler", "redis", "htmx", "ws", "transport", "socket"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -39,6 +56,40 @@ def test_every_file_that_is_named_exists(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_module_script_or_template_that_is_named_alone_exists(document):
+    named = set(re.findall(r"`((?:\w+/)?\w+\.(?:py|lua|html))`", document.read_text()))
+    exist = {path for folder in ("chat", "templates", "tests") for path in _files(folder)}
+    assert [
+        name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in exist)
+    ] == []
+
+
+def _files(folder):
+    return [path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.*")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_function_class_and_constant_that_is_named_exists(document):
+    """In backticks: `module.name`, `Class.method` or `module.Class.method`."""
+    named = set(re.findall(r"`([A-Za-z]\w*(?:\.\w+)+)(?:\(\w*\))?`", document.read_text()))
+    ours = [n for n in named if n.split(".")[0] not in FOREIGN and n.split(".")[-1] not in FILES]
+    assert [name for name in ours if not _is_defined(name)] == []
+
+
+def _is_defined(name):
+    """Whether a module or class that is called like the part before the last defines the last."""
+    owner, last = name.split(".")[-2:]
+    texts = {path: path.read_text() for path in (ROOT / "chat").rglob("*.py")}
+    owners = [
+        text
+        for path, text in texts.items()
+        if path.stem == owner or re.search(rf"^class {owner}\b", text, re.M)
+    ]
+    define = rf"^ *(?:async def|def|class) {last}\b|^ *(?:self\.)?{last}(?::.*)? = |^ +{last}: "
+    return any(re.search(define, text, re.M) for text in owners)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_target_of_make_that_is_named_exists(document):
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"(?:`|^    )make ([a-z][\w-]*)", document.read_text(), re.M))
@@ -49,6 +100,19 @@ def test_every_target_of_make_that_is_named_exists(document):
 def test_every_link_to_a_file_leads_somewhere(document):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", document.read_text()):
         assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_section_leads_to_a_heading(document):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([\w-]+)\)", document.read_text()):
+        text = (document.parent / target if target else document).read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.M)
+        assert anchor in {_anchor(heading) for heading in headings}, f"{target}#{anchor}"
+
+
+def _anchor(heading):
+    """As GitHub makes it: lower case, hyphens for spaces, no other punctuation."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def test_every_behaviour_of_the_original_has_a_test():
