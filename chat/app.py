@@ -1,11 +1,11 @@
-"""The Flask application: settings, store and hub on one object, blueprints, error pages."""
+"""The composition root: builds the parts of the chat, and passes to each what it needs."""
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from errno import EDQUOT, ENOSPC
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from flask import Flask, Request, render_template, request
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
@@ -14,23 +14,27 @@ from redis.exceptions import DataError, RedisError
 from werkzeug.exceptions import HTTPException
 
 from .api import endpoints
+from .auth.oidc_client import Provider
 from .config import Settings
 from .domain.errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
 from .http_client.public_only import Outbound
 from .media.attachments import Files, quotas
 from .media.avatars import LARGEST, Pictures
+from .media.orphan_cleanup import Sweeper
+from .observability.failed_sign_ins import FailedSignIns
+from .observability.loop_lag import LoopLag
 from .observability.redaction import redacted
-from .realtime import connection_limits
-from .realtime.confirmations import Confirmations
-from .realtime.hub import Hub
-from .realtime.presence import Presence
-from .realtime.read_marks import ReadMarks
-from .realtime.resume_cache import Backlog
-from .realtime.subscriber import Subscriber
-from .rendering import assets, cached_html, environment, fragments, local_time, markdown
-from .services import rate_limits
-from .services.context import chat, is_htmx, present
+from .realtime.connection_limits import ConnectionLimits
+from .realtime.parts import connect
+from .redis_client.pubsub import Alone, Where
+from .rendering import assets, cached_html, environment, fragments, local_time
+from .rendering.immediate_texts import ImmediateTexts, Texts
+from .services.context import Parts, chat, is_htmx, present
+from .services.guest_cleanup import GuestCleanup
 from .services.limits import Limits
+from .services.retention import Trimmer
+from .services.unfinished_changes import UnfinishedChanges
+from .services.uploads import Uploads
 from .store import Store
 from .web import (
     admin,
@@ -38,6 +42,7 @@ from .web import (
     auth,
     composer,
     compression,
+    connections,
     downloads,
     drafts,
     event_stream,
@@ -54,6 +59,7 @@ from .web import (
     profiles,
     quick_switcher,
     reactions,
+    request_limits,
     room_settings,
     rooms,
     search,
@@ -63,56 +69,82 @@ from .web import (
     webhooks,
 )
 from .web.auth import current_person
-from .web.failed_sign_ins import FailedSignIns
 from .web.security import check_host, check_site, is_safe, protect, secure
+from .webhooks.dispatcher import Deliverer
 
 log = logging.getLogger(__name__)
 
 MAX_REQUEST = 64 * 1024  # bytes of a request's body without files
 
 
-class Chat(Flask):
-    """A Flask application that knows the chat's parts. `hub`, `backlog`, `subscriber`,
-    `presence` and `read_marks` are there only where sockets are served."""
+class BackgroundTask(Protocol):
+    """Something that a server process does besides answering requests."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+
+
+class Chat(Flask, Parts):
+    """The Flask application with all parts of the chat."""
 
     request_class = form_limits.Request
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, topology: Where, texts: Texts) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.jinja_environment = environment.environment_class()
-        self.settings = settings
         self.session_interface = auth.Cookies(store.clock.estimate)
+        self.settings = settings
         self.store = store
-        self.hub: Hub
-        self.backlog: Backlog
-        self.subscriber: Subscriber
-        self.presence: Presence
-        self.read_marks: ReadMarks
-        # Each says what this process cannot do just now, or "" (operations.readyz).
-        self.problems: list[Callable[[], str]] = []
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
-        self.confirmations = Confirmations()
+        self.connection_limits = ConnectionLimits(store, settings)
         self.failed_sign_ins = FailedSignIns()
-        self.crowd = connection_limits.Crowd(store, settings)
         self.pictures = Pictures(settings.files or str(settings.data))
         self.attachments = Files(
             self.pictures, settings.file_size * 2**20, store.stored_files, quotas(settings)
         )
-        self.uploads = upload_limits.Uploads()
+        self.uploads = Uploads(settings.limits)
         self.outbound = Outbound(settings.hook_networks)
-        self.fragments: fragments.Fragments
-        self.provider = oidc_sign_in.Provider(settings, store.clock.now)
-        self.handed = jwt_sign_in.keys(settings)
+        self.provider = Provider(settings, store.clock.now)
+        self.jwt_keys = jwt_sign_in.keys(settings)
+        self.problems = []
+        cached_html.init(self.jinja_env, texts)
+        self.fragments = fragments.Fragments(self.jinja_env)
+        self.realtime = connect(store, self.fragments, texts, topology)
+        self.background = self._background_tasks(topology)
+
+    def _background_tasks(self, topology: Where) -> tuple[BackgroundTask, ...]:
+        live, settings, store = self.realtime, self.settings, self.store
+        return (
+            live.subscriber,
+            live.presence,
+            live.confirmations,
+            self.connection_limits,
+            Deliverer(settings, store, self.outbound, topology, partial(messages.say_text, self)),
+            Trimmer(settings, store),
+            Sweeper(store, self.attachments),
+            GuestCleanup(settings, store, self.pictures),
+            UnfinishedChanges(store),
+            LoopLag(),
+        )
 
     def ensure_sync(self, func: Any) -> Any:
         # Flask looks at each hook and view of each request, whether it is a coroutine: none is.
         return func
 
 
-def create_app(settings: Settings, store: Store, texts: cached_html.Texts = markdown) -> Chat:
-    """The chat over a store; `settings.secret_key` must be set. `texts` renders messages, by
-    default where it is asked, which holds up everybody else."""
-    app = Chat(settings, store)
+def create_app(
+    settings: Settings,
+    store: Store,
+    topology: Where | None = None,
+    texts: Texts | None = None,
+) -> Chat:
+    """Build the chat over a store. `settings.secret_key` must be set.
+
+    topology: of the Redis servers that the store uses. Required for what runs in the background
+        (`Chat.background`), such as open pages; requests need only the store.
+    texts: renders messages. By default they are rendered at once, which blocks everything else.
+    """
+    app = Chat(settings, store, topology or Alone("redis://"), texts or ImmediateTexts())
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=max(LARGEST, app.attachments.most_together) + MAX_REQUEST,
@@ -137,12 +169,10 @@ def create_app(settings: Settings, store: Store, texts: cached_html.Texts = mark
     )
     Compress(app)
     compression.bound()
-    app.jinja_env.trim_blocks = False
-    cached_html.init(app.jinja_env, texts)
     local_time.tell_time_by(store.clock.estimate)
     assets.init(app)
     form_limits.bound()
-    rate_limits.init(app)
+    request_limits.init(app)
     csrf = protect(app)
     csrf.exempt(endpoints.bp)  # a token is sent by no page that was not given it
     csrf.exempt(jwt_sign_in.hand_over)
@@ -156,12 +186,11 @@ def create_app(settings: Settings, store: Store, texts: cached_html.Texts = mark
         is_unsafe = not is_safe(asked)
         if is_unsafe:
             check_site(asked)
-        rate_limits.count(asked)
+        request_limits.count(asked)
         _limit_size(asked)
         if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # which `csrf.protect` does not ask
             csrf.protect(apply_exemptions=True)
 
-    app.fragments = fragments.Fragments(app.jinja_env)
     for bp in (
         auth.bp,
         sign_in.bp,
@@ -188,7 +217,7 @@ def create_app(settings: Settings, store: Store, texts: cached_html.Texts = mark
         unread.bp,
         event_stream.bp,
         page_connection.bp,
-        connection_limits.bp,
+        connections.bp,
         health.bp,
     ):
         app.register_blueprint(bp)

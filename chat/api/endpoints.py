@@ -12,9 +12,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..domain.errors import ChatError, NotFound, Refused, Unauthorized
 from ..services.context import chat, present
-from ..services.rate_limits import charge
 from ..web import upload_limits
 from ..web.failed_sign_ins import failed
+from ..web.request_limits import charge
 from . import files, members, messages, people, rooms, search
 from .openapi import document
 from .operation import Operation

@@ -6,18 +6,14 @@ apart.
 """
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from .replaced_processes import ReplacedCounts
-
-if TYPE_CHECKING:
-    from ..app import Chat
-    from ..realtime.hub import Hub
 
 LAGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -40,20 +36,20 @@ _SUBSCRIPTIONS = Gauge("chat_subscriptions", "Pub/sub channels wanted from Redis
 _REDIS = Gauge("chat_redis_connected", "1 while what is published comes in", registry=_own)
 
 
-def watch(app: "Chat") -> None:
-    """Measure what `app` has at the time of asking."""
-    _PAGES.set_function(lambda: sum(map(len, app.hub.people.values())))
-    _ROOMS.set_function(lambda: len(app.hub.rooms))
-    _VIEWERS.set_function(lambda: count_viewers(app.hub))
-    _SUBSCRIPTIONS.set_function(lambda: len(app.subscriber.channels.names))
-    _REDIS.set_function(lambda: app.subscriber.connected)
-
-
-def count_viewers(hub: "Hub") -> int:
-    """Returns how many pairs of an open page and a room `hub` has, counted from the rooms. When no
-    page is open, a number above 0 means that a room keeps a page that has gone."""
-    groups = (group for room in hub.rooms.values() for group in room.groups.values())
-    return sum(len(group.watching) + len(group.belonging) for group in groups)
+def watch(
+    *,
+    pages: Callable[[], int],
+    rooms: Callable[[], int],
+    room_viewers: Callable[[], int],
+    subscriptions: Callable[[], int],
+    is_connected: Callable[[], bool],
+) -> None:
+    """Have these functions called for the gauges, whenever the metrics are read."""
+    _PAGES.set_function(pages)
+    _ROOMS.set_function(rooms)
+    _VIEWERS.set_function(room_viewers)
+    _SUBSCRIPTIONS.set_function(subscriptions)
+    _REDIS.set_function(is_connected)
 
 
 def count_replaced(descriptor: int) -> None:

@@ -1,85 +1,53 @@
-"""The open pages of each person and address, so that none has more than its share.
+"""Limits on the number of pages that a person, or an address, has open.
 
-Opening one asks Redis, for all processes. Closing asks nothing: every TURN seconds what became
-fewer is written down, so that a thousand pages that close cost one pipeline, and what could not be
-written down while Redis was away is written when it is back. The processes say to each other that
-they are alive, so that the pages of one that died do not count for ever.
+Opening a page asks Redis, where all processes count. Closing one asks nothing: every UPDATE_SECONDS
+the process writes the counts that have decreased, so a thousand pages that close cost one pipeline.
+Counts that could not be written while Redis was unavailable are written when it is back. Each
+process reports that it is alive; the pages of a process that died do not count.
 """
 
 import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import greenback
-from flask import Blueprint, g
-from markupsafe import escape
 from redis.exceptions import RedisError
 
 from ..config import Settings
 from ..domain.errors import TooOften
-from ..services.context import chat
 from ..store import Store, keys
-from ..web.auth import current_person
-from ..web.security import network
 
 log = logging.getLogger(__name__)
 
-TURN = 2.0  # seconds
-AGAIN = 20  # keys that are written down again at each turn though nothing has changed
-WAIT = 10  # seconds until who was refused may come again
-PERSON = (
+UPDATE_SECONDS = 2.0  # between two updates
+REWRITTEN_KEYS = 20  # unchanged counts that each update writes again
+RETRY_AFTER_SECONDS = 10  # for a page that was refused
+TOO_MANY_OF_PERSON = (
     "You have {most} pages open, and that is as many as there may be. "
     "Close one, and this page goes on by itself."
 )
-ADDRESS = (
+TOO_MANY_OF_ADDRESS = (
     "{most} pages are open from your network, and that is as many as there may be. "
     "This page goes on by itself when others close."
 )
 
 
-bp = Blueprint("crowd", __name__)
-
-
-def enter() -> Callable[[], None]:
-    """The present request is a page that opens, of the person who is signed in; returns what is
-    to be called when it closes. Raises TooOften."""
-    whose = g.person.uid, network()
-    chat().limits.use("page", whose[1])
-    chat().crowd.enter(*whose)
-    return partial(chat().crowd.leave, *whose)
-
-
-@bp.get("/connection")
-def connection() -> Any:
-    """Why a page cannot connect, for the page to say; nothing when it could now."""
-    try:
-        if current_person():
-            chat().limits.check("page", network())
-            chat().crowd.check(g.person.uid, network())
-    except TooOften as error:
-        return escape(error.text)
-    return ""
-
-
-class Crowd:
-    """The pages that are open in this process, and how many there may be in all."""
+class ConnectionLimits:
+    """Counts the pages that are open in this process."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store.crowd
         self.settings = settings
         self.process = secrets.token_urlsafe(6)
         self.others: list[str] = []
-        self.open: Counter[str] = Counter()  # pages by key
-        self._fewer: set[str] = set()  # keys with less than what is written down
-        self._later: list[str] = []  # keys that are still to be written down again
+        self.open: Counter[str] = Counter()  # open pages by key of the store
+        self._decreased: set[str] = set()  # keys whose count is less than the stored one
+        self._to_rewrite: list[str] = []  # keys whose unchanged count is yet to be written again
 
     def enter(self, uid: str, address: str) -> None:
-        """A page opens; `leave` when it closes. Raises TooOften when there are too many. While
-        Redis is away there is room for all who come so far: reading goes on."""
+        """A page opens; call `leave` when it closes. Raises TooOften if there are too many. While
+        Redis is unavailable every page may open, so that people can go on reading."""
         person, network = self._shares(uid, address)
         self._enter(*person)
         try:
@@ -92,56 +60,59 @@ class Crowd:
             raise
 
     def check(self, uid: str, address: str) -> None:
-        """Raise TooOften when one more page could not enter."""
+        """Raise TooOften if one more page could not open."""
         for key, most, why in self._shares(uid, address):
             if not self._fits(key, most, self.open[key] + 1, ask=True):
-                raise TooOften(why.format(most=most), WAIT)
+                raise TooOften(why.format(most=most), RETRY_AFTER_SECONDS)
 
     def leave(self, uid: str, address: str) -> None:
-        """A page that entered is closed."""
+        """A page has closed."""
         self._leave(keys.user_pages(uid))
         self._leave(keys.address_pages(address))
 
     async def run(self) -> None:
-        """Write down what became fewer every TURN seconds, until cancelled."""
+        """Update every UPDATE_SECONDS until cancelled."""
         try:
             while True:
                 try:
-                    await greenback.with_portal_run_sync(self.beat)
-                except Exception:  # or nobody would ever hear of this process again
-                    log.exception("cannot write down who has left")
-                await asyncio.sleep(TURN)
+                    await greenback.with_portal_run_sync(self.update)
+                except Exception:  # or this process would never report again
+                    log.exception("cannot store how many pages are open")
+                await asyncio.sleep(UPDATE_SECONDS)
         finally:
             await greenback.with_portal_run_sync(self._end)
 
-    def beat(self) -> None:
-        """Say that this process is alive, and write down what became fewer; and, a few at each
-        turn, what stays as it is: Redis ends it after a day, and another database may take over."""
-        fewer, self._fewer = self._fewer, set()
-        self._later = self._later or list(self.open)
-        again = {self._later.pop() for _ in range(min(AGAIN, len(self._later)))}
+    def update(self) -> None:
+        """Report that this process is alive, and write the counts that have decreased. Some of the
+        unchanged counts are written again each time, because Redis expires them after a day, and
+        another database may take over."""
+        decreased, self._decreased = self._decreased, set()
+        self._to_rewrite = self._to_rewrite or list(self.open)
+        rewritten = {
+            self._to_rewrite.pop() for _ in range(min(REWRITTEN_KEYS, len(self._to_rewrite)))
+        }
         try:
             self.others = self.store.beat(self.process)
-            self.store.write(self.process, {key: self.open[key] for key in fewer | again})
+            self.store.write(self.process, {key: self.open[key] for key in decreased | rewritten})
         except (RedisError, OSError) as error:
-            self._fewer |= fewer
-            log.warning("cannot write down who has left: %s", error)
+            self._decreased |= decreased
+            log.warning("cannot store how many pages are open: %s", error)
         except BaseException:
-            self._fewer |= fewer
+            self._decreased |= decreased
             raise
 
     def _shares(self, uid: str, address: str) -> tuple[tuple[str, int, str], ...]:
-        """For the person and the address: the key, how many pages, and what is told to more."""
+        """Of the person and of the address: the key, the maximum, and the text for a refusal."""
         return (
-            (keys.user_pages(uid), self.settings.pages_per_person, PERSON),
-            (keys.address_pages(address), self.settings.pages_per_address, ADDRESS),
+            (keys.user_pages(uid), self.settings.pages_per_person, TOO_MANY_OF_PERSON),
+            (keys.address_pages(address), self.settings.pages_per_address, TOO_MANY_OF_ADDRESS),
         )
 
     def _enter(self, key: str, most: int, why: str) -> None:
         self.open[key] += 1
         if not self._fits(key, most, self.open[key]):
             self._leave(key)
-            raise TooOften(why.format(most=most), WAIT)
+            raise TooOften(why.format(most=most), RETRY_AFTER_SECONDS)
 
     def _fits(self, key: str, most: int, pages: int, ask: bool = False) -> bool:
         if not self.settings.limits:
@@ -150,17 +121,17 @@ class Crowd:
             return self.store.enter(key, most, self.process, pages, self.others, ask)
         except (RedisError, OSError) as error:
             log.warning("cannot count pages: %s", error)
-            self._fewer.add(key)
+            self._decreased.add(key)
             return True
 
     def _leave(self, key: str) -> None:
         self.open[key] -= 1
         if not self.open[key]:
             del self.open[key]
-        self._fewer.add(key)
+        self._decreased.add(key)
 
     def _end(self) -> None:
         try:
             self.store.end(self.process)
         except (RedisError, OSError) as error:
-            log.warning("cannot say that this process ends: %s", error)
+            log.warning("cannot report that this process ends: %s", error)

@@ -246,6 +246,16 @@ class Hub:
             self.leave(viewer, rid)
         self._ask_back(viewers)
 
+    def count_pages(self) -> int:
+        """The number of open pages."""
+        return sum(map(len, self.people.values()))
+
+    def count_room_viewers(self) -> int:
+        """The number of pairs of an open page and a room it belongs to, counted from the rooms.
+        More than 0 while no page is open means that a room keeps a page that has gone."""
+        groups = (group for room in self.rooms.values() for group in room.groups.values())
+        return sum(len(group.watching) + len(group.belonging) for group in groups)
+
     def uids(self, rid: str) -> list[str]:
         """The people whose pages get something of a room."""
         groups = self._groups(rid).values()

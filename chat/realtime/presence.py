@@ -1,89 +1,90 @@
-"""Who is here, as this process tells it and shows it.
+"""Presence: who is online, as this process reports and shows it.
 
-Nothing is written when a page opens: a look every TURN seconds says who came since the last one,
-so that a thousand pages that come back cost one command. That somebody went is not said at all but
-found out, by whichever process looks first, when nobody has spoken of a person for
-store.presence.LASTS. So the end of a process, or its crash, is the same as everyone in it leaving.
+Opening a page writes nothing. Every UPDATE_SECONDS the process reports who has opened a page since
+the last update, so a thousand pages that reconnect cost one command. A departure is not reported
+but detected by timeout: any process finds that nobody has reported the person for
+store.presence.LASTS seconds. So the end of a process, or its crash, looks like everyone leaving.
 """
 
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
 
 import greenback
 from redis.exceptions import RedisError
 
+from ..rendering.fragments import Fragments
+from ..store import Store
 from ..store.room_kinds import DIRECT
-
-if TYPE_CHECKING:
-    from ..app import Chat
+from .hub import Hub
 
 log = logging.getLogger(__name__)
 
-TURN = 2.0  # seconds between two looks
-BEAT = 10.0  # seconds after which everyone here is told of again
-MOST_MEMBERS = 1000  # of a room for which it is counted who is here
+UPDATE_SECONDS = 2.0  # between two updates
+REPORT_ALL_SECONDS = 10.0  # after which everyone who is online is reported again
+MAX_MEMBERS = 1000  # of a room that shows who is online
 
 
 class Presence:
-    def __init__(self, app: "Chat") -> None:
-        self.app = app
-        self.stale: set[str] = set()  # rooms in which somebody came or went
-        # Rooms and people who are typing there, which is yet to be shown (look_again.typing).
+    def __init__(self, hub: Hub, store: Store, fragments: Fragments) -> None:
+        self.hub = hub
+        self.store = store
+        self.fragments = fragments
+        self.dirty: set[str] = set()  # rooms where somebody has come or gone
+        # Pairs of a room and a person who is typing there, until it is shown (Refresh.typing).
         self.typing: set[tuple[str, str]] = set()
-        self._said: set[str] = set()  # people of whom the store was told that they are here
-        self._all_said = float("-inf")  # when all who are here were said, by the monotonic clock
+        self._reported: set[str] = set()  # people who were reported with the last update
+        self._all_reported_at = float("-inf")  # by the monotonic clock
 
     async def run(self) -> None:
-        """Look every TURN seconds until cancelled."""
+        """Update every UPDATE_SECONDS until cancelled."""
         while True:
-            await asyncio.sleep(TURN)
+            await asyncio.sleep(UPDATE_SECONDS)
             try:
-                await greenback.with_portal_run_sync(self.look)
+                await greenback.with_portal_run_sync(self.update)
             except (RedisError, OSError) as error:
-                log.warning("cannot tell who is here: %s", error)
+                log.warning("cannot report who is online: %s", error)
             except Exception:
-                log.exception("cannot tell who is here")
+                log.exception("cannot report who is online")
 
-    def look(self) -> None:
-        """Say who came and who is still here, tell who came and went, show what changed. What an
-        error keeps from being said, told or shown is so by a later look."""
-        store, present = self.app.store.presence, set(self.app.hub.people)
+    def update(self) -> None:
+        """Report who is online, publish who has come or gone, and show it. What fails because of an
+        error is repeated by a later update."""
+        store, present = self.store.presence, set(self.hub.people)
         began = time.monotonic()
-        is_due = began - self._all_said > BEAT
-        changes = store.look(list(present if is_due else present - self._said))
-        self._said = present
+        is_due = began - self._all_reported_at > REPORT_ALL_SECONDS
+        changes = store.look(list(present if is_due else present - self._reported))
+        self._reported = present
         if is_due:
-            self._all_said = began
-        # A thousand who come back are in a few rooms, and the hub knows in which.
+            self._all_reported_at = began
+        # The hub knows the rooms of those with a page here: it saves a command for each person.
         changed = {uid for found in changes for uid in found.uids}
         rooms = {uid: self._rooms(uid) for uid in changed & present}
         store.tell(changes, {uid: mine for uid, mine in rooms.items() if mine})
-        self._show_stale()
+        self._show_dirty()
 
-    def _show_stale(self) -> None:
-        for rid in list(self.stale):
-            self.stale.discard(rid)
+    def _show_dirty(self) -> None:
+        for rid in list(self.dirty):
+            self.dirty.discard(rid)
             try:
                 self._show(rid)
             except (RedisError, OSError):
-                self.stale.add(rid)
+                self.dirty.add(rid)
                 raise
-            except Exception:  # of this room, which keeps no other one waiting
-                log.exception("cannot show who is in room %s", rid)
+            except Exception:  # an error of this room must not keep the others waiting
+                log.exception("cannot show who is online in room %s", rid)
 
     def _rooms(self, uid: str) -> set[str]:
-        """The rooms of a person who is here; empty while the page is opening."""
-        return set().union(*(viewer.rooms for viewer in self.app.hub.people.get(uid, ())))
+        """The rooms of a person with an open page; empty while the page is opening."""
+        return set().union(*(viewer.rooms for viewer in self.hub.people.get(uid, ())))
 
     def _show(self, rid: str) -> None:
-        room = self.app.hub.rooms.get(rid)
-        size = self.app.store.rooms.size(rid) if room else 0
-        if not 0 < size <= MOST_MEMBERS:
+        room = self.hub.rooms.get(rid)
+        size = self.store.rooms.size(rid) if room else 0
+        if not 0 < size <= MAX_MEMBERS:
             return
-        store, fragments = self.app.store, self.app.fragments
+        store, fragments = self.store, self.fragments
         here = store.presence.here(store.rooms.uids(rid))
-        self.app.hub.tell_watching(rid, lambda zone: fragments.online_count(rid, len(here)))
+        self.hub.tell_watching(rid, lambda zone: fragments.online_count(rid, len(here)))
         if store.rooms.kind(rid) == DIRECT:
-            self.app.hub.tell(rid, fragments.online_dots(rid, sorted(here)))
+            self.hub.tell(rid, fragments.online_dots(rid, sorted(here)))

@@ -5,11 +5,10 @@ last one, and every subscription that stands again, makes the subscriber read th
 from the last number the hub has, so that nothing is lost while the link was.
 """
 
-import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
@@ -18,15 +17,13 @@ from ..observability.metrics import GAPS
 from ..observability.redaction import without_message
 from ..redis_client.pubsub import Channels, Where
 from ..store import Store, keys
+from .background import Background
 from .hub import Hub
 
 log = logging.getLogger(__name__)
 
-PAGE = 500  # events read at once when a gap is filled
-MEMBERS = (JOIN, ADD, LEAVE, REMOVE)  # events after which others are members
-ROOMS_AT_ONCE = 32  # rooms whose gaps are read at once: all answers that come together are one step
-
-Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its greenlet
+MAX_EVENTS_READ = 500  # at once, when a gap is filled
+MEMBERSHIP_EVENTS = (JOIN, ADD, LEAVE, REMOVE)
 
 
 class Texts(Protocol):
@@ -43,32 +40,37 @@ class Texts(Protocol):
 
 
 class Subscriber:
-    """`store` is called in a greenlet made by `portal`; `changed(uid)` is called there when the
-    sessions or rooms of a person have changed, or may have. The hub gets an event when `texts` has
-    its text ready; the later events of its room wait behind it."""
+    """Listens to the channels of the hub's viewers.
+
+    store: called in greenlets of `background`.
+    changed: called with a person's id, in a greenlet, when their sessions or rooms have changed,
+        or may have.
+    on_signal: called with a room's id and what was published there that is no event (store.keys).
+    texts: renders texts. The hub gets an event when its text is ready; the later events of its
+        room wait behind it.
+    """
 
     def __init__(
         self,
-        where: Where,
+        topology: Where,
+        hub: Hub,
         store: Store,
-        portal: Portal,
-        changed: Callable[[str], None],
         texts: Texts,
+        background: Background,
+        changed: Callable[[str], None],
+        on_signal: Callable[[str, str], None],
     ) -> None:
-        self.channels = Channels(where, self._said, self._stands)
+        self.channels = Channels(topology, self._on_message, self._on_subscribed)
+        self.hub = hub
         self.store = store
-        self.portal = portal
-        self.changed = changed
         self.texts = texts
-        self.hub: Hub
-        # Called with a room's id and what was said there that is no event (see store.keys).
-        self.word: Callable[[str, str], None] = lambda rid, word: None
+        self.background = background
+        self.changed = changed
+        self.on_signal = on_signal
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
-        # By room: events whose turn has not come, and words that came behind them.
+        # By room: events whose texts are being rendered, and signals that came behind them.
         self._unready: dict[str, deque[Event | str]] = {}
-        self._words: dict[str, list[str]] = {}  # by room: words that came while a gap was read
-        self._reading = asyncio.Semaphore(ROOMS_AT_ONCE)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._signals: dict[str, list[str]] = {}  # by room: those that came while a gap was read
 
     @property
     def connected(self) -> bool:
@@ -96,14 +98,14 @@ class Subscriber:
 
     # Told by the channels
 
-    def _said(self, channel: str, text: str) -> None:
+    def _on_message(self, channel: str, text: str) -> None:
         what, ident = keys.heard(channel)
         if what == "room":
             self._event(ident, text)
         else:
-            self._spawn(self.portal(self.changed, ident))
+            self.background.run(self.changed, ident)
 
-    def _stands(self, channel: str, again: bool) -> None:
+    def _on_subscribed(self, channel: str, again: bool) -> None:
         """Something may have happened before this subscription stood. Whoever opens the first page
         of a person reads what is stored after it stands; only when it stands `again` there are
         pages that may have missed something."""
@@ -111,16 +113,16 @@ class Subscriber:
         if what == "room":
             self._fill(ident)
             if again:
-                self.word(ident, "here")  # somebody may have come or gone unheard
-                self._word(ident, "names")  # or been renamed
+                self.on_signal(ident, "here")  # somebody may have come or gone unheard
+                self._signal(ident, "names")  # or been renamed
         elif again:
-            self._spawn(self.portal(self.changed, ident))
+            self.background.run(self.changed, ident)
 
     def _event(self, rid: str, line: str) -> None:
         if line == keys.NEW:
             self._fill(rid)
         elif line.startswith("~"):
-            self._word(rid, line[1:])
+            self._signal(rid, line[1:])
         elif rid in self._filling:
             self._filling[rid] = True
         else:
@@ -129,17 +131,17 @@ class Subscriber:
                 self._unready[rid].append(event)
             elif not self.texts.is_ready(event):
                 self._unready[rid] = deque([event])
-                self._spawn(self._make_ready(rid))
+                self.background.start(self._make_ready(rid))
             else:
                 self._publish(rid, event)
 
-    def _word(self, rid: str, word: str) -> None:
+    def _signal(self, rid: str, signal: str) -> None:
         """Pass a word on after the events that were published before it: one about a person's new
         name must find the messages with the old name shown."""
         if rid in self._unready:
-            self._unready[rid].append(word)
+            self._unready[rid].append(signal)
         else:
-            self._pass_on(rid, word)
+            self._pass_on(rid, signal)
 
     def _publish(self, rid: str, event: Event) -> None:
         self._count_members(event)
@@ -149,8 +151,8 @@ class Subscriber:
 
     def _count_members(self, event: Event) -> None:
         """With other members, others of the members are here."""
-        if event.kind in MEMBERS:
-            self.word(event.room, "here")
+        if event.kind in MEMBERSHIP_EVENTS:
+            self.on_signal(event.room, "here")
 
     async def _prepare(self, event: Event) -> None:
         """Have the text of an event rendered. If that fails, it is shown as it was typed."""
@@ -178,11 +180,11 @@ class Subscriber:
         finally:
             del self._unready[rid]
 
-    def _pass_on(self, rid: str, word: str) -> None:
+    def _pass_on(self, rid: str, signal: str) -> None:
         if rid in self._filling:
-            self._words.setdefault(rid, []).append(word)
+            self._signals.setdefault(rid, []).append(signal)
         else:
-            self.word(rid, word)
+            self.on_signal(rid, signal)
 
     # Gaps
 
@@ -191,7 +193,7 @@ class Subscriber:
             self._filling[rid] = True
         elif rid in self.hub.rooms:
             self._filling[rid] = True
-            self._spawn(self._read_gap(rid))
+            self.background.start(self._read_gap(rid))
 
     async def _read_gap(self, rid: str) -> None:
         """Publish to the hub what the room's stream has and the hub has not, to those only who
@@ -200,12 +202,14 @@ class Subscriber:
             while self._filling[rid]:
                 self._filling[rid] = False
                 while rid in self.hub.rooms:
-                    async with self._reading:
+                    async with self.background.turns:
                         room = self.hub.rooms.get(rid)
                         if room is None:
                             break  # its last viewer went while others were read
                         uids, gap = self.hub.uids(rid), self.store.messages.gap
-                        found = await self.portal(gap, rid, room.last, PAGE, uids, room.at)
+                        found = await self.background.portal(
+                            gap, rid, room.last, MAX_EVENTS_READ, uids, room.at
+                        )
                     seq, events, gone = found
                     for uid in gone:
                         await self._take_out(rid, uid)
@@ -222,7 +226,7 @@ class Subscriber:
                         room.last = max(room.last, event.seq - 1)  # what is not there is gone
                         self.hub.publish(event)
                         self._count_members(event)
-                    if len(events) < PAGE:
+                    if len(events) < MAX_EVENTS_READ:
                         break
         except (RedisError, OSError) as error:
             log.warning("cannot read what room %s missed: %s", rid, error)
@@ -232,42 +236,19 @@ class Subscriber:
             self.hub.reset(rid)
         finally:
             del self._filling[rid]
-            for word in self._words.pop(rid, ()):
-                self.word(rid, word)
+            for signal in self._signals.pop(rid, ()):
+                self.on_signal(rid, signal)
 
     async def _take_out(self, rid: str, uid: str) -> None:
         """Take the pages of a person out of a room who is no member any more, whatever happens:
         what follows is not for them."""
         try:
-            await self.portal(self.changed, uid)
+            await self.background.portal(self.changed, uid)
         except (RedisError, OSError):
             raise
         except Exception as error:
             log.error("cannot tell the pages of %s: %s", uid, without_message(error))
             self.hub.leave_all(rid, uid)
-
-    def ask(self, function: Callable[..., object], *args: Any) -> None:
-        """Call a function that asks the store, in a greenlet of its own."""
-        self._spawn(self.portal(function, *args))
-
-    def ask_in_turn(self, function: Callable[..., None], *args: Any) -> None:
-        """The same for what is asked about many rooms at once: ROOMS_AT_ONCE of them at a time."""
-        self._spawn(self._in_turn(function, *args))
-
-    async def _in_turn(self, function: Callable[..., None], *args: Any) -> None:
-        async with self._reading:
-            await self.portal(function, *args)
-
-    def _spawn(self, coroutine: Any) -> None:
-        task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, RedisError | OSError):
-            log.error("in the subscriber: %s", without_message(error))
 
 
 def _key(channel: str) -> str:

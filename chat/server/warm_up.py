@@ -5,16 +5,13 @@ Compiling a template when a page first needs it held the event loop for up to 56
 that renders texts.)
 """
 
-from typing import TYPE_CHECKING
+from jinja2 import Environment
 
 from ..rendering.local_time import zones
 
-if TYPE_CHECKING:
-    from ..app import Chat
 
-
-def warm_up(app: "Chat") -> None:
+def warm_up(templates: Environment) -> None:
     """Compile the templates and load the list of time zones."""
-    for name in app.jinja_env.list_templates():
-        app.jinja_env.get_template(name)
+    for name in templates.list_templates():
+        templates.get_template(name)
     zones()

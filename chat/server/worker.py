@@ -9,24 +9,15 @@ import socket
 from functools import partial
 from typing import Any
 
-import greenback
-
-from ..app import Chat, create_app
+from ..app import create_app
 from ..bridge.bridge import Bridge, await_
 from ..bridge.server import run
 from ..bridge.wsgi import spawn
 from ..config import Settings
-from ..media.orphan_cleanup import Sweeper
 from ..observability import metrics
 from ..observability.log_filter import Outage
-from ..observability.loop_lag import LoopLag
 from ..observability.request_ids import IdentifiedBridge
-from ..realtime import refresh
-from ..realtime.hub import Hub
-from ..realtime.presence import Presence
-from ..realtime.read_marks import ReadMarks
-from ..realtime.resume_cache import Backlog
-from ..realtime.subscriber import Subscriber
+from ..realtime.parts import Realtime
 from ..redis_client.client import LoopRedis
 from ..redis_client.cluster import Cluster, LoopCluster
 from ..redis_client.pubsub import Alone, Where
@@ -34,12 +25,8 @@ from ..redis_client.urls import connect, is_cluster
 from ..rendering.text_renderer import TextRenderer, serve
 from ..runtime.fork_server import ForkServer
 from ..runtime.heartbeat import Heartbeat
-from ..services.guest_cleanup import GuestCleanup
-from ..services.retention import Trimmer
-from ..services.unfinished_changes import UnfinishedChanges
 from ..store import Store
 from ..web import security_headers
-from ..webhooks.dispatcher import Deliverer
 from .warm_up import warm_up
 
 log = logging.getLogger(__name__)
@@ -77,28 +64,18 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     loop.add_reader(lifeline, _supervisor_died, lifeline)
     where, client = _redis(settings.redis_url)
     texts = TextRenderer(children.connect)
-    app = create_app(settings, Store(client), texts)
-    warm_up(app)
+    app = create_app(settings, Store(client), where, texts)
+    warm_up(app.jinja_env)
+    app.problems.append(
+        lambda: "not subscribed to Redis yet" * (not app.realtime.subscriber.connected)
+    )
     app.problems.append(lambda: "The process that forks does not answer" * children.is_late)
     app.problems.append(lambda: "The process that renders messages does not answer" * texts.is_late)
-    deliverer = Deliverer(app, where)
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
-        guests = GuestCleanup(settings, app.store, app.pictures)
-        lasting = (
-            app.subscriber.run(),
-            app.presence.run(),
-            app.confirmations.run(),
-            app.crowd.run(),
-            deliverer.run(),
-            Trimmer(settings, app.store).run(),
-            Sweeper(app.store, app.attachments).run(),
-            guests.run(),
-            UnfinishedChanges(app.store).run(),
-            LoopLag().run(),
-            children.watch(_forking_ended),
-        )
+        lasting = [task.run() for task in app.background]
+        lasting.append(children.watch(_forking_ended))
         for coroutine in lasting:
             tasks.append(asyncio.create_task(coroutine))
             tasks[-1].add_done_callback(_tell_failure)
@@ -113,8 +90,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         await client.aclose()
         await where.aclose()
 
-    _connect_hub(app, where, texts)
-    metrics.watch(app)
+    _watch(app.realtime)
     options: dict[str, Any] = {
         "startup": startup,
         "shutdown": shutdown,
@@ -140,41 +116,14 @@ def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
     return Alone(url), LoopRedis(connect(url), await_)
 
 
-def _connect_hub(app: Chat, where: Where, texts: TextRenderer) -> None:
-    loop = asyncio.get_running_loop()
-    portal = greenback.with_portal_run_sync
-    changed = partial(refresh.person, app)
-    subscriber = Subscriber(where, app.store, portal, changed, texts)
-
-    def word(rid: str, word: str) -> None:
-        kind, _, uid = word.partition(" ")
-        if word == "here":
-            app.presence.stale.add(rid)
-        elif kind == "typing":
-            app.presence.typing.add((rid, uid))
-            subscriber.ask(refresh.typing, app, rid, uid)
-        elif kind == "typed":
-            app.presence.typing.discard((rid, uid))
-            app.hub.tell_watching(rid, lambda zone: app.fragments.typing_ended(rid, uid))
-        elif word == "names":
-            subscriber.ask_in_turn(refresh.names, app, rid)
-        else:
-            subscriber.ask(refresh.profile, app, rid, word)
-
-    app.presence = Presence(app)
-    app.read_marks = ReadMarks(app.store.messages.seen_by, subscriber.ask)
-    app.subscriber = subscriber
-    subscriber.word = word
-    app.hub = subscriber.hub = Hub(
-        app.fragments.for_viewers,
-        app.fragments.for_members,
-        app.fragments.room_row,
-        loop.call_soon,
-        subscriber.opened,
-        subscriber.closed,
-        app.confirmations.moved,
+def _watch(live: Realtime) -> None:
+    metrics.watch(
+        pages=live.hub.count_pages,
+        rooms=lambda: len(live.hub.rooms),
+        room_viewers=live.hub.count_room_viewers,
+        subscriptions=lambda: len(live.subscriber.channels.names),
+        is_connected=lambda: live.subscriber.connected,
     )
-    app.backlog = Backlog(app.hub)
 
 
 def _search_less() -> None:

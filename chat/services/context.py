@@ -1,29 +1,61 @@
 """The parts of the application that serves the present request."""
 
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import Protocol, cast
 
 from flask import Request, current_app, request
 
-if TYPE_CHECKING:
-    from ..app import Chat
+from ..auth.jwt import Keys, Secret
+from ..auth.oidc_client import Provider
+from ..config import Settings
+from ..http_client.public_only import Outbound
+from ..media.attachments import Files
+from ..media.avatars import Pictures
+from ..observability.failed_sign_ins import FailedSignIns
+from ..realtime.connection_limits import ConnectionLimits
+from ..realtime.parts import Realtime
+from ..rendering.fragments import Fragments
+from ..store import Store
+from .limits import Limits
+from .uploads import Uploads
 
 
-def chat() -> "Chat":
-    """The present application, with its settings, store, hub and fragments."""
-    return cast("Chat", current_app)
+class Parts(Protocol):
+    """What `chat.app.create_app` builds, and what services and routes use of it."""
+
+    settings: Settings
+    store: Store
+    fragments: Fragments
+    realtime: Realtime
+    limits: Limits
+    connection_limits: ConnectionLimits
+    failed_sign_ins: FailedSignIns
+    pictures: Pictures
+    attachments: Files
+    uploads: Uploads
+    outbound: Outbound
+    provider: Provider
+    jwt_keys: Keys | Secret
+    # Each returns what this process cannot do at present, or "" (web.health).
+    problems: list[Callable[[], str]]
 
 
-def app() -> "Chat":
-    """The same to be kept, by what goes on when the request is over."""
-    return cast("Chat", current_app._get_current_object())  # type: ignore[attr-defined]
+def chat() -> Parts:
+    """The parts of the present application."""
+    return cast("Parts", current_app)
+
+
+def app() -> Parts:
+    """The same, for what goes on after the request has ended."""
+    return cast("Parts", current_app._get_current_object())  # type: ignore[attr-defined]
 
 
 def present() -> Request:
-    """The present request itself. `request` is a proxy of it, which looks it up for each of its
-    attributes; hooks that run with every request read a dozen of them."""
+    """The present request itself. `request` is a proxy that looks it up for each attribute, and the
+    hooks of every request read a dozen of them."""
     return cast("Request", request._get_current_object())  # type: ignore[attr-defined]
 
 
 def is_htmx() -> bool:
-    """True where a part of a page is asked for, not a whole one."""
+    """True if the browser asks for a part of a page, not for a whole one."""
     return bool(request.headers.get("HX-Request"))

@@ -1,37 +1,26 @@
-"""What each request and each frame counts for: one table, used in one place for each kind.
+"""Which rate limits a request, and a frame of an open page, counts against: one table for each.
 
-`count` runs before every request, and `live.Page.hear` before every frame. A person is known by
-the signed cookie (or, in the API, by the token), so that counting asks Redis nothing but, now and
-then, for the next few of a bucket (limits.Rate.ahead). Visitors who are nobody yet count by their
-network. So do, beside their own budget, all people of one network together, with a budget that a
-school does not use up.
-
-Some buckets are taken from by the service behind the request (`within`): those that count
-something else than requests (messages, files, tries of a password), and those whose refusal is
-shown beside the text that was typed. tests/integration/test_rate_limits.py tries each row.
+web.request_limits counts every request, and the page's socket every frame. Some buckets are counted
+by the service that the request calls (`within`): those that do not count requests but messages,
+files or attempts to sign in, and those whose refusal appears next to the text that was typed.
+tests/integration/test_rate_limits.py tries each row.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 
-from flask import Flask, Request, Response, g, request
-from flask import session as cookie
-from redis.exceptions import RedisError
-
-from ..web.security import network
-from .context import chat
-
-VIEW_BYTES = 256 * 1024  # a page counts once more for each so many bytes of it
-MOST_FOR_BYTES = 20  # that one answer counts for because of its size
 READS = frozenset({"view", "picture", "download", "lookup", "api"})
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`bucket`: taken from once for each request of somebody who is signed in (limits.RATES has
-    them all); "" where only visitors come, who count by their network.
-    `within`: the buckets that the service behind it takes from. `by_network`: the bucket is the
-    visitor's network's. `free`: why a request counts for nothing at all."""
+    """What a request counts against.
+
+    bucket: a name in limits.RATES, counted once for each request of a signed-in person; "" for
+        requests of visitors, who count by their network.
+    within: the buckets that the service counts.
+    by_network: the bucket is that of the visitor's network, not of the person.
+    free: the reason why a request does not count at all.
+    """
 
     bucket: str = ""
     within: tuple[str, ...] = ()
@@ -41,8 +30,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`cost`: what a frame counts for, in bytes beside its own; its answer counts too.
-    `within`: as above."""
+    """What a frame counts against.
+
+    cost: bytes that are added to its own; its answer counts too.
+    within: as in Budget.
+    """
 
     cost: int
     within: tuple[str, ...] = ()
@@ -138,9 +130,10 @@ ROUTES: dict[str, Budget] = {
     "api.react": _API_POST,
     "api.take_back": _API_POST,
 }
-"""By Flask's endpoint. An address that leads nowhere counts as a view."""
+"""By Flask's endpoint."""
 
-NOWHERE = Budget("view")
+NOT_FOUND = Budget("view")
+"""For an address without a route."""
 
 FRAMES: dict[str, Frame] = {
     "watch": Frame(8 * 1024, within=("post",)),
@@ -149,52 +142,6 @@ FRAMES: dict[str, Frame] = {
     "typed": Frame(4 * 1024),
     "name": Frame(16 * 1024),
 }
-"""By the frame's type: what a page says on its socket. limits.Pace has the budget."""
+"""By the type of the frame that a page sends on its socket (limits.Pace)."""
 
-NONSENSE = Frame(8 * 1024)  # a frame of no type that we know
-
-
-def init(app: Flask) -> None:
-    """Count the bytes of every answer of the application."""
-    app.after_request(_charge_bytes)
-
-
-def count(asked: Request) -> None:
-    """Count a request. The API knows whose it is only when it has looked at the token, and calls
-    `charge` itself."""
-    if asked.blueprint != "api":
-        charge(asked, cookie.get("uid", ""))
-
-
-def charge(asked: Request, uid: str) -> None:
-    """Count a request for the person `uid`, "" for nobody. Raises TooOften. While Redis is away,
-    reading is not counted: what is read is in Redis too."""
-    budget, limits = ROUTES.get(asked.endpoint or "", NOWHERE), chat().limits
-    if budget.free or not limits.on:
-        return
-    g.counted_for, whence = uid, network()
-    with suppress(*((RedisError, OSError) if budget.bucket in READS else ())):
-        if budget.by_network:
-            limits.use(budget.bucket, whence)
-        elif uid and budget.bucket:
-            limits.use(budget.bucket, uid)
-        if not uid:
-            limits.use("anonymous", whence)
-        elif budget.bucket not in ("picture", "download"):
-            limits.use("network", whence)
-
-
-def charge_bytes(uid: str, bucket: str, size: int) -> None:
-    """An answer of `size` bytes counts for more than one; the next request pays it."""
-    if more := min(size // VIEW_BYTES, MOST_FOR_BYTES):
-        chat().limits.owe(bucket, uid, more)
-
-
-def _charge_bytes(response: Response) -> Response:
-    if not (uid := g.get("counted_for")):
-        return response
-    budget = ROUTES.get(request.endpoint or "", NOWHERE)
-    if budget.bucket in READS:
-        size = sum(map(len, response.response)) if response.is_sequence else response.content_length
-        charge_bytes(uid, budget.bucket, size or 0)
-    return response
+UNKNOWN_FRAME = Frame(8 * 1024)  # of any other type

@@ -148,7 +148,7 @@ def check_let_in(person: Person | None = None) -> None:
 def is_still_on(uid: str, sid: str) -> bool:
     """For what stays open, after it was connected to the hub: True when the session `sid` of this
     person goes on. Its end is heard of from here on; one before that would not have been."""
-    await_(chat().subscriber.ready(f"user:{uid}"))
+    await_(chat().realtime.subscriber.ready(f"user:{uid}"))
     return chat().store.sessions.is_on(uid, sid)
 
 

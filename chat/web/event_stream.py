@@ -29,14 +29,14 @@ from ..bridge.http import ON_DRAIN
 from ..domain.errors import NotFound, NotMember
 from ..domain.validation import cursor, number
 from ..observability.redaction import without_message
-from ..realtime import connection_limits
 from ..realtime.hub import Hub, Viewer
 from ..realtime.packet import Packet
 from ..services.context import chat
-from ..services.rate_limits import charge_bytes
 from ..store import Room
+from . import connections
 from .auth import is_still_on, require_person
 from .composer import is_nonce
+from .request_limits import charge_bytes
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def stream(rid: str) -> Response:
     shown = number(request.args.get("after", ""))
     epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
-    leave = connection_limits.enter()
+    leave = connections.enter()
     waiting = Waiting()
     request.environ[ON_DRAIN](waiting.drain)
     place = Place(rid, shown or room.seq, epoch, bool(shown))
@@ -169,14 +169,14 @@ def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[s
 
 def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
     """What happens in the room, and the refresh; `place` moves on with what was written."""
-    hub, store, fragments = chat().hub, chat().store, chat().fragments
+    hub, store, fragments = chat().realtime.hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
     viewer.ask = partial(waiting.ask, hub, viewer)
     try:
         hub.belong(viewer, rid, room.seq, room.at)
         hub.watch(viewer, rid)
-        await_(chat().subscriber.ready(f"room:{rid}"))
+        await_(chat().realtime.subscriber.ready(f"room:{rid}"))
         is_on = is_still_on(uid, viewer.session)
         missed = store.messages.missed(rid, uid, place.seq, place.epoch)
         if missed is None or not is_on:
@@ -185,7 +185,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
             text = fragments.missed_events(missed.events, viewer.zone)
             charge_bytes(uid, "view", len(text))
             yield text
-            chat().confirmations.add(viewer)
+            chat().realtime.confirmations.add(viewer)
         if place.is_shown and not missed.replace:
             store.messages.seen(rid, uid, place.seq)
         place.seq, place.epoch = missed.seq, missed.epoch

@@ -30,9 +30,6 @@ def readyz() -> Any:
         chat().store.ping()
     except (RedisError, OSError):
         return "Redis does not answer\n", 503, plain
-    subscriber = getattr(chat(), "subscriber", None)
-    if subscriber and not subscriber.connected:
-        return "not subscribed to Redis yet\n", 503, plain
     for problem in chat().problems:
         if text := problem():
             return f"{text}\n", 503, plain

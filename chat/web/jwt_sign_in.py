@@ -64,7 +64,7 @@ def _bearer() -> str:
 
 def _verified(token: str) -> dict[str, Any]:
     settings = chat().settings
-    claims = chat().handed.claims(token)
+    claims = chat().jwt_keys.claims(token)
     now = chat().store.clock.now()
     jwt.check(claims, settings.jwt_issuer, settings.jwt_audience, now)
     if claims["exp"] > now + LONGEST + LEEWAY:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, g, get_template_attribute, redirect, render_template, request
 from redis.exceptions import RedisError
@@ -24,7 +24,7 @@ from ..domain.events import DELETED, POST, Event
 from ..domain.validation import clean_body, clean_caption, cursor, number
 from ..media.attachments import Sent
 from ..rendering.local_time import ms_of
-from ..services.context import chat, is_htmx
+from ..services.context import Parts, chat, is_htmx
 from ..services.permissions import may_change, may_change_others
 from ..store import Person, Room
 from . import upload_limits
@@ -32,9 +32,6 @@ from .auth import require_person
 from .composer import new_nonce, sent_nonce
 from .rooms import answered, room_page, store
 from .security import address, csrf_token
-
-if TYPE_CHECKING:
-    from ..app import Chat
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
@@ -198,7 +195,7 @@ def say(
 
 
 def say_text(
-    app: "Chat", by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, seen: int = 0
+    app: Parts, by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, seen: int = 0
 ) -> int:
     """As `say`, without files; it needs no request, and so an open page has none."""
     clean = clean_body(body)

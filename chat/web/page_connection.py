@@ -22,16 +22,17 @@ from ..bridge.bridge import WebSocket, await_
 from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.mentions import begun
 from ..domain.validation import clean_body, cursor, number
-from ..realtime import connection_limits, refresh
 from ..realtime.client_messages import Frame, one, parse, pending
 from ..realtime.hub import Viewer
+from ..realtime.refresh import looks_otherwise, numbers
 from ..realtime.resume_cache import Answer, Cursor
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
 from ..services.context import app
-from ..services.rate_limits import FRAMES, NONSENSE
+from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
 from ..store.room_kinds import DIRECT
+from . import connections
 from .auth import current_person
 from .composer import is_nonce, new_nonce
 from .messages import refusal, say_text
@@ -59,7 +60,7 @@ def only_own_pages() -> Response | None:
     if current_person() is None:
         return Response("Sign in first.\n", 401, mimetype="text/plain")
     try:
-        g.leave = connection_limits.enter()
+        g.leave = connections.enter()
     except TooOften as error:
         return Response(error.text, 429, error.headers, mimetype="text/plain")
     return None
@@ -100,7 +101,6 @@ class Page:
     __slots__ = (
         "app",
         "asked",
-        "backlog",
         "budget",
         "confirmed",
         "draft",
@@ -115,7 +115,9 @@ class Page:
         "pace",
         "posted",
         "presence",
+        "refresh",
         "remembered",
+        "resume_cache",
         "rows",
         "silent",
         "store",
@@ -130,11 +132,12 @@ class Page:
         self.leave = leave
         self.app = app()
         self.store = self.app.store
-        self.hub = self.app.hub
-        self.backlog = self.app.backlog
-        self.subscriber = self.app.subscriber
+        self.hub = self.app.realtime.hub
+        self.resume_cache = self.app.realtime.resume_cache
+        self.subscriber = self.app.realtime.subscriber
         self.fragments = self.app.fragments
-        self.presence = self.app.presence
+        self.presence = self.app.realtime.presence
+        self.refresh = self.app.realtime.refresh
         self.limits = self.app.limits
         self.pace = Pace()
         self.budget = self.limits.pace(person.uid)
@@ -180,7 +183,7 @@ class Page:
         kind = one(frame, "type")
         if self.limits.on:
             self.pace.keep()
-            self.budget.keep(FRAMES.get(kind, NONSENSE).cost + len(text))
+            self.budget.keep(FRAMES.get(kind, UNKNOWN_FRAME).cost + len(text))
         handle = HANDLERS.get(kind)
         if handle:
             try:
@@ -218,7 +221,7 @@ class Page:
         if self.viewer.watching == rid and not self._is_remembered(rid, seq):
             self.confirmed = rid, seq, at
             written = partial(self._remember, rid, seq)
-            self.app.read_marks.add(self.viewer.uid, self.confirmed, written)
+            self.app.realtime.read_marks.add(self.viewer.uid, self.confirmed, written)
 
     def _is_remembered(self, rid: str, seq: int) -> bool:
         return rid == self.remembered[0] and seq <= self.remembered[1]
@@ -243,13 +246,13 @@ class Page:
             self.hub.sign_out(self.viewer, self.fragments.signed_out())
             return
         person, self.rows = found
-        refresh.keep_current(self.app, self.viewer, person)
+        self.refresh.keep_current(self.viewer, person)
         # A page gets nothing of what was told before it belonged: it needs the list then.
-        self.is_behind = self.hub.is_older(refresh.numbers(self.rows), self.viewer)
+        self.is_behind = self.hub.is_older(numbers(self.rows), self.viewer)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
-                self.presence.stale.add(row.room.rid)
+                self.presence.dirty.add(row.room.rid)
 
     def watch(self, frame: Frame) -> None:
         """Show a room from the number the page has: what it lacks, then everything live."""
@@ -274,7 +277,7 @@ class Page:
             self.fresh = False
             self._list(one(frame, "digest"))
         elif is_unsure:
-            refresh.read_and_send_list(self.app, self.viewer)  # with the marks that are left
+            self.refresh.read_and_send_list(self.viewer)  # with the marks that are left
         elif (before or "") != rid:
             self._compare_list(one(frame, "digest"))
 
@@ -283,7 +286,7 @@ class Page:
         is its digest). After what the page lacked: both leave in one write."""
         rows, self.rows = self.rows, []
         if shown != digest(rows) or self.is_behind:
-            refresh.send_list(self.app, self.viewer, rows, 0)
+            self.refresh.send_list(self.viewer, rows, 0)
 
     def _compare_list(self, shown: str) -> None:
         """The side list came with the panel, over another connection: it may have replaced marks
@@ -291,7 +294,7 @@ class Page:
         rooms = self.hub.rooms
         told = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)
         if shown and shown.partition(".")[2] != told:
-            refresh.read_and_send_list(self.app, self.viewer)
+            self.refresh.read_and_send_list(self.viewer)
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):
@@ -312,27 +315,27 @@ class Page:
             self.hub.send(self.viewer, packet)
         if entered:
             self._say(self.fragments.room_read(rid))
-        self.presence.stale.add(rid)  # the head of a panel that is new says nobody is here
+        self.presence.dirty.add(rid)  # the head of a panel that is new says nobody is here
         self.hub.live(self.viewer, answer.missed.seq)
         if answer.shown:
             self._seen(rid, answer.shown)
         if packet and entered and not self.fresh:
             self.ask()  # somebody has gone to this room
         elif packet:
-            self.app.confirmations.add(self.viewer)  # as may thousands that come back
+            self.app.realtime.confirmations.add(self.viewer)  # as may thousands that come back
 
     def _missed(self, cursor: Cursor) -> Answer | None:
         """What follows what the page shows; None when the person is no member (any more)."""
-        answer = self.backlog.find(cursor)
+        answer = self.resume_cache.find(cursor)
         if answer and self._seen(cursor.rid, answer.shown):
             return answer
         rid, after, at, epoch = cursor
-        forgotten = self.backlog.forgotten
+        forgotten = self.resume_cache.forgotten
         missed = self.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
         if missed is None:
             return None
         answer = Answer(cursor, missed)
-        self.backlog.keep(answer, forgotten)
+        self.resume_cache.keep(answer, forgotten)
         return answer
 
     def _seen(self, rid: str, seq: int, at: int = 0) -> bool:
@@ -486,7 +489,7 @@ class Page:
         except (ChatError, RedisError, OSError) as error:
             self._say(self.fragments.message_refused(composer, refusal(error)))
             return False
-        if refresh.looks_otherwise(person, self.person):
+        if looks_otherwise(person, self.person):
             self.store.people.tell_rooms(person.uid, [rid])
         self._say(self.fragments.message_stored(composer))
         if self.typing_at:

@@ -19,25 +19,22 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from greenback import with_portal_run_sync
 from redis.exceptions import RedisError
 
+from ..config import Settings
 from ..domain.errors import ChatError, NotFound
 from ..domain.events import POST, Event
 from ..domain.mentions import mentioned
-from ..domain.validation import clean_body
-from ..http_client.public_only import Answer
+from ..http_client.public_only import Answer, Outbound
 from ..redis_client.pubsub import Channels, Where
 from ..rendering.serializers import message_json, person_json, room_json
-from ..store import Person, keys
+from ..store import Person, Store, keys
 from ..store.room_kinds import DIRECT
 from ..store.webhooks import Delivery, Hook
 from . import signing
-
-if TYPE_CHECKING:
-    from ..app import Chat
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +57,24 @@ class Listener:
     rooms: dict[str, str]
 
 
+class Post(Protocol):
+    """Posts a message and returns its number. Raises ChatError."""
+
+    def __call__(self, by: Person, rid: str, body: str, nonce: str) -> int: ...
+
+
 class Deliverer:
-    def __init__(self, app: "Chat", where: Where) -> None:
-        self.app = app
+    """`post` stores what a program answers, under the limits of its bot."""
+
+    def __init__(
+        self, settings: Settings, store: Store, outbound: Outbound, where: Where, post: Post
+    ) -> None:
+        self.settings = settings
+        self.chat = store
+        self.outbound = outbound
         self.where = where
-        self.store = app.store.hooks
+        self.post = post
+        self.store = store.hooks
         self.name = secrets.token_urlsafe(12)
         self.wake = asyncio.Event()
         self._forget()
@@ -191,7 +201,7 @@ class Deliverer:
 
     def _refresh(self, uid: str) -> None:
         """Read a bot, its webhook and its rooms."""
-        bot, hook = self.app.store.people.get(uid), self.store.get(uid)
+        bot, hook = self.chat.people.get(uid), self.store.get(uid)
         if bot is None or hook is None or not self._is_on(bot, hook):
             self.bots.pop(uid, None)
             self.waiting.discard(uid)
@@ -205,7 +215,7 @@ class Deliverer:
         """False also where whoever saved the webhook is no admin any more: its address, where all
         would go, is that person's choice."""
         by = hook.by or bot.bot
-        return not bot.off and not hook.off and self.app.store.people.is_active_admin(by)
+        return not bot.off and not hook.off and self.chat.people.is_active_admin(by)
 
     def _read(self, listener: Listener, rid: str) -> None:
         """Queue for a bot what was said in a room since it was looked at last."""
@@ -216,7 +226,7 @@ class Deliverer:
                 return
             since = max(joined, listener.hook.since, now - LATEST)
             start = int(before) if before else max(0, newest - FIRST)
-            events = self.app.store.messages.after(rid, start, PAGE)
+            events = self.chat.messages.after(rid, start, PAGE)
             if not events:
                 return
             seqs = [e.seq for e in events if e.at >= since and self._concerns(listener, rid, e)]
@@ -237,7 +247,7 @@ class Deliverer:
             names = [other.bot.name for other in self._in(rid).values()]
             if listener.bot.name not in mentioned(event.body, names):
                 return False
-        author = self.app.store.people.get(event.uid)
+        author = self.chat.people.get(event.uid)
         return author is not None and not author.bot
 
     def _start_due(self) -> None:
@@ -263,7 +273,7 @@ class Deliverer:
             if prepared is None:
                 return
             try:
-                answer = await self.app.outbound.post(*prepared)
+                answer = await self.outbound.post(*prepared)
             except ChatError as error:
                 await with_portal_run_sync(self._failed, delivery, error.text)
             else:
@@ -280,7 +290,7 @@ class Deliverer:
 
     def _prepare(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
         """Address, body and headers; None when there is nothing to tell any more."""
-        hook, bot = self.store.get(delivery.uid), self.app.store.people.get(delivery.uid)
+        hook, bot = self.store.get(delivery.uid), self.chat.people.get(delivery.uid)
         if hook is None or bot is None or not self._is_on(bot, hook):
             self.changed.add(delivery.uid)
             return None
@@ -303,10 +313,10 @@ class Deliverer:
         """Room and message as the API gives them to the bot; None when the message is deleted or
         the bot is not there any more."""
         try:
-            room = self.app.store.rooms.member(delivery.rid, delivery.uid)
+            room = self.chat.rooms.member(delivery.rid, delivery.uid)
         except NotFound:
             return None
-        events = self.app.store.messages.before(delivery.rid, delivery.seq + 1, 1)
+        events = self.chat.messages.before(delivery.rid, delivery.seq + 1, 1)
         if not events or events[0].seq != delivery.seq or events[0].kind != POST:
             return None
         return room_json(room), message_json(events[0])
@@ -330,20 +340,20 @@ class Deliverer:
         """Post what the program says; returns how the delivery went."""
         if not text:
             return "Delivered."
-        rid, messages = delivery.rid, self.app.store.messages
-        bot, hook = self.app.store.people.get(delivery.uid), self.store.get(delivery.uid)
+        rid, messages = delivery.rid, self.chat.messages
+        bot, hook = self.chat.people.get(delivery.uid), self.store.get(delivery.uid)
         if bot is None or hook is None or not self._is_on(bot, hook):
             return "Delivered. The answer was not posted: the bot was stopped meanwhile."
         try:
             if messages.posted(rid, bot, delivery.did) is None:
-                messages.post(rid, bot, clean_body(text), delivery.did)
+                self.post(bot, rid, text, delivery.did)
         except ChatError as error:
             return f"Delivered, but the answer was not posted: {error.text}"
         return "Delivered, and the answer is in the room."
 
     def _now(self) -> int:
         """ms since 1970, by the clock of all hosts, which has dated the messages too."""
-        return int(self.app.store.clock.now() * 1000)
+        return int(self.chat.clock.now() * 1000)
 
     def _failed(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
         """Try again later, or give up."""
@@ -353,7 +363,7 @@ class Deliverer:
             self.store.done(delivery)
             self.store.note(delivery, self._now(), f"{why} Given up.")
             return
-        wait = max(wait, signing.wait_after(tries, self.app.settings.hook_wait))
+        wait = max(wait, signing.wait_after(tries, self.settings.hook_wait))
         self.store.again(delivery, self._now() + int(wait * 1000))
         self.store.note(delivery, self._now(), why)
 

@@ -26,12 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from chat.app import create_app
 from chat.config import Settings
 from chat.domain.errors import NotMember
-from chat.realtime import refresh
-from chat.realtime.confirmations import Confirmations
-from chat.realtime.hub import Hub
-from chat.realtime.read_marks import ReadMarks
-from chat.realtime.resume_cache import Backlog
-from chat.realtime.subscriber import Subscriber
+from chat.realtime.parts import connect
 from chat.redis_client.pubsub import Alone, Channels
 from chat.store import Store, keys
 from chat.store.sessions import public
@@ -357,30 +352,11 @@ class World:
         self.runner.run(self.start())
 
     async def start(self):
-        app, portal = self.app, greenback.with_portal_run_sync
-
-        def changed(uid):
-            refresh.person(app, uid)
-
-        app.subscriber = subscriber = Subscriber(
-            Alone(self.url), app.store, portal, changed, self.texts
-        )
-        self.held = Held(subscriber.channels.where, subscriber._said, self.stands)
+        app = self.app
+        app.realtime = live = connect(app.store, app.fragments, self.texts, Alone(self.url))
+        self.subscriber = subscriber = live.subscriber
+        self.held = Held(subscriber.channels.where, subscriber._on_message, self.on_subscribed)
         subscriber.channels = self.held
-        subscriber.word = self.word
-        app.presence = SimpleNamespace(stale=set())
-        app.read_marks = ReadMarks(app.store.messages.seen_by, subscriber.ask)
-        app.confirmations = Confirmations()
-        app.hub = subscriber.hub = Hub(
-            app.fragments.for_viewers,
-            app.fragments.for_members,
-            app.fragments.room_row,
-            asyncio.get_running_loop().call_soon,
-            subscriber.opened,
-            subscriber.closed,
-            app.confirmations.moved,
-        )
-        app.backlog = Backlog(app.hub)
         self.running = asyncio.create_task(subscriber.run())
         await until(lambda: subscriber.connected)
         self.gate.is_open = False
@@ -389,17 +365,11 @@ class World:
             self.browsers[number].watch(self.rids[0])
         await self.drain()
 
-    def stands(self, name, again):
+    def on_subscribed(self, name, again):
         if again != (name in self.held.standing):
             self.wrong.append(f"{name} stands {'again' if again else 'first'}, and does not")
         self.held.standing.add(name)
-        self.app.subscriber._stands(name, again)
-
-    def word(self, rid, word):
-        if word == "names":
-            self.app.subscriber.ask_in_turn(refresh.names, self.app, rid)
-        elif re.fullmatch(r"[\w-]{22}", word):
-            self.app.subscriber.ask(refresh.profile, self.app, rid, word)
+        self.subscriber._on_subscribed(name, again)
 
     def run(self, step, *args):
         async def inside():
@@ -415,7 +385,9 @@ class World:
                 browser.task.cancel()
             self.running.cancel()
             tasks = [self.running, *(browser.task for browser in self.browsers)]
-            await asyncio.gather(*tasks, *self.app.subscriber._tasks, return_exceptions=True)
+            await asyncio.gather(
+                *tasks, *self.app.realtime.background.tasks, return_exceptions=True
+            )
             await self.held.where.aclose()
 
         self.gate.is_open = True
@@ -464,7 +436,7 @@ class World:
         """Nothing fails any more, everything arrives, pages that were asked back come back, and
         frames close."""
         while self.frames:
-            self.app.hub.disconnect(self.frames.pop())
+            self.app.realtime.hub.disconnect(self.frames.pop())
         self.fails.clear()
         for browser in self.browsers:
             browser.fails.clear()
@@ -507,22 +479,22 @@ class World:
             while self.held.came:
                 self.held.give()
             await self.turns()
-            if not self.app.subscriber.connected or self.held.link is not before:
-                await until(lambda: self.app.subscriber.connected)
+            if not self.subscriber.connected or self.held.link is not before:
+                await until(lambda: self.subscriber.connected)
                 is_busy = True
             quiet = 0 if is_busy else quiet + 1
 
     def doing(self):
         """What is not done yet, for whoever reads that it never ends."""
-        subscriber = self.app.subscriber
+        subscriber = self.subscriber
         frames = [(b.code, b.frames.qsize(), b.task) for b in self.browsers]
         names = {name: future.done() for name, future in self.held._wanted.items()}
         frames.append((names, self.held._unanswered, self.client.pubsub_shardchannels()))
-        return subscriber._tasks, subscriber._filling, subscriber._unready, frames
+        return self.app.realtime.background.tasks, subscriber._filling, subscriber._unready, frames
 
     def _is_idle(self):
-        subscriber = self.app.subscriber
-        busy = subscriber._tasks or subscriber._filling or subscriber._unready
+        subscriber = self.subscriber
+        busy = self.app.realtime.background.tasks or subscriber._filling or subscriber._unready
         return not busy and all(
             browser.frames.empty() for browser in self.browsers if browser.code is None
         )
@@ -537,7 +509,7 @@ class World:
 
     def check_hub(self):
         """Whoever is here is where they belong; nobody else is anywhere."""
-        hub, held = self.app.hub, self.held
+        hub, held = self.app.realtime.hub, self.held
         viewers = {browser.page.viewer: browser for browser in self.browsers}
         assert {v for pages in hub.people.values() for v in pages} == set(viewers)
         assert all(hub.people.values())
@@ -564,13 +536,13 @@ class World:
         standing = self.client.pubsub_shardchannels()
         assert Counter(standing) == Counter(wanted), "subscribed to what is not wanted, or not"
         assert all(n == 1 for _, n in self.client.pubsub_shardnumsub(*wanted))
-        subscriber = self.app.subscriber
-        assert not any((subscriber._filling, subscriber._unready, subscriber._words))
+        subscriber = self.subscriber
+        assert not any((subscriber._filling, subscriber._unready, subscriber._signals))
 
     def check_marks(self, browser):
         """A room that a page has not shown has a mark for each message that the page was told of
         and its person has not read. Of what was read on another page marks may be left."""
-        viewer, rooms = browser.page.viewer, self.app.hub.rooms
+        viewer, rooms = browser.page.viewer, self.app.realtime.hub.rooms
         if viewer.kept is not None:
             return  # a list is on its way, and marks behind it
         for rid in (viewer.rooms & browser.marks.keys()) - browser.visited:
@@ -605,7 +577,7 @@ class World:
 
     def check_empty(self):
         """Nobody is here: nothing is kept of anybody, and nothing is listened to."""
-        hub = self.app.hub
+        hub = self.app.realtime.hub
         assert hub.people == {}
         assert hub.rooms == {}
         assert hub.channels == Counter()
@@ -683,13 +655,13 @@ class Machine(RuleBasedStateMachine):
     @step()
     def pages_confirm(self):
         """What they were sent."""
-        self.world.run(self.world.app.confirmations.ask)
+        self.world.run(self.world.app.realtime.confirmations.ask)
         self.world.run(self.world.turns)
 
     @step()
     def a_frame_opens(self):
         """One without JavaScript, which waits for nothing before it is in the hub."""
-        hub, person = self.world.app.hub, self.world.people[2]
+        hub, person = self.world.app.realtime.hub, self.world.people[2]
 
         def connect():
             self.world.frames.append(
@@ -701,7 +673,7 @@ class Machine(RuleBasedStateMachine):
     @step()
     def a_frame_closes(self):
         if self.world.frames:
-            self.world.run(self.world.app.hub.disconnect, self.world.frames.pop())
+            self.world.run(self.world.app.realtime.hub.disconnect, self.world.frames.pop())
 
     # What arrives
 

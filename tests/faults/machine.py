@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chat.realtime.client_messages import parse
-from chat.realtime.hub import Hub
-from chat.realtime.resume_cache import Backlog
-from chat.realtime.subscriber import Subscriber
+from chat.realtime.parts import connect
 from chat.redis_client.pubsub import Alone, Channels
 from chat.store import keys
 from chat.store.sessions import public
@@ -153,23 +151,14 @@ class World:
 
     async def start(self):
         app = self.app
-        portal = greenback.with_portal_run_sync
-        app.subscriber = Subscriber(Alone(self.url), self.store, portal, lambda uid: None, Slowly())
-        subscriber = app.subscriber
-        self.held = Held(subscriber.channels.where, subscriber._said, subscriber._stands)
-        subscriber.channels = self.held
-        app.presence = SimpleNamespace(stale=set())
-        app.hub = app.subscriber.hub = Hub(
-            app.fragments.for_viewers,
-            app.fragments.for_members,
-            app.fragments.room_row,
-            asyncio.get_running_loop().call_soon,
-            app.subscriber.opened,
-            app.subscriber.closed,
+        app.realtime = connect(app.store, app.fragments, Slowly(), Alone(self.url))
+        subscriber = app.realtime.subscriber
+        self.held = Held(
+            subscriber.channels.where, subscriber._on_message, subscriber._on_subscribed
         )
-        app.backlog = Backlog(app.hub)
-        self.running = asyncio.create_task(app.subscriber.run())
-        await until(lambda: app.subscriber.connected)
+        subscriber.channels = self.held
+        self.running = asyncio.create_task(app.realtime.subscriber.run())
+        await until(lambda: app.realtime.subscriber.connected)
 
     def run(self, step, *args):
         self.runner.run(step(*args))
@@ -208,7 +197,7 @@ class World:
             pong = held.pong = asyncio.get_running_loop().create_future()
             held.link.command("PING")
             await asyncio.wait({pong, held.link.ended}, return_when=asyncio.FIRST_COMPLETED)
-            filling = self.app.subscriber
+            filling = self.app.realtime.subscriber
             await until(lambda filling=filling: not filling._tasks and not filling._filling)
         await asyncio.sleep(0)
 
@@ -361,7 +350,7 @@ class Machine(RuleBasedStateMachine):
         if browser.whole:
             return
         world.run(world.give)
-        room = world.app.hub.rooms.get(world.rid)
+        room = world.app.realtime.hub.rooms.get(world.rid)
         current = room is not None and (room.last, room.at) == (world.top, world.time_of(world.top))
 
         def post():

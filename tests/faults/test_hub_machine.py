@@ -7,6 +7,7 @@ import pytest
 
 from chat.realtime import refresh, subscriber
 from chat.realtime.hub import Hub
+from chat.realtime.refresh import Refresh
 from chat.realtime.subscriber import Subscriber
 from chat.redis_client import pubsub
 from chat.redis_client.pubsub import Channels
@@ -30,7 +31,7 @@ def machine(process, valkey, client, monkeypatch):
     """Run the machine; raises what it finds."""
     monkeypatch.setattr(pubsub, "FIRST_WAIT", 0.0)
     monkeypatch.setattr(pubsub, "LONGEST_WAIT", 0.0)
-    monkeypatch.setattr(subscriber, "PAGE", 5)
+    monkeypatch.setattr(subscriber, "MAX_EVENTS_READ", 5)
     # Rooms are read in the order of their ids: the same in each run, the one on screen last.
     numbers = itertools.count(10**9, -1)
     monkeypatch.setattr(keys, "new_id", lambda: f"{next(numbers):022}")
@@ -62,18 +63,18 @@ def who_is_gone_belongs(patch):
         if pages is None:
             del self.people[viewer.uid]
 
-    def all_pages(app, uid):
+    def all_pages(self, uid):
         """As it was: the pages are those from before the store was asked."""
-        pages = list(app.hub.people.get(uid, ()))
-        rows = app.store.rooms.of(uid)
+        pages = list(self.hub.people.get(uid, ()))
+        rows = self.store.rooms.of(uid)
         for viewer in pages:
             for row in rows:
-                app.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
-        return real(app, uid)
+                self.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
+        return real(self, uid)
 
-    real = refresh.person
+    real = Refresh.person
     patch.setattr(Hub, "belong", anyway)
-    patch.setattr(refresh, "person", all_pages)
+    patch.setattr(Refresh, "person", all_pages)
 
 
 def once_lost_always_lost(patch):
@@ -117,6 +118,7 @@ def the_name_of_the_handshake(patch):
 
 def renamed_once(patch):
     """What a page posted before it heard of the new name is left as it is."""
+    patch.setattr(page_connection, "looks_otherwise", lambda before, now: False)
     patch.setattr(refresh, "looks_otherwise", lambda before, now: False)
 
 

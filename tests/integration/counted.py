@@ -79,11 +79,10 @@ class Counted:
         self._where = where
         self._count_redis()
         self.texts = TextRenderer(self.children.connect)
-        self.app = create_app(self.settings, Store(self.client), self.texts)
-        worker._connect_hub(self.app, where, self.texts)
-        warm_up(self.app)
+        self.app = create_app(self.settings, Store(self.client), where, self.texts)
+        warm_up(self.app.jinja_env)
         self.bridge = Bridge(self.app)
-        self._listening = asyncio.create_task(self.app.subscriber.run())
+        self._listening = asyncio.create_task(self.app.realtime.subscriber.run())
         self._seconds, cooperation.SECONDS = cooperation.SECONDS, 0.0  # at every opportunity
         self._count_steps()
         return self

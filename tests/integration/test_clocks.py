@@ -240,7 +240,7 @@ def test_today_is_the_databases_day(store, monkeypatch):
 
 def test_deliveries_are_due_at_the_same_time_for_all_hosts(store, there, now):
     with there() as other:
-        deliverer = Deliverer(app_over(other), None)
+        deliverer = Deliverer(Settings(), other, None, None, None)
         assert deliverer._now() == pytest.approx(now() * 1000, abs=2000)
 
 

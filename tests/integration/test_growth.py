@@ -339,7 +339,7 @@ def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
             if not posted:
                 bob = counted.app.store.people.get(big.uids[0])
                 posted.append(counted.app.store.messages.post(rid, bob, "While it is rendered"))
-                while counted.app.hub.rooms[rid].last < posted[0]:
+                while counted.app.realtime.hub.rooms[rid].last < posted[0]:
                     await_(asyncio.sleep(0.001))
             return text
 
@@ -354,7 +354,7 @@ def test_a_list_is_not_older_than_what_the_page_was_told(counting, big):
 
 def test_a_page_that_was_taken_out_while_it_was_rendered_is_shown_nothing(counting, big):
     async def story(counted):
-        rid, fragments, hub = big.rooms[8], counted.app.fragments, counted.app.hub
+        rid, fragments, hub = big.rooms[8], counted.app.fragments, counted.app.realtime.hub
         render = fragments.missed_events
 
         def rendered(*args):

@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from chat.config import Settings
 from chat.domain.errors import TooOften
-from chat.realtime.connection_limits import AGAIN, Crowd
+from chat.realtime.connection_limits import REWRITTEN_KEYS, ConnectionLimits
 from chat.services.limits import RATES, Limits, span
 from chat.store import Store, keys
 from chat.store.connections import LASTS
@@ -325,43 +325,43 @@ def test_pages_of_a_process_that_died_do_not_count(store, client):
 def test_pages_that_stay_open_count_for_as_long(store, client):
     """What is written down ends a day after its last change, and another database may have lost
     it."""
-    crowd = Crowd(store, Settings())
-    people = [f"p{n}" for n in range(2 * AGAIN + 1)]
+    limits = ConnectionLimits(store, Settings())
+    people = [f"p{n}" for n in range(2 * REWRITTEN_KEYS + 1)]
     for uid in people:
-        crowd.enter(uid, "192.0.2.1")
-    crowd.beat()
+        limits.enter(uid, "192.0.2.1")
+    limits.update()
     client.flushdb()
     for _ in range(5):  # a round may be in its middle
-        crowd.beat()
+        limits.update()
     assert [client.hvals(keys.user_pages(uid)) for uid in people] == [["1"]] * len(people)
     assert client.hvals(keys.address_pages("192.0.2.1")) == [str(len(people))]
     for uid in people:
-        crowd.leave(uid, "192.0.2.1")
+        limits.leave(uid, "192.0.2.1")
     for _ in range(4):
-        crowd.beat()
+        limits.update()
     assert client.keys("chat:*pages*") == [], "and no longer"
 
 
 def test_what_closed_while_redis_was_away_is_written_down_later(valkey, store, client):
-    crowd = Crowd(store, Settings())
-    crowd.enter("ann", "192.0.2.1")
+    limits = ConnectionLimits(store, Settings())
+    limits.enter("ann", "192.0.2.1")
     assert client.hvals(keys.user_pages("ann")) == ["1"]
     os.kill(valkey.process.pid, signal.SIGSTOP)
     try:
-        crowd.store.client = redis.Redis.from_url(valkey.url, socket_timeout=0.2)
-        crowd.leave("ann", "192.0.2.1")
-        crowd.beat()
+        limits.store.client = redis.Redis.from_url(valkey.url, socket_timeout=0.2)
+        limits.leave("ann", "192.0.2.1")
+        limits.update()
     finally:
         os.kill(valkey.process.pid, signal.SIGCONT)
-    crowd.store.client = client
-    crowd.beat()
+    limits.store.client = client
+    limits.update()
     assert not client.exists(keys.user_pages("ann"), keys.address_pages("192.0.2.1"))
 
 
 def test_without_redis_pages_open_and_nobody_writes_uncounted():
     """The limits, that is; what else the page needs of Redis is refused as ever."""
     away = Store(redis.Redis(port=1, retry=Retry(NoBackoff(), 0)))
-    Crowd(away, Settings()).enter("ann", "192.0.2.1")
+    ConnectionLimits(away, Settings()).enter("ann", "192.0.2.1")
     with pytest.raises(redis.ConnectionError):
         Limits(away.throttle, 1000).use("login", "ann")
 

@@ -9,10 +9,10 @@ import pytest
 
 from chat.auth import jwt
 from chat.auth.jwt import BadToken, Keys
+from chat.auth.oidc_client import Provider
 from chat.config import Settings
 from chat.http_client import json_documents
 from chat.http_client.json_documents import Unreachable
-from chat.web.oidc_sign_in import Provider
 
 from ..provider import CLIENT, SECRET
 

@@ -52,12 +52,12 @@ def tell(store, changes):
 
 
 def test_the_times_leave_room_for_each_other():
-    last_said = presence.BEAT + presence.TURN  # the longest ago, of somebody who is here
-    assert last_said + presence.TURN < LASTS
-    assert UNWATCHED_SECONDS > 2 * presence.TURN, "somebody looks all the time"
-    assert LASTS - last_said > UNWATCHED_SECONDS, "who was here when the last look was is kept"
-    assert LASTS + TELL_SECONDS + 2 * presence.TURN < MINUTE
-    assert UNHEARD_SECONDS > 2 * presence.TURN
+    last_reported = presence.REPORT_ALL_SECONDS + presence.UPDATE_SECONDS  # at most so long ago
+    assert last_reported + presence.UPDATE_SECONDS < LASTS
+    assert UNWATCHED_SECONDS > 2 * presence.UPDATE_SECONDS, "somebody looks all the time"
+    assert LASTS - last_reported > UNWATCHED_SECONDS, "who was here when the last look was is kept"
+    assert LASTS + TELL_SECONDS + 2 * presence.UPDATE_SECONDS < MINUTE
+    assert UNHEARD_SECONDS > 2 * presence.UPDATE_SECONDS
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES)
@@ -69,11 +69,11 @@ def test_hosts_with_other_clocks_agree_on_who_is_here(store, client, difference)
             found += tell(other, other.presence.look(["bob"]))
             assert other.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}
         assert store.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}, turn
-        look_on(client, presence.TURN)
+        look_on(client, presence.UPDATE_SECONDS)
     assert found == ["ann", "bob"], "each came once, and nobody went"
-    for _ in range(int(LASTS // presence.TURN) + 1):
+    for _ in range(int(LASTS // presence.UPDATE_SECONDS) + 1):
         found += tell(store, store.presence.look(["ann"]))
-        look_on(client, presence.TURN)
+        look_on(client, presence.UPDATE_SECONDS)
     assert found == ["ann", "bob", "bob"], "who went is gone, whatever their host's clock says"
     assert store.presence.here(["ann", "bob"]) == {"ann"}
 
@@ -85,13 +85,13 @@ def test_hosts_with_other_clocks_count_the_same_pages(store, client, difference)
         here = store.crowd.beat("here")
         with clock_ahead(difference):
             there = other.crowd.beat("there")
-        look_on(client, presence.TURN)
+        look_on(client, presence.UPDATE_SECONDS)
     assert (here, there) == (["there"], ["here"])
     assert other.crowd.enter(key, 3, "there", 3, there)
     assert not store.crowd.enter(key, 3, "here", 1, here)
-    for _ in range(int(LASTS // presence.TURN) + 1):
+    for _ in range(int(LASTS // presence.UPDATE_SECONDS) + 1):
         here = store.crowd.beat("here")
-        look_on(client, presence.TURN)
+        look_on(client, presence.UPDATE_SECONDS)
     assert here == []
     assert store.crowd.enter(key, 3, "here", 1, here)
 
@@ -106,11 +106,11 @@ def test_when_the_databases_clock_is_set_nobody_goes_who_is_here(store, client, 
     assert store.presence.here(["ann", "bob"]) == {"ann", "bob"}
     assert store.crowd.beat("two") == ["one"]
     found = []
-    for _ in range(int(LASTS // presence.TURN)):
+    for _ in range(int(LASTS // presence.UPDATE_SECONDS)):
         found += tell(store, store.presence.look(["ann"]))
         alive = store.crowd.beat("two")
         assert (found, alive) == ([], ["one"]), "not before their time is over"
-        look_on(client, presence.TURN)
+        look_on(client, presence.UPDATE_SECONDS)
     look_on(client, 1)
     assert tell(store, store.presence.look([])) == ["bob"], "who went just then"
     assert store.crowd.beat("two") == [], "and what died just then"
@@ -172,10 +172,10 @@ def process(store, client):
     """The presence of a process in which Ann has a page open; she is in Tea."""
     app = create_app(Settings(secret_key="x" * 32), store)
     nothing = lambda *args: ""  # noqa: E731
-    app.hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
-    app.hub.connect(lambda packet: True, nothing, "ann")
+    hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
+    hub.connect(lambda packet: True, nothing, "ann")
     client.sadd(keys.user_rooms("ann"), "tea")
-    return presence.Presence(app)
+    return presence.Presence(hub, store, app.fragments)
 
 
 def heard(listener):
@@ -190,48 +190,48 @@ def heard(listener):
 def test_what_cannot_be_told_now_is_told_later(process, client, goes):
     """The database keeps what is written and refuses what is published."""
     if goes:
-        process.look()
-        for viewer in list(process.app.hub.people["ann"]):
-            process.app.hub.disconnect(viewer)
+        process.update()
+        for viewer in list(process.hub.people["ann"]):
+            process.hub.disconnect(viewer)
         look_on(client, LASTS + 1)
     with client.pubsub() as listener:
         listener.ssubscribe(keys.room_channel("tea"))
         client.acl_setuser("default", commands=["-spublish"])
         try:
             with pytest.raises(RedisError):
-                process.look()
+                process.update()
             look_on(client, TELL_SECONDS + 1)
             with pytest.raises(RedisError):
-                process.look()
+                process.update()
         finally:
             client.acl_setuser("default", enabled=True, commands=["+spublish"])
         assert heard(listener) == 0
         look_on(client, TELL_SECONDS + 1)
-        process.look()
+        process.update()
         assert heard(listener) == 1
         look_on(client, TELL_SECONDS + 1)
-        process.look()
+        process.update()
         assert heard(listener) == 0
 
 
 def test_a_room_that_cannot_be_counted_now_is_counted_later(process, client, store):
-    ann = next(iter(process.app.hub.people["ann"]))
+    ann = next(iter(process.hub.people["ann"]))
     shown = []
-    process.app.fragments = SimpleNamespace(here=lambda rid, count: shown.append((rid, count)))
+    process.fragments = SimpleNamespace(online_count=lambda rid, count: shown.append((rid, count)))
     for rid in ("tea", "rain"):
         client.zadd(keys.members(rid), {"ann": 1})
-        process.app.hub.belong(ann, rid, 0)
-        process.app.hub.watch(ann, rid)
-    process.stale.update(("tea", "rain", "nowhere"))
+        process.hub.belong(ann, rid, 0)
+        process.hub.watch(ann, rid)
+    process.dirty.update(("tea", "rain", "nowhere"))
     client.acl_setuser("default", commands=["-zcard"])
     try:
         with pytest.raises(RedisError):
-            process.look()
+            process.update()
     finally:
         client.acl_setuser("default", enabled=True, commands=["+zcard"])
-    assert {"tea", "rain"} <= process.stale
-    process.look()
-    assert not process.stale
+    assert {"tea", "rain"} <= process.dirty
+    process.update()
+    assert not process.dirty
     assert shown == [("rain", 1)], "the room that is watched, and who is here"
 
 
@@ -269,10 +269,10 @@ def test_whatever_happens_everybody_knows_a_minute_later(client, steps):
             look(host, how)
         else:
             move(client, how)
-    for _ in range(int(MINUTE // presence.TURN)):
+    for _ in range(int(MINUTE // presence.UPDATE_SECONDS)):
         look(0, True)
         look(1, True)
-        look_on(client, presence.TURN)
+        look_on(client, presence.UPDATE_SECONDS)
     assert shown == pages[0] | pages[1]
     assert hosts[0].presence.here(PEOPLE) == shown
     assert not client.exists(keys.UNTOLD)

@@ -11,7 +11,10 @@ import pytest
 from chat.app import create_app
 from chat.config import Settings
 from chat.realtime import refresh
+from chat.realtime.background import Background
 from chat.realtime.hub import Hub
+from chat.realtime.presence import Presence
+from chat.realtime.refresh import Refresh
 from chat.realtime.resume_cache import Backlog
 from chat.store import keys
 
@@ -21,11 +24,10 @@ class Process:
     moment at which messages that are to be shown again have been read, and others may go on."""
 
     def __init__(self, store, rid: str, uid: str) -> None:
-        self.app = create_app(Settings(secret_key="x"), store)
         self.store, self.rid = store, rid
         self.frames: list[str] = []
-        fragments = self.app.fragments
-        self.app.hub = self.hub = Hub(
+        fragments = create_app(Settings(secret_key="x"), store).fragments
+        self.hub = Hub(
             fragments.for_viewers,
             fragments.for_members,
             fragments.room_row,
@@ -33,9 +35,9 @@ class Process:
             nothing,
             nothing,
         )
-        self.app.backlog = Backlog(self.hub)
-        self.app.subscriber = self
-        self.texts = self
+        presence, resume_cache = Presence(self.hub, store, fragments), Backlog(self.hub)
+        background = Background(greenback.with_portal_run_sync)
+        self.refresh = Refresh(self.hub, store, fragments, self, presence, resume_cache, background)
         self.during = nothing
         self.named, store.people.named = store.people.named, self.name
         viewer = self.hub.connect(self.push, nothing, uid)
@@ -64,9 +66,9 @@ class Process:
         self.hub.flush()
         self.during = during
 
-    def see(self, look, *args) -> None:
+    def see(self, look: str, *args) -> None:
         async def run():
-            await greenback.with_portal_run_sync(look, self.app, self.rid, *args)
+            await greenback.with_portal_run_sync(getattr(self.refresh, look), self.rid, *args)
 
         asyncio.run(run())
 
@@ -111,7 +113,7 @@ def test_what_is_told_meanwhile_is_not_taken_back(store, client, ann, look, chan
             process.hear()
 
     process.during = during
-    process.see(getattr(refresh, look), *([ann.uid] if look == "profile" else []))
+    process.see(look, *([ann.uid] if look == "profile" else []))
     assert not left, "nothing was told meanwhile"
     assert shown in process.last(seq)
     assert "the old text" not in process.last(seq) or change == "reacted"
@@ -136,7 +138,7 @@ def test_a_quote_of_what_was_deleted_meanwhile_does_not_come_back(store, client,
             process.hear()
 
     process.during = during
-    process.see(refresh.profile, ann.uid)
+    process.see("profile", ann.uid)
     assert "the old text" not in process.last(answer)
 
 
@@ -153,7 +155,7 @@ def test_a_message_that_changes_all_the_time_is_not_read_for_ever(store, client,
             process.hear()
 
     process.during = during
-    process.see(refresh.profile, ann.uid)
+    process.see("profile", ann.uid)
     assert f"text {times[0]}" in process.last(seq)
     assert refresh.MAX_READS <= times[0] < 10 * refresh.MAX_READS
 

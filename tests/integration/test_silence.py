@@ -45,9 +45,11 @@ def test_the_times_add_up_to_less_than_a_minute():
     """A page that vanishes has been pinged, cut off, no more told of and found gone; one without
     JavaScript has a comment on its line that the network does not take."""
     limit = Settings.ping + ServerSettings.websocket_pong_timeout
-    assert limit + LASTS + presence.TURN < 60
-    assert event_stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.TURN < 60
-    assert presence.BEAT + 2 * presence.TURN < LASTS, "who is here is told of in time"
+    assert limit + LASTS + presence.UPDATE_SECONDS < 60
+    assert event_stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.UPDATE_SECONDS < 60
+    assert presence.REPORT_ALL_SECONDS + 2 * presence.UPDATE_SECONDS < LASTS, (
+        "who is here is told of in time"
+    )
 
 
 def test_a_page_that_says_nothing_hears_a_ping_at_every_turn_and_stays(raw):
@@ -70,5 +72,5 @@ def test_a_page_that_does_not_answer_is_gone_and_its_person_with_it(server, raw)
     assert heard(raw) is None, "cut off"
     assert time.monotonic() - began < 3
     page.wait_for("1 here")
-    assert time.monotonic() - began < 2 + LASTS + 2 * presence.TURN + 2
+    assert time.monotonic() - began < 2 + LASTS + 2 * presence.UPDATE_SECONDS + 2
     assert page.code is None, "who answers stays"

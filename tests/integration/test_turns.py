@@ -115,11 +115,11 @@ def test_posting_and_previewing_what_costs_most(client, valkey, tmp_path):
             return True
 
         room = await world.chat.call(world.chat.app.store.rooms.get, world.rid)
-        viewer = world.chat.app.hub.connect(push, closed.append, world.eve.uid)
-        world.chat.app.hub.belong(viewer, world.rid, room.seq, room.at)
-        world.chat.app.hub.watch(viewer, world.rid)
-        world.chat.app.hub.live(viewer, room.seq)
-        await world.chat.app.subscriber.ready(f"room:{world.rid}")
+        viewer = world.chat.app.realtime.hub.connect(push, closed.append, world.eve.uid)
+        world.chat.app.realtime.hub.belong(viewer, world.rid, room.seq, room.at)
+        world.chat.app.realtime.hub.watch(viewer, world.rid)
+        world.chat.app.realtime.hub.live(viewer, room.seq)
+        await world.chat.app.realtime.subscriber.ready(f"room:{world.rid}")
         for name, text in TEXTS.items():
             path = f"/rooms/{world.rid}"
             await world.do(f"post {name}", world.ann.post(f"{path}/messages", data={"body": text}))

@@ -25,7 +25,6 @@ from chat.redis_client.client import LoopRedis
 from chat.redis_client.pubsub import Alone
 from chat.redis_client.urls import connect
 from chat.rendering.text_renderer import TextRenderer
-from chat.server.worker import _connect_hub
 from chat.store import Store
 
 from ..running import ROOT
@@ -82,11 +81,10 @@ class Chat:
         self.redis = LoopRedis(connect(url), await_)
         self.texts = TextRenderer(self._child)
         settings = Settings(redis_url=url, secret_key="x" * 32, data=folder, limits=False)
-        self.app = create_app(settings, Store(self.redis), self.texts)
+        self.app = create_app(settings, Store(self.redis), self.where, self.texts)
         self.app.config["WTF_CSRF_ENABLED"] = False
         self.children: list[subprocess.Popen[bytes]] = []
-        _connect_hub(self.app, self.where, self.texts)
-        self.listening = asyncio.create_task(self.app.subscriber.run())
+        self.listening = asyncio.create_task(self.app.realtime.subscriber.run())
 
     def _child(self) -> socket.socket:
         ours, theirs = socket.socketpair()

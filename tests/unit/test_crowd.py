@@ -8,7 +8,7 @@ from redis.exceptions import RedisClusterException, RedisError
 
 from chat.config import Settings
 from chat.realtime import connection_limits
-from chat.realtime.connection_limits import Crowd
+from chat.realtime.connection_limits import ConnectionLimits
 
 
 @pytest.mark.parametrize("error", [RedisError(), OSError(), RedisClusterException(), ValueError()])
@@ -27,7 +27,7 @@ def test_what_could_not_be_written_is_written_later(monkeypatch, error):
         store = SimpleNamespace(
             beat=lambda process: [], write=write, enter=lambda *_: True, end=lambda process: None
         )
-        pages = Crowd(SimpleNamespace(crowd=store), Settings())
+        pages = ConnectionLimits(SimpleNamespace(crowd=store), Settings())
         pages.enter("ann", "192.0.2.1")
         pages.leave("ann", "192.0.2.1")
         running = asyncio.create_task(pages.run())
@@ -37,6 +37,6 @@ def test_what_could_not_be_written_is_written_later(monkeypatch, error):
         running.cancel()
         await asyncio.wait({running})
 
-    monkeypatch.setattr(connection_limits, "TURN", 0)
+    monkeypatch.setattr(connection_limits, "UPDATE_SECONDS", 0)
     asyncio.run(story())
     assert set(written[0].values()) == {0}

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from chat.web import failed_sign_ins
-from chat.web.failed_sign_ins import (
-    LINES_PER_MINUTE,
-    LINES_PER_NETWORK,
+from chat.observability import failed_sign_ins
+from chat.observability.failed_sign_ins import (
+    MAX_LINES,
+    MAX_LINES_PER_NETWORK,
     MINUTE_SECONDS,
     FailedSignIns,
 )
@@ -29,11 +29,11 @@ def failures(clock):
 def test_a_flood_of_one_network_is_a_few_lines_and_a_number(failures, clock, caplog):
     for _ in range(10_000):
         failures.note("203.0.113.7", "unknown login")
-    assert len(caplog.messages) == LINES_PER_NETWORK
+    assert len(caplog.messages) == MAX_LINES_PER_NETWORK
     clock[0] += MINUTE_SECONDS
     failures.note("203.0.113.7", "unknown login")
-    more = 10_000 - LINES_PER_NETWORK
-    assert caplog.messages[LINES_PER_NETWORK:] == [
+    more = 10_000 - MAX_LINES_PER_NETWORK
+    assert caplog.messages[MAX_LINES_PER_NETWORK:] == [
         f"sign-in failed {more} more times within a minute, from 1 networks",
         "sign-in failed from 203.0.113.7: unknown login",
     ]
@@ -42,12 +42,12 @@ def test_a_flood_of_one_network_is_a_few_lines_and_a_number(failures, clock, cap
 def test_a_flood_of_many_networks_is_a_few_lines_and_a_number(failures, clock, caplog):
     for n in range(5000):
         failures.note(f"10.0.{n // 256}.{n % 256}", "unknown login")
-    assert len(caplog.messages) == LINES_PER_MINUTE
+    assert len(caplog.messages) == MAX_LINES
     failures.sum_up()
-    more = 5000 - LINES_PER_MINUTE
+    more = 5000 - MAX_LINES
     assert caplog.messages[-1].endswith(f"{more} more times within a minute, from {more} networks")
     failures.sum_up()
-    assert len(caplog.messages) == LINES_PER_MINUTE + 1, "said once"
+    assert len(caplog.messages) == MAX_LINES + 1, "said once"
 
 
 def test_what_is_counted_is_bounded(failures, monkeypatch):
@@ -55,7 +55,7 @@ def test_what_is_counted_is_bounded(failures, monkeypatch):
     for n in range(1000):
         failures.note(f"10.0.{n // 256}.{n % 256}", "unknown login")
     assert len(failures._networks) == 100
-    assert len(failures._lines) == LINES_PER_MINUTE
+    assert len(failures._lines) == MAX_LINES
 
 
 @pytest.mark.parametrize(

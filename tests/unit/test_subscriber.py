@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.domain.events import POST, Event, pack
+from chat.realtime.background import Background
 from chat.realtime.hub import Hub
 from chat.realtime.subscriber import Subscriber
 from chat.redis_client.pubsub import Alone
@@ -30,7 +31,7 @@ def test_who_waits_for_a_channel_that_closes_is_told():
     """And is not taken for somebody who was cancelled."""
 
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Ready())
+        subscriber = subscriber_of(None, Ready())
         subscriber.opened("room:tea")
         waiting = asyncio.create_task(subscriber.ready("room:tea"))
         await asyncio.sleep(0)
@@ -43,13 +44,26 @@ def test_who_waits_for_a_channel_that_closes_is_told():
 
 def test_waiting_has_an_end():
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Ready())
+        subscriber = subscriber_of(None, Ready())
         subscriber.opened("room:tea")
         with pytest.raises(TimeoutError):
             await subscriber.ready("room:tea", 0)
         subscriber.closed("room:tea")
 
     asyncio.run(story())
+
+
+async def portal(function, *args):
+    return function(*args)
+
+
+def nothing(*_):
+    """Nothing happens."""
+
+
+def subscriber_of(hub, texts, store=None, changed=nothing):
+    topology, background = Alone("redis://127.0.0.1"), Background(portal)
+    return Subscriber(topology, hub, store, texts, background, changed, nothing)
 
 
 class Slow:
@@ -83,15 +97,15 @@ def line(seq, body):
 
 
 async def quiet(subscriber):
-    while subscriber._tasks:
-        await asyncio.gather(*subscriber._tasks)
+    while subscriber.background.tasks:
+        await asyncio.gather(*subscriber.background.tasks)
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["plain", "*one*", "*two*"]))))
 def test_events_of_a_room_stay_in_order_however_long_their_texts_take(said):
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
-        subscriber.hub = hub = Shown()
+        hub = Shown()
+        subscriber = subscriber_of(hub, Slow())
         numbers = {"a": itertools.count(1), "b": itertools.count(1)}
         sent = []
         for rid, body in said:
@@ -107,8 +121,8 @@ def test_events_of_a_room_stay_in_order_however_long_their_texts_take(said):
 
 def test_an_event_without_markup_waits_for_nothing():
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
-        subscriber.hub = hub = Shown()
+        hub = Shown()
+        subscriber = subscriber_of(hub, Slow())
         subscriber._event("b", line(1, "*slow*"))
         subscriber._event("a", line(1, "plain"))
         assert hub.seqs == [("a", 1)]
@@ -123,8 +137,8 @@ def test_what_waits_is_left_to_whoever_reads_the_stream():
     at who is still a member."""
 
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
-        subscriber.hub = hub = Shown()
+        hub = Shown()
+        subscriber = subscriber_of(hub, Slow())
         subscriber._event("a", line(1, "*slow*"))
         subscriber._event("a", line(2, "plain"))
         subscriber._filling["a"] = False
@@ -135,17 +149,17 @@ def test_what_waits_is_left_to_whoever_reads_the_stream():
     asyncio.run(story())
 
 
-@given(st.lists(st.sampled_from(["plain", "*one*", "*two*", "~word"]), max_size=8))
-def test_words_of_a_room_stay_behind_the_events_before_them(said):
-    """A word that somebody is renamed changes messages that are shown."""
+@given(st.lists(st.sampled_from(["plain", "*one*", "*two*", "~signal"]), max_size=8))
+def test_signals_of_a_room_stay_behind_the_events_before_them(said):
+    """A signal that somebody was renamed changes messages that are shown."""
 
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Slow())
-        subscriber.hub = hub = Shown()
+        hub = Shown()
+        subscriber = subscriber_of(hub, Slow())
         order = []
         publish = hub.publish
         hub.publish = lambda event: order.append(event.seq) or publish(event)
-        subscriber.word = lambda rid, word: order.append(word)
+        subscriber.on_signal = lambda rid, signal: order.append(signal)
         numbers, sent = itertools.count(1), []
         for what in said:
             if what.startswith("~"):
@@ -157,7 +171,7 @@ def test_words_of_a_room_stay_behind_the_events_before_them(said):
         await quiet(subscriber)
         assert order == sent
         assert not subscriber._unready
-        assert not subscriber._words
+        assert not subscriber._signals
 
     asyncio.run(story())
 
@@ -177,8 +191,8 @@ class Failing(Slow):
 
 def test_a_text_that_cannot_be_rendered_holds_nothing_up(caplog):
     async def story():
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), None, None, lambda uid: None, Failing())
-        subscriber.hub = hub = Shown()
+        hub = Shown()
+        subscriber = subscriber_of(hub, Failing())
         for seq, body in enumerate(("plain", f"{SECRET}!", "*one*", "plain"), 1):
             subscriber._event("a", line(seq, body))
         await quiet(subscriber)
@@ -210,17 +224,13 @@ class Gaps(Hub):
         return f"<shown {event.seq}>"
 
 
-async def portal(function, *args):
-    return function(*args)
-
-
 def gap_story(gap, changed):
     """The hub after a gap was read so, and the subscriber's room stands."""
 
     async def story():
         store = SimpleNamespace(messages=SimpleNamespace(gap=gap))
-        subscriber = Subscriber(Alone("redis://127.0.0.1"), store, portal, changed, Ready())
-        subscriber.hub = hub = Gaps()
+        hub = Gaps()
+        subscriber = subscriber_of(hub, Ready(), store, changed)
         subscriber._fill("a")
         await quiet(subscriber)
         hub.flush()

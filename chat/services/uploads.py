@@ -1,0 +1,65 @@
+"""Limits on the requests with files that one person and one network may send at the same time.
+
+A request is kept in a temporary file until it is complete, and only then do quotas count it. A slow
+request may take an hour. So somebody who begins hundreds of requests, and ends none of them, would
+fill the disk with the database on it before any quota is asked.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+
+from ..domain.errors import FilesAway, TooOften
+from ..media.avatars import FREE_BYTES, FREE_PART
+
+MAX_OF_PERSON = 4  # requests with files at the same time
+MAX_OF_NETWORK = 40  # of all people of one network, which may be a school
+RETRY_AFTER_SECONDS = 5.0
+
+
+class Uploads:
+    """The requests with files that this process is receiving.
+
+    is_limited: False lifts the limits for each person and network (CHAT_LIMITS).
+    free: returns the free bytes and the size of the disk for temporary files.
+    """
+
+    def __init__(
+        self, is_limited: bool = True, free: Callable[[], tuple[int, int]] | None = None
+    ) -> None:
+        self._is_limited = is_limited
+        self._free = free or _free
+        self._under_way: Counter[str] = Counter()
+        self.bytes = 0  # the sum of their maximum sizes
+
+    def begin(self, uid: str, whence: str, size: int) -> Callable[[], None]:
+        """Count a request of at most `size` bytes of a person in a network. Returns the function to
+        call at its end. Raises TooOften and FilesAway."""
+        whose = {f"person {uid}": MAX_OF_PERSON, f"network {whence}": MAX_OF_NETWORK}
+        if self._is_limited and any(self._under_way[who] >= most for who, most in whose.items()):
+            raise TooOften(
+                "Other files of yours, or of people in your network, are on their way here. "
+                "Wait until they are there, then try again.",
+                RETRY_AFTER_SECONDS,
+            )
+        free, total = self._free()
+        # The other requests have already used some of `self.bytes`; how much is unknown.
+        if free - self.bytes - size < min(FREE_BYTES, total // FREE_PART):
+            raise FilesAway
+        self._under_way.update(whose.keys())
+        self.bytes += size
+
+        def end() -> None:
+            self.bytes -= size
+            self._under_way.subtract(whose.keys())
+            for who in whose:
+                if not self._under_way[who]:
+                    del self._under_way[who]
+
+        return end
+
+
+def _free() -> tuple[int, int]:
+    disk = shutil.disk_usage(tempfile.gettempdir())
+    return disk.free, disk.total

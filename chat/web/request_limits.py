@@ -1,0 +1,65 @@
+"""Counts every request against the rate limits of services.rate_limits.
+
+The signed cookie, or the API's token, says who the person is. So counting asks Redis only now and
+then, for the next few requests of a bucket (limits.Rate.ahead). Visitors who are not signed in
+count by their network. All people of one network count together as well, against a budget that a
+school does not use up.
+"""
+
+from contextlib import suppress
+
+from flask import Flask, Request, Response, g, request
+from flask import session as cookie
+from redis.exceptions import RedisError
+
+from ..services.context import chat
+from ..services.rate_limits import NOT_FOUND, READS, ROUTES
+from .security import network
+
+VIEW_BYTES = 256 * 1024  # a response counts once more for each so many bytes
+MAX_COUNT_FOR_BYTES = 20  # that one response adds because of its size
+
+
+def init(app: Flask) -> None:
+    """Count the bytes of every response of the application."""
+    app.after_request(_charge_bytes)
+
+
+def count(asked: Request) -> None:
+    """Count a request. The API calls `charge` itself, after it has checked the token."""
+    if asked.blueprint != "api":
+        charge(asked, cookie.get("uid", ""))
+
+
+def charge(asked: Request, uid: str) -> None:
+    """Count a request for the person `uid`, "" for a visitor. Raises TooOften. While Redis is
+    unavailable, reading is not counted: it needs Redis as well."""
+    budget, limits = ROUTES.get(asked.endpoint or "", NOT_FOUND), chat().limits
+    if budget.free or not limits.on:
+        return
+    g.counted_for, whence = uid, network()
+    with suppress(*((RedisError, OSError) if budget.bucket in READS else ())):
+        if budget.by_network:
+            limits.use(budget.bucket, whence)
+        elif uid and budget.bucket:
+            limits.use(budget.bucket, uid)
+        if not uid:
+            limits.use("anonymous", whence)
+        elif budget.bucket not in ("picture", "download"):
+            limits.use("network", whence)
+
+
+def charge_bytes(uid: str, bucket: str, size: int) -> None:
+    """Count a response of `size` bytes; the next request pays for it."""
+    if more := min(size // VIEW_BYTES, MAX_COUNT_FOR_BYTES):
+        chat().limits.owe(bucket, uid, more)
+
+
+def _charge_bytes(response: Response) -> Response:
+    if not (uid := g.get("counted_for")):
+        return response
+    budget = ROUTES.get(request.endpoint or "", NOT_FOUND)
+    if budget.bucket in READS:
+        size = sum(map(len, response.response)) if response.is_sequence else response.content_length
+        charge_bytes(uid, budget.bucket, size or 0)
+    return response
