@@ -172,7 +172,7 @@ def test_the_log_has_the_stack_of_a_worker_whose_loop_is_stuck(chat):
     stack, _, after = chat.log().partition(f"(process {stuck}) was silent for {LIMIT} s. It was")
     assert after, chat.log()
     assert "hang_here" in stack
-    assert "serving.py" in stack, "what it was in"
+    assert "bridge/server.py" in stack, "what it was in"
     wait_until(chat.is_ready, "its readiness")
     assert_replaced(chat, counted, "worker")
 

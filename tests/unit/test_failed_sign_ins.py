@@ -79,7 +79,7 @@ def test_the_filter_in_the_documents_finds_the_lines_and_no_others():
         "<SUBNET>", r"(?P<net>[\da-fA-F.:/]+)"
     )
     format = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    source = (ROOT / "chat" / "__main__.py").read_text()
+    source = (ROOT / "chat" / "observability" / "log_setup.py").read_text()
     assert format in source, "lines look like this"
 
     def line(name, message):
