@@ -1,4 +1,4 @@
-"""How a websocket begins: what is agreed with the client, and the answer that says so."""
+"""The opening handshake of a websocket: what is agreed with the client, and the response."""
 
 from __future__ import annotations
 
@@ -15,31 +15,37 @@ from wsproto.handshake import server_extensions_handshake
 from .permessage_deflate import Deflate
 
 KEY_BYTES = 16
-"""What a key is made of (RFC 6455, section 4.1)."""
+"""Size of the decoded Sec-WebSocket-Key (RFC 6455, section 4.1)."""
 
-# Hypercorn and wsproto take the last of a field that comes twice, and fail on one that is not
-# ASCII, over HTTP/2 together with all streams of the connection.
+# Hypercorn and wsproto use the last field where one is repeated. A field that is not ASCII makes
+# them fail, and over HTTP/2 all streams of the connection fail with it.
 _ONCE = {b"sec-websocket-key", b"sec-websocket-version"}
-_READ = _ONCE | {b"connection", b"upgrade", b"sec-websocket-extensions", b"sec-websocket-protocol"}
+_USED = _ONCE | {b"connection", b"upgrade", b"sec-websocket-extensions", b"sec-websocket-protocol"}
 
 
-class Upgrade(Handshake):
-    """A handshake that agrees to compression over HTTP/1.1, where frames are written directly,
-    and only as `Deflate` does it. limit: bytes of a message."""
+class WebSocketHandshake(Handshake):
+    """A websocket handshake.
 
-    limit = 0
+    max_message_bytes: the limit of a message, set by our `WebSocketStream`. Then compression is
+        agreed to only over HTTP/1.1, where frames are written directly, and only as `Deflate` does
+        it. None (for Hypercorn's own `WSStream`) leaves compression to Hypercorn.
+    """
+
+    max_message_bytes: int | None = None
     deflate: Deflate | None = None
 
     def __init__(self, headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
         super().__init__(_usable([*headers]), http_version)
 
     def is_valid(self) -> bool:
-        """False for what is answered with 400, or with 426 for another version."""
+        """Whether to go on. If not, the response is 400, or 426 for another protocol version."""
         return super().is_valid() and (self.http_version != "1.1" or _is_key(self.key))
 
     def accept(self, subprotocol: str | None, additional_headers: Any) -> Any:
+        if self.max_message_bytes is None:
+            return super().accept(subprotocol, additional_headers)
         offers, self.extensions = self.extensions or [], None
-        deflate = Deflate(self.limit)
+        deflate = Deflate(self.max_message_bytes)
         agreed = server_extensions_handshake(offers, [deflate])
         if self.http_version != "1.1" or agreed is None:
             return super().accept(subprotocol, additional_headers)
@@ -50,13 +56,13 @@ class Upgrade(Handshake):
 
 
 def _usable(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The headers without those fields of a handshake that say nothing that is certain."""
-    times = Counter(name.lower() for name, _ in headers)
+    """Return the headers without handshake fields that are repeated or not ASCII."""
+    counts = Counter(name.lower() for name, _ in headers)
     return [
         (name, value)
         for name, value in headers
-        if name.lower() not in _READ
-        or (value.isascii() and not (name.lower() in _ONCE and times[name.lower()] > 1))
+        if name.lower() not in _USED
+        or (value.isascii() and not (name.lower() in _ONCE and counts[name.lower()] > 1))
     ]
 
 
@@ -67,7 +73,7 @@ def _is_key(key: bytes | None) -> bool:
         return False
 
 
-def switching(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The answer that ends a handshake (RFC 6455, section 4.2.2)."""
+def switching_protocols(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the response that ends the handshake (RFC 6455, section 4.2.2)."""
     lines = [b"%s: %s\r\n" % header for header in headers]
     return b"HTTP/1.1 101 Switching Protocols\r\n%s\r\n" % b"".join(lines)

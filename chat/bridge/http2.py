@@ -1,6 +1,6 @@
 """HTTP/2 on Hypercorn, with limits on what one client can make the server do.
 
-`HTTP2` stands in for Hypercorn's `H2Protocol` and `Buffer` for its `StreamBuffer`
+`HTTP2` stands in for Hypercorn's `H2Protocol` and `SendBuffer` for its `StreamBuffer`
 (chat.bridge.patches puts them there). Where Hypercorn fails, and ends the neighbours of a stream
 with it, a stream is reset; frames that ask for nothing are counted (chat.bridge.frame_budget); a
 stream whose client opens no window is reset after a while.
@@ -37,7 +37,7 @@ ENCODER_TABLE_BYTES = 4096
 _METHOD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Z]+")
 
 
-class Buffer(StreamBuffer):
+class SendBuffer(StreamBuffer):
     """What an HTTP/2 stream is to send. Hypercorn's lets any amount in while the window is shut."""
 
     async def pop(self, max_length: int) -> bytes:

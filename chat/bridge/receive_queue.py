@@ -1,4 +1,4 @@
-"""What a websocket has read and its application has not."""
+"""The messages that a websocket has received and the application has not read yet."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 from typing import Any
 
 
-class Intake:
-    """Messages on their way to the application: at most `limit`, then `put` waits.
+class ReceiveQueue:
+    """A queue of ASGI messages that holds at most `max_messages`; `put` waits for room.
 
-    Unlike Hypercorn's queue it always has room for the end, so that neither a full one nor an
-    application that has stopped reading can hold up the connection.
+    Unlike Hypercorn's queue it always accepts the final message. So neither a full queue nor an
+    application that has stopped reading can keep a connection from ending.
     """
 
-    __slots__ = ("_end", "_items", "_limit", "_readable", "_writable")
+    __slots__ = ("_end", "_max_messages", "_messages", "_readable", "_writable")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._items: list[dict[str, Any]] = []
+    def __init__(self, max_messages: int) -> None:
+        self._max_messages = max_messages
+        self._messages: list[dict[str, Any]] = []
         self._end: dict[str, Any] | None = None
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -25,30 +25,30 @@ class Intake:
     @property
     def full(self) -> bool:
         """Whether `put` would wait."""
-        return len(self._items) >= self._limit and self._end is None
+        return len(self._messages) >= self._max_messages and self._end is None
 
     async def put(self, message: dict[str, Any]) -> None:
-        """Add a message, waiting for room; after the end it is dropped."""
+        """Add a message, waiting for room. After the final message it is dropped."""
         while self.full:
             self._writable = asyncio.get_running_loop().create_future()
             await self._writable
         if self._end is None:
-            self._items.append(message)
+            self._messages.append(message)
             _wake(self._readable)
 
     async def get(self) -> dict[str, Any]:
-        """Return the next message; after the last one the end, again and again."""
-        while not self._items:
+        """Return the next message. After the last one, every call returns the final message."""
+        while not self._messages:
             if self._end is not None:
                 return self._end
             self._readable = asyncio.get_running_loop().create_future()
             await self._readable
-        message = self._items.pop(0)
+        message = self._messages.pop(0)
         _wake(self._writable)
         return message
 
     def finish(self, message: dict[str, Any]) -> None:
-        """Let `message` be the last one; only the first call counts."""
+        """Set the final message. Only the first call has an effect."""
         if self._end is None:
             self._end = message
             _wake(self._readable)

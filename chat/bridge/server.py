@@ -26,6 +26,7 @@ from hypercorn.typing import LifespanState
 from . import patches
 from .bridge import Bridge
 from .config import ServerSettings
+from .connection import Connection
 from .wsgi import all_done
 
 log = logging.getLogger(__name__)
@@ -63,14 +64,15 @@ async def serve(
     if living.done():
         living.result()
 
-    connections: set[asyncio.Task[Any]] = set()
+    connections: set[Connection] = set()
+    tasks: set[asyncio.Task[Any]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-        await patches.Connection(app, loop, settings, context, state, reader, writer)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        await Connection(app, loop, settings, context, state, reader, writer, registry=connections)
 
     tls: dict[str, Any] = {}
     if settings.ssl_enabled:
@@ -85,13 +87,15 @@ async def serve(
     await bridge.drain(drain, replaced)
     if replaced:
         left = since + settings.keep_alive_timeout + LINGER - loop.time()
-        await all_done(connections, left)
+        await all_done(tasks, left)
     await bridge.end()
     await context.terminated.set()  # connections end with their next answer
-    patches.end_idle()
+    for connection in list(connections):
+        connection.end_if_idle()
     for _ in range(2):
-        await all_done(connections, LINGER)
-        patches.abort_connections()
+        await all_done(tasks, LINGER)
+        for connection in list(connections):
+            connection.writer.transport.abort()
     await lifespan.wait_for_shutdown()
     living.cancel()
     await asyncio.wait({living}, timeout=1.0)

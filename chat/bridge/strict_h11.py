@@ -1,31 +1,33 @@
-"""An h11 connection that refuses what RFC 9112 lets a server forgive.
+"""An h11 connection that rejects what RFC 9112 allows a server to tolerate.
 
-h11 takes a bare LF as the end of a line, joins folded lines, drops a repeated Content-Length and
-reads a body that has both a length and a transfer coding. Each of these lets a proxy and this
-server see different requests in the same bytes (request smuggling). Here every such request is
-answered with 400, and h11 reads nothing more from that connection.
+h11 accepts a bare LF as a line end, joins folded lines, drops a repeated Content-Length, and reads
+a body that has both a length and a transfer coding. Each of these lets a proxy and this server see
+different requests in the same bytes (request smuggling). Here each such request gets 400, and h11
+reads nothing more from that connection.
 
-`StrictBuffer` stands in for h11's receive buffer, which is where h11 looks for line ends;
-`tests/unit/test_seam.py` fails when h11 moves it.
+`StrictBuffer` replaces h11's receive buffer, which is where h11 looks for line ends;
+`tests/unit/test_patches.py` fails when h11 changes that.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import h11
 from h11._receivebuffer import ReceiveBuffer
 
-FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
-"""A header field (RFC 9110, section 5.5): no fold, no blank before the colon, no control bytes."""
+_FIELD = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+"""A header field (RFC 9110, section 5.5): no fold, no space before the colon, no control bytes."""
 
-TARGET = rb"[\x21\x22\x24-\x7e]"
-"""A byte of a request target. A `#` would begin a fragment, which some parsers cut off."""
+_TARGET_BYTE = rb"[\x21\x22\x24-\x7e]"
+"""Not `#`: it would begin a fragment, which some parsers cut off."""
 
 MAX_CHUNK_EXTENSION_BYTES = 256
-"""The extension of one chunk. RFC 9112, section 7.1.1, asks servers to limit them."""
+"""The longest extension of a chunk. RFC 9112, section 7.1.1, asks servers to limit it."""
 
-_REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Z]+) (" + TARGET + rb"+) HTTP/1\.([01])")
+_REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Z]+) (" + _TARGET_BYTE + rb"+) HTTP/1\.([01])")
 _ABSOLUTE = re.compile(rb"https?://([^/?@\\]+)(?:[/?].*)?", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # as many digits as fit every parser's integer
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
@@ -38,7 +40,11 @@ _FRAMING = {b"content-length", b"transfer-encoding", b"host"}
 
 
 class StrictConnection(h11.Connection):
-    """The server's side of a connection. h2c: the first request may be the HTTP/2 preface."""
+    """The server's side of a connection.
+
+    max_head_bytes: the largest request line and headers together.
+    h2c: whether the first request may be the HTTP/2 preface.
+    """
 
     def __init__(self, max_head_bytes: int, h2c: bool = False) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size=max_head_bytes)
@@ -50,16 +56,16 @@ class StrictConnection(h11.Connection):
 
 
 class StrictBuffer(ReceiveBuffer):
-    """Raises h11.LocalProtocolError, which h11 turns into a 400, at the first byte that is wrong:
-    a request that never gets its blank line is not waited for."""
+    """Raises h11.LocalProtocolError at the first invalid byte, and h11 makes it a 400. It does not
+    wait for the rest of an invalid request."""
 
     def __init__(self, h2c: bool = False) -> None:
         super().__init__()
-        self.is_head = True  # what is read next are a request's lines, not a body's trailers
+        self.is_head = True  # next come a request's lines, not the trailers of a body
         self._h2c = h2c
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        """The lines up to the blank line; None while it has not arrived."""
+        """Return the lines up to the blank line, or None while that has not arrived."""
         data = self._data
         if data.startswith(b"\r\n"):
             self._extract(2)
@@ -76,12 +82,12 @@ class StrictBuffer(ReceiveBuffer):
         if not self.is_head:
             _check_trailers(lines)
         elif not (self._h2c and lines == _PREFACE):
-            _check_request(lines)
+            parse_request(lines)
         self._h2c = False
         return lines
 
     def maybe_extract_next_line(self) -> bytearray | None:
-        """The line before a chunk; None while it has not arrived."""
+        """Return the line before a chunk, or None while it has not arrived."""
         line = super().maybe_extract_next_line()
         begun = _CHUNK_LINE_BEGUN.fullmatch(self._data) if line is None else None
         if not (begun or (line and _CHUNK_LINE.fullmatch(line))):
@@ -89,34 +95,50 @@ class StrictBuffer(ReceiveBuffer):
         return line
 
 
-def _check_request(lines: list[bytearray]) -> None:
-    """Raise h11.LocalProtocolError for a request that two parsers could read differently."""
+class RequestHead(NamedTuple):
+    """The first line and the headers of a request; names of headers in lower case."""
+
+    method: bytes
+    target: bytes
+    minor_version: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+def parse_request(lines: Sequence[bytes | bytearray]) -> RequestHead:
+    """Parse the lines of a request up to the blank line. Raises h11.LocalProtocolError for a
+    request that two parsers could understand differently."""
     line = _REQUEST_LINE.fullmatch(lines[0])
     if line is None:
         raise h11.LocalProtocolError("illegal request line")
     method, target, minor = line.groups()
-    values: dict[bytes, list[bytes]] = {b"host": [], b"content-length": []}
-    for text in lines[1:]:
-        name, value = _field(text)
-        values.setdefault(name, []).append(value)
-    _check_host(method, target, minor, values[b"host"])
-    lengths, codings = values[b"content-length"], values.get(b"transfer-encoding", [])
+    headers = [_field(text) for text in lines[1:]]
+    hosts, lengths, codings, upgrades = [], [], [], []
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+        elif name == b"upgrade":
+            upgrades.append(value)
+    _check_host(method, target, minor, hosts)
     _check_framing(minor, lengths, codings)
-    upgrades = b",".join(values.get(b"upgrade", [])).lower()
-    if b"websocket" in upgrades and (codings or lengths not in ([], [b"0"])):
-        # What a proxy takes for the body would be read as frames.
+    if b"websocket" in b",".join(upgrades).lower() and (codings or lengths not in ([], [b"0"])):
+        # A proxy would take the body for a body, and we would read it as frames.
         raise h11.LocalProtocolError("a handshake with a body")
+    return RequestHead(method, target, minor, headers)
 
 
 def _check_trailers(lines: list[bytearray]) -> None:
-    """RFC 9110, section 6.5.1: a trailer does not say where a message ends or goes."""
+    """RFC 9110, section 6.5.1: trailers must not say where a message ends or who gets it."""
     for text in lines:
         if _field(text)[0] in _FRAMING:
             raise h11.LocalProtocolError("illegal trailer")
 
 
 def _check_host(method: bytes, target: bytes, minor: bytes, hosts: list[bytes]) -> None:
-    """RFC 9112, sections 3.2 and 3.3: one Host, and no target that names another one."""
+    """RFC 9112, sections 3.2 and 3.3: there is one Host, and the target names no other."""
     if len(hosts) > 1 or (minor == b"1" and not hosts):
         raise h11.LocalProtocolError("one Host header is needed")
     if target.startswith(b"/") or (method == b"OPTIONS" and target == b"*"):
@@ -129,7 +151,7 @@ def _check_host(method: bytes, target: bytes, minor: bytes, hosts: list[bytes]) 
 
 
 def _check_framing(minor: bytes, lengths: list[bytes], codings: list[bytes]) -> None:
-    """RFC 9112, section 6.3: where the body ends is said once, and in one way."""
+    """RFC 9112, section 6.3: the end of the body is given once, and in one way."""
     if len(lengths) + len(codings) > 1:
         raise h11.LocalProtocolError("more than one length or transfer coding")
     if lengths and not _LENGTH.fullmatch(lengths[0]):
@@ -138,9 +160,9 @@ def _check_framing(minor: bytes, lengths: list[bytes], codings: list[bytes]) -> 
         raise h11.LocalProtocolError("illegal Transfer-Encoding")
 
 
-def _field(text: bytearray) -> tuple[bytes, bytes]:
-    """Name in lower case, and value."""
-    field = FIELD.fullmatch(text)
+def _field(text: bytes | bytearray) -> tuple[bytes, bytes]:
+    """Return the name in lower case, and the value."""
+    field = _FIELD.fullmatch(text)
     if field is None:
         raise h11.LocalProtocolError("illegal header line")
     return field[1].lower(), field[2].strip(b" \t")

@@ -1,6 +1,6 @@
 """A websocket on Hypercorn, as a server on the internet must have it.
 
-`Stream` stands in for Hypercorn's `WSStream` (chat.bridge.patches puts it there). It ends a
+`WebSocketStream` replaces Hypercorn's `WSStream` (chat.bridge.patches puts it there). It ends a
 connection whose message is too large or whose frames are wrong and keeps none of its bytes; agrees
 to compression only where no connection holds any (chat.bridge.permessage_deflate); tells the
 application the client's real close code; notices dead peers; never waits for an application that
@@ -29,9 +29,9 @@ from wsproto.utilities import LocalProtocolError
 
 from .config import ServerSettings
 from .frames import whole_pong, whole_text
-from .handshake import switching
+from .handshake import switching_protocols
 from .pings import PINGS, Pings
-from .receive_queue import Intake
+from .receive_queue import ReceiveQueue
 from .websocket import TRANSPORT
 from .wsgi import spawn
 
@@ -49,7 +49,7 @@ class Disconnected(OSError):
     """Raised from an application's `send` when the connection has been closed, as ASGI 2.4 asks."""
 
 
-class Stream(WSStream):
+class WebSocketStream(WSStream):
     """One websocket connection over HTTP/1.1 or HTTP/2.
 
     Over HTTP/1.1 it is also the direct path the application finds in its scope: `write`, `unsent`,
@@ -71,7 +71,7 @@ class Stream(WSStream):
         stream_id: int,
     ) -> None:
         super().__init__(app, config, context, task_group, ssl, client, server, send, stream_id)
-        self._intake = Intake(config.max_app_queue_size)
+        self._receive_queue = ReceiveQueue(config.max_app_queue_size)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
@@ -143,7 +143,7 @@ class Stream(WSStream):
         if isinstance(event, Request):
             await self._open(event)
         elif isinstance(event, (Body, Data)):
-            await self._feed(event.data)
+            await self.receive_data(event.data)
         elif isinstance(event, EndBody):
             await self._end_of_input()
         elif isinstance(event, StreamClosed):
@@ -162,7 +162,7 @@ class Stream(WSStream):
             self.state = State.HTTPCLOSED
             await self._finish()
 
-    async def _feed(self, data: bytes) -> None:
+    async def receive_data(self, data: bytes) -> None:
         if self._failed or self._ending or self.closed:
             return
         if not self.handshake.accepted:
@@ -171,7 +171,7 @@ class Stream(WSStream):
         self._heard = self._loop.time()
         text = self._whole_text(data)
         if text is not None:
-            await self._intake.put({"type": "websocket.receive", "text": text})
+            await self._receive_queue.put({"type": "websocket.receive", "text": text})
         elif not self._take_pong(data):
             self.connection.receive_data(data)
             await self._handle_events()
@@ -244,12 +244,12 @@ class Stream(WSStream):
         if event.message_finished:
             message = self.buffer.to_message()
             self.buffer.clear()
-            if self._h2 is not None and self._intake.full:
+            if self._h2 is not None and self._receive_queue.full:
                 # Waiting here would hold up every stream of the connection, and the window
                 # updates the application may be waiting for.
                 self._fail(1013)
             else:
-                await self._intake.put(message)
+                await self._receive_queue.put(message)
 
     async def _answer(self, ping: Ping) -> None:
         if self._h2 is None:
@@ -332,7 +332,8 @@ class Stream(WSStream):
             await self._send_wsproto_event(TextMessage(data=message["text"]))
 
     async def _accept(self, message: Any) -> None:
-        self.handshake.limit = self.config.websocket_max_message_size  # type: ignore[attr-defined]
+        handshake: Any = self.handshake
+        handshake.max_message_bytes = self.config.websocket_max_message_size
         self._heard = self._loop.time()
         if self._writer is None:
             await super()._accept(message)
@@ -341,7 +342,7 @@ class Stream(WSStream):
         # The bridge adds no headers.
         _, headers, self.connection = self.handshake.accept(message.get("subprotocol"), [])
         self.state = State.CONNECTED
-        self._put(switching([*headers, *self.config.handshake_headers]))
+        self._put(switching_protocols([*headers, *self.config.handshake_headers]))
         # What is left of the handshake is read by nobody, and is a tenth of an idle connection.
         self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
         if self.config.websocket_ping_interval is not None:
@@ -394,7 +395,7 @@ class Stream(WSStream):
         silent = self._loop.time() - self._heard
         if self.state is not State.CONNECTED:
             return
-        if self._intake.full:
+        if self._receive_queue.full:
             # It is we who are not reading. A peer that is gone does not acknowledge the ping
             # and TCP_USER_TIMEOUT ends it.
             silent = interval
@@ -484,7 +485,7 @@ class Stream(WSStream):
         if lost is not None:
             lost()
         self._pings.close()
-        self._intake.finish(
+        self._receive_queue.finish(
             {"type": "websocket.disconnect", "code": int(code), "reason": reason or ""}
         )
 
@@ -511,7 +512,7 @@ class Stream(WSStream):
 class _Starter:
     """Starts the application on a stream's own intake; stands in for Hypercorn's task group."""
 
-    def __init__(self, stream: Stream, tasks: Any) -> None:
+    def __init__(self, stream: WebSocketStream, tasks: Any) -> None:
         self.stream = stream
         self.tasks = tasks
 
@@ -520,5 +521,5 @@ class _Starter:
         if stream._writer is not None and stream.config.direct_writes:
             scope["extensions"][TRANSPORT] = stream
         scope["extensions"][PINGS] = stream._pings
-        self.tasks.spawn(_handle, app, config, scope, stream._intake.get, send, None, None)
-        return stream._intake.put
+        self.tasks.spawn(_handle, app, config, scope, stream._receive_queue.get, send, None, None)
+        return stream._receive_queue.put

@@ -131,7 +131,7 @@ def _search_less() -> None:
     searched whenever it has grown by a quarter: while 10,000 pages came back that was a quarter of
     the work, in pauses of half a second. Now it is at most once for two million new objects,
     and never what was there when the process started. What goes must not wait for it: connections
-    that are over hold nothing in cycles (seam.Connection)."""
+    that are over hold nothing in cycles (chat.bridge.connection)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GENERATIONS)

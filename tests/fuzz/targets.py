@@ -18,7 +18,7 @@ import redis
 
 from chat.app import create_app
 from chat.auth.jwt import BadToken, Secret
-from chat.bridge.fast_path import read_whole
+from chat.bridge.fast_path import read_get
 from chat.bridge.frames import whole_text
 from chat.bridge.permessage_deflate import Deflate
 from chat.bridge.strict_h11 import StrictConnection
@@ -181,7 +181,7 @@ def http(source: Any) -> None:
     cut = source.ConsumeIntInRange(0, len(data))
     whole = heard(data)
     assert heard(data[:cut], data[cut:]) == whole
-    short = read_whole(data)
+    short = read_get(data)
     if short is not None:
         assert whole[0] == ("request", short[0], short[1]), (short, whole)
 

@@ -30,6 +30,7 @@ from wsproto.frame_protocol import FrameProtocol
 
 from chat.bridge import patches
 from chat.bridge.config import ServerSettings
+from chat.bridge.connection import Connection
 
 from .bridge_client import (
     BINARY,
@@ -1051,8 +1052,8 @@ async def one_connection(app, talk):
 
     async def serve(reader, writer):
         loop, context = asyncio.get_running_loop(), WorkerContext(None)
-        connection = patches.Connection(
-            ASGIWrapper(app), loop, ServerSettings(), context, {}, reader, writer
+        connection = Connection(
+            ASGIWrapper(app), loop, ServerSettings(), context, {}, reader, writer, registry=set()
         )
         weakref.finalize(connection, gone.set)
         await connection

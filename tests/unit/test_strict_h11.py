@@ -20,7 +20,7 @@ from h11 import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chat.bridge.fast_path import read_whole
+from chat.bridge.fast_path import read_get
 from chat.bridge.strict_h11 import StrictConnection
 
 TCHAR = set(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -232,7 +232,7 @@ def test_what_is_read_has_one_meaning(stream):
 def test_what_the_fast_path_takes_has_one_meaning(stream):
     data, _ = stream
     for text in (data, b"GET /a HTTP/1.1\r\nHost: x\r\n" + data):
-        if whole := read_whole(text):
+        if whole := read_get(text):
             assert ours(text) == ([(b"GET", *whole, b"", len(text))], False)
             assert_one_meaning(text, [])
 

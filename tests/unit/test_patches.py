@@ -1,8 +1,9 @@
-"""What the seam into Hypercorn takes for granted there: these fail when it moves."""
+"""What the patches of Hypercorn rely on: these tests fail when Hypercorn or h11 changes it."""
 
 import asyncio
 import inspect
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import h2.connection
 import h11
@@ -14,20 +15,22 @@ import wsproto.connection
 from h11._receivebuffer import ReceiveBuffer
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import AsyncioSingleTask, WorkerContext
+from hypercorn.config import Config
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WebsocketBuffer, WSStream
 from hypercorn.typing import ConnectionState
 
 from chat.bridge.config import ServerSettings
-from chat.bridge.handshake import Upgrade
-from chat.bridge.http2 import HTTP2, Buffer
-from chat.bridge.patches import HTTP1, Connection, Idle, install
-from chat.bridge.receive_queue import Intake
+from chat.bridge.connection import Connection, IdleTimer
+from chat.bridge.handshake import WebSocketHandshake
+from chat.bridge.http1 import HTTP1
+from chat.bridge.http2 import HTTP2, SendBuffer
+from chat.bridge.patches import install
 from chat.bridge.server import _settings
 from chat.bridge.strict_h11 import StrictBuffer, StrictConnection
 from chat.bridge.websocket import TRANSPORT
-from chat.bridge.websocket_stream import Stream
+from chat.bridge.websocket_stream import WebSocketStream
 
 HANDSHAKE = (
     b"GET /live HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -63,19 +66,15 @@ def parameters(function):
 
 
 def test_hypercorn_version():
-    """The seam is written against this minor version; read its changes before going on."""
+    """The patches are written against this minor version; read its changes before going on."""
     assert version("hypercorn").startswith("0.18.")
 
 
 def test_names_to_replace():
-    """The six names exist, where Hypercorn looks them up, and are replaced."""
+    """The six names exist where Hypercorn looks them up, and are replaced."""
     install()
-    assert hypercorn.protocol.ws_stream.Handshake is Upgrade
-    assert hypercorn.protocol.h11.WSStream is Stream
-    assert hypercorn.protocol.h2.WSStream is Stream
-    assert hypercorn.protocol.h2.StreamBuffer is Buffer
-    assert hypercorn.protocol.H11Protocol is HTTP1
-    assert hypercorn.protocol.H2Protocol is HTTP2
+    assert hypercorn.protocol.ws_stream.Handshake is WebSocketHandshake
+    assert hypercorn.protocol.h2.StreamBuffer is SendBuffer
     for module, name in [
         (WSStream.handle, "Handshake"),
         (hypercorn.protocol.h11.H11Protocol._create_stream, "WSStream"),
@@ -88,11 +87,49 @@ def test_names_to_replace():
 
 
 @pytest.mark.parametrize(
+    ("module", "name", "ours", "theirs"),
+    [
+        (hypercorn.protocol, "H11Protocol", HTTP1, H11Protocol),
+        (hypercorn.protocol, "H2Protocol", HTTP2, H2Protocol),
+        (hypercorn.protocol.h11, "WSStream", WebSocketStream, WSStream),
+        (hypercorn.protocol.h2, "WSStream", WebSocketStream, WSStream),
+    ],
+)
+def test_only_servers_with_our_settings_get_our_classes(module, name, ours, theirs):
+    """Another Hypercorn server in the same process runs as before."""
+
+    class Sender:  # where our stream looks for the transport
+        writer = SimpleNamespace(transport=None)
+
+        async def send(self, event):
+            pass
+
+    class Protocol:
+        send = Sender().send
+
+        async def stream_send(self, event):
+            pass
+
+    def made(config):
+        context, send = WorkerContext(None), Protocol().stream_send
+        if theirs is WSStream:
+            return getattr(module, name)(None, config, context, None, False, None, None, send, 1)
+        state = ConnectionState({})
+        return getattr(module, name)(None, config, context, None, state, False, None, None, send)
+
+    async def types():
+        install()
+        return type(made(ServerSettings())), type(made(Config()))
+
+    assert asyncio.run(types()) == (ours, theirs)
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (Stream, WSStream),
-        (Upgrade, Handshake),
-        (Buffer, StreamBuffer),
+        (WebSocketStream, WSStream),
+        (WebSocketHandshake, Handshake),
+        (SendBuffer, StreamBuffer),
         (HTTP1, H11Protocol),
         (HTTP2, H2Protocol),
         (Connection, TCPServer),
@@ -101,15 +138,24 @@ def test_names_to_replace():
 def test_methods_that_are_overridden(ours, theirs):
     """Every private method we override exists, with the same parameters."""
     # Ours alone; a name that is in Hypercorn too would be overridden by accident.
-    own = {"_answer", "_app_ended", "_beat", "_begin", "_close_frame", "_closing", "_disconnect"}
-    own |= {"_end_of_input", "_fail", "_feed", "_finish", "_finish_h2", "_message", "_open"}
-    own |= {"_over", "_put", "_refuse", "_reset", "_rests", "_send_message", "_start_timer"}
+    own = {"_answer", "_app_ended", "_beat", "_close_frame", "_closing", "_disconnect"}
+    own |= {"_end_of_input", "_fail", "_finish", "_finish_h2", "_message", "_open"}
+    own |= {
+        "_over",
+        "_put",
+        "_refuse",
+        "_reset",
+        "_is_between_requests",
+        "_serve_get",
+        "_send_message",
+        "_start_timer",
+    }
     own |= {"_stop_timer", "_whole_text", "abort", "deflates", "direct", "end", "shut", "unsent"}
-    own |= {"_let_go", "_ping", "_take_pong", "write"}
+    own |= {"end_if_idle", "receive_data", "_let_go", "_ping", "_take_pong", "write"}
     own |= {"_drop_stream", "_forget", "_give_up", "_go_away", "_handle_one", "_receive"}
     own |= {"_request", "_send_some", "_stalled", "_stop_timers"}
     for name, method in vars(ours).items():
-        if not inspect.isfunction(method):
+        if not inspect.isfunction(method) or name == "__init__":
             continue
         if name in own:
             assert not hasattr(theirs, name), name
@@ -126,7 +172,7 @@ def test_names_that_are_used():
     assert parameters(TCPServer._initiate_server_close) == ["self"]
     for name in "restart", "stop":
         theirs = len(parameters(getattr(AsyncioSingleTask, name)))
-        assert len(parameters(getattr(Idle, name))) == theirs
+        assert len(parameters(getattr(IdleTimer, name))) == theirs
     assert {"_paused", "_is_empty", "buffer"} <= set(vars(StreamBuffer(WorkerContext.event_class)))
     assert {"length", "value"} <= set(vars(WebsocketBuffer(1)))
     decoder = wsproto.connection.Connection(wsproto.connection.ConnectionType.SERVER)._proto
@@ -195,7 +241,9 @@ def test_handshake_reaches_the_transport():
         protocol = asyncio.StreamReaderProtocol(reader)
         writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
         loop, context = asyncio.get_running_loop(), WorkerContext(None)
-        server = Connection(app, loop, ServerSettings(), context, {}, reader, writer)
+        server = Connection(
+            app, loop, ServerSettings(), context, {}, reader, writer, registry=set()
+        )
         async with hypercorn.asyncio.tcp_server.TaskGroup(loop) as tasks:
             server.protocol = H11Protocol(
                 app, ServerSettings(), context, tasks, ConnectionState({}), False, None, None,
@@ -203,7 +251,7 @@ def test_handshake_reaches_the_transport():
             )  # fmt: skip
             server._task_group = tasks
             await server.protocol.handle(hypercorn.events.RawData(HANDSHAKE))
-            assert isinstance(server.protocol.stream, Stream)
+            assert isinstance(server.protocol.stream, WebSocketStream)
             stream = server.protocol.stream
         stream._stop_timer()
         writer.close()
@@ -219,53 +267,3 @@ def test_h2_offers_extended_connect():
     """Hypercorn still announces websockets over HTTP/2."""
     assert "ENABLE_CONNECT_PROTOCOL: 1" in inspect.getsource(H2Protocol.__init__)
     assert hasattr(h2.connection.H2Connection, "reset_stream")
-
-
-def test_intake_holds_up_the_sender():
-    """A full intake makes the sender wait until a message has been taken."""
-
-    async def exchange():
-        intake = Intake(1)
-        await intake.put({"n": 1})
-        waiting = asyncio.ensure_future(intake.put({"n": 2}))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        assert await intake.get() == {"n": 1}
-        await waiting
-        assert await intake.get() == {"n": 2}
-
-    asyncio.run(exchange())
-
-
-def test_intake_ends_though_it_is_full():
-    """The end goes through at once, lets the sender go, and comes after what was there."""
-
-    async def exchange():
-        intake = Intake(1)
-        await intake.put({"n": 1})
-        waiting = asyncio.ensure_future(intake.put({"n": 2}))
-        await asyncio.sleep(0)
-        intake.finish({"end": 1})
-        intake.finish({"end": 2})
-        await waiting
-        assert await intake.get() == {"n": 1}
-        assert await intake.get() == {"end": 1}
-        assert await intake.get() == {"end": 1}
-
-    asyncio.run(exchange())
-
-
-def test_intake_keeps_a_message_when_its_reader_gives_up():
-    """A reader whose time is up at the moment a message comes does not swallow it."""
-
-    async def exchange():
-        intake = Intake(1)
-        reading = asyncio.ensure_future(intake.get())
-        await asyncio.sleep(0)
-        await intake.put({"n": 1})
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        assert await intake.get() == {"n": 1}
-
-    asyncio.run(exchange())

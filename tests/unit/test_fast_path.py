@@ -11,8 +11,8 @@ from hypercorn.typing import ConnectionState
 
 from chat.bridge.bridge import Bridge
 from chat.bridge.config import ServerSettings
-from chat.bridge.fast_path import Whole, read_whole
-from chat.bridge.patches import HTTP1
+from chat.bridge.fast_path import FastPathConnection, read_get
+from chat.bridge.http1 import HTTP1
 from chat.web.security_headers import server_settings
 
 GET = b"GET /rooms/%c3%a9?a=1 HTTP/1.1\r\nHost: test\r\nAccept:\t*/*  \r\n\r\n"
@@ -65,7 +65,7 @@ LENGTH = (b"content-length", b"5")
 class Slow(HTTP1):
     """Every request goes through h11."""
 
-    def _rests(self):
+    def _is_between_requests(self):
         return False
 
 
@@ -126,14 +126,14 @@ def test_what_is_taken_is_what_h11_reads(data):
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     request = connection.next_event()
-    assert read_whole(data) == (request.target, list(request.headers))
+    assert read_get(data) == (request.target, list(request.headers))
     assert isinstance(connection.next_event(), h11.EndOfMessage)
     assert connection.trailing_data == (b"", False)
 
 
 @pytest.mark.parametrize("data", LEFT)
 def test_what_is_left_to_h11(data):
-    assert read_whole(data) is None
+    assert read_get(data) is None
 
 
 @pytest.mark.parametrize("data", [*TAKEN, *LEFT])
@@ -221,7 +221,7 @@ def test_what_comes_too_early_waits():
             context, state = WorkerContext(None), ConnectionState({})
             protocol = HTTP1(app, ServerSettings(), context, tasks, state, False, None, None, send)
             await protocol.handle(RawData(GET.replace(b"?a=1", b"1")))
-            assert isinstance(protocol.connection, Whole)
+            assert isinstance(protocol.connection, FastPathConnection)
             second = asyncio.ensure_future(protocol.handle(RawData(GET.replace(b"?a=1", b"2"))))
             await asyncio.sleep(0)
             assert not second.done()
@@ -235,17 +235,17 @@ def test_what_comes_too_early_waits():
 
 
 def test_a_body_of_another_length_than_was_said():
-    whole = Whole(h11.Connection(h11.SERVER), GET)
-    assert whole.begin(200, [LENGTH])
-    assert whole.body(b"hell").endswith(b"\r\n\r\nhell")
+    connection = FastPathConnection(h11.Connection(h11.SERVER), GET)
+    assert connection.begin(200, [LENGTH])
+    assert connection.body(b"hell").endswith(b"\r\n\r\nhell")
     with pytest.raises(h11.LocalProtocolError, match="Too little"):
-        whole.end()
+        connection.end()
     with pytest.raises(h11.LocalProtocolError, match="Too much"):
-        whole.body(b"o!")
-    assert whole.our_state is not h11.DONE
+        connection.body(b"o!")
+    assert connection.our_state is not h11.DONE
 
 
 @pytest.mark.parametrize("value", [b"a\r\nx: y", b"a\nb", b"a\rb", b"a\0b"])
 def test_no_header_makes_two(value):
-    whole = Whole(h11.Connection(h11.SERVER), GET)
-    assert not whole.begin(200, [LENGTH, (b"location", value)])
+    connection = FastPathConnection(h11.Connection(h11.SERVER), GET)
+    assert not connection.begin(200, [LENGTH, (b"location", value)])
