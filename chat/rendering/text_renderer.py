@@ -93,7 +93,7 @@ class TextRenderer:
     def gist(self, body: str) -> str:
         """The first line of a message as it reads (`markdown.gist`)."""
         if not self._is_marked_up(body):
-            return body[: markdown.LONGEST_GIST]
+            return body[: markdown.MAX_GIST_CHARS]
         return self._text(_gist(body))
 
     # For those who must not wait later
@@ -359,9 +359,11 @@ def _gists(text: str) -> list[Key]:
 
 
 def _gist(text: str) -> Key:
-    return GIST, text[: markdown.GIST_READ_CHARS], ()
+    return GIST, text[: markdown.GIST_SOURCE_CHARS], ()
 
 
 def _as_typed(key: Key) -> str:
     kind, body, _ = key
-    return body.split("\n")[0][: markdown.LONGEST_GIST] if kind == GIST else markdown.as_typed(body)
+    return (
+        body.split("\n")[0][: markdown.MAX_GIST_CHARS] if kind == GIST else markdown.as_typed(body)
+    )

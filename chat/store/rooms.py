@@ -35,7 +35,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _OF_ROW = keys.room, keys.members, keys.read, keys.quiet, keys.mentioned
 _NONE = "There is no such room."
-# Of the text that was said last, in a list of rooms: a line shows less (markdown.GIST_READ_CHARS).
+# Of the newest message, for the room list, which shows less (markdown.GIST_SOURCE_CHARS).
 LINE_CHARS = 420
 
 

@@ -68,7 +68,7 @@ def markdown_(source: Any) -> None:
     Shown(markdown.render(body))
     shown = markdown.render(body, tuple(name for name in names if name[0].strip()))
     assert "<script" not in shown
-    assert len(markdown.gist(body)) <= markdown.LONGEST_GIST
+    assert len(markdown.gist(body)) <= markdown.MAX_GIST_CHARS
 
 
 @simple

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.domain.validation import MAX_BODY
-from chat.rendering import markdown, syntax_highlighting
+from chat.rendering import markdown, markdown_parser, syntax_highlighting
 from chat.rendering.markdown import gist, render
 from chat.runtime.cpu_limit import OutOfTime, within
 
@@ -431,7 +431,7 @@ def test_no_text_makes_a_long_message_of_many_mentions(people, names):
     some = " ".join(f"@n{k}" for k in range(names))
     shown = render((f"{some} " * MAX_BODY)[: MAX_BODY // 2].strip(), mentions)
     once = sum(len(uids) for _, uids in mentions)
-    assert len(shown) < once + markdown.MAX_MARK_CHARS + 50_000
+    assert len(shown) < once + markdown_parser.MAX_MARK_CHARS + 50_000
     assert all(f'data-uid="{uids}"' in shown for _, uids in mentions)
     if people == 1:
         assert shown.count("data-uid") == shown.count("@n") > 400
