@@ -70,7 +70,8 @@ from .web import (
 )
 from .web.auth import current_person
 from .web.security import check_host, check_site, is_safe, protect, secure
-from .webhooks.dispatcher import Deliverer
+from .webhooks.delivery import Sender
+from .webhooks.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +115,14 @@ class Chat(Flask, Parts):
 
     def _background_tasks(self, topology: Where) -> tuple[BackgroundTask, ...]:
         live, settings, store = self.realtime, self.settings, self.store
+        post_reply = partial(messages.say_text, self)
+        sender = Sender(store, self.outbound, settings.hook_wait, post_reply)
         return (
             live.subscriber,
             live.presence,
             live.confirmations,
             self.connection_limits,
-            Deliverer(settings, store, self.outbound, topology, partial(messages.say_text, self)),
+            Dispatcher(store, topology, sender),
             Trimmer(settings, store),
             Sweeper(store, self.attachments),
             GuestCleanup(settings, store, self.pictures),

@@ -1,6 +1,6 @@
 """The process that keeps the index of messages (chat.search.index) up to date, one for each host.
 
-It follows the rooms' streams, as chat.webhooks.dispatcher does for bots: what is published in a
+It follows the rooms' streams, as chat.webhooks.queueing does for bots: what is published in a
 room is only the nudge to read its stream from where the index ends, which is kept in the same
 transaction as what is taken in; now and then all rooms are looked at without a nudge. A process of
 its own, so that nobody waits for it, above all while it reads a long history for the first time.

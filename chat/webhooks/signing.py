@@ -1,8 +1,8 @@
-"""What goes to a bot's webhook and what comes back, as the Standard Webhooks specification has it.
+"""How a delivery is signed and repeated, and what its answer means (Standard Webhooks).
 
-github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md: the headers
-`webhook-id`, `webhook-timestamp` and `webhook-signature`, signatures of HMAC-SHA256, secrets that
-begin with `whsec_`. Receivers find a library for it in every language.
+The specification is spec/standard-webhooks.md at github.com/standard-webhooks/standard-webhooks.
+It asks for the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, for HMAC-SHA256,
+and for secrets that begin with `whsec_`. Receivers find a library for it in every language.
 """
 
 import base64
@@ -15,9 +15,9 @@ from email.utils import parsedate_to_datetime
 
 from ..http_client.public_only import Answer
 
-MOST_TRIES = 8  # of one delivery
-FACTOR = 4  # by which each wait is longer than the one before
-LONGEST_WAIT = 24 * 3600  # seconds a program may ask us to wait
+MAX_TRIES = 8  # of one delivery
+WAIT_FACTOR = 4  # by which each wait is longer than the one before
+MAX_WAIT_SECONDS = 24 * 3600  # that a program may ask for
 
 
 def new_secret() -> str:
@@ -25,7 +25,7 @@ def new_secret() -> str:
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
-def signed(secret: str, did: str, body: bytes, now: int) -> dict[str, str]:
+def signed_headers(secret: str, did: str, body: bytes, now: int) -> dict[str, str]:
     """The headers of a delivery with the id `did` at `now`, in seconds since 1970."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.digest(key, f"{did}.{now}.".encode() + body, hashlib.sha256)
@@ -38,14 +38,15 @@ def signed(secret: str, did: str, body: bytes, now: int) -> dict[str, str]:
     }
 
 
-def wait_after(tries: int, first: float) -> float:
-    """Seconds until the next try after so many: `first`, then FACTOR times as long each, within a
-    fifth, so that what failed together does not come again together."""
+def retry_wait(tries: int, first: float) -> float:
+    """Seconds between the last of `tries` tries and the next: `first`, then WAIT_FACTOR times as
+    long each time, give or take a fifth, so that what failed together does not come back
+    together."""
     spread: float = random.uniform(0.8, 1.2)
-    return spread * first * float(FACTOR ** (tries - 1))
+    return spread * first * float(WAIT_FACTOR ** (tries - 1))
 
 
-def asked_to_wait(answer: Answer, now: float) -> float:
+def requested_wait(answer: Answer, now: float) -> float:
     """Seconds that an answer of 429 or 503 asks for by Retry-After (RFC 9110, section 10.2.3)
     at `now` (seconds since 1970), a day at most; 0 for none."""
     text = answer.headers.get("retry-after", "") if answer.status in (429, 503) else ""
@@ -56,11 +57,11 @@ def asked_to_wait(answer: Answer, now: float) -> float:
             seconds = parsedate_to_datetime(text).timestamp() - now
         except (ValueError, TypeError, OverflowError):  # OverflowError: of a date with huge numbers
             return 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return min(max(seconds, 0.0), MAX_WAIT_SECONDS)
 
 
-def reply(answer: Answer) -> str:
-    """What the program says in the room: a plain text, or the field `body` of a JSON object; ""
+def reply_text(answer: Answer) -> str:
+    """What the program wants to be posted: a plain text, or the field `body` of a JSON object; ""
     for nothing."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answer.headers.get("content-encoding", "identity") != "identity":

@@ -56,9 +56,8 @@ class Bot:
 
 
 def start(folder, **env: str) -> Server:
-    return Server(
-        folder, CHAT_SIGN_IN="guest,password", CHAT_HOOK_WAIT="1", CHAT_LIMITS="off", **env
-    ).start()
+    settings = {"CHAT_SIGN_IN": "guest,password", "CHAT_HOOK_WAIT": "1", "CHAT_LIMITS": "off"}
+    return Server(folder, **{**settings, **env}).start()
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +147,7 @@ def test_the_reference_library_verifies_what_is_sent_and_nothing_else(ada, robot
     check_refused(request.body, timestamp=str(sent_at - 1))
     check_refused(request.body, signature=f"v2,{request.headers['webhook-signature'][3:]}")
     for age_seconds, is_accepted in ((0, True), (200, True), (600, False), (-600, False)):
-        headers = signing.signed(secret, did, request.body, int(time.time()) - age_seconds)
+        headers = signing.signed_headers(secret, did, request.body, int(time.time()) - age_seconds)
         if is_accepted:
             receiver.verify(request.body, headers)
         else:
@@ -260,6 +259,32 @@ def test_an_answer_that_cannot_be_posted_is_explained(ada, robot, lab):
     robot.tell((200, {"Content-Type": "text/plain"}, b"x" * 5000))
     ada.post(lab, "@Robot 1")
     robot.waits_to_read("Delivered, but the answer was not posted: The message is too long")
+
+
+def test_answers_count_for_the_bots_limit_and_wait_for_it(tmp_path):
+    """30 answers at once, where everybody may post 20 at once and 5 a second."""
+    running = start(tmp_path / "chat", CHAT_HOOK_NETWORKS="127.0.0.0/8", CHAT_LIMITS="on")
+    try:
+        ada = Visitor(running.url)
+        ada.submit("/first-run", "/first-run", **ACCOUNT)
+        robot, ben = Bot(ada, "Robot"), Visitor(running.url, "Ben")
+        lab = ada.create_room("Lab", "closed", [robot.uid, ben.uid])
+        robot.tell(BEEP)
+        programs = reader, _ = Program(ada), Program(ben)
+        for n in range(15):
+            for program in programs:
+                program("POST", f"/rooms/{lab}/messages", 201, body=f"@Robot {n}")
+
+        def answers() -> int:
+            found = reader("GET", f"/rooms/{lab}/messages?limit=200")["messages"]
+            return sum(message["body"] == "Beep" for message in found)
+
+        wait_until(lambda: answers() == 30, "all answers")
+        with running.redis() as client:
+            assert client.exists(keys.throttle("post", robot.uid))
+        assert "was not posted" not in robot.page()
+    finally:
+        running.clean_up()
 
 
 def test_a_program_may_want_no_more(ada, robot, lab):

@@ -21,7 +21,7 @@ def answer(status: int = 200, body: bytes = b"", **headers: str) -> Answer:
 def test_the_signature_is_the_one_of_the_specification():
     """The example of the specification's own libraries."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    signed = signing.signed(
+    signed = signing.signed_headers(
         secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}', 1614265330
     )
     assert signed["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -33,17 +33,17 @@ def test_a_new_secret_signs():
     secret = signing.new_secret()
     key = base64.b64decode(secret.removeprefix("whsec_"))
     assert len(key) == 32
-    signed = signing.signed(secret, "msg_1", b"{}", 5)
+    signed = signing.signed_headers(secret, "msg_1", b"{}", 5)
     made = base64.b64encode(hmac.digest(key, b"msg_1.5.{}", hashlib.sha256)).decode()
     assert signed["webhook-signature"] == f"v1,{made}"
 
 
 def test_waits_grow_to_about_a_day_in_all():
-    waits = [signing.wait_after(tries, 15) for tries in range(1, signing.MOST_TRIES)]
+    waits = [signing.retry_wait(tries, 15) for tries in range(1, signing.MAX_TRIES)]
     assert waits == sorted(waits)
     assert 12 <= waits[0] <= 18
     assert 18 * 3600 < sum(waits) < 30 * 3600
-    assert len({signing.wait_after(1, 15) for _ in range(9)}) > 1
+    assert len({signing.retry_wait(1, 15) for _ in range(9)}) > 1
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_waits_grow_to_about_a_day_in_all():
     [
         (429, "120", 120),
         (503, "0", 0),
-        (503, "99999999999", signing.LONGEST_WAIT),
+        (503, "99999999999", signing.MAX_WAIT_SECONDS),
         (503, "Thu, 01 Jan 1970 00:10:00 GMT", 500),
         (503, "Thu, 01 Jan 1970 00:00:00 GMT", 0),
         (503, "soon", 0),
@@ -63,19 +63,19 @@ def test_waits_grow_to_about_a_day_in_all():
     ],
 )
 def test_who_is_too_busy_says_for_how_long(status, header, seconds):
-    assert signing.asked_to_wait(answer(status, retry_after=header), now=100) == seconds
+    assert signing.requested_wait(answer(status, retry_after=header), now=100) == seconds
 
 
 def test_an_answer_is_a_text_or_a_body():
     plain, json = "text/plain; charset=utf-8", "application/json"
-    assert signing.reply(answer(body=b" Beep\n", content_type=plain)) == "Beep"
-    assert signing.reply(answer(body=b'{"body": "Beep"}', content_type=json)) == "Beep"
+    assert signing.reply_text(answer(body=b" Beep\n", content_type=plain)) == "Beep"
+    assert signing.reply_text(answer(body=b'{"body": "Beep"}', content_type=json)) == "Beep"
     for nothing in (b"", b"[]", b"{", b'{"body": 5}', b'{"ok": true}', b"[" * 60_000):
-        assert signing.reply(answer(body=nothing, content_type=json)) == ""
-    assert signing.reply(answer(body=b"<p>Beep", content_type="text/html")) == ""
-    assert signing.reply(answer(body=b"Beep")) == ""
+        assert signing.reply_text(answer(body=nothing, content_type=json)) == ""
+    assert signing.reply_text(answer(body=b"<p>Beep", content_type="text/html")) == ""
+    assert signing.reply_text(answer(body=b"Beep")) == ""
     zipped = answer(body=b"Beep", content_type=plain, content_encoding="gzip")
-    assert signing.reply(zipped) == ""
+    assert signing.reply_text(zipped) == ""
 
 
 def test_the_example_in_the_documentation_verifies(monkeypatch):
@@ -85,12 +85,12 @@ def test_the_example_in_the_documentation_verifies(monkeypatch):
     names: dict = {}
     exec(text.split("```python\n")[1].partition("```")[0], names)
     verified, body = names["verified"], b'{"event": "mention"}'
-    signed = signing.signed(secret, "msg_1", body, now)
+    signed = signing.signed_headers(secret, "msg_1", body, now)
     assert verified(signed, body) == {"event": "mention"}
     for wrong in (
         (signed, b"{}"),
-        (signing.signed(signing.new_secret(), "msg_1", body, now), body),
-        (signing.signed(secret, "msg_1", body, now - 1000), body),
+        (signing.signed_headers(signing.new_secret(), "msg_1", body, now), body),
+        (signing.signed_headers(secret, "msg_1", body, now - 1000), body),
     ):
         with pytest.raises(ValueError, match=r"not signed|too old"):
             verified(*wrong)

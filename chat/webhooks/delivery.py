@@ -1,0 +1,158 @@
+"""What is sent for one delivery, and what becomes of the answer.
+
+A delivery stays in its bot's queue until it went well or is given up. A program may get a message
+twice when a process dies, with the same id; its answer is posted once, for that id is the nonce.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from greenback import with_portal_run_sync
+
+from ..domain.errors import ChatError, NotFound, TooOften
+from ..domain.events import POST
+from ..http_client.public_only import Answer, Outbound
+from ..rendering.serializers import message_json, person_json, room_json
+from ..store import Person, Store
+from ..store.room_kinds import DIRECT
+from ..store.webhooks import Delivery, Hook
+from . import signing
+from .queueing import is_on, now_ms
+
+PostReply = Callable[[Person, str, str, str], object]
+"""Posts a text: author, room id, text, nonce. Raises ChatError, TooOften among them."""
+
+
+class Outcome(Enum):
+    """How an attempt ended. STOPPED: there is nothing to deliver, or nobody to deliver it for."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class Sender:
+    """`first_wait` is the time in seconds between the first two attempts; `post_reply` posts what
+    a program answers, within the limits that everybody has."""
+
+    def __init__(
+        self, store: Store, outbound: Outbound, first_wait: float, post_reply: PostReply
+    ) -> None:
+        self._store = store
+        self._outbound = outbound
+        self._first_wait = first_wait
+        self._post_reply = post_reply
+
+    async def attempt(self, delivery: Delivery) -> Outcome:
+        """Send a delivery, and write down how it went. Raises RedisError and OSError where that
+        cannot be written down."""
+        request = await with_portal_run_sync(self._request, delivery)
+        if request is None:
+            return Outcome.STOPPED
+        try:
+            answer = await self._outbound.post(*request)
+        except ChatError as error:
+            await with_portal_run_sync(self.fail, delivery, error.text)
+            return Outcome.FAILED
+        if 200 <= answer.status < 300:
+            outcome = await self._reply_in_turn(delivery, signing.reply_text(answer))
+            await with_portal_run_sync(self._finish, delivery, outcome)
+            return Outcome.DELIVERED
+        if answer.status == 410:
+            await with_portal_run_sync(self._switch_off, delivery)
+            return Outcome.STOPPED
+        await with_portal_run_sync(self._refuse, delivery, answer)
+        return Outcome.FAILED
+
+    def fail(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
+        """Try again later, after `wait` seconds at least, or give up."""
+        hooks, tries = self._store.hooks, delivery.tries + 1
+        if tries >= signing.MAX_TRIES:
+            hooks.done(delivery)
+            hooks.note(delivery, now_ms(self._store), f"{why} Given up.")
+            return
+        wait = max(wait, signing.retry_wait(tries, self._first_wait))
+        hooks.again(delivery, now_ms(self._store) + int(wait * 1000))
+        hooks.note(delivery, now_ms(self._store), why)
+
+    # What is sent
+
+    def _request(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
+        """Address, body and headers; None when there is nothing to deliver any more."""
+        listener = self._listener(delivery.uid)
+        if listener is None:
+            return None
+        bot, hook = listener
+        message = self._message(delivery)
+        if message is None:
+            self._store.hooks.done(delivery)
+            return None
+        is_direct = message["room"]["kind"] == DIRECT
+        event = {"event": "direct" if is_direct else "mention", "bot": person_json(bot), **message}
+        body = json.dumps(event, ensure_ascii=False).encode()
+        now = now_ms(self._store) // 1000
+        return hook.address, body, signing.signed_headers(hook.secret, delivery.did, body, now)
+
+    def _listener(self, uid: str) -> tuple[Person, Hook] | None:
+        """The bot and its webhook, None when that is off."""
+        bot, hook = self._store.people.get(uid), self._store.hooks.get(uid)
+        if bot is None or hook is None or not is_on(self._store, bot, hook):
+            return None
+        return bot, hook
+
+    def _message(self, delivery: Delivery) -> dict[str, Any] | None:
+        """Room and message as the API gives them to the bot; None when the message is deleted or
+        the bot is not there any more."""
+        try:
+            room = self._store.rooms.member(delivery.rid, delivery.uid)
+        except NotFound:
+            return None
+        events = self._store.messages.before(delivery.rid, delivery.seq + 1, 1)
+        if not events or events[0].seq != delivery.seq or events[0].kind != POST:
+            return None
+        return {"room": room_json(room), "message": message_json(events[0])}
+
+    # What becomes of the answer
+
+    async def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
+        """Post what the program says; returns how the delivery went. A bot that answers faster
+        than anyone may write waits: nothing is lost, and its next deliveries wait too."""
+        while True:
+            try:
+                return await with_portal_run_sync(self._reply, delivery, text)
+            except TooOften as error:
+                await asyncio.sleep(float(error.headers["Retry-After"]))
+
+    def _reply(self, delivery: Delivery, text: str) -> str:
+        if not text:
+            return "Delivered."
+        listener = self._listener(delivery.uid)
+        if listener is None:
+            return "Delivered. The answer was not posted: the bot was stopped meanwhile."
+        bot, _ = listener
+        try:
+            if self._store.messages.posted(delivery.rid, bot, delivery.did) is None:
+                self._post_reply(bot, delivery.rid, text, delivery.did)
+        except TooOften:
+            raise
+        except ChatError as error:
+            return f"Delivered, but the answer was not posted: {error.text}"
+        return "Delivered, and the answer is in the room."
+
+    def _finish(self, delivery: Delivery, outcome: str) -> None:
+        self._store.hooks.done(delivery)
+        self._store.hooks.note(delivery, now_ms(self._store), outcome)
+
+    def _switch_off(self, delivery: Delivery) -> None:
+        why = "The program answered 410: no more of this."
+        self._store.hooks.note(delivery, now_ms(self._store), why)
+        self._store.hooks.switch_off(delivery.uid, why)
+
+    def _refuse(self, delivery: Delivery, answer: Answer) -> None:
+        why = f"The program answered {answer.status}."
+        if 300 <= answer.status < 400:
+            why += " Redirects are not followed."
+        self.fail(delivery, why, signing.requested_wait(answer, self._store.clock.now()))

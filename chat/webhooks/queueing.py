@@ -1,0 +1,169 @@
+"""What is queued for the webhooks: which messages concern which bot.
+
+Posting a message does nothing for this: a room's stream is the queue that everything is in
+already. For each bot and room there is a cursor. The script queue.lua moves it and puts what
+concerns the bot into the bot's queue, both or neither, so each message is queued once, however many
+processes there are and wherever one dies. What is published in a room only says that its stream is
+to be read, and every SWEEP_SECONDS all streams are compared with their cursors.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from ..domain.events import POST, Event
+from ..domain.mentions import mentioned
+from ..store import Person, Store, keys
+from ..store.room_kinds import DIRECT
+from ..store.webhooks import Hook
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 60.0  # between two looks at all webhooks
+EVENTS_PER_READ = 500
+MAX_FIRST_EVENTS = 200  # that are read of a room in which the bot was told of nothing yet
+MAX_AGE_MS = 24 * 3600 * 1000  # of a message; older ones are not queued
+
+
+@dataclass(slots=True)
+class Listener:
+    """A bot that has a webhook, and its rooms with their kinds."""
+
+    bot: Person
+    hook: Hook
+    rooms: dict[str, str]
+
+
+def is_on(store: Store, bot: Person, hook: Hook) -> bool:
+    """False also where whoever saved the webhook is no admin any more: its address, where all
+    messages would go, is that person's choice."""
+    saved_by = hook.by or bot.bot
+    return not bot.off and not hook.off and store.people.is_active_admin(saved_by)
+
+
+def now_ms(store: Store) -> int:
+    """Milliseconds since 1970, by the database's clock, which has dated the messages too."""
+    return int(store.clock.now() * 1000)
+
+
+class Queueing:
+    """The bots that have a webhook, as this process last read them, and what is to be read anew.
+    `pending` are the bots whose queue may hold something."""
+
+    def __init__(self, store: Store) -> None:
+        self.pending: set[str] = set()
+        self._store = store
+        self._listeners: dict[str, Listener] = {}  # by the bot's id
+        self._changed: set[str] = set()  # bots whose webhook, rooms or rights are to be read
+        self._rooms: set[str] = set()  # rooms whose streams are to be read
+        self._swept_at = float("-inf")  # by the monotonic clock
+
+    # What is published
+
+    def channels(self) -> set[str]:
+        """The channels on which something is published that matters here."""
+        rooms = {rid for listener in self._listeners.values() for rid in listener.rooms}
+        channels = {keys.HOOKS, *map(keys.user_channel, self._listeners)}
+        return channels.union(map(keys.room_channel, rooms))
+
+    def on_message(self, channel: str, text: str) -> bool:
+        """Take note of what was published. True when there is something to do."""
+        if channel == keys.HOOKS:
+            self._changed.add(text)
+            return True
+        kind, ident = keys.heard(channel)
+        if kind == "user":
+            self._changed.add(ident)
+        elif self._concerns_somebody(ident, text):
+            self._rooms.add(ident)
+        else:
+            return False
+        return True
+
+    def on_subscribed(self, channel: str) -> None:
+        """Have read what the channel is about: something may have been published before."""
+        if channel == keys.HOOKS:
+            self._swept_at = float("-inf")
+        else:
+            kind, ident = keys.heard(channel)
+            self._changed.update([ident] if kind == "user" else self._listeners_in(ident))
+
+    def mark_changed(self, uid: str) -> None:
+        """Have a bot read anew."""
+        self._changed.add(uid)
+
+    def _concerns_somebody(self, rid: str, line: str) -> bool:
+        """False for what cannot concern any bot; the cursor passes it later."""
+        if line.startswith("~"):
+            return False
+        event = Event.parse_line(rid, line)
+        if event.kind != POST:
+            return False
+        return "@" in event.body or any(
+            listener.rooms[rid] == DIRECT for listener in self._listeners_in(rid).values()
+        )
+
+    def _listeners_in(self, rid: str) -> dict[str, Listener]:
+        """The bots that are in a room, by their ids."""
+        return {uid: bot for uid, bot in self._listeners.items() if rid in bot.rooms}
+
+    # What is queued
+
+    def queue_new(self) -> None:
+        """Read everything that was noted, and queue what concerns a bot."""
+        now = time.monotonic()
+        if now > self._swept_at + SWEEP_SECONDS:
+            self._swept_at = now
+            self._changed.update(self._store.hooks.uids(), self._listeners)
+        changed, self._changed = self._changed, set()
+        for uid in changed:
+            self._refresh(uid)
+        rooms, self._rooms = self._rooms, set()
+        for rid in rooms:
+            for listener in self._listeners_in(rid).values():
+                self._read(listener, rid)
+
+    def _refresh(self, uid: str) -> None:
+        """Read a bot, its webhook and its rooms."""
+        bot, hook = self._store.people.get(uid), self._store.hooks.get(uid)
+        if bot is None or hook is None or not is_on(self._store, bot, hook):
+            self._listeners.pop(uid, None)
+            self.pending.discard(uid)
+            return
+        rooms = self._store.hooks.rooms(uid)
+        self._listeners[uid] = Listener(bot, hook, rooms)
+        self._rooms.update(self._store.hooks.behind(uid, list(rooms)))
+        self.pending.add(uid)
+
+    def _read(self, listener: Listener, rid: str) -> None:
+        """Queue for a bot what was posted in a room since its cursor."""
+        uid, now, hooks = listener.bot.uid, now_ms(self._store), self._store.hooks
+        while True:
+            cursor, newest, joined = hooks.cursor(uid, rid)
+            if joined is None:
+                return
+            since = max(joined, listener.hook.since, now - MAX_AGE_MS)
+            start = int(cursor) if cursor else max(0, newest - MAX_FIRST_EVENTS)
+            events = self._store.messages.after(rid, start, EVENTS_PER_READ)
+            if not events:
+                return
+            seqs = [e.seq for e in events if e.at >= since and self._concerns(listener, rid, e)]
+            queued = hooks.queue(uid, rid, cursor, events[-1].seq, seqs, now)
+            if seqs:
+                self.pending.add(uid)
+            if 0 <= queued < len(seqs):
+                log.warning("the queue of the bot %r is full", listener.bot.name)
+            if queued < 0 or len(events) < EVENTS_PER_READ:
+                return
+
+    def _concerns(self, listener: Listener, rid: str, event: Event) -> bool:
+        """True for a message in a direct room with the bot or one that mentions it, but not for
+        one by a bot: two of them would never stop."""
+        if event.kind != POST or event.uid == listener.bot.uid:
+            return False
+        if listener.rooms[rid] != DIRECT:
+            names = [other.bot.name for other in self._listeners_in(rid).values()]
+            if listener.bot.name not in mentioned(event.body, names):
+                return False
+        author = self._store.people.get(event.uid)
+        return author is not None and not author.bot
