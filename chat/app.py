@@ -1,35 +1,28 @@
 """The composition root: builds the parts of the chat, and passes to each what it needs."""
 
-import logging
-from contextlib import suppress
 from datetime import timedelta
-from errno import EDQUOT, ENOSPC
 from functools import partial
 from typing import Any, Protocol
 
-from flask import Flask, Request, render_template, request
+from flask import Flask
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
-from flask_wtf.csrf import CSRFError
-from redis.exceptions import DataError, RedisError
-from werkzeug.exceptions import HTTPException
 
 from .api import endpoints
 from .auth.oidc_client import Provider
 from .config import Settings
-from .domain.errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
+from .error_pages import ErrorPages
 from .http_client.public_only import Outbound
 from .media.attachments import Files, quotas
 from .media.avatars import LARGEST, Pictures
 from .media.orphan_cleanup import Sweeper
 from .observability.failed_sign_ins import FailedSignIns
 from .observability.loop_lag import LoopLag
-from .observability.redaction import redacted
 from .realtime.connection_limits import ConnectionLimits
 from .realtime.parts import connect
 from .redis_client.pubsub import Alone, Where
 from .rendering import assets, cached_html, environment, fragments, local_time
 from .rendering.immediate_texts import ImmediateTexts, Texts
-from .services.context import Parts, chat, is_htmx, present
+from .services.context import Parts, present
 from .services.guest_cleanup import GuestCleanup
 from .services.limits import Limits
 from .services.retention import Trimmer
@@ -66,16 +59,14 @@ from .web import (
     sign_in,
     unread,
     upload_limits,
+    view_options,
     webhooks,
 )
-from .web.auth import current_person
 from .web.security import check_host, check_site, is_safe, protect, secure
+from .web.upload_limits import MAX_FORM_BYTES
+from .web.view_options import FileLimit
 from .webhooks.delivery import Sender
 from .webhooks.dispatcher import Dispatcher
-
-log = logging.getLogger(__name__)
-
-MAX_REQUEST = 64 * 1024  # bytes of a request's body without files
 
 
 class BackgroundTask(Protocol):
@@ -150,7 +141,7 @@ def create_app(
     app = Chat(settings, store, topology or Alone("redis://"), texts or ImmediateTexts())
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=max(LARGEST, app.attachments.most_together) + MAX_REQUEST,
+        MAX_CONTENT_LENGTH=max(LARGEST, app.attachments.most_together) + MAX_FORM_BYTES,
         SESSION_COOKIE_NAME="__Host-session" if settings.secure else "session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -180,9 +171,11 @@ def create_app(
     csrf.exempt(endpoints.bp)  # a token is sent by no page that was not given it
     csrf.exempt(jwt_sign_in.hand_over)
 
+    file_limits: dict[str, FileLimit] = {}  # by endpoint, when all views are registered
+
     @app.before_request
     def admit() -> None:
-        """What every request has to pass before a blueprint or view looks at it, in this order."""
+        """Every request passes these checks, in this order, before its blueprint and its view."""
         asked = present()
         form_limits.bound_address(asked)
         check_host(asked)
@@ -190,8 +183,8 @@ def create_app(
         if is_unsafe:
             check_site(asked)
         request_limits.count(asked)
-        _limit_size(asked)
-        if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # which `csrf.protect` does not ask
+        upload_limits.limit_size(asked, file_limits.get(asked.endpoint or ""))
+        if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # `csrf.protect` ignores the setting
             csrf.protect(apply_exemptions=True)
 
     for bp in (
@@ -225,96 +218,6 @@ def create_app(
     ):
         app.register_blueprint(bp)
     secure(app)
-    app.register_error_handler(ChatError, _refused)
-    app.register_error_handler(RedisError, _store_away)
-    app.register_error_handler(DataError, _cannot_be_stored)
-    app.register_error_handler(CSRFError, _stale_form)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _broken)
+    file_limits |= view_options.file_limits(app, app)
+    ErrorPages(file_limits, view_options.refusal_templates(app)).register(app)
     return app
-
-
-def _limit_size(asked: Request) -> None:
-    """Only what takes a picture or files takes more than a form, and only from who is signed in.
-    Before the CSRF check, which reads it."""
-    asked.max_content_length = MAX_REQUEST
-    if asked.endpoint == "api.post_file":  # which looks at the token before it reads
-        asked.max_content_length += chat().attachments.most_together
-        return
-    files = {"people.profile": LARGEST, "messages.post": chat().attachments.most_together}
-    more = files.get(asked.endpoint or "", 0)
-    if not more or asked.method != "POST" or asked.mimetype != "multipart/form-data":
-        return
-    size = asked.content_length
-    if (size is None or size > MAX_REQUEST) and (person := current_person()):
-        upload_limits.begin(asked, person.uid, MAX_REQUEST + more)
-        asked.max_content_length += more
-
-
-def error_page(status: int, title: str, text: str) -> Any:
-    """A page that says what went wrong and gives back what was written; JSON under /api."""
-    if request.path.startswith("/api/"):
-        return endpoints.error_json(status, title, text)
-    if request.endpoint == "messages.post" and is_htmx():
-        return render_template("rooms/refused.html", text=text), status
-    if status == TooOften.status and is_htmx():
-        # Beside what was asked for, which may have a text in it that is being written.
-        page = render_template("too_often.html", text=text)
-        return page, status, {"HX-Reswap": "none"}
-    kept = ""
-    if status != 413 and request.method == "POST":
-        with suppress(OSError, HTTPException):  # it could not be read to its end before
-            kept = request.form.get("body", "")
-    return render_template("error.html", title=title, text=text, kept=kept), status
-
-
-def _refused(error: ChatError) -> Any:
-    page, status, *more = error_page(error.status, error.title, error.text)
-    return page, status, {**error.headers, **(more[0] if more else {})}
-
-
-def _store_away(error: RedisError) -> Any:
-    log.warning("Redis: %s", error)
-    return _refused(StoreAway())
-
-
-def _cannot_be_stored(error: DataError) -> Any:
-    """Redis is there, but the request holds something that no check has refused before."""
-    log.error("in %s %s: %s", request.method, request.path, error)
-    return _refused(Invalid("This holds something that the chat cannot store."))
-
-
-def _stale_form(error: CSRFError) -> Any:
-    return error_page(
-        400,
-        "This form has expired",
-        "The page was made before you last signed in. Go back, reload it, and send it again.",
-    )
-
-
-_WORDS = {
-    400: ("That cannot be used", "The browser sent something the chat does not understand."),
-    404: ("Not found", "There is no such page."),
-    405: ("Not found", "This address is not a page."),
-    413: ("Too long", "What was sent is larger than the chat takes."),
-    414: ("Too long", "The address has more in it than the chat takes."),
-}
-
-
-def _http_error(error: HTTPException) -> Any:
-    if error.code is None or error.code < 400:
-        return error
-    if request.path.startswith("/api/"):
-        return endpoints.http_error(error)
-    title, text = _WORDS.get(error.code, (error.name, "The chat cannot do that."))
-    if error.code == 413 and request.mimetype == "multipart/form-data":
-        text = chat().attachments.too_large if request.endpoint == "messages.post" else text
-    return error_page(error.code, title, text)
-
-
-def _broken(error: Exception) -> Any:
-    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
-        return _refused(FilesAway())  # a file on its way in did not fit
-    # Quoted: a path may hold anything, line ends too.
-    log.error("in %s %r", request.method, redacted(request.path), exc_info=error)
-    return error_page(500, "Something broke", "It has been written down. Please try again.")

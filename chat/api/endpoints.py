@@ -11,10 +11,11 @@ from flask import Blueprint, Response, g, jsonify
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..domain.errors import ChatError, NotFound, Refused, Unauthorized
-from ..services.context import chat, present
+from ..services.context import Parts, chat, present
 from ..web import upload_limits
 from ..web.failed_sign_ins import failed
 from ..web.request_limits import charge
+from ..web.view_options import FileLimit, accepts_files
 from . import files, members, messages, people, rooms, search
 from .openapi import document
 from .operation import Operation
@@ -59,7 +60,11 @@ def _view(operation: Operation) -> Callable[..., Any]:
         answer = operation.answer_for(g.token.scopes, answer)
         return (jsonify(answer), operation.status) if answer is not None else ("", 204)
 
-    return view
+    return accepts_files(_file_limit)(view) if operation.is_file else view
+
+
+def _file_limit(parts: Parts) -> FileLimit:
+    return FileLimit(parts.attachments.most_together, is_body=True)
 
 
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:

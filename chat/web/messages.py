@@ -32,13 +32,20 @@ from .auth import require_person
 from .composer import new_nonce, sent_nonce
 from .rooms import answered, room_page, store
 from .security import address, csrf_token
+from .view_options import FileLimit, accepts_files, shows_refusals
 
 bp = Blueprint("messages", __name__)
 bp.before_request(require_person)
 bp.teardown_request(upload_limits.end)
 
 
+def attachments_limit(parts: Parts) -> FileLimit:
+    return FileLimit(parts.attachments.most_together, parts.attachments.too_large)
+
+
 @bp.post("/rooms/<rid>/messages")
+@shows_refusals("rooms/refused.html")
+@accepts_files(attachments_limit)
 def post(rid: str) -> Any:
     """A message from a form; with `files`, which come by no other way."""
     body, reply = request.form.get("body", ""), request.form.get("reply", "")

@@ -7,11 +7,13 @@ from flask import Blueprint, Response, g, make_response, redirect, render_templa
 
 from ..domain.errors import Busy, FilesAway, Invalid, NotFound, TooOften
 from ..domain.validation import MAX_ABOUT, MAX_NAME, clean_line, clean_name
+from ..media.avatars import LARGEST
 from ..rendering.local_time import time_of_day, zones
 from ..services.context import chat
 from ..store import Person
 from . import upload_limits
 from .auth import current_person, require_person
+from .view_options import FileLimit, accepts_files
 
 bp = Blueprint("people", __name__)
 bp.teardown_request(upload_limits.end)
@@ -39,6 +41,7 @@ def profile_page() -> Any:
 
 
 @bp.post("/me")
+@accepts_files(lambda parts: FileLimit(LARGEST))
 def profile() -> Any:
     """Change name, about, theme, time zone and picture; open pages of others show it at once."""
     if refused := require_person():

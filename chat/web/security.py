@@ -8,12 +8,14 @@ not come from another site either, whatever token they have.
 """
 
 import logging
+import secrets
 from functools import lru_cache
 from ipaddress import ip_network
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from flask import session as cookie
-from flask_wtf.csrf import CSRFProtect, generate_csrf
+from flask_wtf.csrf import CSRFProtect
+from itsdangerous import URLSafeTimedSerializer
 
 from ..domain.errors import Invalid, Misdirected, Refused
 from ..domain.host_header import names_origin, parse_host
@@ -24,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1
 
-TOKENS_KEPT = 4096  # forms' tokens that are not signed anew for each page
+MAX_CACHED_TOKENS = 4096  # signed tokens of forms
+CSRF_SALT = "wtf-csrf-token"  # of flask_wtf.csrf.validate_csrf
 
 _POLICY = (
     "default-src 'none'; script-src {origin}/static/vendor/; style-src 'self'; img-src 'self'; "
@@ -150,16 +153,19 @@ def _comes_from_another_site() -> bool:
 
 
 def csrf_token() -> str:
-    """The token of the forms of this session, which `protect` asks for. It is signed once for
-    each secret that a cookie holds; it has no age of its own (WTF_CSRF_TIME_LIMIT)."""
+    """The token of the forms of this session, which `protect` verifies. The secret is in the
+    signed cookie; the token does not expire (WTF_CSRF_TIME_LIMIT)."""
     secret = cookie.get("csrf_token")
-    return _signed(secret) if secret else str(generate_csrf())
+    if not secret:
+        secret = cookie["csrf_token"] = secrets.token_hex(20)
+    return _signed(secret)
 
 
-@lru_cache(maxsize=TOKENS_KEPT)
+@lru_cache(maxsize=MAX_CACHED_TOKENS)
 def _signed(secret: str) -> str:
-    g.pop("csrf_token", None)  # of another secret, when somebody signs in with this request
-    return str(generate_csrf())
+    """The token as flask_wtf.csrf.generate_csrf signs it, without its cache for the request, which
+    is wrong after a sign-in."""
+    return str(URLSafeTimedSerializer(current_app.secret_key or "", CSRF_SALT).dumps(secret))
 
 
 def protect(app: Flask) -> CSRFProtect:

@@ -3,7 +3,28 @@
 from flask import Request, g
 
 from ..services.context import chat
+from .auth import current_person
 from .security import network
+from .view_options import FileLimit
+
+MAX_FORM_BYTES = 64 * 1024  # of a request's body without files
+
+
+def limit_size(asked: Request, files: FileLimit | None) -> None:
+    """Limit the body of a request; `files` is the limit of its view, None for a view that accepts
+    none. Only signed-in people may send files. Must be called before the form is read."""
+    asked.max_content_length = MAX_FORM_BYTES
+    if files is None:
+        return
+    if files.is_body:
+        asked.max_content_length += files.max_bytes
+        return
+    if asked.method != "POST" or asked.mimetype != "multipart/form-data":
+        return
+    size = asked.content_length
+    if (size is None or size > MAX_FORM_BYTES) and (person := current_person()):
+        begin(asked, person.uid, MAX_FORM_BYTES + files.max_bytes)
+        asked.max_content_length += files.max_bytes
 
 
 def begin(asked: Request, uid: str, most: int) -> None:

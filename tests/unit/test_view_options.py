@@ -1,0 +1,22 @@
+"""Views say themselves that they accept files, and the application limits all other requests."""
+
+import redis
+
+from chat.app import create_app
+from chat.config import Settings
+from chat.store import Store
+from chat.web import view_options
+from chat.web.upload_limits import MAX_FORM_BYTES, limit_size
+
+
+def test_only_views_that_say_so_accept_files():
+    app = create_app(Settings(secret_key="x" * 32), Store(redis.Redis(port=1)))
+    limits = view_options.file_limits(app, app)
+    assert set(limits) == {"messages.post", "people.profile", "api.post_file"}
+    assert all(limit.max_bytes > MAX_FORM_BYTES for limit in limits.values())
+    assert set(view_options.refusal_templates(app)) == {"messages.post"}
+    for endpoint in app.view_functions:
+        with app.test_request_context(method="POST", content_type="multipart/form-data") as context:
+            limit_size(context.request, limits.get(endpoint))
+            size = context.request.max_content_length
+            assert size == MAX_FORM_BYTES or limits[endpoint].is_body
