@@ -99,6 +99,8 @@ class Chat(Flask, Parts):
         self.provider = Provider(settings, store.clock.now)
         self.jwt_keys = jwt_sign_in.keys(settings)
         self.problems = []
+        # Templates see the globals that are there when the first of them is loaded.
+        assets.init(self)
         cached_html.init(self.jinja_env, texts)
         self.fragments = fragments.Fragments(self.jinja_env)
         self.realtime = connect(store, self.fragments, texts, topology)
@@ -164,7 +166,6 @@ def create_app(
     Compress(app)
     compression.bound()
     local_time.tell_time_by(store.clock.estimate)
-    assets.init(app)
     form_limits.bound()
     request_limits.init(app)
     csrf = protect(app)
