@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from .mentions import Mentions, reached, unpack
 
@@ -14,20 +15,56 @@ POST, START, END = "post", "start", "end"
 EDIT, DELETE, REACT, UNREACT = CHANGES = ("edit", "delete", "react", "unreact")
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
-QUIET = (REACT, UNREACT)  # nothing to read: no room goes to the top for them
-# No room is unread for these (scripts/append.lua has the others).
+SILENT = (REACT, UNREACT)  # nothing to read: they move no room to the top of a list
+# No room is unread for these. Python and the scripts (store.lua) take them from here.
 UNCOUNTED = (*CHANGES, JOIN, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, END)
-# Tag, picture, number, time of the one before, sameness, more, files and mentions of an event that
-# was stored without.
-_LATER = ["", "", "0", "0", "", "", "", ""]
+SAME_AUTHOR_MS = 5 * 60 * 1000  # within which a message is shown without its author's name again
 QUOTED = 79  # characters of a message that is answered; with the … as many as markdown.gist shows
 SHOWN_WIDE, SHOWN_HIGH = 360, 270  # CSS pixels of an image in a message, at most
 SHOWN = 20  # names of those who reacted with one emoji
-DELETED = "deleted"  # what stands in for a message that was deleted
+DELETED = "deleted"  # stands in for a message that was deleted
 KEPT = 4096  # events that are kept as read, ...
 MAX_KEPT_CHARS = 1_000  # ... if they are no longer than this: most have a hundred
 CHARS_OF_REACTION = 40  # that the id and the name of somebody who reacted count for
-UNREADABLE = "unreadable"  # what stands in for an event that is not of this version's form
+UNREADABLE = "unreadable"  # stands in for an event that this version cannot read
+
+
+class StoredEvent(NamedTuple):
+    """The stored and published form of an event: a JSON array of these texts, in this order.
+
+    This declares the order for Python and for the Lua scripts (store.lua). Events that were stored
+    by older versions lack the last fields. `number` and the rest are added by scripts/append.lua,
+    which describes them."""
+
+    kind: str
+    uid: str
+    name: str
+    body: str
+    tag: str = ""
+    picture: str = ""
+    number: str = "0"
+    before: str = "0"
+    same: str = ""
+    extra: str = ""
+    files: str = ""
+    mentions: str = ""
+
+
+AUTHORED = StoredEvent._fields[:6]  # the fields that the author's process knows
+_DEFAULTS = list(StoredEvent._field_defaults.values())
+_REQUIRED = len(StoredEvent._fields) - len(_DEFAULTS)
+
+
+def authored(
+    kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = ""
+) -> tuple[str, ...]:
+    """The AUTHORED fields of a new event, for a script with `@event` (store.lua)."""
+    return kind, uid, name, body, tag, picture
+
+
+def stored_start(kind: str, uid: str) -> str:
+    """How the stored form of an event of this kind and person begins."""
+    return f'["{kind}","{uid}",'
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +233,9 @@ class Event:
         return " ".join(reached(self.mentions))
 
     @property
-    def is_quiet(self) -> bool:
-        """True for what is nothing to read."""
-        return self.kind in QUIET
+    def is_silent(self) -> bool:
+        """True for an event that is nothing to read."""
+        return self.kind in SILENT
 
 
 class Events(tuple[Event, ...]):
@@ -216,26 +253,19 @@ def _parsed(room: str, seq: int, at: int, data: str) -> Event:
         fields = json.loads(data)
         if set(map(type, fields)) != {str}:
             raise TypeError(data)
-        kind, uid, name, body, tag, picture, number, before, same, more, files, mentions = (
-            fields + _LATER[len(fields) - 4 :]
+        kind, uid, name, body, tag, picture, number, before, same, extra, files, mentions = (
+            fields + _DEFAULTS[len(fields) - _REQUIRED :]
         )
         rest = int(number), int(before), bool(same)
         event = Event(room, seq, at, kind, uid, name, body, tag, picture, *rest)
         if files:
             event = replace(event, files=tuple(File(*file) for file in json.loads(files)))
-        return _told(event, more, mentions) if more or mentions else event
+        return _with_published(event, extra, mentions) if extra or mentions else event
     except (ValueError, TypeError):
         return Event(room, seq, at, UNREADABLE, "", "", "")
 
 
 _parsed_once = lru_cache(maxsize=KEPT)(_parsed)
-
-
-def pack(kind: str, uid: str, name: str, body: str = "", tag: str = "", picture: str = "") -> str:
-    """The stored form of an event, without what only the store knows: its number and time, and
-    what its scripts put behind the rest (append.lua)."""
-    fields = [kind, uid, name, body, tag, picture]
-    return _compact(fields)
 
 
 def tombstone(event: Event) -> Event:
@@ -248,17 +278,13 @@ def unreadable(event: Event) -> Event:
     return replace(event, kind=UNREADABLE, uid="", name="", body="")
 
 
-# json.dumps makes an encoder each time.
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _told(event: Event, more: str, mentions: str) -> Event:
-    """An event with what is published along and stored elsewhere: the reactions to a message, or
+def _with_published(event: Event, extra: str, mentions: str) -> Event:
+    """An event with what is published with it and stored elsewhere: the reactions to a message, or
     the message that is answered, in its stored form; and whom it mentions."""
     if mentions:
         event = replace(event, mentions=unpack(mentions))
-    if not more:
+    if not extra:
         return event
-    if event.kind in QUIET:
-        return replace(event, reactions=Reactions.parse(more))
-    return replace(event, quote=Event.parse(event.room, event.number, 0, more).as_quote)
+    if event.is_silent:
+        return replace(event, reactions=Reactions.parse(extra))
+    return replace(event, quote=Event.parse(event.room, event.number, 0, extra).as_quote)

@@ -349,7 +349,7 @@ class Hub:
                     _log("cannot show event %d of room %s", error, event.seq, event.room)
                     self.flush()  # what they can be shown goes first
                     self._ask_back(group.watching)
-            if group.belonging and not event.is_quiet:
+            if group.belonging and not event.is_silent:
                 try:
                     group.notes.append((event.seq, self.note(event, zone)))
                 except Exception as error:
@@ -362,7 +362,7 @@ class Hub:
         if not self._ready:
             self.later(self.flush)
         self._ready[room] = None
-        if not event.is_quiet:
+        if not event.is_silent:
             room.newest = event
         return True
 

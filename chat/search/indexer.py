@@ -127,7 +127,7 @@ class Indexer:
         self.purge_due = time.monotonic() + purge_seconds
         self.until = float("inf")  # when it gives up, by the monotonic clock
         self.written = Written(client)
-        self.rooms = Retention(client, None, None)
+        self.rooms = Retention(client)
         self.listener = client.pubsub()
         self.heard: set[str] = set()  # rooms that are listened to
         self.due = 0.0  # when all rooms are to be looked at

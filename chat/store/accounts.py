@@ -9,6 +9,7 @@ from typing import Any
 
 from ..domain.errors import Invalid
 from . import keys
+from .lua import Script
 from .people import ADMIN, GUEST, MEMBER, People, Person
 from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT
 from .verified import Verified
@@ -31,12 +32,10 @@ def clean_login(text: str) -> str:
 
 
 class Accounts:
-    """`use_reset` is the script of this name."""
-
-    def __init__(self, client: Any, people: People, use_reset: Any) -> None:
+    def __init__(self, client: Any, people: People) -> None:
         self.client = client
         self.people = people
-        self._use_reset = use_reset
+        self._use_reset = Script(client, "use_reset")
         self._verified = Verified(client)
 
     def create(
@@ -197,7 +196,7 @@ class Accounts:
     def use_reset(self, uid: str, secret: str, kept: str) -> bool:
         """Set the hash of a person's password by a link, which is used up then; False when it was
         used up before."""
-        return bool(self._use_reset(keys=[keys.user(uid)], args=[_digest(secret), kept]))
+        return bool(self._use_reset(user=keys.user(uid), digest=_digest(secret), password=kept))
 
 
 def _digest(secret: str) -> str:

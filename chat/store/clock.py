@@ -19,7 +19,7 @@ from . import keys
 
 
 class Clock:
-    """`ask` is the script time.lua."""
+    """`ask` is the script clock.lua."""
 
     def __init__(self, ask: Any) -> None:
         self._ask = ask

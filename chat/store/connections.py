@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import keys
+from .lua import Script
 
 LASTS = 20  # seconds after its last beat that a process counts as alive
 UNHEARD_SECONDS = 6  # without a word of any process, after which none is taken to have died
@@ -15,17 +16,19 @@ KEPT = 24 * 3600  # seconds after the last change that what was written down is 
 
 
 class Crowd:
-    """`alive` and `enter` are the scripts of these names."""
-
-    def __init__(self, client: Any, alive: Any, enter: Any) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
-        self._alive = alive
-        self._enter = enter
+        self._heartbeat = Script(client, "heartbeat")
+        self._open_page = Script(client, "open_page")
 
     def beat(self, process: str) -> list[str]:
         """A process is alive, to be said again well before LASTS is over; returns the others."""
-        args = [LASTS, UNHEARD_SECONDS, process]
-        alive: list[str] = self._alive(keys=[keys.PROCESSES], args=args)
+        alive: list[str] = self._heartbeat(
+            processes=keys.PROCESSES,
+            alive_seconds=LASTS,
+            silence_seconds=UNHEARD_SECONDS,
+            process=process,
+        )
         return [other for other in alive if other != process]
 
     def enter(
@@ -39,8 +42,16 @@ class Crowd:
     ) -> bool:
         """Write down that `process` has `pages` open; False, and nothing is written, when all
         together would have more than `most`. `ask`: nothing is written at all."""
-        args = [most, process, pages, "" if ask else "1", *others]
-        return bool(self._enter(keys=[key], args=args))
+        return bool(
+            self._open_page(
+                pages=key,
+                limit=most,
+                process=process,
+                count=pages,
+                ask_only="1" if ask else "",
+                rest=others,
+            )
+        )
 
     def write(self, process: str, pages: dict[str, int]) -> None:
         """Write down how many pages `process` has open, by key; they are fewer than before."""

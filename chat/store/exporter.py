@@ -83,7 +83,7 @@ class Dump:
             yield {"is": "reactions", "of": dict(some)}
         for some in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
             yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
-        numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.quiet(rid), count=PAGE))
+        numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.uncounted(rid), count=PAGE))
         for page in pages((n for n in numbers if n <= int(fields["seq"])), PAGE):
             yield {"is": "quiet", "of": {str(n): n for n in page}}
         for some in pages(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):

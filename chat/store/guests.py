@@ -12,15 +12,15 @@ left, deactivated, with nothing else (`forgotten`).
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from ..domain.errors import NotFound
 from ..domain.events import END
 from . import keys
 from .batches import pages
+from .lua import Script
 from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
 from .room_kinds import DIRECT, ENDED
-from .rooms import Rooms, pack_by
+from .rooms import Rooms, event_by
 from .sessions import Sessions
 from .tokens import Tokens
 from .verified import is_own, refused
@@ -33,16 +33,12 @@ _PARTS = (keys.sessions, keys.tokens, keys.levels, keys.drafts, keys.user_pages)
 
 
 class Guests:
-    """`forget` is the script forget_member.lua."""
-
-    def __init__(
-        self, people: People, rooms: Rooms, sessions: Sessions, tokens: Tokens, forget: Any
-    ) -> None:
+    def __init__(self, people: People, rooms: Rooms, sessions: Sessions, tokens: Tokens) -> None:
         self.client = people.client
         self.rooms = rooms
         self.sessions = sessions
         self.tokens = tokens
-        self._forget_member = forget
+        self._forget_member = Script(people.client, "forget_member")
 
     def forget(self, days: int) -> Iterator[list[str]]:
         """Forget guests who have not been here for so many days, and whatever is left of people
@@ -131,8 +127,7 @@ class Guests:
         self.client.spublish(keys.user_channel(uid), "")
 
     def _leave(self, rid: str, person: Person) -> None:
-        args = [keys.room_channel(rid), person.uid, pack_by(END, person)]
-        left = self._forget_member(keys=keys.of_ending(rid), args=args)
+        left = self._forget_member(keys.of_ending(rid), event_by(END, person))
         if left == -1:
             with suppress(NotFound):  # a random room, that `let_go` has not left
                 self.rooms.leave(rid, person)

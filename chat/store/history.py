@@ -7,17 +7,15 @@ behind what was read.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..domain.events import DELETED, Event
 from . import keys
 from .batches import pages
+from .lua import Script
 from .pieces import Turns
 
 NEWEST = "+"  # in the place of a number: behind the newest event
-_FOLDER = Path(__file__).parent / "scripts"
-_SCRIPTS = {name: (_FOLDER / f"{name}.lua").read_text() for name in ("read", "pick", "revised")}
 _MOST_UIDS = 2000  # whose membership is asked for in one command
 _MOST_SEQS = 500  # events, or what stands beside them, that are asked for in one command
 
@@ -61,7 +59,9 @@ class Piece:
 
 class History:
     def __init__(self, client: Any) -> None:
-        self._scripts = {name: client.register_script(text) for name, text in _SCRIPTS.items()}
+        self._read_events = Script(client, "read_events")
+        self._read_selected = Script(client, "read_selected")
+        self._read_annotations = Script(client, "read_annotations")
         self.turns = Turns()
 
     def piece(
@@ -69,9 +69,15 @@ class History:
     ) -> Piece:
         """At most `most` events behind number `seq` (`way` "after"), the oldest first, or in front
         of it ("before"), the newest first."""
-        newest, epoch, first, kind, at, oldest, more, gone, flat = self._scripts["read"](
-            keys=[keys.room(rid), keys.events(rid), keys.members(rid)],
-            args=[way, seq, most, self.turns.piece, *uids],
+        newest, epoch, first, kind, at, oldest, more, gone, flat = self._read_events(
+            room=keys.room(rid),
+            events=keys.events(rid),
+            members=keys.members(rid),
+            direction=way,
+            seq=seq,
+            limit=most,
+            bytes=self.turns.piece,
+            rest=uids,
         )
         return Piece(
             None if newest is None else int(newest),
@@ -119,8 +125,9 @@ class History:
         found: list[Entry] = []
         for some in pages(seqs, _MOST_SEQS):
             while some:
-                args = [self.turns.piece, *some]
-                done, *flat = self._scripts["pick"](keys=[keys.events(rid)], args=args)
+                done, *flat = self._read_selected(
+                    events=keys.events(rid), bytes=self.turns.piece, rest=some
+                )
                 found += _entries(flat)
                 some = some[done:]
         return found
@@ -130,14 +137,15 @@ class History:
     ) -> tuple[int, list[tuple[int, str, str]]]:
         """The oldest number that is kept, and what stands beside some messages. Each is asked for
         by its number and that of the message it answers ("" for none); each answer is a place in
-        `asked`, what it is, and the value, as revised.lua has them but counted from 0."""
+        `asked`, what it is, and the value, as read_annotations.lua has them but counted from 0."""
         found: list[tuple[int, str, str]] = []
         first, start = 1, 0
         while start < len(asked):
             some = asked[start : start + _MOST_SEQS]
-            kept, done, *flat = self._scripts["revised"](
-                keys=[make(rid) for make in _BESIDE],
-                args=[self.turns.piece, *(number for pair in some for number in pair)],
+            kept, done, *flat = self._read_annotations(
+                [make(rid) for make in _ANNOTATIONS],
+                bytes=self.turns.piece,
+                rest=(number for pair in some for number in pair),
             )
             first = int(kept or 1)
             values = iter(flat)
@@ -176,7 +184,7 @@ class History:
         return seq, entries, piece.gone + self.gone(rid, others)
 
 
-_BESIDE = keys.room, keys.events, keys.edits, keys.reactions, keys.mentions
+_ANNOTATIONS = keys.room, keys.events, keys.edits, keys.reactions, keys.mentions
 
 
 def events_of(rid: str, entries: Sequence[Entry], after: int = 0, first: int = 1) -> list[Event]:

@@ -175,7 +175,7 @@ def foreign_room(fields: Record) -> dict[str, str]:
 
 
 def foreign_event(data: Any, n: int, upto: int) -> list[str]:
-    """The fields of an event as events.pack keeps them, with clean texts."""
+    """The fields of an event in its stored form (events.StoredEvent), with clean texts."""
     fields = json.loads(text(data))
     if not isinstance(fields, list) or not 4 <= len(fields) <= 12:
         raise ValueError("no event")

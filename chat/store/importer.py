@@ -15,33 +15,25 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from ..domain.events import DELETE, QUIET
+from ..domain.events import DELETE, SILENT
 from . import import_rules, keys
 from .clock import Clock
 from .exporter import PAGE, Record
 from .import_rules import check_id
 from .integrity import Check
+from .lua import Script
 from .people import GUEST, ROLES, People
 from .sessions import LASTS
 
 WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
-# As in keys.of_room.
-BESIDE = (
-    "members",
-    "read",
-    "nonces",
-    "edits",
-    "reactions",
-    "quiet",
-    "files",
-    "mentions",
-    "mentioned",
-)
+# The records of what is stored beside a room's events, and the keys they are put into.
+BESIDE = {name: name for name in keys.ROOM_KEYS if name not in ("room", "events", "uncounted")}
+BESIDE["quiet"] = "uncounted"
 HIGH = ("admin", "moderator")  # roles that are told when somebody comes with them
 
 
 class Load:
-    """`place` is the script place.lua. `trusted`: the records are the chat's own.
+    """`trusted`: the records are the chat's own.
 
     `problems` are sentences on what was left alone; `done` counts the rest by what it is; `news`
     has what is new, as it is written into the audit: what, and whom or which."""
@@ -52,14 +44,13 @@ class Load:
         clock: Clock,
         check: Check,
         people: People,
-        place: Any,
         trusted: bool = False,
     ) -> None:
         self.client = client
         self.clock = clock
         self.check = check
         self.people = people
-        self.place = place
+        self.place = Script(client, "place_room")
         self.trusted = trusted
         self.room: _Room | None = None
         self.problems: list[str] = []
@@ -327,12 +318,11 @@ class _Room:
         self.problem = ""  # why it is left alone
         here = client.hgetall(keys.room(rid))
         self.here = int(here.get("seq", 0))  # the number of the newest event here
-        self.made = keys.made(rid)
-        self.beside_made = dict(zip(BESIDE, self.made[1:], strict=True))
+        self.made = keys.imported(rid)
         self.waiting: list[tuple[int, int, str]] = []  # events that are not written yet
         self.first = 0  # number of the first event
         self.last = 0
-        client.unlink(*self.made)
+        client.unlink(*self.made.values())
         if here and here.get("epoch") != fields["epoch"]:
             self.problem = "here it is another one (its epoch differs)"
         elif here and self.here + 1 < int(fields.get("first", 1)):
@@ -349,7 +339,7 @@ class _Room:
         """As `event`, of fields that are clean."""
         data = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         self.deletions += fields[0] == DELETE
-        if fields[0] not in QUIET:
+        if fields[0] not in SILENT:
             self.lasting = f"{n} {at} {data}"
         self.event(n, at, data)
 
@@ -366,7 +356,7 @@ class _Room:
 
     def _begin(self, n: int) -> None:
         """Number `n` is the first. What is here of older ones stays."""
-        self.first, events = n, self.made[0]
+        self.first, events = n, self.made["events"]
         after = "-"
         while self.here and self.is_news and not self.problem:
             older = self.client.xrange(keys.events(self.rid), after, f"({n}-0", count=PAGE)
@@ -387,16 +377,16 @@ class _Room:
             for kind, key in hashes:
                 for seq, value in self.client.hscan_iter(key(self.rid), count=PAGE):
                     if int(seq) < n:
-                        self.client.hset(self.beside_made[kind], seq, value)
-            for seq, _ in self.client.zscan_iter(keys.quiet(self.rid), count=PAGE):
+                        self.client.hset(self.made[BESIDE[kind]], seq, value)
+            for seq, _ in self.client.zscan_iter(keys.uncounted(self.rid), count=PAGE):
                 if int(seq) < n:
-                    self.client.zadd(self.beside_made["quiet"], {seq: int(seq)})
+                    self.client.zadd(self.made["uncounted"], {seq: int(seq)})
             for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=PAGE):
                 if seq < n:
-                    self.client.zadd(self.beside_made["files"], {fid: seq})
+                    self.client.zadd(self.made["files"], {fid: seq})
             for entry, _ in self.client.zscan_iter(keys.mentioned(self.rid), count=PAGE):
                 if int(entry.rpartition(" ")[2]) < n:
-                    self.client.zadd(self.beside_made["mentioned"], {entry: 0})
+                    self.client.zadd(self.made["mentioned"], {entry: 0})
 
     def flush(self) -> None:
         """Compare what waits with what is here, and write it."""
@@ -414,15 +404,15 @@ class _Room:
         if self.is_news:
             pipeline = self.client.pipeline(transaction=False)
             for n, at, data in events:
-                pipeline.xadd(self.made[0], {"at": at, "data": data}, id=f"{n}-0")
-            pipeline.expire(self.made[0], WAITS)
+                pipeline.xadd(self.made["events"], {"at": at, "data": data}, id=f"{n}-0")
+            pipeline.expire(self.made["events"], WAITS)
             pipeline.execute()
 
     def beside(self, kind: str, values: dict[str, Any]) -> None:
         """Some of what stands beside the events."""
         if self.problem or not self.is_news or not values:
             return
-        key = self.beside_made[kind]
+        key = self.made[BESIDE[kind]]
         if kind == "read" and self.here:  # nobody has read less than before
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
@@ -433,7 +423,7 @@ class _Room:
             self.client.hset(key, mapping=values)
         self.client.expire(key, WAITS)
 
-    def put(self, place: Any) -> bool:
+    def put(self, place: Script) -> bool:
         """Move it into its place; False when what was here has changed. Raises ValueError when
         its end is missing."""
         if self.last != self.seq:
@@ -449,13 +439,15 @@ class _Room:
         pairs = [part for pair in fields.items() for part in pair]
         return bool(
             place(
-                keys=[*keys.of_room(self.rid), *self.made],
-                args=[keys.room_channel(self.rid), self.here or "", self.expires or "", *pairs],
+                [*keys.of_room(self.rid), *self.made.values()],
+                seq=self.here or "",
+                expires_at=self.expires or "",
+                rest=pairs,
             )
         )
 
     def forget(self) -> None:
-        self.client.unlink(*self.made)
+        self.client.unlink(*self.made.values())
 
 
 def _parts(entry: str) -> tuple[int, int]:

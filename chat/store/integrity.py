@@ -19,12 +19,11 @@ from . import keys
 from .batches import pages
 from .history import NEWEST, Entry, History
 from .people import GUEST, all_entries, entries, looks
-from .room_kinds import ENDED, OPEN, RANDOM
+from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
 from .rooms import Rooms
 
 FEW = 4  # texts that are read in one command
 PAGE = 500  # keys or members that are looked at in one command
-KEPT = 30 * 24 * 3600  # seconds for which an ended room is kept (append.lua)
 SETTLES = 2.0  # seconds after which what is half done is done
 _ROOM = re.compile(r"chat:room:\{([^{}]+)\}(:\w+)?")
 _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
@@ -164,7 +163,7 @@ class Check:
         before: int | str = NEWEST
         while entries := self.history.piece(rid, "before", before, PAGE).entries:
             for entry in entries:
-                if not Event.parse(rid, *entry).is_quiet:
+                if not Event.parse(rid, *entry).is_silent:
                     return f"{entry.seq} {entry.at} {entry.data}"
             before = entries[-1].seq
         return ""
@@ -192,7 +191,7 @@ class Check:
             if self.client.ttl(key) == -1:
                 yield Finding(
                     f"the room {rid} has ended, but {key} is kept for ever",
-                    partial(self.client.expire, key, KEPT),
+                    partial(self.client.expire, key, ENDED_ROOM_SECONDS),
                 )
 
     def _members(self, rid: str) -> Iterator[Finding]:

@@ -12,23 +12,24 @@ from ..domain.events import (
     DELETED,
     EDIT,
     POST,
-    QUIET,
     REACT,
-    UNREACT,
+    SILENT,
     Event,
     File,
     Quote,
     Reactions,
     pack_files,
+    stored_start,
 )
 from ..domain.mentions import pack, unpack
 from ..observability.metrics import POSTED
 from ..runtime.cooperation import give_way
 from . import keys
 from .history import NEWEST, Entry, History, Piece, events_of
+from .lua import Script
 from .notifications import Attention
 from .people import Names, People, Person, uids_in, with_names
-from .rooms import Room, pack_by
+from .rooms import Room, event_by
 from .verified import Verified
 
 PAGE_SIZE = 50  # events on a page
@@ -67,21 +68,15 @@ class Page:
 
 
 class Messages:
-    """`scripts` are the Lua scripts that change messages, by name."""
-
-    def __init__(
-        self,
-        client: Any,
-        people: People,
-        attention: Attention,
-        scripts: dict[str, Any],
-        seen: Any,
-    ) -> None:
+    def __init__(self, client: Any, people: People, attention: Attention) -> None:
         self.client = client
         self.people = people
         self.attention = attention
-        self.scripts = scripts
-        self._seen = seen
+        self._post = Script(client, "post")
+        self._edit = Script(client, "edit_message")
+        self._delete = Script(client, "delete_message")
+        self._react = Script(client, "react")
+        self._mark_read = Script(client, "mark_read")
         self.history = History(client)
         self._verified = Verified(client)
         self._pages: OrderedDict[str, Page] = OrderedDict()
@@ -110,22 +105,18 @@ class Messages:
         said = "\0".join([body, *(file.name for file in files)])
         digest = hashlib.sha256(said.encode()).hexdigest()[:32]
         mentions = self._mentions(rid, author, body)
-        seq, new = self.scripts["post"](
+        seq, new = self._post(
             # Each key has its price; the last two are for mentions alone.
-            keys=keys.of_room(rid) if mentions else keys.of_room(rid)[:-2],
-            args=[
-                keys.room_channel(rid),
-                author.uid,
-                pack_by(POST, author, body),
-                f"{author.uid} {nonce} {digest}" if nonce else "",
-                f"{author.uid} {nonce}",
-                NONCES_KEPT,
-                reply or "",
-                pack_files(files),
-                *(mentions or [""]),
-                seen,
-                *(file.fid for file in files),
-            ],
+            keys.of_room(rid) if mentions else keys.of_room(rid)[:-2],
+            event_by(POST, author, body),
+            resend=f"{author.uid} {nonce} {digest}" if nonce else "",
+            composer=f"{author.uid} {nonce}",
+            nonces_kept=NONCES_KEPT,
+            reply=reply or "",
+            files=pack_files(files),
+            mentions=mentions,
+            shown=seen,
+            rest=[file.fid for file in files],
         )
         if seq == -1:
             raise NotFound("There is no such room.")
@@ -138,15 +129,20 @@ class Messages:
     def revise(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:
         """Change the body of message `seq`; `others`: it need not be the person's own. Raises
         NotFound and Refused."""
-        kept, said = pack_by(EDIT, by), pack_by(EDIT, by, body)
-        args = [keys.room_channel(rid), by.uid, seq, kept, said, body, "1" if others else ""]
-        args += self._mentions(rid, by, body)
-        _check(self.scripts["revise"](keys=keys.of_room(rid), args=args))
+        answer = self._edit(
+            keys.of_room(rid),
+            event_by(EDIT, by),
+            seq=seq,
+            body=body,
+            others="1" if others else "",
+            mentions=self._mentions(rid, by, body),
+        )
+        _check(answer)
 
-    def _mentions(self, rid: str, by: Person, body: str) -> list[str]:
-        """Whom a body mentions, as the last argument of a script; none for nobody."""
+    def _mentions(self, rid: str, by: Person, body: str) -> str:
+        """Whom a body mentions, in the stored form; "" for nobody."""
         mentions = self.attention.mentions(rid, by.uid, body) if "@" in body else ()
-        return [pack(mentions)] if mentions else []
+        return pack(mentions) if mentions else ""
 
     def delete(
         self, rid: str, by: Person, seq: int, others: bool = False, outside: bool = False
@@ -154,18 +150,22 @@ class Messages:
         """Delete message `seq` for everyone; `outside`: whoever wrote it, and `by` need not be in
         the room. Raises as `revise` does."""
         rights = "all" if outside else "1" if others else ""
-        args = [keys.room_channel(rid), by.uid, seq, pack_by(DELETE, by), rights]
-        _check(self.scripts["delete"](keys=keys.of_room(rid), args=args))
+        _check(self._delete(keys.of_room(rid), event_by(DELETE, by), seq=seq, rights=rights))
 
     def react(self, rid: str, by: Person, seq: int, emoji: str, wanted: str | int) -> None:
         """Set (`wanted`: "on") or take back ("off") a person's reaction to message `seq`; for a
         number turn it round, unless that person has changed it after the event of this number,
         the last that the page shows. `emoji` is clean (emoji.clean_emoji). Raises NotFound and
         Refused."""
-        data = [pack_by(kind, by, emoji) for kind in (REACT, UNREACT)]
-        most = [MOST_EMOJI, MOST_REACTIONS]
-        args = [keys.room_channel(rid), by.uid, seq, *data, emoji, by.name, wanted, *most]
-        _check(self.scripts["react"](keys=keys.of_room(rid), args=args))
+        answer = self._react(
+            keys.of_room(rid),
+            event_by(REACT, by, emoji),
+            seq=seq,
+            wanted=wanted,
+            emoji_limit=MOST_EMOJI,
+            limit=MOST_REACTIONS,
+        )
+        _check(answer)
 
     def posted(self, rid: str, author: Person, nonce: str) -> str | None:
         """The body that was first posted with this nonce; None when there was none, or is none
@@ -243,7 +243,7 @@ class Messages:
     def written_by(self, rid: str, uid: str) -> Iterator[Event]:
         """All messages of a person in a room, as they were posted, the oldest first. They are
         looked for among all events, some at a time."""
-        start, seq = f'["{POST}","{uid}",', 0
+        start, seq = stored_start(POST, uid), 0
         while entries := self.history.piece(rid, "after", seq, LOOKED_AT).entries:
             for entry in entries:
                 if entry.data.startswith(start):
@@ -365,8 +365,8 @@ class Messages:
 
     def seen_by(self, rid: str, uids: list[str], seq: int, at: int = 0) -> list[bool]:
         """The same for several people in one round trip; says of each whether they are a member."""
-        read = [keys.read(rid), keys.room(rid), keys.members(rid), keys.events(rid)]
-        return [member == 1 for member in self._seen(keys=read, args=[seq, at, *uids])]
+        names = [keys.read(rid), keys.room(rid), keys.members(rid), keys.events(rid)]
+        return [member == 1 for member in self._mark_read(names, seq=seq, at=at, rest=uids)]
 
     def _back(self, rid: str, end: int | str, limit: int) -> list[Event]:
         """The last `limit` events in front of number `end`, oldest first."""
@@ -382,7 +382,7 @@ class Messages:
     def _revised(self, rid: str, events: list[Event]) -> list[Event]:
         """The events with the bodies that were changed since, the reactions, and what they
         answer and mention."""
-        changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *QUIET)]
+        changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *SILENT)]
         if not changed:
             return events
         answered: dict[int, int] = {}  # the place in `asked` with which each is read
@@ -419,10 +419,10 @@ def _without_deleted(events: list[Event]) -> list[Event]:
 
 
 def _as_now(event: Event, said: dict[str, str]) -> Event:
-    """An event with what stands beside the message that it is, or changes (see revised.lua)."""
-    if (body := said.get("body")) is not None and not event.is_quiet:
+    """An event with the annotations (read_annotations.lua) of the message that it is or changes."""
+    if (body := said.get("body")) is not None and not event.is_silent:
         event = replace(event, body=body, edited=True)
-    if (mentioned := said.get("mentions")) is not None and not event.is_quiet:
+    if (mentioned := said.get("mentions")) is not None and not event.is_silent:
         event = replace(event, mentions=unpack(mentioned))
     if (state := said.get("reactions")) is not None and event.kind != EDIT:
         event = replace(event, reactions=Reactions.parse(state))
@@ -438,8 +438,8 @@ def _last_chars(events: list[Event], chars: int) -> list[Event]:
 
 
 def _quote(rid: str, seq: int, said: dict[str, str]) -> Quote:
-    """What is quoted of message `seq`, of which this was said (see revised.lua); of one that was
-    deleted, nothing is."""
+    """The quote of message `seq`, from these annotations (read_annotations.lua); an empty one when
+    the message was deleted."""
     if "quoted" not in said:
         return Quote()
     (event,) = events_of(rid, [Entry(seq, 0, said["quoted"])])

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import keys
 from .batches import pages
+from .lua import Script
 from .people import People, add_to_indexes
 
 PAGE = 500  # people in one step of a migration
@@ -86,14 +87,12 @@ VERSION = len(MIGRATIONS)
 
 
 class Schema:
-    """`lease` is the script lease.lua; migration n brings number n to n + 1."""
+    """Migration n brings number n to n + 1."""
 
-    def __init__(
-        self, client: Any, lease: Any, migrations: Sequence[Migration] = MIGRATIONS
-    ) -> None:
+    def __init__(self, client: Any, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.client = client
         self.migrations = migrations
-        self._lease = lease
+        self._lease = Script(client, "lease")
         self._name = secrets.token_urlsafe(12)
 
     def version(self) -> int:
@@ -127,4 +126,5 @@ class Schema:
             self.client.set(keys.SCHEMA, number + 1)
 
     def _hold(self, seconds: float) -> bool:
-        return bool(self._lease(keys=[keys.SCHEMA_LEASE], args=[self._name, int(seconds * 1000)]))
+        ms = int(seconds * 1000)
+        return bool(self._lease(lease=keys.SCHEMA_LEASE, holder=self._name, ms=ms))

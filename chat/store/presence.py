@@ -13,6 +13,7 @@ from typing import Any
 from . import keys
 from .batches import AT_ONCE, pages
 from .clock import Clock
+from .lua import Script
 
 LASTS = 20  # seconds after the last word on them that a person counts as here: reloads do not show
 UNWATCHED_SECONDS = 6  # without a look by anybody, after which nobody is taken to have gone
@@ -30,13 +31,11 @@ class Changes:
 
 
 class Presence:
-    """`present` and `told` are the scripts of these names."""
-
-    def __init__(self, client: Any, clock: Clock, present: Any, told: Any) -> None:
+    def __init__(self, client: Any, clock: Clock) -> None:
         self.client = client
         self.clock = clock
-        self._present = present
-        self._told = told
+        self._update = Script(client, "update_presence")
+        self._announced = Script(client, "announced")
 
     def look(self, uids: Sequence[str]) -> list[Changes]:
         """These people are here; to be said again well before LASTS is over. Returns who came and
@@ -49,8 +48,15 @@ class Presence:
 
     def _look(self, uids: Sequence[str]) -> Changes:
         asked = time.monotonic()
-        args = [LASTS, UNWATCHED_SECONDS, TELL_SECONDS, *uids]
-        stamp, changed = self._present(keys=[keys.HERE, keys.UNTOLD, keys.LOOKED], args=args)
+        stamp, changed = self._update(
+            present=keys.HERE,
+            unannounced=keys.UNTOLD,
+            checked=keys.LOOKED,
+            present_seconds=LASTS,
+            silence_seconds=UNWATCHED_SECONDS,
+            announce_seconds=TELL_SECONDS,
+            rest=uids,
+        )
         self.clock.put_right(float(stamp), asked)
         return Changes(stamp, changed)
 
@@ -72,7 +78,7 @@ class Presence:
         for found in changes:
             for n in range(0, len(found.uids), _AT_ONCE):
                 some = found.uids[n : n + _AT_ONCE]
-                self._told(keys=[keys.UNTOLD], args=[found.stamp, *some])
+                self._announced(unannounced=keys.UNTOLD, stamp=found.stamp, rest=some)
 
     def here(self, uids: Sequence[str]) -> set[str]:
         """Those of these people who are here."""

@@ -7,13 +7,12 @@ the shared pipeline; what is needed is one key with an expiry.
 from typing import Any
 
 from . import keys
+from .lua import Script
 
 
 class Throttle:
-    """`bucket` is the script bucket.lua."""
-
-    def __init__(self, bucket: Any) -> None:
-        self._bucket = bucket
+    def __init__(self, client: Any) -> None:
+        self._take = Script(client, "rate_limit")
 
     def take(
         self, what: str, whose: str, most: int, seconds: int, wanted: int = 1
@@ -21,5 +20,7 @@ class Throttle:
         """Take up to `wanted`, and of several no more than a quarter of what is there, from a
         bucket that holds `most` and fills anew in `seconds`. Returns how many were taken and, for
         none, the seconds until there is one."""
-        given, wait = self._bucket(keys=[keys.throttle(what, whose)], args=[most, seconds, wanted])
+        given, wait = self._take(
+            full_at=keys.throttle(what, whose), capacity=most, seconds=seconds, wanted=wanted
+        )
         return int(given), int(wait) / 1000

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import keys
+from .lua import Script
 
 STEP = 500  # events that go in one script, and keys that are looked at in one command
 DAY_MS = 24 * 3600 * 1000
@@ -14,17 +15,15 @@ _FILES = re.compile(r"chat:room:\{([^{}]+)\}:files")
 
 
 class Retention:
-    """`trim` and `lease` are the scripts of these names."""
-
-    def __init__(self, client: Any, trim: Any, lease: Any) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
-        self._trim = trim
-        self._lease = lease
+        self._trim = Script(client, "trim")
+        self._lease = Script(client, "lease")
 
     def lease(self, who: str, seconds: float, key: str = keys.TRIM_LEASE) -> bool:
         """True when `who` is the one process that trims (or does what the lease `key` is for), for
         so long from now; 0 seconds lets another one take over."""
-        return bool(self._lease(keys=[key], args=[who, int(seconds * 1000)]))
+        return bool(self._lease(lease=key, holder=who, ms=int(seconds * 1000)))
 
     def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether messages hold these files, each a room's id and its own."""
@@ -54,5 +53,12 @@ class Retention:
         """Let go what is beyond the newest so many events (0: all are kept) or older than so
         many days (0: however old), STEP of them at most. Returns how many have gone: when it is
         STEP, there may be more."""
-        args = [messages, days * DAY_MS, STEP, NONCES_LAST]
-        return int(self._trim(keys=keys.of_room(rid), args=args))
+        return int(
+            self._trim(
+                keys.of_room(rid),
+                kept=messages,
+                age_ms=days * DAY_MS,
+                limit=STEP,
+                nonce_ms=NONCES_LAST,
+            )
+        )

@@ -14,16 +14,15 @@ from typing import Any
 
 from . import keys
 from .batches import AT_ONCE, IDS_AT_ONCE, pages
+from .lua import Script
 from .room_kinds import ENDED, OPEN, RANDOM
 
 
 class RoomPointers:
-    """`set_seat` and `forget_room` are the scripts of these names."""
-
-    def __init__(self, client: Any, set_seat: Any, forget_room: Any) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
-        self._set_seat = set_seat
-        self._forget_room = forget_room
+        self._set_seat = Script(client, "set_seat")
+        self._forget_webhook_room = Script(client, "forget_webhook_room")
 
     def agree_room(self, rid: str) -> None:
         """Everything that points to the room agrees with it; of a room that has ended, the lists
@@ -67,8 +66,13 @@ class RoomPointers:
     def _write(self, rid: str, uids: Sequence[str], kind: str | None, joined: list[bool]) -> None:
         if kind in (RANDOM, None):  # a seat may be given before its room is made
             for uid, is_in in zip(uids, joined, strict=True):
-                args = [rid, uid, "1" if is_in else ""]
-                self._set_seat(keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS], args=args)
+                self._set_seat(
+                    rooms=keys.RANDOM_ROOMS,
+                    seats=keys.RANDOM_SEATS,
+                    rid=rid,
+                    uid=uid,
+                    is_member="1" if is_in else "",
+                )
         self._tell_no_more(rid, [uid for uid, is_in in zip(uids, joined, strict=True) if not is_in])
         pipeline = self.client.pipeline(transaction=False)
         if kind == ENDED:
@@ -99,5 +103,9 @@ class RoomPointers:
             pipeline.exists(keys.hook(uid))
         hooks = zip(uids, pipeline.execute() if uids else [], strict=True)
         for uid in [uid for uid, has_hook in hooks if has_hook]:
-            waiting = [keys.hook_cursors(uid), keys.hook_queue(uid), keys.hook_tries(uid)]
-            self._forget_room(keys=waiting, args=[rid])
+            self._forget_webhook_room(
+                cursors=keys.hook_cursors(uid),
+                queue=keys.hook_queue(uid),
+                attempts=keys.hook_tries(uid),
+                rid=rid,
+            )

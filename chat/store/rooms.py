@@ -14,10 +14,11 @@ from typing import Any
 
 from ..domain import events
 from ..domain.errors import Invalid, NotFound, Refused
-from ..domain.events import Event, pack
+from ..domain.events import Event, authored
 from ..domain.mentions import EVERYBODY
 from . import keys
 from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, pages
+from .lua import Script
 from .notifications import ALL, MENTIONS, MOST_COUNTED
 from .people import FIELDS as PERSON_FIELDS
 from .people import LOOKED_AT, People, Person, folded, person_of
@@ -33,7 +34,7 @@ SMALL = 500  # members of a room that is looked through for a name
 MOST_LOOKED_AT = 2000  # rooms or people that are looked through for one page
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
-_OF_ROW = keys.room, keys.members, keys.read, keys.quiet, keys.mentioned
+_OF_ROW = keys.room, keys.members, keys.read, keys.uncounted, keys.mentioned
 _NONE = "There is no such room."
 # Of the newest message, for the room list, which shows less (markdown.GIST_SOURCE_CHARS).
 LINE_CHARS = 420
@@ -85,15 +86,18 @@ class Row:
 
 
 class Rooms:
-    """`scripts` are the Lua scripts by name; `pointers` is what points to rooms."""
-
-    def __init__(
-        self, client: Any, people: People, scripts: dict[str, Any], pointers: RoomPointers
-    ) -> None:
+    def __init__(self, client: Any, people: People, pointers: RoomPointers) -> None:
         self.client = client
         self.people = people
-        self.scripts = scripts
         self.pointers = pointers
+        self._create_room = Script(client, "create_room")
+        self._join_room = Script(client, "join")
+        self._leave_room = Script(client, "leave")
+        self._edit_room = Script(client, "edit_room")
+        self._end_room = Script(client, "end_room")
+        self._seat = Script(client, "seat")
+        self._release_seat = Script(client, "release_seat")
+        self._read_row = Script(client, "read_row")
         self._change = people.unfinished.change
         self._verified = Verified(client)
 
@@ -156,9 +160,13 @@ class Rooms:
         given = [keys.given_seat(person.uid, nonce)] if nonce else []
         with self._change(SEATS, person.uid):
             while True:
-                rid, count = self.scripts["seat"](
-                    keys=[keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT, *given],
-                    args=[person.uid, seats, keys.new_id(), GIVEN_SECONDS, *mine],
+                rid, count = self._seat(
+                    [keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT, *given],
+                    uid=person.uid,
+                    limit=seats,
+                    new_rid=keys.new_id(),
+                    nonce_seconds=GIVEN_SECONDS,
+                    rest=mine,
                 )
                 if self._sit(rid, person, f"Random chat {count}", seats):
                     return str(rid)
@@ -167,10 +175,10 @@ class Rooms:
         """Take the seat; False when the room has ended, or is full after all."""
         if self._create(rid, name, RANDOM, person, [person.uid], ""):
             return True
-        joined = self._join(rid, person.uid, pack_by(events.JOIN, person), RANDOM, seats)
+        joined = self._join(rid, person.uid, event_by(events.JOIN, person), RANDOM, seats)
         if joined == -2:
             indexes = [keys.RANDOM_ROOMS, keys.RANDOM_SEATS]
-            self.scripts["unseat"](keys=indexes, args=[rid, person.uid, seats])
+            self._release_seat(indexes, rid=rid, uid=person.uid, limit=seats)
             return False
         self.pointers.agree(rid, [person.uid])
         return joined >= 0
@@ -186,10 +194,19 @@ class Rooms:
         about: str = "",
     ) -> bool:
         """Make a room; False when it was there already. Then, too, what points to it agrees."""
-        args = [keys.room_channel(rid), pack_by(events.START, by), name, about, kind, owner]
-        args += [secrets.token_urlsafe(6), by.uid, *uids]
         with self._change(ROOM, rid):
-            created = bool(self.scripts["create"](keys=keys.of_room(rid), args=args))
+            created = bool(
+                self._create_room(
+                    keys.of_room(rid),
+                    event_by(events.START, by),
+                    name=name,
+                    about=about,
+                    kind=kind,
+                    owner=owner,
+                    epoch=secrets.token_urlsafe(6),
+                    rest=uids,
+                )
+            )
             if created or kind != RANDOM:  # the others of a random room have nothing to do with it
                 self.pointers.agree_room(rid)
                 self.client.spublish(keys.ROOMS, rid)
@@ -200,24 +217,24 @@ class Rooms:
     def join(self, rid: str, person: Person) -> None:
         """Make the person a member of an open room; a member stays one. Raises NotFound when
         there is no such open room."""
-        self._come(rid, person.uid, pack_by(events.JOIN, person), OPEN)
+        self._come(rid, person.uid, event_by(events.JOIN, person), OPEN)
 
     def add(self, rid: str, by: Person, person: Person) -> None:
         """`by` adds a person to an open or closed room; a member stays one. Raises NotFound."""
-        self._come(rid, person.uid, pack_by(events.ADD, by, person.name), "")
+        self._come(rid, person.uid, event_by(events.ADD, by, person.name), "")
 
-    def _come(self, rid: str, uid: str, data: str, kind: str) -> None:
+    def _come(self, rid: str, uid: str, event: Sequence[str], kind: str) -> None:
         if not _ID.fullmatch(rid):
             raise NotFound(_NONE)
         with self._change(MEMBER, rid, uid):
-            if self._join(rid, uid, data, kind) < 0:
+            if self._join(rid, uid, event, kind) < 0:
                 raise NotFound("There is no such room, or it is not open to everyone.")
             self.pointers.agree(rid, [uid])
 
     def leave(self, rid: str, person: Person) -> None:
         """The person leaves; with the last one the room ends. Raises NotFound for who is no
         member (any more), Refused for an owner who has not handed over, and in direct rooms."""
-        self._leave(rid, person.uid, pack_by(events.LEAVE, person))
+        self._leave(rid, person.uid, event_by(events.LEAVE, person))
 
     def let_go(self, person: Person) -> None:
         """Who will not come back gives up seats among strangers, and rooms to whoever has been in
@@ -242,18 +259,16 @@ class Rooms:
 
     def remove(self, rid: str, by: Person, person: Person) -> None:
         """`by` removes a person from a room; raises as `leave` does."""
-        self._leave(rid, person.uid, pack_by(events.REMOVE, by, person.name))
+        self._leave(rid, person.uid, event_by(events.REMOVE, by, person.name))
 
-    def _join(self, rid: str, uid: str, data: str, kind: str, limit: int = 0) -> int:
-        args = [keys.room_channel(rid), uid, data, kind, limit]
-        return int(self.scripts["join"](keys=keys.of_room(rid), args=args))
+    def _join(self, rid: str, uid: str, event: Sequence[str], kind: str, limit: int = 0) -> int:
+        return int(self._join_room(keys.of_room(rid), event, uid=uid, kind=kind, limit=limit))
 
-    def _leave(self, rid: str, uid: str, data: str) -> None:
+    def _leave(self, rid: str, uid: str, event: Sequence[str]) -> None:
         if not _ID.fullmatch(rid):
             raise NotFound(_NONE)
         with self._change(MEMBER, rid, uid):
-            args = [keys.room_channel(rid), uid, data]
-            size = self.scripts["leave"](keys=keys.of_ending(rid), args=args)
+            size = self._leave_room(keys.of_ending(rid), event, uid=uid)
             if size == -2:
                 raise Refused("The owner cannot leave before another member owns the room.")
             if size == -3:
@@ -269,10 +284,9 @@ class Rooms:
         """Change `name`, `about`, `kind` (open or closed) or `owner` (a member's id, `to` being
         the name) of an open or closed room. Raises NotFound."""
         kind = {"kind": value}.get(field, field)
-        data = pack_by(kind, by, to or ("" if field == "kind" else value))
-        args = [keys.room_channel(rid), data, field, value]
+        event = event_by(kind, by, to or ("" if field == "kind" else value))
         with self._change(ROOM, rid):
-            changed = self.scripts["edit"](keys=keys.of_room(rid), args=args)
+            changed = self._edit_room(keys.of_room(rid), event, field=field, value=value)
             if changed == -1:
                 raise NotFound(_NONE)
             if changed == -2:
@@ -283,9 +297,8 @@ class Rooms:
     def end(self, rid: str, by: Person) -> None:
         """The room is over: nobody is in it, nobody finds it, and what was said is kept for 30
         days. Repeating it changes nothing."""
-        args = [keys.room_channel(rid), pack_by(events.END, by)]
         with self._change(ROOM, rid):
-            self.scripts["end"](keys=keys.of_ending(rid), args=args)
+            self._end_room(keys.of_ending(rid), event_by(events.END, by))
             self.pointers.agree_room(rid)
 
     # Reading
@@ -357,17 +370,18 @@ class Rooms:
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
     def _read(self, rids: Sequence[str], uid: str) -> list[list[Any]]:
-        """What row.lua reads of each of these rooms (at most ROOMS_AT_ONCE)."""
-        args = uid, LINE_CHARS, MOST_COUNTED, EVERYBODY
-        calls = [([make(rid) for make in _OF_ROW], args) for rid in rids]
-        row = self.scripts["row"]
-        if many := getattr(row, "many", None):
-            return list(many(calls))
-        return [row(keys=names, args=args) for names, args in calls]  # a client without a loop
+        """What read_row.lua reads of each of these rooms (at most ROOMS_AT_ONCE)."""
+        return self._read_row.each(
+            ([make(rid) for make in _OF_ROW] for rid in rids),
+            uid=uid,
+            chars=LINE_CHARS,
+            mentions_limit=MOST_COUNTED,
+            everybody=EVERYBODY,
+        )
 
     def unread(self, rid: str, read: int, seq: int) -> int:
         """How many of the events behind number `read`, up to number `seq`, count as unread."""
-        return max(0, seq - read - int(self.client.zcount(keys.quiet(rid), f"({read}", seq)))
+        return max(0, seq - read - int(self.client.zcount(keys.uncounted(rid), f"({read}", seq)))
 
     def open(self, limit: int = 200, start: int = 0) -> list[Room]:
         """The rooms anyone may join, most recently active first: `limit` of them from the one at
@@ -503,9 +517,9 @@ class Rooms:
         ]
 
 
-def pack_by(kind: str, person: Person, body: str = "") -> str:
-    """An event of a person in its stored form."""
-    return pack(kind, person.uid, person.name, body, person.tag, person.picture)
+def event_by(kind: str, person: Person, body: str = "") -> tuple[str, ...]:
+    """A new event of a person, as scripts take it."""
+    return authored(kind, person.uid, person.name, body, person.tag, person.picture)
 
 
 def _others(room: Room, names: dict[str, str]) -> str:

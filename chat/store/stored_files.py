@@ -11,6 +11,7 @@ from typing import Any
 
 from . import keys
 from .batches import pages
+from .lua import Script
 from .people import GUEST, Person
 
 PAGE = 500  # entries in one answer
@@ -52,11 +53,11 @@ class Full:
 
 
 class StoredFiles:
-    """`scripts`: keep_file.lua, drop_file.lua and recount_files.lua."""
-
-    def __init__(self, client: Any, *scripts: Any) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
-        self._keep, self._drop, self._recount = scripts
+        self._count = Script(client, "count_file")
+        self._uncount = Script(client, "uncount_file")
+        self._recount = Script(client, "recount_files")
 
     def keep(
         self, fid: str, rid: str, by: Person, size: int, quotas: Quotas | None = None
@@ -64,16 +65,23 @@ class StoredFiles:
         """Count `size` bytes for a file of a person, instead of those that it counted before.
         Returns what is full, and then nothing is counted; None when there is room."""
         limits = quotas or Quotas()
-        guest = "1" if by.role == GUEST else ""
-        most = [limits.of(by), limits.guests, limits.chat]
-        args = [fid, by.uid, rid, size, guest, *most]
-        what, used = self._keep(keys=keys.STORED, args=args)
+        what, used = self._count(
+            keys.STORED,
+            fid=fid,
+            uid=by.uid,
+            rid=rid,
+            bytes=size,
+            guest="1" if by.role == GUEST else "",
+            person_limit=limits.of(by),
+            guests_limit=limits.guests,
+            chat_limit=limits.chat,
+        )
         return Full(what, int(used)) if what else None
 
     def drop(self, fids: Sequence[str]) -> None:
         """These files are gone. May be repeated."""
         for some in pages(fids, PAGE):
-            self._drop(keys=keys.STORED, args=some)
+            self._uncount(keys.STORED, rest=some)
 
     def of(self, uid: str) -> int:
         """Bytes of a person."""
@@ -107,7 +115,7 @@ class StoredFiles:
 
     def wrong_sums(self, repair: bool = False) -> int:
         """How many sums are not those of the entries; with `repair` they are afterwards."""
-        return int(self._recount(keys=keys.STORED, args=["1" if repair else ""]))
+        return int(self._recount(keys.STORED, repair="1" if repair else ""))
 
 
 def _stored(fid: str, entry: str) -> Stored:

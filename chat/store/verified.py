@@ -11,14 +11,13 @@ import itertools
 import logging
 import secrets
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-log = logging.getLogger(__name__)
+from .lua import Script
 
-_SCRIPT = (Path(__file__).parent / "scripts" / "verified.lua").read_text()
+log = logging.getLogger(__name__)
 
 
 class WrongReply(RedisConnectionError):
@@ -30,7 +29,7 @@ class Verified:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._script = client.register_script(_SCRIPT)
+        self._script = Script(client, "verified")
         self._tokens: Iterator[str] = map(f"{secrets.token_hex(8)}-%d".__mod__, itertools.count())
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
@@ -39,10 +38,8 @@ class Verified:
         round trip. Raises WrongReply, and has the connection closed, for the answer to another
         question."""
         token = next(self._tokens)
-        args: list[Any] = [token]
-        for words in commands:
-            args += (len(words), *words)
-        reply = self._script(keys=[words[1] for words in commands], args=args)
+        words = [word for command in commands for word in (len(command), *command)]
+        reply = self._script([command[1] for command in commands], token=token, rest=words)
         if not isinstance(reply, list) or len(reply) != 1 + len(commands) or reply[0] != token:
             if drop := getattr(self._client, "drop", None):
                 drop("a reply to another question")

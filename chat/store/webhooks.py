@@ -12,6 +12,7 @@ from typing import Any
 
 from . import keys
 from .batches import pages
+from .lua import Script
 from .verified import Verified, pairs
 
 MOST_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
@@ -61,11 +62,13 @@ class Try:
 
 
 class Hooks:
-    """`scripts` are those for webhooks, by name."""
-
-    def __init__(self, client: Any, scripts: dict[str, Any]) -> None:
+    def __init__(self, client: Any) -> None:
         self.client = client
-        self.scripts = scripts
+        self._edit = Script(client, "edit_webhook")
+        self._queue = Script(client, "queue_deliveries")
+        self._retry = Script(client, "retry_delivery")
+        self._log = Script(client, "log_attempt")
+        self._lease = Script(client, "lease")
         self._verified = Verified(client)
 
     # Admins
@@ -98,7 +101,7 @@ class Hooks:
 
     def _change(self, uid: str, field: str, value: str) -> None:
         """Change a webhook, unless it was removed meanwhile."""
-        self.scripts["change_hook"](keys=[keys.hook(uid)], args=[field, value])
+        self._edit(webhook=keys.hook(uid), field=field, value=value)
 
     def remove(self, uid: str) -> None:
         """Nothing is delivered any more, nor waits."""
@@ -120,7 +123,7 @@ class Hooks:
     def lease(self, who: str, seconds: float) -> bool:
         """True when `who` is the one process that delivers, for so long from now; 0 seconds
         lets another one take over."""
-        return bool(self.scripts["lease"](keys=[keys.HOOKS_LEASE], args=[who, int(seconds * 1000)]))
+        return bool(self._lease(lease=keys.HOOKS_LEASE, holder=who, ms=int(seconds * 1000)))
 
     def uids(self) -> list[str]:
         """The ids of the bots that have a webhook. Their list is put right where it is not so: a
@@ -179,9 +182,18 @@ class Hooks:
     ) -> int:
         """Queue messages and move the cursor from `before`, both or neither. Returns how many
         wait now that did not before; -1 when the cursor was not at `before`."""
-        hook = [keys.hook(uid), keys.hook_cursors(uid), keys.hook_queue(uid)]
-        args = [rid, before, cursor, now, MOST_WAITING, *seqs]
-        return int(self.scripts["queue"](keys=hook, args=args))
+        added = self._queue(
+            webhook=keys.hook(uid),
+            cursors=keys.hook_cursors(uid),
+            queue=keys.hook_queue(uid),
+            rid=rid,
+            before=before,
+            cursor=cursor,
+            at=now,
+            limit=MOST_WAITING,
+            rest=seqs,
+        )
+        return int(added)
 
     def due(self, uid: str, now: int, limit: int) -> tuple[list[Delivery], int]:
         """Up to `limit` deliveries whose time has come, the longest due first, and how many
@@ -197,8 +209,13 @@ class Hooks:
 
     def again(self, delivery: Delivery, at: int) -> None:
         """It is to be tried once more at `at` ms, unless it was taken out of the queue."""
-        waiting = [keys.hook_queue(delivery.uid), keys.hook_tries(delivery.uid)]
-        self.scripts["try_again"](keys=waiting, args=[_name(delivery), at, delivery.tries + 1])
+        self._retry(
+            queue=keys.hook_queue(delivery.uid),
+            attempts=keys.hook_tries(delivery.uid),
+            delivery=_name(delivery),
+            at=at,
+            count=delivery.tries + 1,
+        )
 
     def done(self, delivery: Delivery) -> None:
         """It waits no longer."""
@@ -211,8 +228,8 @@ class Hooks:
         """Write down how a try went, for admins to see, unless the webhook was removed."""
         outcome = outcome[:MAX_OUTCOME_CHARS]
         packed = json.dumps([at, delivery.did, delivery.tries + 1, outcome], ensure_ascii=False)
-        noted = [keys.hook(delivery.uid), keys.hook_log(delivery.uid)]
-        self.scripts["note_try"](keys=noted, args=[packed, KEPT])
+        uid = delivery.uid
+        self._log(webhook=keys.hook(uid), log=keys.hook_log(uid), entry=packed, limit=KEPT)
 
     def tries(self, uid: str) -> list[Try]:
         """The last tries, newest first."""

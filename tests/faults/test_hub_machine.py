@@ -168,12 +168,12 @@ def the_number_moves_first(patch):
         if not self._ready:
             self.later(self.flush)
         self._ready[room] = None
-        if not event.is_quiet:
+        if not event.is_silent:
             room.newest = event
         for zone, group in room.groups.items():
             if group.watching:
                 group.shown.append((event.seq, self.show(event, zone)))
-            if group.belonging and not event.is_quiet:
+            if group.belonging and not event.is_silent:
                 group.notes.append(self.note(event, zone))
         return True
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from chat.domain.events import START, pack
+from chat.domain.events import START
 from chat.store import keys
 
 from ..running import Visitor
+from ..stored_events import pack
 from .page import Page
 
 

@@ -16,7 +16,7 @@ from flask import session as cookie
 from chat.app import create_app
 from chat.auth import jwt
 from chat.config import Settings
-from chat.domain.events import POST, pack
+from chat.domain.events import POST
 from chat.media.attachments import FOLDER, Files
 from chat.media.avatars import Pictures
 from chat.media.orphan_cleanup import Sweeper
@@ -30,6 +30,7 @@ from chat.webhooks.queueing import now_ms
 from ..clocks import FAKETIME, Clock, clock_ahead
 from ..faults.database import Database
 from ..running import Server, Visitor, wait_until
+from ..stored_events import pack
 from .page import Page
 
 PROGRAM = """

@@ -11,7 +11,8 @@ from websockets.exceptions import InvalidStatus
 
 from chat.domain.events import REMOVE
 from chat.store import Store, keys
-from chat.store.rooms import pack_by
+from chat.store.lua import Script
+from chat.store.rooms import event_by
 
 from ..running import Server, Visitor
 from .page import Page
@@ -204,9 +205,8 @@ def watching(visitor, rid):
 
 def remove(store, rid, by, uid):
     """What removing does first; its server dies before the rest."""
-    data = pack_by(REMOVE, store.people.get(by.uid), "Ben")
-    args = [keys.room_channel(rid), uid, data]
-    assert store.rooms.scripts["leave"](keys=keys.of_room(rid), args=args) > 0
+    event = event_by(REMOVE, store.people.get(by.uid), "Ben")
+    assert Script(store.client, "leave")(keys.of_room(rid), event, uid=uid) > 0
 
 
 def test_nothing_that_follows_a_removal_is_shown_to_who_was_removed(store, ada, ben, tea):

@@ -16,7 +16,7 @@ from ..running import ROOT, Server, Visitor, free_port, wait_until
 @pytest.fixture
 def schema(store):
     """Makes the schema of a chat with these migrations."""
-    return lambda *migrations: Schema(store.client, store.schema._lease, migrations)
+    return lambda *migrations: Schema(store.client, migrations)
 
 
 def test_a_database_without_a_number_gets_one_and_keeps_everything(client, store):

@@ -74,7 +74,7 @@ def test_a_database_of_before_is_brought_up_to_date(client, store):
         client.hset(keys.user(uid), mapping={"name": name, "role": roles[uid], "tag": ""})
         client.hset(keys.sessions(uid), "s", "a session is nobody")
     client.set(keys.SCHEMA, 1)
-    schema = Schema(client, store.schema._lease)
+    schema = Schema(client)
     for _ in range(2):
         schema.prepare()
         tags = {uid: bool(client.hget(keys.user(uid), "tag")) for uid in names}

@@ -167,4 +167,4 @@ def test_a_reaction_makes_no_room_unread(store, client, ann, bob, tea, seq):
 def test_an_ended_room_keeps_no_reactions(store, client, ann, tea, seq):
     store.messages.react(tea, ann, seq, LIKE, "on")
     store.rooms.end(tea, ann)
-    assert not client.exists(keys.reactions(tea), keys.quiet(tea))
+    assert not client.exists(keys.reactions(tea), keys.uncounted(tea))

@@ -11,6 +11,7 @@ from chat.domain.errors import Invalid, NotFound, NotMember, Refused
 from chat.domain.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, START, File
 from chat.rendering.markdown import gist
 from chat.store import Store, keys
+from chat.store.lua import Script
 from chat.store.rooms import LINE_CHARS
 
 
@@ -249,7 +250,7 @@ def test_a_seat_that_becomes_free_is_taken(store, ann, bob, cid):
 
 def test_a_seat_given_by_a_server_that_died_is_taken_next_time(store, client, ann):
     keys_ = [keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT]
-    rid, _ = store.rooms.scripts["seat"](keys=keys_, args=[ann.uid, 10, "lost", 60])
+    rid, _ = Script(client, "seat")(keys_, uid=ann.uid, limit=10, new_rid="lost", nonce_seconds=60)
     assert store.rooms.random(ann, 10) == rid == "lost"
     assert client.zscore(keys.RANDOM_ROOMS, "lost") == 1
 

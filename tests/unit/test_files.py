@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-from chat.domain.events import POST, Event, File, pack, pack_files
+from chat.domain.events import POST, Event, File, pack_files
 from chat.domain.file_types import PLAIN, clean_file_name, type_of
 from chat.media.attachments import NOTES, size
 from chat.media.avatars import REFUSED
 from chat.media.image_protocol import OVER
+
+from ..stored_events import pack
 
 
 @pytest.mark.parametrize(

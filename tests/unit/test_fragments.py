@@ -25,7 +25,6 @@ from chat.domain.events import (
     Quote,
     Reaction,
     Reactions,
-    pack,
 )
 from chat.rendering import (
     assets,
@@ -37,6 +36,8 @@ from chat.rendering import (
     markdown,
 )
 from chat.store import Room, Row
+
+from ..stored_events import pack
 
 HOSTILE = [
     "<script>alert(1)</script>",

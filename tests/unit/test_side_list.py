@@ -63,10 +63,10 @@ class World:
     # What is stored
 
     def counted(self, rid, upto):
-        return sum(not event.is_quiet for event in self.stored[rid][:upto])
+        return sum(not event.is_silent for event in self.stored[rid][:upto])
 
     def last(self, rid, upto):
-        return max(event.seq for event in self.stored[rid][:upto] if not event.is_quiet)
+        return max(event.seq for event in self.stored[rid][:upto] if not event.is_silent)
 
     # Steps
 

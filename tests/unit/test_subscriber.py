@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.domain.events import POST, Event, pack
+from chat.domain.events import POST, Event
 from chat.realtime.background import Background
 from chat.realtime.hub import Hub
 from chat.realtime.subscriber import Subscriber
 from chat.redis_client.pubsub import Alone
+
+from ..stored_events import pack
 
 SECRET = "what somebody wrote"
 

@@ -1,13 +1,18 @@
--- A member who will not come back is out of an open or closed room, without a word about it: nobody
--- left just now. With the last one the room ends.
--- KEYS: as append.lua, then who was in it when it ended; ARGV: channel, user id, data of the end
--- Returns the number of members left; -1 for who is no member, or where the room is of another kind.
-local kind = redis.call('HGET', KEYS[1], 'kind')
+-- Removes a member who will not come back from an open or closed room, without an event: nobody
+-- left just now. When the last member goes, the room ends.
+-- @room
+-- @key past_members
+-- @include append
+-- @include finish
+-- @event
+-- Returns the number of members left; -1 when the person is no member or the room is of another
+-- kind.
+local kind = redis.call('HGET', KEYS.room, 'kind')
 if kind ~= 'open' and kind ~= 'closed' then return -1 end
-if not redis.call('ZSCORE', KEYS[3], ARGV[2]) then return -1 end
-local size = redis.call('ZCARD', KEYS[3]) - 1
-if size == 0 then append(ARGV[3], 0) end
-redis.call('ZREM', KEYS[3], ARGV[2])
-redis.call('HDEL', KEYS[4], ARGV[2])
+if not redis.call('ZSCORE', KEYS.members, event.uid) then return -1 end
+local size = redis.call('ZCARD', KEYS.members) - 1
+if size == 0 then append(event) end
+redis.call('ZREM', KEYS.members, event.uid)
+redis.call('HDEL', KEYS.read, event.uid)
 if size == 0 then finish() end
 return size

@@ -1,7 +1,9 @@
--- A person's password is set by a link, which is of no use afterwards.
--- KEYS: the person; ARGV: digest of the link's secret, hash of the password
--- Returns 1; 0 where another link was made since, or this one was used.
-if redis.call('HGET', KEYS[1], 'reset') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'password', ARGV[2])
-redis.call('HDEL', KEYS[1], 'reset', 'reset_by')
+-- Sets a person's password by a link, which cannot be used again.
+-- @key user
+-- @arg digest  of the link's secret
+-- @arg password  its hash
+-- Returns 1; 0 where a newer link exists, or this one was used.
+if redis.call('HGET', KEYS.user, 'reset') ~= ARGV.digest then return 0 end
+redis.call('HSET', KEYS.user, 'password', ARGV.password)
+redis.call('HDEL', KEYS.user, 'reset', 'reset_by')
 return 1

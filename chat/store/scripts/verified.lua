@@ -1,8 +1,9 @@
--- Runs commands on keys of one slot and says whose question it answers.
--- KEYS: the key of each command. ARGV: the question's token, then for each command the number of its
--- words and the words.
+-- Runs commands on keys of one slot and returns the token of the question with the answers.
+-- KEYS: the key of each command.
+-- @arg token  of the question
+-- @rest words  for each command the number of its words, and the words
 -- Returns the token, then the answer of each command.
-local answers, at = {ARGV[1]}, 2
+local answers, at = {ARGV.token}, REST.words
 while at <= #ARGV do
   local last = at + tonumber(ARGV[at])
   answers[#answers + 1] = redis.call(unpack(ARGV, at + 1, last))

@@ -1,0 +1,48 @@
+-- Reads a room as a list of rooms shows it. Of a long last message only the beginning is read, so that
+-- the answers for many rooms stay small.
+-- @key room
+-- @key members
+-- @key read
+-- @key uncounted
+-- @key mentioned
+-- @arg uid
+-- @arg chars  of the last message at most
+-- @arg mentions_limit  how many mentions of each kind are counted at most
+-- @arg everybody  the id that stands for everybody
+-- Returns {rid, name, about, kind, owner, epoch, seq, last, first, when the person joined, the
+-- newest number the person has read, how many of the events since do not count as unread, how many
+-- of them mention the person}.
+local room = redis.call('HMGET', KEYS.room, 'rid', 'name', 'about', 'kind', 'owner', 'epoch', 'seq',
+  'last', 'first')
+local head, data = string.match(#(room[8] or '') > 1000 and room[8] or '', '^(%d+ %d+ )(.*)$')
+if head then
+  local event = cjson.decode(data)
+  local body = event[FIELD.body]
+  local at, most = 1, tonumber(ARGV.chars)
+  while most > 0 and at <= #body do
+    local byte = string.byte(body, at)
+    at, most = at + (byte < 128 and 1 or byte < 224 and 2 or byte < 240 and 3 or 4), most - 1
+  end
+  if event[FIELD.files] and body ~= '' then event[FIELD.files] = '' end -- only the text is shown
+  event[FIELD.body] = string.sub(body, 1, at - 1)
+  room[8] = head .. cjson.encode(event)
+end
+room[10] = redis.call('ZSCORE', KEYS.members, ARGV.uid)
+room[11] = redis.call('HGET', KEYS.read, ARGV.uid)
+room[12], room[13] = 0, 0
+local read = tonumber(room[11] or 0)
+if room[10] and room[7] and tonumber(room[7]) > read then
+  room[12] = redis.call('ZCOUNT', KEYS.uncounted, '(' .. (room[11] or 0), '+inf')
+  local seen = {}
+  for _, who in ipairs({ARGV.uid, ARGV.everybody}) do
+    local found = redis.call('ZREVRANGEBYLEX', KEYS.mentioned, '(' .. who .. ' ~', '[' .. who .. ' ',
+      'LIMIT', 0, ARGV.mentions_limit)
+    for _, entry in ipairs(found) do
+      local seq = string.match(entry, '%d+$')
+      if tonumber(seq) > read and not seen[seq] then
+        seen[seq], room[13] = true, room[13] + 1
+      end
+    end
+  end
+end
+return room

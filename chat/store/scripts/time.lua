@@ -1,4 +1,0 @@
--- The time by the clock that hosts have in common: that of the node which has this key.
--- KEYS: the key. Returns seconds since 1970.
-local time = redis.call('TIME')
-return string.format('%.6f', tonumber(time[1]) + tonumber(time[2]) / 1000000)
