@@ -1,7 +1,7 @@
 """What is queued for the webhooks: which messages concern which bot.
 
 Posting a message does nothing for this: a room's stream is the queue that everything is in
-already. For each bot and room there is a cursor. The script queue.lua moves it and puts what
+already. For each bot and room there is a cursor. queue_deliveries.lua moves it and puts what
 concerns the bot into the bot's queue, both or neither, so each message is queued once, however many
 processes there are and wherever one dies. What is published in a room only says that its stream is
 to be read, and every SWEEP_SECONDS all streams are compared with their cursors.
