@@ -17,7 +17,7 @@ _ACCESS_TOKEN = re.compile(r"[\x20-\x7e]{1,16384}")  # what RFC 6749, appendix A
 
 class Provider:
     """The OpenID Connect provider of the settings, at the addresses that it publishes (OpenID
-    Connect Discovery). `now` returns the time in seconds since 1970, by the clock of all hosts."""
+    Connect Discovery). `now` returns the time in seconds since 1970, by the database's clock."""
 
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self.settings = settings
@@ -27,9 +27,9 @@ class Provider:
         self._keys = Keys("")
 
     def address(self, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
-        """Where a visitor signs in. Raises Unreachable."""
+        """The address at which a visitor signs in. Raises Unreachable."""
         digest = hashlib.sha256(verifier.encode()).digest()
-        asked = {
+        parameters = {
             "response_type": "code",
             "client_id": self.settings.oidc_client_id,
             "redirect_uri": redirect_uri,
@@ -39,22 +39,22 @@ class Provider:
             "code_challenge": urlsafe_b64encode(digest).decode().rstrip("="),
             "code_challenge_method": "S256",
         }
-        there = self._address("authorization_endpoint")
-        return f"{there}{'&' if '?' in there else '?'}{urlencode(asked)}"
+        endpoint = self._address("authorization_endpoint")
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"
 
     def claims(self, code: str, redirect_uri: str, verifier: str, nonce: str) -> dict[str, Any]:
-        """What the provider says of who signed in. Raises Unreachable, BadToken."""
+        """The claims of the provider about who signed in. Raises Unreachable, BadToken."""
         tokens = self._tokens(code, redirect_uri, verifier)
         id_token, token = tokens.get("id_token"), tokens.get("access_token")
         if not isinstance(id_token, str):
             raise BadToken("there is no ID token")
         claims = self._verified(id_token, nonce)
-        if jwt.name_in(claims) or "userinfo_endpoint" not in self._metadata.get():
+        if jwt.name_of(claims) or "userinfo_endpoint" not in self._metadata.get():
             return claims
         if not isinstance(token, str) or not _ACCESS_TOKEN.fullmatch(token):
             return claims
-        said = get_json(self._address("userinfo_endpoint"), token)
-        return {**said, **claims} if said.get("sub") == claims["sub"] else claims
+        userinfo = get_json(self._address("userinfo_endpoint"), token)
+        return {**userinfo, **claims} if userinfo.get("sub") == claims["sub"] else claims
 
     def _tokens(self, code: str, redirect_uri: str, verifier: str) -> dict[str, Any]:
         form = {
@@ -63,24 +63,24 @@ class Provider:
             "redirect_uri": redirect_uri,
             "code_verifier": verifier,
         }
-        who, secret = self.settings.oidc_client_id, self.settings.oidc_client_secret
-        ways = self._metadata.get().get("token_endpoint_auth_methods_supported")
+        client, secret = self.settings.oidc_client_id, self.settings.oidc_client_secret
+        methods = self._metadata.get().get("token_endpoint_auth_methods_supported")
         login = None
-        if secret and (not isinstance(ways, list) or "client_secret_basic" in ways):
-            login = quote_plus(who), quote_plus(secret)  # RFC 6749, section 2.3.1
+        if secret and (not isinstance(methods, list) or "client_secret_basic" in methods):
+            login = quote_plus(client), quote_plus(secret)  # RFC 6749, section 2.3.1
         else:
-            form |= {"client_id": who, **({"client_secret": secret} if secret else {})}
+            form |= {"client_id": client, **({"client_secret": secret} if secret else {})}
         return post_form(self._address("token_endpoint"), form, login)
 
     def _verified(self, token: str, nonce: str) -> dict[str, Any]:
         """The claims of an ID token (OpenID Connect Core, section 3.1.3.7)."""
-        where = self._address("jwks_uri")
-        if self._keys.url != where:
-            self._keys = Keys(where)
+        jwks_uri = self._address("jwks_uri")
+        if self._keys.url != jwks_uri:
+            self._keys = Keys(jwks_uri)
         claims, client = self._keys.claims(token), self.settings.oidc_client_id
-        jwt.check(claims, self._published("issuer"), client, self._now(), nonce=nonce)
-        several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
-        if claims.get("azp", None if several else client) != client:
+        jwt.check_claims(claims, self._published("issuer"), client, self._now(), nonce=nonce)
+        has_several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
+        if claims.get("azp", None if has_several else client) != client:
             raise BadToken("the token was made for another client")
         if "iat" not in claims:
             raise BadToken("the token does not say when it was made")

@@ -50,7 +50,7 @@ def page() -> Any:
     """The form for the first account where it opens without the link, else where to find that."""
     if _opens_without_link():
         return _form()
-    return render_template("first_run.html", hours=setup_link.HOURS)
+    return render_template("first_run.html", hours=setup_link.VALID_HOURS)
 
 
 @bp.post("/first-run")
@@ -151,4 +151,4 @@ def _wrong_link() -> Any:
     guessed, and nobody should be able to keep the operator from using theirs."""
     failed("a wrong link for the first admin")
     chat().limits.use("address", network())
-    return render_template("first_run.html", wrong=True, hours=setup_link.HOURS), 404
+    return render_template("first_run.html", wrong=True, hours=setup_link.VALID_HOURS), 404

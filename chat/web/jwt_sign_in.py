@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, request
 
 from ..auth import jwt
-from ..auth.jwt import LEEWAY, BadToken, Keys, Secret
+from ..auth.jwt import LEEWAY_SECONDS, BadToken, Keys, Secret
 from ..config import Settings
 from ..http_client.json_documents import Unreachable
 from ..services.context import chat
@@ -47,7 +47,7 @@ def hand_over() -> Any:
         failed("a token was refused", detail=error)
         text = "That was too old, used already, or not meant for here. Go back and try again."
         return turn_away(text, 400, next)
-    called = jwt.name_in(claims) or "New member"
+    called = jwt.name_of(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
     return come_in(person, "jwt", next)
 
@@ -66,8 +66,8 @@ def _verified(token: str) -> dict[str, Any]:
     settings = chat().settings
     claims = chat().jwt_keys.claims(token)
     now = chat().store.clock.now()
-    jwt.check(claims, settings.jwt_issuer, settings.jwt_audience, now)
-    if claims["exp"] > now + LONGEST + LEEWAY:
+    jwt.check_claims(claims, settings.jwt_issuer, settings.jwt_audience, now)
+    if claims["exp"] > now + LONGEST + LEEWAY_SECONDS:
         raise BadToken(f"it is good for more than {LONGEST} s")
     return claims
 
@@ -76,6 +76,6 @@ def _use(token: str, until: float) -> None:
     """Raise BadToken for a token that was here. It is known by what was signed: of a signature
     there may be several that are right."""
     digest = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
-    seconds = int(until - chat().store.clock.now()) + LEEWAY + 1
+    seconds = int(until - chat().store.clock.now()) + LEEWAY_SECONDS + 1
     if not chat().store.accounts.use_once(digest, seconds):
         raise BadToken("it was used before")

@@ -74,7 +74,7 @@ def callback() -> Any:
     except BadToken as error:
         failed("OpenID Connect", detail=error)
         return turn_away(f"Signing in with {name} did not work. Please try again.", 400, next)
-    called = jwt.name_in(claims) or "New member"
+    called = jwt.name_of(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
     return come_in(person, "oidc", next)
 

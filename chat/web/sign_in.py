@@ -67,7 +67,7 @@ def _with_password(login: str) -> Any:
     _count_try(login)
     accounts = chat().store.accounts
     uid, kept = accounts.by_login(login)
-    right = PASSWORDS.run(network(), passwords.is_right, kept, request.form["password"])
+    right = PASSWORDS.run(network(), passwords.is_correct, kept, request.form["password"])
     person = chat().store.people.get(uid) if right else None
     if person is None or person.off:
         reason = "wrong password" if uid else "unknown login"
@@ -118,7 +118,7 @@ def change_password() -> Any:
         kept = accounts.password(person.uid)
         # The new one is the present one where the form is sent again because no answer came.
         typed = request.form.get("old", ""), request.form.get("password", "")
-        if not any(PASSWORDS.run(network(), passwords.is_right, kept, one) for one in typed):
+        if not any(PASSWORDS.run(network(), passwords.is_correct, kept, one) for one in typed):
             failed("wrong present password", person.uid)
             raise Invalid("That is not your present password.")
         new = _hashed(person.login, person.name)
@@ -231,8 +231,8 @@ def _hashed(*about: str) -> str:
     password = request.form.get("password", "")
     if request.form.get("again", password) != password:
         raise Invalid("The two passwords are not the same.")
-    PASSWORDS.run(network(), passwords.check, password, about)
-    return PASSWORDS.run(network(), passwords.kept, password)
+    PASSWORDS.run(network(), passwords.check_strength, password, about)
+    return PASSWORDS.run(network(), passwords.hashed, password)
 
 
 def _is_new() -> bool:

@@ -10,7 +10,7 @@ import logging
 
 from flask import g, request
 
-from ..auth.jwt import LONGEST_SUBJECT, first_name
+from ..auth.jwt import MAX_SUBJECT_CHARS, first_usable_name
 from ..domain.wire_text import header_text
 from ..observability.once_per_minute import OncePerMinute
 from ..services.context import chat
@@ -44,7 +44,7 @@ def _named() -> str | None:
         return ""
     value = request.headers.get(settings.proxy_header, "")
     found = header_text(value)
-    if found is None or "," in found or len(found) > LONGEST_SUBJECT:
+    if found is None or "," in found or len(found) > MAX_SUBJECT_CHARS:
         _unusable.warn(log, "%s cannot be used: %r", settings.proxy_header, value[:100])
         return None
     return found
@@ -54,5 +54,5 @@ def person(subject: str) -> Person:
     """The person whom the proxy names."""
     header = chat().settings.proxy_name_header
     name = header_text(request.headers.get(header, "")) if header else ""
-    called = first_name(name, subject.partition("@")[0]) or "New member"
+    called = first_usable_name(name, subject.partition("@")[0]) or "New member"
     return chat().store.accounts.of_subject("proxy", subject, called)

@@ -122,7 +122,7 @@ def test_whatever_is_said_of_the_user(provider):
                 continue
             said = on_loop(come_back, provider)
             assert said["sub"] == "7"
-            jwt.name_in(said).encode()
+            jwt.name_of(said).encode()
 
 
 def test_a_document_of_many_keys_is_read_once_and_in_part(provider, monkeypatch):

@@ -19,14 +19,16 @@ SIGNS = "".join(sorted({sign for signs in L33T_TABLE.values() for sign in signs}
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_only_the_password_of_a_hash_is_right(is_there):
-    kept = passwords.kept("correct horse battery staple") if is_there else ""
-    assert passwords.is_right(kept, "correct horse battery staple") is is_there
-    assert not passwords.is_right(kept, "nobody's password")
+    kept = passwords.hashed("correct horse battery staple") if is_there else ""
+    assert passwords.is_correct(kept, "correct horse battery staple") is is_there
+    assert not passwords.is_correct(kept, "nobody's password")
 
 
 def test_an_account_that_is_not_there_takes_as_long_as_one_that_is():
     """The hash that is looked at instead costs what a new one costs."""
-    assert extract_parameters(passwords._nobody) == extract_parameters(passwords.kept("any"))
+    assert extract_parameters(passwords._HASH_OF_NOBODY) == extract_parameters(
+        passwords.hashed("any")
+    )
 
 
 def judge(password, about=()):
@@ -40,7 +42,7 @@ def judge(password, about=()):
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        passwords.check(password, about)
+        passwords.check_strength(password, about)
         taken = True
     except Invalid:
         taken = False
@@ -147,7 +149,7 @@ def test_one_that_is_easy_to_guess_is_not(bad):
 def test_what_is_taken_is_as_good_as_zxcvbn_says_of_the_whole(text):
     """The pieces are no way round: a password that has a good piece is good."""
     if judge(text)[0]:
-        assert zxcvbn(text)["score"] >= passwords.GOOD
+        assert zxcvbn(text)["score"] >= passwords.MIN_SCORE
 
 
 def test_ordinary_passwords_are_looked_at_as_a_whole():

@@ -40,12 +40,12 @@ def right():
 def refused(header, claims):
     try:
         said = Secret(KEY).claims(token(header, claims))
-        jwt.check(said, "site", "chat", time.time(), nonce="n")
+        jwt.check_claims(said, "site", "chat", time.time(), nonce="n")
     except BadToken:
         return True
-    assert can_be_stored(said["iss"] + said["sub"] + jwt.name_in(said))
+    assert can_be_stored(said["iss"] + said["sub"] + jwt.name_of(said))
     assert (said["iss"], said["nonce"]) == ("site", "n")
-    assert time.time() < said["exp"] + jwt.LEEWAY
+    assert time.time() < said["exp"] + jwt.LEEWAY_SECONDS
     return False
 
 
