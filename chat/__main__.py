@@ -16,36 +16,34 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command; exits with 1 and one line when it cannot be done."""
-    parser = argparse.ArgumentParser(prog="chat", description="A web chat that is plain HTML.")
+    """Run a command. Exits with 1 after printing one line if it cannot run."""
+    parser = argparse.ArgumentParser(prog="chat", description="A web chat in plain HTML.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve the chat until SIGTERM or Ctrl-C")
     admin = commands.add_parser(
-        "admin", help="make somebody an admin of the running chat, or print the first admin's link"
+        "admin", help="make somebody an administrator, or print a link for the first administrator"
     )
     admin.add_argument(
         "who",
-        help="login or id (the id ends the address of that person's page); or the word link, for a "
-        "link that makes whoever opens it the first admin",
+        help="a login or an id (from the end of the address of the person's page); or the word "
+        "link, for a link that makes whoever opens it the first administrator",
     )
-    commands.add_parser("reload", help="let new processes take over the running chat, one by one")
-    check = commands.add_parser(
-        "check", help="look for what is wrong in the running chat's database"
-    )
-    check.add_argument("--repair", action="store_true", help="put right what can be")
+    commands.add_parser("reload", help="replace the processes of the running chat, one by one")
+    check = commands.add_parser("check", help="look for errors in the database of the running chat")
+    check.add_argument("--repair", action="store_true", help="repair what can be repaired")
     _archive_commands(commands)
-    worker = commands.add_parser("worker")  # what `serve` starts; not for people
+    worker = commands.add_parser("worker")  # started by `serve`, not by people
     worker.add_argument("listener", type=int)
     worker.add_argument("lifeline", type=int)
     worker.add_argument("replaced", type=int)
     worker.add_argument("heartbeat", type=int)
-    indexer = commands.add_parser("indexer")  # so is this
+    indexer = commands.add_parser("indexer")  # the same
     indexer.add_argument("lifeline", type=int)
     indexer.add_argument("heartbeat", type=int)
     args = parser.parse_args(argv)
     os.umask(data_folder.PRIVATE_UMASK)
-    # Read before the other settings, so that what is wrong with them is logged in this format, too.
-    # What people type at a console is answered in plain text.
+    # Read before the other settings, so that errors in them are logged in this format, too. Other
+    # commands answer in plain text.
     is_json = (
         args.command in ("serve", "worker", "indexer") and os.environ.get("CHAT_LOG") == "json"
     )
@@ -78,8 +76,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End without an orderly end of the interpreter: where a thread of obstore is just about to
-    tell Python of a file, that aborts the process, after all is done."""
+    """Exit without finalizing the interpreter, which would abort the process if a thread of obstore
+    is just about to call Python."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -88,29 +86,31 @@ def _leave(code: int) -> NoReturn:
 def _archive_commands(commands: Any) -> None:
     export = commands.add_parser(
         "export",
-        help="write rooms of the running chat, or all of it, into a file",
+        help="write rooms, or everything, of the running chat to a file",
         usage="chat export ROOM... FILE | --all [--with-secrets] FILE | ROOM --html FILE",
     )
-    export.add_argument("what", nargs="+", metavar="ROOM", help="its id or address; then FILE")
+    export.add_argument(
+        "what", nargs="+", metavar="ROOM", help="id or address of a room, then FILE"
+    )
     export.add_argument("--all", action="store_true", help="all rooms and people")
     export.add_argument(
         "--with-secrets",
         action="store_true",
-        help="with --all: also what people sign in with (hashes of passwords, sessions, tokens), "
-        "webhooks and the audit; keep that file as you keep the database",
+        help="with --all: also password hashes, sessions, tokens, webhooks and the audit log; "
+        "protect that file like the database",
     )
-    export.add_argument("--html", metavar="FILE", help="one room as a page for people")
-    taking = commands.add_parser("import", help="put such a file into the running chat")
-    taking.add_argument("file", metavar="FILE")
-    taking.add_argument(
+    export.add_argument("--html", metavar="FILE", help="write one room as an HTML page")
+    import_ = commands.add_parser("import", help="read such a file into the running chat")
+    import_.add_argument("file", metavar="FILE")
+    import_.add_argument(
         "--all",
         action="store_true",
-        help="the file is this chat's own: people come with their rights, rooms here go on",
+        help="the file is this chat's own: import rights of people, and continue existing rooms",
     )
 
     for name, words in (
-        ("backup", "copy all that the running chat keeps into a folder (embedded Valkey only)"),
-        ("restore", "put such a copy into an empty CHAT_DATA, while no chat uses it"),
+        ("backup", "copy all data of the running chat to a folder (embedded Valkey only)"),
+        ("restore", "copy a backup to an empty CHAT_DATA that no chat uses"),
     ):
         commands.add_parser(name, help=words).add_argument("folder", metavar="FOLDER")
 

@@ -92,7 +92,7 @@ class Chat(Flask, Parts):
         self.failed_sign_ins = FailedSignIns()
         self.pictures = Pictures(settings.files or str(settings.data))
         self.attachments = Files(
-            self.pictures, settings.file_size * 2**20, store.stored_files, quotas(settings)
+            self.pictures, settings.file_size_mb * 2**20, store.stored_files, quotas(settings)
         )
         self.uploads = Uploads(settings.limits)
         self.outbound = Outbound(settings.hook_networks)
@@ -109,7 +109,7 @@ class Chat(Flask, Parts):
     def _background_tasks(self, topology: Where) -> tuple[BackgroundTask, ...]:
         live, settings, store = self.realtime, self.settings, self.store
         post_reply = partial(messages.say_text, self)
-        sender = Sender(store, self.outbound, settings.hook_wait, post_reply)
+        sender = Sender(store, self.outbound, settings.hook_wait_seconds, post_reply)
         return (
             live.subscriber,
             live.presence,

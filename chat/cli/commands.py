@@ -141,7 +141,7 @@ def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -
         def write() -> None:
             pictures = _pictures(settings)
             found = archive.with_pictures(records, pictures)
-            found = archive.with_files(found, Files(pictures, settings.file_size))
+            found = archive.with_files(found, Files(pictures, settings.file_size_mb))
             count = archive.write(Path(file), found, not rids, secrets)
             print(f"{count} records are in {file}; only you may read it.")
 
@@ -162,7 +162,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
     """Put in what a file has and the running chat has not. `trusted`: the file is the chat's own,
     and people come with their rights. Raises CannotStart when some of it had to be left alone."""
     with running(settings) as store, _told(file):
-        header, records = archive.read(Path(file), settings.file_size * 2**20)
+        header, records = archive.read(Path(file), settings.file_size_mb * 2**20)
         if header.get("whole") and not trusted:
             raise CannotStart(
                 f"{file} is a file of everything: it makes its admins admins here and goes on with "
@@ -172,7 +172,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
 
         def take() -> None:
             pictures = _pictures(settings)
-            files = Files(pictures, settings.file_size)
+            files = Files(pictures, settings.file_size_mb)
             for record in records:
                 load.take(record)
                 archive.take_picture(record, load, pictures)
@@ -231,14 +231,14 @@ def _told(file: str) -> Iterator[None]:
 
 def _lost(settings: Settings, store: Store) -> list[str]:
     found: list[str] = []
-    files = Files(_pictures(settings), settings.file_size)
+    files = Files(_pictures(settings), settings.file_size_mb)
     _run(lambda: found.extend(lost(store, files)))
     return found
 
 
 def _wrong_bytes(settings: Settings, store: Store) -> list[Finding]:
     found: list[Finding] = []
-    files = Files(_pictures(settings), settings.file_size)
+    files = Files(_pictures(settings), settings.file_size_mb)
     with _told("CHAT_FILES"):
         _run(lambda: found.extend(stored_bytes.wrong(store, files)))
     return found

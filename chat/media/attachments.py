@@ -261,8 +261,8 @@ class Files:
 
 def quotas(settings: Settings) -> Quotas:
     """The quotas of the settings, in bytes."""
-    most = (settings.quota_per_person, settings.quota_per_guest)
-    return Quotas(*(mb * 2**20 for mb in (*most, settings.quota_guests, settings.quota)))
+    most = (settings.quota_per_person_mb, settings.quota_per_guest_mb)
+    return Quotas(*(mb * 2**20 for mb in (*most, settings.quota_guests_mb, settings.quota_mb)))
 
 
 def _named(name: str, type: str) -> str:

@@ -96,7 +96,7 @@ class Supervisor:
     def _launcher(self, url: str) -> Launcher:
         secret_key = self.settings.secret_key or data_folder.secret_key(self.settings.data)
         env = {**os.environ, "REDIS_URL": url, "SECRET_KEY": secret_key}
-        return Launcher(env, self.replaced, self.settings.watchdog)
+        return Launcher(env, self.replaced, self.settings.watchdog_seconds)
 
     def _handle_signals(self) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):

@@ -21,8 +21,8 @@ class ValkeyProcess:
     def __init__(self, settings: Settings, replaced: ReplacedCounts) -> None:
         self._valkey = EmbeddedValkey(settings.data / "valkey", settings.fsync)
         self._valkey.start()
-        limit = max(settings.watchdog, MIN_LIMIT_SECONDS)
-        self._watch = ValkeyWatch(self._valkey, limit, settings.watchdog)
+        limit = max(settings.watchdog_seconds, MIN_LIMIT_SECONDS)
+        self._watch = ValkeyWatch(self._valkey, limit, settings.watchdog_seconds)
         self._purge = Purge(self._valkey, settings.purge_seconds)
         self._replaced = replaced
 

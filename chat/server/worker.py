@@ -51,8 +51,8 @@ def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartb
         "h2c": settings.h2c,
         **security_headers.server_settings(settings.secure),
         "direct_writes": os.environ.get("CHAT_DIRECT") != "off",
-        "websocket_ping_interval": float(settings.ping),
-        "websocket_pong_timeout": min(10.0, settings.ping),
+        "websocket_ping_interval": float(settings.ping_seconds),
+        "websocket_pong_timeout": min(10.0, settings.ping_seconds),
     }
     bridge = partial(_bridge, settings, lifeline, children)
     run(bridge, sock, ready=partial(_beat, Heartbeat(heartbeat)), loop=loop, config=config)

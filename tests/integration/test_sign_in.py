@@ -7,7 +7,7 @@ import pytest
 from flask import g
 
 from chat.app import create_app
-from chat.config import WAYS, Settings
+from chat.config import AUTH_METHODS, Settings
 from chat.domain.errors import Refused
 from chat.store.tokens import MOST
 from chat.web.admin import change_role
@@ -150,7 +150,7 @@ def test_a_way_that_is_off_is_not_there(tmp_path):
         assert visitor.get("/sign-up").status_code == 404
     finally:
         running.clean_up()
-    assert "guest" in WAYS
+    assert "guest" in AUTH_METHODS
 
 
 # Sessions

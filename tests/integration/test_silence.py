@@ -44,7 +44,7 @@ def heard(client):
 def test_the_times_add_up_to_less_than_a_minute():
     """A page that vanishes has been pinged, cut off, no more told of and found gone; one without
     JavaScript has a comment on its line that the network does not take."""
-    limit = Settings.ping + ServerSettings.websocket_pong_timeout
+    limit = Settings.ping_seconds + ServerSettings.websocket_pong_timeout
     assert limit + LASTS + presence.UPDATE_SECONDS < 60
     assert event_stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.UPDATE_SECONDS < 60
     assert presence.REPORT_ALL_SECONDS + 2 * presence.UPDATE_SECONDS < LASTS, (
