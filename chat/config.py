@@ -308,9 +308,7 @@ def _check_complete(env: Mapping[str, str], methods: tuple[str, ...]) -> None:
         if missing:
             raise BadSetting(f"CHAT_SIGN_IN has {method}, which needs {' and '.join(missing)}")
     if "jwt" in methods and bool(env.get("CHAT_JWT_SECRET")) == bool(env.get("CHAT_JWT_JWKS")):
-        raise BadSetting(
-            "CHAT_SIGN_IN has jwt, which needs either CHAT_JWT_SECRET or CHAT_JWT_JWKS"
-        )
+        raise BadSetting("CHAT_SIGN_IN has jwt, which needs CHAT_JWT_SECRET or CHAT_JWT_JWKS")
 
 
 def _sign_in(value: str) -> tuple[str, ...]:
