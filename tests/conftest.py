@@ -3,6 +3,7 @@
 Both are the run's own: no setting of the machine, a REDIS_URL above all, reaches the tests.
 """
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -27,6 +28,15 @@ for name in list(os.environ):
         del os.environ[name]
 # What each process of a chat would have to compile anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Each process of a run imports all tests. Of what that makes nothing is garbage, and to look for it
+# is a quarter of the work, then and at each search later.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
