@@ -1,4 +1,4 @@
-"""One server process: the application, its hub and its subscriber on one event loop."""
+"""A worker: one server process, in which the whole application runs on one event loop."""
 
 import asyncio
 import gc
@@ -31,16 +31,21 @@ from .warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
-# Container objects that are new (less those that went) before the youngest generation is searched
-# for cycles; how often that is done before the middle one is; and that before all are.
-GENERATIONS = 5_000, 10, 40
+# For gc.set_threshold: the youngest generation is collected after so many new container objects,
+# the middle one after so many collections of the youngest, the oldest after so many of the middle.
+GC_THRESHOLDS = 5_000, 10, 40
+MAX_PONG_SECONDS = 10.0  # that a page has to answer a ping
 
 
 def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartbeat: int) -> None:
-    """Serve on the listening socket with the file descriptor `listener` until SIGTERM, or until
-    the other end of the pipe `lifeline` closes because the supervisor died. What `heartbeat` leads
-    to is told once a second that the loop runs, from when connections are accepted. In `replaced`
-    stands how many processes the supervisor has replaced."""
+    """Serve until SIGTERM, or until the supervisor dies. All arguments but the first are file
+    descriptors that the supervisor passes on.
+
+    listener: the listening socket.
+    lifeline: a pipe whose other end closes when the supervisor dies.
+    replaced: the counts of replaced processes (chat.observability.replaced_processes).
+    heartbeat: a pipe to which the event loop writes a byte each second once it accepts connections.
+    """
     metrics.count_replaced(replaced)
     for handler in logging.getLogger().handlers:
         handler.addFilter(Outage())
@@ -52,34 +57,34 @@ def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartb
         **security_headers.server_settings(settings.secure),
         "direct_writes": os.environ.get("CHAT_DIRECT") != "off",
         "websocket_ping_interval": float(settings.ping_seconds),
-        "websocket_pong_timeout": min(10.0, settings.ping_seconds),
+        "websocket_pong_timeout": min(MAX_PONG_SECONDS, settings.ping_seconds),
     }
     bridge = partial(_bridge, settings, lifeline, children)
     run(bridge, sock, ready=partial(_beat, Heartbeat(heartbeat)), loop=loop, config=config)
 
 
 def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
-    """The ASGI application; must be called on the event loop."""
+    """Return the ASGI application. Must be called on the event loop."""
     loop = asyncio.get_running_loop()
     loop.add_reader(lifeline, _supervisor_died, lifeline)
-    where, client = _redis(settings.redis_url)
+    topology, client = _redis(settings.redis_url)
     texts = TextRenderer(children.connect)
-    app = create_app(settings, Store(client), where, texts)
+    app = create_app(settings, Store(client), topology, texts)
     warm_up(app.jinja_env)
     app.problems.append(
         lambda: "not subscribed to Redis yet" * (not app.realtime.subscriber.connected)
     )
-    app.problems.append(lambda: "The process that forks does not answer" * children.is_late)
-    app.problems.append(lambda: "The process that renders messages does not answer" * texts.is_late)
+    app.problems.append(lambda: "The fork server does not answer" * children.is_late)
+    app.problems.append(lambda: "The text renderer does not answer" * texts.is_late)
     tasks: list[asyncio.Task[Any]] = []
 
     async def startup() -> None:
-        lasting = [task.run() for task in app.background]
-        lasting.append(children.watch(_forking_ended))
-        for coroutine in lasting:
+        coroutines = [task.run() for task in app.background]
+        coroutines.append(children.watch(_forking_ended))
+        for coroutine in coroutines:
             tasks.append(asyncio.create_task(coroutine))
-            tasks[-1].add_done_callback(_tell_failure)
-        _search_less()
+            tasks[-1].add_done_callback(_log_failure)
+        _collect_less_often()
 
     async def shutdown() -> None:
         for task in tasks:
@@ -88,7 +93,7 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         texts.close()
         children.close()
         await client.aclose()
-        await where.aclose()
+        await topology.aclose()
 
     _watch(app.realtime)
     options: dict[str, Any] = {
@@ -101,15 +106,15 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     return Bridge(app, **options)
 
 
-def _tell_failure(task: asyncio.Task[Any]) -> None:
-    """What is to go on to the end of the process has ended: nobody waits for it, so nobody else
-    would see why."""
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    """Log the error of a task that should run until the end: nobody awaits it, so nobody else would
+    see the error."""
     if not task.cancelled() and (error := task.exception()):
-        log.critical("%s has failed and does not go on", task.get_coro(), exc_info=error)
+        log.critical("%s has failed and has stopped", task.get_coro(), exc_info=error)
 
 
 def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
-    """Where what is, and who asks for it."""
+    """Return the topology and the client."""
     if is_cluster(url):
         cluster = Cluster(url)
         return cluster, LoopCluster(cluster, await_)
@@ -117,6 +122,7 @@ def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
 
 
 def _watch(live: Realtime) -> None:
+    """Export the state of the hub as metrics."""
     metrics.watch(
         pages=live.hub.count_pages,
         rooms=lambda: len(live.hub.rooms),
@@ -126,30 +132,30 @@ def _watch(live: Realtime) -> None:
     )
 
 
-def _search_less() -> None:
-    """Search what lives long for cyclic garbage more rarely. By Python's own measure all of it is
-    searched whenever it has grown by a quarter: while 10,000 pages came back that was a quarter of
-    the work, in pauses of half a second. Now it is at most once for two million new objects,
-    and never what was there when the process started. What goes must not wait for it: connections
-    that are over hold nothing in cycles (chat.bridge.connection)."""
+def _collect_less_often() -> None:
+    """Collect garbage in long-lived objects less often. By default, Python searches all of them
+    whenever their number has grown by a quarter. While 10,000 pages reconnected, that took a
+    quarter of the time, in pauses of half a second. Now it happens at most once per two million new
+    objects, and never for objects that existed when the process started. Closed connections must
+    not wait for it, so they are in no reference cycles (chat.bridge.connection)."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GENERATIONS)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _beat(heartbeat: Heartbeat) -> None:
-    """To the end: also while the process drains."""
+    """Send heartbeats until the process ends, also while it drains."""
     spawn(heartbeat.run())
 
 
 def _supervisor_died(lifeline: int) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
-    log.warning("the supervisor is gone: stopping")
+    log.warning("The supervisor has ended: stopping")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _forking_ended() -> None:
-    """Without the process that forks, messages would be shown as they were typed from the next end
-    of a child on. The supervisor starts a new worker."""
-    log.warning("the process that forks has ended: stopping")
+    """Stop this worker, for which the supervisor starts another. Without the fork server, messages
+    would be shown as they were typed as soon as the child that renders them ends."""
+    log.warning("The fork server has ended: stopping")
     os.kill(os.getpid(), signal.SIGTERM)

@@ -301,7 +301,7 @@ def test_a_stopped_child_that_renders_messages_is_replaced_and_readyz_says_so(on
     assert ann.post(rid, "*second*").status_code == 303
     reading = threading.Thread(target=ann.room, args=(rid,))
     reading.start()
-    told = "The process that renders messages does not answer\n"
+    told = "The text renderer does not answer\n"
     wait_until(lambda: httpx.get(f"{server.url}/readyz").text == told, "the word of readyz")
     reading.join()
     wait_until(lambda: not alive(server.texts), "its end")
@@ -320,7 +320,7 @@ def test_a_worker_whose_fork_server_is_stopped_is_replaced_and_readyz_says_so(on
     shown = []
     reading = threading.Thread(target=lambda: shown.append(ann.room(rid)))
     reading.start()
-    told = "The process that forks does not answer\n"
+    told = "The fork server does not answer\n"
     wait_until(lambda: httpx.get(f"{server.url}/readyz").text == told, "the word of readyz")
     wait_until(lambda: not alive(server.worker), "the end of the worker")
     reading.join()
