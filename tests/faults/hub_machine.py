@@ -39,7 +39,11 @@ NAMES = ("Ann", "Ben", "Cid")
 ZONES = ("Asia/Tokyo", "America/Lima", "Europe/Oslo")
 ROOMS = ("Tea", "Club")
 MOST_PAGES = 4
-PARTS = ("shown", "note", "line", "missed", "rooms", "again")  # renderings that may fail
+# Renderings that may fail.
+PARTS = (
+    *("for_viewers", "for_members", "room_row"),
+    *("missed_events", "room_list", "updated_events"),
+)
 COMES_BACK = (1011, 1012, 1013)  # close codes after which htmx connects again
 
 _MARKS = re.compile(
@@ -546,6 +550,8 @@ class World:
         if viewer.kept is not None:
             return  # a list is on its way, and marks behind it
         for rid in (viewer.rooms & browser.marks.keys()) - browser.visited:
+            if not self.raw.rooms.is_member(rid, browser.uid):
+                continue  # the page has not heard of it yet, and the read mark has gone
             read = int(self.client.hget(keys.read(rid), browser.uid) or 0)
             unread = self.raw.rooms.unread(rid, read, rooms[rid].last)
             assert browser.marks[rid] >= unread, "a mark was taken away"

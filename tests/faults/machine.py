@@ -198,7 +198,11 @@ class World:
             held.link.command("PING")
             await asyncio.wait({pong, held.link.ended}, return_when=asyncio.FIRST_COMPLETED)
             filling = self.app.realtime.subscriber
-            await until(lambda filling=filling: not filling._tasks and not filling._filling)
+            await until(
+                lambda filling=filling: (
+                    not self.app.realtime.background.tasks and not filling._filling
+                )
+            )
         await asyncio.sleep(0)
 
     async def give(self, count=10_000):
