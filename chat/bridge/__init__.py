@@ -1,1 +1,69 @@
-"""Flask and Flask-Sock on Hypercorn. Nothing in this package knows of the chat."""
+"""Runs Flask and Flask-Sock on Hypercorn. This package knows nothing of the chat; see README.md.
+
+The names in `__all__` are its public interface. Each is imported when it is first used, so that a
+process that only opens a listening socket does not load Flask and Hypercorn.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenback import await_
+    from simple_websocket import ConnectionClosed
+
+    from .bridge import RESTART_SECONDS, Bridge
+    from .config import ServerSettings
+    from .frames import BroadcastMessage
+    from .http import ON_DRAIN
+    from .server import run, serve
+    from .sockets import listen
+    from .websocket import ConnectionHandler, WebSocket
+    from .wsgi import Headers, Message, Receive, Scope, Send, spawn
+
+__all__ = [
+    "ON_DRAIN",
+    "RESTART_SECONDS",
+    "Bridge",
+    "BroadcastMessage",
+    "ConnectionClosed",
+    "ConnectionHandler",
+    "Headers",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "ServerSettings",
+    "WebSocket",
+    "await_",
+    "listen",
+    "run",
+    "serve",
+    "spawn",
+]
+
+_MODULES = {
+    "ON_DRAIN": ".http",
+    "RESTART_SECONDS": ".bridge",
+    "Bridge": ".bridge",
+    "BroadcastMessage": ".frames",
+    "ConnectionClosed": "simple_websocket",
+    "ConnectionHandler": ".websocket",
+    "Headers": ".wsgi",
+    "Message": ".wsgi",
+    "Receive": ".wsgi",
+    "Scope": ".wsgi",
+    "Send": ".wsgi",
+    "ServerSettings": ".config",
+    "WebSocket": ".websocket",
+    "await_": "greenback",
+    "listen": ".sockets",
+    "run": ".server",
+    "serve": ".server",
+    "spawn": ".wsgi",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)

@@ -28,14 +28,12 @@ from functools import partial
 from typing import Any
 
 import flask_sock
-from greenback import await_, with_portal_run_sync
-from simple_websocket import ConnectionClosed
+import simple_websocket
+from greenback import with_portal_run_sync
 
 from .http import Exchange, Response
-from .websocket import HandedOver, WebSocket
+from .websocket import Detached, WebSocket
 from .wsgi import Headers, Receive, Scope, Send, all_done, headers_size, make_environ, plain_headers
-
-__all__ = ["Bridge", "ConnectionClosed", "WebSocket", "await_"]
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +108,7 @@ class Bridge:
         """
         self._draining = replaced
         ends = [partial(stream.drain, replaced) for stream in self._streams]
-        ends += [partial(ws.kick, 1012, "restart") for ws in self._sockets]
+        ends += [partial(ws.close_nowait, 1012, "restart") for ws in self._sockets]
         random.shuffle(ends)  # or all streams would come back before the first socket
         await _spread(ends, seconds)
 
@@ -162,12 +160,12 @@ class Bridge:
             await self._route(scope, send, ws)
         finally:
             # Flask-Sock closes what returns; what is still open here has raised.
-            ws.kick(1011)
-            await ws.closed()
+            ws.close_nowait(1011)
+            await ws.wait_closed()
             self._sockets.discard(ws)
 
     async def _route(self, scope: Scope, send: Send, ws: WebSocket) -> None:
-        """Run the socket's route, and what it hands the socket over to."""
+        """Run the route, and then the handler that the route leaves the connection to."""
         environ, response = ws.environ, Response()
         environ[WEBSOCKET] = ws
         environ["wsgi.input"] = io.BytesIO()
@@ -176,8 +174,8 @@ class Bridge:
             if not ws.accepted:
                 await _reject(scope, send, response.status, response.headers, body)
             return
-        except HandedOver as over:
-            over.__traceback__ = None  # whose frames hold it, and all of the request
+        except Detached as detached:
+            detached.__traceback__ = None  # its frames hold it and the whole request
         except Exception:
             log.exception("websocket route failed")
             if not ws.accepted:
@@ -191,9 +189,9 @@ class Bridge:
         scope.clear()
         del environ, response
         try:
-            await ws.serve()
+            await ws.run_handler()
         except Exception:
-            log.exception("what a websocket was handed over to has failed")
+            log.exception("websocket handler failed")
 
 
 def _come_back(scope: Scope) -> Headers:
@@ -217,9 +215,11 @@ async def _spread(calls: Sequence[Callable[[], None]], seconds: float) -> None:
         call()
 
 
-def _accept(environ: dict[str, Any], **options: Any) -> WebSocket:
-    """What Flask-Sock calls in place of `simple_websocket.Server`."""
-    ws: WebSocket = environ[WEBSOCKET]
+def _accept(environ: dict[str, Any], **options: Any) -> Any:
+    """Accept a websocket for Flask-Sock, which calls this instead of `simple_websocket.Server`."""
+    ws: WebSocket | None = environ.get(WEBSOCKET)
+    if ws is None:  # another server runs this application
+        return simple_websocket.Server(environ, **options)
     ws.accept()
     return ws
 

@@ -1,11 +1,8 @@
-"""What a `@sock.route` function gets as `ws`: a websocket for synchronous code on the loop."""
+"""The websocket that a `@sock.route` function gets as `ws`, for synchronous code on the loop."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import traceback
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,120 +12,81 @@ from greenback import await_, with_portal_run_sync
 from simple_websocket import ConnectionClosed
 
 from .frames import BroadcastMessage
+from .idle_receiver import IdleReceiver
 from .pings import PINGS, Pings
+from .send_queue import SendQueue
 from .wsgi import Message, Receive, Send, spawn
-
-log = logging.getLogger(__name__)
 
 TRANSPORT = "websocket.transport"
 """Name of the entry in `scope["extensions"]` by which a server offers a `Transport`."""
 
-MAX_UNSENT = 1 << 20
-"""Bytes pushed to a websocket and not sent yet; more closes it with 1013."""
+MAX_UNSENT_BYTES = 1 << 20
+"""Pushed to a websocket and not sent yet. With more it is closed with 1013."""
 
-LAST_WORDS = 1.0
-"""Seconds a client has to take, before it is closed, what was pushed to it until then."""
+FINAL_SEND_SECONDS = 1.0
+"""How long a client has, before its websocket is closed, to receive what was pushed until then."""
 
-CLOSE_TIMEOUT = 5.0
-"""Seconds `WebSocket.close` waits for what was pushed before."""
+CLOSE_SECONDS = 5.0
+"""How long `WebSocket.close` waits for what was pushed before, and for the close itself."""
 
-
-TALK = 10.0
-"""Seconds without a message after which an heir's greenlet is let go."""
+HANDLER_IDLE_SECONDS = 10.0
+"""Without a message for so long, the greenlet of a `ConnectionHandler` ends."""
 
 
 class Transport(Protocol):
-    """The direct way to a websocket's connection; every method returns at once."""
+    """The direct way to a websocket's connection. Every method returns at once."""
 
     @property
     def deflates(self) -> bool:
-        """True when the client reads compressed frames."""
+        """Whether the client accepts compressed frames."""
 
     def write(self, frames: bytes, /) -> int:
-        """Write frames as they are; returns the bytes that are still waiting to leave, or -1
-        when the connection is closing and nothing was written."""
+        """Write frames as they are. Returns the bytes that have not left yet, or -1 if nothing was
+        written because the connection is closing."""
 
-    def direct(self, lost: Callable[[], None], /) -> Callable[[bytes], object] | None:
-        """The bare write of the connection, which looks at nothing and raises anything; None when
-        it is closing. `lost` is called when nothing must be written by it any more."""
+    def direct_writer(self, on_lost: Callable[[], None], /) -> Callable[[bytes], object] | None:
+        """Return the connection's own write function, which checks nothing and may raise anything.
+        None if the connection is closing.
 
-    def shut(self, code: int, reason: str, /) -> None:
+        on_lost: called when the function must not be used any more.
+        """
+
+    def close(self, code: int, reason: str, /) -> None:
         """Send a Close frame; nothing can follow it."""
 
     def abort(self) -> None:
         """Cut the connection."""
 
 
-class HandedOver(BaseException):
-    """Ends a route whose connection goes on. No `Exception`: neither Flask nor Flask-Sock is to
-    make an answer of it; what `teardown_request` does is done."""
+class Detached(BaseException):
+    """Ends a route whose connection goes on. It is not an `Exception`, so that neither Flask nor
+    Flask-Sock turns it into a response. `teardown_request` functions run as usual."""
 
 
-class Heir(Protocol):
-    """Who goes on with a connection when its route has ended. The calls are made in a greenlet,
-    one after the other."""
+class ConnectionHandler(Protocol):
+    """Handles a connection after its route has ended. Each method is called in a greenlet, one
+    after the other."""
 
-    def open(self) -> None:
+    def on_open(self) -> None:
         """The route has ended."""
 
-    def hear(self, message: str | bytes, /) -> bool:
-        """A message has come. Returns True where more is to be expected within seconds: then the
-        greenlet is kept for it, because a new one costs some 20 µs."""
+    def on_message(self, message: str | bytes, /) -> bool:
+        """A message has arrived. Return True if more are likely within seconds: then the greenlet
+        is kept for them, because a new one takes about 20 µs."""
 
-    def close(self) -> None:
-        """The connection is closed, by whomever, or one of the others raised; the last call."""
-
-
-class Lull:
-    """Takes from `receive` what comes closely, in the task that makes it: with one timer for all of
-    it, where `asyncio.timeout` sets one each time, 6 µs."""
-
-    __slots__ = ("_due", "_loop", "_over", "_receive", "_seconds", "_task", "_timer", "_waits")
-
-    def __init__(self, receive: Receive, seconds: float) -> None:
-        self._receive = receive
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._waits = self._over = False
-
-    async def next(self) -> Message:
-        """The next message; raises TimeoutError when none comes for `seconds`."""
-        self._due = self._loop.time() + self._seconds
-        self._waits = True
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._seconds, self._look)
-        try:
-            return await self._receive()
-        except asyncio.CancelledError:
-            if self._over and self._task is not None and self._task.uncancel() == 0:
-                raise TimeoutError from None
-            raise
-        finally:
-            self._waits = False
-
-    def close(self) -> None:
-        """Nothing more is taken."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _look(self) -> None:
-        left = self._due - self._loop.time()
-        self._timer = None
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._look)
-        elif self._waits and self._task is not None:
-            self._over = True
-            self._task.cancel()
+    def on_close(self) -> None:
+        """The connection is closed, or another method has raised. This is the last call."""
 
 
 class WebSocket:
-    """What a `@sock.route` function gets as `ws`; it stands in for `simple_websocket.Server`.
+    """What a `@sock.route` function gets as `ws`; replaces `simple_websocket.Server`.
 
     environ: the WSGI environ of the handshake.
-    max_unsent: bytes pushed and not sent yet, default 1 MiB; more closes with 1013.
+    registry: contains this websocket while it is open.
+    on_slow_reader: called when it is closed because its client reads too slowly.
+
+    max_unsent_bytes: what may have been pushed and not sent yet, 1 MiB by default. With more the
+        websocket is closed with 1013.
     """
 
     mode = "asgi"
@@ -137,19 +95,17 @@ class WebSocket:
         "_close",
         "_closing",
         "_deflates",
-        "_heir",
+        "_handler",
         "_on_slow_reader",
-        "_outbox",
         "_pings",
-        "_pump_task",
-        "_queued",
         "_receive",
         "_registry",
         "_send",
+        "_send_queue",
         "_transport",
         "accepted",
         "environ",
-        "max_unsent",
+        "max_unsent_bytes",
     )
 
     def __init__(
@@ -162,7 +118,7 @@ class WebSocket:
     ) -> None:
         self.environ = environ
         self.accepted = False
-        self.max_unsent = MAX_UNSENT
+        self.max_unsent_bytes = MAX_UNSENT_BYTES
         self._receive = receive
         self._send = send
         self._registry = registry
@@ -171,12 +127,9 @@ class WebSocket:
         self._deflates = False
         self._close: tuple[int, str] | None = None
         self._closing: asyncio.Future[Any] | None = None
-        self._heir: Heir | None = None
+        self._handler: ConnectionHandler | None = None
         self._pings: Pings | None = None
-        # What waits to be sent, and what is to be called or set when all before it was.
-        self._outbox: deque[str | Callable[[], object] | asyncio.Future[None]] | None = None
-        self._queued = 0
-        self._pump_task: asyncio.Future[Any] | None = None
+        self._send_queue: SendQueue | None = None  # used where there is no transport
 
     @property
     def connected(self) -> bool:
@@ -197,7 +150,7 @@ class WebSocket:
         return message
 
     def send(self, data: str | bytes) -> None:
-        """Send a message, after what was pushed before; waits while the client is not reading.
+        """Send a message, after what was pushed before. Waits while the client is not reading.
 
         Raises `ConnectionClosed` when the connection has been closed by either side.
         """
@@ -208,13 +161,13 @@ class WebSocket:
 
     def close(self, reason: int | None = None, message: str | None = None) -> None:
         """Close with the code `reason` (default 1000) and the text `message`. May be repeated."""
-        if self._close is None and self._pump_task is not None:
-            await_(self._flush(CLOSE_TIMEOUT))
-        self.kick(1000 if reason is None else reason, message or "")
+        if self._close is None and self._send_queue is not None:
+            await_(self._send_queue.flush(CLOSE_SECONDS))
+        self.close_nowait(1000 if reason is None else reason, message or "")
 
     def push(self, message: BroadcastMessage) -> bool:
-        """Send a message without waiting, from any code on the loop: its frame as it is where
-        the server offers the direct path, else its text.
+        """Send a message without waiting, from any code on the loop: its frame as it is where the
+        server offers a `Transport`, otherwise its text.
 
         Returns False if the connection is closed, or has just been closed with 1013 because the
         client reads too slowly.
@@ -222,91 +175,99 @@ class WebSocket:
         if self._close is not None or not self.accepted:
             return False
         if self._transport is None:
-            self._enqueue(message.text)
-            unsent = self._queued
+            unsent = self._enqueue(message.text)
         elif self._deflates:
             unsent = self._transport.write(message.deflated)
         else:
             unsent = self._transport.write(message.plain)
         if unsent < 0:
-            # The route's `receive` finds out why, after what the client has sent before.
+            # The route's `receive` reports why, after the messages that came before.
             return False
-        if unsent > self.max_unsent:
+        if unsent > self.max_unsent_bytes:
             self._on_slow_reader()
-            self.kick(1013, "too slow")
+            self.close_nowait(1013, "too slow")
             return False
         return True
 
-    def direct(self, lost: Callable[[], None]) -> tuple[Callable[[bytes], object], bool] | None:
-        """What writes frames without a look at the connection, and whether they may be compressed;
-        None where there is no such way. Who uses it calls `push` now and then, which closes who
-        reads too slowly, and stops when `lost` is called."""
-        write = self._transport.direct(lost) if self._transport and self.connected else None
+    def direct_writer(
+        self, on_lost: Callable[[], None]
+    ) -> tuple[Callable[[bytes], object], bool] | None:
+        """Return a function that writes frames without looking at the connection, and whether they
+        may be compressed. None if there is no such function.
+
+        Its user must call `push` now and then, which closes the connection of a slow reader, and
+        must stop when `on_lost` is called.
+        """
+        if self._transport is None or not self.connected:
+            return None
+        write = self._transport.direct_writer(on_lost)
         return write and (write, self._deflates)
 
-    def ask(self, confirmed: Callable[[], object]) -> bool:
-        """Have the client confirm, by a pong, what was pushed until now. `confirmed` is called on
-        the loop when it has. Returns False when that cannot be asked: the connection is closed, the
-        client has not answered for a while, or the server offers no pings."""
+    def ping(self, on_pong: Callable[[], object]) -> bool:
+        """Ask the client to confirm what was pushed until now. `on_pong` is called on the loop when
+        it has. Returns False if that is not possible: the connection is closed, the client has not
+        answered for a while, or the server offers no pings."""
         if self._pings is None or not self.connected:
             return False
-        if self._outbox is None:
-            return self._pings.ask(confirmed)
-        self._outbox.append(partial(self._pings.ask, confirmed))
-        return True
+        queue = self._send_queue
+        if queue is not None and queue.call_after(partial(self._pings.ask, on_pong)):
+            return True
+        return self._pings.ask(on_pong)
 
-    def kick(self, code: int, reason: str = "") -> None:
-        """Close without waiting, from any code on the loop; the route's `receive` then raises."""
+    def close_nowait(self, code: int, reason: str = "") -> None:
+        """Close without waiting, from any code on the loop. The route's `receive` then raises."""
         if not self.connected:
             return
-        self._gone(code, reason)
+        self._closed(code, reason)
         if self._transport is not None:
-            self._transport.shut(code, reason)
+            self._transport.close(code, reason)
             return
-        if self._queued > self.max_unsent:
-            self._outbox = None
+        if self._send_queue is not None and self._send_queue.chars > self.max_unsent_bytes:
+            self._send_queue.drop()
         self._closing = spawn(self._send_close(code, reason))
 
     async def _send_close(self, code: int, reason: str) -> None:
-        """Close, behind what was pushed before where the client reads it in time."""
-        await self._flush(LAST_WORDS)
-        self._outbox = None
+        """Close after what was pushed before, if the client receives that in time."""
+        if self._send_queue is not None:
+            await self._send_queue.flush(FINAL_SEND_SECONDS)
+            self._send_queue.drop()
         with suppress(OSError):
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
-    def hand_over(self, heir: Heir) -> NoReturn:
-        """End the route and Flask's request, but not the connection: what comes is the `heir`'s
-        from here on. A connection on which nothing is said then holds neither a greenlet with its
-        stacks nor anything of the request."""
-        self._heir = heir
-        raise HandedOver
+    def detach(self, handler: ConnectionHandler) -> NoReturn:
+        """End the route and Flask's request, but not the connection, which `handler` handles from
+        now on. An idle connection then holds neither a greenlet with its stacks nor anything of the
+        request."""
+        self._handler = handler
+        raise Detached
 
-    async def serve(self) -> None:
-        """Bring the heir what comes until the connection is closed; raises what it raises."""
-        heir, self._heir = self._heir, None
-        assert heir is not None
+    async def run_handler(self) -> None:
+        """Call the handler until the connection is closed. Raises what the handler raises."""
+        handler, self._handler = self._handler, None
+        assert handler is not None
         try:
-            await with_portal_run_sync(heir.open)
+            await with_portal_run_sync(handler.on_open)
             while self._close is None:
                 message = await self._next(self._receive)
                 if message is not None:
-                    await with_portal_run_sync(self._talk, heir, message)
+                    await with_portal_run_sync(self._handle_messages, handler, message)
         finally:
-            await with_portal_run_sync(heir.close)
+            await with_portal_run_sync(handler.on_close)
 
-    def _talk(self, heir: Heir, message: str | bytes | None) -> None:
-        """Bring the heir a message, and those that follow it closely."""
-        lull = Lull(self._receive, TALK)
+    def _handle_messages(self, handler: ConnectionHandler, message: str | bytes | None) -> None:
+        """Pass on a message and those that follow it closely."""
+        receiver = IdleReceiver(self._receive, HANDLER_IDLE_SECONDS)
         try:
-            while message is not None and heir.hear(message) and self._close is None:
-                message = await_(self._next(lull.next))
+            while message is not None and handler.on_message(message) and self._close is None:
+                message = await_(self._next(receiver.receive))
         finally:
-            lull.close()
+            receiver.close()
 
-    async def closed(self) -> None:
-        """Wait until the close message has been handed over, for at most five seconds."""
+    async def wait_closed(self) -> None:
+        """Wait until the close message has been handed over, for at most CLOSE_SECONDS."""
         if self._closing is not None:
-            await asyncio.wait({self._closing}, timeout=CLOSE_TIMEOUT)
+            await asyncio.wait({self._closing}, timeout=CLOSE_SECONDS)
+        self._send_queue = None  # it refers back to this object
 
     def accept(self) -> None:
         """Answer the handshake. Flask-Sock does this when the route is entered."""
@@ -318,18 +279,19 @@ class WebSocket:
         self._deflates = self._transport is not None and self._transport.deflates
         self._registry.add(self)
 
-    def _gone(self, code: int, reason: str = "") -> None:
+    def _closed(self, code: int, reason: str = "") -> None:
         if self._close is None:
             self._close = code, reason
         self._registry.discard(self)
 
     async def _next(self, receive: Receive) -> str | bytes | None:
+        """Return the next message. None if `receive` times out or the connection is closed."""
         try:
             message = await receive()
         except TimeoutError:
             return None
         if message["type"] == "websocket.disconnect":
-            self._gone(message.get("code") or 1005, message.get("reason") or "")
+            self._closed(message.get("code") or 1005, message.get("reason") or "")
             return None
         data: str | bytes | None = message.get("text")
         return message.get("bytes") if data is None else data
@@ -339,66 +301,26 @@ class WebSocket:
             return await self._receive()
 
     async def _send_message(self, data: str | bytes) -> None:
-        if self._pump_task is not None:
-            await self._flush(None)
+        if self._send_queue is not None:
+            await self._send_queue.flush(None)
         key = "text" if isinstance(data, str) else "bytes"
         try:
             await self._send({"type": "websocket.send", key: data})
         except OSError:
-            await self._find_close()
+            await self._find_close_code()
 
-    async def _find_close(self) -> None:
-        """The connection is closed: find out how, at the cost of messages not received yet."""
+    async def _find_close_code(self) -> None:
+        """The connection is closed: read on to learn why. Messages that were not read are lost."""
         try:
             async with asyncio.timeout(1.0):
                 while self._close is None:
                     await self._next(self._receive)
         except TimeoutError:
-            self._gone(1006)
+            self._closed(1006)
 
-    def _enqueue(self, text: str) -> None:
-        if self._outbox is None:
-            self._outbox = deque()
-        self._outbox.append(text)
-        self._queued += len(text)
-        if self._pump_task is None:
-            self._pump_task = spawn(self._pump())
-
-    async def _pump(self) -> None:
-        try:
-            while self._outbox:
-                item = self._outbox.popleft()
-                if isinstance(item, str):
-                    await self._send({"type": "websocket.send", "text": item})
-                    self._queued -= len(item)
-                elif not isinstance(item, asyncio.Future):
-                    item()
-                elif not item.done():
-                    item.set_result(None)
-        except OSError:
-            log.debug("closed before everything pushed was sent")
-        except Exception as error:
-            # What follows must not be sent after a hole: the client comes back.
-            log.error("cannot send what was pushed: %s", _without_text(error))
-            self._outbox = None
-            self.kick(1011)
-        finally:
-            self._outbox = None
-            self._queued = 0
-            self._pump_task = None
-
-    async def _flush(self, timeout: float | None) -> None:
-        """Wait until what has been pushed is sent, or the connection is gone."""
-        if self._outbox is None or self._pump_task is None:
-            return
-        sent = asyncio.get_running_loop().create_future()
-        self._outbox.append(sent)
-        # Whoever drops the outbox ends the pump.
-        await asyncio.wait(
-            {sent, self._pump_task}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-        )
-
-
-def _without_text(error: BaseException) -> str:
-    """The type of the error and where it was raised. Its text may quote the message."""
-    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+    def _enqueue(self, text: str) -> int:
+        """Queue a message and return how many characters wait in the queue."""
+        if self._send_queue is None:
+            self._send_queue = SendQueue(self._send, partial(self.close_nowait, 1011))
+        self._send_queue.put(text)
+        return self._send_queue.chars

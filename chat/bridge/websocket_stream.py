@@ -53,7 +53,7 @@ class WebSocketStream(WSStream):
     """One websocket connection over HTTP/1.1 or HTTP/2.
 
     Over HTTP/1.1 it is also the direct path the application finds in its scope: `write`, `unsent`,
-    `shut` and `abort` may be called from any code on the loop and never block.
+    `close` and `abort` may be called from any code on the loop and never block.
     """
 
     config: ServerSettings
@@ -79,7 +79,7 @@ class WebSocketStream(WSStream):
         self._ending = False  # both sides are done: only the connection is still to end
         self._peer_ended = False  # HTTP/2: the client has ended its half of the stream
         self._pong: asyncio.Future[Any] | None = None
-        self._lost: Callable[[], None] | None = None  # told when `direct` ends
+        self._on_lost: Callable[[], None] | None = None  # told when `direct_writer` ends
         self._pings = Pings(self._ping)
         protocol: Any = send.__self__  # type: ignore[attr-defined]
         self._h2: Any = None
@@ -108,13 +108,13 @@ class WebSocketStream(WSStream):
         unsent: int = transport.get_write_buffer_size()
         return unsent
 
-    def direct(self, lost: Callable[[], None]) -> Callable[[bytes], object] | None:
-        """The transport's `write` itself; None once the connection closes. `lost` is called before
-        anything that must be the last."""
+    def direct_writer(self, on_lost: Callable[[], None]) -> Callable[[bytes], object] | None:
+        """Return the transport's own `write`, or None once the connection closes. `on_lost` is
+        called before anything is written that must be the last."""
         transport = self._transport
         if self.state is not CONNECTED or transport is None or transport.is_closing():
             return None
-        self._lost = lost
+        self._on_lost = on_lost
         write: Callable[[bytes], object] = transport.write
         return write
 
@@ -122,7 +122,7 @@ class WebSocketStream(WSStream):
         """Bytes written that the kernel has not taken yet."""
         return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
 
-    def shut(self, code: int, reason: str = "") -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Send a Close frame, the last frame there is; the client has five seconds to answer."""
         self._put(self._close_frame(code, reason))
 
@@ -307,7 +307,7 @@ class WebSocketStream(WSStream):
         elif message["type"] == "websocket.send":
             await self._send_message(message)
         elif message["type"] == "websocket.close" and self.state is not State.HANDSHAKE:
-            self.shut(int(message.get("code") or 1000), message.get("reason") or "")
+            self.close(int(message.get("code") or 1000), message.get("reason") or "")
         else:
             await super().app_send(message)
 
@@ -318,7 +318,7 @@ class WebSocketStream(WSStream):
         if self.state is State.HANDSHAKE:
             await self._refuse(500)
         elif self.state is State.CONNECTED:
-            self.shut(1011)
+            self.close(1011)
         elif self.state is not State.CLOSED:
             await self._finish()
 
@@ -481,9 +481,9 @@ class WebSocketStream(WSStream):
         return self.connection.send(CloseConnection(code=code, reason=reason or None))
 
     def _disconnect(self, code: int, reason: str = "") -> None:
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            lost()
+        on_lost, self._on_lost = self._on_lost, None
+        if on_lost is not None:
+            on_lost()
         self._pings.close()
         self._receive_queue.finish(
             {"type": "websocket.disconnect", "code": int(code), "reason": reason or ""}

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..config import is_safe
 from ..domain.wire_text import is_whole
 from ..runtime.executors import DOCUMENTS

@@ -19,7 +19,7 @@ from typing import IO, Any
 from obstore.exceptions import BaseError, NotFoundError
 from redis.exceptions import RedisError
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..config import Settings
 from ..domain.errors import FilesAway, Invalid, NotFound, OverQuota
 from ..domain.events import File

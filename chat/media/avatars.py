@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, from_url
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.errors import Invalid
 from . import images
 from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME

@@ -43,7 +43,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.errors import Busy, FilesAway
 from ..runtime.executors import IMAGES, SLOW_IMAGES, Pool
 from ..runtime.process_state import cpu_ticks, waits_for_disk

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
-from ..bridge.bridge import Bridge
-from ..bridge.wsgi import Message, Receive, Scope, Send
+from ..bridge import Bridge, Message, Receive, Scope, Send
 from .origin import Origin, set_origin
 
 HEADER = b"x-request-id"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..bridge.frames import BroadcastMessage
+from ..bridge import BroadcastMessage
 
 
 class Packet(BroadcastMessage):

@@ -5,7 +5,7 @@ name, somebody who is typing. The store publishes a signal, and every process re
 from collections.abc import Callable
 from functools import partial
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.events import Event
 from ..rendering.fragments import Fragments
 from ..runtime.cooperation import give_way

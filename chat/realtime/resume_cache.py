@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import NamedTuple
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..rendering.fragments import Fragments
 from ..store.messages import Missed
 from .hub import Hub

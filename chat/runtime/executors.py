@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.errors import Busy
 
 P = ParamSpec("P")

@@ -12,7 +12,7 @@ from typing import IO
 from redis.exceptions import RedisClusterException, RedisError
 
 from ..auth import setup_link
-from ..bridge.sockets import listen
+from ..bridge import listen
 from ..config import Settings
 from ..observability.replaced_processes import ReplacedCounts
 from ..redis_client import urls

@@ -10,9 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..app import create_app
-from ..bridge.bridge import Bridge, await_
-from ..bridge.server import run
-from ..bridge.wsgi import spawn
+from ..bridge import Bridge, await_, run, spawn
 from ..config import Settings
 from ..observability import metrics
 from ..observability.log_filter import Outage

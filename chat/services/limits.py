@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.errors import TooOften
 from ..store.rate_limits import Throttle
 

@@ -12,7 +12,7 @@ from flask import session as cookie
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature, TimestampSigner
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.errors import Refused
 from ..domain.wire_text import agent_text
 from ..rendering.text_renderer import on_behalf_of

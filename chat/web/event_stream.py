@@ -24,8 +24,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, g, render_template, request, stream_with_context
 from redis.exceptions import RedisClusterException, RedisError
 
-from ..bridge.bridge import RESTART_SECONDS, await_
-from ..bridge.http import ON_DRAIN
+from ..bridge import ON_DRAIN, RESTART_SECONDS, await_
 from ..domain.errors import NotFound, NotMember
 from ..domain.validation import cursor, number
 from ..observability.redaction import without_message

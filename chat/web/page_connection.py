@@ -18,7 +18,7 @@ from flask import Blueprint, Response, g
 from flask_sock import Sock
 from redis.exceptions import RedisError
 
-from ..bridge.bridge import WebSocket, await_
+from ..bridge import WebSocket, await_
 from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.mentions import begun
 from ..domain.validation import clean_body, cursor, number
@@ -75,7 +75,7 @@ def leave(_: Any) -> None:
 @sock.route("/live", bp=bp)  # type: ignore[untyped-decorator]
 def live(ws: WebSocket) -> None:
     # The request ends here, and the page goes on.
-    ws.hand_over(Page(ws, g.person, g.pop("leave")))
+    ws.detach(Page(ws, g.person, g.pop("leave")))
 
 
 class Pace:
@@ -142,7 +142,7 @@ class Page:
         self.pace = Pace()
         self.budget = self.limits.pace(person.uid)
         self.viewer: Viewer = self.hub.connect(
-            ws.push, ws.kick, person.uid, g.session.sid, person.zone, ws.direct
+            ws.push, ws.close_nowait, person.uid, g.session.sid, person.zone, ws.direct_writer
         )
         self.viewer.person = person
         self.viewer.ask = self.ask
@@ -166,9 +166,9 @@ class Page:
         assert self.viewer.person is not None
         return self.viewer.person
 
-    # What the socket tells (websocket.Heir)
+    # What the socket tells (bridge.ConnectionHandler)
 
-    def open(self) -> None:
+    def on_open(self) -> None:
         """The socket is open."""
         on_behalf_of.set(self.person.uid)
         try:
@@ -176,7 +176,7 @@ class Page:
         except AWAY as error:
             self._come_back(error)
 
-    def hear(self, text: str | bytes) -> bool:
+    def on_message(self, text: str | bytes) -> bool:
         """Do what the page says; True while somebody writes."""
         frame = parse(text)
         on_behalf_of.set(self.person.uid)
@@ -193,10 +193,10 @@ class Page:
         else:
             self.nonsense += 1
             if self.nonsense == WORST:
-                self.ws.kick(NOT_ALLOWED)
+                self.ws.close_nowait(NOT_ALLOWED)
         return handle is not None and handle is not Page.watch
 
-    def close(self) -> None:
+    def on_close(self) -> None:
         """The page is gone. Whether it still showed what it was sent last, nobody knows."""
         self.hub.disconnect(self.viewer)
         self.leave()
@@ -209,7 +209,7 @@ class Page:
             return False
         room = self.hub.rooms[rid]
         at = room.at if room.last == seq else 0
-        if not self.ws.ask(partial(self._confirmed, rid, seq, at)):
+        if not self.ws.ping(partial(self._confirmed, rid, seq, at)):
             return False
         self.asked = rid, seq
         return True
@@ -234,7 +234,7 @@ class Page:
     def _come_back(self, error: Exception) -> None:
         """Redis has failed: ask the page to come back."""
         log.warning("a page is asked to come back: %s", error)
-        self.ws.kick(TRY_AGAIN)
+        self.ws.close_nowait(TRY_AGAIN)
 
     def _belong_to_all(self) -> None:
         """Belong to the rooms of this person, whose session may have ended while the page was

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from ..bridge.bridge import await_
+from ..bridge import await_
 from ..domain.errors import Invalid, NotFound
 from ..services.context import chat
 from ..store import Person

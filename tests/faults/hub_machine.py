@@ -225,15 +225,15 @@ class Browser:
         page = self.page
         with self.world.app.app_context():
             try:
-                await portal(page.open)
+                await portal(page.on_open)
                 while self.code is None:
                     frame = await self.frames.get()
                     if frame is not None and self.code is None:
-                        await portal(page.hear, json.dumps(frame))
+                        await portal(page.on_message, json.dumps(frame))
             except Broken:
-                self.kick(1011)
+                self.close_nowait(1011)
             finally:
-                await portal(page.close)
+                await portal(page.on_close)
 
     # The socket
 
@@ -250,7 +250,7 @@ class Browser:
         self.write(packet.plain)
         return True
 
-    def direct(self, lost):
+    def direct_writer(self, lost):
         if self.code is not None:
             return None
         self.lost = lost
@@ -262,12 +262,12 @@ class Browser:
             raise Broken
         self.write(frame)
 
-    def ask(self, confirmed):
+    def ping(self, confirmed):
         if self.code is None:
             confirmed()  # the question and its answer, behind what was written before
         return self.code is None
 
-    def kick(self, code, reason=""):
+    def close_nowait(self, code, reason=""):
         if self.code is None:
             self.code = code
             self.lost()
@@ -577,7 +577,7 @@ class World:
 
     async def close_all(self):
         for browser in self.browsers:
-            browser.kick(1001)
+            browser.close_nowait(1001)
         await self.drain()
         self.browsers.clear()
 
@@ -647,7 +647,7 @@ class Machine(RuleBasedStateMachine):
     @step(number=which)
     def a_page_closes(self, number):
         if browser := self.browser(number):
-            self.world.run(browser.kick, 1001)
+            self.world.run(browser.close_nowait, 1001)
             self.world.run(self.world.turns)
 
     @step(number=which)

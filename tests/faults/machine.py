@@ -78,7 +78,7 @@ class Browser:
         self.write(packet.plain)
         return True
 
-    def direct(self, lost):
+    def direct_writer(self, lost):
         self.lost = lost
         return self.write, False
 
@@ -88,7 +88,7 @@ class Browser:
             for what in told(frame[start:].decode()):
                 self.take(what)
 
-    def kick(self, code, reason=""):
+    def close_nowait(self, code, reason=""):
         assert code not in (1000, 1008), "htmx would never come back"
         self.whole = False
         self.lost()

@@ -14,11 +14,16 @@ from pathlib import Path
 from flask import Flask, Response, abort, has_request_context, request, send_from_directory
 from flask_sock import Sock
 
-from chat.bridge.bridge import Bridge, ConnectionClosed, WebSocket, await_
-from chat.bridge.frames import deflated_frame, text_frame
-from chat.bridge.http import ON_DRAIN
-from chat.bridge.server import run
-from chat.bridge.sockets import listen
+from chat.bridge import (
+    ON_DRAIN,
+    Bridge,
+    BroadcastMessage,
+    ConnectionClosed,
+    WebSocket,
+    await_,
+    listen,
+    run,
+)
 from chat.web.security_headers import server_settings
 
 SIZES = (0, 125, 126, 65535, 65536)
@@ -32,17 +37,8 @@ sockets: set[WebSocket] = set()
 go_on = asyncio.Event()
 
 
-class Packet:
-    """A message in the forms a connection may want."""
-
-    def __init__(self, text):
-        self.text = text
-        self.plain = text_frame(text)
-        self.deflated = deflated_frame(text)
-
-
 def push(ws, text):
-    return ws.push(Packet(text))
+    return ws.push(BroadcastMessage(text))
 
 
 @app.before_request
@@ -164,10 +160,10 @@ def push_to_all():
     return str(sum(push(ws, text) for ws in list(sockets)))
 
 
-@app.post("/kick/<int:code>")
-def kick(code):
+@app.post("/close-all/<int:code>")
+def close_all(code):
     for ws in list(sockets):
-        ws.kick(code, "kicked")
+        ws.close_nowait(code, "enough")
     return "", 204
 
 
@@ -188,7 +184,7 @@ def echo(ws):
 @sock.route("/mirror")
 def mirror(ws):
     """As `echo`, but text is pushed, as the chat does with all it has to say."""
-    ws.max_unsent = 1 << 25
+    ws.max_unsent_bytes = 1 << 25
     while True:
         message = ws.receive()
         if isinstance(message, str):
@@ -207,7 +203,7 @@ def close(ws, code):
 def last_words(ws):
     for word in ("this", "is", "all"):
         push(ws, word)
-    ws.kick(1008, "enough")
+    ws.close_nowait(1008, "enough")
 
 
 @sock.route("/return")
@@ -227,40 +223,40 @@ def fail_socket(ws):
     raise RuntimeError("secret detail")
 
 
-class Heir:
-    """What `/hand-over` leaves its socket to: says what came, and tells `events` the rest."""
+class Handler:
+    """What `/detach` leaves its socket to: says what came, and tells `events` the rest."""
 
     def __init__(self, ws):
         self.ws = ws
-        self.heard = 0
+        self.messages = 0
 
-    def open(self):
-        events.append("heir opened")
+    def on_open(self):
+        events.append("handler opened")
 
-    def hear(self, message):
+    def on_message(self, message):
         """Say how many came, and whether a request is going on still."""
-        self.heard += 1
+        self.messages += 1
         if message == "fail":
             raise RuntimeError("secret detail")
-        if message == "kick":
-            self.ws.kick(4000, "enough")
+        if message == "close":
+            self.ws.close_nowait(4000, "enough")
         await_(asyncio.sleep(0))
-        push(self.ws, f"{self.heard} {message} {has_request_context()}")
+        push(self.ws, f"{self.messages} {message} {has_request_context()}")
         return message == "stay"
 
-    def close(self):
+    def on_close(self):
         await_(asyncio.sleep(0))
-        events.append(f"heir closed {self.heard}")
+        events.append(f"handler closed {self.messages}")
 
 
-@sock.route("/hand-over")
-def hand_over(ws):
-    ws.hand_over(Heir(ws))
+@sock.route("/detach")
+def detach(ws):
+    ws.detach(Handler(ws))
 
 
 @app.teardown_request
 def torn_down(error):
-    if request.path == "/hand-over":
+    if request.path == "/detach":
         events.append("request ended")
 
 

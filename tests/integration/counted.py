@@ -17,7 +17,7 @@ from typing import Any
 from greenback import with_portal_run_sync
 
 from chat.app import Chat, create_app
-from chat.bridge.bridge import Bridge
+from chat.bridge import Bridge
 from chat.config import Settings
 from chat.rendering.text_renderer import TextRenderer
 from chat.runtime import cooperation

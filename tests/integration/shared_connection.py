@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ResponseError
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.urls import connect
 

@@ -28,8 +28,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from websockets.exceptions import ConnectionClosed
 from wsproto.frame_protocol import FrameProtocol
 
-from chat.bridge import patches
-from chat.bridge.config import ServerSettings
+from chat.bridge import ServerSettings, patches
 from chat.bridge.connection import Connection
 
 from .bridge_client import (
@@ -508,45 +507,45 @@ def test_receive_timeout(either):
         assert ws.recv() == "'hello'"
 
 
-def test_kick(either):
-    """`kick` ends a route that is waiting in `receive`, with the code both sides see."""
+def test_close_nowait(either):
+    """`close_nowait` ends a route that is waiting in `receive`, with the code both sides see."""
     with either.socket("/echo") as ws:
         ws.send("here")
         ws.recv()
-        either.http.post("/kick/1008")
+        either.http.post("/close-all/1008")
         with pytest.raises(ConnectionClosed) as closed:
             ws.recv(timeout=5)
     assert closed.value.rcvd.code == 1008
-    either.wait_for("closed 1008 kicked")
+    either.wait_for("closed 1008 enough")
 
 
 def test_what_is_handed_over_goes_on_without_its_request(either):
-    with either.socket("/hand-over") as ws:
+    with either.socket("/detach") as ws:
         for number, message in enumerate(["go", "stay", "stay", "go", "go"], 1):
             ws.send(message)
             assert ws.recv(timeout=5) == f"{number} {message} False"
-    either.wait_for("heir closed 5")
-    events = [event for event in either.events() if event.startswith(("heir", "request"))]
-    assert events[-3:] == ["request ended", "heir opened", "heir closed 5"]
+    either.wait_for("handler closed 5")
+    events = [event for event in either.events() if event.startswith(("handler", "request"))]
+    assert events[-3:] == ["request ended", "handler opened", "handler closed 5"]
 
 
 @pytest.mark.parametrize(
     ("messages", "code", "heard"),
-    [(["kick", "more"], 4000, 1), (["stay", "kick", "more"], 4000, 2), (["go", "fail"], 1011, 2)],
+    [(["close", "more"], 4000, 1), (["stay", "close", "more"], 4000, 2), (["go", "fail"], 1011, 2)],
 )
 def test_what_was_handed_over_is_closed(either, messages, code, heard):
-    closed = either.events().count(f"heir closed {heard}")
-    with either.socket("/hand-over") as ws:
+    closed = either.events().count(f"handler closed {heard}")
+    with either.socket("/detach") as ws:
         with suppress(ConnectionClosed):  # by now, or later
             for message in messages:
                 ws.send(message)
             for _ in ws:
                 pass  # what was said before
         assert ws.close_code == code
-    either.wait_for(f"heir closed {heard}", closed + 1)
+    either.wait_for(f"handler closed {heard}", closed + 1)
 
 
-def test_what_was_pushed_before_a_kick_arrives(either):
+def test_what_was_pushed_before_close_nowait_arrives(either):
     with either.socket("/last-words") as ws:
         assert [ws.recv(timeout=5) for _ in range(3)] == ["this", "is", "all"]
         with pytest.raises(ConnectionClosed) as closed:
@@ -1021,9 +1020,9 @@ def test_two_workers_on_one_port(start):
 def test_startup_failure(loop, logs):
     """A startup that fails ends the process with its message."""
     program = (
-        "from chat.bridge.bridge import Bridge\n"
-        "from chat.bridge.sockets import listen\n"
-        "from chat.bridge.server import run\n"
+        "from chat.bridge import Bridge\n"
+        "from chat.bridge import listen\n"
+        "from chat.bridge import run\n"
         "async def startup(): raise RuntimeError('no database')\n"
         f"run(lambda: Bridge(print, startup=startup), listen('127.0.0.1', 0), loop={loop!r})"
     )

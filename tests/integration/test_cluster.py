@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from redis.exceptions import RedisError
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.redis_client import urls
 from chat.redis_client.cluster import Cluster as Where
 from chat.redis_client.cluster import LoopCluster

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
-from chat.bridge.bridge import RESTART_SECONDS
+from chat.bridge import RESTART_SECONDS
 from chat.web.event_stream import RELOAD_SECONDS, RETRY_SECONDS
 
 from ..running import Server, Visitor, alive, browser, wait_until

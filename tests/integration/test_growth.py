@@ -9,7 +9,7 @@ import pytest
 from flask.sessions import SecureCookieSessionInterface
 
 from chat.api.endpoints import OPERATIONS
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.config import Settings
 from chat.rendering.text_renderer import serve
 from chat.runtime.fork_server import ForkServer

@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError, ReadOnlyError, ResponseError
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.bridge.wsgi import all_done
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import Link, OutcomeUnknown

@@ -9,7 +9,7 @@ import uvloop
 from greenback import with_portal_run_sync
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.domain.events import DELETE, DELETED, EDIT, POST
 from chat.domain.validation import MAX_BODY
 from chat.redis_client.client import LoopRedis

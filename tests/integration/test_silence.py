@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from chat.bridge.config import ServerSettings
+from chat.bridge import ServerSettings
 from chat.bridge.sockets import USER_TIMEOUT
 from chat.config import Settings
 from chat.realtime import presence

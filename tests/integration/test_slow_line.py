@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from redis.exceptions import RedisError
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.domain.validation import MAX_BODY
 from chat.redis_client import client as loopredis
 from chat.redis_client.client import LoopRedis

@@ -8,7 +8,7 @@ import pytest
 from greenback import with_portal_run_sync
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.urls import connect
 from chat.store import Store, keys

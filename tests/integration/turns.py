@@ -19,7 +19,7 @@ from typing import Any
 import greenback
 
 from chat.app import create_app
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.config import Settings
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.pubsub import Alone

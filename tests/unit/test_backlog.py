@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from greenback import with_portal_run_sync
 
-from chat.bridge.bridge import await_
+from chat.bridge import await_
 from chat.domain.events import POST, Event
 from chat.realtime import resume_cache
 from chat.realtime.hub import Hub

@@ -9,8 +9,7 @@ from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.events import Closed, RawData
 from hypercorn.typing import ConnectionState
 
-from chat.bridge.bridge import Bridge
-from chat.bridge.config import ServerSettings
+from chat.bridge import Bridge, ServerSettings
 from chat.bridge.fast_path import FastPathConnection, read_get
 from chat.bridge.http1 import HTTP1
 from chat.web.security_headers import server_settings

@@ -21,7 +21,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WebsocketBuffer, WSStream
 from hypercorn.typing import ConnectionState
 
-from chat.bridge.config import ServerSettings
+from chat.bridge import ServerSettings
 from chat.bridge.connection import Connection, IdleTimer
 from chat.bridge.handshake import WebSocketHandshake
 from chat.bridge.http1 import HTTP1
@@ -150,7 +150,16 @@ def test_methods_that_are_overridden(ours, theirs):
         "_send_message",
         "_start_timer",
     }
-    own |= {"_stop_timer", "_whole_text", "abort", "deflates", "direct", "end", "shut", "unsent"}
+    own |= {
+        "_stop_timer",
+        "_whole_text",
+        "abort",
+        "deflates",
+        "direct_writer",
+        "end",
+        "close",
+        "unsent",
+    }
     own |= {"end_if_idle", "receive_data", "_let_go", "_ping", "_take_pong", "write"}
     own |= {"_drop_stream", "_forget", "_give_up", "_go_away", "_handle_one", "_receive"}
     own |= {"_request", "_send_some", "_stalled", "_stop_timers"}
@@ -231,7 +240,7 @@ def test_handshake_reaches_the_transport():
         await send({"type": "websocket.accept"})
         transport = scope["extensions"][TRANSPORT]
         assert transport.write(b"\x81\x02hi") >= 0
-        transport.shut(4000, "")
+        transport.close(4000, "")
         assert transport.write(b"\x81\x02no") == -1
         assert (await receive())["code"] == 4000
 

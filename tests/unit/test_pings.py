@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import Ping, Pong
 
+from chat.bridge import WebSocket
 from chat.bridge.frames import ping_frame, whole_pong
 from chat.bridge.pings import MAX_UNANSWERED, PINGS, Pings
-from chat.bridge.websocket import WebSocket
 from chat.realtime.packet import Packet
 
 
@@ -117,10 +117,10 @@ def test_a_ping_leaves_behind_what_waits_to_be_sent():
         ws.push(Packet("<one>"))
         ws.push(Packet("<two>"))
         await asyncio.sleep(0)
-        assert ws.ask(lambda: None)
+        assert ws.ping(lambda: None)
         assert line.written == []
         taken.set()
-        await ws._pump_task
+        await ws._send_queue._task
         assert line.written == [b"<one>", b"<two>", ping_frame(b"1")]
 
     asyncio.run(story())

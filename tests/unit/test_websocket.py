@@ -5,18 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from chat.bridge.websocket import Lull, WebSocket
+from chat.bridge import WebSocket
+from chat.bridge.idle_receiver import IdleReceiver
 from chat.realtime.packet import Packet
 
 
-async def heard(lull: Lull) -> list:
+async def heard(receiver: IdleReceiver) -> list:
     """All that comes before it is quiet for too long."""
     said = []
     try:
         while True:
-            said.append(await lull.next())
+            said.append(await receiver.receive())
     except TimeoutError:
-        lull.close()
+        receiver.close()
     assert asyncio.current_task().cancelling() == 0
     return said
 
@@ -27,7 +28,7 @@ def test_silence_ends_the_wait_and_loses_nothing(seconds):
         box: asyncio.Queue = asyncio.Queue()
         for n in range(3):
             box.put_nowait(n)
-        assert await heard(Lull(box.get, seconds)) == [0, 1, 2]
+        assert await heard(IdleReceiver(box.get, seconds)) == [0, 1, 2]
         box.put_nowait(3)
         assert box.get_nowait() == 3, "nobody waits any more"
 
@@ -40,11 +41,11 @@ def test_one_timer_serves_many_waits():
         loop = asyncio.get_running_loop()
         later = loop.call_later
         loop.call_later = lambda *args: timers.append(args) or later(*args)
-        lull = Lull(box.get, 3600)
+        receiver = IdleReceiver(box.get, 3600)
         for n in range(100):
             loop.call_soon(box.put_nowait, n)
-            assert await lull.next() == n
-        lull.close()
+            assert await receiver.receive() == n
+        receiver.close()
         assert len(timers) == 1
 
     asyncio.run(story())
@@ -54,12 +55,12 @@ def test_who_is_cancelled_is_cancelled():
     """It is not taken for silence."""
 
     async def story():
-        lull = Lull(asyncio.Queue().get, 3600)
+        receiver = IdleReceiver(asyncio.Queue().get, 3600)
         task = asyncio.current_task()
         asyncio.get_running_loop().call_soon(task.cancel)
         with pytest.raises(asyncio.CancelledError):
-            await lull.next()
-        lull.close()
+            await receiver.receive()
+        receiver.close()
         task.uncancel()
 
     asyncio.run(story())
@@ -70,15 +71,15 @@ def test_silence_counts_from_the_last_word():
 
     async def story():
         box: asyncio.Queue = asyncio.Queue()
-        lull = Lull(box.get, 3600)
+        receiver = IdleReceiver(box.get, 3600)
         box.put_nowait("a")
-        assert await lull.next() == "a"
-        waiting = asyncio.ensure_future(lull.next())
+        assert await receiver.receive() == "a"
+        waiting = asyncio.ensure_future(receiver.receive())
         await asyncio.sleep(0)
-        lull._look()
+        receiver._check()
         box.put_nowait("b")
         assert await waiting == "b"
-        lull.close()
+        receiver.close()
 
     asyncio.run(story())
 
@@ -106,11 +107,11 @@ def test_nothing_is_sent_behind_what_could_not_be_sent(error, fails):
             ws.push(Packet(f"<{n}>"))
             if n == "2" and fails == "asking":
                 ws._pings = SimpleNamespace(ask=ask)
-                ws.ask(lambda: None)
-        await asyncio.wait({ws._pump_task})
+                ws.ping(lambda: None)
+        await asyncio.wait({ws._send_queue._task})
         assert not ws.connected
         assert not ws.push(Packet("<4>"))
-        await ws.closed()
+        await ws.wait_closed()
         assert sent == ["<1>", *(["<2>"] if fails == "asking" else []), "websocket.close"]
 
     asyncio.run(story())
