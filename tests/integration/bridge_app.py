@@ -1,4 +1,4 @@
-"""A small Flask and Flask-Sock application behind the bridge, for `test_bridge.py`.
+"""A small Flask and Flask-Sock application behind the bridge, for the tests of the bridge.
 
     python -m tests.integration.bridge_app '{"loop": "asyncio", "drain": 1, "config": {...}}'
 
