@@ -19,7 +19,7 @@ dev: $(VENV)/.dev
 	@$(BIN)/python -m tools.dev
 
 test: $(VENV)/.dev chromium docker-compose
-	@$(BIN)/python -m pytest --numprocesses=6 --dist=loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=6 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -31,7 +31,7 @@ check: $(VENV)/.dev
 # A test that fails only because measuring slows it down does not hide the report.
 coverage: $(VENV)/.dev chromium docker-compose
 	@$(BIN)/coverage erase
-	-@$(BIN)/coverage run -m pytest --numprocesses=6 --dist=loadfile $(ARGS)
+	-@$(BIN)/coverage run -m pytest --numprocesses=6 --dist=loadfile --no-loadscope-reorder $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

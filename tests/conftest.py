@@ -17,7 +17,7 @@ from chat.server.embedded_valkey import EmbeddedValkey
 from chat.store import Store
 
 from .provider import Provider
-from .running import Server, Visitor, opened
+from .running import ROOT, Server, Visitor, opened
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("chat", deadline=None)
@@ -32,6 +32,34 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Each process of a run imports all tests. Of what that makes nothing is garbage, and to look for it
 # is a quarter of the work, then and at each search later.
 gc.disable()
+
+
+# Files that take long, the longest first: of several processes, one that begins such a file last
+# works alone at the end, while the others have nothing to do. (xdist by itself begins with those
+# of most tests, which are the short ones; `make test` tells it not to.)
+LONG = [
+    f"tests/{name}.py"
+    for name in (
+        *("integration/test_liveness", "integration/test_serving", "integration/test_permissions"),
+        *("browser/test_network", "faults/test_hub_machine", "browser/test_rooms"),
+        *("browser/test_talking", "integration/test_bad_values_forms", "integration/test_images"),
+        *("integration/test_read_means_seen", "integration/test_event_stream"),
+        *("browser/test_reading", "integration/test_growth", "browser/test_pages"),
+        *("browser/test_writing", "faults/test_faults", "integration/test_data_folder"),
+        *("integration/test_first_run", "integration/test_api", "browser/test_reactions"),
+        *("integration/test_rate_limits", "integration/test_sign_in", "integration/test_jwt"),
+        *("integration/test_import", "integration/test_hostile_backup", "integration/test_backup"),
+        *("faults/test_repeats_machine", "faults/test_machine", "integration/test_quotas"),
+        *("integration/test_bad_values_programs", "integration/test_bridge"),
+        *("integration/test_clocks", "integration/test_text_renderer", "integration/test_ending"),
+    )
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        order = {ROOT / name: place for place, name in enumerate(LONG)}
+        items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_collection_finish() -> None:
