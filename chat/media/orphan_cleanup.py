@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from greenback import with_portal_run_sync
 from obstore.exceptions import BaseError
-from redis.exceptions import RedisError
 
 from ..domain.errors import FilesAway
 from ..store import Store, keys
+from ..store.leases import run_leased
 from ..store.retention import Retention
 from .attachments import Files
 from .stored_bytes import wrong
@@ -46,23 +46,20 @@ class Sweeper:
         self.store = store
         self.retention: Retention = store.retention
         self.files = files
-        self.name = secrets.token_urlsafe(12)
+        self.lease = store.lease(keys.FILES_LEASE, LEASE)
 
     async def run(self) -> None:
         """Sweep now and then, until cancelled."""
         await asyncio.sleep(FIRST)
-        while True:
-            try:
-                await with_portal_run_sync(self._round)
-            except (RedisError, BaseError, FilesAway, OSError) as error:
-                log.warning("files that nothing holds have to wait: %s", error)
-            except Exception:
-                log.exception("files that nothing holds have to wait")
-            await asyncio.sleep(REST)
+        errors = BaseError, FilesAway
+        await run_leased(self.lease, self._work, REST, "files that nothing holds", errors)
+
+    async def _work(self) -> float:
+        await with_portal_run_sync(self._round)
+        return REST
 
     def _round(self) -> None:
-        if self.retention.lease(self.name, LEASE, keys.FILES_LEASE):
-            self.sweep(self.store.clock.now() - YOUNG_SECONDS)
+        self.sweep(self.store.clock.now() - YOUNG_SECONDS)
 
     def sweep(self, until: float) -> int:
         """Let go of what nothing holds and is older than `until` (s since 1970); returns how much

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from ..store import Store
-from ..store.batches import pages
+from ..store.batches import batched
 from ..store.integrity import Finding
 from ..store.people import MEMBER, Person
 from ..store.stored_files import Stored
@@ -22,7 +22,7 @@ UPLOAD_SECONDS = 3600  # after which a file that was counted has been written, o
 def wrong(store: Store, files: Files) -> Iterator[Finding]:
     """What is counted wrongly, and what puts it right. Raises FilesAway."""
     for rid, fids in store.retention.held():
-        for some in pages(sorted(fids), COUNTED_AT_ONCE):
+        for some in batched(sorted(fids), COUNTED_AT_ONCE):
             for fid in store.stored_files.missing(some):
                 yield from _uncounted(store, files, rid, fid)
     until = store.clock.now() - UPLOAD_SECONDS

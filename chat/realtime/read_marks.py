@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
+from ..store.batches import batched
+
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 0.05  # after the first of them
@@ -45,8 +47,7 @@ class ReadMarks:
         it shows again within a minute (macros/rooms.html)."""
         waiting, self._waiting = self._waiting, {}
         for (rid, seq, at), marks in waiting.items():
-            for start in range(0, len(marks), MAX_PEOPLE):
-                some = marks[start : start + MAX_PEOPLE]
+            for some in batched(marks, MAX_PEOPLE):
                 try:
                     self._write(rid, list({uid for uid, _ in some}), seq, at)
                 except (RedisError, OSError) as error:

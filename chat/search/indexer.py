@@ -14,7 +14,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -26,6 +25,7 @@ from ..domain.events import Event
 from ..redis_client import urls
 from ..runtime.heartbeat import Heartbeat
 from ..store import keys
+from ..store.batches import batched
 from ..store.changes import Written
 from ..store.retention import Retention
 from .index import Cursor, Index
@@ -212,7 +212,7 @@ class Indexer:
         """Bring every room up to date, and let go those that are no more."""
         gone = set(self.index.rooms())
         rooms = self.rooms.rooms()
-        while rids := list(islice(rooms, PAGE)):
+        for rids in batched(rooms, PAGE):
             if listen:
                 self._listen(rids)
             gone -= self._compare(rids)

@@ -1,22 +1,18 @@
-"""Forgetting guests who will not come back, in the background: one process at a time, in small
-steps, once an hour (store.guests says what goes and what stays)."""
+"""Deletes guests who will not come back, in the background: one process at a time, in small steps,
+once an hour (store.guests describes what is deleted and what stays)."""
 
 import asyncio
-import logging
-import secrets
-from functools import partial
+from collections.abc import Iterator
 
 from greenback import with_portal_run_sync
 from obstore.exceptions import BaseError
-from redis.exceptions import RedisError
 
 from ..config import Settings
 from ..media.avatars import Pictures
 from ..store import Store, keys
+from ..store.leases import run_leased
 
-log = logging.getLogger(__name__)
-
-LEASE_SECONDS = 120.0  # for which one process has the work; renewed with each step
+LEASE_SECONDS = 120.0  # renewed with each step
 PAUSE_SECONDS = 0.1  # between two steps
 REST_SECONDS = 3600.0  # between two rounds
 FIRST_SECONDS = 90.0  # until the first round
@@ -27,27 +23,24 @@ class GuestCleanup:
         self.days = settings.guest_days
         self.store = store
         self.pictures = pictures
-        self.name = secrets.token_urlsafe(12)
+        self.lease = store.lease(keys.GUESTS_LEASE, LEASE_SECONDS)
+        self._steps: Iterator[list[str]] | None = None  # of the round that goes on
 
     async def run(self) -> None:
         """Go through all people now and then, until cancelled."""
         await asyncio.sleep(FIRST_SECONDS)
-        while True:
-            try:
-                await self._round()
-            except (RedisError, BaseError, OSError) as error:
-                log.warning("guests who are gone have to wait: %s", error)
-            except Exception:
-                log.exception("guests who are gone have to wait")
-            await asyncio.sleep(REST_SECONDS)
+        await run_leased(self.lease, self._work, REST_SECONDS, "absent guests", (BaseError,))
 
-    async def _round(self) -> None:
-        steps = self.store.guests.forget(self.days)
-        lease = partial(self.store.retention.lease, self.name, LEASE_SECONDS, keys.GUESTS_LEASE)
-        while await with_portal_run_sync(lease):
-            gone = await with_portal_run_sync(next, steps, None)
-            if gone is None:
-                return
-            for uid in gone:
-                await with_portal_run_sync(self.pictures.delete, uid)
-            await asyncio.sleep(PAUSE_SECONDS)
+    async def _work(self) -> float:
+        return PAUSE_SECONDS if await with_portal_run_sync(self.step) else REST_SECONDS
+
+    def step(self) -> bool:
+        """Do one step of a round; False when the round is over."""
+        steps, self._steps = self._steps or self.store.guests.forget(self.days), None
+        gone = next(steps, None)
+        if gone is None:
+            return False
+        for uid in gone:
+            self.pictures.delete(uid)
+        self._steps = steps  # not after an error: the next round begins anew
+        return True

@@ -1,24 +1,18 @@
-"""Letting go of old messages, in the background, where CHAT_KEEP_MESSAGES or CHAT_KEEP_DAYS say so.
+"""Removes old messages in the background, where CHAT_KEEP_MESSAGES or CHAT_KEEP_DAYS say so.
 
-One process at a time does it, who holds the lease, and in small steps, so that nobody waits for it.
+One process at a time does it, in small steps, so that nobody waits for it.
 """
 
-import asyncio
-import logging
-import secrets
-
 from greenback import with_portal_run_sync
-from redis.exceptions import RedisError
 
 from ..config import Settings
-from ..store import Store
+from ..store import Store, keys
+from ..store.leases import run_leased
 from ..store.retention import STEP
 
-log = logging.getLogger(__name__)
-
-LEASE = 30.0  # seconds that the lease lasts; it is renewed with every step
-PAUSE = 0.1  # seconds between two steps
-REST = 10.0  # seconds between two rounds through all rooms
+LEASE_SECONDS = 30.0  # renewed with every step
+PAUSE_SECONDS = 0.1  # between two steps
+REST_SECONDS = 10.0  # between two rounds through all rooms
 
 
 class Trimmer:
@@ -26,28 +20,17 @@ class Trimmer:
         self.messages = settings.keep_messages
         self.days = settings.keep_days
         self.store = store.retention
-        self.name = secrets.token_urlsafe(12)
+        self.lease = store.lease(keys.TRIM_LEASE, LEASE_SECONDS)
         self.rooms = self.store.rooms()  # that are still to come in this round
         self.room = ""  # that is being trimmed
 
     async def run(self) -> None:
-        """Trim whenever this process holds the lease, until cancelled; nothing to do where all
-        is kept."""
-        if not self.messages and not self.days:
-            return
-        try:
-            while True:
-                wait = REST
-                try:
-                    if await with_portal_run_sync(self.store.lease, self.name, LEASE):
-                        wait = PAUSE if await with_portal_run_sync(self.step) else REST
-                except (RedisError, OSError) as error:
-                    log.warning("old messages have to wait: %s", error)
-                except Exception:
-                    log.exception("old messages have to wait")
-                await asyncio.sleep(wait)
-        finally:
-            await with_portal_run_sync(self.store.lease, self.name, 0)
+        """Trim until cancelled; nothing to do where all messages are kept."""
+        if self.messages or self.days:
+            await run_leased(self.lease, self._work, REST_SECONDS, "old messages")
+
+    async def _work(self) -> float:
+        return PAUSE_SECONDS if await with_portal_run_sync(self.step) else REST_SECONDS
 
     def step(self) -> bool:
         """Do a little; False when the round through all rooms is over."""

@@ -18,6 +18,7 @@ from .exporter import Dump
 from .guests import Guests
 from .importer import Load
 from .integrity import Check
+from .leases import Lease
 from .lua import Script
 from .messages import Messages
 from .migrations import Schema
@@ -66,6 +67,10 @@ class Store:
         self.check = Check(client, self.rooms)
         self.guests = Guests(self.people, self.rooms, self.sessions, self.tokens)
         self.messages = Messages(client, self.people, self.attention)
+
+    def lease(self, key: str, seconds: float) -> Lease:
+        """The lease with this key, for work that one process at a time does."""
+        return Lease(self.client, key, seconds)
 
     def dump(self, whole: bool = False, secrets: bool = False) -> Dump:
         """Rooms and people as records."""

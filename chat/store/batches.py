@@ -17,8 +17,8 @@ IDS_AT_ONCE = 1000  # each some 30 bytes
 INDEXED_AT_ONCE = 400  # entries of an index of names, each up to 190 bytes
 
 
-def pages(found: Iterable[T], size: int) -> Iterator[list[T]]:
-    """What a scan finds, `size` at a time."""
-    found = iter(found)
-    while page := list(islice(found, size)):
-        yield page
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` of the items, as itertools.batched of later Pythons."""
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch

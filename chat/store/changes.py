@@ -6,6 +6,7 @@ from typing import Any
 
 from ..domain.events import EDIT, POST, Event
 from . import keys
+from .batches import batched
 from .history import History
 from .room_kinds import ENDED
 
@@ -49,9 +50,9 @@ class Written:
         """Epoch, newest number and oldest number that is kept, of those of the rooms that are
         there and have not ended."""
         answers = []
-        for n in range(0, len(rids), _AT_ONCE):
+        for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
-            for rid in rids[n : n + _AT_ONCE]:
+            for rid in some:
                 pipeline.hmget(keys.room(rid), "kind", "epoch", "seq", "first")
             answers += pipeline.execute()
         return {

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..domain.events import Event
 from . import keys
-from .batches import pages
+from .batches import batched
 from .history import History
 from .room_kinds import DIRECT
 
@@ -72,26 +72,26 @@ class Dump:
         yield {"is": "room", "id": rid, "fields": fields, "expires": expires}
         yield from self._events(rid, int(fields["seq"]), fields["last"])
         scores = self.client.zscan_iter(keys.members(rid), count=PAGE)
-        for some in pages(((uid, int(at)) for uid, at in scores), PAGE):
+        for some in batched(((uid, int(at)) for uid, at in scores), PAGE):
             yield from self._people(uid for uid, _ in some)
             yield {"is": "members", "of": dict(some)}
-        for some in pages(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
+        for some in batched(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
             yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
-        for some in pages(self.client.hscan_iter(keys.edits(rid), count=FEW), FEW):
+        for some in batched(self.client.hscan_iter(keys.edits(rid), count=FEW), FEW):
             yield {"is": "edits", "of": dict(some)}
-        for some in pages(self.client.hscan_iter(keys.reactions(rid), count=FEW), FEW):
+        for some in batched(self.client.hscan_iter(keys.reactions(rid), count=FEW), FEW):
             yield {"is": "reactions", "of": dict(some)}
-        for some in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
+        for some in batched(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
             yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
         numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.uncounted(rid), count=PAGE))
-        for page in pages((n for n in numbers if n <= int(fields["seq"])), PAGE):
+        for page in batched((n for n in numbers if n <= int(fields["seq"])), PAGE):
             yield {"is": "quiet", "of": {str(n): n for n in page}}
-        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+        for some in batched(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
             yield {"is": "mentions", "of": dict(some)}
-        for some in pages(self.client.zscan_iter(keys.mentioned(rid), count=PAGE), PAGE):
+        for some in batched(self.client.zscan_iter(keys.mentioned(rid), count=PAGE), PAGE):
             yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}
         if self.secrets:
-            for some in pages(self.client.zscan_iter(keys.nonces(rid), count=PAGE), PAGE):
+            for some in batched(self.client.zscan_iter(keys.nonces(rid), count=PAGE), PAGE):
                 yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}
         yield {"is": "end of room", "id": rid}
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from ..domain.errors import NotFound
 from ..domain.events import END
 from . import keys
-from .batches import pages
+from .batches import batched
 from .lua import Script
 from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
 from .room_kinds import DIRECT, ENDED
@@ -45,16 +45,16 @@ class Guests:
         who are gone already. A step at a time; each gives the ids of those it has forgotten."""
         left: set[str] = set()
         found = self.client.scan_iter(match=keys.user("*").replace("}", "*"), count=STEP)
-        for names in pages(found, STEP):
+        for names in batched(found, STEP):
             matches = [match for name in names if (match := _USER.fullmatch(name))]
             uids = list(dict.fromkeys(match[1] for match in matches))
             yield self._forget_some(uids, days, left)
         # Not at once: an import writes what belongs to a person before the person.
-        for uids in pages(sorted(left), STEP):
+        for uids in batched(sorted(left), STEP):
             self._forget_rest(uids)
             yield []
         for index in (keys.NAMES, keys.LOOKALIKES, keys.GUESTS_GONE):
-            for entries in pages(self.client.zscan_iter(index, count=STEP), STEP):
+            for entries in batched(self.client.zscan_iter(index, count=STEP), STEP):
                 self._forget_entries(index, [entry for entry, _ in entries])
                 yield []
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..domain.events import DELETED, Event
 from . import keys
-from .batches import pages
+from .batches import batched
 from .lua import Script
 from .pieces import Turns
 
@@ -123,7 +123,7 @@ class History:
     def these(self, rid: str, seqs: Sequence[int]) -> list[Entry]:
         """Those of the entries with these numbers that are there, in this order."""
         found: list[Entry] = []
-        for some in pages(seqs, _MOST_SEQS):
+        for some in batched(seqs, _MOST_SEQS):
             while some:
                 done, *flat = self._read_selected(
                     events=keys.events(rid), bytes=self.turns.piece, rest=some
@@ -157,7 +157,7 @@ class History:
         """Those of these people who are no members."""
         return [
             uid
-            for some in pages(uids, _MOST_UIDS)
+            for some in batched(uids, _MOST_UIDS)
             for uid in self.piece(rid, "after", 0, 0, some).gone
         ]
 

@@ -16,7 +16,7 @@ from ..domain.events import Event
 from ..domain.mentions import reached, unpack
 from ..domain.validation import number
 from . import keys
-from .batches import pages
+from .batches import batched
 from .history import NEWEST, Entry, History
 from .people import GUEST, all_entries, entries, looks
 from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
@@ -195,7 +195,7 @@ class Check:
                 )
 
     def _members(self, rid: str) -> Iterator[Finding]:
-        for members in pages(self.client.zscan_iter(keys.members(rid), count=PAGE), PAGE):
+        for members in batched(self.client.zscan_iter(keys.members(rid), count=PAGE), PAGE):
             pipeline = self.client.pipeline(transaction=False)
             for uid, _ in members:
                 pipeline.exists(keys.user(uid))
@@ -211,7 +211,7 @@ class Check:
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
         """How far people have read."""
-        for marks in pages(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
+        for marks in batched(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
             joined = self.client.zmscore(keys.members(rid), [uid for uid, _ in marks])
             for (uid, read), member in zip(marks, joined, strict=True):
                 if member is None:
@@ -223,7 +223,7 @@ class Check:
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
         """What is kept beside messages, by their numbers."""
-        for kept in pages(self.client.hscan_iter(key, count=FEW), FEW):
+        for kept in batched(self.client.hscan_iter(key, count=FEW), FEW):
             there = self._there(rid, (int(seq) for seq, _ in kept))
             for seq, _ in kept:
                 if int(seq) not in there:
@@ -236,7 +236,7 @@ class Check:
 
     def _files(self, rid: str) -> Iterator[Finding]:
         """The index of files against the messages that have them."""
-        for kept in pages(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
+        for kept in batched(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
             there = self._there(rid, (int(seq) for _, seq in kept))
             for fid, seq in kept:
                 if int(seq) not in there or fid not in _fids(rid, there[int(seq)]):
@@ -247,18 +247,18 @@ class Check:
     def _mentioned(self, rid: str) -> Iterator[Finding]:
         """What mentions whom, against who is mentioned in what."""
         index = keys.mentioned(rid)
-        for found in pages(self.client.zscan_iter(index, count=PAGE), PAGE):
+        for found in batched(self.client.zscan_iter(index, count=PAGE), PAGE):
             parts = [entry.split(" ") for entry, _ in found]
             seqs = list(dict.fromkeys(seq for _, _, seq in parts))
             kept: dict[str, str | None] = {}
-            for some in pages(seqs, FEW):
+            for some in batched(seqs, FEW):
                 kept |= zip(some, self.client.hmget(keys.mentions(rid), some), strict=True)
             for (entry, _), (uid, _, seq) in zip(found, parts, strict=True):
                 mentions = kept[seq]
                 if uid not in reached(unpack(mentions or "[]")):
                     gone = partial(self.client.zrem, index, entry)
                     yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
-        for some in pages(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+        for some in batched(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
             there = self._there(rid, (int(seq) for seq, _ in some))
             for seq, mentions in some:
                 stored = there.get(int(seq))
@@ -323,19 +323,19 @@ class Check:
                 yield Finding(f"{uid} is not in the list of {what}", add)
 
     def _list(self, uid: str) -> Iterator[Finding]:
-        for rids in pages(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE), PAGE):
+        for rids in batched(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE), PAGE):
             for rid in self._not_in(uid, rids):
                 gone = partial(self.client.srem, keys.user_rooms(uid), rid)
                 yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
 
     def _levels(self, uid: str) -> Iterator[Finding]:
-        for levels in pages(self.client.hscan_iter(keys.levels(uid), count=PAGE), PAGE):
+        for levels in batched(self.client.hscan_iter(keys.levels(uid), count=PAGE), PAGE):
             for rid in self._not_in(uid, [rid for rid, _ in levels]):
                 gone = partial(self.client.hdel, keys.levels(uid), rid)
                 yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
 
     def _drafts(self, uid: str) -> Iterator[Finding]:
-        for drafts in pages(self.client.hscan_iter(keys.drafts(uid), count=PAGE), PAGE):
+        for drafts in batched(self.client.hscan_iter(keys.drafts(uid), count=PAGE), PAGE):
             for rid in self._not_in(uid, [rid for rid, _ in drafts]):
                 gone = partial(self.client.hdel, keys.drafts(uid), rid)
                 yield Finding(f"what {uid} has not sent in {rid} is kept for no member", gone)
@@ -361,7 +361,7 @@ class Check:
             drop_all = partial(self.client.unlink, *parts)
             yield Finding(f"something is kept of a webhook of {uid}, which is gone", drop_all)
         cursors, queue = keys.hook_cursors(uid), keys.hook_queue(uid)
-        for told in pages(self.client.hscan_iter(cursors, count=PAGE), PAGE):
+        for told in batched(self.client.hscan_iter(cursors, count=PAGE), PAGE):
             gone = self._not_in(uid, [rid for rid, _ in told])
             for rid, cursor in told:
                 newest = int(self.client.hget(keys.room(rid), "seq") or 0)
@@ -375,7 +375,7 @@ class Check:
                         f"the bot {uid} was told of more of {rid} than there is",
                         partial(self.client.hset, cursors, rid, newest),
                     )
-        for waiting in pages(self.client.zscan_iter(queue, count=PAGE), PAGE):
+        for waiting in batched(self.client.zscan_iter(queue, count=PAGE), PAGE):
             names = [name for name, _ in waiting]
             gone = self._not_in(uid, [name.partition(" ")[0] for name in names])
             for name in names:

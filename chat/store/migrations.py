@@ -4,19 +4,18 @@ The number stands in the key `chat:schema`; where there is none, the database is
 than the number. A migration may be cut off anywhere and begin anew: repeating it does no harm.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from . import keys
-from .batches import pages
-from .lua import Script
+from .batches import batched
+from .leases import Lease
 from .people import People, add_to_indexes
 
 PAGE = 500  # people in one step of a migration
-LEASE = 30.0  # seconds after which a server that migrates and says nothing has died of it
-LOOK = 0.1  # seconds between two looks at whether another one has finished
+LEASE_SECONDS = 30.0  # seconds after which a server that migrates and says nothing has died of it
+POLL_SECONDS = 0.1  # seconds between two looks at whether another one has finished
 
 # Brings the database one number up. It yields between small steps, and may be repeated.
 Migration = Callable[[Any], Iterable[None]]
@@ -35,13 +34,13 @@ def _find_lookalikes(client: Any) -> Iterable[None]:
     """1 to 2: an index of what names look like. People who were here before it have a tag where
     somebody of more rights looks the same, or, of equal ones, somebody whose id comes first."""
     people = People(client)
-    for uids in pages(_uids(client), PAGE):
+    for uids in batched(_uids(client), PAGE):
         pipeline = client.pipeline(transaction=False)
         for person in people.several(uids):
             add_to_indexes(pipeline, person.uid, person.name)
         pipeline.execute()
         yield
-    for uids in pages(_uids(client), PAGE):
+    for uids in batched(_uids(client), PAGE):
         for person in people.several(uids):
             if not person.tag and (tag := people.tag_beside_older(person)):
                 client.hset(keys.user(person.uid), "tag", tag)
@@ -58,11 +57,11 @@ def _name_records(client: Any) -> Iterable[None]:
     """2 to 3: the record of each person and each room contains its own id, so that a reply that is
     about another one is noticed (store.verified)."""
     name = client.register_script(_NAME)
-    for uids in pages(_uids(client), PAGE):
+    for uids in batched(_uids(client), PAGE):
         for uid in uids:
             name(keys=[keys.user(uid)], args=["uid", uid])
         yield
-    for rids in pages(_ids(client, keys.room("*")), PAGE):
+    for rids in batched(_ids(client, keys.room("*")), PAGE):
         for rid in rids:
             name(keys=[keys.room(rid)], args=["rid", rid])
         yield
@@ -92,8 +91,7 @@ class Schema:
     def __init__(self, client: Any, migrations: Sequence[Migration] = MIGRATIONS) -> None:
         self.client = client
         self.migrations = migrations
-        self._lease = Script(client, "lease")
-        self._name = secrets.token_urlsafe(12)
+        self._lease = Lease(client, keys.SCHEMA_LEASE, LEASE_SECONDS)
 
     def version(self) -> int:
         """The number of the database, 0 where there is none. Raises TooNew when it is none that
@@ -110,21 +108,17 @@ class Schema:
         """Bring the database up to the newest form. Of several servers that start at once, one
         does it, and the others wait until it is done. Raises TooNew."""
         while self.version() < len(self.migrations):
-            if self._hold(LEASE):
+            if self._lease.acquire():
                 try:
                     self._migrate()
                 finally:
-                    self._hold(0)
+                    self._lease.release()
             else:
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
 
     def _migrate(self) -> None:
         for number in range(self.version(), len(self.migrations)):
             for _ in self.migrations[number](self.client):
-                if not self._hold(LEASE):
+                if not self._lease.acquire():
                     return  # held up for so long that another one took over
             self.client.set(keys.SCHEMA, number + 1)
-
-    def _hold(self, seconds: float) -> bool:
-        ms = int(seconds * 1000)
-        return bool(self._lease(lease=keys.SCHEMA_LEASE, holder=self._name, ms=ms))

@@ -21,7 +21,7 @@ from ..domain.mentions import (
     without_code,
 )
 from . import keys
-from .batches import AT_ONCE, pages
+from .batches import AT_ONCE, batched
 from .people import People, Person
 from .presence import Presence
 
@@ -102,7 +102,7 @@ class Attention:
         """The newest `limit` messages in these rooms that mention somebody since they joined, and
         all others of the same ms as the last of them; those from before `before` ms, 0 for all."""
         found: list[Found] = []
-        for some in pages(rids, AT_ONCE // 4):  # each answers up to twice `limit`
+        for some in batched(rids, AT_ONCE // 4):  # each answers up to twice `limit`
             pipeline = self.client.pipeline(transaction=False)
             for rid in some:
                 pipeline.zscore(keys.members(rid), uid)

@@ -12,7 +12,7 @@ from ..domain import lookalikes
 from ..domain.events import SHOWN, Event, Reaction
 from ..runtime.cooperation import in_pieces
 from . import keys
-from .batches import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, pages
+from .batches import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, batched
 from .room_kinds import DIRECT
 from .unfinished import NAME, Unfinished
 from .verified import Verified, is_own, refused
@@ -115,7 +115,7 @@ class People:
     def several(self, uids: Sequence[str]) -> list[Person]:
         """Those of the people with these ids who are there, in this order."""
         people: list[Person] = []
-        for some in pages(uids, PEOPLE_AT_ONCE):
+        for some in batched(uids, PEOPLE_AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
                 pipeline.hmget(keys.user(uid), FIELDS)
@@ -176,7 +176,7 @@ class People:
         """Tell every process that a person has another name, tag or picture: the rooms of that
         person, and everyone who has a direct room with them, because their lists show the name."""
         lists = {uid}
-        for rids in pages(self.client.smembers(keys.user_rooms(uid)), AT_ONCE):
+        for rids in batched(self.client.smembers(keys.user_rooms(uid)), AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for rid in rids:
                 pipeline.hmget(keys.room(rid), "kind", "name")
@@ -184,7 +184,7 @@ class People:
                 if kind == DIRECT:
                     lists.update(name.split(" "))  # which are the ids of those in it
             self.tell_rooms(uid, rids)
-        for others in pages(lists, AT_ONCE):
+        for others in batched(lists, AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for other in others:
                 pipeline.spublish(keys.user_channel(other), "")
@@ -193,7 +193,7 @@ class People:
     def tell_rooms(self, uid: str, rids: Iterable[str]) -> None:
         """Tell these rooms (at most AT_ONCE at a time) that this member has another name, tag or
         picture."""
-        for some in pages(rids, AT_ONCE):
+        for some in batched(rids, AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for rid in some:
                 pipeline.spublish(keys.room_channel(rid), f"~{uid}")
@@ -336,7 +336,7 @@ class People:
         """What these people are called now, with tag and picture. One round trip for AT_ONCE of
         them."""
         found: Names = {}
-        for some in pages(uids, AT_ONCE):
+        for some in batched(uids, AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
                 pipeline.hmget(keys.user(uid), "uid", "name", "tag", "picture")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .batches import AT_ONCE, pages
+from .batches import AT_ONCE, batched
 from .clock import Clock
 from .lua import Script
 
@@ -41,7 +41,7 @@ class Presence:
         """These people are here; to be said again well before LASTS is over. Returns who came and
         who went: the caller tells it with `tell`. Two callers are not given the same, unless one
         has not told it within TELL_SECONDS. It puts the clock of the store right."""
-        found = [self._look(uids[n : n + _AT_ONCE]) for n in range(0, max(len(uids), 1), _AT_ONCE)]
+        found = [self._look(some) for some in batched(uids, _AT_ONCE)] or [self._look(())]
         while len(found[-1].uids) >= _AT_ONCE:  # there may be more who have gone
             found.append(self._look(()))
         return found
@@ -65,25 +65,24 @@ class Presence:
         need not be asked for."""
         uids = {uid for found in changes for uid in found.uids}
         rooms = set().union(*(known[uid] for uid in uids if uid in known))
-        for some in pages((uid for uid in uids if uid not in known), _LISTS_AT_ONCE):
+        for some in batched((uid for uid in uids if uid not in known), _LISTS_AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
                 pipeline.smembers(keys.user_rooms(uid))
             rooms = rooms.union(*pipeline.execute())
-        for rids in pages(rooms, AT_ONCE):
+        for rids in batched(rooms, AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for rid in rids:
                 pipeline.spublish(keys.room_channel(rid), "~here")
             pipeline.execute()
         for found in changes:
-            for n in range(0, len(found.uids), _AT_ONCE):
-                some = found.uids[n : n + _AT_ONCE]
+            for some in batched(found.uids, _AT_ONCE):
                 self._announced(unannounced=keys.UNTOLD, stamp=found.stamp, rest=some)
 
     def here(self, uids: Sequence[str]) -> set[str]:
         """Those of these people who are here."""
         here: set[str] = set()
-        for some in pages(uids, _AT_ONCE):
+        for some in batched(uids, _AT_ONCE):
             until = self.client.zmscore(keys.HERE, some)
             here |= {uid for uid, at in zip(some, until, strict=True) if at is not None}
         return here

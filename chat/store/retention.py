@@ -18,12 +18,6 @@ class Retention:
     def __init__(self, client: Any) -> None:
         self.client = client
         self._trim = Script(client, "trim")
-        self._lease = Script(client, "lease")
-
-    def lease(self, who: str, seconds: float, key: str = keys.TRIM_LEASE) -> bool:
-        """True when `who` is the one process that trims (or does what the lease `key` is for), for
-        so long from now; 0 seconds lets another one take over."""
-        return bool(self._lease(lease=key, holder=who, ms=int(seconds * 1000)))
 
     def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether messages hold these files, each a room's id and its own."""

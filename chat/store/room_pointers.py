@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import keys
-from .batches import AT_ONCE, IDS_AT_ONCE, pages
+from .batches import AT_ONCE, IDS_AT_ONCE, batched
 from .lua import Script
 from .room_kinds import ENDED, OPEN, RANDOM
 
@@ -48,7 +48,7 @@ class RoomPointers:
     def agree(self, rid: str, uids: Sequence[str]) -> None:
         """The lists and seats of these people, and the index of open rooms, say what the room
         says. The people's open pages are told."""
-        for some in pages(uids, AT_ONCE) if uids else [[]]:
+        for some in batched(uids, AT_ONCE) if uids else [[]]:
             written: Any = None
             while (now := self._read(rid, some)) != written:
                 self._write(rid, some, *now)

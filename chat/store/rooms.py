@@ -17,7 +17,7 @@ from ..domain.errors import Invalid, NotFound, Refused
 from ..domain.events import Event, authored
 from ..domain.mentions import EVERYBODY
 from . import keys
-from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, pages
+from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, batched
 from .lua import Script
 from .notifications import ALL, MENTIONS, MOST_COUNTED
 from .people import FIELDS as PERSON_FIELDS
@@ -354,7 +354,7 @@ class Rooms:
 
     def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
         rows, gone = [], []
-        for some in pages(sorted(ids), ROOMS_AT_ONCE):
+        for some in batched(sorted(ids), ROOMS_AT_ONCE):
             for rid, answer in zip(some, self._read(some, uid), strict=True):
                 *values, member, read, quiet, mentions = answer
                 room = _room(rid, values)
@@ -388,7 +388,7 @@ class Rooms:
         place `start` (0: the newest) on."""
         ids = self.client.zrevrange(keys.OPEN_ROOMS, start, start + limit - 1)
         there = []
-        for some in pages(ids, ROOMS_AT_ONCE):
+        for some in batched(ids, ROOMS_AT_ONCE):
             rooms = [
                 _room(rid, values[: len(_FIELDS)])
                 for rid, values in zip(some, self._read(some, ""), strict=True)
@@ -458,7 +458,7 @@ class Rooms:
         else:
             uids = self.people.beginning(text, MOST_LOOKED_AT)
             found: list[str] = []
-            for some in pages(uids, LOOKED_AT):
+            for some in batched(uids, LOOKED_AT):
                 inside = self.inside(rid, some)
                 found += [uid for uid in some if uid in inside]
                 if len(found) > limit:

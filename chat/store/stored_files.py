@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .batches import pages
+from .batches import batched
 from .lua import Script
 from .people import GUEST, Person
 
@@ -80,7 +80,7 @@ class StoredFiles:
 
     def drop(self, fids: Sequence[str]) -> None:
         """These files are gone. May be repeated."""
-        for some in pages(fids, PAGE):
+        for some in batched(fids, PAGE):
             self._uncount(keys.STORED, rest=some)
 
     def of(self, uid: str) -> int:
@@ -110,7 +110,7 @@ class StoredFiles:
 
     def all(self) -> Iterator[list[Stored]]:
         """All entries, some at a time. One may come twice."""
-        for some in pages(self.client.hscan_iter(keys.STORED[0], count=PAGE), PAGE):
+        for some in batched(self.client.hscan_iter(keys.STORED[0], count=PAGE), PAGE):
             yield [_stored(fid, entry) for fid, entry in some]
 
     def wrong_sums(self, repair: bool = False) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
-from .batches import pages
+from .batches import batched
 from .lua import Script
 from .verified import Verified, pairs
 
@@ -68,7 +68,6 @@ class Hooks:
         self._queue = Script(client, "queue_deliveries")
         self._retry = Script(client, "retry_delivery")
         self._log = Script(client, "log_attempt")
-        self._lease = Script(client, "lease")
         self._verified = Verified(client)
 
     # Admins
@@ -120,17 +119,12 @@ class Hooks:
 
     # What there is to deliver
 
-    def lease(self, who: str, seconds: float) -> bool:
-        """True when `who` is the one process that delivers, for so long from now; 0 seconds
-        lets another one take over."""
-        return bool(self._lease(lease=keys.HOOKS_LEASE, holder=who, ms=int(seconds * 1000)))
-
     def uids(self) -> list[str]:
         """The ids of the bots that have a webhook. Their list is put right where it is not so: a
         server may have died between the two writes of `set` or `remove`."""
         listed = set(self.client.smembers(keys.HOOKS))
         there: set[str] = set()
-        for some in pages(sorted(listed | set(self.client.smembers(keys.BOTS))), _AT_ONCE):
+        for some in batched(sorted(listed | set(self.client.smembers(keys.BOTS))), _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
                 pipeline.exists(keys.hook(uid))
@@ -146,9 +140,9 @@ class Hooks:
     def rooms(self, uid: str) -> dict[str, str]:
         """The ids of a bot's rooms and their kinds."""
         rids, kinds = sorted(self.client.smembers(keys.user_rooms(uid))), []
-        for n in range(0, len(rids), _AT_ONCE):
+        for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
-            for rid in rids[n : n + _AT_ONCE]:
+            for rid in some:
                 pipeline.hget(keys.room(rid), "kind")
             kinds += pipeline.execute()
         return {rid: kind for rid, kind in zip(rids, kinds, strict=True) if kind}
@@ -156,8 +150,7 @@ class Hooks:
     def behind(self, uid: str, rids: Sequence[str]) -> list[str]:
         """Those of the rooms that have events the bot's cursor has not passed."""
         behind: list[str] = []
-        for n in range(0, len(rids), _AT_ONCE):
-            some = rids[n : n + _AT_ONCE]
+        for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             pipeline.hmget(keys.hook_cursors(uid), some)
             for rid in some:

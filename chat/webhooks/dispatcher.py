@@ -5,21 +5,15 @@ that takes the lease reads everything anew, and goes on where the one before it 
 """
 
 import asyncio
-import logging
-import random
-import secrets
-import time
 
 from greenback import with_portal_run_sync
-from redis.exceptions import RedisError
 
 from ..redis_client.pubsub import Channels, Where
 from ..store import Store, keys
+from ..store.leases import run_leased
 from .attempts import Attempts
 from .delivery import Sender
 from .queueing import Queueing
-
-log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 12.0
 RENEW_SECONDS = 3.0  # between two renewals of the lease, or two tries to take it
@@ -33,34 +27,15 @@ class Dispatcher:
         self._store = store
         self._where = where
         self._sender = sender
-        self._name = secrets.token_urlsafe(12)
-        self._renewed_at = 0.0  # by the monotonic clock; 0 while another process has the lease
+        self._lease = store.lease(keys.HOOKS_LEASE, LEASE_SECONDS)
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
         """Dispatch whenever this process holds the lease."""
-        try:
-            while True:
-                try:
-                    if await with_portal_run_sync(self._hold):
-                        await self._lead()
-                except (RedisError, OSError, TimeoutError) as error:
-                    log.warning("webhooks have to wait: %s", error)
-                except Exception:
-                    log.exception("webhooks have to wait")
-                await asyncio.sleep(RENEW_SECONDS * random.uniform(0.8, 1.2))
-        finally:
-            await with_portal_run_sync(self._store.hooks.lease, self._name, 0)
+        await run_leased(self._lease, self._lead, RENEW_SECONDS, "webhooks")
 
-    def _hold(self) -> bool:
-        """Take the lease or renew it; False when another process has it."""
-        asked_at = time.monotonic()
-        held = self._store.hooks.lease(self._name, LEASE_SECONDS)
-        self._renewed_at = asked_at if held else 0.0
-        return held
-
-    async def _lead(self) -> None:
-        """Queue and deliver until the lease is lost."""
+    async def _lead(self) -> float:
+        """Queue and deliver until the lease is lost; returns the seconds until the next try."""
         queueing = Queueing(self._store)
         attempts = Attempts(self._store, self._sender, queueing, self._wake.set)
 
@@ -79,7 +54,7 @@ class Dispatcher:
             while True:
                 self._wake.clear()
                 if not await with_portal_run_sync(self._turn, queueing, attempts):
-                    return
+                    return RENEW_SECONDS
                 _subscribe(channels, queueing.channels())
                 await self._wait()
         finally:
@@ -89,7 +64,7 @@ class Dispatcher:
 
     def _turn(self, queueing: Queueing, attempts: Attempts) -> bool:
         """Queue what is new and begin what is due; False when another process has the lease."""
-        if time.monotonic() > self._renewed_at + RENEW_SECONDS and not self._hold():
+        if not self._lease.renew(RENEW_SECONDS):
             return False
         queueing.queue_new()
         attempts.start_due()

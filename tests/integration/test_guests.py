@@ -258,12 +258,15 @@ def test_one_process_does_it_and_the_picture_goes_too(store, client, ann, tmp_pa
 
     async def rounds():
         await greenback.with_portal_run_sync(pictures.put, guest.uid, b"pixels")
-        assert store.retention.lease("another", 60, keys.GUESTS_LEASE)
-        await first._round()
+        another = store.lease(keys.GUESTS_LEASE, 60)
+        assert another.acquire()
+        assert not first.lease.acquire()
         assert store.people.get(guest.uid), "another process has the work"
-        store.retention.lease("another", 0, keys.GUESTS_LEASE)
-        await first._round()
-        await second._round()
+        another.release()
+        assert first.lease.acquire()
+        for cleanup in (first, second):
+            while await greenback.with_portal_run_sync(cleanup.step):
+                pass
         return await greenback.with_portal_run_sync(pictures.get, guest.uid)
 
     assert asyncio.run(rounds()) is None

@@ -218,10 +218,11 @@ def test_rooms_are_found_page_by_page(store, ada):
 
 
 def test_one_process_at_a_time_trims(store):
-    assert store.retention.lease("one", 30)
-    assert not store.retention.lease("two", 30)
-    assert store.retention.lease("one", 0)
-    assert store.retention.lease("two", 30)
+    one, two = (store.lease(keys.TRIM_LEASE, 30) for _ in range(2))
+    assert one.acquire()
+    assert not two.acquire()
+    one.release()
+    assert two.acquire()
 
 
 # On the running chat

@@ -74,13 +74,14 @@ def test_rooms_are_behind_until_they_were_read(store, bot):
 
 
 def test_one_process_delivers(store):
-    assert store.hooks.lease("a", 10)
-    assert not store.hooks.lease("b", 10)
-    assert store.hooks.lease("a", 10)
-    store.hooks.lease("b", 0)
-    assert not store.hooks.lease("b", 10)
-    store.hooks.lease("a", 0)
-    assert store.hooks.lease("b", 10)
+    a, b = (store.lease(keys.HOOKS_LEASE, 10) for _ in range(2))
+    assert a.acquire()
+    assert not b.acquire()
+    assert a.acquire()
+    b.release()
+    assert not b.acquire()
+    a.release()
+    assert b.acquire()
 
 
 def test_a_delivery_has_one_id():
