@@ -115,6 +115,24 @@ def _anchor(heading):
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("the HTML of a message", 'id="m-'),
+        ("the Redis key of a room", "chat:room:"),
+        ("the close code of a slow reader", "1013"),
+        ("how many messages a person can post per second", '"post": Rate('),
+        ("the OpenID Connect callback", "/callback"),
+        ("add a page for administrators", 'Blueprint("admin"'),
+        ("add a setting", "CHAT_BIND"),
+    ],
+)
+def test_contributing_says_where_to_find_what_a_newcomer_looks_for(question, answer):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith(f"| {question} |"))
+    assert answer in (ROOT / re.findall(r"`([^`]+)`", row)[0]).read_text()
+
+
 def test_every_behaviour_of_the_original_has_a_test():
     rows = [
         line
