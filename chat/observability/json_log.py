@@ -3,9 +3,11 @@
 A line has `timestamp` (ISO 8601, UTC), `level`, `logger` and `message`; `exception` is the
 traceback, where there is one. `request_id` and `connection_id` are there for what happens on behalf
 of a request or an open socket (`request_ids`). JSON escapes every line end and control character,
-so nothing that a visitor sends can end a line or begin one.
+so nothing that a visitor sends can end a line or begin one. A line is short enough for the kernel
+to write it into a pipe at once, so the lines of several processes do not mix.
 """
 
+import json
 import logging
 import sys
 import threading
@@ -19,6 +21,8 @@ from .redaction import redacted
 
 log = logging.getLogger(__name__)
 
+MAX_LINE_BYTES = 4096  # PIPE_BUF of Linux: longer writes to a pipe may be split (pipe(7))
+CUT = " […] "
 FIELDS = {"levelname": "level", "name": "logger", "message": "message"}
 
 
@@ -40,6 +44,18 @@ class JsonLines(JsonFormatter):
             if origin.connection_id:
                 fields["connection_id"] = origin.connection_id
         return fields
+
+    def serialize_log_record(self, log_data: dict[str, Any]) -> str:
+        """The line, without the middle of its longest texts where it would be too long."""
+        line = super().serialize_log_record(log_data)
+        while (excess := len(line) + 1 - MAX_LINE_BYTES) > 0:  # ASCII, and a line end
+            name = max(log_data, key=lambda name: len(str(log_data[name])))
+            text = str(log_data[name])
+            share = 1 - (excess + len(json.dumps(CUT))) / len(json.dumps(text))
+            kept = max(0, int(share * len(text)))
+            log_data[name] = text[: kept // 2] + CUT + text[len(text) - kept // 2 :]
+            line = super().serialize_log_record(log_data)
+        return line
 
 
 def log_what_python_prints() -> None:

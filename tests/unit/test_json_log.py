@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.observability.json_log import JsonLines
+from chat.observability.json_log import MAX_LINE_BYTES, JsonLines
 from chat.observability.origin import Origin, current_origin, set_origin
 from chat.observability.request_ids import IdentifiedBridge
 
@@ -38,6 +38,18 @@ def test_no_text_ends_a_line_or_begins_one(text, failure):
     assert len(line.splitlines()) == 1
     fields = json.loads(line)
     assert fields.keys() == {"timestamp", "level", "logger", "message", "exception"}
+
+
+@given(st.integers(0, 20_000), st.sampled_from(["x", "\n", "👋", "\ud800"]), st.integers(0, 20_000))
+def test_a_line_fits_into_one_write_to_a_pipe(chars, char, more):
+    line = written("begin %s end", char * chars, error=ValueError(char * more), name="x" * 100)
+    assert len(line) <= MAX_LINE_BYTES
+    fields = json.loads(line)
+    assert fields["message"][:1] in ("b", " ")
+    assert fields["level"] == "ERROR"
+    if chars < 100 < more:
+        assert fields["message"] == f"begin {char * chars} end"
+        assert fields["exception"].startswith("ValueError: ")
 
 
 @pytest.mark.parametrize(
