@@ -1,1 +1,1 @@
-"""The commands of `chat`: users, archives, backups."""
+"""The commands of `chat` besides `serve`: accounts, archives, backups."""

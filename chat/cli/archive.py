@@ -1,9 +1,10 @@
 """The file that `chat export` writes: JSON Lines, gzip when its name ends with .gz.
 
-The first line says what the file is: {"format": "chat archive", "version": 1, "made": a time,
-"schema": the form of the records, "whole": all people and rooms, "secrets": with how people sign
-in}. Then come the records of store.dump, pictures as base64 among those of people, and at last
-{"is": "end"} with the number of records, without which the file was cut off. See docs/data.md.
+The first line describes the file: {"format": "chat archive", "version": 1, "made": a time,
+"schema": the form of the records, "whole": whether it has all people and rooms, "secrets": whether
+it has passwords, sessions and tokens}. The records of store.dump follow, with pictures as base64 in
+those of people. The last line is {"is": "end"} with the number of records; without it the file is
+incomplete. See docs/data.md.
 """
 
 import gzip
@@ -26,23 +27,23 @@ from ..store.import_rules import check_id
 from ..store.importer import Load
 
 FORMAT, VERSION = "chat archive", 1
-SCHEMA = 1  # the form of the records; that of the database changes without it
+SCHEMA = 1  # of the records; the form of the database changes independently
 _GZIP = b"\x1f\x8b"
-MAX_LINE_BYTES = 16 * 2**20  # of a record that is no file of a message
-MAX_PIECES = 1_000_000  # commas and brackets of a record: each may become an object in memory
-MAX_RATIO = 250  # bytes that come out of one byte of a packed file, ...
-FREE_BYTES = 16 * 2**20  # ... as soon as so many have come
+MAX_LINE_BYTES = 16 * 2**20  # of a record, except files of messages
+MAX_SEPARATORS = 1_000_000  # commas and brackets of a record: each may become an object
+MAX_RATIO = 250  # unpacked bytes for each packed byte, ...
+MIN_CHECKED_BYTES = 16 * 2**20  # ... once so many are unpacked
 MAX_PICTURE_BYTES = 2**20
-_BASE64 = 4 / 3  # characters for a byte
+_BASE64_CHARS_PER_BYTE = 4 / 3
 _FILE_LINE = b'{"is":"file",'
 
 
 class BadArchive(Exception):
-    """A file that cannot be used; the text is one line for a person."""
+    """A file that cannot be used; the text is one line for the operator."""
 
 
 def write(path: Path, records: Iterable[Record], whole: bool, secrets: bool) -> int:
-    """Write a file, all of it or nothing; returns how many records there are. Raises OSError."""
+    """Write a file completely or not at all; returns the number of records. Raises OSError."""
     made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     header = {"format": FORMAT, "version": VERSION, "made": made, "schema": SCHEMA}
     count = 0
@@ -56,7 +57,7 @@ def write(path: Path, records: Iterable[Record], whole: bool, secrets: bool) -> 
 
 @contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that only its owner may read (0600), there under its name when all is written."""
+    """A file that only its owner can read (0600). It gets its name when all is written."""
     number, made = tempfile.mkstemp(dir=path.parent, prefix=".chat-")
     try:
         with open(number, "wb") as file:
@@ -68,15 +69,15 @@ def private_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read(path: Path, max_file_bytes: int) -> tuple[dict[str, Any], Iterator[Record]]:
-    """The first line and the records of a file, in which a file of a message has so many bytes at
-    most. A file takes no more memory than its longest record may. Raises OSError and BadArchive,
-    the latter also while records are taken."""
-    lines = _lines(path, max(MAX_LINE_BYTES, int(max_file_bytes * _BASE64) + 1000))
+    """The first line and the records of an archive. `max_file_bytes` limits the files of messages
+    in it. Reading takes no more memory than the longest record may have. Raises OSError and
+    BadArchive, the latter also while the records are iterated."""
+    lines = _lines(path, max(MAX_LINE_BYTES, int(max_file_bytes * _BASE64_CHARS_PER_BYTE) + 1000))
     header = next(lines, {})
     if header.get("format") != FORMAT:
-        raise BadArchive("this is no file of chat export")
+        raise BadArchive("this file was not made by chat export")
     if header.get("version") != VERSION or header.get("schema") != SCHEMA:
-        raise BadArchive("this file was made by a chat of another version")
+        raise BadArchive("this file was made by another version of the chat")
     return header, _records(lines)
 
 
@@ -84,46 +85,46 @@ def _records(lines: Iterator[Record]) -> Iterator[Record]:
     for n, record in enumerate(lines):
         if record.get("is") == "end":
             if record.get("records") != n or next(lines, None) is not None:
-                raise BadArchive("some of the file is missing")
+                raise BadArchive("a part of the file is missing")
             return
         yield record
-    raise BadArchive("the file ends in the middle; what came before that is in")
+    raise BadArchive("the file is incomplete; everything up to its end was imported")
 
 
-def _lines(path: Path, longest: int) -> Iterator[Record]:
+def _lines(path: Path, max_bytes: int) -> Iterator[Record]:
     with open(path, "rb") as raw:
         is_packed = raw.read(2) == _GZIP
         raw.seek(0)
         file: Any = gzip.GzipFile(fileobj=raw) if is_packed else raw
         try:
             count = unpacked = 0
-            while line := file.readline(longest + 1):
+            while line := file.readline(max_bytes + 1):
                 count += 1
                 unpacked += len(line)
-                if unpacked > FREE_BYTES and unpacked > MAX_RATIO * raw.tell():
-                    raise BadArchive(f"more than {MAX_RATIO} bytes come out of each of its bytes")
-                yield _record(line, count, longest)
+                if unpacked > MIN_CHECKED_BYTES and unpacked > MAX_RATIO * raw.tell():
+                    raise BadArchive(f"it unpacks to more than {MAX_RATIO} times its size")
+                yield _record(line, count, max_bytes)
         except (ValueError, EOFError, OSError, zlib.error) as error:
-            raise BadArchive(f"the file is damaged or ends in the middle: {error}") from None
+            raise BadArchive(f"the file is damaged or incomplete: {error}") from None
 
 
-def _record(line: bytes, number: int, longest: int) -> Record:
-    """What stands in a line; raises BadArchive and ValueError."""
-    most = longest if line.startswith(_FILE_LINE) else MAX_LINE_BYTES
-    pieces = sum(line.count(sign) for sign in (b",", b"[", b"{"))
-    if len(line) > most or pieces > MAX_PIECES:
-        raise BadArchive(f"line {number} is longer than any of chat export")
+def _record(line: bytes, number: int, max_bytes: int) -> Record:
+    """The record in a line. Raises BadArchive and ValueError."""
+    limit = max_bytes if line.startswith(_FILE_LINE) else MAX_LINE_BYTES
+    separators = sum(line.count(sign) for sign in (b",", b"[", b"{"))
+    if len(line) > limit or separators > MAX_SEPARATORS:
+        raise BadArchive(f"line {number} is longer than chat export writes")
     try:
-        record = json.loads(line, parse_constant=_no_number)
+        record = json.loads(line, parse_constant=_refuse_constant)
     except RecursionError:
-        raise BadArchive(f"line {number} is deeper than any of chat export") from None
+        raise BadArchive(f"line {number} is nested deeper than chat export writes") from None
     if not isinstance(record, dict):
-        raise BadArchive(f"line {number} is no record")
+        raise BadArchive(f"line {number} is not a record")
     return record
 
 
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number")
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number of JSON")
 
 
 def _packed(file: IO[bytes], path: Path) -> Any:
@@ -135,11 +136,11 @@ def _put(file: IO[bytes], record: Record) -> None:
     file.write(text.encode() + b"\n")
 
 
-# Pictures stand beside the database
+# Pictures and files, which are not in the database
 
 
 def with_pictures(records: Iterable[Record], pictures: Pictures) -> Iterator[Record]:
-    """The records, with the pictures of people who have one."""
+    """The records, with people's pictures."""
     for record in records:
         has_one = record["is"] == "person" and record["fields"].get("picture")
         image = pictures.get(record["id"]) if has_one else None
@@ -147,7 +148,7 @@ def with_pictures(records: Iterable[Record], pictures: Pictures) -> Iterator[Rec
 
 
 def with_files(records: Iterable[Record], files: Files) -> Iterator[Record]:
-    """The records, with the files of each message behind it."""
+    """The records, with the files of each message after it."""
     rid = ""
     for record in records:
         rid = record["id"] if record["is"] == "room" else rid
@@ -161,22 +162,21 @@ def _file(rid: str, fid: str, files: Files) -> Iterator[Record]:
     for small in (False, True):
         content = files.content(rid, fid, small)
         if content is not None:
-            told = {"is": "file", "room": rid, "id": fid, "small": small}
-            yield {**told, "content": b64encode(content).decode()}
+            record = {"is": "file", "room": rid, "id": fid, "small": small}
+            yield {**record, "content": b64encode(content).decode()}
 
 
 def take_file(record: Record, load: Load, files: Files) -> None:
-    """Keep a file that is not here. Those of a room that is left alone are swept later."""
+    """Store a file that is missing here. Files of a room that is not imported are deleted later."""
     if record["is"] == "file" and load.takes_file(record):
-        where = check_id(record["room"]), check_id(record["id"]), bool(record["small"])
-        if files.content(*where) is None:
-            content = b64decode(record["content"], validate=True)
-            files.put(where[0], where[1], content, where[2])
+        rid, fid, small = check_id(record["room"]), check_id(record["id"]), bool(record["small"])
+        if files.content(rid, fid, small) is None:
+            files.put(rid, fid, b64decode(record["content"], validate=True), small)
 
 
 def take_picture(record: Record, load: Load, pictures: Pictures) -> None:
-    """Keep the picture of a person who is to have that one and has none. Raises ValueError for
-    what is no WebP."""
+    """Store the picture of a person who should have it and has none. Raises ValueError unless it
+    is a WebP."""
     if record["is"] != "person" or not record.get("image") or not load.takes_picture(record):
         return
     person = load.people.get(record["id"])
@@ -184,5 +184,5 @@ def take_picture(record: Record, load: Load, pictures: Pictures) -> None:
     if person and is_theirs and pictures.get(person.uid) is None:
         image = b64decode(record["image"], validate=True)
         if len(image) > MAX_PICTURE_BYTES or (image[:4], image[8:12]) != (b"RIFF", b"WEBP"):
-            raise ValueError("a picture that is no WebP")
+            raise ValueError("a picture that is not a WebP")
         pictures.put(person.uid, image)

@@ -1,8 +1,9 @@
-"""A copy of the embedded Valkey's data, taken while people write, and put back.
+"""Backups of the embedded Valkey's data, made while people write, and their restoration.
 
-Valkey writes what it holds at one moment without stopping (BGREWRITEAOF): what was acknowledged
-before is in it, and nothing that was deleted before. The copy has the form of a data folder whose
-append-only file begins so, and putting it back is copying it. Only the epochs of rooms are new.
+Valkey writes a snapshot of one moment without stopping (BGREWRITEAOF). Everything acknowledged
+before is in it, and nothing that was deleted before. A backup has the form of a data folder whose
+append-only file begins with this snapshot, so restoring is copying. Only the epochs of rooms are
+new.
 """
 
 import hashlib
@@ -24,15 +25,15 @@ from ..server import data_folder
 from ..server.embedded_valkey import CannotStart, EmbeddedValkey
 from ..store import Store, keys
 
-NOTE = "backup.json"  # written last: a folder without it is no whole backup
+NOTE = "backup.json"  # written last: a folder without it is not a complete backup
 AOF = Path("valkey", "appendonlydir")
 BASE = "appendonly.aof.1.base.aof"
-SNAPSHOT = "appendonly.aof.1.base.rdb"  # its name in backups of an older chat
+SNAPSHOT = "appendonly.aof.1.base.rdb"  # its name in backups of older chats
 MANIFEST = "file {} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
-LOOK = 0.05  # seconds between two looks at whether Valkey has written its file
-# What Valkey would do while it reads a backup that somebody else has made, and at each start of the
-# chat again: become the replica of another server, open a port, send data away, run programs. A
-# backup of ours has the commands that make data, and no others.
+POLL_SECONDS = 0.05  # while Valkey writes its file
+# What a backup by somebody else could make Valkey do, while it reads it and at each start of the
+# chat: become the replica of another server, open a port, send data away, run programs. Our backups
+# have commands that create data, and no others.
 _NOT_IN_A_BACKUP = (
     *("ACL", "CLUSTER", "CONFIG", "DEBUG", "FAILOVER", "MIGRATE", "MODULE", "REPLICAOF", "SLAVEOF"),
     *("BGREWRITEAOF", "BGSAVE", "SAVE", "SHUTDOWN", "PSYNC", "SYNC", "REPLCONF", "MONITOR"),
@@ -42,27 +43,27 @@ _NOT_IN_A_BACKUP = (
 )
 ONLY_DATA = (
     *(word for name in _NOT_IN_A_BACKUP for word in ("--rename-command", name, "")),
-    *("--sanitize-dump-payload", "yes"),  # look into the values of a snapshot, too
+    *("--sanitize-dump-payload", "yes"),  # checks the values of a snapshot too
 )
-TRIES = 5  # where Valkey begins to rewrite its file by itself
+MAX_TRIES = 5  # when Valkey begins to rewrite its file by itself
 
 
 def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
-    """Copy what the running chat keeps into `folder`, which must be new or empty; returns a
-    sentence on it. Raises CannotStart, OSError and redis's errors."""
+    """Copy what the running chat stores into `folder`, which must be new or empty. Returns a
+    sentence about the result. Raises CannotStart, OSError and redis's errors."""
     if settings.redis_url:
         raise CannotStart(
-            "REDIS_URL is set: that database is backed up with its own tools (docs/data.md)"
+            "REDIS_URL is set: back up that database with its own tools (docs/data.md)"
         )
     if folder.exists() and (not folder.is_dir() or os.listdir(folder)):
-        raise CannotStart(f"{folder} is not empty: a backup goes into a new folder")
+        raise CannotStart(f"{folder} is not empty: use a new folder for a backup")
     (folder / AOF).mkdir(parents=True)
     folder.chmod(0o700)
     _copy_database(client, folder / AOF / BASE)
     _write_manifest(folder / AOF, BASE)
     left_out = _copy_beside(settings.data, folder, trusted=True)
     if settings.files:
-        left_out += "; pictures and files are in CHAT_FILES and not in it"
+        left_out += "; it does not contain the pictures and files, which are in CHAT_FILES"
     made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     note = {"format": "chat backup", "version": 1, "made": made}
     digest = {"sha256": _digest(folder / AOF / BASE)}
@@ -71,10 +72,10 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
 
 
 def restore(settings: Settings, folder: Path) -> str:
-    """Put a backup into CHAT_DATA, which must be empty, while no chat uses it; returns a
-    sentence on it. What root restores belongs to the owner of CHAT_DATA. The backup may come from
-    anybody: links and devices in it are refused, and commands that do anything but make data.
-    Raises CannotStart and OSError."""
+    """Copy a backup into CHAT_DATA, which must be empty, while no chat uses it. Returns a sentence
+    about the result. What root restores belongs to the owner of CHAT_DATA. The backup need not be
+    trusted: links and devices in it are refused, and so are commands that do anything but create
+    data. Raises CannotStart and OSError."""
     if settings.redis_url:
         raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")
     _check_plain(folder)
@@ -84,21 +85,25 @@ def restore(settings: Settings, folder: Path) -> str:
         is_whole = note["sha256"] == _digest(folder / AOF / base)
         made = ascii(str(note["made"])[:40])[1:-1]
     except (OSError, ValueError, KeyError, TypeError):
-        raise CannotStart(f"{folder} is no whole backup of chat backup") from None
+        raise CannotStart(f"{folder} is not a complete backup made by chat backup") from None
     if not is_whole:
-        raise CannotStart(f"the backup in {folder} is damaged: {base} is not as it was written")
+        raise CannotStart(
+            f"the backup in {folder} is damaged: {base} has changed since it was written"
+        )
     data = settings.data
     data.mkdir(parents=True, exist_ok=True)
     owner = data.stat()
     for name in data_folder.OWN_NAMES:
         if (data / name).is_symlink():
-            raise CannotStart(f"{data / name} is a symbolic link: a backup goes into a folder")
+            raise CannotStart(
+                f"{data / name} is a symbolic link: a backup is restored into a real folder"
+            )
     valkey = EmbeddedValkey(data / "valkey")
     valkey.take_folder()
     try:
         for taken in ("secret", "pictures/*", "files/*", str(AOF)):
             if found := next(data.glob(taken), None):
-                raise CannotStart(f"{found} is there: a backup goes into an empty CHAT_DATA")
+                raise CannotStart(f"{found} exists: a backup is restored into an empty CHAT_DATA")
         part = data / "valkey" / "restoring"
         shutil.rmtree(part, ignore_errors=True)
         (part / AOF.name).mkdir(parents=True)
@@ -117,33 +122,36 @@ def restore(settings: Settings, folder: Path) -> str:
             data_folder.change_owner(data, owner.st_uid, owner.st_gid)
     whose = ""
     if os.geteuid() == 0 and owner.st_uid == 0:
-        whose = f" It belongs to root: if the chat runs as another user, chown -R {data} to it."
-    return f"{data} is as it was on {made}; chat serve starts with it.{whose}"
+        whose = (
+            f" It belongs to root: if the chat runs as another user, chown -R {data} to that user."
+        )
+    return f"{data} has the state of {made}. Start the chat with chat serve.{whose}"
 
 
 def _check_plain(folder: Path) -> None:
-    """Raise CannotStart where a backup has anything but folders and files of its own."""
+    """Raise CannotStart when a backup has anything but folders and regular files."""
     for path, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             found = os.lstat(os.path.join(path, name))
             if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
                 continue
             raise CannotStart(
-                f"{os.path.join(path, name)} is a link or a device: a backup has files only. "
-                "If it is yours and has hard links, copy it first (cp -r)"
+                f"{os.path.join(path, name)} is a link or a device: "
+                "a backup has regular files only. "
+                "If the backup is yours and has hard links, copy it first (cp -r)"
             )
 
 
 def _write_manifest(folder: Path, base: str) -> None:
-    """Write what stands beside the file `base`: no commands after it yet."""
+    """Write the manifest and the empty log of commands that belong to the file `base`."""
     (folder / "appendonly.aof.1.incr.aof").touch(0o600)
     (folder / "appendonly.aof.manifest").write_text(MANIFEST.format(base))
 
 
 def _begin_anew(folder: Path) -> None:
-    """Give every room another epoch: numbers beyond the backup's end are given once more, and
-    pages that show the first ones must not take them for the same. It is a trial start, too, of a
-    server that does not know what a backup has no need of, and refuses the whole file for it."""
+    """Give every room a new epoch: numbers after the end of the backup will be used again, and
+    pages that show the first messages with these numbers must notice. This is a trial start too:
+    the server has no commands that a backup does not need, and refuses a file that uses them."""
     valkey = EmbeddedValkey(folder, options=ONLY_DATA)
     try:
         valkey.start()
@@ -155,43 +163,43 @@ def _begin_anew(folder: Path) -> None:
 
 
 def _copy_database(client: redis.Redis, target: Path) -> None:
-    """Have the server write what it holds now, and copy that."""
-    for _ in range(TRIES):
+    """Have the server write its present state, and copy that."""
+    for _ in range(MAX_TRIES):
         _wait(client)
         with suppress(redis.ResponseError):  # another rewrite has just begun
             client.bgrewriteaof()
             break
     if _wait(client)["aof_last_bgrewrite_status"] != "ok":
         raise CannotStart("Valkey could not write its data: see valkey/valkey.log")
-    where = client.config_get("dir", "appenddirname")
-    folder = Path(str(where["dir"]), str(where["appenddirname"]))
-    for _ in range(TRIES):
-        with suppress(FileNotFoundError):  # rewritten again, which is as good
+    paths = client.config_get("dir", "appenddirname")
+    folder = Path(str(paths["dir"]), str(paths["appenddirname"]))
+    for _ in range(MAX_TRIES):
+        with suppress(FileNotFoundError):  # rewritten again meanwhile
             _copy(folder / _base_name(folder), target)
             return
-    raise CannotStart("Valkey's file changes all the time: try again")
+    raise CannotStart("Valkey keeps rewriting its file: try again")
 
 
 def _base_name(folder: Path) -> str:
-    """The name of the file that Valkey's manifest begins with."""
+    """The name of the base file in Valkey's manifest."""
     lines = (folder / "appendonly.aof.manifest").read_text().splitlines()
     return next(line.split(" ")[1] for line in lines if line.endswith("type b"))
 
 
 def _wait(client: redis.Redis) -> dict[str, Any]:
-    """Wait until nothing is being written in the background; returns how it went."""
+    """Wait until no background write is running; returns Valkey's report on persistence."""
     while True:
         info: dict[str, Any] = client.info("persistence")
         writes = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
         if not any(info[name] for name in writes):
             return info
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
 
 
 def _copy_beside(data: Path, folder: Path, trusted: bool = False) -> str:
-    """Copy what stands beside the database: the secret that signs cookies, pictures, and files of
-    messages. `trusted`: the data folder is the chat's own, in which whoever runs it may have
-    put links."""
+    """Copy what is not in the database: the key that signs cookies, pictures, and files of
+    messages. `trusted`: the data folder is the chat's own, in which the operator may have put
+    links. Returns what was left out, as the end of a sentence."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     for picture in (data / "pictures").glob("*.webp"):
         with suppress(FileNotFoundError):  # its person has just deleted it
@@ -204,19 +212,19 @@ def _copy_beside(data: Path, folder: Path, trusted: bool = False) -> str:
             with suppress(FileNotFoundError):  # its message has just been deleted
                 _copy(file, copy, trusted)
     if not (data / "secret").exists():
-        return "; the key in SECRET_KEY is not in it"
+        return "; it does not contain the key in SECRET_KEY"
     _copy(data / "secret", folder / "secret", trusted)
     return ""
 
 
 def _copy(source: Path, target: Path, trusted: bool = False) -> None:
-    """Copy a file, with its times, to a place where there is none. One that is not `trusted` must
-    be no link and no device. Raises CannotStart and OSError."""
+    """Copy a file and its times to a path that does not exist. Unless `trusted`, it must not be a
+    link or a device. Raises CannotStart and OSError."""
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if trusted else os.O_NOFOLLOW)
     with open(os.open(source, flags), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not trusted):
-            raise CannotStart(f"{source} is a link or a device: a backup has files only")
+            raise CannotStart(f"{source} is a link or a device: a backup has regular files only")
         made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(made, "wb") as copy:
             shutil.copyfileobj(file, copy)

@@ -62,7 +62,7 @@ def test_a_backup_while_people_write_has_all_that_was_acknowledged(
     assert kept.stat().st_mode & 0o777 == 0o700
     assert mortal_server.stop() == 0
 
-    assert "chat serve starts with it" in ok(restored.console("restore", str(kept)))
+    assert "Start the chat with chat serve" in ok(restored.console("restore", str(kept)))
     restored.start()
     with restored.redis() as client:
         messages = Store(client).messages.after(rid, 1, limit=10**6)
@@ -150,7 +150,7 @@ def test_what_stands_in_the_way_is_said_in_a_line(mortal_server, restored, tmp_p
     for server, args, said in (
         (mortal_server, ["backup", str(kept)], "is not empty"),
         (mortal_server, ["restore", str(kept)], "another chat is using"),
-        (restored, ["restore", str(tmp_path)], "no whole backup"),
+        (restored, ["restore", str(tmp_path)], "not a complete backup"),
         (restored, ["backup", str(tmp_path / "new")], "no chat is running"),
     ):
         ended = server.console(*args)
@@ -162,7 +162,7 @@ def test_what_stands_in_the_way_is_said_in_a_line(mortal_server, restored, tmp_p
 
     mortal_server.stop()
     ended = mortal_server.console("restore", str(kept))
-    assert "a backup goes into an empty CHAT_DATA" in ended.stderr
+    assert "a backup is restored into an empty CHAT_DATA" in ended.stderr
     mortal_server.start()
 
 
@@ -173,16 +173,16 @@ def test_a_damaged_backup_is_not_put_in(mortal_server, restored, tmp_path):
     (kept / AOF / BASE).write_bytes(whole[:-1])
     assert "is damaged" in restored.console("restore", str(kept)).stderr
     (kept / AOF / BASE).unlink()
-    assert "no whole backup" in restored.console("restore", str(kept)).stderr
+    assert "not a complete backup" in restored.console("restore", str(kept)).stderr
     (kept / AOF / BASE).write_bytes(whole)
     (kept / NOTE).unlink()
-    assert "no whole backup" in restored.console("restore", str(kept)).stderr
+    assert "not a complete backup" in restored.console("restore", str(kept)).stderr
     assert not (restored.data / "secret").exists()
 
 
 def test_a_database_of_its_own_is_backed_up_with_its_own_tools(valkey, client, tmp_path):
     chat = Server(tmp_path / "chat", REDIS_URL=valkey.url)
     for command in ("backup", "restore"):
-        ended = chat.cli.commands(command, str(tmp_path / "b"))
+        ended = chat.console(command, str(tmp_path / "b"))
         assert ended.returncode == 1
         assert "REDIS_URL is set" in ended.stderr

@@ -139,7 +139,7 @@ def test_what_cannot_be_imported_is_said_in_a_line(server, tmp_path):
     (tmp_path / "x").write_text("hello")
     header = {"format": "chat archive", "version": 1, "schema": 1, "whole": True}
     (tmp_path / "y").write_text(f"{json.dumps(header)}\n" + '{"is":"room","id":"../x"}\n')
-    for name, said in (("x", "damaged"), ("y", "makes no sense"), ("z", "No such file")):
+    for name, said in (("x", "damaged"), ("y", "invalid record"), ("z", "No such file")):
         ended = server.console("import", "--all", str(tmp_path / name))
         assert ended.returncode == 1
         assert said in ended.stderr
