@@ -1,5 +1,5 @@
-# Everything a person or CI does with this project. Needs python3 (3.11+) and make;
-# what else is needed is brought in here, from PyPI and Debian, or named in one line.
+# Everything that people and CI do with this project. It needs python3 (3.11 or newer) and make, and
+# installs everything else from PyPI and Debian, or says in one line what is missing.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
