@@ -25,6 +25,7 @@ from .rendering.immediate_texts import ImmediateTexts, Texts
 from .services.context import Parts, present
 from .services.guest_cleanup import GuestCleanup
 from .services.limits import Limits
+from .services.messages import post_text
 from .services.retention import Trimmer
 from .services.unfinished_changes import UnfinishedChanges
 from .services.uploads import Uploads
@@ -37,7 +38,6 @@ from .web import (
     compression,
     connections,
     downloads,
-    drafts,
     event_stream,
     first_admin,
     form_limits,
@@ -108,7 +108,7 @@ class Chat(Flask, Parts):
 
     def _background_tasks(self, topology: Where) -> tuple[BackgroundTask, ...]:
         live, settings, store = self.realtime, self.settings, self.store
-        post_reply = partial(messages.say_text, self)
+        post_reply = partial(post_text, self)
         sender = Sender(store, self.outbound, settings.hook_wait_seconds, post_reply)
         return (
             live.subscriber,
@@ -204,7 +204,6 @@ def create_app(
         room_settings.bp,
         people_picker.bp,
         composer.bp,
-        drafts.bp,
         messages.bp,
         downloads.bp,
         notifications.bp,

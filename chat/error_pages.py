@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from .api import endpoints
 from .domain.errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
 from .observability.redaction import redacted
-from .services.context import is_htmx
+from .web.htmx import is_htmx
 from .web.view_options import FileLimit
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from flask import g, request
 from ..domain.file_types import MOST_NAME
 from ..domain.validation import MAX_BODY
 from ..media.attachments import Sent
+from ..services import messages
 from ..services.context import chat, present
-from ..web import downloads, messages, upload_limits
+from ..web import file_responses, upload_limits
 from .messages import get_message
 from .operation import Operation
 from .rooms import ROOM_PATH
@@ -25,11 +26,11 @@ def post_file(rid: str, name: str, body: str = "", nonce: str = "", reply: int =
     with tempfile.SpooledTemporaryFile(MAX_BYTES_IN_MEMORY) as spooled:
         copyfileobj(request.stream, spooled, MAX_BYTES_IN_MEMORY)
         sent = [Sent(name, cast(IO[bytes], spooled))]
-        return get_message(rid, messages.say(g.person, rid, body, nonce, reply, sent))
+        return get_message(rid, messages.post(chat(), g.person, rid, body, nonce, reply, sent))
 
 
 def get_file(rid: str, fid: str) -> Any:
-    return downloads.answer(rid, chat().store.messages.file(rid, g.person.uid, fid))
+    return file_responses.file_response(rid, chat().store.messages.file(rid, g.person.uid, fid))
 
 
 OPERATIONS = [

@@ -6,8 +6,8 @@ from flask import g
 
 from ..rendering.serializers import person_json
 from ..runtime.cooperation import in_pieces
+from ..services import members as service
 from ..services.context import chat
-from ..web import members as service
 from .operation import Operation
 from .people import active_people
 from .rooms import ROOM_PATH, shown
@@ -21,16 +21,16 @@ def list_members(rid: str, limit: int = PAGE_SIZE, skip: int = 0) -> Any:
 
 
 def add_members(rid: str, members: list[str]) -> Any:
-    service.add(g.person, rid, active_people(members))
+    service.add(chat(), g.person, rid, active_people(members))
     return list_members(rid)
 
 
 def remove_member(rid: str, uid: str) -> None:
-    service.remove(g.person, rid, uid)
+    service.remove(chat(), g.person, rid, uid)
 
 
 def set_owner(rid: str, owner: str) -> Any:
-    service.hand_over(g.person, rid, owner)
+    service.set_owner(chat().store, g.person, rid, owner)
     return shown(rid)
 
 

@@ -6,9 +6,10 @@ from flask import g
 
 from ..domain.validation import MAX_BODY
 from ..rendering.serializers import message_json
+from ..services import messages as service
 from ..services.context import chat
 from ..store.messages import PAGE_SIZE as DEFAULT_LIMIT
-from ..web import messages as service
+from ..web.security import address
 from .operation import Operation
 from .rooms import ROOM_PATH
 from .schemas import MAX_INTEGER, NONCE, PAGE_SIZE, integer, string
@@ -26,7 +27,7 @@ def list_messages(
 
 
 def post_message(rid: str, body: str, nonce: str = "", reply: int = 0) -> Any:
-    return get_message(rid, service.say(g.person, rid, body, nonce, reply))
+    return get_message(rid, service.post(chat(), g.person, rid, body, nonce, reply))
 
 
 def get_message(rid: str, seq: int) -> Any:
@@ -35,21 +36,21 @@ def get_message(rid: str, seq: int) -> Any:
 
 
 def edit_message(rid: str, seq: int, body: str) -> Any:
-    service.revise(g.person, rid, seq, body)
+    service.edit(chat(), g.person, rid, seq, body, address())
     return get_message(rid, seq)
 
 
 def delete_message(rid: str, seq: int) -> None:
-    service.delete(g.person, rid, seq)
+    service.delete(chat(), g.person, rid, seq, address())
 
 
 def add_reaction(rid: str, seq: int, emoji: str) -> Any:
-    service.set_reaction(g.person, rid, seq, emoji, "on")
+    service.react(chat(), g.person, rid, seq, emoji, "on")
     return get_message(rid, seq)
 
 
 def remove_reaction(rid: str, seq: int, emoji: str) -> Any:
-    service.set_reaction(g.person, rid, seq, emoji, "off")
+    service.react(chat(), g.person, rid, seq, emoji, "off")
     return get_message(rid, seq)
 
 

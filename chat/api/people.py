@@ -6,11 +6,10 @@ from typing import Any
 from flask import g
 
 from ..domain.errors import Invalid, NotFound
-from ..domain.validation import MAX_ABOUT, MAX_NAME, clean_line, clean_name
 from ..rendering.serializers import person_json
+from ..services import profiles
 from ..services.context import chat
 from ..store import Person
-from ..web.profiles import edit as edit_profile
 from .operation import Operation
 from .schemas import MAX_CURSOR_CHARS, PAGE_SIZE, PROFILE_FIELDS, integer, string
 
@@ -23,14 +22,7 @@ def get_own_profile() -> Any:
 
 
 def edit_own_profile(**fields: str) -> Any:
-    if "name" in fields:
-        fields["name"] = clean_name(fields["name"], "name", MAX_NAME)
-    if "about" in fields:
-        fields["about"] = clean_line(fields["about"], "text about you", MAX_ABOUT)
-    if not fields:
-        return person_json(g.person)
-    chat().limits.use("profile", g.person.uid)
-    return person_json(edit_profile(g.person, fields))
+    return person_json(profiles.edit(chat(), g.person, fields) if fields else g.person)
 
 
 def list_people(q: str = "", limit: int = DEFAULT_LIMIT, after: str = "") -> Any:

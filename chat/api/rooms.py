@@ -6,8 +6,9 @@ from flask import g
 
 from ..rendering.serializers import room_json
 from ..runtime.cooperation import in_pieces
+from ..services import rooms
 from ..services.context import chat
-from ..web import room_settings, rooms
+from ..web.security import address
 from .operation import Operation
 from .people import active_people
 from .schemas import NONCE, PAGE_SIZE, PAGING, PERSON_IDS, ROOM_FIELDS, integer
@@ -33,15 +34,16 @@ def create_room(
     name: str, kind: str = "open", about: str = "", members: Any = (), nonce: str = ""
 ) -> Any:
     picked = active_people(members)
-    return shown(rooms.start(g.person, name, kind, about, picked, nonce))
+    return shown(rooms.create(chat(), g.person, name, kind, about, picked, nonce))
 
 
 def create_direct_room(members: list[str]) -> Any:
-    return shown(rooms.start(g.person, "", "direct", "", active_people(members)))
+    people = active_people(members)
+    return shown(rooms.create(chat(), g.person, "", "direct", "", people))
 
 
 def join_random_room(nonce: str = "") -> Any:
-    return shown(rooms.sit(g.person, nonce))
+    return shown(rooms.join_random(chat(), g.person, nonce))
 
 
 def get_room(rid: str) -> Any:
@@ -50,16 +52,16 @@ def get_room(rid: str) -> Any:
 
 
 def edit_room(rid: str, **fields: str) -> Any:
-    room_settings.edit(g.person, rid, fields)
+    rooms.edit(chat(), g.person, rid, fields)
     return shown(rid)
 
 
 def end_room(rid: str) -> None:
-    room_settings.end(g.person, rid)
+    rooms.end(chat().store, g.person, rid, address())
 
 
 def join_room(rid: str) -> Any:
-    rooms.enter(g.person, rid)
+    rooms.join(chat(), g.person, rid)
     return shown(rid)
 
 

@@ -7,16 +7,17 @@ from flask import g
 from ..rendering.local_time import today
 from ..rendering.serializers import message_json
 from ..search.query import LONGEST, parse
-from ..web import search
+from ..services import search
+from ..services.context import chat
 from .operation import Operation
 from .schemas import PAGE_SIZE, integer, string
 
 MAX_CURSOR_CHARS = 200
 
 
-def find_messages(q: str = "", older: str = "", limit: int = search.PAGE) -> Any:
+def find_messages(q: str = "", older: str = "", limit: int = search.PAGE_SIZE) -> Any:
     query = parse(q, today(g.person.zone))
-    found = search.search(query, older, limit) if query or query.problem else search.Found()
+    found = search.search(chat(), g.person, query, older, limit)
     hits = [{"room": hit.room.rid, "message": message_json(hit.event)} for hit in found.hits]
     return {"hits": hits, "older": found.older}
 

@@ -114,7 +114,7 @@ class Fragments:
     # The menu of a message, and its editor
 
     def menu(self, arguments: dict[str, Any]) -> str:
-        """The menu of a message for one person (chat.web.messages.menu_of)."""
+        """The menu of a message for one person (chat.web.room_page.menu_fields)."""
         return str(self.macros.menu(**arguments))
 
     def menu_closed(self, event: Event) -> str:

@@ -2,7 +2,7 @@
 
 It is derived, one for each host, in the data folder: chat.search.indexer makes it from the rooms'
 streams and keeps it up to date, every process reads it. What it says is only where to look: whether
-the asker may read a message, and what it says now, is asked of the rooms (chat.web.search).
+the asker may read a message, and what it says now, is asked of the rooms (chat.services.search).
 
 A message's id is made of the room's number here and its own number, so that a room is a range of
 ids in the order of time, and the newest ones of it are found without looking at the others.

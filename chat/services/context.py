@@ -54,8 +54,3 @@ def present() -> Request:
     """The present request itself. `request` is a proxy that looks it up for each attribute, and the
     hooks of every request read a dozen of them."""
     return cast("Request", request._get_current_object())  # type: ignore[attr-defined]
-
-
-def is_htmx() -> bool:
-    """True if the browser asks for a part of a page, not for a whole one."""
-    return bool(request.headers.get("HX-Request"))

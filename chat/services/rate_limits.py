@@ -60,28 +60,28 @@ ROUTES: dict[str, Budget] = {
         "view",
         "rooms.home rooms.index rooms.new rooms.people rooms.random_page rooms.show "
         "messages.before messages.on messages.permalink messages.edit_page messages.reply "
-        "reactions.menu drafts.draft drafts.text_help stream.stream stream.seen "
-        "members.index members.leave_page room_settings.form room_settings.end_page "
-        "people.profile_page people.person_page session.mine tokens.mine tokens.of_bot "
-        "attention.inbox unread.page crowd.connection "
+        "reactions.menu composer.draft composer.text_help stream.stream stream.seen "
+        "members.index members.leave_page room_settings.edit_page room_settings.end_page "
+        "profiles.profile_page profiles.person_page session.mine tokens.mine tokens.of_bot "
+        "notifications.inbox unread.page crowd.connection "
         "sign_in.page sign_in.sign_up_page first_run.page sign_in.password_page "
         "sign_in.reset_page oidc.callback",
     ),
-    **_rows("picture", "people.picture people.style"),
+    **_rows("picture", "profiles.picture profiles.style"),
     **_rows("download", "downloads.download"),
-    **_rows("lookup", "go.page picker.found"),
+    **_rows("lookup", "quick_switcher.page people_picker.found"),
     "search.page": Budget("view", within=("search",)),
-    **_rows("preview", "drafts.preview"),
+    **_rows("preview", "composer.preview"),
     **_rows(
         "change",
-        "drafts.attach drafts.choose_lines attention.level attention.complete messages.unread "
-        "unread.read members.leave room_settings.end_room session.sign_out session.end "
+        "composer.attach composer.choose_lines notifications.set_level notifications.complete "
+        "messages.unread unread.read members.leave room_settings.end session.sign_out session.end "
         "tokens.revoke",
     ),
-    **_rows("join", "rooms.join rooms.random"),
-    "members.add_picked": _MEMBERS,
-    "members.remove_one": _MEMBERS,
-    "members.hand_over_to": Budget("change"),
+    **_rows("join", "rooms.join rooms.join_random"),
+    "members.add": _MEMBERS,
+    "members.remove": _MEMBERS,
+    "members.set_owner": Budget("change"),
     **_rows("token", "tokens.make"),
     **_rows(
         "admin",
@@ -93,10 +93,10 @@ ROUTES: dict[str, Budget] = {
     "rooms.create": Budget("change", within=("start", "write")),
     "messages.post": Budget("view", within=("post", "file")),
     "messages.edit": _POST,
-    "messages.delete_one": _POST,
+    "messages.delete": _POST,
     "reactions.react": _POST,
-    "room_settings.edit_room": _POST,
-    "people.profile": Budget("change", within=("profile",)),
+    "room_settings.edit": _POST,
+    "profiles.edit": Budget("change", within=("profile",)),
     # Where people come in: by network, and by login.
     "sign_in.sign_in": Budget(within=("guest", "guest-day", "guests", "address", "login")),
     "sign_in.sign_up": Budget(within=("sign-up",)),

@@ -6,13 +6,13 @@ from flask import Blueprint, g, redirect, render_template, request
 from redis.exceptions import ResponseError
 
 from ..domain.errors import Invalid, NotFound, Refused
+from ..services import messages
 from ..services.context import chat
 from ..services.permissions import check_admin
 from ..store import Person
 from ..store.people import ADMIN, ROLES
 from .auth import require_person, shut_out
 from .client_address import network_of
-from .messages import erase
 from .paging import PAGE_ROWS, Paging, address
 from .security import address as client_address
 from .security import is_public, own_origin
@@ -65,7 +65,7 @@ def deactivate(uid: str) -> Any:
     chat().store.rooms.let_go(person)
     if "messages" in request.form:
         audit_note("deleted all messages of", person)
-        erase(g.person, uid)
+        messages.purge(chat(), g.person, uid)
     if "networks" in request.form and not networks:
         return _page(whose=person, somewhere=bool(seen))
     return _back()

@@ -13,7 +13,7 @@ from ..store.people import MEMBER
 from ..store.tokens import SCOPES
 from .admin import audit_note
 from .auth import require_person
-from .composer import new_nonce, sent_nonce
+from .nonces import new_nonce, sent_nonce
 from .paging import part
 
 bp = Blueprint("tokens", __name__)

@@ -16,12 +16,13 @@ from ..bridge import await_
 from ..domain.errors import Refused
 from ..domain.wire_text import agent_text
 from ..rendering.text_renderer import on_behalf_of
-from ..services.context import chat, is_htmx
+from ..services.context import chat
 from ..store import Person
 from ..store.people import ADMIN, GUEST
 from ..store.sessions import Session
 from . import served_pages, trusted_proxy
 from .failed_sign_ins import failed
+from .htmx import is_htmx
 from .security import address, network
 
 bp = Blueprint("session", __name__)

@@ -34,7 +34,7 @@ from ..services.context import chat
 from ..store import Room
 from . import connections
 from .auth import is_still_on, require_person
-from .composer import is_nonce
+from .nonces import is_nonce
 from .request_limits import charge_bytes
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from ..services.context import chat
 from ..store import Person
 from ..store.people import GUEST
 from .auth import begin, current_person
-from .composer import sent_nonce
 from .failed_sign_ins import failed
+from .nonces import sent_nonce
 from .security import address, network
 from .sign_in import new_account, typed, ways
 

@@ -28,14 +28,14 @@ from ..realtime.refresh import looks_otherwise, numbers
 from ..realtime.resume_cache import Answer, Cursor
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
+from ..services import messages
 from ..services.context import app
 from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
 from ..store.room_kinds import DIRECT
 from . import connections
 from .auth import current_person
-from .composer import is_nonce, new_nonce
-from .messages import refusal, say_text
+from .nonces import is_nonce, new_nonce
 from .security import is_own_origin
 
 log = logging.getLogger(__name__)
@@ -459,7 +459,7 @@ class Page:
         try:
             before, text = self.store.messages.posted(rid, self.person, nonce), clean_body(body)
         except (ChatError, RedisError, OSError) as error:
-            self._say(self.fragments.message_refused(nonce, refusal(error)))
+            self._say(self.fragments.message_refused(nonce, messages.error_text(error)))
             return
         if before is not None and text.startswith(before):
             self._answer_composer(rid, nonce, text.removeprefix(before))
@@ -485,9 +485,9 @@ class Page:
         if rid not in self.viewer.posted_in:
             self.viewer.posted_in |= {rid}
         try:
-            say_text(self.app, person, rid, body, nonce, reply, shown)
+            messages.post_text(self.app, person, rid, body, nonce, reply, shown)
         except (ChatError, RedisError, OSError) as error:
-            self._say(self.fragments.message_refused(composer, refusal(error)))
+            self._say(self.fragments.message_refused(composer, messages.error_text(error)))
             return False
         if looks_otherwise(person, self.person):
             self.store.people.tell_rooms(person.uid, [rid])

@@ -1,4 +1,4 @@
-"""Going to a room or a person by the beginning of a name."""
+"""The quick switcher: opens a room or a person by the beginning of the name."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +9,23 @@ from ..runtime.cooperation import in_pieces
 from ..search.name_match import likeness
 from ..services.context import chat
 from .auth import require_person
-from .rooms import is_swap
+from .htmx import is_panel
 
-MOST = 12  # that are offered as one types
-MOST_LISTED = 100  # on the page
-LONGEST = 60  # characters that are looked at
+MAX_SUGGESTIONS = 12  # targets offered as one types
+MAX_TARGETS_LISTED = 100  # on the page
+MAX_QUERY_CHARS = 60
 
-bp = Blueprint("go", __name__)
+bp = Blueprint("quick_switcher", __name__)
 bp.before_request(require_person)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one can go. `kind` is room (one is in it), person or open (a room to join); `tag` tells
-    apart people of the same name."""
+    """A room or person to open, at the address `at`.
+
+    kind: "room" for a room that the person is in, "person", or "open" for a room to join.
+    tag: distinguishes people of the same name.
+    """
 
     at: str
     name: str
@@ -33,22 +36,22 @@ class Target:
 
 @bp.get("/go")
 def page() -> Any:
-    """Go to the first room or person whose name is like `q`. The list instead: as one types, with
-    `all`, and where there is nothing to go to; without `q` that of one's rooms."""
-    q = " ".join(request.args.get("q", "")[:LONGEST].split())
+    """Redirect to the first room or person whose name matches `q`. Returns the list of matches as
+    one types, with `all`, and if there are none; without `q`, the list of one's rooms."""
+    q = " ".join(request.args.get("q", "")[:MAX_QUERY_CHARS].split())
     found = targets(q)
-    if is_swap():
-        return render_template("go/found.html", q=q, found=found[:MOST] if q else [])
+    if is_panel():
+        return render_template("go/found.html", q=q, found=found[:MAX_SUGGESTIONS] if q else [])
     if q and found and "all" not in request.args:
         return redirect(found[0].at, 303)
-    more = max(0, len(found) - MOST_LISTED)
-    return render_template("go/page.html", q=q, found=found[:MOST_LISTED], more=more)
+    more = max(0, len(found) - MAX_TARGETS_LISTED)
+    return render_template("go/page.html", q=q, found=found[:MAX_TARGETS_LISTED], more=more)
 
 
 def targets(q: str) -> list[Target]:
-    """What a name leads to: the same name first, then those that begin so, then those that have
-    it anywhere; of these one's own rooms first, the last active first, then people, then rooms to
-    join. Without a name one's own rooms."""
+    """The rooms and people whose names match `q`, the best match first: the same name, then names
+    that begin with it, then names that contain it. Equal matches are in the order: one's own rooms,
+    last active first; people; rooms to join. Without `q`, one's own rooms."""
     store = chat().store
     rows = store.rooms.of(g.person.uid)
     found = [Target(f"/rooms/{r.room.rid}", r.room.name, unread=r.unread) for r in in_pieces(rows)]

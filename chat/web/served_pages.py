@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from ..domain.validation import cursor
 from ..services.context import chat
 from ..store import Person
-from .composer import is_nonce
+from .nonces import is_nonce
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from ..store import Person
 from ..store.accounts import LONGEST_LOGIN, clean_login
 from . import trusted_proxy
 from .auth import begin, check_let_in, current_person, require_person, shut_out
-from .composer import new_nonce, sent_nonce
 from .failed_sign_ins import failed
+from .nonces import new_nonce, sent_nonce
 from .security import address, network
 
 bp = Blueprint("sign_in", __name__)

@@ -1,4 +1,4 @@
-"""What one has not read yet, in all rooms on one page."""
+"""The unread messages of all rooms on one page."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +11,20 @@ from ..services.context import chat
 from ..store import Row
 from ..store.messages import PAGE_SIZE
 from .auth import require_person
-from .composer import is_nonce
+from .nonces import is_nonce
 
-SHOWN = 5  # events shown of a room
-LOOKED_AT = 20  # events among which those are found: some are nothing to read
-ROOMS = 30  # rooms of which something is shown; the others are links
-MOST_LISTED = 130  # rooms on the page, links included
+MAX_EVENTS_SHOWN = 5  # of a room
+MAX_EVENTS_READ = 20  # of a room, to find those to show: not every event is a message
+MAX_ROOMS_SHOWN = 30  # with their messages; the other rooms are links
+MAX_ROOMS_LISTED = 130  # on the page, links included
 
 bp = Blueprint("unread", __name__)
 bp.before_request(require_person)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A room with something unread: the first of it, and where that begins."""
+class UnreadRoom:
+    """A room with unread messages: the first of them, and the address at which they begin."""
 
     row: Row
     events: list[Event]
@@ -33,32 +33,32 @@ class Waiting:
 
 @bp.get("/unread")
 def page() -> Any:
-    """Each room with something unread that the person wants to hear of, the last active first."""
+    """The rooms with unread messages of which the person wants to know, last active first."""
     rows = [row for row in chat().store.rooms.of(g.person.uid) if row.calls]
-    waiting = [_waiting(row) for row in rows[:ROOMS]]
-    listed, more = rows[:MOST_LISTED], max(0, len(rows) - MOST_LISTED)
+    waiting = [_unread_room(row) for row in rows[:MAX_ROOMS_SHOWN]]
+    listed, more = rows[:MAX_ROOMS_LISTED], max(0, len(rows) - MAX_ROOMS_LISTED)
     return render_template(
-        "unread.html", waiting=waiting, rows=listed, others=listed[ROOMS:], more=more
+        "unread.html", waiting=waiting, rows=listed, others=listed[MAX_ROOMS_SHOWN:], more=more
     )
 
 
 @bp.post("/unread/read")
 def read() -> Any:
-    """Each of the fields `upto` names a room and the event up to which it has been seen
-    (text.cursor). What came after the page was made stays unread."""
-    for field in request.form.getlist("upto")[:MOST_LISTED]:
+    """Mark rooms as read. Each field `upto` names a room and the last event that the page shows of
+    it (domain.validation.cursor). Messages that came after the page was made stay unread."""
+    for field in request.form.getlist("upto")[:MAX_ROOMS_LISTED]:
         rid, _, shown = field.partition(" ")
-        if is_nonce(rid):  # and `seen` keeps nothing for who is no member
+        if is_nonce(rid):  # `seen` stores nothing for a room of which the person is no member
             chat().store.messages.seen(rid, g.person.uid, *cursor(shown))
-    chat().store.people.look_again(g.person.uid)  # its open pages have marks
+    chat().store.people.look_again(g.person.uid)  # the person's open pages show unread marks
     return redirect("/unread", 303)
 
 
-def _waiting(row: Row) -> Waiting:
+def _unread_room(row: Row) -> UnreadRoom:
     room = row.room
-    events = chat().store.messages.after(room.rid, row.read, LOOKED_AT)
-    shown = [event for event in events if event.counts and event.kind != DELETED][:SHOWN]
+    events = chat().store.messages.after(room.rid, row.read, MAX_EVENTS_READ)
+    shown = [event for event in events if event.counts and event.kind != DELETED][:MAX_EVENTS_SHOWN]
     first = shown[0].seq if shown else room.seq
     if row.read and room.seq - row.read <= PAGE_SIZE:
-        return Waiting(row, shown, f"/rooms/{room.rid}#new")
-    return Waiting(row, shown, f"/rooms/{room.rid}/messages/{first}#m-{first}")
+        return UnreadRoom(row, shown, f"/rooms/{room.rid}#new")
+    return UnreadRoom(row, shown, f"/rooms/{room.rid}/messages/{first}#m-{first}")

@@ -17,9 +17,9 @@ from chat.config import Settings
 from chat.domain.errors import TooOften
 from chat.realtime.connection_limits import REWRITTEN_KEYS, ConnectionLimits
 from chat.services.limits import RATES, Limits, span
+from chat.services.rooms import MAX_ROOMS, MAX_ROOMS_BY_OTHERS
 from chat.store import Store, keys
 from chat.store.connections import LASTS
-from chat.web.rooms import MOST_LISTED, MOST_ROOMS
 
 from ..running import Server, Visitor, wait_until
 from .page import Page, reads
@@ -215,14 +215,14 @@ def test_being_in_too_many_rooms(server, ann, inside):
     store = Store(inside)
     person = store.people.get(ann.uid)
     owner = store.people.create("Somebody")
-    for n in range(MOST_ROOMS - 1):
+    for n in range(MAX_ROOMS - 1):
         store.rooms.create(f"Room {n}", "open", owner, [person])
     store.rooms.direct(person, [owner])
     rid = ann.create_room("The last one")
     other = Visitor(server.url, next(names)).create_room("One too many")
     answer = ann.submit(f"/rooms/{other}/join")
     assert answer.status_code == 403
-    assert f"in {MOST_ROOMS} rooms" in reads(answer.text)
+    assert f"in {MAX_ROOMS} rooms" in reads(answer.text)
     store.rooms.end(rid, person)
     ann.join(other)
 
@@ -479,10 +479,10 @@ def test_nobody_is_put_into_rooms_without_end(server, ann, inside):
     uid = ann.uid
     bob, eve = Visitor(server.url, next(names)), Visitor(server.url, next(names))
     known = bob.submit("/rooms", "/people", kind="direct", members=[uid])
-    fill_list(inside, uid, MOST_ROOMS)
+    fill_list(inside, uid, MAX_ROOMS)
     answers = list(ways_to_list(eve, uid))
     assert [answer.status_code for answer in answers] == [400] * 6
-    assert all(f"is in {MOST_ROOMS} rooms already" in reads(answer.text) for answer in answers)
+    assert all(f"is in {MAX_ROOMS} rooms already" in reads(answer.text) for answer in answers)
     again = bob.submit("/rooms", "/people", kind="direct", members=[uid])
     assert again.headers["location"] == known.headers["location"]
 
@@ -491,7 +491,7 @@ def test_people_with_accounts_can_be_reached_when_guests_have_filled_the_list(se
     uid = ann.uid
     member = Visitor(server.url, next(names))
     inside.hset(keys.user(member.uid), "role", "member")
-    fill_list(inside, uid, MOST_ROOMS)
+    fill_list(inside, uid, MAX_ROOMS)
     assert [answer.status_code < 400 for answer in ways_to_list(member, uid)] == [True] * 6
-    fill_list(inside, uid, MOST_LISTED)
+    fill_list(inside, uid, MAX_ROOMS_BY_OTHERS)
     assert [answer.status_code for answer in ways_to_list(member, uid)][1:3] == [400] * 2

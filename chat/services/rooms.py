@@ -1,0 +1,129 @@
+"""Creating, joining, changing and ending rooms."""
+
+from ..domain.errors import Invalid, NotFound, NotMember, Refused
+from ..domain.validation import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
+from ..store import Person, Room, Store
+from ..store.people import GUEST, MEMBER
+from ..store.room_kinds import CLOSED, DIRECT, OPEN
+from .context import Parts
+from .permissions import check_create_rooms, check_manage
+
+MAX_ROOMS = 500  # that one person joins or creates; guests add nobody to more
+MAX_ROOMS_BY_OTHERS = 2000  # that people with accounts add somebody to
+
+
+def create(
+    parts: Parts,
+    by: Person,
+    name: str,
+    kind: str,
+    about: str,
+    members: list[Person],
+    nonce: str = "",
+) -> str:
+    """Create a room and return its id.
+
+    kind: open, closed, or direct; people have one direct room together, which is found again.
+    nonce: the name of the form; the same nonce and fields again are the same room.
+
+    Raises Invalid, Refused, TooOften.
+    """
+    rooms = parts.store.rooms
+    if kind == DIRECT:
+        parts.limits.use("write", by.uid)
+        if not rooms.has_direct(by, members):
+            check_can_be_added(parts, by, members)
+        return rooms.direct(by, members)
+    check_create_rooms(parts.settings, by)
+    _check_may_have_more(parts, by)
+    if kind not in (OPEN, CLOSED):
+        raise Invalid("A room is open or closed.")
+    clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
+    topic = clean_line(about, "topic", MAX_ABOUT)
+    parts.limits.use("start", by.uid)
+    check_can_be_added(parts, by, members)
+    return rooms.create(clean, kind, by, members, topic, nonce)
+
+
+def join(parts: Parts, by: Person, rid: str) -> None:
+    """Join an open room. Raises NotFound, Refused."""
+    _check_may_have_more(parts, by)
+    parts.store.rooms.join(rid, by)
+
+
+def join_random(parts: Parts, by: Person, nonce: str = "") -> str:
+    """Take a seat in a random room and return the room's id. The same nonce again is the same seat.
+    Raises Refused."""
+    _check_may_have_more(parts, by)
+    return parts.store.rooms.random(by, parts.settings.random_seats, nonce)
+
+
+def edit(parts: Parts, by: Person, rid: str, fields: dict[str, str]) -> None:
+    """Change the `name`, `about` and `kind` of a room, those of them that `fields` has; all or
+    none. Raises NotFound, Refused, Invalid, TooOften."""
+    room_to_manage(parts.store, rid, by)
+    clean = dict(fields)
+    if "name" in fields:
+        clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME)
+    if "about" in fields:
+        clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT)
+    if fields.get("kind", OPEN) not in (OPEN, CLOSED):
+        raise Invalid("A room is open or closed.")
+    parts.limits.use("post", by.uid)
+    for field, value in clean.items():
+        parts.store.rooms.edit(rid, by, field, value)
+
+
+def end(store: Store, by: Person, rid: str, address: str) -> None:
+    """End a room for everyone. Raises NotFound, Refused.
+
+    The audit log records it, unless a guest was alone in the room: that concerns nobody else, and
+    guests could fill the log with it.
+
+    address: the IP address of the person, for the audit log.
+    """
+    room = room_to_manage(store, rid, by)
+    if by.is_at_least(MEMBER) or store.rooms.size(rid) > 1:  # written first: it is never missing
+        store.audit.note(by, "ended the room", f"{room.name} ({rid})", address)
+    store.rooms.end(rid, by)
+
+
+def room_to_read(store: Store, rid: str, uid: str) -> Room:
+    """The room, for a member. Raises NotMember for an open room, NotFound."""
+    room, read = store.rooms.row(rid, uid)
+    if read is None:
+        raise NotMember("Join the room first to read it.") if room.kind == OPEN else NotFound("")
+    found: Room = room
+    return found
+
+
+def room_to_manage(store: Store, rid: str, by: Person) -> Room:
+    """The room, for a person who may manage it. Raises NotFound, Refused."""
+    room = store.rooms.member(rid, by.uid)
+    check_manage(by, room)
+    return room
+
+
+def check_can_be_added(parts: Parts, by: Person, people: list[Person]) -> None:
+    """Raise Invalid if one of the people is in too many rooms to be added to another by `by`.
+
+    Every page of a person has their whole list of rooms. Nobody is asked before they are added to a
+    room, and one visitor may sign in as many guests. So guests are stopped earlier than people with
+    accounts.
+    """
+    most = MAX_ROOMS if by.role == GUEST else MAX_ROOMS_BY_OTHERS
+    others = [person for person in people if person.uid != by.uid]
+    counts = parts.store.rooms.counts([person.uid for person in others])
+    full = next((person for person in others if counts[person.uid] >= most), None)
+    if parts.settings.limits and full:
+        raise Invalid(f"{full.name} is in {most:,} rooms already and cannot be added to another.")
+
+
+def _check_may_have_more(parts: Parts, by: Person) -> None:
+    """Raise Refused if a person is in MAX_ROOMS already. Direct rooms do not count: others can
+    start them, and nobody can leave them."""
+    rooms = parts.store.rooms
+    if not parts.settings.limits or rooms.count(by.uid) < MAX_ROOMS:
+        return
+    if sum(row.room.kind != DIRECT for row in rooms.of(by.uid)) >= MAX_ROOMS:
+        raise Refused(f"You are in {MAX_ROOMS} rooms, which is the most. Leave one first.")
