@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
-from .hub import Room, Viewer
+from .viewers import Room, Viewer
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from ..store import Person, Row, Store
 from ..store.people import uids_in
 from ..store.room_kinds import DIRECT
 from .background import Background
-from .hub import SERVICE_RESTART, Hub, Viewer
+from .hub import SERVICE_RESTART, Hub
 from .presence import Presence
 from .resume_cache import Backlog
 from .subscriber import Texts
+from .viewers import Viewer
 
 MAX_READS = 10  # of a message that changes during each read
 
@@ -54,7 +55,7 @@ class Refresh:
             self.background.run(self.typing, rid, uid)
         elif kind == "typed":
             self.presence.typing.discard((rid, uid))
-            self.hub.tell_watching(rid, lambda zone: self.fragments.typing_ended(rid, uid))
+            self.hub.send_to_viewers(rid, lambda zone: self.fragments.typing_ended(rid, uid))
         elif signal == "names":
             self.background.run_in_turn(self.names, rid)
         else:
@@ -63,7 +64,7 @@ class Refresh:
     def person(self, uid: str) -> None:
         """The sessions or rooms of a person may have changed: close the pages whose session has
         ended, and show the current rooms on the others."""
-        pages = {viewer: viewer.lists for viewer in self.hub.people.get(uid, ())}
+        pages = {viewer: viewer.list_version for viewer in self.hub.people.get(uid, ())}
         joined = {viewer: frozenset(viewer.rooms) for viewer in pages}
         if not pages:
             return
@@ -83,7 +84,7 @@ class Refresh:
                 self.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
             for rid in joined[viewer] - mine:  # but not the rooms it joined during the reads
                 if rid == viewer.watching:
-                    self.hub.say(viewer, self.fragments.room_left(rid))
+                    self.hub.send_text(viewer, self.fragments.room_left(rid))
                 self.hub.leave(viewer, rid)
             shown.append(viewer)
         for viewer in shown:
@@ -102,20 +103,20 @@ class Refresh:
             if rids:
                 self.background.run(self.store.people.tell_rooms, person.uid, rids)
         if viewer.zone != person.zone:
-            viewer.kick(SERVICE_RESTART)
+            viewer.close(SERVICE_RESTART)
         return viewer.zone == person.zone
 
-    def send_list(self, viewer: Viewer, rows: list[Row], lists: int) -> None:
-        """Send a page the list of its rooms. `rows` were read from the store when the list had been
-        sent `lists` times (`viewer.lists`).
+    def send_list(self, viewer: Viewer, rows: list[Row], version: int) -> None:
+        """Send a page the list of its rooms. `rows` were read from the store when the page's
+        `list_version` was `version`.
 
         A list is a snapshot. Reading it takes several round trips, and rendering it lets other
         tasks run. A list that is older than what the page was sent would remove unread marks. So it
         is compared, when rendered, with what the hub has sent, and read again if it is older."""
-        text = self._list(viewer, rows) if viewer.kept is None else ""
-        current = viewer.kept is None and viewer.lists == lists
+        text = self._list(viewer, rows) if viewer.held_marks is None else ""
+        current = viewer.held_marks is None and viewer.list_version == version
         seqs = numbers(rows)
-        is_old = self.hub.is_older(seqs, viewer) or self.hub.is_ahead(viewer, seqs)
+        is_old = self.hub.marks.is_older(seqs, viewer) or self.hub.marks.is_ahead(viewer, seqs)
         if text and current and not is_old:
             self._send(viewer, rows, text)
         else:
@@ -124,15 +125,19 @@ class Refresh:
     def read_and_send_list(self, viewer: Viewer) -> None:
         """Read the list of a page's rooms and send it. New unread marks are held meanwhile, and
         those that the list lacks are sent after it."""
-        if viewer.kept is not None:
-            viewer.lists += 1  # the greenlet that is reading it reads it again
+        if viewer.held_marks is not None:
+            viewer.list_version += 1  # the greenlet that is reading it reads it again
             return
-        self.hub.hold_marks(viewer)
+        self.hub.marks.hold(viewer)
         rows: list[Row] = []
-        text, lists = "", -1
+        text, version = "", -1
         try:
-            while not text or viewer.lists != lists or self.hub.is_ahead(viewer, numbers(rows)):
-                lists = viewer.lists
+            while (
+                not text
+                or viewer.list_version != version
+                or self.hub.marks.is_ahead(viewer, numbers(rows))
+            ):
+                version = viewer.list_version
                 rows = self.store.rooms.of(viewer.uid)
                 text = self._list(viewer, rows)
         except BaseException:
@@ -141,7 +146,7 @@ class Refresh:
         self._send(viewer, rows, text)
 
     def _send(self, viewer: Viewer, rows: list[Row], text: str) -> None:
-        viewer.lists += 1
+        viewer.list_version += 1
         self.hub.send_list(viewer, text, numbers(rows))
         # The new rows do not show yet who is online; the replaced ones did.
         self.presence.dirty.update(row.room.rid for row in rows if row.room.kind == DIRECT)
@@ -195,7 +200,7 @@ class Refresh:
             current = [event for event in told if changed.isdisjoint((event.seq, event.number))]
             left = {event.seq for event in told} - {event.seq for event in current}
             if current:
-                self.hub.tell_watching(rid, partial(self.fragments.updated_events, current))
+                self.hub.send_to_viewers(rid, partial(self.fragments.updated_events, current))
 
     def _is_watched(self, rid: str) -> bool:
         room = self.hub.rooms.get(rid)
@@ -207,7 +212,7 @@ class Refresh:
         try:
             person = self.store.people.get(uid) if self._is_watched(rid) else None
             if person and (rid, uid) in self.presence.typing:
-                self.hub.tell_watching(rid, lambda zone: self.fragments.typing(rid, person))
+                self.hub.send_to_viewers(rid, lambda zone: self.fragments.typing(rid, person))
         finally:
             self.presence.typing.discard((rid, uid))
 

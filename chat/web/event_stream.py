@@ -28,8 +28,9 @@ from ..bridge import ON_DRAIN, RESTART_SECONDS, await_
 from ..domain.errors import NotFound, NotMember
 from ..domain.validation import cursor, number
 from ..observability.redaction import without_message
-from ..realtime.hub import Hub, Viewer
+from ..realtime.hub import Hub
 from ..realtime.packet import Packet
+from ..realtime.viewers import Viewer
 from ..services.context import chat
 from ..store import Room
 from . import connections
@@ -107,7 +108,7 @@ class Place:
 
 
 class Waiting:
-    """What is to be written to one reader; `push` and `kick` are what the hub calls."""
+    """What is to be written to one reader; `push` and `close` are what the hub calls."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str] = asyncio.Queue()
@@ -124,7 +125,7 @@ class Waiting:
 
     def push(self, packet: Packet) -> bool:
         if self.queue.qsize() >= MOST:
-            self.kick(0)
+            self.close(0)
         if not self.ended:
             self.queue.put_nowait(packet.text)
         return not self.ended
@@ -140,7 +141,7 @@ class Waiting:
         self.queue.put_nowait(f'<img src="/rooms/{rid}/seen/{shown}" alt="" hidden>')
         return True
 
-    def kick(self, code: int) -> None:
+    def close(self, code: int) -> None:
         self.ended = True
         self.queue.put_nowait("")
 
@@ -170,7 +171,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
     """What happens in the room, and the refresh; `place` moves on with what was written."""
     hub, store, fragments = chat().realtime.hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
-    viewer = hub.connect(waiting.push, waiting.kick, uid, g.session.sid, g.person.zone)
+    viewer = hub.connect(waiting.push, waiting.close, uid, g.session.sid, g.person.zone)
     viewer.ask = partial(waiting.ask, hub, viewer)
     try:
         hub.belong(viewer, rid, room.seq, room.at)

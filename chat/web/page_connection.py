@@ -23,9 +23,9 @@ from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.mentions import begun
 from ..domain.validation import clean_body, cursor, number
 from ..realtime.client_messages import Frame, one, parse, pending
-from ..realtime.hub import Viewer
 from ..realtime.refresh import looks_otherwise, numbers
 from ..realtime.resume_cache import Answer, Cursor
+from ..realtime.viewers import Viewer
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
 from ..services import messages
@@ -248,7 +248,7 @@ class Page:
         person, self.rows = found
         self.refresh.keep_current(self.viewer, person)
         # A page gets nothing of what was told before it belonged: it needs the list then.
-        self.is_behind = self.hub.is_older(numbers(self.rows), self.viewer)
+        self.is_behind = self.hub.marks.is_older(numbers(self.rows), self.viewer)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
@@ -500,7 +500,7 @@ class Page:
 
     def _say(self, text: str) -> None:
         self.budget.owe(len(text))
-        self.hub.say(self.viewer, text)
+        self.hub.send_text(self.viewer, text)
 
 
 HANDLERS = {

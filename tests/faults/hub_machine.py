@@ -530,8 +530,8 @@ class World:
                 assert {viewer.zone for viewer in group.viewers()} == {zone}
                 assert all(rid in viewer.rooms for viewer in group.viewers())
                 assert {v for v in group.watching if v.watching == rid} == set(group.watching)
-                assert set(group.apart) <= set(group.watching)
-                assert {*group.plain, *group.deflating, *group.apart} == set(group.watching)
+                assert set(group.lagging) <= set(group.watching)
+                assert {*group.plain, *group.deflating, *group.lagging} == set(group.watching)
         wanted = {
             keys.room_channel(name[5:]) if name[:5] == "room:" else keys.user_channel(name[5:])
             for name in counted
@@ -547,7 +547,7 @@ class World:
         """A room that a page has not shown has a mark for each message that the page was told of
         and its person has not read. Of what was read on another page marks may be left."""
         viewer, rooms = browser.page.viewer, self.app.realtime.hub.rooms
-        if viewer.kept is not None:
+        if viewer.held_marks is not None:
             return  # a list is on its way, and marks behind it
         for rid in (viewer.rooms & browser.marks.keys()) - browser.visited:
             if not self.raw.rooms.is_member(rid, browser.uid):
@@ -587,7 +587,7 @@ class World:
         assert hub.people == {}
         assert hub.rooms == {}
         assert hub.channels == Counter()
-        assert not hub._unlike
+        assert not hub.marks.exceptions
         assert not hub._ready
         assert not list(self.held.names)
         assert self.client.pubsub_shardchannels() == []

@@ -6,9 +6,11 @@ import itertools
 import pytest
 
 from chat.realtime import refresh, subscriber
+from chat.realtime.delivery import Delivery
 from chat.realtime.hub import Hub
 from chat.realtime.refresh import Refresh
 from chat.realtime.subscriber import Subscriber
+from chat.realtime.unread_marks import UnreadMarks
 from chat.redis_client import pubsub
 from chat.redis_client.pubsub import Channels
 from chat.rendering.fragments import Fragments
@@ -124,12 +126,12 @@ def renamed_once(patch):
 
 def words_overtake(patch):
     """A word that somebody is renamed is passed on before the events that were said before it."""
-    patch.setattr(Subscriber, "_word", lambda self, rid, word: self.word(rid, word))
+    patch.setattr(Subscriber, "_signal", lambda self, rid, signal: self.on_signal(rid, signal))
 
 
 def an_old_list(patch):
     """A side list is sent although the page was told of more meanwhile."""
-    patch.setattr(Hub, "is_older", lambda self, numbers, viewer: False)
+    patch.setattr(UnreadMarks, "is_older", lambda self, numbers, viewer: False)
 
 
 def answers_are_mixed_up(patch):
@@ -166,15 +168,15 @@ def the_number_moves_first(patch):
             return False
         room.last, room.at = event.seq, event.at
         if not self._ready:
-            self.later(self.flush)
+            self._call_later(self.flush)
         self._ready[room] = None
         if not event.is_silent:
             room.newest = event
         for zone, group in room.groups.items():
             if group.watching:
-                group.shown.append((event.seq, self.show(event, zone)))
+                group.for_viewers.append((event.seq, self.for_viewers(event, zone)))
             if group.belonging and not event.is_silent:
-                group.notes.append(self.note(event, zone))
+                group.for_members.append(self.for_members(event, zone))
         return True
 
     patch.setattr(Hub, "publish", publish)
@@ -182,7 +184,7 @@ def the_number_moves_first(patch):
 
 def a_failed_write_counts(patch):
     """A page that could not be written to is written to on."""
-    patch.setattr(Hub, "_failed", lambda self, viewer, error: None)
+    patch.setattr(Delivery, "_failed", lambda self, viewer, error: None)
 
 
 ARRIVES = "all_words_arrive all_answers_arrive texts_are_rendered "

@@ -4,7 +4,7 @@ import pytest
 
 from chat.realtime import confirmations
 from chat.realtime.confirmations import Confirmations
-from chat.realtime.hub import Room, Viewer
+from chat.realtime.viewers import Room, Viewer
 
 
 class Page:

@@ -8,7 +8,7 @@ import pytest
 
 from chat.bridge import frames
 from chat.domain.events import POST, REACT, Event
-from chat.realtime import hub
+from chat.realtime import delivery
 from chat.realtime.hub import Hub
 from chat.realtime.packet import Packet
 
@@ -279,7 +279,7 @@ def test_who_left_between_the_event_and_the_end_of_the_turn_gets_nothing(world):
 
 def test_what_is_said_to_one_page_reaches_no_other(world):
     one, two = world.page("ann"), world.page("ann")
-    world.hub.say(one.viewer, "<list>")
+    world.hub.send_text(one.viewer, "<list>")
     assert (one.texts, two.texts) == (["<list>"], [])
 
 
@@ -396,7 +396,7 @@ def test_a_room_watched_anew_is_held_again(world):
 
 def test_whoever_is_written_to_directly_is_looked_at_now_and_then(world, monkeypatch):
     """`push` is what finds out that somebody reads too slowly."""
-    monkeypatch.setattr(hub, "UNCHECKED", 100)
+    monkeypatch.setattr(delivery, "UNCHECKED_BYTES", 100)
     page = world.page(page=Direct())
     for seq in range(1, 8):
         world.publish(event(seq))
@@ -434,7 +434,7 @@ def test_what_is_told_of_messages_comes_after_them(world):
     live, reading = world.page(), world.page(watch=False)
     world.hub.watch(reading.viewer, "tea")
     world.hub.publish(event(1))
-    world.hub.tell_watching("tea", lambda zone: "<again 1>")
+    world.hub.send_to_viewers("tea", lambda zone: "<again 1>")
     world.publish(event(2))
     assert live.texts == ["<shown tea 1>", "<again 1>", "<shown tea 2>"]
     assert reading.texts == []
@@ -446,7 +446,10 @@ def test_what_is_told_of_messages_comes_after_them(world):
 
 
 SECRET = "what somebody wrote"
-PARTS = ["show", "note", "line", "frame", "deflate", "push", "write", "direct", "kick"]
+PARTS = [
+    *("for_viewers", "for_members", "room_row"),
+    *("frame", "deflate", "push", "write", "direct", "close"),
+]
 
 
 def break_part(world, monkeypatch, part, zone, page):
@@ -455,7 +458,7 @@ def break_part(world, monkeypatch, part, zone, page):
     def fail(*args):
         raise RuntimeError(SECRET)
 
-    if part in ("show", "note", "line"):
+    if part in ("for_viewers", "for_members", "room_row"):
         make = getattr(world.hub, part)
         setattr(
             world.hub, part, lambda e, z: fail() if (e.room, z) == ("tea", zone) else make(e, z)
@@ -470,8 +473,8 @@ def break_part(world, monkeypatch, part, zone, page):
         monkeypatch.setattr(frames, "deflated_frame", lambda t: fail() if at in t else packed(t))
     else:
         page.lost()  # it is written to directly again after the next message
-    if part == "kick":
-        page.viewer.push = page.viewer.kick = fail
+    if part == "close":
+        page.viewer.push = page.viewer.close = fail
     elif part == "write":
         page.write = fail
     elif part in ("push", "direct"):
@@ -502,20 +505,20 @@ def test_a_failure_stays_that_of_its_room_and_group(world, monkeypatch, caplog, 
 
     assert club.texts == [f"<shown club {seq}>" for seq in (1, 2, 3)]
     assert world.hub.rooms["tea"].last == 4
-    of_group = part in ("show", "frame", "deflate")
+    of_group = part in ("for_viewers", "frame", "deflate")
     for zone in zones:
         for page in pages[zone]:
             is_broken = zone == broken_zone and (of_group or page is pages[zone][0])
             numbers = [seq for seq in (1, 2, 3, 4) if f"<shown tea {seq}{zone}>" in page.seen]
             assert numbers == list(range(1, len(numbers) + 1))
-            if not is_broken or part in ("note", "line", "write"):
+            if not is_broken or part in ("for_members", "room_row", "write"):
                 assert numbers == [1, 2, 3, 4]
                 assert page.kicked == []
-            elif part in ("show", "frame", "deflate"):
+            elif part in ("for_viewers", "frame", "deflate"):
                 assert page.kicked == [1012]
                 assert page.viewer.sent == numbers[-1]
                 assert page.viewer.watching is None
-        if zone != broken_zone or part != "note":
+        if zone != broken_zone or part != "for_members":
             assert elsewhere[zone].texts == [f"<note tea {seq}>" for seq in (1, 2, 3, 4)]
         else:
             assert 1012 in elsewhere[zone].kicked

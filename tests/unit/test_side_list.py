@@ -89,17 +89,19 @@ class World:
         """Look_again: a list that was read at hand, or one read while marks are held."""
         if self.rows is None:
             if hold:
-                self.hub.hold_marks(self.viewer)
+                self.hub.marks.hold(self.viewer)
             self.rows = {rid: len(events) for rid, events in self.stored.items()}
-            self.lists = self.viewer.lists
+            self.lists = self.viewer.list_version
 
     def send(self):
         rows, self.rows = self.rows, None
         if rows is None:
             return
-        held, hub = self.viewer.kept is not None, self.hub
-        is_old = hub.is_ahead(self.viewer, rows) or (not held and hub.is_older(rows, self.viewer))
-        if is_old or self.lists != self.viewer.lists:
+        held, hub = self.viewer.held_marks is not None, self.hub
+        is_old = hub.marks.is_ahead(self.viewer, rows) or (
+            not held and hub.marks.is_older(rows, self.viewer)
+        )
+        if is_old or self.lists != self.viewer.list_version:
             self.read(hold=True)  # and again
             return
         counts = {rid: f"{self.counted(rid, n)}/{self.last(rid, n)}" for rid, n in rows.items()}
@@ -111,7 +113,7 @@ class World:
         before, sent = self.viewer.watching, self.viewer.sent
         if rid == before:
             return
-        if self.rows and self.viewer.kept is None:
+        if self.rows and self.viewer.held_marks is None:
             self.rows = None  # one that is at hand is rendered for the room on screen
         if rid is None:
             self.hub.unwatch(self.viewer)
@@ -159,25 +161,25 @@ def test_every_mark_is_there_once_whatever_happens_around_a_list(steps):
     for rid in ROOMS:  # nobody is treated apart for ever
         world.say(rid, POST)
     world.settle()
-    assert not world.hub._unlike
+    assert not world.hub.marks.exceptions
 
 
 def test_what_cannot_be_read_loses_no_mark():
     world = World()
-    world.hub.hold_marks(world.viewer)
+    world.hub.marks.hold(world.viewer)
     world.say("tea", POST)
     world.tell("tea")
     world.end_turn()
     assert world.marks["tea"] == 1
     world.hub.send_list(world.viewer, "", {})
     assert world.marks["tea"] == 2
-    assert not world.hub._unlike
+    assert not world.hub.marks.exceptions
 
 
 def test_who_is_gone_is_kept_nowhere():
     world = World()
-    world.hub.hold_marks(world.viewer)
+    world.hub.marks.hold(world.viewer)
     world.hub.disconnect(world.viewer)
-    assert not world.hub._unlike
+    assert not world.hub.marks.exceptions
     world.hub.send_list(world.viewer, "<list tea=1/1>", {"tea": 99})
-    assert not world.hub._unlike
+    assert not world.hub.marks.exceptions

@@ -1,0 +1,113 @@
+"""Writing messages to open pages."""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from ..observability.redaction import without_message
+from .packet import Packet
+from .viewers import UNNUMBERED, Group, Numbered, Viewer, Write
+
+log = logging.getLogger(__name__)
+
+UNCHECKED_BYTES = 64 * 1024  # written to viewers in sync before `push` checks them again
+
+
+class Delivery:
+    """`on_failure` is called with a viewer to whom a write has raised an error."""
+
+    def __init__(self, on_failure: Callable[[Viewer], None]) -> None:
+        self._on_failure = on_failure
+
+    def push(self, viewer: Viewer, packet: Packet) -> bool:
+        """Write to one viewer; False if that was not possible."""
+        try:
+            return viewer.push(packet)
+        except Exception as error:
+            self._failed(viewer, error)
+            return False
+
+    def push_all(self, viewers: Iterable[Viewer], packet: Packet) -> None:
+        """Write to each of the viewers."""
+        for viewer in viewers:
+            self.push(viewer, packet)
+
+    def show(self, group: Group, fragments: list[Numbered]) -> None:
+        """Write fragments to the watching viewers of a group. The hot path: everything that is the
+        same for all viewers is done before the loop."""
+        packet = Packet.of(text for _, text in fragments)
+        before, last = fragments[0][0] - 1, fragments[-1][0]
+        deflated = packet.deflated if group.deflating else b""  # may raise: nothing is changed yet
+        group.sent = last
+        self._write_in_sync(group, packet, deflated)
+        for viewer in list(group.lagging):
+            if viewer.held is not None:
+                viewer.held += fragments
+                continue
+            if viewer.sent == before:
+                if self.push(viewer, packet):
+                    viewer.sent = last
+            else:
+                self.send_missing(viewer, fragments)
+            if viewer.sent == last and viewer in group.lagging:
+                self._set_in_sync(viewer, group)
+
+    def send_missing(self, viewer: Viewer, fragments: list[Numbered]) -> None:
+        """Write only the fragments that this viewer has not been sent."""
+        missing = [one for one in fragments if one[0] > viewer.sent or one[0] == UNNUMBERED]
+        if missing and self.push(viewer, Packet.of(text for _, text in missing)):
+            viewer.sent = max(viewer.sent, *(seq for seq, _ in missing))
+
+    def set_lagging(self, viewer: Viewer) -> None:
+        """Look at the viewer before each write from now on. Also called when its connection
+        closes."""
+        group = viewer.in_sync_with
+        if group is not None:
+            viewer.sent, viewer.in_sync_with = group.sent, None
+            group.plain.pop(viewer, None)
+            group.deflating.pop(viewer, None)
+            group.lagging[viewer] = None
+
+    def _set_in_sync(self, viewer: Viewer, group: Group) -> None:
+        """Write without looking at the viewer from now on, if its connection has a bare write."""
+        try:
+            found = viewer.direct and viewer.direct(partial(self.set_lagging, viewer))
+        except Exception as error:
+            self._failed(viewer, error)
+            return
+        if found:
+            write, deflates = found
+            (group.deflating if deflates else group.plain)[viewer] = write
+            del group.lagging[viewer]
+            viewer.in_sync_with = group
+
+    def _write_in_sync(self, group: Group, packet: Packet, deflated: bytes) -> None:
+        """Write to the viewers in sync; now and then by `push`, which closes slow readers."""
+        group.unchecked += len(packet.plain)
+        if group.unchecked > UNCHECKED_BYTES:
+            group.unchecked = 0
+            self.push_all([*group.plain, *group.deflating], packet)
+            return
+        if group.plain:
+            self._write_all(group.plain, packet.plain, packet)
+        if group.deflating:
+            self._write_all(group.deflating, deflated, packet)
+
+    def _write_all(self, writes: dict[Viewer, Write], frame: bytes, packet: Packet) -> None:
+        failed: list[Write] = []
+        for write in writes.values():
+            try:
+                write(frame)
+            except Exception:
+                failed.append(write)
+        if failed:  # their viewers are looked up here, so that the loop needs only the values
+            self.push_all([v for v, write in writes.items() if write in failed], packet)
+
+    def _failed(self, viewer: Viewer, error: Exception) -> None:
+        log_error("cannot write to a page", error)
+        self._on_failure(viewer)
+
+
+def log_error(text: str, error: Exception, *args: object) -> None:
+    """Log an error without its message, which may quote what somebody has written."""
+    log.error(f"{text}: %s", *args, without_message(error))

@@ -1,0 +1,89 @@
+"""Unread marks, and the list of rooms that a page is sent.
+
+The list is a snapshot. While it is read, marks are held for the page, and those that the list lacks
+are sent after it. A list may also be newer than what the hub knows: then the events it already has
+add no mark when they arrive.
+"""
+
+from collections.abc import Callable
+
+from .packet import Packet
+from .viewers import Group, Numbered, Room, Viewer
+
+
+class UnreadMarks:
+    """rooms: those of the hub, by id. send: writes a packet to a viewer."""
+
+    def __init__(self, rooms: dict[str, Room], send: Callable[[Viewer, Packet], bool]) -> None:
+        self._rooms = rooms
+        self._send = send
+        # Viewers who may not be sent marks as they come: their list is being read, or was ahead.
+        self.exceptions: dict[Viewer, None] = {}
+
+    def hold(self, viewer: Viewer) -> None:
+        """The viewer's list of rooms is going to be read: hold marks until `send_list`."""
+        viewer.held_marks = []
+        self.exceptions[viewer] = None
+
+    def send_list(self, viewer: Viewer, text: str, seqs: dict[str, int]) -> None:
+        """Send a list of rooms, and then the marks that it lacks. `seqs` has the number of the
+        newest event in the list for each room. With "" only the held marks are sent."""
+        held, viewer.held_marks = viewer.held_marks or (), None
+        if text:
+            self._send(viewer, Packet(text))
+        later = [text for rid, seq, text in held if rid in viewer.rooms and seq > seqs.get(rid, 0)]
+        if later:
+            self._send(viewer, Packet.of(later))
+        for rid, seq in seqs.items():
+            self.was_sent(viewer, rid, seq)
+        if not viewer.ahead:
+            self.exceptions.pop(viewer, None)
+
+    def is_older(self, seqs: dict[str, int], viewer: Viewer) -> bool:
+        """True if a list with these numbers lacks something that the hub has sent."""
+        rooms = self._rooms
+        if any(rid in rooms and seq < rooms[rid].last for rid, seq in seqs.items()):
+            return True
+        return not viewer.rooms <= seqs.keys()
+
+    def is_ahead(self, viewer: Viewer, seqs: dict[str, int]) -> bool:
+        """True if the viewer was sent something that the hub does not know yet, and that a list
+        with these numbers lacks: nothing would send it again after the list."""
+        ahead = viewer.ahead.items()
+        if any(seq > seqs.get(rid, 0) for rid, seq in ahead):
+            return True
+        rid = viewer.watching
+        if rid is None:
+            return False
+        return viewer.sent > max(self._rooms[rid].last, seqs.get(rid, 0))
+
+    def was_sent(self, viewer: Viewer, rid: str, seq: int) -> None:
+        """The viewer was sent events of a room up to `seq`; the hub may know fewer."""
+        room = self._rooms.get(rid)
+        if room and seq > room.last and rid in viewer.rooms and rid != viewer.watching:
+            viewer.ahead[rid] = seq
+            self.exceptions[viewer] = None
+
+    def forget(self, viewer: Viewer) -> None:
+        """The viewer has gone."""
+        self.exceptions.pop(viewer, None)
+
+    def unsent(self, viewer: Viewer, rid: str, marks: list[Numbered], row: list[str]) -> list[str]:
+        """Returns which of these marks, and of the room's row after them, to write now."""
+        upto, last = viewer.ahead.get(rid, 0), marks[-1][0]
+        if viewer.held_marks is not None:
+            viewer.held_marks += [(rid, seq, text) for seq, text in marks if seq > upto]
+            viewer.held_marks += [(rid, last, text) for text in row]
+            return []
+        if upto <= last:
+            viewer.ahead.pop(rid, None)
+            if not viewer.ahead:
+                self.exceptions.pop(viewer, None)
+        return [text for seq, text in marks if seq > upto] + (row if last > upto else [])
+
+    def hold_row(self, group: Group, rid: str, seq: int, row: str) -> None:
+        """Watching viewers were sent the room's row; hold it for those whose list is being read,
+        because that list may lack it."""
+        for viewer in self.exceptions:
+            if viewer.held_marks is not None and viewer in group.watching:
+                viewer.held_marks.append((rid, seq, row))

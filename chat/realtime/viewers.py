@@ -1,0 +1,127 @@
+"""Open pages, and the rooms that they show: what the hub keeps of each."""
+
+from collections.abc import Callable
+
+from ..domain.events import Event
+from ..store.people import Person
+from .packet import Packet
+
+# Writes a message; False if the viewer has gone.
+Push = Callable[[Packet], bool]
+# Closes the viewer's connection with a code of RFC 6455.
+Close = Callable[[int], object]
+# Writes frames as they are, without any check.
+Write = Callable[[bytes], object]
+# The bare write of a viewer's connection, and whether it reads compressed frames; None if there is
+# none. The connection calls the function that it is given when `Write` must not be used any more.
+Direct = Callable[[Callable[[], None]], tuple[Write, bool] | None]
+# An unread mark, or a row of the room list, that waits while the list is read: room, number and
+# fragment.
+HeldMark = tuple[str, int, str]
+# A fragment of the watched room with its event's number, which is greater than the last one's;
+# UNNUMBERED if it belongs to no event.
+Numbered = tuple[int, str]
+UNNUMBERED = 0
+
+
+def _cannot_ask() -> bool:
+    return False
+
+
+class Viewer:
+    """One open page. It watches at most one room, and belongs to all rooms of its person."""
+
+    __slots__ = (
+        *("_sent", "ahead", "ask", "close", "direct", "held", "held_marks", "in_sync_with"),
+        *("list_version", "person", "posted_in", "push", "rooms", "session", "uid", "watching"),
+        "zone",
+    )
+
+    def __init__(
+        self, push: Push, close: Close, uid: str, session: str, zone: str, direct: Direct | None
+    ) -> None:
+        # Asks the page to confirm what it was sent; True if it was asked.
+        self.ask: Callable[[], bool] = _cannot_ask
+        self.push = push
+        self.direct = direct
+        self.close = close
+        self.uid = uid
+        self.session = session  # the id of the session that opened the page
+        self.zone = zone  # the time zone of the times on the page
+        # The page's person as stored, if the page acts for that person. Refresh keeps it current.
+        self.person: Person | None = None
+        self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
+        self.rooms: set[str] = set()
+        # Increases when the list of rooms is sent, or must be read again before it is sent.
+        self.list_version = 0
+        # What to send after the list of rooms, while it is read; None at other times.
+        self.held_marks: list[HeldMark] | None = None
+        # Rooms for which the page has been sent more than the hub knows, with the last number.
+        self.ahead: dict[str, int] = {}
+        self.watching: str | None = None
+        # What to send after the history of the room, while it is read; None at other times.
+        self.held: list[Numbered] | None = None
+        self.in_sync_with: Group | None = None
+        self._sent = 0
+
+    @property
+    def sent(self) -> int:
+        """The last number of the watched room that was sent."""
+        return self._sent if self.in_sync_with is None else self.in_sync_with.sent
+
+    @sent.setter
+    def sent(self, seq: int) -> None:
+        self._sent = seq
+
+
+class Group:
+    """The viewers of a room with the same time zone, who are sent the same bytes.
+
+    A watching viewer is in sync or lagging. Viewers who are in sync have been sent all that the
+    group was sent, nothing is held for them, and their connection is open: each message is written
+    to them without looking at the viewer. The objects of ten thousand viewers do not fit a
+    processor's caches, so a look at one of them costs as much as many steps of the interpreter.
+    """
+
+    __slots__ = (
+        *("belonging", "deflating", "for_members", "for_viewers", "lagging"),
+        *("plain", "sent", "unchecked", "watching"),
+    )
+
+    def __init__(self) -> None:
+        self.watching: dict[Viewer, None] = {}
+        self.lagging: dict[Viewer, None] = {}  # of the watching
+        self.plain: dict[Viewer, Write] = {}  # in sync, and ...
+        self.deflating: dict[Viewer, Write] = {}  # ... those who read compressed frames
+        self.sent = 0  # the last number that viewers in sync were sent
+        self.unchecked = 0  # bytes that were written to them since `push` checked them
+        self.belonging: dict[Viewer, None] = {}
+        # The fragments of this turn of the event loop.
+        self.for_viewers: list[Numbered] = []
+        self.for_members: list[Numbered] = []
+
+    def viewers(self) -> list[Viewer]:
+        """All viewers at present."""
+        return [*self.watching, *self.belonging]
+
+
+class Room:
+    """A room as this process knows it: its viewers, and the last event that it has received."""
+
+    __slots__ = ("at", "groups", "last", "newest", "readers")
+
+    def __init__(self, last: int, at: int) -> None:
+        self.last = last
+        self.at = at  # the time of the last event in ms; 0 if it is not known
+        # One set for each greenlet that reads messages to show them again (Refresh): the numbers of
+        # the messages that events have changed meanwhile.
+        self.readers: list[set[int]] = []
+        self.groups: dict[str, Group] = {}  # by time zone; none is empty
+        self.newest: Event | None = None  # the last event of this turn that is not silent
+
+    def group(self, zone: str) -> Group:
+        """The group of a time zone, which is made if it is the first of it."""
+        group = self.groups.get(zone)
+        if group is None:
+            group = self.groups[zone] = Group()
+        return group
