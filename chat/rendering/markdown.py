@@ -102,7 +102,7 @@ def _attempt(body: str, render: Callable[[], T]) -> T | None:
     except (TooMuchWork, OutOfTime):
         return None
     except Exception:
-        log.exception("cannot render a text of %d characters", len(body))
+        log.exception("cannot show a text of %d characters", len(body))
         return None
 
 
