@@ -53,7 +53,7 @@ def files(person: Person, show: Showcase) -> None:
 
 def preview(person: Person, show: Showcase) -> None:
     garden(person, show)
-    person.page.get_by_role("button", name="Write several lines").click()
+    person.page.get_by_role("button", name="Write multiple lines").click()
     person.page.locator("textarea#body").fill("**Seeds** to buy:\n\n- radish\n- `dill`")
     person.page.get_by_role("button", name="Preview").click()
     expect(person.page.locator(".composer__preview")).to_be_visible()

@@ -72,7 +72,7 @@ class Person:
         """Start a room and be in it; returns its id."""
         self.open("/rooms/new")
         self.page.get_by_label("Name", exact=True).fill(name)
-        self.page.get_by_role("button", name="Start the room").click()
+        self.page.get_by_role("button", name="Create the room").click()
         # Without scripts a room never ends loading: its new messages are one endless answer.
         self.page.wait_for_url(lambda url: not url.endswith("/new"), wait_until="commit")
         expect(self.page.locator("#room-name")).to_have_text(name)

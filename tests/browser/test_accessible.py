@@ -125,7 +125,7 @@ def test_no_state_of_a_room_has_a_finding(people: People, server: Server):
     ann.enter("   ")
     expect(ann.page.get_by_role("alert")).to_be_visible()
     expect(ann.page.locator("#composer > .composer")).to_have_count(2)
-    ann.page.get_by_role("button", name="Write several lines").last.click()
+    ann.page.get_by_role("button", name="Write multiple lines").last.click()
     ann.page.locator("textarea#body").fill("# Title\n\n> quoted\n\n- one\n- two")
     ann.page.get_by_role("button", name="Preview").click()
     expect(ann.page.locator(".composer__preview")).to_be_visible()

@@ -28,18 +28,18 @@ def test_the_first_account_looks_after_the_others(people: People, server: Server
     ada.open("/")
     expect(ada.page.get_by_role("heading")).to_have_text("Welcome to your chat")
     fill(ada, login="ada", password=GOOD)
-    ada.page.get_by_role("button", name="Make the account").click()
+    ada.page.get_by_role("button", name="Create the account").click()
     expect(ada.page.locator("#side")).to_be_attached()
 
     ben = people.come(server.url)
     ben.open("/sign-in")
-    ben.page.get_by_role("link", name="Make one").click()
+    ben.page.get_by_role("link", name="Create one").click()
     fill(ben, login="ben", password="password1")
-    ben.page.get_by_role("button", name="Make the account").click()
+    ben.page.get_by_role("button", name="Create the account").click()
     expect(ben.page.get_by_role("alert")).to_contain_text("too short")
     expect(ben.page.get_by_label("Login")).to_have_value("ben")
     fill(ben, password=GOOD)
-    ben.page.get_by_role("button", name="Make the account").click()
+    ben.page.get_by_role("button", name="Create the account").click()
     expect(ben.page.locator("#side")).to_be_attached()
     ben.wait_live()
 
@@ -56,7 +56,7 @@ def test_the_first_account_looks_after_the_others(people: People, server: Server
 
     ben.open(link.removeprefix(server.url))
     fill(ben, password="nine red kettles", again="nine red kettles")
-    ben.page.get_by_role("button", name="Set the password").click()
+    ben.page.get_by_role("button", name="Set password").click()
     expect(ben.page.locator("#side")).to_be_attached()
 
 
@@ -64,7 +64,7 @@ def test_signing_in_and_being_signed_out_elsewhere(people: People, server: Serve
     first, second = people.come(server.url), people.come(server.url)
     first.open("/sign-up")
     fill(first, login="cat", password=GOOD)
-    first.page.get_by_role("button", name="Make the account").click()
+    first.page.get_by_role("button", name="Create the account").click()
     expect(first.page.locator("#side")).to_be_attached()
     second.open("/sign-in")
     fill(second, login="cat", password=GOOD)
@@ -72,8 +72,8 @@ def test_signing_in_and_being_signed_out_elsewhere(people: People, server: Serve
     expect(second.page.locator("#side")).to_be_attached()
     second.wait_live()
     first.open("/me/sessions")
-    first.page.get_by_role("button", name="End all others").click()
-    expect(second.page.get_by_role("heading")).to_have_text("You have signed out")
+    first.page.get_by_role("button", name="End all other sessions").click()
+    expect(second.page.get_by_role("heading")).to_have_text("You are signed out")
 
 
 def fill(person: Person, **fields: str) -> None:

@@ -28,7 +28,7 @@ def test_a_name_is_chosen_while_typing(people: People, server, ann: Person, bob:
     ann.until(lambda: ann.draft() == "tea, @Bob ", "the whole name")
     expect(offered).to_have_count(0)
     ann.type("or coffee? @r")
-    expect(offered).to_have_text(["@room everybody in the room"])
+    expect(offered).to_have_text(["@room everyone in the room"])
     ann.press("Tab")
     expect(offered).to_be_focused()
     ann.press("Enter")
@@ -40,7 +40,7 @@ def test_a_name_is_chosen_while_typing(people: People, server, ann: Person, bob:
     ann.send("now")
     bob.wait_for("tea, @Bob or coffee? @room @Bob now")
     assert colour(bob, ".mention") != colour(ann, ".mention"), "it stands out for whom it is about"
-    ann.page.get_by_role("button", name="Write several lines").click()
+    ann.page.get_by_role("button", name="Write multiple lines").click()
     expect(ann.page.locator("textarea#body")).to_be_focused()
     ann.type("two lines\n@bo")
     offered.click()
@@ -87,7 +87,7 @@ def test_without_scripts(people: People, server, ann: Person, room: str):
     cyd = people.come(server.url, "Cyd", java_script_enabled=False)
     cyd.join_room(room)
     with cyd.page.context.expect_page() as opened:
-        cyd.page.get_by_role("link", name="Names to write behind an @").click()
+        cyd.page.get_by_role("link", name="Names to mention with @").click()
     expect(opened.value.locator(".members")).to_contain_text("Ann")
     cyd.page.locator("#body").fill("@Ann, tea?")
     cyd.page.get_by_role("button", name="Send").click()

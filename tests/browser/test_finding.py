@@ -60,7 +60,7 @@ def test_what_is_unread_is_read_from_where_it_begins(ann, bob, room):
     access_key(bob, "u")
     first = bob.page.locator(".unread .found__text").first
     expect(first).to_have_text("Ann The first of it")
-    bob.page.get_by_role("link", name="Begin there").click()
+    bob.page.get_by_role("link", name="Jump to first unread").click()
     expect(bob.page.locator("#panel")).to_have_attribute("data-room", room)
     expect(bob.page.locator("#new")).to_be_in_viewport()
     bob.wait_for("The second")
@@ -77,5 +77,5 @@ def test_without_javascript_a_name_and_a_word_lead_there_too(people, server, ann
     bob.page.wait_for_url(f"**/rooms/{rid}", wait_until="commit")
     bob.page.locator(".side__go input").fill("nothing is called that")
     bob.page.locator(".side__go").get_by_role("button", name="Search").click()
-    expect(bob.page.locator("#told")).to_have_text("No message was found")
+    expect(bob.page.locator("#told")).to_have_text("No messages found")
     expect(bob.page.locator("#q")).to_have_value("nothing is called that")

@@ -92,7 +92,7 @@ def test_a_whole_visit_by_keyboard(people: People, server: Server):
         expect(page.locator(".menu")).to_be_visible()
         if opened == "editor":
             choose(ann, "link", "Edit or delete this message")
-            expect(page.get_by_role("textbox", name="Message of")).to_be_focused()
+            expect(page.get_by_role("textbox", name="Message by")).to_be_focused()
         ann.press("Escape")
         expect(more).to_be_focused()
         assert page.evaluate(OUTLINE)
@@ -103,7 +103,7 @@ def test_a_whole_visit_by_keyboard(people: People, server: Server):
         ann.press("Enter")
         expect(page.get_by_role("dialog")).to_be_visible()
         choose(ann, "link", "Edit or delete this message")
-        expect(page.get_by_role("textbox", name="Message of")).to_be_focused()
+        expect(page.get_by_role("textbox", name="Message by")).to_be_focused()
         if button == "Save":
             ann.press("Control+A")
             ann.type("yes indeed")

@@ -86,7 +86,7 @@ def test_several_lines_survive_the_death_of_the_server(
     ann: Person, bob: Person, room: str, mortal_server: Server
 ):
     """As one line does, though the field is another."""
-    ann.page.get_by_role("button", name="Write several lines").click()
+    ann.page.get_by_role("button", name="Write multiple lines").click()
     ann.wait_empty()
     ann.wait_next_form(2)
     workers = mortal_server.workers()

@@ -102,7 +102,7 @@ def test_without_javascript(people: People, server: Server):
     assert "m5" not in ann.messages()
     ann.page.get_by_role("link", name="Older messages").click()
     ann.wait_for("m5", "by post")
-    ann.page.get_by_role("link", name="Jump to the newest").click()
+    ann.page.get_by_role("link", name="Jump to newest").click()
     ann.wait_for("m59")
 
 

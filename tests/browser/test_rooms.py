@@ -158,9 +158,9 @@ def test_a_room_is_started_with_people_found_by_typing(people: People, server: S
     uid = box.locator("input").get_attribute("value")
     box.click()
     search.fill("nobody-like-that")
-    expect(ann.page.locator("#found")).to_contain_text("Nobody else is called")
+    expect(ann.page.locator("#found")).to_contain_text("Nobody else matches")
     expect(ann.page.locator(f"#found input[value='{uid}']")).to_be_checked()
-    ann.page.get_by_role("button", name="Start the room").click()
+    ann.page.get_by_role("button", name="Create the room").click()
     expect(ann.page.locator("#room-name")).to_have_text("Club")
     expect(ann.page.locator(".panel__size")).to_have_text("2 members")
     club = ann.room
@@ -173,7 +173,7 @@ def test_a_room_is_started_with_people_found_by_typing(people: People, server: S
 
 def test_a_rename_is_seen_in_the_other_browser(ann: Person, bob: Person, room: str):
     ann.page.get_by_role("link", name="Details").click()
-    ann.page.get_by_role("link", name="Change the room").click()
+    ann.page.get_by_role("link", name="Edit the room").click()
     ann.page.get_by_label("Name", exact=True).fill("Coffee")
     ann.page.get_by_label("Topic").fill("Beans and more")
     ann.page.get_by_role("button", name="Save").click()
@@ -207,7 +207,7 @@ def test_who_is_removed_sees_it_and_who_leaves_is_gone(ann: Person, bob: Person,
     expect(bob.page.locator(f"#room-{room}")).to_have_count(0)
     ann.page.get_by_role("link", name="Leave").click()
     ann.page.get_by_role("button", name="Leave and end the room").click()
-    expect(ann.page.locator("#rooms")).to_contain_text("You are in no room yet")
+    expect(ann.page.locator("#rooms")).to_contain_text("You have not joined any rooms yet")
 
 
 def test_two_strangers_talk(people: People, server: Server):
@@ -215,7 +215,7 @@ def test_two_strangers_talk(people: People, server: Server):
     dan, eve = people.come(server.url, "Dan"), people.come(server.url, "Eve")
     for stranger in (dan, eve):
         stranger.page.get_by_role("link", name="Talk to someone new").click()
-        stranger.page.get_by_role("button", name="Take me there").click()
+        stranger.page.get_by_role("button", name="Join a random chat").click()
         expect(stranger.page.locator("#room-name")).to_contain_text("Random chat")
         stranger.wait_live().wait_next_form()
     assert dan.room == eve.room

@@ -49,7 +49,7 @@ def test_signing_in_at_a_provider(people: People, server: Server, scripts: bool)
     zoe.page.get_by_label("Name").fill("Zoe")
     zoe.page.get_by_role("button", name="Sign in").click()
     zoe.page.get_by_label("Name", exact=True).fill("Tea")
-    zoe.page.get_by_role("button", name="Start the room").click()
+    zoe.page.get_by_role("button", name="Create the room").click()
     expect(zoe.page.locator("#room-name")).to_have_text("Tea")
     expect(zoe.page.locator(".side__me")).to_contain_text("Zoe")
     if scripts:

@@ -22,7 +22,7 @@ def field(person: Person) -> str:
 
 
 def write_lines(person: Person) -> None:
-    press(person.page, "Write several lines")
+    press(person.page, "Write multiple lines")
     expect(person.page.locator("textarea#body:focus")).to_have_count(1)
 
 
@@ -46,7 +46,7 @@ def test_several_lines(ann: Person, bob: Person, room: str):
     assert field(ann) == "textarea"
 
     ann.type("one")
-    press(ann.page, "One line")
+    press(ann.page, "Single line")
     expect(ann.page.locator("input#body:focus")).to_have_value("one")
     ann.press("Enter")
     bob.until(lambda: bob.messages()[-1:] == ["one"], "the second message")
@@ -60,7 +60,7 @@ def test_a_text_of_several_lines_stays_whole(ann: Person, room: str):
     write_lines(ann)
     ann.enter("first")
     ann.type("second")
-    press(ann.page, "One line")
+    press(ann.page, "Single line")
     expect(ann.page.get_by_text("This text has several lines")).to_be_visible()
     assert ann.page.locator("#body").input_value() == "first\nsecond"
     press(ann.page, "Send")
@@ -114,9 +114,9 @@ def test_edit_changes_what_is_formatted(ann: Person, bob: Person, room: str):
     ann.send("**teh** kettle")
     expect(bob.page.locator("#messages strong")).to_have_text("teh")
     ann.page.locator(".message__time").last.click()
-    ann.page.get_by_text("About this message").click()
+    ann.page.get_by_text("Message actions").click()
     ann.page.get_by_role("link", name="Edit or delete").click()
-    ann.page.get_by_label("Message of Ann").fill("- the\n- *kettle*")
+    ann.page.get_by_label("Message by Ann").fill("- the\n- *kettle*")
     press(ann.page, "Save")
     expect(bob.page.locator("#messages .message__body li em")).to_have_text("kettle")
     expect(bob.page.locator("#messages .message__body")).to_have_count(1)
@@ -200,9 +200,9 @@ def test_a_message_is_changed_where_it_stands(ann: Person, bob: Person, room: st
         ann.page.locator("#messages .message").last.hover()
         ann.page.locator("#messages .message").last.get_by_role("button", name="More").click()
         ann.page.get_by_role("link", name="Edit or delete").click()
-        expect(ann.page.get_by_role("textbox", name="Message of Ann")).to_be_focused()
+        expect(ann.page.get_by_role("textbox", name="Message by Ann")).to_be_focused()
         expect(text).to_be_hidden()
-        return ann.page.get_by_role("textbox", name="Message of Ann")
+        return ann.page.get_by_role("textbox", name="Message by Ann")
 
     for leave in ("Escape", "Cancel"):
         edit().fill("something else")
@@ -243,7 +243,7 @@ def test_what_may_not_be_changed_any_more_keeps_what_was_typed(
     ann.page.locator("#messages .message").last.hover()
     press(ann.page, "More")
     ann.page.get_by_role("link", name="Edit or delete").click()
-    field = ann.page.get_by_role("textbox", name="Message of Ann")
+    field = ann.page.get_by_role("textbox", name="Message by Ann")
     field.fill("still mine")
     with server.redis() as client:
         message = Store(client).messages.newest(room)[-1]
@@ -257,18 +257,18 @@ def test_several_lines_without_javascript(people: People, server: Server):
     ann = people.come(server.url, "Ann", java_script_enabled=False)
     ann.create_room("Paper")
     ann.page.locator("#body").fill("We need:")
-    press(ann.page, "Write several lines")
+    press(ann.page, "Write multiple lines")
     body = ann.page.locator("textarea#body")
     expect(body).to_have_value("We need:")
     body.fill("We need:\n- milk\n- tea")
     press(ann.page, "Preview")
     expect(ann.page.locator(".composer__preview li")).to_have_text(["milk", "tea"])
     expect(body).to_have_value("We need:\n- milk\n- tea")
-    press(ann.page, "One line")
+    press(ann.page, "Single line")
     expect(ann.page.get_by_role("alert")).to_contain_text("several lines")
     expect(body).to_have_value("We need:\n- milk\n- tea")
     press(ann.page, "Send")
     expect(ann.page.locator("#messages .message__body li")).to_have_text(["milk", "tea"])
     expect(body).to_have_value("")
-    press(ann.page, "One line")
+    press(ann.page, "Single line")
     expect(ann.page.locator("input#body")).to_have_value("")

@@ -95,7 +95,7 @@ def test_the_inbox_goes_on_page_by_page(ann, zed, tea):
     texts = [text.split("@Zed Zorn ")[-1] for text in listed(zed) + listed(zed, older)]
     assert texts == [f"{n}." for n in reversed(range(35))]
     assert "before=" not in zed.get(older).text
-    assert "There are no older ones" in zed.get("/mentions?before=1").text
+    assert "There are no older mentions" in zed.get("/mentions?before=1").text
 
 
 def test_a_level_is_chosen_by_a_form(ann, zed, tea):
@@ -124,7 +124,7 @@ def test_names_are_offered_while_somebody_types(ann, zed, tea):
     told = page.wait_for("composer__names")
     assert """hx-vals='{"name": "Zed Zorn"}'""" in told
     page.say(type="name", room=tea, body="tea, @ro")
-    assert "everybody in the room" in page.wait_for("composer__names")
+    assert "everyone in the room" in page.wait_for("composer__names")
     page.say(type="name", room=tea, body="tea")
     assert 'hx-swap="innerHTML"></hx-partial>' in page.wait_for("composer__names")
 

@@ -79,7 +79,7 @@ def test_tokens_that_they_made_for_bots_stop(server, ada, bea, lose, noted):
     beas("GET", "/me", 401)
     beas("POST", "/rooms", 401, name="Mine")
     page = ada.get(f"/tokens/{bot.uid}").text
-    assert page.count("It does not work any more") == (1 if noted else 2)
+    assert page.count("This token has stopped working") == (1 if noted else 2)
     if noted:
         adas("GET", "/me")
     Program(ada, uid=bot.uid)("GET", "/me")
@@ -109,12 +109,12 @@ def test_webhooks_that_they_saved_stop(ada, bea, lose):
     wait_until(lambda: len(other.requests) == 4, "three more deliveries")
     assert len(told.requests) == 1
     beas.ada = ada
-    assert "It has stopped" in beas.page()
+    assert "The webhook has stopped" in beas.page()
     assert len(told.requests) == 1
     # Another admin takes it over, with an address of theirs and a new secret.
     receiver = Receiver()
     assert beas.hook(receiver.url).status_code == 303
-    assert "It has stopped" not in beas.page()
+    assert "The webhook has stopped" not in beas.page()
     assert beas_secret(ada, beas) != secret
     ada.post(rid, f"@{names[0]}, again")
     wait_until(lambda: any("again" in body for body in receiver.bodies()), "a delivery")

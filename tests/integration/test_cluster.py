@@ -157,7 +157,7 @@ def test_who_is_here_is_the_same_at_both_hosts(hosts, cluster):
     bob.join(rid)
     pages = [Page(ann).watch(rid), Page(bob).watch(rid)]
     for page in pages:
-        page.wait_for("2 here")
+        page.wait_for("2 online")
     owners = {cluster.owner(key).port for key in (keys.HERE, keys.UNTOLD, keys.LOOKED)}
     assert len(owners) == 1
     with urls.client(cluster.url) as client:

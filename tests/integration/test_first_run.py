@@ -72,7 +72,7 @@ HOSTS = ["127.0.0.1:8000", "localhost:8000", "[::1]:8000", "chat.localhost"]
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_visit_from_this_machine_needs_no_link(store, tmp_path, host):
-    assert "Make the account" in first_page(store, tmp_path, LOCAL, host).text
+    assert "Create the account" in first_page(store, tmp_path, LOCAL, host).text
 
 
 @pytest.mark.parametrize(
@@ -140,11 +140,11 @@ def test_a_chat_that_turns_passwords_on_later_gives_the_role_to_nobody(start):
     answer = visitor.submit("/first-run", "/sign-in", **FIELDS)
     assert answer.status_code == 403
     assert 'value="ada"' in answer.text, "what was typed is still there"
-    assert "Find the link for the first admin" in visitor.get("/sign-in").text
+    assert "Find the link for the first administrator" in visitor.get("/sign-in").text
     assert Visitor(guests.url, "Gus").get("/").status_code == 200, "guests still come in"
     ada = account(Visitor(guests.url), "ada", guests.setup_link())
     assert is_admin(ada)
-    assert "Make one" in visitor.get("/sign-in").text
+    assert "Create one" in visitor.get("/sign-in").text
 
 
 # With the link

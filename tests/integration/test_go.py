@@ -53,7 +53,7 @@ def test_a_closed_room_is_offered_to_its_members_only(ann, zoe):
 def test_where_nothing_is_called_so_the_page_says_it_and_leads_on(ann):
     answer = ann.get("/go?q=nothing-is-called-that")
     assert answer.status_code == 200
-    assert "No room or person is called “nothing-is-called-that”." in answer.text
+    assert "No rooms or people match “nothing-is-called-that”." in answer.text
     assert "/search?q=nothing-is-called-that" in answer.text
 
 
@@ -137,4 +137,4 @@ def test_nobody_marks_rooms_of_others(ann, zoe):
 
 def test_who_has_read_everything_is_told_so(server):
     eve = Visitor(server.url, "Eve")
-    assert "You have read everything" in eve.get("/unread").text
+    assert "You are all caught up" in eve.get("/unread").text

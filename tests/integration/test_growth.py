@@ -285,11 +285,11 @@ def test_a_member_of_a_large_room_is_found_by_name(counting, big):
         html = (await counted.get(f"/rooms/{big.room}/people?member=01234", mine)).text
         assert re.findall(r"people/([^/]+)/remove", html) == ["person-01234"]
         html = (await counted.get(f"/rooms/{big.room}/people?member=nobody", mine)).text
-        assert "No member is called “nobody”." in html
+        assert "No members match “nobody”." in html
         html = (await counted.get(f"/rooms/{big.room}/leave?q=04321", mine)).text
         assert re.findall(r'<option value="(person[^"]+)"', html) == ["person-04321"]
         html = (await counted.get(f"/rooms/{big.room}/leave?q=nobody", mine)).text
-        assert "No other member is called “nobody”." in html
+        assert "No other members match “nobody”." in html
 
     counting(story)
 

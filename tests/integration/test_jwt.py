@@ -319,6 +319,6 @@ def test_keys_that_cannot_be_fetched(tmp_path):
 
 def test_the_page_says_where_to_come_from(server, by_secret):
     page = Visitor(server.url).get("/sign-in").text
-    assert "You come in from another site" in page
+    assert "You sign in through another site" in page
     assert "<form" not in page
     assert "another site" not in Visitor(by_secret.url).get("/sign-in").text

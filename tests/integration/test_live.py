@@ -317,7 +317,7 @@ def test_signing_out_ends_every_open_page(server, tea, ann):
     page = Page(ann).watch(tea)
     page.wait_for("joined")
     ann.submit("/sign-out")
-    page.wait_for("You have signed out")
+    page.wait_for("You are signed out")
     assert page.wait_closed() == 1008
 
 

@@ -133,13 +133,13 @@ def test_people_of_one_name_are_told_apart(server, ann, tea):
 
 
 def test_who_has_a_page_open_is_here(ann, bob, tea):
-    assert "here now" not in ann.get(f"/people/{bob.uid}").text
+    assert ", online" not in ann.get(f"/people/{bob.uid}").text
     reading = Page(ann).watch(tea)
-    reading.wait_for("1 here")
+    reading.wait_for("1 online")
     Page(bob).watch(tea)
-    reading.wait_for("2 here")
-    assert "here now" in ann.get(f"/people/{bob.uid}").text
-    assert ann.get(f"/rooms/{tea}/people").text.count(">here now<") == 2
+    reading.wait_for("2 online")
+    assert ", online" in ann.get(f"/people/{bob.uid}").text
+    assert ann.get(f"/rooms/{tea}/people").text.count(">online<") == 2
 
 
 def test_coming_and_going_is_no_line_in_the_room(server, ann, bob, tea):
@@ -172,7 +172,7 @@ def test_presence_is_the_same_in_every_process(tmp_path):
         rid = ann.create_room("Tea", "closed", [bob.uid])
         reading = Page(ann).watch(rid)
         Page(bob).watch(rid)
-        reading.wait_for("2 here")
+        reading.wait_for("2 online")
     finally:
         running.clean_up()
 

@@ -286,18 +286,18 @@ def test_the_head_of_a_room_counts_who_joins_and_leaves(server, ann, bob):
     rid = ann.create_room("Tea")
     Page(bob).watch("")
     page = Page(ann).watch(rid)
-    page.wait_for("1 here")
+    page.wait_for("1 online")
     bob.join(rid)
-    page.wait_for("2 here")
+    page.wait_for("2 online")
     bob.submit(f"/rooms/{rid}/leave")
-    page.wait_for("1 here")
+    page.wait_for("1 online")
 
 
 def test_a_panel_that_is_opened_again_says_who_is_here(ann, tea):
     page = Page(ann).watch(tea)
-    page.wait_for("1 here")
+    page.wait_for("1 online")
     page.watch(tea)
-    page.wait_for("1 here")
+    page.wait_for("1 online")
 
 
 def test_dots_are_there_again_when_the_list_of_rooms_is_sent_anew(ann, bob):
@@ -312,10 +312,10 @@ def test_dots_are_there_again_when_the_list_of_rooms_is_sent_anew(ann, bob):
 
 def test_what_was_told_while_a_host_did_not_hear_is_shown(server, ann, bob, tea):
     page = Page(ann).watch(tea)
-    page.wait_for("1 here")
+    page.wait_for("1 online")
     with server.redis() as client, client.pipeline() as at_once:
         at_once.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         at_once.zadd(keys.HERE, {bob.uid: time.time() + LASTS})
         at_once.spublish(keys.room_channel(tea), "~here")
         at_once.execute()
-    page.wait_for("2 here")
+    page.wait_for("2 online")

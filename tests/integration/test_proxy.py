@@ -176,7 +176,7 @@ def test_who_signs_out_is_not_signed_in_again_at_once(server):
     assert is_in(visitor)
     answer = visitor.submit("/sign-out")
     page = visitor.get(answer.headers["location"]).text
-    assert "You have signed out here." in page
+    assert "You have signed out of the chat." in page
     assert visitor.get("/sign-in?out=1").status_code == 200
     assert visitor.get("/sign-in").status_code == 303
 
@@ -198,7 +198,7 @@ def test_the_page_says_that_the_proxy_named_nobody(tmp_path):
     running = Server(tmp_path / "chat", **settings).start()
     try:
         page = httpx.get(f"{running.url}/sign-in", headers={"X-Me": "boss"}).text
-        assert "it has not said who you are" in page
+        assert "it did not say who you are" in page
         assert "<form" not in page
     finally:
         running.clean_up()

@@ -91,7 +91,7 @@ def test_who_has_sent_too_much_is_told_so_and_keeps_the_text(server, inside, ann
     assert live or 'value="look at this"' in answer.text
     assert inside.stored_files.of(ann.uid) == on_disk(server, rid) == 700_000
     assert send(ann, rid, ("c.bin", b"x" * 300_000)).status_code == 303
-    assert "The files you have sent have 976.6 KB of 1 MB." in ann.get("/me").text
+    assert "Your files use 976.6 KB of 1 MB." in ann.get("/me").text
 
 
 def test_a_program_is_told_so_in_json(server, inside, ann):
@@ -149,7 +149,7 @@ def test_admins_see_whose_files_there_are(server, inside, ann):
     ada.sign_in("Ada")
     inside.people.edit(inside.people.get(ada.uid), role="admin")
     page = re.sub(r"<[^>]+>", " ", ada.get("/admin/files").text)
-    assert "All files together have 488.3 KB of 8 MB, those of guests 488.3 KB of 6 MB" in page
+    assert "All files together use 488.3 KB of 8 MB, files of guests use 488.3 KB of 6 MB" in page
     assert re.search(rf"{inside.people.get(ann.uid).name}\s.*guest\s+488\.3 KB", page, re.S)
     assert ann.get("/admin/files").status_code == 403
 

@@ -46,7 +46,7 @@ def test_a_reaction_appears_and_goes_in_every_page_that_shows_the_message(ann, b
         assert 'hx-target="#rooms"' not in told, "the list stays as it is"
     react(bob, tea, 3, LIKE, shown=4)
     for page in pages:
-        assert '.reactions" hx-swap="innerHTML"></hx-partial>' in page.wait_for("took")
+        assert '.reactions" hx-swap="innerHTML"></hx-partial>' in page.wait_for("removed")
     assert pages[0].bodies == ["hello"]
 
 
@@ -69,7 +69,7 @@ def test_who_comes_back_is_shown_how_it_is_now(ann, bob, tea):
     react(ann, tea, 3, "🎉")
     react(ann, tea, 3, LIKE, shown=99)
     page.reconnect()
-    told = page.watch(tea).wait_for("took")
+    told = page.watch(tea).wait_for("removed")
     assert f"{LIKE} 1</button>" in told
     assert f"{LIKE} 2</button>" not in told
     assert 'hx-target="#rooms"' not in told

@@ -48,7 +48,7 @@ def test_it_is_quoted_as_it_is_now(ann, bob, tea):
     page.wait_shown("yes")
     at = f"/rooms/{tea}/messages/3"
     ann.submit(f"{at}/edit", f"{at}/edit", body="coffee at four?")
-    told = html.unescape(page.wait_for("changed a message"))
+    told = html.unescape(page.wait_for("edited a message"))
     where = f"#messages[data-live='{tea}'] .quote[href$='/messages/3#m-3']"
     assert f'hx-target="{where} .quote__text" hx-swap="textContent">coffee at four?<' in told
     assert quotes(ann.room(tea)) == [(f"{at}#m-3", "Ann coffee at four?")]
@@ -87,7 +87,7 @@ def test_a_resend_keeps_its_reply(ann, bob, tea):
 def test_the_composer_says_what_is_answered(ann, bob, tea):
     page = bob.get(f"/rooms/{tea}?reply=3").text
     assert '<input type="hidden" name="reply" value="3">' in page
-    assert "Reply to Ann tea at four?…" in reads(page)
+    assert "Replying to Ann tea at four?…" in reads(page)
     assert 'name="reply" value=""' in bob.room(tea)
     assert 'name="reply" value=""' in bob.get(f"/rooms/{tea}?reply=1").text
     answer = bob.submit(f"/rooms/{tea}/messages", body=" ", reply="3")

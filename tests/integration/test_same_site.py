@@ -141,7 +141,7 @@ def test_a_page_of_another_site_opens_no_socket(server, ann, headers):
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 def test_a_page_of_the_chat_opens_a_socket(ann, site):
-    Page(ann, **{"Sec-Fetch-Site": site}).watch(ann.create_room("Tea")).wait_for("1 here")
+    Page(ann, **{"Sec-Fetch-Site": site}).watch(ann.create_room("Tea")).wait_for("1 online")
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def test_a_room_leads_to_a_search_of_its_own(ann, name):
         ("from:nobody-at-all", "Nobody here is called “nobody-at-all”."),
         ("on:someday", "“someday” is no day."),
         ("from:", "Write whose messages"),
-        ("never-written-anywhere", "No message was found"),
+        ("never-written-anywhere", "No messages found"),
         ("", "both words, in any order"),
         ('") OR (*', "both words, in any order"),
     ],
@@ -184,7 +184,7 @@ def test_a_chat_that_cannot_keep_an_index_says_so(fresh_server):
     (fresh_server.data / "search.sqlite").mkdir()
     fresh_server.start()
     text = ann.get("/search?q=tea").text
-    assert "still reading what was written" in text
+    assert "Indexing is still in progress" in text
     (fresh_server.data / "search.sqlite").rmdir()
 
 

@@ -340,7 +340,7 @@ def test_from_where_a_banned_person_was_nobody_signs_in(server, ada, ben):
     neighbour.sign_in("Nell")
     uid = pest.uid
     ada.submit(f"/admin/people/{uid}/deactivate", networks="1")
-    assert "kept out: 2a00:1450:4001:81b::/64" in ada.get("/admin/people").text
+    assert "blocked: 2a00:1450:4001:81b::/64" in ada.get("/admin/people").text
     for answer in tries(come("[2a00:1450:4001:81b:0:1::1]:1000")):
         assert answer.status_code == 403
         assert "from your network" in answer.text
@@ -355,9 +355,9 @@ def test_from_where_a_banned_person_was_nobody_signs_in(server, ada, ben):
 def test_a_network_that_is_everybodys_is_never_kept_out(server, ada, ben):
     """Behind a proxy that is not told of, all have its address. The admin is told so."""
     told = ada.submit(f"/admin/people/{ben.uid}/deactivate", networks="1")
-    assert "no network was shut out" in told.text
+    assert "no network was blocked" in told.text
     assert "deactivated" in told.text
-    assert "kept out" not in ada.get("/admin/people").text
+    assert "blocked" not in ada.get("/admin/people").text
     assert Visitor(server.url, "Gil").get("/").status_code == 200
 
 

@@ -66,11 +66,11 @@ def test_a_page_that_does_not_answer_is_gone_and_its_person_with_it(server, raw)
     rid = ann.create_room("Tea")
     raw.bob.join(rid)
     page = Page(ann).watch(rid)
-    page.wait_for("2 here")
+    page.wait_for("2 online")
     assert heard(raw) == (PING, b"")
     began = time.monotonic()
     assert heard(raw) is None, "cut off"
     assert time.monotonic() - began < 3
-    page.wait_for("1 here")
+    page.wait_for("1 online")
     assert time.monotonic() - began < 2 + LASTS + 2 * presence.UPDATE_SECONDS + 2
     assert page.code is None, "who answers stays"

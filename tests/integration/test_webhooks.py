@@ -290,7 +290,7 @@ def test_answers_count_for_the_bots_limit_and_wait_for_it(tmp_path):
 def test_a_program_may_want_no_more(ada, robot, lab):
     program = robot.tell((410, {}, b""), (200, {}, b""))
     ada.post(lab, "@Robot 1")
-    robot.waits_to_read("It was switched off. The program answered 410")
+    robot.waits_to_read("The webhook was turned off. The program answered 410")
     ada.post(lab, "@Robot 2")
     robot.hook(program.url)
     ada.post(lab, "@Robot 3")
