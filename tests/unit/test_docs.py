@@ -1,5 +1,6 @@
 """The documents name tests, files, functions, settings and commands that exist."""
 
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -32,7 +33,7 @@ FILES = {
     "log",
     "rdb",
 }
-FOREIGN = {"os", "asyncio", "faulthandler", "redis", "htmx", "ws", "transport", "socket"}
+FOREIGN = {"htmx", "ws", "transport", "hypercorn", *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -72,7 +73,8 @@ def _files(folder):
 def test_every_function_class_and_constant_that_is_named_exists(document):
     """In backticks: `module.name`, `Class.method` or `module.Class.method`."""
     named = set(re.findall(r"`([A-Za-z]\w*(?:\.\w+)+)(?:\(\w*\))?`", document.read_text()))
-    ours = [n for n in named if n.split(".")[0] not in FOREIGN and n.split(".")[-1] not in FILES]
+    foreign = FOREIGN | importlib.metadata.packages_distributions().keys()
+    ours = [n for n in named if n.split(".")[0] not in foreign and n.split(".")[-1] not in FILES]
     assert [name for name in ours if not _is_defined(name)] == []
 
 
