@@ -8,7 +8,7 @@ from ..domain.validation import MAX_BODY
 from ..rendering.serializers import message_json
 from ..services import messages as service
 from ..services.context import chat
-from ..store.messages import PAGE_SIZE as DEFAULT_LIMIT
+from ..store.message_reads import PAGE_SIZE as DEFAULT_LIMIT
 from ..web.security import address
 from .operation import Operation
 from .rooms import ROOM_PATH

@@ -27,8 +27,8 @@ from ..server.database import masked
 from ..server.embedded_valkey import CannotStart, EmbeddedValkey
 from ..server.pidfile import serving_process
 from ..store import Person, Store, keys
+from ..store.findings import Finding
 from ..store.importer import Load
-from ..store.integrity import Finding
 from ..store.migrations import TooNew
 from . import archive
 from . import backup as backups

@@ -166,7 +166,7 @@ class Event:
     uid: str
     name: str
     body: str
-    tag: str = ""  # of the author, as in people.Person
+    tag: str = ""  # of the author, as in person.Person
     picture: str = ""
     number: int = 0  # of members after the event, or of the message that it changes or answers
     before: int = 0  # when the event before this one was, in ms; 0 for the first

@@ -10,8 +10,8 @@ from functools import partial
 
 from ..store import Store
 from ..store.batches import batched
-from ..store.integrity import Finding
-from ..store.people import MEMBER, Person
+from ..store.findings import Finding
+from ..store.person import MEMBER, Person
 from ..store.stored_files import Stored
 from .attachments import Files
 

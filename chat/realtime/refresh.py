@@ -10,7 +10,7 @@ from ..domain.events import Event
 from ..rendering.fragments import Fragments
 from ..runtime.cooperation import give_way
 from ..store import Person, Row, Store
-from ..store.people import uids_in
+from ..store.current_names import uids_in
 from ..store.room_kinds import DIRECT
 from .background import Background
 from .hub import SERVICE_RESTART, Hub

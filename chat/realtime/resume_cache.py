@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..bridge import await_
 from ..rendering.fragments import Fragments
-from ..store.messages import Missed
+from ..store.message_reads import Missed
 from .hub import Hub
 from .packet import Packet
 

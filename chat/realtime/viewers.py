@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ..domain.events import Event
-from ..store.people import Person
+from ..store.person import Person
 from .packet import Packet
 
 # Writes a message; False if the viewer has gone.

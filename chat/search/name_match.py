@@ -1,6 +1,6 @@
 """Names that are like what somebody typed."""
 
-from ..store.people import folded
+from ..store.name_index import folded
 
 SAME, BEGINS, HAS = range(3)
 

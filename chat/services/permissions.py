@@ -5,7 +5,7 @@ from ..config import Settings
 from ..domain.errors import Refused
 from ..domain.events import POST, Event
 from ..store import Person, Room
-from ..store.people import ADMIN, GUEST, MEMBER, MODERATOR
+from ..store.person import ADMIN, GUEST, MEMBER, MODERATOR
 from ..store.room_kinds import CLOSED, DIRECT, OPEN
 
 # CHAT_CREATE_ROOMS, and the role that each of its values asks for.

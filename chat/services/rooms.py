@@ -3,7 +3,7 @@
 from ..domain.errors import Invalid, NotFound, NotMember, Refused
 from ..domain.validation import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
 from ..store import Person, Room, Store
-from ..store.people import GUEST, MEMBER
+from ..store.person import GUEST, MEMBER
 from ..store.room_kinds import CLOSED, DIRECT, OPEN
 from .context import Parts
 from .permissions import check_create_rooms, check_manage

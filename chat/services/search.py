@@ -22,7 +22,7 @@ from ..search.index import Place, TooSlow, Unready, Wanted, find
 from ..search.name_match import SAME, folded_likeness, likeness
 from ..search.query import Query, excerpt, matches
 from ..store import Person, Room, Row, Store
-from ..store.people import folded
+from ..store.name_index import folded
 from .context import Parts
 
 PAGE_SIZE = 20  # messages on a page of results

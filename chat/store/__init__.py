@@ -23,12 +23,14 @@ from .lua import Script
 from .messages import Messages
 from .migrations import Schema
 from .notifications import Attention
-from .people import People, Person
+from .people import People
+from .person import Person
 from .presence import Presence
 from .rate_limits import Throttle
 from .retention import Retention
 from .room_pointers import RoomPointers
-from .rooms import Room, Rooms, Row
+from .room_reads import Room, Row
+from .rooms import Rooms
 from .sessions import Session, Sessions
 from .setup_links import SetupLinks
 from .stored_files import StoredFiles

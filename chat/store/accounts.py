@@ -10,7 +10,8 @@ from typing import Any
 from ..domain.errors import Invalid
 from . import keys
 from .lua import Script
-from .people import ADMIN, GUEST, MEMBER, People, Person
+from .people import People
+from .person import ADMIN, GUEST, MEMBER, Person
 from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT
 from .verified import Verified
 

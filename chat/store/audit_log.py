@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .people import Person
+from .person import Person
 
 KEPT = 100_000  # entries
 

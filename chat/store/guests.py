@@ -18,7 +18,9 @@ from ..domain.events import END
 from . import keys
 from .batches import batched
 from .lua import Script
-from .people import FORGOTTEN, GUEST, People, Person, remove_from_indexes
+from .name_index import remove_from_indexes
+from .people import FORGOTTEN, People
+from .person import GUEST, Person
 from .room_kinds import DIRECT, ENDED
 from .rooms import Rooms, event_by
 from .sessions import Sessions

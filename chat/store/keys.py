@@ -25,7 +25,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 |                           |        | it (room_pointers)                                       |
 | chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
 | chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
-| chat:user:{u}             | hash   | uid, its own id; name, role and the rest of people.Person|
+| chat:user:{u}             | hash   | uid, its own id; name, role and the rest of person.Person|
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
 | chat:user:{u}:levels      | hash   | room id: how much of it the person wants to hear, where  |

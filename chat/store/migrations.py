@@ -11,7 +11,8 @@ from typing import Any
 from . import keys
 from .batches import batched
 from .leases import Lease
-from .people import People, add_to_indexes
+from .name_index import add_to_indexes
+from .people import People
 
 PAGE = 500  # people in one step of a migration
 LEASE_SECONDS = 30.0  # seconds after which a server that migrates and says nothing has died of it

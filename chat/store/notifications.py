@@ -22,7 +22,8 @@ from ..domain.mentions import (
 )
 from . import keys
 from .batches import AT_ONCE, batched
-from .people import People, Person
+from .people import People
+from .person import Person
 from .presence import Presence
 
 MOST_SAME = 1000  # people with one name, or one beginning of it, among whom members are looked for

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import keys
 from .clock import Clock
-from .people import FIELDS, Person, person_of
+from .person import FIELDS, Person, person_of
 from .verified import Verified, pairs
 
 LASTS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used

@@ -12,7 +12,7 @@ from typing import Any
 from . import keys
 from .batches import batched
 from .lua import Script
-from .people import GUEST, Person
+from .person import GUEST, Person
 
 PAGE = 500  # entries in one answer
 

@@ -10,7 +10,8 @@ from typing import Any
 from ..domain.errors import Refused
 from . import keys
 from .clock import Clock
-from .people import People, Person
+from .people import People
+from .person import Person
 from .verified import Verified, pairs, refused
 
 SCOPES = ("read", "write")

@@ -10,7 +10,7 @@ from ..services import messages
 from ..services.context import chat
 from ..services.permissions import check_admin
 from ..store import Person
-from ..store.people import ADMIN, ROLES
+from ..store.person import ADMIN, ROLES
 from .auth import require_person, shut_out
 from .client_address import network_of
 from .paging import PAGE_ROWS, Paging, address

@@ -9,7 +9,7 @@ from ..domain.validation import MAX_NAME, clean_name
 from ..services.context import chat
 from ..services.permissions import check_admin
 from ..store import Person, keys
-from ..store.people import MEMBER
+from ..store.person import MEMBER
 from ..store.tokens import SCOPES
 from .admin import audit_note
 from .auth import require_person

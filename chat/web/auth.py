@@ -18,7 +18,7 @@ from ..domain.wire_text import agent_text
 from ..rendering.text_renderer import on_behalf_of
 from ..services.context import chat
 from ..store import Person
-from ..store.people import ADMIN, GUEST
+from ..store.person import ADMIN, GUEST
 from ..store.sessions import Session
 from . import served_pages, trusted_proxy
 from .failed_sign_ins import failed

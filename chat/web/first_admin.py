@@ -17,7 +17,7 @@ from ..config import is_loopback
 from ..domain.errors import Busy, ChatError, Invalid, Refused
 from ..services.context import chat
 from ..store import Person
-from ..store.people import GUEST
+from ..store.person import GUEST
 from .auth import begin, current_person
 from .failed_sign_ins import failed
 from .nonces import sent_nonce

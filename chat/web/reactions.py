@@ -8,7 +8,7 @@ from ..domain.errors import ChatError, Invalid, TooOften
 from ..domain.validation import cursor, number
 from ..services import messages
 from ..services.context import chat
-from ..store.messages import PAGE_SIZE
+from ..store.message_reads import PAGE_SIZE
 from .auth import require_person
 from .htmx import is_htmx
 from .room_page import menu_fields, message_page, room_and_message

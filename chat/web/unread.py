@@ -9,7 +9,7 @@ from ..domain.events import DELETED, Event
 from ..domain.validation import cursor
 from ..services.context import chat
 from ..store import Row
-from ..store.messages import PAGE_SIZE
+from ..store.message_reads import PAGE_SIZE
 from .auth import require_person
 from .nonces import is_nonce
 

@@ -17,8 +17,8 @@ from chat.domain.events import ADD, DELETE, EDIT, JOIN, LEAVE, POST, REMOVE, STA
 from chat.redis_client.connection import OutcomeUnknown
 from chat.services.unfinished_changes import UnfinishedChanges
 from chat.store import Store, keys
-from chat.store.people import MEMBER
-from chat.store.rooms import ENDED, RANDOM
+from chat.store.person import MEMBER
+from chat.store.room_kinds import ENDED, RANDOM
 from chat.store.unfinished import NAME, parsed
 
 from ..cut_line import AFTER, BEFORE, MIDDLE, Cut

@@ -9,7 +9,8 @@ from chat.realtime import subscriber
 from chat.realtime.hub import Hub
 from chat.redis_client import pubsub
 from chat.store import Store
-from chat.store.messages import Messages, Missed
+from chat.store.message_reads import Missed
+from chat.store.messages import Messages
 from chat.web import page_connection
 
 from .explore import explore

@@ -9,7 +9,7 @@ import redis
 from chat.domain import lookalikes
 from chat.domain.validation import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME
 from chat.store import Person, Store, keys
-from chat.store.people import entries
+from chat.store.name_index import entries
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ from chat.config import Settings
 from chat.media.avatars import Pictures
 from chat.services.guest_cleanup import GuestCleanup
 from chat.store import keys
-from chat.store.people import MAX_INDEXED_WORDS, MEMBER, entries
+from chat.store.name_index import MAX_INDEXED_WORDS, entries
+from chat.store.person import MEMBER
 from chat.store.sessions import public
 
 DAY = 24 * 3600

@@ -18,7 +18,8 @@ from chat.domain.validation import MAX_BODY, clean_body, clean_caption, clean_li
 from chat.media.attachments import Files, Sent
 from chat.media.avatars import Pictures
 from chat.search import tokenizer
-from chat.store.people import Person, folded
+from chat.store.name_index import folded
+from chat.store.person import Person
 
 from .doors import asked_by
 from .turns import Chat

@@ -16,7 +16,7 @@ from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import Link
 from chat.redis_client.urls import connect
 from chat.store import Store, pieces
-from chat.store.messages import MAX_MISSED_CHARS
+from chat.store.message_reads import MAX_MISSED_CHARS
 from chat.store.pieces import MOST_READERS, PIECE_BYTES, TOGETHER_BYTES, Turns
 
 from ..proxy import Proxy

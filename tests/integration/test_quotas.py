@@ -17,7 +17,7 @@ from chat.media import stored_bytes
 from chat.media.attachments import Files
 from chat.media.avatars import Pictures
 from chat.store import Store
-from chat.store.people import GUEST, MEMBER, Person
+from chat.store.person import GUEST, MEMBER, Person
 from chat.store.stored_files import Full, Quotas
 
 from ..running import Server, Visitor

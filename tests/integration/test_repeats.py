@@ -16,7 +16,7 @@ from chat.domain.errors import ChatError
 from chat.redis_client.connection import OutcomeUnknown
 from chat.services.unfinished_changes import UnfinishedChanges
 from chat.store import Store, keys
-from chat.store.people import ADMIN, MEMBER
+from chat.store.person import ADMIN, MEMBER
 from chat.store.stored_files import Quotas
 from chat.store.webhooks import Delivery
 

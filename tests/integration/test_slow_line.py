@@ -16,7 +16,7 @@ from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import OutcomeUnknown
 from chat.redis_client.urls import connect
 from chat.store import Store
-from chat.store.messages import MAX_MISSED_CHARS
+from chat.store.message_reads import MAX_MISSED_CHARS
 
 from ..faults.reading import Refused, told
 from ..proxy import Proxy

@@ -5,7 +5,8 @@ import pytest
 from chat.domain.validation import clean_name
 from chat.store import keys
 from chat.store.migrations import MIGRATIONS, Schema
-from chat.store.people import ADMIN, MODERATOR, looks
+from chat.store.name_index import looks
+from chat.store.person import ADMIN, MODERATOR
 
 from ..unit.test_lookalikes import IMITATIONS, REAL
 

@@ -206,7 +206,7 @@ def test_a_page_is_not_kept_of_a_number_that_was_lost_and_used_again(store, valk
 
 
 def test_only_so_many_pages_are_kept(store, ann, monkeypatch):
-    monkeypatch.setattr("chat.store.messages.PAGES_KEPT", 2)
+    monkeypatch.setattr("chat.store.message_reads.PAGES_KEPT", 2)
     rooms = [store.rooms.create(f"Room {n}", "open", ann) for n in range(4)]
     for rid in rooms:
         page(store, rid)
@@ -214,7 +214,7 @@ def test_only_so_many_pages_are_kept(store, ann, monkeypatch):
 
 
 def test_a_page_that_is_large_is_not_kept(store, ann, monkeypatch):
-    monkeypatch.setattr("chat.store.messages.MAX_KEPT_PAGE_CHARS", 1000)
+    monkeypatch.setattr("chat.store.message_reads.MAX_KEPT_PAGE_CHARS", 1000)
     rid = store.rooms.create("Tea", "open", ann)
     for kept in ([rid], []):
         store.messages.post(rid, ann, "x" * 600)

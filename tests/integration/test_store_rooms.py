@@ -12,7 +12,7 @@ from chat.domain.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, STA
 from chat.rendering.markdown import gist
 from chat.store import Store, keys
 from chat.store.lua import Script
-from chat.store.rooms import LINE_CHARS
+from chat.store.room_reads import LINE_CHARS
 
 
 @pytest.fixture

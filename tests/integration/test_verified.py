@@ -12,7 +12,7 @@ from chat.bridge import await_
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.urls import connect
 from chat.store import Store, keys
-from chat.store.people import ADMIN, FIELDS, MEMBER
+from chat.store.person import ADMIN, FIELDS, MEMBER
 from chat.store.sessions import public
 from chat.store.verified import Verified, WrongReply
 

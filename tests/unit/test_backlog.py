@@ -11,7 +11,7 @@ from chat.domain.events import POST, Event
 from chat.realtime import resume_cache
 from chat.realtime.hub import Hub
 from chat.realtime.resume_cache import Answer, Backlog, Cursor
-from chat.store.messages import Missed
+from chat.store.message_reads import Missed
 
 CURSOR = Cursor("tea", 2, 0, "")
 

@@ -1,0 +1,115 @@
+"""Putting records of people into a database (store.importer)."""
+
+from collections import Counter
+from typing import Any
+
+from . import import_rules, keys
+from .clock import Clock
+from .exporter import Record
+from .import_rules import check_id
+from .integrity import Check
+from .people import People
+from .person import GUEST, ROLES
+from .sessions import LASTS
+
+HIGH = ("admin", "moderator")  # roles that are told when somebody comes with them
+
+
+class PeopleImport:
+    """`trusted`: the records are the chat's own."""
+
+    def __init__(
+        self, client: Any, clock: Clock, check: Check, people: People, trusted: bool
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self.check = check
+        self.people = people
+        self.trusted = trusted
+        self.problems: list[str] = []
+        self.done: Counter[str] = Counter()
+        self.news: list[tuple[str, str]] = []
+        self.came: set[str] = set()  # people that these records brought
+
+    def _mend(self, findings: Any) -> None:
+        for finding in findings:
+            if finding.repair:
+                finding.repair()
+
+    def _person(self, uid: str, record: Record) -> None:
+        expires = import_rules.until(record.get("expires"))
+        if expires and expires < self.clock.now() * 1000:
+            return
+        here = self.client.hgetall(keys.user(uid))
+        if self.trusted:
+            self._trusted_person(uid, record, here, expires)
+        elif not here:
+            fields = import_rules.public_person(record["fields"])
+            tag = self.people.tag(uid, fields["name"], GUEST)
+            self.client.hset(keys.user(uid), mapping={**fields, "uid": uid, "tag": tag})
+        if not here:
+            self.came.add(uid)
+            name, role = self.client.hmget(keys.user(uid), "name", "role")
+            called = f"the {role}" if role in HIGH else "a person"
+            if called != "a person" or not self.trusted:
+                self.news.append((f"imported {called}", f"{name} ({uid})"))
+        if self.trusted or not here:
+            self._mend(self.check.known(uid))
+        self.done["people here already" if here else "new people"] += 1
+
+    def _trusted_person(
+        self, uid: str, record: Record, here: dict[str, str], expires: int | None
+    ) -> None:
+        fields = import_rules.texts(record["fields"])
+        if fields.get("role", GUEST) not in ROLES:
+            raise ValueError("no role")
+        if not self._may_have_login(uid, fields, here):
+            fields = {name: fields[name] for name in fields if name not in ("login", "password")}
+        if not here:
+            self._secrets(uid, record)
+            if levels := import_rules.texts(record.get("levels") or {}):
+                self.client.hset(keys.levels(uid), mapping=levels)
+        pipeline = self.client.pipeline(transaction=False)
+        for name, value in {**fields, "uid": uid}.items():
+            pipeline.hsetnx(keys.user(uid), name, value)
+        pipeline.execute()
+        if expires and not here:
+            self.client.pexpireat(keys.user(uid), expires)
+
+    def _may_have_login(self, uid: str, fields: Record, here: dict[str, str]) -> bool:
+        """Whether the login, and the password with it, is that of this person here."""
+        login = fields.get("login", "")
+        if here.get("login", login) != login:
+            return False
+        owner = self.client.get(keys.login(login)) if login else uid
+        if owner in (None, uid) or not self.client.exists(keys.user(owner)):
+            return True
+        self.problems.append(
+            f"the login {login!r} of {fields.get('name')!r} ({uid}) is somebody else's here: "
+            "that person comes without it"
+        )
+        return False
+
+    def _secrets(self, uid: str, record: Record) -> None:
+        """How somebody new signs in; before the person, so that it is not forgotten when this is
+        cut off."""
+        if sessions := import_rules.texts(record.get("sessions") or {}):
+            self.client.hset(keys.sessions(uid), mapping=sessions)
+            self.client.expire(keys.sessions(uid), LASTS)
+        for tid, fields in (record.get("tokens") or {}).items():
+            self.client.hset(keys.token(check_id(tid)), mapping=import_rules.texts(fields))
+            self.client.sadd(keys.tokens(uid), tid)
+        if hook := record.get("hook"):
+            for key, values in (
+                (keys.hook(uid), hook["fields"]),
+                (keys.hook_cursors(uid), hook["rooms"]),
+                (keys.hook_tries(uid), hook["tries"]),
+            ):
+                if values := import_rules.texts(values):
+                    self.client.hset(key, mapping=values)
+            if hook["queue"]:
+                queue = {
+                    import_rules.text(name, 100): import_rules.moment(at, import_rules.DAY_MS * 30)
+                    for name, at in hook["queue"].items()
+                }
+                self.client.zadd(keys.hook_queue(uid), queue)

@@ -1,0 +1,169 @@
+"""A room that is being imported: it is put together beside what is here of it."""
+
+import json
+from typing import Any
+
+from ..domain.events import DELETE, SILENT
+from . import import_rules, keys
+from .exporter import PAGE
+from .lua import Script
+
+WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
+# The records of what is stored beside a room's events, and the keys they are put into.
+BESIDE = {name: name for name in keys.ROOM_KEYS if name not in ("room", "events", "uncounted")}
+BESIDE["quiet"] = "uncounted"
+
+
+class ImportedRoom:
+    """A room that comes, and what is here of it."""
+
+    def __init__(
+        self,
+        client: Any,
+        rid: str,
+        fields: dict[str, str],
+        expires: int | None,
+        is_over: bool,
+        trusted: bool,
+    ) -> None:
+        self.client = client
+        self.rid = rid
+        self.fields = fields
+        self.expires, self.is_over = expires, is_over
+        self.trusted = trusted
+        self.seq = import_rules.number(int(fields["seq"]))
+        self.lasting = ""  # the line of the newest event that is something to read
+        self.count = self.deletions = 0  # of events
+        self.problem = ""  # why it is left alone
+        here = client.hgetall(keys.room(rid))
+        self.here = int(here.get("seq", 0))  # the number of the newest event here
+        self.made = keys.imported(rid)
+        self.waiting: list[tuple[int, int, str]] = []  # events that are not written yet
+        self.first = 0  # number of the first event
+        self.last = 0
+        client.unlink(*self.made.values())
+        if here and here.get("epoch") != fields["epoch"]:
+            self.problem = "here it is another one (its epoch differs)"
+        elif here and self.here + 1 < int(fields.get("first", 1)):
+            self.problem = f"here it ends at number {self.here}, and the file begins later"
+        elif here and not trusted and self.seq > self.here:
+            self.problem = "it is here, and it goes on only with --all"
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it has more than what is here, and is not over."""
+        return self.seq > self.here and not self.is_over
+
+    def foreign_event(self, n: int, at: int, fields: list[str]) -> None:
+        """As `event`, of fields that are clean."""
+        data = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        self.deletions += fields[0] == DELETE
+        if fields[0] not in SILENT:
+            self.lasting = f"{n} {at} {data}"
+        self.event(n, at, data)
+
+    def event(self, n: int, at: int, data: str) -> None:
+        if not self.last < n <= self.seq:
+            raise ValueError("numbers out of order")
+        if not self.first:
+            self._begin(n)
+        self.last = n
+        self.count += 1
+        self.waiting.append((n, at, data))
+        if len(self.waiting) == PAGE:
+            self.flush()
+
+    def _begin(self, n: int) -> None:
+        """Number `n` is the first. What is here of older ones stays."""
+        self.first, events = n, self.made["events"]
+        after = "-"
+        while self.here and self.is_news and not self.problem:
+            older = self.client.xrange(keys.events(self.rid), after, f"({n}-0", count=PAGE)
+            if not older:
+                break
+            self.first = min(self.first, int(older[0][0].partition("-")[0]))
+            after = f"({older[-1][0]}"
+            pipeline = self.client.pipeline(transaction=False)
+            for entry, fields in older:
+                pipeline.xadd(events, fields, id=entry)
+            pipeline.execute()
+        if self.first < n:
+            hashes = (
+                ("edits", keys.edits),
+                ("reactions", keys.reactions),
+                ("mentions", keys.mentions),
+            )
+            for kind, key in hashes:
+                for seq, value in self.client.hscan_iter(key(self.rid), count=PAGE):
+                    if int(seq) < n:
+                        self.client.hset(self.made[BESIDE[kind]], seq, value)
+            for seq, _ in self.client.zscan_iter(keys.uncounted(self.rid), count=PAGE):
+                if int(seq) < n:
+                    self.client.zadd(self.made["uncounted"], {seq: int(seq)})
+            for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=PAGE):
+                if seq < n:
+                    self.client.zadd(self.made["files"], {fid: seq})
+            for entry, _ in self.client.zscan_iter(keys.mentioned(self.rid), count=PAGE):
+                if int(entry.rpartition(" ")[2]) < n:
+                    self.client.zadd(self.made["mentioned"], {entry: 0})
+
+    def flush(self) -> None:
+        """Compare what waits with what is here, and write it."""
+        events, self.waiting = self.waiting, []
+        if not events or self.problem:
+            return
+        if self.trusted and events[0][0] <= self.here:
+            upto = f"{events[-1][0]}-0"
+            entries = self.client.xrange(keys.events(self.rid), f"{events[0][0]}-0", upto)
+            here = {entry: (int(fields["at"]), fields["data"]) for entry, fields in entries}
+            for n, at, data in events:
+                if here.get(f"{n}-0", (at, data)) != (at, data):
+                    self.problem = f"number {n} is another message here"
+                    return
+        if self.is_news:
+            pipeline = self.client.pipeline(transaction=False)
+            for n, at, data in events:
+                pipeline.xadd(self.made["events"], {"at": at, "data": data}, id=f"{n}-0")
+            pipeline.expire(self.made["events"], WAITS)
+            pipeline.execute()
+
+    def beside(self, kind: str, values: dict[str, Any]) -> None:
+        """Some of what stands beside the events."""
+        if self.problem or not self.is_news or not values:
+            return
+        key = self.made[BESIDE[kind]]
+        if kind == "read" and self.here:  # nobody has read less than before
+            here = self.client.hmget(keys.read(self.rid), list(values))
+            marks = zip(values.items(), here, strict=True)
+            values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
+        if kind in ("members", "nonces", "quiet", "files", "mentioned"):
+            self.client.zadd(key, values)
+        else:
+            self.client.hset(key, mapping=values)
+        self.client.expire(key, WAITS)
+
+    def put(self, place: Script) -> bool:
+        """Move it into its place; False when what was here has changed. Raises ValueError when
+        its end is missing."""
+        if self.last != self.seq:
+            raise ValueError("the newest event is missing")
+        fields = {**self.fields, "first": str(self.first)}
+        if not self.trusted:
+            missing = self.seq - self.first + 1 - self.count
+            if not self.lasting or missing > self.deletions + import_rules.UNEXPLAINED:
+                raise ValueError("events are missing that nobody deleted")
+            fields["last"] = self.lasting
+        if self.first == 1:
+            del fields["first"]
+        pairs = [part for pair in fields.items() for part in pair]
+        return bool(
+            place(
+                [*keys.of_room(self.rid), *self.made.values()],
+                seq=self.here or "",
+                expires_at=self.expires or "",
+                rest=pairs,
+            )
+        )
+
+    def forget(self) -> None:
+        self.client.unlink(*self.made.values())

@@ -1,0 +1,123 @@
+"""Checks of one person: lists, drafts, tokens and webhooks."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from . import keys
+from .batches import batched
+from .findings import PAGE, Finding
+from .name_index import entries, looks
+from .person import GUEST
+
+
+class PersonChecks:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def person(self, uid: str) -> Iterator[Finding]:
+        """What is wrong with a person, and with what points to them."""
+        yield from self.known(uid)
+        yield from self._list(uid)
+        yield from self._levels(uid)
+        yield from self._drafts(uid)
+        yield from self._tokens(uid)
+        yield from self._hook(uid)
+
+    def known(self, uid: str) -> Iterator[Finding]:
+        """Whether a person is found by name and login, and among the bots."""
+        fields = self.client.hgetall(keys.user(uid))
+        if not fields:
+            return
+        name, login = fields.get("name", ""), fields.get("login", "")
+        if not name:
+            yield Finding(f"the person {uid} has no name", None)
+            return
+        if fields.get("role", GUEST) != GUEST and self.client.ttl(keys.user(uid)) >= 0:
+            keep = partial(self.client.persist, keys.user(uid))
+            yield Finding(f"{uid}, who is no guest, is to be forgotten", keep)
+        for key, whole, what in (
+            (keys.NAMES, entries(uid, name), "the name"),
+            (keys.LOOKALIKES, looks(uid, name), "names that look like"),
+        ):
+            if None in self.client.zmscore(key, whole) and not fields.get("forgotten"):
+                add = partial(self.client.zadd, key, dict.fromkeys(whole, 0))
+                yield Finding(f"{uid} is not found by {what} {name!r}", add)
+        if login and (owner := self.client.get(keys.login(login))) != uid:
+            taken = owner is not None and self.client.exists(keys.user(owner))
+            yield Finding(
+                f"the login {login!r} of {uid} leads to {owner or 'nobody'}",
+                None if taken else partial(self.client.set, keys.login(login), uid),
+            )
+        for key, is_in, what in (
+            (keys.BOTS, fields.get("bot"), "bots"),
+            (keys.HOOKS, self.client.exists(keys.hook(uid)), "bots with a webhook"),
+        ):
+            if is_in and not self.client.sismember(key, uid):
+                add = partial(self.client.sadd, key, uid)
+                yield Finding(f"{uid} is not in the list of {what}", add)
+
+    def _list(self, uid: str) -> Iterator[Finding]:
+        for rids in batched(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE), PAGE):
+            for rid in self._not_in(uid, rids):
+                gone = partial(self.client.srem, keys.user_rooms(uid), rid)
+                yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
+
+    def _levels(self, uid: str) -> Iterator[Finding]:
+        for levels in batched(self.client.hscan_iter(keys.levels(uid), count=PAGE), PAGE):
+            for rid in self._not_in(uid, [rid for rid, _ in levels]):
+                gone = partial(self.client.hdel, keys.levels(uid), rid)
+                yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
+
+    def _drafts(self, uid: str) -> Iterator[Finding]:
+        for drafts in batched(self.client.hscan_iter(keys.drafts(uid), count=PAGE), PAGE):
+            for rid in self._not_in(uid, [rid for rid, _ in drafts]):
+                gone = partial(self.client.hdel, keys.drafts(uid), rid)
+                yield Finding(f"what {uid} has not sent in {rid} is kept for no member", gone)
+
+    def _not_in(self, uid: str, rids: list[str]) -> list[str]:
+        """Those of the rooms in which a person is not."""
+        pipeline = self.client.pipeline(transaction=False)
+        for rid in rids:
+            pipeline.zscore(keys.members(rid), uid)
+        joined = zip(rids, pipeline.execute(), strict=True)
+        return [rid for rid, at in joined if at is None]
+
+    def _tokens(self, uid: str) -> Iterator[Finding]:
+        for tid in self.client.smembers(keys.tokens(uid)):
+            if self.client.hget(keys.token(tid), "uid") != uid:
+                gone = partial(self.client.srem, keys.tokens(uid), tid)
+                yield Finding(f"{uid} is said to have a token that is not there", gone)
+
+    def _hook(self, uid: str) -> Iterator[Finding]:
+        """How far a bot was told of its rooms, and what it is still to be told."""
+        hook, *parts = keys.of_hook(uid)
+        if not self.client.exists(hook) and self.client.exists(*parts):
+            drop_all = partial(self.client.unlink, *parts)
+            yield Finding(f"something is kept of a webhook of {uid}, which is gone", drop_all)
+        cursors, queue = keys.hook_cursors(uid), keys.hook_queue(uid)
+        for told in batched(self.client.hscan_iter(cursors, count=PAGE), PAGE):
+            gone = self._not_in(uid, [rid for rid, _ in told])
+            for rid, cursor in told:
+                newest = int(self.client.hget(keys.room(rid), "seq") or 0)
+                if rid in gone:
+                    yield Finding(
+                        f"how far the bot {uid} was told of {rid} is kept, where it is not",
+                        partial(self.client.hdel, cursors, rid),
+                    )
+                elif int(cursor) > newest:
+                    yield Finding(
+                        f"the bot {uid} was told of more of {rid} than there is",
+                        partial(self.client.hset, cursors, rid, newest),
+                    )
+        for waiting in batched(self.client.zscan_iter(queue, count=PAGE), PAGE):
+            names = [name for name, _ in waiting]
+            gone = self._not_in(uid, [name.partition(" ")[0] for name in names])
+            for name in names:
+                if name.partition(" ")[0] in gone:
+                    drop = partial(self.client.zrem, queue, name)
+                    yield Finding(f"the bot {uid} is to be told of a room it is not in", drop)
+        for name in self.client.hkeys(keys.hook_tries(uid)):
+            if self.client.zscore(queue, name) is None:
+                drop = partial(self.client.hdel, keys.hook_tries(uid), name)
+                yield Finding(f"tries for the bot {uid} are counted of what does not wait", drop)

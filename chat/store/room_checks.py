@@ -1,0 +1,214 @@
+"""Checks of one room: what is stored of it against its events and members."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from ..domain.events import Event
+from ..domain.mentions import reached, unpack
+from ..domain.validation import number
+from . import keys
+from .batches import batched
+from .findings import FEW, PAGE, Finding
+from .history import NEWEST, Entry, History
+from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
+from .rooms import Rooms
+
+
+class RoomChecks:
+    def __init__(self, client: Any, rooms: Rooms) -> None:
+        self.client = client
+        self.rooms = rooms
+        self.history = History(client)
+
+    def room(self, rid: str) -> Iterator[Finding]:
+        """What is wrong with a room, and with what points to it."""
+        fields = self.client.hgetall(keys.room(rid))
+        if not fields:
+            return
+        lacks = [name for name in ("name", "kind", "epoch", "seq", "last") if name not in fields]
+        if lacks:
+            yield Finding(f"the room {rid} has no {' and no '.join(lacks)}", None)
+            return
+        yield from self._numbers(rid, fields)
+        if fields["kind"] == ENDED:
+            yield from self._ended(rid)
+            return
+        yield from self._members(rid)
+        yield from self._marks(rid, int(fields["seq"]))
+        yield from self._beside(rid, keys.edits(rid), "the text of")
+        yield from self._beside(rid, keys.reactions(rid), "the reactions to")
+        yield from self._files(rid)
+        yield from self._beside(rid, keys.mentions(rid), "the mentions in")
+        yield from self._mentioned(rid)
+        if fields["kind"] == OPEN and self.client.zscore(keys.OPEN_ROOMS, rid) is None:
+            at = fields.get("created", 0)
+            add = partial(self.client.zadd, keys.OPEN_ROOMS, {rid: at})
+            yield Finding(f"the open room {rid} is not in the index of open rooms", add)
+        if fields["kind"] == RANDOM:
+            yield from self._seats(rid)
+
+    def _numbers(self, rid: str, fields: dict[str, str]) -> Iterator[Finding]:
+        """The number of the newest event against the stream, which is the record."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.xrange(keys.events(rid), count=1)
+        pipeline.xrevrange(keys.events(rid), count=1)
+        oldest, newest = pipeline.execute()
+        if not newest:
+            yield Finding(f"the room {rid} has no events", None)
+            return
+        seq, first, last = int(fields["seq"]), _number(oldest[0][0]), _number(newest[0][0])
+        if last < seq:
+            yield Finding(
+                f"the room {rid} is at number {seq}, but its last event has number {last}",
+                self._put_back(rid, seq, fields["last"]),
+            )
+        elif last > seq or self._is_older(rid, fields["last"], last):
+            change = {"seq": last, "last": self._newest_line(rid) or fields["last"]}
+            yield Finding(
+                f"the room {rid} does not know its last event, number {last}",
+                partial(self.client.hset, keys.room(rid), mapping=change),
+            )
+        begins = int(fields.get("first", 1))
+        if first < begins or (first > 1 and begins == 1):
+            yield Finding(
+                f"the room {rid} is said to begin at number {begins}, but begins at {first}",
+                partial(self.client.hset, keys.room(rid), "first", first),
+            )
+
+    def _is_older(self, rid: str, line: str, seq: int) -> bool:
+        """Whether something between the line and number `seq` is to be read."""
+        told = number(line.partition(" ")[0])
+        if told >= seq:
+            return told > seq
+        newest = self._newest_line(rid)
+        return bool(newest) and number(newest.partition(" ")[0]) != told
+
+    def _newest_line(self, rid: str) -> str:
+        """The newest event that is something to read, as a line; "" where none is kept."""
+        before: int | str = NEWEST
+        while entries := self.history.piece(rid, "before", before, PAGE).entries:
+            for entry in entries:
+                if not Event.parse(rid, *entry).is_silent:
+                    return f"{entry.seq} {entry.at} {entry.data}"
+            before = entries[-1].seq
+        return ""
+
+    def _put_back(self, rid: str, seq: int, line: str) -> Callable[[], object] | None:
+        """The newest event is in the room's hash too; what is missing before it is lost."""
+        event = Event.parse_line(rid, line)
+        if event.seq != seq:
+            return None
+        fields = {"at": event.at, "data": line.split(" ", 2)[2]}
+        return partial(self.client.xadd, keys.events(rid), fields, id=f"{seq}-0")
+
+    def _ended(self, rid: str) -> Iterator[Finding]:
+        kept = (keys.room(rid), keys.events(rid), keys.files(rid))
+        rest = [key for key in keys.of_room(rid) if key not in kept]
+        if self.client.exists(*rest):
+            yield Finding(
+                f"the room {rid} has ended, but not all of it has gone",
+                partial(self.client.unlink, *rest),
+            )
+        if self.client.exists(keys.past_members(rid)):
+            agree = partial(self.rooms.pointers.agree_room, rid)
+            yield Finding(f"the room {rid} has ended, and may still be in lists of people", agree)
+        for key in kept:
+            if self.client.ttl(key) == -1:
+                yield Finding(
+                    f"the room {rid} has ended, but {key} is kept for ever",
+                    partial(self.client.expire, key, ENDED_ROOM_SECONDS),
+                )
+
+    def _members(self, rid: str) -> Iterator[Finding]:
+        for members in batched(self.client.zscan_iter(keys.members(rid), count=PAGE), PAGE):
+            pipeline = self.client.pipeline(transaction=False)
+            for uid, _ in members:
+                pipeline.exists(keys.user(uid))
+                pipeline.sismember(keys.user_rooms(uid), rid)
+            answers = pipeline.execute()
+            for n, (uid, _) in enumerate(members):
+                if not answers[2 * n]:
+                    gone = partial(self.client.zrem, keys.members(rid), uid)
+                    yield Finding(f"the room {rid} has a member {uid}, who is nobody", gone)
+                elif not answers[2 * n + 1]:
+                    add = partial(self.rooms.mend_list, rid, uid)
+                    yield Finding(f"the list of {uid} lacks the room {rid}", add)
+
+    def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
+        """How far people have read."""
+        for marks in batched(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
+            joined = self.client.zmscore(keys.members(rid), [uid for uid, _ in marks])
+            for (uid, read), member in zip(marks, joined, strict=True):
+                if member is None:
+                    gone = partial(self.client.hdel, keys.read(rid), uid)
+                    yield Finding(f"how far {uid} has read {rid} is kept for no member", gone)
+                elif int(read) > seq:
+                    back = partial(self.client.hset, keys.read(rid), uid, seq)
+                    yield Finding(f"{uid} is said to have read {rid} beyond its end", back)
+
+    def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
+        """What is kept beside messages, by their numbers."""
+        for kept in batched(self.client.hscan_iter(key, count=FEW), FEW):
+            there = self._there(rid, (int(seq) for seq, _ in kept))
+            for seq, _ in kept:
+                if int(seq) not in there:
+                    gone = partial(self.client.hdel, key, seq)
+                    yield Finding(f"the room {rid} keeps {what} {seq}, which is gone", gone)
+
+    def _there(self, rid: str, seqs: Iterable[int]) -> dict[int, Entry]:
+        """Those of the events with these numbers that are there."""
+        return {entry.seq: entry for entry in self.history.these(rid, list(seqs))}
+
+    def _files(self, rid: str) -> Iterator[Finding]:
+        """The index of files against the messages that have them."""
+        for kept in batched(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
+            there = self._there(rid, (int(seq) for _, seq in kept))
+            for fid, seq in kept:
+                if int(seq) not in there or fid not in _fids(rid, there[int(seq)]):
+                    gone = partial(self.client.zrem, keys.files(rid), fid)
+                    text = f"the room {rid} keeps the file {fid} of {int(seq)}, which has none such"
+                    yield Finding(text, gone)
+
+    def _mentioned(self, rid: str) -> Iterator[Finding]:
+        """What mentions whom, against who is mentioned in what."""
+        index = keys.mentioned(rid)
+        for found in batched(self.client.zscan_iter(index, count=PAGE), PAGE):
+            parts = [entry.split(" ") for entry, _ in found]
+            seqs = list(dict.fromkeys(seq for _, _, seq in parts))
+            kept: dict[str, str | None] = {}
+            for some in batched(seqs, FEW):
+                kept |= zip(some, self.client.hmget(keys.mentions(rid), some), strict=True)
+            for (entry, _), (uid, _, seq) in zip(found, parts, strict=True):
+                mentions = kept[seq]
+                if uid not in reached(unpack(mentions or "[]")):
+                    gone = partial(self.client.zrem, index, entry)
+                    yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
+        for some in batched(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+            there = self._there(rid, (int(seq) for seq, _ in some))
+            for seq, mentions in some:
+                stored = there.get(int(seq))
+                lacks = [f"{uid} {stored.at} {seq}" for uid in reached(unpack(mentions)) if stored]
+                lacks = [entry for entry in lacks if self.client.zscore(index, entry) is None]
+                if lacks:
+                    add = partial(self.client.zadd, index, dict.fromkeys(lacks, 0))
+                    yield Finding(f"message {seq} of {rid} is not found by whom it mentions", add)
+
+    def _seats(self, rid: str) -> Iterator[Finding]:
+        uids, score = self.rooms.uids(rid), self.client.zscore(keys.RANDOM_ROOMS, rid)
+        if score != len(uids):
+            count = partial(self.client.zadd, keys.RANDOM_ROOMS, {rid: len(uids)})
+            yield Finding(f"the seats of the random room {rid} are not those taken", count)
+        for uid in uids:
+            if self.client.zscore(keys.RANDOM_SEATS, f"{uid} {rid}") is None:
+                add = partial(self.client.zadd, keys.RANDOM_SEATS, {f"{uid} {rid}": 0})
+                yield Finding(f"{uid} is in the random room {rid} without a seat", add)
+
+
+def _fids(rid: str, entry: Entry) -> list[str]:
+    """The ids of the files of the message in this stream entry."""
+    return [file.fid for file in Event.parse(rid, *entry).files]
+
+
+def _number(entry: str) -> int:
+    return int(entry.partition("-")[0])
