@@ -19,7 +19,7 @@ from .observability.failed_sign_ins import FailedSignIns
 from .observability.loop_lag import LoopLag
 from .realtime.connection_limits import ConnectionLimits
 from .realtime.parts import connect
-from .redis_client.pubsub import Alone, Where
+from .redis_client.pubsub import SingleServer, Topology
 from .rendering import assets, cached_html, environment, fragments, local_time
 from .rendering.immediate_texts import ImmediateTexts, Texts
 from .services.context import Parts, present
@@ -81,7 +81,7 @@ class Chat(Flask, Parts):
 
     request_class = form_limits.Request
 
-    def __init__(self, settings: Settings, store: Store, topology: Where, texts: Texts) -> None:
+    def __init__(self, settings: Settings, store: Store, topology: Topology, texts: Texts) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.jinja_environment = environment.environment_class()
         self.session_interface = auth.Cookies(store.clock.estimate)
@@ -106,7 +106,7 @@ class Chat(Flask, Parts):
         self.realtime = connect(store, self.fragments, texts, topology)
         self.background = self._background_tasks(topology)
 
-    def _background_tasks(self, topology: Where) -> tuple[BackgroundTask, ...]:
+    def _background_tasks(self, topology: Topology) -> tuple[BackgroundTask, ...]:
         live, settings, store = self.realtime, self.settings, self.store
         post_reply = partial(post_text, self)
         sender = Sender(store, self.outbound, settings.hook_wait_seconds, post_reply)
@@ -131,7 +131,7 @@ class Chat(Flask, Parts):
 def create_app(
     settings: Settings,
     store: Store,
-    topology: Where | None = None,
+    topology: Topology | None = None,
     texts: Texts | None = None,
 ) -> Chat:
     """Build the chat over a store. `settings.secret_key` must be set.
@@ -140,7 +140,7 @@ def create_app(
         (`Chat.background`), such as open pages; requests need only the store.
     texts: renders messages. By default they are rendered at once, which blocks everything else.
     """
-    app = Chat(settings, store, topology or Alone("redis://"), texts or ImmediateTexts())
+    app = Chat(settings, store, topology or SingleServer("redis://"), texts or ImmediateTexts())
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=max(LARGEST, app.attachments.most_together) + MAX_FORM_BYTES,

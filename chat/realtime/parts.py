@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import greenback
 
-from ..redis_client.pubsub import Where
+from ..redis_client.pubsub import Topology
 from ..rendering.fragments import Fragments
 from ..store import Store
 from .background import Background
@@ -33,7 +33,7 @@ class Realtime:
     subscriber: Subscriber
 
 
-def connect(store: Store, fragments: Fragments, texts: Texts, topology: Where) -> Realtime:
+def connect(store: Store, fragments: Fragments, texts: Texts, topology: Topology) -> Realtime:
     """Put the parts together. Nothing is connected to Redis before `Subscriber.run`.
 
     texts: renders the texts of messages before they are shown.

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from ..domain.events import ADD, JOIN, LEAVE, REMOVE, Event
 from ..observability.metrics import GAPS
 from ..observability.redaction import without_message
-from ..redis_client.pubsub import Channels, Where
+from ..redis_client.pubsub import PubSub, Topology
 from ..store import Store, keys
 from .background import Background
 from .hub import Hub
@@ -52,7 +52,7 @@ class Subscriber:
 
     def __init__(
         self,
-        topology: Where,
+        topology: Topology,
         hub: Hub,
         store: Store,
         texts: Texts,
@@ -60,7 +60,7 @@ class Subscriber:
         changed: Callable[[str], None],
         on_signal: Callable[[str, str], None],
     ) -> None:
-        self.channels = Channels(topology, self._on_message, self._on_subscribed)
+        self.channels = PubSub(topology, self._on_message, self._on_subscribed)
         self.hub = hub
         self.store = store
         self.texts = texts
@@ -230,7 +230,8 @@ class Subscriber:
                         break
         except (RedisError, OSError) as error:
             log.warning("cannot read what room %s missed: %s", rid, error)
-            self.channels.relink(keys.room_channel(rid))  # when it stands again, it is read again
+            # Once subscribed again, the room is read again.
+            self.channels.reconnect(keys.room_channel(rid))
         except Exception as error:
             log.error("cannot show what room %s missed: %s", rid, without_message(error))
             self.hub.reset(rid)

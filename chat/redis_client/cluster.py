@@ -1,4 +1,4 @@
-"""A Redis Cluster: which node has what, and a client that asks each for its own.
+"""A Redis Cluster: which node has which slot, and a client that asks the right node.
 
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 """
@@ -27,8 +27,10 @@ from .urls import TIMEOUT, at, connect, hosts, pair, place_of
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.1  # seconds between two looks at what is where
-AGAIN = 0.05  # seconds before what did not run is sent again, for TIMEOUT in all
+READ_INTERVAL_SECONDS = 0.1  # between two readings of the topology
+RETRY_SECONDS = (
+    0.05  # before a command that no node has run is sent again; it is given up after TIMEOUT
+)
 
 
 @lru_cache(65536)
@@ -36,22 +38,21 @@ def slot_of(key: str) -> int:
     return key_slot(key.encode())
 
 
-class Cluster:
-    """Which node of the cluster at `url` has what, as channels.Where says it. A place is
-    `host:port`, as the nodes call each other."""
+class ClusterTopology:
+    """The topology of the cluster at `url`. A place is `host:port`, as nodes call each other."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.places: set[str] = set()
-        self.together = False  # but those of one slot
+        self.together = False  # a command may only name channels of one slot
         self.watchers: list[Callable[[], None]] = []
         self._owners: list[str] = []  # the place of each slot
         self._clients: dict[str, Redis] = {}
         self._reading: asyncio.Task[None] | None = None
-        self._again = False
+        self._stale = False
 
     def place(self, key: str) -> str:
-        """Where a key or a channel is; "" while that is not known."""
+        """The place of a key or a channel; "" while it is not known."""
         return self._owners[slot_of(key)] if self._owners else ""
 
     def client(self, place: str) -> Redis:
@@ -59,22 +60,22 @@ class Cluster:
             self._clients[place] = connect(at(self.url, place))
         return self._clients[place]
 
-    def stir(self) -> None:
-        """Have a look at what is where, and tell the watchers of it."""
-        self._again = True
+    def invalidate(self) -> None:
+        """Read the topology again, and notify the watchers."""
+        self._stale = True
         if self._reading is None:
-            self._reading = asyncio.create_task(self._look())
+            self._reading = asyncio.create_task(self._read_until_current())
 
     def moved(self, error: MovedError, place: str) -> None:
-        """Believe the node at `place` where a slot is now."""
+        """Note where a slot is now, according to the node at `place`."""
         if self._owners and self._owners[error.slot_id] != (owner := self.target(error, place)):
             self._owners[error.slot_id] = owner
             self.places.add(owner)
-            self._tell()
-        self.stir()
+            self._notify()
+        self.invalidate()
 
     def target(self, error: AskError, place: str) -> str:
-        """The place that the node at `place` points to; it leaves out its own host."""
+        """The place that the node at `place` points to. A node leaves out its own host."""
         return place_of(error.host or pair(place)[0], error.port)
 
     async def aclose(self) -> None:
@@ -84,19 +85,19 @@ class Cluster:
         for client in self._clients.values():
             await client.aclose()
 
-    async def _look(self) -> None:
+    async def _read_until_current(self) -> None:
         try:
-            while self._again:
-                self._again = False
+            while self._stale:
+                self._stale = False
                 await self._read()
-                self._tell()
-                await self._let_go()
-                await asyncio.sleep(PAUSE)
+                self._notify()
+                await self._close_clients()
+                await asyncio.sleep(READ_INTERVAL_SECONDS)
         finally:
             self._reading = None
 
     async def _read(self) -> None:
-        """Ask one node after the other, until one answers."""
+        """Read the topology from the first node that answers."""
         known = list(self.places)
         for place in [*random.sample(known, len(known)), *hosts(self.url)]:
             try:
@@ -112,8 +113,8 @@ class Cluster:
                 self._owners, self.places = owners, set(owners) - {""}
                 return
 
-    async def _let_go(self) -> None:
-        """Close the clients of nodes that have left. A new one is made where it is asked for."""
+    async def _close_clients(self) -> None:
+        """Close the clients of nodes that have left the cluster."""
         for place in self._clients.keys() - self.places if self.places else ():
             await self._clients.pop(place).aclose()
 
@@ -121,171 +122,171 @@ class Cluster:
         client: Any = self.client(place)
         return await client.execute_command("CLUSTER SLOTS")
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for watcher in list(self.watchers):
             watcher()
 
 
-class Sought:
-    """What is kept of a command that may have to be sent to several nodes until one runs it."""
+class Routing:
+    """What a command needs that may be sent to several nodes until one runs it."""
 
     __slots__ = ("key", "until")
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.until = 0.0  # the loop's time, once a node has refused it
+        self.until = 0.0  # when to give up (time of the loop); 0.0 until a node has refused it
 
 
-class Node(LoopRedis):
+class NodeClient(LoopRedis):
     """The client of one node."""
 
-    def __init__(self, whole: "LoopCluster", place: str) -> None:
-        super().__init__(whole.where.client(place), whole.await_)
-        self.whole = whole
+    def __init__(self, cluster: "LoopCluster", place: str) -> None:
+        super().__init__(cluster.topology.client(place), cluster.await_)
+        self.owner = cluster
         self.place = place
 
     def _is_elsewhere(self, command: Command, error: Exception) -> bool:
-        return command[-1] is not None and self.whole.seek(command, error, self.place)
+        return command[-1] is not None and self.owner.reroute(command, error, self.place)
 
     def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
         super()._fail(commands, kind, text)
         if not self._over:
-            self.whole.where.stir()
+            self.owner.topology.invalidate()
 
     @property
     def is_idle(self) -> bool:
-        """True when nobody waits for an answer of this node."""
+        """Whether nobody waits for an answer from this node."""
         return not self._asked and not self._sent
 
 
 class LoopCluster(Asking):
-    """A client of all nodes that looks synchronous to a greenlet. What a node has not run, because
-    the slot is elsewhere or on its way, is sent again; nothing else ever is."""
+    """A client of all nodes that looks synchronous to a greenlet. A command that a node has not
+    run, because its slot is elsewhere or is moving, is sent again. No other command ever is."""
 
-    def __init__(self, cluster: Cluster, await_: Callable[[Awaitable[Any]], Any]) -> None:
+    def __init__(self, cluster: ClusterTopology, await_: Callable[[Awaitable[Any]], Any]) -> None:
         super().__init__(await_)
-        self.where = cluster
-        self._nodes: dict[str, Node] = {}
-        self._early: list[Command] = []  # asked for before it is known what is where
+        self.topology = cluster
+        self._nodes: dict[str, NodeClient] = {}
+        self._unrouted: list[Command] = []  # waiting until the topology is known
         self._closing: set[asyncio.Task[None]] = set()
         cluster.watchers.append(self._arrange)
 
     def make(self, words: tuple[Any, ...], options: dict[str, Any]) -> Command:
-        return *super().make(words, options)[:-1], Sought(_key(words))
+        return *super().make(words, options)[:-1], Routing(_key(words))
 
     def make_script(self, sha: str, keys: Sequence[str], args: Sequence[Any]) -> Command:
-        return *super().make_script(sha, keys, args)[:-1], Sought(keys[0] if keys else "")
+        return *super().make_script(sha, keys, args)[:-1], Routing(keys[0] if keys else "")
 
     def put(self, command: Command) -> None:
-        """Send a command to the node that has its key; while that is not known, when it is."""
-        _, answer, *_, sought = command
+        """Send a command to the node that has its key, as soon as the topology is known."""
+        _, answer, *_, routing = command
         if answer.done():
             return  # the greenlet that asked was cancelled
-        if place := self.where.place(sought.key):
+        if place := self.topology.place(routing.key):
             self._node(place).put(command)
-        elif self.where.places:
-            self.where.stir()
+        elif self.topology.places:
+            self.topology.invalidate()
             answer.set_exception(ClusterDownError("no node has this part of the data"))
         else:
-            self._early.append(command)
-            self.where.stir()
+            self._unrouted.append(command)
+            self.topology.invalidate()
 
     def drop(self, why: str) -> None:
-        """As LoopRedis.drop, of the connections to all nodes."""
+        """As LoopRedis.drop, for the connections to all nodes."""
         for node in self._nodes.values():
             node.drop(why)
 
     def ping(self, **options: Any) -> Any:
-        """True when all nodes answer; raises what redis-py raises."""
-        self._know()
-        nodes = [self._node(place) for place in self.where.places]
+        """Return whether all nodes answer. Raises what redis-py raises."""
+        self._wait_for_topology()
+        nodes = [self._node(place) for place in self.topology.places]
         return all(node.execute_command("PING", **options) for node in nodes)
 
     def scan_iter(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Of one node after the other."""
-        self._know()
-        for place in list(self.where.places):
+        """Scan one node after the other."""
+        self._wait_for_topology()
+        for place in list(self.topology.places):
             yield from self._node(place).scan_iter(*args, **kwargs)
 
     async def aclose(self) -> None:
-        self.where.watchers.remove(self._arrange)
-        self._give_up("the server is stopping")
+        self.topology.watchers.remove(self._arrange)
+        self._fail_unrouted("the server is stopping")
         nodes, self._nodes = self._nodes, {}
         await asyncio.gather(*self._closing, *(node.aclose() for node in nodes.values()))
 
-    def seek(self, command: Command, error: Exception, place: str) -> bool:
-        """Send a command elsewhere, or again, that the node at `place` has not run; False when the
-        error is something else, or it has been tried for TIMEOUT."""
-        now, sought = self.loop.time(), command[-1]
-        first, sought.until = not sought.until, sought.until or now + TIMEOUT
-        if now > sought.until:
+    def reroute(self, command: Command, error: Exception, place: str) -> bool:
+        """Send a command that the node at `place` has not run to another node, or again. Returns
+        False if the error means something else, or the command has been tried for TIMEOUT."""
+        now, routing = self.loop.time(), command[-1]
+        first, routing.until = not routing.until, routing.until or now + TIMEOUT
+        if now > routing.until:
             return False
         if isinstance(error, MovedError):
-            self.where.moved(error, place)
+            self.topology.moved(error, place)
             if first:
-                self.loop.call_soon(self._again, command)  # in the order of the answers
+                self.loop.call_soon(self._retry, command)  # in the order of the answers
                 return True
         elif isinstance(error, AskError):
-            node = self._node(self.where.target(error, place))
-            node.put((pack(("ASKING",)), _nobody(self.loop), "ASKING", {}, None))
+            node = self._node(self.topology.target(error, place))
+            node.put((pack(("ASKING",)), _ignored_answer(self.loop), "ASKING", {}, None))
             node.put(command)
             return True
         elif not isinstance(error, TryAgainError | ClusterDownError):
             return False
-        self.loop.call_later(AGAIN, self._again, command)
+        self.loop.call_later(RETRY_SECONDS, self._retry, command)
         return True
 
-    def _again(self, command: Command) -> None:
-        """As `put`, when the caller cannot be told otherwise of what that raises."""
+    def _retry(self, command: Command) -> None:
+        """As `put`, but what it raises becomes the answer of the command."""
         try:
             self.put(command)
         except Exception as error:
             command[1].set_exception(error)
 
-    def _node(self, place: str) -> Node:
+    def _node(self, place: str) -> NodeClient:
         if place not in self._nodes:
-            self._nodes[place] = Node(self, place)
+            self._nodes[place] = NodeClient(self, place)
         return self._nodes[place]
 
-    def _know(self) -> None:
-        """Wait until it is known what is where."""
-        if not self.where.places:
+    def _wait_for_topology(self) -> None:
+        """Wait until the topology is known."""
+        if not self.topology.places:
             self.await_(self.ask(("EXISTS", "chat:schema"), {}))
 
     def _arrange(self) -> None:
-        if not self.where.places:
-            self._give_up("no node of the cluster answers")
-        early, self._early = self._early, []
-        for command in early:
-            self._again(command)
-        self._let_go()
+        if not self.topology.places:
+            self._fail_unrouted("no node of the cluster answers")
+        commands, self._unrouted = self._unrouted, []
+        for command in commands:
+            self._retry(command)
+        self._close_clients()
 
-    def _let_go(self) -> None:
-        """Close the connections to nodes that have left, each when its last answer has come."""
-        for place in self._nodes.keys() - self.where.places if self.where.places else ():
+    def _close_clients(self) -> None:
+        """Close the connections to nodes that have left, each after its last answer."""
+        for place in self._nodes.keys() - self.topology.places if self.topology.places else ():
             if self._nodes[place].is_idle:
                 task = self.loop.create_task(self._nodes.pop(place).aclose())
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
             else:
-                self.loop.call_later(AGAIN, self._let_go)
+                self.loop.call_later(RETRY_SECONDS, self._close_clients)
 
-    def _give_up(self, why: str) -> None:
-        early, self._early = self._early, []
-        for _, answer, *_ in early:
+    def _fail_unrouted(self, why: str) -> None:
+        commands, self._unrouted = self._unrouted, []
+        for _, answer, *_ in commands:
             if not answer.done():
                 answer.set_exception(RedisConnectionError(why))
 
 
 def _key(words: tuple[Any, ...]) -> str:
-    """The first key of a command; the others are of the same slot. The store asks for nothing
-    that has its key elsewhere."""
-    where = 3 if words[0] in ("EVALSHA", "EVAL") else 1
-    return str(words[where]) if len(words) > where else ""  # TIME has none: any node will do
+    """The first key of a command; the others are in the same slot. The store uses no command with
+    its key in another position."""
+    position = 3 if words[0] in ("EVALSHA", "EVAL") else 1
+    return str(words[position]) if len(words) > position else ""  # TIME has none: any node will do
 
 
-def _nobody(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
-    """An answer for which nobody waits."""
+def _ignored_answer(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
+    """An answer that nobody waits for."""
     answer: asyncio.Future[Any] = loop.create_future()
     answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
     return answer

@@ -17,8 +17,8 @@ from ..observability.log_filter import Outage
 from ..observability.request_ids import IdentifiedBridge
 from ..realtime.parts import Realtime
 from ..redis_client.client import LoopRedis
-from ..redis_client.cluster import Cluster, LoopCluster
-from ..redis_client.pubsub import Alone, Where
+from ..redis_client.cluster import ClusterTopology, LoopCluster
+from ..redis_client.pubsub import SingleServer, Topology
 from ..redis_client.urls import connect, is_cluster
 from ..rendering.text_renderer import TextRenderer, serve
 from ..runtime.fork_server import ForkServer
@@ -111,12 +111,12 @@ def _log_failure(task: asyncio.Task[Any]) -> None:
         log.critical("%s has failed and has stopped", task.get_coro(), exc_info=error)
 
 
-def _redis(url: str) -> tuple[Where, LoopRedis | LoopCluster]:
+def _redis(url: str) -> tuple[Topology, LoopRedis | LoopCluster]:
     """Return the topology and the client."""
     if is_cluster(url):
-        cluster = Cluster(url)
+        cluster = ClusterTopology(url)
         return cluster, LoopCluster(cluster, await_)
-    return Alone(url), LoopRedis(connect(url), await_)
+    return SingleServer(url), LoopRedis(connect(url), await_)
 
 
 def _watch(live: Realtime) -> None:

@@ -8,7 +8,7 @@ import asyncio
 
 from greenback import with_portal_run_sync
 
-from ..redis_client.pubsub import Channels, Where
+from ..redis_client.pubsub import PubSub, Topology
 from ..store import Store, keys
 from ..store.leases import run_leased
 from .attempts import Attempts
@@ -23,9 +23,9 @@ POLL_SECONDS = 1.0  # between two looks at what is due
 class Dispatcher:
     """Runs in every process; `run` goes on until it is cancelled."""
 
-    def __init__(self, store: Store, where: Where, sender: Sender) -> None:
+    def __init__(self, store: Store, topology: Topology, sender: Sender) -> None:
         self._store = store
-        self._where = where
+        self._topology = topology
         self._sender = sender
         self._lease = store.lease(keys.HOOKS_LEASE, LEASE_SECONDS)
         self._wake = asyncio.Event()
@@ -47,7 +47,7 @@ class Dispatcher:
             queueing.on_subscribed(channel)
             self._wake.set()
 
-        channels = Channels(self._where, on_message, on_subscribed)
+        channels = PubSub(self._topology, on_message, on_subscribed)
         subscription = asyncio.create_task(channels.run())
         try:
             _subscribe(channels, {keys.HOOKS})
@@ -78,7 +78,7 @@ class Dispatcher:
             pass
 
 
-def _subscribe(channels: Channels, wanted: set[str]) -> None:
+def _subscribe(channels: PubSub, wanted: set[str]) -> None:
     """Subscribe to these channels and no others."""
     names = set(channels.names)
     for name in wanted - names:

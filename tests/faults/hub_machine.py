@@ -27,7 +27,7 @@ from chat.app import create_app
 from chat.config import Settings
 from chat.domain.errors import NotMember
 from chat.realtime.parts import connect
-from chat.redis_client.pubsub import Alone, Channels
+from chat.redis_client.pubsub import PubSub, SingleServer
 from chat.store import Store, keys
 from chat.store.sessions import public
 from chat.web import page_connection
@@ -160,7 +160,7 @@ class Process:
         return render
 
 
-class Held(Channels):
+class Held(PubSub):
     """The subscriber's channels. What they ask leaves, and what the server sends is given to them,
     when a rule says so."""
 
@@ -357,9 +357,9 @@ class World:
 
     async def start(self):
         app = self.app
-        app.realtime = live = connect(app.store, app.fragments, self.texts, Alone(self.url))
+        app.realtime = live = connect(app.store, app.fragments, self.texts, SingleServer(self.url))
         self.subscriber = subscriber = live.subscriber
-        self.held = Held(subscriber.channels.where, subscriber._on_message, self.on_subscribed)
+        self.held = Held(subscriber.channels.topology, subscriber._on_message, self.on_subscribed)
         subscriber.channels = self.held
         self.running = asyncio.create_task(subscriber.run())
         await until(lambda: subscriber.connected)
@@ -392,7 +392,7 @@ class World:
             await asyncio.gather(
                 *tasks, *self.app.realtime.background.tasks, return_exceptions=True
             )
-            await self.held.where.aclose()
+            await self.held.topology.aclose()
 
         self.gate.is_open = True
         self.runner.run(stop())

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chat.realtime.client_messages import parse
 from chat.realtime.parts import connect
-from chat.redis_client.pubsub import Alone, Channels
+from chat.redis_client.pubsub import PubSub, SingleServer
 from chat.store import keys
 from chat.store.sessions import public
 from chat.web import page_connection
@@ -22,7 +22,7 @@ from .reading import Epoch, Reset, Shown, Stored, told
 from .replica import fail_over, state_of
 
 
-class Held(Channels):
+class Held(PubSub):
     """The subscriber's channels, which give what is published when they are told to."""
 
     def __init__(self, *args):
@@ -151,10 +151,10 @@ class World:
 
     async def start(self):
         app = self.app
-        app.realtime = connect(app.store, app.fragments, Slowly(), Alone(self.url))
+        app.realtime = connect(app.store, app.fragments, Slowly(), SingleServer(self.url))
         subscriber = app.realtime.subscriber
         self.held = Held(
-            subscriber.channels.where, subscriber._on_message, subscriber._on_subscribed
+            subscriber.channels.topology, subscriber._on_message, subscriber._on_subscribed
         )
         subscriber.channels = self.held
         self.running = asyncio.create_task(app.realtime.subscriber.run())
@@ -167,7 +167,7 @@ class World:
         async def stop():
             self.running.cancel()
             await asyncio.gather(self.running, return_exceptions=True)
-            await self.held.where.aclose()
+            await self.held.topology.aclose()
 
         self.runner.run(stop())
         self.runner.close()

@@ -12,7 +12,7 @@ from chat.realtime.refresh import Refresh
 from chat.realtime.subscriber import Subscriber
 from chat.realtime.unread_marks import UnreadMarks
 from chat.redis_client import pubsub
-from chat.redis_client.pubsub import Channels
+from chat.redis_client.pubsub import PubSub
 from chat.rendering.fragments import Fragments
 from chat.store import keys
 from chat.web import page_connection
@@ -31,8 +31,8 @@ def process(valkey):
 @pytest.fixture
 def machine(process, valkey, client, monkeypatch):
     """Run the machine; raises what it finds."""
-    monkeypatch.setattr(pubsub, "FIRST_WAIT", 0.0)
-    monkeypatch.setattr(pubsub, "LONGEST_WAIT", 0.0)
+    monkeypatch.setattr(pubsub, "FIRST_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(pubsub, "MAX_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(subscriber, "MAX_EVENTS_READ", 5)
     # Rooms are read in the order of their ids: the same in each run, the one on screen last.
     numbers = itertools.count(10**9, -1)
@@ -81,7 +81,7 @@ def who_is_gone_belongs(patch):
 
 def once_lost_always_lost(patch):
     """After one cut of the link every subscription is said to stand again."""
-    add, listen = Channels.add, Channels._listen
+    add, listen = PubSub.add, PubSub._listen
 
     async def listen_and_remember(self, place):
         try:
@@ -92,10 +92,10 @@ def once_lost_always_lost(patch):
     def added(self, name):
         add(self, name)
         if getattr(self, "lost", False):
-            self._stood.add(name)
+            self._subscribed.add(name)
 
-    patch.setattr(Channels, "_listen", listen_and_remember)
-    patch.setattr(Channels, "add", added)
+    patch.setattr(PubSub, "_listen", listen_and_remember)
+    patch.setattr(PubSub, "add", added)
 
 
 def the_zone_of_the_task(patch):
@@ -140,19 +140,19 @@ def answers_are_mixed_up(patch):
     def take(self, place, reply):
         kind, name = reply[0], reply[1]
         if kind == "smessage":
-            self.said(name, reply[2])
-        elif name in self._wanted and self._at[name] == place:
+            self.on_message(name, reply[2])
+        elif name in self._wanted and self._place_of[name] == place:
             if kind == "ssubscribe":
-                again = name in self._stood
-                self._stood.add(name)
+                again = name in self._subscribed
+                self._subscribed.add(name)
                 if not self._wanted[name].done():
                     self._wanted[name].set_result(None)
-                self.stands(name, again)
+                self.on_subscribed(name, again)
             elif kind == "sunsubscribe" and self._wanted[name].done():
-                self._at[name] = ""
-                self.where.stir()
+                self._place_of[name] = ""
+                self.topology.invalidate()
 
-    patch.setattr(Channels, "_take", take)
+    patch.setattr(PubSub, "_take", take)
 
 
 def the_number_moves_first(patch):

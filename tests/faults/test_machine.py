@@ -20,7 +20,7 @@ from .machine import Machine
 @pytest.fixture
 def machine(valkey, client, monkeypatch):
     """Run the machine; raises what it finds."""
-    monkeypatch.setattr(pubsub, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(pubsub, "FIRST_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(subscriber, "MAX_EVENTS_READ", 5)
     app = create_app(Settings(secret_key="x" * 32), Store(client))
     monkeypatch.setattr(Machine, "app", app)

@@ -8,7 +8,7 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.redis_client.pubsub import Alone, Channels
+from chat.redis_client.pubsub import PubSub, SingleServer
 
 NAMES = [f"chat:test:{{{letter}}}" for letter in "abc"]
 steps = st.lists(
@@ -31,12 +31,14 @@ async def wait_for(true):
 class Listening:
     """Channels that run; `heard` is what was published, `stood` what stands since it was added."""
 
-    def __init__(self, url, client, kind=Channels):
+    def __init__(self, url, client, kind=PubSub):
         self.client, self.heard, self.stood = client, [], set()
-        self.channels = kind(Alone(url), lambda *said: self.heard.append(said), self.stands)
+        self.channels = kind(
+            SingleServer(url), lambda *said: self.heard.append(said), self.on_subscribed
+        )
         self.running = asyncio.create_task(self.channels.run())
 
-    def stands(self, name, again):
+    def on_subscribed(self, name, again):
         assert name in self.channels.names
         self.stood.add(name)
 
@@ -48,7 +50,7 @@ class Listening:
                 await self.channels.ready(wanted, PATIENCE)
         elif what == "relink":
             if name in self.channels.names:
-                self.channels.relink(name)
+                self.channels.reconnect(name)
                 self.stood.clear()  # all of them stand again on the next connection
         elif name in self.channels.names:
             self.channels.drop(name)
@@ -72,11 +74,11 @@ class Listening:
     async def close(self):
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
-        await self.channels.where.aclose()
+        await self.channels.topology.aclose()
         await wait_for(lambda: not self.client.pubsub_shardchannels())
 
 
-def tell(url, client, story, kind=Channels):
+def tell(url, client, story, kind=PubSub):
     async def run():
         listening = Listening(url, client, kind)
         try:
@@ -109,14 +111,16 @@ def test_dropped_and_wanted_again_before_the_first_answer(valkey, client):
 def test_only_what_was_lost_stands_again(valkey, client):
     async def story():
         told = []
-        channels = Channels(
-            Alone(valkey.url), lambda *_: None, lambda name, again: told.append((name, again))
+        channels = PubSub(
+            SingleServer(valkey.url),
+            lambda *_: None,
+            lambda name, again: told.append((name, again)),
         )
         running = asyncio.create_task(channels.run())
         a, b, c = NAMES
         channels.add(a)
         await channels.ready(a, 20)
-        channels.relink(a)
+        channels.reconnect(a)
         channels.add(b)
         await wait_for(lambda: len(told) == 3)
         channels.add(c)
@@ -126,7 +130,7 @@ def test_only_what_was_lost_stands_again(valkey, client):
         await channels.ready(b, 20)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await channels.where.aclose()
+        await channels.topology.aclose()
         return told
 
     told = asyncio.run(story())
@@ -134,21 +138,21 @@ def test_only_what_was_lost_stands_again(valkey, client):
     assert told[3:] == [(NAMES[2], False), (NAMES[1], False)]
 
 
-class Mixed(Channels):
+class Mixed(PubSub):
     """As it was: an answer is taken for the newest command's."""
 
     def _take(self, place, reply):
         kind, name = reply[0], reply[1]
         if kind == "smessage":
-            self.said(name, reply[2])
-        elif name in self._wanted and self._at[name] == place:
+            self.on_message(name, reply[2])
+        elif name in self._wanted and self._place_of[name] == place:
             if kind == "ssubscribe":
                 if not self._wanted[name].done():
                     self._wanted[name].set_result(None)
-                self.stands(name, False)
+                self.on_subscribed(name, False)
             elif kind == "sunsubscribe" and self._wanted[name].done():
-                self._at[name] = ""
-                self.where.stir()
+                self._place_of[name] = ""
+                self.topology.invalidate()
 
 
 def test_answers_that_are_mixed_up_are_found(valkey, client, monkeypatch):

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 
 from chat.bridge import await_
 from chat.redis_client import urls
-from chat.redis_client.cluster import Cluster as Where
+from chat.redis_client.cluster import ClusterTopology as ClusterTopology
 from chat.redis_client.cluster import LoopCluster
-from chat.redis_client.pubsub import Channels
+from chat.redis_client.pubsub import PubSub
 from chat.store import Store, keys
 
 from ..faults.reading import Refused, Stored, told
@@ -256,13 +256,13 @@ def ask(cluster):
 
     def run(conversation):
         async def main():
-            where = Where(cluster.url)
-            redis = LoopCluster(where, await_)
+            topology = ClusterTopology(cluster.url)
+            redis = LoopCluster(topology, await_)
             try:
                 return await asyncio.wait_for(conversation(redis), 30)
             finally:
                 await redis.aclose()
-                await where.aclose()
+                await topology.aclose()
 
         return asyncio.run(main())
 
@@ -310,23 +310,23 @@ def test_connections_to_a_node_that_leaves_are_closed_when_it_has_answered(ask, 
         owner = cluster.owner("a")
         place = f"127.0.0.1:{owner.port}"
         await redis._node(place).ask(("CLIENT SETNAME", "leaver"), {})
-        where, client = redis.where, redis.where.client(place)
+        topology, client = redis.topology, redis.topology.client(place)
         await client.ping()
         # It is left out while a command is on its way.
         waiting = redis._node(place).ask(("ECHO", "heard"), {})
-        where.places.discard(place)
+        topology.places.discard(place)
         redis._arrange()
         assert place in redis._nodes
         assert await waiting == "heard"
-        await where._let_go()
+        await topology._close_clients()
         await until(lambda: place not in redis._nodes)
         await until(lambda: "leaver" not in str(owner.client.client_list()))
-        assert place not in where._clients
+        assert place not in topology._clients
         assert client.connection_pool._in_use_connections == set()
         assert not any(c.is_connected for c in client.connection_pool._available_connections)
         # It is back, and is asked again.
-        where.stir()
-        await until(lambda: place in where.places)
+        topology.invalidate()
+        await until(lambda: place in topology.places)
         assert await redis.ask(("SET", "a", "b"), {}) is True
         assert place in redis._nodes
 
@@ -349,7 +349,8 @@ def test_a_node_that_is_replaced_has_no_connection_of_ours_any_more(ask, cluster
             with suppress(RedisError):
                 await redis.ask(("SET", "a", "2"), {})
             return (
-                place not in redis.where.places | redis._nodes.keys() | redis.where._clients.keys()
+                place
+                not in redis.topology.places | redis._nodes.keys() | redis.topology._clients.keys()
             )
 
         while not await is_gone():  # noqa: ASYNC110
@@ -377,8 +378,8 @@ def test_a_subscription_follows_its_slot(cluster):
         stood.append(again)
 
     async def conversation():
-        where = Where(cluster.url)
-        channels = Channels(where, lambda _, text: heard.append(text), told)
+        topology = ClusterTopology(cluster.url)
+        channels = PubSub(topology, lambda _, text: heard.append(text), told)
         running = asyncio.create_task(channels.run())
         channels.add(name)
         await channels.ready(name, 10)
@@ -390,7 +391,7 @@ def test_a_subscription_follows_its_slot(cluster):
         assert stood == [False, True, True, True]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await where.aclose()
+        await topology.aclose()
 
     asyncio.run(conversation())
 
@@ -399,12 +400,12 @@ def test_a_cluster_that_is_not_there_is_told_to_who_asks():
     from redis.exceptions import ConnectionError as RedisConnectionError
 
     async def conversation():
-        where = Where("redis+cluster://127.0.0.1:1")
-        redis = LoopCluster(where, await_)
+        topology = ClusterTopology("redis+cluster://127.0.0.1:1")
+        redis = LoopCluster(topology, await_)
         with pytest.raises(RedisConnectionError):
             await asyncio.wait_for(redis.ask(("GET", "k"), {}), 5)
         await redis.aclose()
-        await where.aclose()
+        await topology.aclose()
 
     asyncio.run(conversation())
 

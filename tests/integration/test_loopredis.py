@@ -17,7 +17,7 @@ from chat.bridge import await_
 from chat.bridge.wsgi import all_done
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import Link, OutcomeUnknown
-from chat.redis_client.pubsub import Alone, Channels
+from chat.redis_client.pubsub import PubSub, SingleServer
 from chat.redis_client.urls import TIMEOUT, connect
 
 
@@ -471,7 +471,7 @@ def test_after_the_end_nothing_is_sent(strange):
 
 def test_a_channel_that_cannot_be_sent_takes_no_other_along(valkey, client):
     async def conversation():
-        channels = Channels(Alone(valkey.url), lambda *_: None, lambda *_: None)
+        channels = PubSub(SingleServer(valkey.url), lambda *_: None, lambda *_: None)
         running = asyncio.create_task(channels.run())
         channels.add("before")
         with pytest.raises(DataError):
@@ -483,6 +483,6 @@ def test_a_channel_that_cannot_be_sent_takes_no_other_along(valkey, client):
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
-        await channels.where.aclose()
+        await channels.topology.aclose()
 
     asyncio.run(conversation())

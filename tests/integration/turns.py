@@ -22,7 +22,7 @@ from chat.app import create_app
 from chat.bridge import await_
 from chat.config import Settings
 from chat.redis_client.client import LoopRedis
-from chat.redis_client.pubsub import Alone
+from chat.redis_client.pubsub import SingleServer
 from chat.redis_client.urls import connect
 from chat.rendering.text_renderer import TextRenderer
 from chat.store import Store
@@ -77,7 +77,7 @@ class Chat:
     as a request's is."""
 
     def __init__(self, url: str, folder) -> None:
-        self.where = Alone(url)
+        self.where = SingleServer(url)
         self.redis = LoopRedis(connect(url), await_)
         self.texts = TextRenderer(self._child)
         settings = Settings(redis_url=url, secret_key="x" * 32, data=folder, limits=False)

@@ -12,7 +12,7 @@ from chat.domain.events import POST, Event
 from chat.realtime.background import Background
 from chat.realtime.hub import Hub
 from chat.realtime.subscriber import Subscriber
-from chat.redis_client.pubsub import Alone
+from chat.redis_client.pubsub import SingleServer
 
 from ..stored_events import pack
 
@@ -64,7 +64,7 @@ def nothing(*_):
 
 
 def subscriber_of(hub, texts, store=None, changed=nothing):
-    topology, background = Alone("redis://127.0.0.1"), Background(portal)
+    topology, background = SingleServer("redis://127.0.0.1"), Background(portal)
     return Subscriber(topology, hub, store, texts, background, changed, nothing)
 
 
