@@ -99,7 +99,7 @@ class Busy(ChatError):
 
 class FilesAway(ChatError):
     status = 503
-    title = "The chat cannot reach its files"
+    title = "The file storage is unavailable"
 
     def __init__(self) -> None:
         super().__init__(
@@ -110,7 +110,7 @@ class FilesAway(ChatError):
 
 class StoreAway(ChatError):
     status = 503
-    title = "The chat cannot reach its memory"
+    title = "The database is unavailable"
 
     def __init__(self) -> None:
         super().__init__(
