@@ -9,6 +9,7 @@ from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
 
 from .api import endpoints
 from .auth.oidc_client import Provider
+from .auth.signed_cookies import SignedCookies
 from .config import Settings
 from .error_pages import ErrorPages
 from .http_client.public_only import Outbound
@@ -48,6 +49,7 @@ from .web import (
     notifications,
     oidc_sign_in,
     page_connection,
+    passwords,
     people_picker,
     profiles,
     quick_switcher,
@@ -56,7 +58,9 @@ from .web import (
     room_settings,
     rooms,
     search,
+    sessions,
     sign_in,
+    sign_up,
     unread,
     upload_limits,
     view_options,
@@ -84,7 +88,7 @@ class Chat(Flask, Parts):
     def __init__(self, settings: Settings, store: Store, topology: Topology, texts: Texts) -> None:
         super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
         self.jinja_environment = environment.environment_class()
-        self.session_interface = auth.Cookies(store.clock.estimate)
+        self.session_interface = SignedCookies(store.clock.estimate)
         self.settings = settings
         self.store = store
         self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
@@ -149,7 +153,7 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.secure,
         PERMANENT_SESSION_LIFETIME=timedelta(days=90),
-        # Not with every answer: style sheets and scripts are kept by caches (session._renew).
+        # Not with every answer: style sheets and scripts are kept by caches (web.auth).
         SESSION_REFRESH_EACH_REQUEST=False,
         # A page may stay open for days; the token lives as long as the session.
         WTF_CSRF_TIME_LIMIT=None,
@@ -168,9 +172,10 @@ def create_app(
     local_time.tell_time_by(store.clock.estimate)
     form_limits.bound()
     request_limits.init(app)
+    auth.init(app)
     csrf = protect(app)
     csrf.exempt(endpoints.bp)  # a token is sent by no page that was not given it
-    csrf.exempt(jwt_sign_in.hand_over)
+    csrf.exempt(jwt_sign_in.sign_in)
 
     file_limits: dict[str, FileLimit] = {}  # by endpoint, when all views are registered
 
@@ -189,8 +194,10 @@ def create_app(
             csrf.protect(apply_exemptions=True)
 
     for bp in (
-        auth.bp,
+        sessions.bp,
         sign_in.bp,
+        sign_up.bp,
+        passwords.bp,
         first_admin.bp,
         oidc_sign_in.bp,
         jwt_sign_in.bp,

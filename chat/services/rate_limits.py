@@ -50,9 +50,9 @@ _MEMBERS = Budget("change", within=("members",))
 
 ROUTES: dict[str, Budget] = {
     "assets.static": Budget(free="a file in memory with an ETag, which costs less than counting"),
-    "operations.healthz": Budget(free="one word from memory, which must come under any load"),
-    "operations.readyz": Budget(free="one PING; a balancer that is refused sends nobody here"),
-    "operations.prometheus": Budget(free="for those of CHAT_METRICS only; a 404 to others"),
+    "health.healthz": Budget(free="one word from memory, which must come under any load"),
+    "health.readyz": Budget(free="one PING; a balancer that is refused sends nobody here"),
+    "health.prometheus": Budget(free="for those of CHAT_METRICS only; a 404 to others"),
     "composer.next_composer": Budget(
         free="a template in memory, which people go on writing with while Redis is away"
     ),
@@ -60,12 +60,12 @@ ROUTES: dict[str, Budget] = {
         "view",
         "rooms.home rooms.index rooms.new rooms.people rooms.random_page rooms.show "
         "messages.before messages.on messages.permalink messages.edit_page messages.reply "
-        "reactions.menu composer.draft composer.text_help stream.stream stream.seen "
+        "reactions.menu composer.draft composer.text_help event_stream.stream event_stream.seen "
         "members.index members.leave_page room_settings.edit_page room_settings.end_page "
-        "profiles.profile_page profiles.person_page session.mine tokens.mine tokens.of_bot "
-        "notifications.inbox unread.page crowd.connection "
-        "sign_in.page sign_in.sign_up_page first_run.page sign_in.password_page "
-        "sign_in.reset_page oidc.callback",
+        "profiles.profile_page profiles.person_page sessions.index api_tokens.mine "
+        "api_tokens.of_bot notifications.inbox unread.page connections.connection "
+        "sign_in.page sign_up.page first_admin.page passwords.change_page "
+        "passwords.reset_page oidc_sign_in.callback",
     ),
     **_rows("picture", "profiles.picture profiles.style"),
     **_rows("download", "downloads.download"),
@@ -75,19 +75,19 @@ ROUTES: dict[str, Budget] = {
     **_rows(
         "change",
         "composer.attach composer.choose_lines notifications.set_level notifications.complete "
-        "messages.unread unread.read members.leave room_settings.end session.sign_out session.end "
-        "tokens.revoke",
+        "messages.unread unread.read members.leave room_settings.end sessions.sign_out "
+        "sessions.end api_tokens.revoke",
     ),
     **_rows("join", "rooms.join rooms.join_random"),
     "members.add": _MEMBERS,
     "members.remove": _MEMBERS,
     "members.set_owner": Budget("change"),
-    **_rows("token", "tokens.make"),
+    **_rows("token", "api_tokens.make"),
     **_rows(
         "admin",
         "admin.people admin.role admin.deactivate admin.activate admin.sign_out admin.reset "
-        "admin.audit admin.files tokens.bots tokens.make_bot "
-        "hooks.page hooks.save hooks.remove hooks.secret",
+        "admin.audit admin.files api_tokens.bots api_tokens.make_bot "
+        "webhooks.page webhooks.save webhooks.remove webhooks.secret",
     ),
     "live.live": Budget("socket", within=("page",)),
     "rooms.create": Budget("change", within=("start", "write")),
@@ -99,14 +99,14 @@ ROUTES: dict[str, Budget] = {
     "profiles.edit": Budget("change", within=("profile",)),
     # Where people come in: by network, and by login.
     "sign_in.sign_in": Budget(within=("guest", "guest-day", "guests", "address", "login")),
-    "sign_in.sign_up": Budget(within=("sign-up",)),
-    "sign_in.change_password": Budget("change", within=("login", "account")),
-    "first_run.make_account": Budget("address", by_network=True),
-    "first_run.page_of_link": Budget("view", within=("address",)),  # wrong links
-    "first_run.use_link": Budget("change", within=("address",)),
-    "sign_in.reset": Budget("address", by_network=True),
-    "oidc.start": Budget("oidc", by_network=True),
-    "jwt.hand_over": Budget("hand-over", by_network=True),
+    "sign_up.sign_up": Budget(within=("sign-up",)),
+    "passwords.change": Budget("change", within=("login", "account")),
+    "first_admin.make_account": Budget("address", by_network=True),
+    "first_admin.page_of_link": Budget("view", within=("address",)),  # wrong links
+    "first_admin.use_link": Budget("change", within=("address",)),
+    "passwords.reset": Budget("address", by_network=True),
+    "oidc_sign_in.start": Budget("oidc", by_network=True),
+    "jwt_sign_in.sign_in": Budget("hand-over", by_network=True),
     # The API. Its operations have the names of their functions.
     **_rows(
         "api",

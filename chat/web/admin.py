@@ -8,13 +8,13 @@ from redis.exceptions import ResponseError
 from ..domain.errors import Invalid, NotFound, Refused
 from ..services import messages
 from ..services.context import chat
-from ..services.permissions import check_admin
+from ..services.sessions import revoke_access
 from ..store import Person
 from ..store.person import ADMIN, ROLES
-from .auth import require_person, shut_out
+from . import audit as audit_log
+from .auth import require_admin
 from .client_address import network_of
 from .paging import PAGE_ROWS, Paging, address
-from .security import address as client_address
 from .security import is_public, own_origin
 
 LISTED = 50  # people on the page of files
@@ -22,12 +22,7 @@ LISTED = 50  # people on the page of files
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 
-@bp.before_request
-def admins_only() -> Any:
-    refused = require_person()
-    if not refused:
-        check_admin(g.person)
-    return refused
+bp.before_request(require_admin)
 
 
 @bp.get("/people")
@@ -57,14 +52,14 @@ def deactivate(uid: str) -> Any:
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
         chat().store.bans.keep_out(uid, networks)
-        audit_note(f"kept {', '.join(networks)} out for", person)
+        audit_log.record(f"kept {', '.join(networks)} out for", person)
     if not person.off:
-        audit_note("deactivated", person)
+        audit_log.record("deactivated", person)
     chat().store.people.edit(person, off="1")
-    shut_out(uid)
+    revoke_access(chat().store, uid)
     chat().store.rooms.let_go(person)
     if "messages" in request.form:
-        audit_note("deleted all messages of", person)
+        audit_log.record("deleted all messages of", person)
         messages.purge(chat(), g.person, uid)
     if "networks" in request.form and not networks:
         return _page(whose=person, somewhere=bool(seen))
@@ -78,7 +73,7 @@ def activate(uid: str) -> Any:
     chat().store.people.edit(person, off="")
     chat().store.bans.let_in(uid)
     chat().store.people.look_again(uid)
-    audit_note("activated", person)
+    audit_log.record("activated", person)
     return _back()
 
 
@@ -87,8 +82,8 @@ def sign_out(uid: str) -> Any:
     """End all sessions of a person, in all places at once, all tokens, and a link for a new
     password."""
     person = _other(uid)
-    shut_out(uid)
-    audit_note("signed out everywhere", person)
+    revoke_access(chat().store, uid)
+    audit_log.record("signed out everywhere", person)
     return _back()
 
 
@@ -99,7 +94,7 @@ def reset(uid: str) -> Any:
     if not person.login:
         raise Invalid("This person has no account with a password.")
     secret = chat().store.accounts.reset_token(uid, g.person.uid)
-    audit_note("made a password link for", person)
+    audit_log.record("made a password link for", person)
     return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
 
 
@@ -144,7 +139,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
         raise Refused("You are not an admin any more.")
     people.keep(uid)
     chat().store.people.look_again(uid)
-    audit_note(f"gave the role {role} to", person)
+    audit_log.record(f"gave the role {role} to", person)
 
 
 def _other(uid: str) -> Person:
@@ -155,12 +150,6 @@ def _other(uid: str) -> Person:
     if person.uid == g.person.uid:
         raise Refused("Another admin has to do that with your account.")
     return person
-
-
-def audit_note(what: str, person: Person) -> None:
-    """Write down what the admin who asks did to a person."""
-    whom = f"{person.name} ({person.login or person.uid})"
-    chat().store.audit.note(g.person, what, whom, client_address())
 
 
 def _back() -> Any:

@@ -11,12 +11,12 @@ from ..services.permissions import check_admin
 from ..store import Person, keys
 from ..store.person import MEMBER
 from ..store.tokens import SCOPES
-from .admin import audit_note
+from . import audit
 from .auth import require_person
 from .nonces import new_nonce, sent_nonce
 from .paging import part
 
-bp = Blueprint("tokens", __name__)
+bp = Blueprint("api_tokens", __name__)
 bp.before_request(require_person)
 
 
@@ -44,7 +44,7 @@ def make_bot() -> Any:
     is_new = not uid or chat().store.people.get(uid) is None
     bot = chat().store.people.create(name, MEMBER, uid=uid, bot=g.person.uid)
     if is_new:
-        audit_note("made the bot", bot)
+        audit.record("made the bot", bot)
     return redirect(f"/tokens/{bot.uid}", 303)
 
 
@@ -70,7 +70,7 @@ def make(uid: str) -> Any:
     except Refused as error:
         return _page(owner, error=error.text), error.status
     if owner.bot:
-        audit_note("made a token for", owner)
+        audit.record("made a token for", owner)
     return _page(owner, secret=secret)
 
 
@@ -79,7 +79,7 @@ def revoke(uid: str) -> Any:
     owner = _owner(uid)
     chat().store.tokens.revoke(owner.uid, request.form.get("tid", ""))
     if owner.bot:
-        audit_note("ended a token of", owner)
+        audit.record("ended a token of", owner)
     return redirect(f"/tokens/{uid}" if owner.bot else "/me/tokens", 303)
 
 

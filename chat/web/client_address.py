@@ -12,6 +12,17 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 MAX_ADDRESS_CHARS = 128  # longer than every spelling of an address
 PREFIX_BITS = 64  # who has one IPv6 address has all of its /64 (RFC 6177)
 
+# Headers that proxies and tunnels add to a request.
+FORWARDING_HEADERS = (
+    "Forwarded",
+    "Via",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "CF-Connecting-IP",
+)
+
 _BRACKETED = re.compile(r"\[([^][]*)\](?::(\d{1,5}))?")
 _IPV4_PORT = re.compile(r"([0-9.]+):(\d{1,5})")
 _ZONE = re.compile(r"%[A-Za-z0-9._~-]{1,64}\Z")

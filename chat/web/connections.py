@@ -1,7 +1,5 @@
-"""Counting the pages that visitors open, and telling a page why it cannot connect."""
+"""Telling a page why it cannot connect."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from flask import Blueprint, g
@@ -12,16 +10,7 @@ from ..services.context import chat
 from .auth import current_person
 from .security import network
 
-bp = Blueprint("crowd", __name__)
-
-
-def enter() -> Callable[[], None]:
-    """Count the present request as an open page of the person who is signed in. Returns the
-    function to call when the page closes. Raises TooOften."""
-    limits, owner = chat().connection_limits, (g.person.uid, network())
-    chat().limits.use("page", owner[1])
-    limits.enter(*owner)
-    return partial(limits.leave, *owner)
+bp = Blueprint("connections", __name__)
 
 
 @bp.get("/connection")

@@ -32,15 +32,16 @@ from ..realtime.hub import Hub
 from ..realtime.packet import Packet
 from ..realtime.viewers import Viewer
 from ..services.context import chat
+from ..services.sessions import is_active
 from ..store import Room
-from . import connections
-from .auth import is_still_on, require_person
+from . import open_pages
+from .auth import require_person
 from .nonces import is_nonce
 from .request_limits import charge_bytes
 
 log = logging.getLogger(__name__)
 
-bp = Blueprint("stream", __name__)
+bp = Blueprint("event_stream", __name__)
 bp.before_request(require_person)
 
 LASTS = 240.0  # seconds until the response ends and is asked for anew
@@ -61,7 +62,7 @@ def stream(rid: str) -> Response:
     shown = number(request.args.get("after", ""))
     epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
-    leave = connections.enter()
+    leave = open_pages.enter()
     waiting = Waiting()
     request.environ[ON_DRAIN](waiting.drain)
     place = Place(rid, shown or room.seq, epoch, bool(shown))
@@ -177,7 +178,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
         hub.belong(viewer, rid, room.seq, room.at)
         hub.watch(viewer, rid)
         await_(chat().realtime.subscriber.ready(f"room:{rid}"))
-        is_on = is_still_on(uid, viewer.session)
+        is_on = is_active(chat(), uid, viewer.session)
         missed = store.messages.missed(rid, uid, place.seq, place.epoch)
         if missed is None or not is_on:
             return

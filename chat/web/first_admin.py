@@ -18,24 +18,14 @@ from ..domain.errors import Busy, ChatError, Invalid, Refused
 from ..services.context import chat
 from ..store import Person
 from ..store.person import GUEST
-from .auth import begin, current_person
+from .auth import current_person, sign_in
+from .client_address import FORWARDING_HEADERS
 from .failed_sign_ins import failed
 from .nonces import sent_nonce
 from .security import address, network
-from .sign_in import new_account, typed, ways
+from .sign_in_forms import auth_methods, new_account, typed
 
-bp = Blueprint("first_run", __name__)
-
-# What proxies and tunnels add to a request that they pass on.
-FORWARDED = (
-    "Forwarded",
-    "Via",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Real-IP",
-    "CF-Connecting-IP",
-)
+bp = Blueprint("first_admin", __name__)
 
 
 @bp.before_request
@@ -71,7 +61,7 @@ def page_of_link(secret: str) -> Any:
     person = current_person()
     if _takes_over(person):
         return render_template("first_run.html", becomes=person, secret=secret)
-    if "password" in ways():
+    if "password" in auth_methods():
         return _form()
     return redirect(f"/sign-in?next={quote(request.path, safe='')}", 303)
 
@@ -84,7 +74,7 @@ def use_link(secret: str) -> Any:
     person = current_person()
     if _takes_over(person):
         return _take_over(person)
-    if "password" in ways():
+    if "password" in auth_methods():
         return _make_account(person)
     return redirect(f"/sign-in?next={quote(request.path, safe='')}", 303)
 
@@ -101,7 +91,7 @@ def _is_from_this_machine() -> bool:
     return (
         is_loopback(request.remote_addr or "")
         and all(is_loopback(_host(name)) for name in named)
-        and not any(name in request.headers for name in FORWARDED)
+        and not any(name in request.headers for name in FORWARDING_HEADERS)
     )
 
 
@@ -115,14 +105,14 @@ def _host(url: str) -> str:
 
 def _takes_over(person: Person | None) -> bool:
     """True for who becomes the admin as they are. Where there are accounts, a guest makes one."""
-    return person is not None and (person.role != GUEST or "password" not in ways())
+    return person is not None and (person.role != GUEST or "password" not in auth_methods())
 
 
 def _take_over(person: Person | None) -> Any:
     assert person is not None
     admin = chat().store.accounts.become_first_admin(person)
     chat().store.audit.note(admin, "became the first admin by the server's link", "", address())
-    begin(admin, g.session.way)  # more rights, so another cookie
+    sign_in(admin, g.session.way)  # more rights, so another cookie
     return redirect("/", 303)
 
 
@@ -134,13 +124,13 @@ def _make_account(guest: Person | None) -> Any:
     except (Busy, Invalid) as error:
         return _form(error)
     chat().store.audit.note(admin, "made the first account", "", address())
-    begin(admin, "password")
+    sign_in(admin, "password")
     return redirect("/", 303)
 
 
 def _form(error: ChatError | None = None) -> Any:
     text, status = (error.text, error.status) if error else ("", 200)
-    others = [way for way in ways() if way not in ("guest", "password")]
+    others = [way for way in auth_methods() if way not in ("guest", "password")]
     told = {"first": True, "action": request.path, "others": others}
     headers = error.headers if error else {}
     return render_template("sign_up.html", **told, **typed(text)), status, headers

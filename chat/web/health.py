@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 from ..domain.errors import Invalid, NotFound
 from ..observability import metrics
 from ..services.context import chat
-from .first_admin import FORWARDED
+from .client_address import FORWARDING_HEADERS
 from .security import address, is_proxy
 
-bp = Blueprint("operations", __name__)
+bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
@@ -46,7 +46,7 @@ def prometheus() -> Any:
 
 def _may_measure() -> bool:
     """A request that has come through a proxy unknown to us is everybody's, wherever that is."""
-    passed_on = any(name in request.headers for name in FORWARDED)
+    passed_on = any(name in request.headers for name in FORWARDING_HEADERS)
     if passed_on and not is_proxy(request.remote_addr or ""):
         return False
     try:

@@ -1,8 +1,8 @@
-"""Another site hands its user over: what it signed becomes a session.
+"""Signing in with a token (JWT) that another site has signed for its user.
 
-The form is another site's, so it cannot carry our CSRF token, and whoever has a token of their own
-could make somebody else's browser post it. So a token counts once and for an hour at most, and a
-browser may bring it only from the pages of CHAT_JWT_ORIGIN.
+The form is on another site, so it cannot have our CSRF token, and a person with a token of their
+own could make somebody else's browser post it. So a token can be used once, within an hour at most,
+and a browser may send it only from the pages of CHAT_JWT_ORIGIN.
 """
 
 import hashlib
@@ -18,42 +18,46 @@ from ..http_client.json_documents import Unreachable
 from ..services.context import chat
 from .failed_sign_ins import failed
 from .security import own_origin
-from .sign_in import check_way, come_in, local_path, turn_away
+from .sign_in_forms import check_method, complete_sign_in, local_path, sign_in_refused
 
 log = logging.getLogger(__name__)
 
-bp = Blueprint("jwt", __name__)
+bp = Blueprint("jwt_sign_in", __name__)
 
-LONGEST = 3600  # seconds that a token may have left; Firebase's have as much
+MAX_TOKEN_SECONDS = 3600  # until a token expires; Firebase's last as long
 
 
 @bp.post("/sign-in/token")
-def hand_over() -> Any:
-    """With a `token`, or `Authorization: Bearer`; then on to `next`."""
-    check_way("jwt")
+def sign_in() -> Any:
+    """Sign in with the field `token`, or with `Authorization: Bearer`, and redirect to `next`."""
+    check_method("jwt")
     next = local_path(request.form.get("next", ""))
     origin = request.headers.get("Origin")
     if origin is not None and origin not in (own_origin(), *chat().settings.jwt_origins):
         failed("a token from a page that is not of CHAT_JWT_ORIGIN", detail=origin)
-        return turn_away("This chat takes nobody over from the site you come from.", 403, next)
+        text = "This chat does not accept sign-ins from the site that you come from."
+        return sign_in_refused(text, 403, next)
     token = request.form.get("token", "").strip() or _bearer()
     try:
         claims = _verified(token)
         _use(token, claims["exp"])
     except Unreachable as error:
         log.warning("CHAT_JWT_JWKS: %s", error)
-        return turn_away("Your site does not answer just now. Try again in a moment.", 502, next)
+        text = "Your site does not respond at the moment. Try again later."
+        return sign_in_refused(text, 502, next)
     except BadToken as error:
         failed("a token was refused", detail=error)
-        text = "That was too old, used already, or not meant for here. Go back and try again."
-        return turn_away(text, 400, next)
+        text = (
+            "The token has expired, was used before, or is for another site. Go back and try again."
+        )
+        return sign_in_refused(text, 400, next)
     called = jwt.name_of(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
-    return come_in(person, "jwt", next)
+    return complete_sign_in(person, "jwt", next)
 
 
 def keys(settings: Settings) -> Keys | Secret:
-    """What the tokens of the settings are signed with."""
+    """The keys with which tokens are signed, from the settings."""
     return Secret(settings.jwt_secret) if settings.jwt_secret else Keys(settings.jwt_jwks)
 
 
@@ -67,14 +71,14 @@ def _verified(token: str) -> dict[str, Any]:
     claims = chat().jwt_keys.claims(token)
     now = chat().store.clock.now()
     jwt.check_claims(claims, settings.jwt_issuer, settings.jwt_audience, now)
-    if claims["exp"] > now + LONGEST + LEEWAY_SECONDS:
-        raise BadToken(f"it is good for more than {LONGEST} s")
+    if claims["exp"] > now + MAX_TOKEN_SECONDS + LEEWAY_SECONDS:
+        raise BadToken(f"it is good for more than {MAX_TOKEN_SECONDS} s")
     return claims
 
 
 def _use(token: str, until: float) -> None:
-    """Raise BadToken for a token that was here. It is known by what was signed: of a signature
-    there may be several that are right."""
+    """Raise BadToken for a token that was used before. Tokens are compared without the signature:
+    one text may have several valid signatures."""
     digest = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
     seconds = int(until - chat().store.clock.now()) + LEEWAY_SECONDS + 1
     if not chat().store.accounts.use_once(digest, seconds):

@@ -1,9 +1,9 @@
 """Signing in at an OpenID Connect provider, by an authorization code with PKCE (RFC 7636).
 
-It begins with a link and not with a form: Chromium holds a form to `form-action 'self'` through
-every redirect that answers it, and the second is the provider's. The link changes nothing but the
-visitor's cookie, which remembers what was begun: a code that comes back is taken only in the
-browser that asked for it (`state`), for the token that was asked for (`nonce`).
+It starts with a link and not with a form: Chromium applies `form-action 'self'` to every redirect
+after a form, and the second redirect leads to the provider. The link changes only the visitor's
+cookie, which stores what was started. A code is accepted only in the browser that started the
+sign-in (`state`), and only for the token that it asked for (`nonce`).
 """
 
 import logging
@@ -20,21 +20,21 @@ from ..services.context import chat
 from .auth import current_person
 from .failed_sign_ins import failed
 from .security import own_origin
-from .sign_in import check_way, come_in, local_path, turn_away
+from .sign_in_forms import check_method, complete_sign_in, local_path, sign_in_refused
 
 log = logging.getLogger(__name__)
 
-bp = Blueprint("oidc", __name__)
+bp = Blueprint("oidc_sign_in", __name__)
 
-LASTS = 600  # seconds for signing in at the provider
-MOST = 3  # of those that one browser has begun are remembered
-LONGEST_NEXT = 500  # characters of the address to go to afterwards; a cookie is small
+MAX_SIGN_IN_SECONDS = 600  # at the provider
+MAX_STARTED = 3  # sign-ins that one browser has started and not completed
+MAX_NEXT_CHARS = 500  # of the address to go to afterwards; a cookie is small
 
 
 @bp.get("/sign-in/oidc")
 def start() -> Any:
     """Send the visitor to the provider."""
-    check_way("oidc")
+    check_method("oidc")
     next = local_path(request.args.get("next", ""))
     if current_person():
         return redirect(next, 303)
@@ -42,50 +42,51 @@ def start() -> Any:
     try:
         there = chat().provider.address(_redirect_uri(), state, nonce, verifier)
     except Unreachable as error:
-        return _away(error, next)
+        return _provider_unavailable(error, next)
     now = int(chat().store.clock.now())
-    begun = [state, nonce, verifier, next if len(next) <= LONGEST_NEXT else "/", now]
-    cookie["oidc"] = [*cookie.get("oidc", [])[1 - MOST :], begun]
+    entry = [state, nonce, verifier, next if len(next) <= MAX_NEXT_CHARS else "/", now]
+    cookie["oidc"] = [*cookie.get("oidc", [])[1 - MAX_STARTED :], entry]
     return redirect(there, 303)
 
 
 @bp.get("/sign-in/oidc/callback")
 def callback() -> Any:
-    """Where the provider sends the visitor back to, with a `code` or an `error`."""
-    check_way("oidc")
+    """The provider redirects the visitor to here, with a `code` or an `error`."""
+    check_method("oidc")
     name, args = chat().settings.oidc_name, request.args
-    begun = _take(args.get("state", ""))
-    if begun is None and current_person():
-        return redirect("/", 303)  # the page was loaded again, or begun in two tabs
-    if begun is None:
+    entry = _take_started(args.get("state", ""))
+    if entry is None and current_person():
+        return redirect("/", 303)  # the page was reloaded, or the sign-in started in two tabs
+    if entry is None:
         failed("OpenID Connect", detail="not begun in this browser, or too long ago")
-        text = "That took too long, or was begun in another browser. Please try again."
-        return turn_away(text, 400)
-    nonce, verifier, next = begun
+        text = "The sign-in took too long, or was started in another browser. Please try again."
+        return sign_in_refused(text, 400)
+    nonce, verifier, next = entry
     if args.get("error") == "access_denied":
         failed("OpenID Connect", detail="access_denied")
-        return turn_away(f"You were not let in at {name}, or turned back there.", 403, next)
+        return sign_in_refused(f"Signing in with {name} was cancelled or denied.", 403, next)
     try:
         if "code" not in args:
             raise BadToken(f"error {args.get('error', '')[:100]!r} instead of a code")
         claims = chat().provider.claims(args["code"], _redirect_uri(), verifier, nonce)
     except Unreachable as error:
-        return _away(error, next)
+        return _provider_unavailable(error, next)
     except BadToken as error:
         failed("OpenID Connect", detail=error)
-        return turn_away(f"Signing in with {name} did not work. Please try again.", 400, next)
+        return sign_in_refused(f"Signing in with {name} did not work. Please try again.", 400, next)
     called = jwt.name_of(claims) or "New member"
     person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
-    return come_in(person, "oidc", next)
+    return complete_sign_in(person, "oidc", next)
 
 
-def _take(state: str) -> tuple[str, str, str] | None:
-    """Nonce, verifier and address to go to of what this browser has begun with `state`; once."""
-    all_begun, now = cookie.get("oidc", []), chat().store.clock.now()
-    for begun in all_begun:
-        if begun[0] == state:
-            cookie["oidc"] = [other for other in all_begun if other is not begun]
-            return begun[1:4] if begun[4] > now - LASTS else None
+def _take_started(state: str) -> tuple[str, str, str] | None:
+    """Nonce, verifier and the address to go to, of the sign-in that this browser has started with
+    `state`. None if there is none, or it took too long. Each can be taken once."""
+    started, now = cookie.get("oidc", []), chat().store.clock.now()
+    for entry in started:
+        if entry[0] == state:
+            cookie["oidc"] = [other for other in started if other is not entry]
+            return entry[1:4] if entry[4] > now - MAX_SIGN_IN_SECONDS else None
     return None
 
 
@@ -93,7 +94,8 @@ def _redirect_uri() -> str:
     return f"{own_origin()}/sign-in/oidc/callback"
 
 
-def _away(error: Unreachable, next: str) -> Any:
+def _provider_unavailable(error: Unreachable, next: str) -> Any:
     log.warning("OpenID Connect: %s", error)
     name = chat().settings.oidc_name
-    return turn_away(f"{name} does not answer as it should. Try again in a moment.", 502, next)
+    text = f"{name} does not respond correctly. Try again in a moment."
+    return sign_in_refused(text, 502, next)

@@ -33,7 +33,7 @@ from ..services.context import app
 from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
 from ..store.room_kinds import DIRECT
-from . import connections
+from . import open_pages
 from .auth import current_person
 from .nonces import is_nonce, new_nonce
 from .security import is_own_origin
@@ -60,7 +60,7 @@ def only_own_pages() -> Response | None:
     if current_person() is None:
         return Response("Sign in first.\n", 401, mimetype="text/plain")
     try:
-        g.leave = connections.enter()
+        g.leave = open_pages.enter()
     except TooOften as error:
         return Response(error.text, 429, error.headers, mimetype="text/plain")
     return None

@@ -36,7 +36,7 @@ _POLICY = (
 )
 
 # Asked by probes and Prometheus, by address or by the name of a container, and of no use to a page.
-_FOR_ANY_HOST = ("operations.healthz", "operations.readyz", "operations.prometheus")
+_FOR_ANY_HOST = ("health.healthz", "health.readyz", "health.prometheus")
 
 
 def check_host(asked: Request) -> None:
@@ -136,7 +136,11 @@ def check_site(asked: Request) -> None:
     (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454). Old browsers and programs send neither; for
     them the token alone decides. Requests that bring their own proof instead of a cookie may come
     from anywhere."""
-    if asked.endpoint is None or asked.blueprint == "api" or asked.endpoint == "jwt.hand_over":
+    if (
+        asked.endpoint is None
+        or asked.blueprint == "api"
+        or asked.endpoint == "jwt_sign_in.sign_in"
+    ):
         return
     origin = asked.headers.get("Origin")
     if _comes_from_another_site() or origin not in (None, own_origin()):

@@ -10,10 +10,11 @@ from ..services.context import chat
 from ..store import Person
 from ..store.webhooks import Hook
 from ..webhooks.signing import new_secret
-from .admin import admins_only, audit_note
+from . import audit
+from .auth import require_admin
 
-bp = Blueprint("hooks", __name__, url_prefix="/admin/bots/<uid>/webhook")
-bp.before_request(admins_only)
+bp = Blueprint("webhooks", __name__, url_prefix="/admin/bots/<uid>/webhook")
+bp.before_request(require_admin)
 
 
 @bp.get("")
@@ -34,7 +35,7 @@ def save(uid: str) -> Any:
     # A secret that somebody knows who is no admin any more is one no longer.
     secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
     chat().store.hooks.set(uid, address, secret, g.person.uid)
-    audit_note(f"set the webhook {address} of", bot)
+    audit.record(f"set the webhook {address} of", bot)
     return _back(bot)
 
 
@@ -42,7 +43,7 @@ def save(uid: str) -> Any:
 def remove(uid: str) -> Any:
     bot = _bot(uid)
     chat().store.hooks.remove(uid)
-    audit_note("removed the webhook of", bot)
+    audit.record("removed the webhook of", bot)
     return _back(bot)
 
 
@@ -53,9 +54,9 @@ def secret(uid: str) -> Any:
     bot, hook = _bot(uid), _hook(uid)
     if "renew" in request.form:
         hook = chat().store.hooks.renew(hook, new_secret())
-        audit_note("renewed the webhook's secret of", bot)
+        audit.record("renewed the webhook's secret of", bot)
     else:
-        audit_note("looked at the webhook's secret of", bot)
+        audit.record("looked at the webhook's secret of", bot)
     return _page(bot, secret=hook.secret)
 
 

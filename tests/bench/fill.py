@@ -46,7 +46,7 @@ class Filler:
     def _cookie(self, person):
         """What a browser would hold after signing in."""
         with self.app.test_request_context("/"):
-            auth.begin(person, "guest")
+            auth.sign_in(person, "guest")
             response = self.app.response_class()
             self.app.session_interface.save_session(self.app, cookie, response)
             return response.headers["Set-Cookie"].partition(";")[0]

@@ -75,7 +75,7 @@ def test_a_site_that_is_not_named_hands_nobody_over(
     eve = people.come(provider.url)
     eve.open(f"/hand-over?to={server.url}/sign-in/token")
     eve.page.get_by_role("button", name="To the chat").click()
-    expect(eve.page.get_by_role("alert")).to_contain_text("takes nobody over")
+    expect(eve.page.get_by_role("alert")).to_contain_text("does not accept sign-ins")
 
 
 def test_a_proxy_says_who_is_there(people: People, tmp_path):

@@ -278,7 +278,13 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
 }
 
 # They need what only a running server has: sockets, streams, and other sites.
-ENDLESS = {"live.live", "stream.stream", "oidc.begin", "oidc.callback", "session.sign_out"}
+ENDLESS = {
+    "live.live",
+    "event_stream.stream",
+    "oidc_sign_in.begin",
+    "oidc_sign_in.callback",
+    "sessions.sign_out",
+}
 HEADERS = ["User-Agent", "Cookie", "X-Forwarded-For", "HX-Request", "HX-Target", "Range", "Accept"]
 HEADERS += ["If-None-Match", "Referer", "Origin", "Accept-Language", "Authorization", "Host"]
 FIELDS = ["body", "name", "about", "members", "nonce", "reply", "kind", "emoji", "q", "older", "to"]

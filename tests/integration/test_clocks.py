@@ -215,7 +215,7 @@ def test_a_cookie_of_one_host_is_read_by_the_other_at_once(store, there):
 
 
 def test_what_was_begun_at_a_provider_by_one_host_is_ended_by_the_other(store, there, now):
-    for ago, ends in ((0, True), (oidc_sign_in.LASTS + 60, False)):
+    for ago, ends in ((0, True), (oidc_sign_in.MAX_SIGN_IN_SECONDS + 60, False)):
         with there() as other, app_over(other).test_request_context():
             cookie["oidc"] = [["state", "nonce", "verifier", "/", now() - ago]]
             assert bool(oidc_sign_in._take("state")) == ends

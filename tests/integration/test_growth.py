@@ -30,9 +30,9 @@ NOT_WALKED = {
     "assets.file": "a file",
     "downloads.file": "a file",
     "profiles.picture": "a file",
-    "stream.stream": "never ends",
-    "oidc.begin": "is off",
-    "oidc.callback": "is off",
+    "event_stream.stream": "never ends",
+    "oidc_sign_in.begin": "is off",
+    "oidc_sign_in.callback": "is off",
 }
 
 
@@ -93,7 +93,7 @@ def paths(app, big):
         if "GET" not in (rule.methods or ()) or rule.websocket or rule.endpoint in NOT_WALKED:
             continue
         given = {name: values.get(name, "x") for name in rule.arguments}
-        if rule.endpoint.startswith("hooks.") or rule.endpoint.startswith("tokens.of"):
+        if rule.endpoint.startswith("webhooks.") or rule.endpoint.startswith("api_tokens.of"):
             given["uid"] = big.bot
         with app.test_request_context():
             adapter = app.url_map.bind("chat.test")

@@ -27,7 +27,7 @@ from .turns import Chat
 MAX_STEPS = 50_000  # of one normalization: less than a millisecond
 LENGTH = 30_000  # characters, of two bytes or three: nearly what a request may have
 
-LAST = ["room_settings.end", "session.end", "session.sign_out"]  # they end what others need
+LAST = ["room_settings.end", "sessions.end", "sessions.sign_out"]  # they end what others need
 
 normalize = unicodedata.normalize
 

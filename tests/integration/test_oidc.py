@@ -206,7 +206,7 @@ def test_a_provider_that_is_away_is_named(tmp_path):
     try:
         answer = Visitor(running.url).get("/sign-in/oidc?next=/me")
         assert answer.status_code == 502
-        assert "Provider does not answer" in trouble(answer)
+        assert "Provider does not respond" in trouble(answer)
         assert "next=/me" in answer.text
     finally:
         running.clean_up()

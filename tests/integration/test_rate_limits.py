@@ -190,7 +190,7 @@ def within(login, rid, seq, uid):
         ("search.page", ["search"], "GET /search?q=hello", {}, {}),
         ("sign_in.sign_in", ["guest", "guest-day", "guests"], "/sign-in", {"name": "Ann"}, {}),
         ("sign_in.sign_in", ["address"], "/sign-in", {"login": "nobody", "password": "x"}, {}),
-        ("sign_in.sign_up", ["sign-up"], "/sign-up", named, {}),
+        ("sign_up.sign_up", ["sign-up"], "/sign-up", named, {}),
         ("api.find", ["search"], "GET /api/search?q=hello", {}, {}),
         ("api.edit_me", ["profile"], "PATCH /api/me", {"name": "Anna"}, {}),
         ("api.create_room", ["start"], "POST /api/rooms", {"name": "N"}, {}),
@@ -209,12 +209,12 @@ def within(login, rid, seq, uid):
 
 
 BY_OTHER_TESTS = {
-    ("first_run.page_of_link", "address"),  # test_first_run
-    ("first_run.use_link", "address"),
+    ("first_admin.page_of_link", "address"),  # test_first_run
+    ("first_admin.use_link", "address"),
     ("live.live", "page"),  # test_limits.test_an_address_opens_so_many_pages_a_minute
     ("sign_in.sign_in", "login"),  # test_sign_in.test_tries_are_counted...
-    ("sign_in.change_password", "login"),
-    ("sign_in.change_password", "account"),
+    ("passwords.change", "login"),
+    ("passwords.change", "account"),
 }
 
 

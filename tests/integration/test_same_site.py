@@ -70,7 +70,7 @@ def unsafe(tmp_path_factory):
 
 
 def is_exempt(endpoint):
-    return endpoint.startswith("api.") or endpoint == "jwt.hand_over"
+    return endpoint.startswith("api.") or endpoint == "jwt_sign_in.sign_in"
 
 
 @pytest.mark.parametrize("headers", NOT_ALLOWED, ids=str)
@@ -129,7 +129,9 @@ def test_cookies_open_nothing_in_the_api(server, ann, unsafe):
 
 def test_another_site_may_hand_somebody_over_where_the_settings_say_so(unsafe):
     """Which the route sees to itself: tests/integration/test_jwt.py."""
-    assert [e for *_, e in unsafe if is_exempt(e) and not e.startswith("api.")] == ["jwt.hand_over"]
+    assert [e for *_, e in unsafe if is_exempt(e) and not e.startswith("api.")] == [
+        "jwt_sign_in.sign_in"
+    ]
 
 
 @pytest.mark.parametrize("headers", [h for h in NOT_ALLOWED if all(h.values())], ids=str)

@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 
 from chat.app import create_app
 from chat.config import Settings
-from chat.web.first_admin import FORWARDED
+from chat.web.client_address import FORWARDING_HEADERS
 
 from ..faults.replica import fail_over, state_of
 from ..running import ROOT, Server, Visitor, alive, browser, children, opened, wait_until
@@ -625,7 +625,7 @@ def test_metrics_are_not_for_everybody(tmp_path):
         server.clean_up()
 
 
-@pytest.mark.parametrize("header", FORWARDED)
+@pytest.mark.parametrize("header", FORWARDING_HEADERS)
 def test_metrics_are_not_for_what_came_through_a_proxy(server, header):
     assert measures(server)
     answer = httpx.get(f"{server.url}/metrics", headers={header: "127.0.0.1"})

@@ -7,8 +7,8 @@ from flask import Flask
 from flask import session as cookie
 from werkzeug.exceptions import BadRequest
 
+from chat.auth.signed_cookies import SignedCookies
 from chat.web import security
-from chat.web.auth import Cookies
 
 LASTS = 90 * 24 * 3600  # seconds
 NOW = 1_800_000_000.5  # the time for all hosts, whatever this machine's clock says
@@ -18,7 +18,7 @@ NOW = 1_800_000_000.5  # the time for all hosts, whatever this machine's clock s
 def app():
     app = Flask("test")
     app.clock = [NOW]
-    app.session_interface = Cookies(lambda: app.clock[0])
+    app.session_interface = SignedCookies(lambda: app.clock[0])
     app.config.update(
         SECRET_KEY="x" * 32,
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=LASTS),

@@ -1,0 +1,94 @@
+"""The pages that change a password: one's own, and with a link from an admin."""
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, render_template, request
+
+from ..auth import passwords
+from ..domain.errors import Busy, Invalid, TooOften
+from ..runtime.executors import PASSWORDS
+from ..services.context import chat
+from ..services.sessions import revoke_access
+from ..store import Person
+from . import auth
+from .auth import require_person
+from .failed_sign_ins import failed
+from .security import address, network
+from .sign_in_forms import check_method, count_attempt, new_password_hash, sign_in_and_go_on
+
+bp = Blueprint("passwords", __name__)
+
+
+@bp.get("/me/password")
+def change_page() -> Any:
+    return require_person() or _change_page()
+
+
+@bp.post("/me/password")
+def change() -> Any:
+    """Set a new password; the old one is required. All sessions end, and this one goes on under a
+    new cookie: somebody else may know more than the old password."""
+    if response := require_person():
+        return response
+    check_method("password")
+    person, store = g.person, chat().store
+    try:
+        count_attempt(person.login)
+        _check_old_password(person)
+        new = new_password_hash(person.login, person.name)
+        revoke_access(store, person.uid, but=g.session.sid)  # first, in case this is interrupted
+        store.accounts.set_password(person.uid, new)
+    except (Busy, Invalid, TooOften) as error:
+        return _change_page(error.text), error.status, error.headers
+    revoke_access(store, person.uid)
+    auth.sign_in(person, g.session.way)
+    return redirect("/me/sessions", 303)
+
+
+@bp.get("/sign-in/reset/<secret>")
+def reset_page(secret: str) -> Any:
+    """The page that an admin's link leads to. Only its form uses the link up: some programs open
+    links in advance."""
+    person = chat().store.accounts.resetting(secret)
+    return _reset_page(person) if person else _wrong_link()
+
+
+@bp.post("/sign-in/reset/<secret>")
+def reset(secret: str) -> Any:
+    store = chat().store
+    person = store.accounts.resetting(secret)
+    if person is None:
+        return _wrong_link()
+    try:
+        new = new_password_hash(person.login, person.name)
+    except (Busy, Invalid) as error:
+        return _reset_page(person, error.text), error.status, error.headers
+    store.sessions.end_all(person.uid)  # first, in case this is interrupted
+    if not store.accounts.use_reset(person.uid, secret, new):
+        return _wrong_link()
+    revoke_access(store, person.uid)
+    store.audit.note(person, "set a password by a link", "", address())
+    return sign_in_and_go_on(person, "password")
+
+
+def _check_old_password(person: Person) -> None:
+    """Raise Invalid unless the form has the person's password. If the form was sent again because
+    its response was lost, the new password is theirs already."""
+    stored = chat().store.accounts.password(person.uid)
+    typed = request.form.get("old", ""), request.form.get("password", "")
+    if not any(PASSWORDS.run(network(), passwords.is_correct, stored, text) for text in typed):
+        failed("wrong present password", person.uid)
+        raise Invalid("That is not your present password.")
+
+
+def _change_page(error: str = "") -> str:
+    return render_template("me/password.html", person=g.person, error=error)
+
+
+def _reset_page(person: Person | None, error: str = "") -> str:
+    return render_template("reset.html", owner=person, error=error)
+
+
+def _wrong_link() -> Any:
+    failed("a wrong link for a new password")
+    return _reset_page(None), 404

@@ -1,0 +1,120 @@
+"""What the pages for signing in and for making an account have in common."""
+
+from typing import Any
+
+from flask import redirect, render_template, request
+from werkzeug.exceptions import NotFound as NoPage
+
+from ..auth import passwords
+from ..domain.errors import Invalid, TooOften
+from ..domain.validation import MAX_NAME, clean_name
+from ..runtime.executors import PASSWORDS
+from ..services.context import chat
+from ..store import Person
+from ..store.accounts import LONGEST_LOGIN, clean_login
+from . import trusted_proxy
+from .auth import sign_in
+from .failed_sign_ins import failed
+from .nonces import new_nonce, sent_nonce
+from .security import network
+
+
+def auth_methods() -> tuple[str, ...]:
+    """The methods of signing in that CHAT_SIGN_IN turns on."""
+    return chat().settings.sign_in
+
+
+def check_method(method: str) -> None:
+    """Raise 404 if a method of signing in is off."""
+    if method not in auth_methods():
+        raise NoPage
+
+
+def can_sign_up() -> bool:
+    """True if visitors may make accounts. The first account is the admin's."""
+    is_on = "password" in auth_methods() and chat().settings.sign_up
+    return is_on and chat().store.accounts.has_admin()
+
+
+def complete_sign_in(person: Person, method: str, next: str) -> Any:
+    """Sign in a person whom another site has authenticated, and redirect to `next`. Somebody else
+    who was signed in here is signed out."""
+    if person.off:
+        failed("deactivated account", person.uid)
+        return sign_in_refused("Your account here has been deactivated. Ask an admin.", 403, next)
+    sign_in(person, method)
+    return redirect(next, 303)
+
+
+def sign_in_and_go_on(person: Person, method: str) -> Any:
+    """Sign a person in, and redirect to the form's `next`."""
+    sign_in(person, method)
+    return redirect(local_path(request.form.get("next", "")), 303)
+
+
+def sign_in_page(error: str = "", **more: str) -> str:
+    """The sign-in page. `error` appears next to the form that was sent."""
+    settings, named = chat().settings, trusted_proxy.subject()
+    methods = () if named else auth_methods()  # the proxy has authenticated the visitor
+    no_admin = "password" in methods and not chat().store.accounts.has_admin()
+    return render_template(
+        "sign_in.html",
+        settings=settings,
+        ways=methods,
+        named=named,
+        can_sign_up=bool(methods) and can_sign_up(),
+        no_admin=no_admin,
+        **{**typed(error), **more},
+    )
+
+
+def sign_in_refused(text: str, status: int, next: str = "/") -> Any:
+    """The sign-in page with the reason why another site's visitor was not signed in."""
+    return sign_in_page(trouble=text, next=next), status
+
+
+def typed(error: str = "") -> dict[str, str]:
+    """The variables of the templates: what was typed into the form, without passwords."""
+    values = request.values
+    fields = {field: values.get(field, "") for field in ("name", "login")}
+    nonce = sent_nonce() or new_nonce()
+    return {**fields, "next": local_path(values.get("next", "")), "error": error, "nonce": nonce}
+
+
+def new_account() -> tuple[str, str, str]:
+    """Login, name and hash of the password, from the form. Raises Invalid, Busy."""
+    login = clean_login(request.form.get("login", ""))
+    name = clean_name(request.form.get("name", "") or login, "name", MAX_NAME)
+    return login, name, new_password_hash(login, name)
+
+
+def new_password_hash(*about: str) -> str:
+    """The hash of the form's `password`, which must equal the field `again` if there is one.
+
+    about: texts that the password must not contain, such as the login.
+
+    Raises Invalid, Busy.
+    """
+    password = request.form.get("password", "")
+    if request.form.get("again", password) != password:
+        raise Invalid("The two passwords are not the same.")
+    PASSWORDS.run(network(), passwords.check_strength, password, about)
+    return PASSWORDS.run(network(), passwords.hashed, password)
+
+
+def count_attempt(login: str) -> None:
+    """Count an attempt to enter the password of a login. Raises TooOften."""
+    login = login.strip().lower()[:LONGEST_LOGIN]
+    try:
+        chat().limits.use("login", f"{login} {network()}")
+        chat().limits.use("account", login)
+    except TooOften:
+        failed("too many tries for a login")
+        raise
+
+
+def local_path(path: str) -> str:
+    """`path` if it is an address of this site, else the home page: `//host`, `/\\host` and
+    control characters would lead to another site."""
+    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path
+    return path if is_local and path.isprintable() else "/"
