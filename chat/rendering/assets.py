@@ -26,7 +26,7 @@ SHEETS = (
     "composer",
     "reactions",
     "files",
-    "attention",
+    "notifications",
     "card",
     "account",
     "picker",

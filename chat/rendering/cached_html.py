@@ -83,21 +83,23 @@ class CachedHtml:
         self._cached_header = lru_cache(CACHED_HEADERS)(self._make_header)
         self.avatar = lru_cache(CACHED_MESSAGES)(self._make_avatar)
 
-    def message(self, event: Event, zone: str) -> Markup:
-        """An event as an item of the message list."""
+    def message(self, event: Event, zone: str, silent: bool = False) -> Markup:
+        """An event as an item of the message list; `silent`: screen readers do not announce it."""
         plain = event.reactions is NO_REACTIONS and not event.mentions  # as nearly all are
         size = len(event.body) if plain else event.size
         make = self._cached_message if size <= MAX_CACHED_MESSAGE_CHARS else self._make_message
-        return make(event, zone, today(zone))
+        return make(event, zone, silent, today(zone))
 
-    def message_list(self, events: Sequence[Event], new: int, zone: str) -> Markup:
+    def message_list(
+        self, events: Sequence[Event], new: int, zone: str, silent: bool = False
+    ) -> Markup:
         """Events as items, with a line above number `new`, the first unread one (0: none is)."""
         size = sum(map(len, map(_body, events)))
         has_reactions = set(map(id, map(_reactions, events))) != _NO_REACTIONS_ONLY
         if has_reactions or any(map(_mentions, events)):
             size = sum(event.size for event in events)
         make = self._cached_list if size <= MAX_CACHED_LIST_CHARS else self._make_list
-        return make(Events(events), new, zone, today(zone))
+        return make(Events(events), new, zone, silent, today(zone))
 
     def room_row(self, row: Row, current: bool, zone: str) -> Markup:
         """A room in the room list; `current`: it is the one on screen."""
@@ -112,16 +114,16 @@ class CachedHtml:
     def _macro(self, file: str, name: str) -> Any:
         return getattr(self._env.get_template(f"macros/{file}.html").module, name)
 
-    def _make_message(self, event: Event, zone: str, today: date) -> Markup:
+    def _make_message(self, event: Event, zone: str, silent: bool, today: date) -> Markup:
         try:
             if event.kind == POST:
-                return self._make_post(event, zone)
-            return Markup(self._macro("messages", "item")(event, zone))
+                return self._make_post(event, zone, silent)
+            return Markup(self._macro("messages", "item")(event, zone, silent))
         except Exception:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
-            return Markup(self._macro("messages", "item")(unreadable(event), zone))
+            return Markup(self._macro("messages", "item")(unreadable(event), zone, silent))
 
-    def _make_post(self, event: Event, zone: str) -> Markup:
+    def _make_post(self, event: Event, zone: str, silent: bool) -> Markup:
         """A message by a person. Macros for parts that few messages have are called only for
         those."""
         macro, seq, day = self._macro, str(event.seq), ""
@@ -129,6 +131,7 @@ class CachedHtml:
             day = new_day(event.at, event.before, zone)
         return self._post(
             event.same and not day,
+            silent,
             day=macro("messages", "day_line")(day) if day else "",
             room=event.room,
             seq=seq,
@@ -145,8 +148,10 @@ class CachedHtml:
             reactions=macro("reactions", "chips")(event) if event.reactions.all else "",
         )
 
-    def _make_list(self, events: tuple[Event, ...], new: int, zone: str, today: date) -> Markup:
-        return Markup(self._macro("messages", "each")(events, new, zone))
+    def _make_list(
+        self, events: tuple[Event, ...], new: int, zone: str, silent: bool, today: date
+    ) -> Markup:
+        return Markup(self._macro("messages", "each")(events, new, zone, silent))
 
     def _make_row(self, row: Row, current: bool, zone: str, today: date) -> Markup:
         return Markup(self._macro("rooms", "row")(row, current, zone))

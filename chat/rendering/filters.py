@@ -4,6 +4,7 @@ import zlib
 from functools import lru_cache
 
 from ..media.attachments import NOTES, size
+from ..store import Room
 from .local_time import new_day, short_time, when
 
 CACHED_NAMES = 4096  # names and user ids whose initials and hues are cached
@@ -41,6 +42,11 @@ def initials(name: str) -> str:
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
 
 
+def search_scope(room: Room) -> str:
+    """The beginning of a search query for messages of one room (chat.search.query)."""
+    return f"in:{room.rid} " if '"' in room.name else f'in:"{room.name}" '
+
+
 def file_note(note: str) -> str:
     """Why an image is not shown, in a sentence; "" for a file without a note."""
     return NOTES.get(note, "")
@@ -53,6 +59,7 @@ FILTERS = {
     "hue": hue,
     "initials": initials,
     "new_day": new_day,
+    "search_scope": search_scope,
     "short_time": short_time,
     "when": when,
 }

@@ -41,11 +41,15 @@ def page() -> Any:
     q = " ".join(request.args.get("q", "")[:MAX_QUERY_CHARS].split())
     found = targets(q)
     if is_panel():
-        return render_template("go/found.html", q=q, found=found[:MAX_SUGGESTIONS] if q else [])
+        return render_template(
+            "quick_switcher/found.html", q=q, found=found[:MAX_SUGGESTIONS] if q else []
+        )
     if q and found and "all" not in request.args:
         return redirect(found[0].at, 303)
     more = max(0, len(found) - MAX_TARGETS_LISTED)
-    return render_template("go/page.html", q=q, found=found[:MAX_TARGETS_LISTED], more=more)
+    return render_template(
+        "quick_switcher/page.html", q=q, found=found[:MAX_TARGETS_LISTED], more=more
+    )
 
 
 def targets(q: str) -> list[Target]:

@@ -110,3 +110,13 @@ def test_the_fallback_gives_the_same_bytes_for_every_fragment(text):
     fast, plain = every_fragment(templates(), text), every_fragment(plain_templates(), text)
     for one, other in zip(fast, plain, strict=True):
         assert one == other
+
+
+def test_older_messages_are_the_same_but_not_announced():
+    """Each item of the list says so, whatever it shows; nothing else differs."""
+    items = templates().get_template("macros/messages.html").module.items
+    several = list(events("text"))
+    loud = str(items("tea", several, 1, "UTC", new=3))
+    silent = str(items("tea", several, 1, "UTC", new=3, silent=True))
+    assert silent == loud.replace(' data-id="', ' aria-live="off" data-id="')
+    assert silent.count('aria-live="off" data-id') == len(several) + 1
