@@ -1,17 +1,17 @@
-"""The log while Redis is away: every page and every request finds out, and one line says it."""
+"""The log while Redis is unavailable: one line a minute, though every page and request fails."""
 
 import logging
 import time
 
 from redis.exceptions import RedisError
 
-EVERY = 60.0  # seconds between two lines of a process
+LINE_SECONDS = 60.0  # between two lines of a process
 
 
-class Outage(logging.Filter):
-    """For a handler: of the warnings about an error of Redis or of the line to it, lets one through
-    in EVERY seconds, which also says how many there were since the one before. A warning is about
-    an error when that is one of its arguments."""
+class OutageFilter(logging.Filter):
+    """For a log handler. Of the warnings about an error of Redis, or of the connection to it, one
+    passes every LINE_SECONDS, with the number of those since the last one. A warning is about an
+    error if one of its arguments is the error."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,5 +28,5 @@ class Outage(logging.Filter):
             return False
         if self._more:
             record.msg = f"{record.msg} (and {self._more} more times since the last line like this)"
-        self._next, self._more = time.monotonic() + EVERY, 0
+        self._next, self._more = time.monotonic() + LINE_SECONDS, 0
         return True

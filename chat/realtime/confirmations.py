@@ -1,8 +1,8 @@
 """Asking open pages to confirm what they were sent, for the read marks.
 
 What a page was sent counts as read when the page has confirmed it (docs/guarantees.md, I10). Pages
-that show a room where something was said are asked within SECONDS. A process asks at most
-PAGES_AT_ONCE pages each time, so that the cost does not grow with the number of viewers. The cost
+that show a room where something was said are asked within ASK_SECONDS. A process asks at most
+MAX_ASKED pages each time, so that the cost does not grow with the number of viewers. The cost
 is not in the question and its answer, which take 0.07 ms: a client that has just sent something
 acknowledges what it receives later than one that only listens, and on the loopback interface that
 made each message to 500 viewers 10 % dearer when 150 were asked a second. With 25 the difference
@@ -22,31 +22,31 @@ from .viewers import Room, Viewer
 
 log = logging.getLogger(__name__)
 
-SECONDS = 1.0  # between two times
-PAGES_AT_ONCE = 25  # that are asked each time
-LOOKED_AT = 5000  # pages looked at each time; most may have confirmed everything
+ASK_SECONDS = 1.0  # between two rounds of questions
+MAX_ASKED = 25  # pages in a round
+MAX_VIEWERS_CHECKED = 5000  # in a round; most may have confirmed everything
 
 
 class Confirmations:
-    """The pages of this process that are to be asked, in the order of what they were sent."""
+    """The pages of this process to ask, in the order in which they were sent something."""
 
     def __init__(self) -> None:
         self._viewers: deque[Viewer] = deque()
-        self._rooms: dict[Room, None] = {}  # of which all watching viewers are to be asked
-        self._asking: Iterator[Viewer] = iter(())  # those of the rooms whose turn it is
+        self._rooms: dict[Room, None] = {}  # to ask all their viewers
+        self._asking: Iterator[Viewer] = iter(())  # the viewers of the rooms in this round
 
     def add(self, viewer: Viewer) -> None:
-        """This page was sent something."""
+        """A page was sent something."""
         self._viewers.append(viewer)
 
-    def moved(self, room: Room) -> None:
-        """Those who watch the room were sent something."""
+    def shown(self, room: Room) -> None:
+        """The viewers of a room were sent something."""
         self._rooms[room] = None
 
     async def run(self) -> None:
-        """Ask every SECONDS until cancelled."""
+        """Ask every ASK_SECONDS until cancelled."""
         while True:
-            await asyncio.sleep(SECONDS)
+            await asyncio.sleep(ASK_SECONDS)
             try:
                 self.ask()
             except Exception:
@@ -54,8 +54,8 @@ class Confirmations:
 
     def ask(self) -> None:
         """Ask the next pages."""
-        left = PAGES_AT_ONCE
-        for _ in range(LOOKED_AT):
+        left = MAX_ASKED
+        for _ in range(MAX_VIEWERS_CHECKED):
             viewer = self._next()
             if viewer is None:
                 return

@@ -15,7 +15,7 @@ from .hub import Hub
 from .presence import Presence
 from .read_marks import ReadMarks
 from .refresh import Refresh
-from .resume_cache import Backlog
+from .resume_cache import ResumeCache
 from .subscriber import Subscriber, Texts
 
 
@@ -29,7 +29,7 @@ class Realtime:
     presence: Presence
     read_marks: ReadMarks
     refresh: Refresh
-    resume_cache: Backlog
+    resume_cache: ResumeCache
     subscriber: Subscriber
 
 
@@ -49,10 +49,10 @@ def connect(store: Store, fragments: Fragments, texts: Texts, topology: Topology
         # The hub and the subscriber need each other, and there is no page before both are made.
         lambda channel: subscriber.opened(channel),
         lambda channel: subscriber.closed(channel),
-        confirmations.moved,
+        confirmations.shown,
     )
     presence = Presence(hub, store, fragments)
-    resume_cache = Backlog(hub)
+    resume_cache = ResumeCache(hub)
     refresh = Refresh(hub, store, fragments, texts, presence, resume_cache, background)
     subscriber = Subscriber(
         topology, hub, store, texts, background, refresh.person, refresh.on_signal

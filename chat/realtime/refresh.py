@@ -15,7 +15,7 @@ from ..store.room_kinds import DIRECT
 from .background import Background
 from .hub import SERVICE_RESTART, Hub
 from .presence import Presence
-from .resume_cache import Backlog
+from .resume_cache import ResumeCache
 from .subscriber import Texts
 from .viewers import Viewer
 
@@ -33,7 +33,7 @@ class Refresh:
         fragments: Fragments,
         texts: Texts,
         presence: Presence,
-        resume_cache: Backlog,
+        resume_cache: ResumeCache,
         background: Background,
     ) -> None:
         self.hub = hub

@@ -1,8 +1,8 @@
-"""What pages that come back lack, read and rendered once for all that lack the same.
+"""Cached catch-up data for pages that reconnect.
 
-When a process is restarted, everyone who looked at a room comes back within seconds from the same
-number. What they lack is the same for all of them, and so are its HTML and the bytes of it; whether
-somebody may still read the room is not kept but asked each time.
+When a process is restarted, all viewers of a room reconnect within seconds, and most of them show
+the room up to the same number. What they lack is the same, so it is read and rendered once. Whether
+somebody may still read the room is not cached.
 """
 
 import asyncio
@@ -15,14 +15,15 @@ from ..store.message_reads import Missed
 from .hub import Hub
 from .packet import Packet
 
-LASTS = 2.0  # seconds: names may change, and old messages go, without an event of the room
-MOST = 64  # answers that are kept
-LARGEST = 50  # events of one that is kept
-LARGEST_CHARS = 20_000  # typed in its messages; HTML is up to twenty times as long
+CACHE_SECONDS = 2.0  # short: names change, and old messages go, without an event of the room
+MAX_ANSWERS = 64
+MAX_EVENTS = 50  # of a cached answer
+MAX_TYPED_CHARS = 20_000  # in the messages of an answer; the HTML is up to twenty times as long
 
 
 class Cursor(NamedTuple):
-    """What a page shows of a room: up to number `after`, of the time `at` (ms), of an epoch."""
+    """How much of a room a page shows: events of an epoch up to number `after`, of the time `at`
+    (ms)."""
 
     rid: str
     after: int
@@ -31,27 +32,27 @@ class Cursor(NamedTuple):
 
 
 class Answer:
-    """What follows a cursor, and its HTML for each time zone in use."""
+    """The events after a cursor, and their HTML for each time zone in use."""
 
-    __slots__ = ("_making", "_packets", "cursor", "kept", "missed", "newest")
+    __slots__ = ("_making", "_packets", "cached_at", "cursor", "missed", "newest")
 
     def __init__(self, cursor: Cursor, missed: Missed) -> None:
         self.cursor = cursor
         self.missed = missed
-        self.newest = (0, 0)  # the room's number and time when it was kept
-        self.kept = 0.0
+        self.newest = (0, 0)  # number and time of the room's last event when this was cached
+        self.cached_at = 0.0  # by the monotonic clock
         self._packets: dict[str, Packet | None] = {}
-        self._making: dict[str, asyncio.Event] = {}  # set when it is made, or could not be
+        self._making: dict[str, asyncio.Event] = {}  # set when rendering has ended or failed
 
     @property
     def shown(self) -> int:
-        """The number up to which a page with this cursor shows the room; 0 when its list is
-        replaced, because then the cursor may be from another life of the database."""
+        """The number up to which a page with this cursor shows the room; 0 if its list is replaced,
+        because the cursor may then be that of another database."""
         return 0 if self.missed.replace else self.cursor.after
 
     def packet(self, fragments: Fragments, zone: str) -> Packet | None:
-        """The message for pages with times of a zone; None when they lack nothing. Making it gives
-        way to others, who wait for it if they want the same."""
+        """The packet for pages with times in a zone; None if they lack nothing. Rendering lets
+        other tasks run; those that need the same packet wait for it."""
         while zone not in self._packets:
             if zone in self._making:
                 await_(self._making[zone].wait())
@@ -76,41 +77,41 @@ class Answer:
         return fragments.missed_events(missed.events, zone) if missed.events else ""
 
 
-class Backlog:
+class ResumeCache:
     """The last answers of this process."""
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self._answers: dict[Cursor, Answer] = {}
-        self.forgotten = 0  # how often something had to be forgotten
+        self.forgotten = 0  # how often a room was forgotten
 
     def find(self, cursor: Cursor) -> Answer | None:
-        """An answer given a moment ago, if nothing has happened in the room since that the hub
-        knows of: what happens from here on is held for who watches. None otherwise."""
+        """The cached answer, if the hub has received no event of the room since; later events are
+        held for viewers who watch it. None otherwise."""
         answer = self._answers.get(cursor)
         if answer is None or answer.newest != self._newest(cursor.rid):
             return None
-        return answer if time.monotonic() < answer.kept + LASTS else None
+        return answer if time.monotonic() < answer.cached_at + CACHE_SECONDS else None
 
     def keep(self, answer: Answer, forgotten: int = 0) -> None:
-        """Keep an answer for the next page, if it is all that the hub knows of. It was read when
-        things had been `forgotten` so often: if that has changed, names in it may be old."""
+        """Cache an answer, if it has all events that the hub has received. `forgotten` is the value
+        of the attribute before the answer was read: if it has changed, names may be old."""
         rid, missed = answer.cursor.rid, answer.missed
         seq, at = answer.newest = self._newest(rid)
-        # Without its time, a number may be that of another event in another life of the database.
+        # Without its time, a number may be that of an event of another database.
         size = sum(len(event.body) for event in missed.events)
         if forgotten != self.forgotten:
             return
-        if not at or missed.seq != seq or len(missed.events) > LARGEST or size > LARGEST_CHARS:
+        if not at or missed.seq != seq or len(missed.events) > MAX_EVENTS or size > MAX_TYPED_CHARS:
             return
-        answer.kept = time.monotonic()
+        answer.cached_at = time.monotonic()
         self._answers.pop(answer.cursor, None)
         self._answers[answer.cursor] = answer
-        if len(self._answers) > MOST:
+        if len(self._answers) > MAX_ANSWERS:
             del self._answers[next(iter(self._answers))]
 
     def forget(self, rid: str) -> None:
-        """Something of the room looks otherwise than its events say."""
+        """Names in the room have changed, without an event of it."""
         self.forgotten += 1
         for cursor in [cursor for cursor in self._answers if cursor.rid == rid]:
             del self._answers[cursor]

@@ -13,7 +13,7 @@ from ..app import create_app
 from ..bridge import Bridge, await_, run, spawn
 from ..config import Settings
 from ..observability import metrics
-from ..observability.log_filter import Outage
+from ..observability.log_filter import OutageFilter
 from ..observability.request_ids import IdentifiedBridge
 from ..realtime.parts import Realtime
 from ..redis_client.client import LoopRedis
@@ -46,7 +46,7 @@ def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartb
     """
     metrics.count_replaced(replaced)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(Outage())
+        handler.addFilter(OutageFilter())
     children = ForkServer.start(serve)
     loop = "asyncio" if os.environ.get("CHAT_LOOP") == "asyncio" else "uvloop"
     sock = socket.socket(fileno=listener)

@@ -10,7 +10,7 @@ from chat.bridge import await_
 from chat.domain.events import POST, Event
 from chat.realtime import resume_cache
 from chat.realtime.hub import Hub
-from chat.realtime.resume_cache import Answer, Backlog, Cursor
+from chat.realtime.resume_cache import Answer, Cursor, ResumeCache
 from chat.store.message_reads import Missed
 
 CURSOR = Cursor("tea", 2, 0, "")
@@ -45,8 +45,8 @@ def hub():
 
 @pytest.fixture
 def kept(hub):
-    """A backlog that keeps what follows number 2."""
-    made = Backlog(hub)
+    """A cache that keeps what follows number 2."""
+    made = ResumeCache(hub)
     made.keep(Answer(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e")))
     return made
 
@@ -121,7 +121,9 @@ def test_what_looks_otherwise_is_read_anew(kept):
 
 def test_nothing_is_kept_for_long(kept, monkeypatch):
     answer = kept.find(CURSOR)
-    monkeypatch.setattr(resume_cache.time, "monotonic", lambda: answer.kept + resume_cache.LASTS)
+    monkeypatch.setattr(
+        resume_cache.time, "monotonic", lambda: answer.cached_at + resume_cache.CACHE_SECONDS
+    )
     assert kept.find(CURSOR) is None
 
 
@@ -129,30 +131,30 @@ def test_nothing_is_kept_for_long(kept, monkeypatch):
 def test_what_is_older_or_newer_than_what_the_hub_knows_is_not_kept(hub, upto):
     """Older: the next page would lack an event that nobody sends it. Newer: numbers alone do not
     say that nothing is in between."""
-    made = Backlog(hub)
+    made = ResumeCache(hub)
     made.keep(Answer(CURSOR, Missed([event(upto)], False, upto, "e")))
     assert made.find(CURSOR) is None
 
 
 def test_without_the_time_of_the_newest_event_nothing_is_kept(hub):
     hub.restart("tea", 5)
-    made = Backlog(hub)
+    made = ResumeCache(hub)
     made.keep(Answer(CURSOR, Missed([event(5)], False, 5, "e")))
     assert made.find(CURSOR) is None
 
 
 def test_only_so_many_are_kept_and_no_large_ones(hub, kept):
-    for after in range(100, 100 + resume_cache.MOST):
+    for after in range(100, 100 + resume_cache.MAX_ANSWERS):
         kept.keep(Answer(CURSOR._replace(after=after), Missed([], False, 5, "e")))
     assert kept.find(CURSOR) is None
-    large = [event(5)] * (resume_cache.LARGEST + 1)
+    large = [event(5)] * (resume_cache.MAX_EVENTS + 1)
     kept.keep(Answer(CURSOR, Missed(large, False, 5, "e")))
     assert kept.find(CURSOR) is None
 
 
 def test_an_answer_with_names_from_before_a_change_is_not_kept(hub):
     """It was read, somebody was renamed, and then it is to be kept."""
-    made = Backlog(hub)
+    made = ResumeCache(hub)
     forgotten = made.forgotten
     answer = Answer(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e"))
     made.forget("tea")

@@ -24,8 +24,8 @@ class Page:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    monkeypatch.setattr(confirmations, "PAGES_AT_ONCE", 3)
-    monkeypatch.setattr(confirmations, "LOOKED_AT", 8)
+    monkeypatch.setattr(confirmations, "MAX_ASKED", 3)
+    monkeypatch.setattr(confirmations, "MAX_VIEWERS_CHECKED", 8)
 
 
 def asked(pages):
@@ -35,8 +35,8 @@ def asked(pages):
 def test_all_who_watch_are_asked_in_their_turn_a_few_at_a_time():
     some, room = Confirmations(), Room(0, 0)
     pages = [Page(room, zone) for zone in ("", "UTC") for _ in range(4)]
-    some.moved(room)
-    some.moved(room)
+    some.shown(room)
+    some.shown(room)
     for count in (3, 6, 8, 8):
         some.ask()
         assert sum(asked(pages)) == count
@@ -46,13 +46,13 @@ def test_all_who_watch_are_asked_in_their_turn_a_few_at_a_time():
 def test_a_room_where_much_is_said_does_not_keep_others_waiting():
     some, busy, calm = Confirmations(), Room(0, 0), Room(0, 0)
     many, one = [Page(busy) for _ in range(9)], Page(calm)
-    some.moved(busy)
+    some.shown(busy)
     some.ask()
-    some.moved(calm)
+    some.shown(calm)
     for _ in range(4):
         for page in many:
             page.has_more = True
-        some.moved(busy)
+        some.shown(busy)
         some.ask()
     assert one.asked == 1
     assert min(asked(many)) >= 1
@@ -63,7 +63,7 @@ def test_those_who_have_confirmed_all_cost_no_question_but_a_bounded_look():
     pages = [Page(room) for _ in range(20)]
     for page in pages[:-1]:
         page.has_more = False
-    some.moved(room)
+    some.shown(room)
     for _ in range(2):
         some.ask()
     assert sum(asked(pages)) == 0, "looked at eight each time"
@@ -74,7 +74,7 @@ def test_those_who_have_confirmed_all_cost_no_question_but_a_bounded_look():
 def test_a_page_alone_is_asked_first():
     some, room = Confirmations(), Room(0, 0)
     pages = [Page(room) for _ in range(4)]
-    some.moved(room)
+    some.shown(room)
     some.add(pages[-1].viewer)
     some.ask()
     assert asked(pages) == [1, 1, 0, 1]
@@ -82,6 +82,6 @@ def test_a_page_alone_is_asked_first():
 
 def test_a_room_that_is_empty_by_then_asks_nobody():
     some, room = Confirmations(), Room(0, 0)
-    some.moved(room)
+    some.shown(room)
     some.ask()
     some.ask()

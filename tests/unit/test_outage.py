@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 
 from chat.observability import log_filter
-from chat.observability.log_filter import Outage
+from chat.observability.log_filter import OutageFilter
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def log():
     lines = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
-    handler.addFilter(Outage())
+    handler.addFilter(OutageFilter())
     log = logging.Logger("chat.test")
     log.addHandler(handler)
     log.lines = lines
@@ -29,7 +29,7 @@ def test_an_outage_is_one_line_however_many_find_out(log, monkeypatch):
         log.warning("a page is asked to come back: %s", Away("refused"))
         log.warning("the link is lost (%s)", TimeoutError("silent"))
     assert log.lines == ["a page is asked to come back: refused"]
-    now[0] += log_filter.EVERY
+    now[0] += log_filter.LINE_SECONDS
     log.warning("cannot tell who is here: %s", Away("refused"))
     assert log.lines[1:] == [
         "cannot tell who is here: refused (and 199 more times since the last line like this)"
