@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -133,6 +134,13 @@ def test_contributing_says_where_to_find_what_a_newcomer_looks_for(question, ans
     text = (ROOT / "CONTRIBUTING.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith(f"| {question} |"))
     assert answer in (ROOT / re.findall(r"`([^`]+)`", row)[0]).read_text()
+
+
+def test_contributing_lists_the_packages_in_the_order_of_their_layers():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = next(one["layers"] for one in contracts["contracts"] if one["id"] == "layers")
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("For example:")[0]
+    assert re.findall(r"`chat/(\w+)(?:/|\.py)`", text) == layers
 
 
 def test_every_behaviour_of_the_original_has_a_test():
