@@ -107,7 +107,7 @@ ROUTES: dict[str, Budget] = {
     "passwords.reset": Budget("address", by_network=True),
     "oidc_sign_in.start": Budget("oidc", by_network=True),
     "jwt_sign_in.sign_in": Budget("hand-over", by_network=True),
-    # The API. Its operations have the names of their functions.
+    # The API: an endpoint is named by the id of its operation (chat.api.operation).
     **_rows(
         "api",
         "api.openapi api.me api.people api.person api.my_rooms api.open_rooms api.room "

@@ -253,6 +253,7 @@ def test_what_is_not_there_is_json_too(anns):
         assert answer.json()["error"]["status"] == status
 
 
+@pytest.mark.timeout(600)  # seconds, for a machine that does much else besides
 @pytest.mark.parametrize("known", [False, True], ids=["any ids", "ids that are there"])
 def test_nothing_contradicts_the_document(server, anns, tea, tmp_path, known):
     """Schemathesis makes requests of the document, good and bad ones, and looks for answers that
