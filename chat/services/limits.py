@@ -1,11 +1,11 @@
-"""How often a person, or an address, may do what costs the others something. Which request takes
-from which bucket is in rate_limits.
+"""Rate limits: how often a person, or an address, may do something that costs others something.
+rate_limits says which request counts against which bucket.
 
-Each thing has a bucket (store.throttle) for each person or address. For what is done often,
-a few are taken out of it at a time and used up here, so that most messages cost no question. What
-other processes then do not know of is at most that few.
+Each kind of action has a bucket (store.throttle) for each person or address. For frequent actions,
+a few units are taken from the bucket at a time and used up in this process, so that most messages
+do not ask Redis. Other processes do not know of these few units.
 
-Where Redis does not answer, `use` raises its error: nobody signs in or writes uncounted.
+If Redis does not answer, `use` raises its error: nobody signs in or writes uncounted.
 """
 
 import asyncio
@@ -21,13 +21,16 @@ from ..bridge import await_
 from ..domain.errors import TooOften
 from ..store.rate_limits import Throttle
 
-KEPT = 50_000  # people and addresses for whom something was taken and not used yet
+MAX_ENTRIES = 50_000  # people and addresses with unused units, and paces
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`most` at once, and as many again within `seconds`. `why` is told to who is over it;
-    `ahead`: how many are taken at a time."""
+    """`most` units at once, and as many again within `seconds`.
+
+    why: what a person who exceeds it is told.
+    ahead: how many units are taken from the bucket at a time.
+    """
 
     most: int
     seconds: int
@@ -78,51 +81,57 @@ RATES = {
 
 
 class Pace:
-    """The frames of all pages that a person has open in this process, in bytes: what they say and
-    what they are answered. BURST bytes at once, then PER_SECOND. Who draws more is not refused
-    anything but read more slowly, until the network holds up the sender.
+    """The frames of all pages that a person has open in this process, and the answers to them, in
+    bytes: BURST_BYTES at once, then BYTES_PER_SECOND. Nothing above it is refused. It is read more
+    slowly, until the network holds up the sender.
 
-    What a page lacks is read and sent for one page of a person after the other: so the answers of
-    many pages that ask at once are counted before the next is read.
+    Catch-up data is read and sent for one page of a person after the other. So the answers to many
+    pages that ask at once are counted before the next one is read.
     """
 
-    BURST = 16 * 2**20  # bytes
-    PER_SECOND = 256 * 1024  # bytes
+    BURST_BYTES = 16 * 2**20
+    BYTES_PER_SECOND = 256 * 1024
     MAX_WAIT_SECONDS = 30.0
     __slots__ = ("_busy", "_waiting", "due")
 
     def __init__(self) -> None:
-        self.due = 0.0  # when all bytes so far should have come
+        self.due = 0.0  # when all bytes so far are paid, by the monotonic clock
         self._busy = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def is_full(self) -> bool:
-        """True when nothing is owed: forgetting it changes nothing."""
-        return not self._busy and self.due <= time.monotonic() - self.BURST / self.PER_SECOND
+        """True if nothing is owed: forgetting this object changes nothing."""
+        return (
+            not self._busy
+            and self.due <= time.monotonic() - self.BURST_BYTES / self.BYTES_PER_SECOND
+        )
 
     def owe(self, size: int) -> None:
-        """Count so many bytes; whoever waits next waits for them too."""
+        """Count bytes; the next to wait waits for them too."""
         now = time.monotonic()
-        due = max(self.due, now - self.BURST / self.PER_SECOND) + size / self.PER_SECOND
+        due = (
+            max(self.due, now - self.BURST_BYTES / self.BYTES_PER_SECOND)
+            + size / self.BYTES_PER_SECOND
+        )
         self.due = min(due, now + self.MAX_WAIT_SECONDS)
 
     def keep(self, size: int) -> None:
-        """Count so many bytes, and wait until they should have come."""
+        """Count bytes, and wait until they are paid."""
         self.owe(size)
         if (wait := self.due - time.monotonic()) > 0:
             await_(asyncio.sleep(wait))
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """One page after the other, each when what went before is paid."""
+        """Let one page in after the other, each when the bytes so far are paid."""
         while self._busy:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
                 await_(turn)
             except BaseException:
-                self._wake()  # it may have been told already that it is its turn
+                self._wake()  # this page may have been woken already
                 raise
         self._busy = True
         try:
@@ -140,19 +149,23 @@ class Pace:
 
 
 class Limits:
-    """pages: open pages that an address may have; twice as many may be opened at once, and
-    again within a minute. on: False lifts all limits."""
+    """The units that this process has taken from buckets.
+
+    pages: the number of open pages that an address may have. Twice as many may be opened at once,
+        and again within a minute.
+    on: False lifts all limits.
+    """
 
     def __init__(self, throttle: Throttle, pages: int, on: bool = True) -> None:
         self.throttle = throttle
         self.on = on
         self.rates = {**RATES, "page": Rate(2 * pages, 60, _NEIGHBOURS, max(1, pages // 10))}
-        self._left: dict[tuple[str, str], int] = {}  # less than 0: owed
+        self._left: dict[tuple[str, str], int] = {}  # negative: owed
         self._paces: dict[str, Pace] = {}
-        self._forget_at = KEPT  # paces
+        self._forget_at = MAX_ENTRIES  # the number of paces
 
     def use(self, what: str, whose: str) -> None:
-        """Count one; raises TooOften when it is one too many, and then it does not count."""
+        """Count one unit. Raises TooOften if it is one too many; it is not counted then."""
         if not self.on:
             return
         left = self._left.pop((what, whose), 0)
@@ -164,12 +177,12 @@ class Limits:
             self._keep(what, whose, left)
 
     def owe(self, what: str, whose: str, count: int) -> None:
-        """Count so many more, which the next `use` pays. Asks and refuses nothing."""
+        """Count units that the next `use` pays. Never asks Redis, never refuses."""
         if self.on:
             self._keep(what, whose, -count)
 
     def check(self, what: str, whose: str) -> None:
-        """Raise TooOften when `use` would; nothing is counted."""
+        """Raise TooOften if `use` would; nothing is counted."""
         if self.on and self._left.get((what, whose), 0) < 1:
             rate = self.rates[what]
             _, wait = self.throttle.take(what, whose, rate.most, rate.seconds, 0)
@@ -177,9 +190,9 @@ class Limits:
                 raise _refusal(rate, wait)
 
     def prepare(self, what: str, whose: str) -> None:
-        """Ask now, where the next `use` would have to."""
+        """Take units now if the next `use` would have to."""
         if self.on and self._left.get((what, whose), 0) < 1:
-            with suppress(TooOften, RedisError, OSError):  # the next `use` finds out
+            with suppress(TooOften, RedisError, OSError):  # the next `use` raises them
                 self._keep(what, whose, self._take(what, whose))
 
     def pace(self, uid: str) -> Pace:
@@ -188,7 +201,7 @@ class Limits:
         if pace is None:
             if len(self._paces) >= self._forget_at:
                 self._paces = {who: one for who, one in self._paces.items() if not one.is_full}
-                self._forget_at = max(KEPT, 2 * len(self._paces))
+                self._forget_at = max(MAX_ENTRIES, 2 * len(self._paces))
             pace = self._paces[uid] = Pace()
         return pace
 
@@ -200,10 +213,10 @@ class Limits:
         return given
 
     def _keep(self, what: str, whose: str, left: int) -> None:
-        left += self._left.pop((what, whose), 0)  # taken by another page at the same time
+        left += self._left.pop((what, whose), 0)  # another page took units meanwhile
         if left:
             self._left[what, whose] = left
-            if len(self._left) > KEPT:
+            if len(self._left) > MAX_ENTRIES:
                 del self._left[next(iter(self._left))]
 
 
@@ -212,7 +225,7 @@ def _refusal(rate: Rate, wait: float) -> TooOften:
 
 
 def span(seconds: float) -> str:
-    """A time to wait as people say it."""
+    """A time to wait, in words."""
     if seconds <= 2:
         return "a moment"
     if seconds < 90:

@@ -290,8 +290,8 @@ def test_frames_draw_no_more_than_their_budget(server, store, ann):
         pass
     drawn, most = sum(answers), max(answers)
     assert most > 100_000, "each answer is large"
-    allowed = Pace.BURST + Pace.PER_SECOND * (time.monotonic() - began) + most
-    assert Pace.BURST / 2 < drawn <= allowed
+    allowed = Pace.BURST_BYTES + Pace.BYTES_PER_SECOND * (time.monotonic() - began) + most
+    assert Pace.BURST_BYTES / 2 < drawn <= allowed
 
 
 # What people do

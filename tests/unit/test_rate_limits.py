@@ -205,7 +205,7 @@ def test_who_draws_more_is_read_more_slowly(clock):
             with pace.in_turn():
                 pace.owe(2**20)
                 drawn += 2**20
-            most = Pace.BURST + Pace.PER_SECOND * (clock[0] - began) + 2**20
+            most = Pace.BURST_BYTES + Pace.BYTES_PER_SECOND * (clock[0] - began) + 2**20
             assert drawn <= most
         assert clock[0] - began > 700
 
@@ -244,11 +244,11 @@ def test_pages_of_a_person_take_turns():
 
 
 def test_paces_that_owe_nothing_are_forgotten(monkeypatch):
-    monkeypatch.setattr("chat.services.limits.KEPT", 100)
+    monkeypatch.setattr("chat.services.limits.MAX_ENTRIES", 100)
     limits = Limits(Counted(1), 1000)
     limits._forget_at = 100
     owing = limits.pace("ann")
-    owing.owe(Pace.BURST)
+    owing.owe(Pace.BURST_BYTES)
     for n in range(1000):
         limits.pace(f"p{n}")
     assert limits.pace("ann") is owing
