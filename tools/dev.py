@@ -57,13 +57,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = DevServer(Settings.from_env().data)
     try:
-        for changes in watch(*FOLDERS, debounce=DEBOUNCE_MS, raise_interrupt=False):
+        for changes in watch(*FOLDERS, debounce=DEBOUNCE_MS):
             paths = sorted(Path(path).relative_to(ROOT).as_posix() for _, path in changes)
             needs_restart = any(path.startswith(SUPERVISOR) for path in paths)
-            print(
-                f"{paths[0]} changed: {'restarting' if needs_restart else 'reloading'}", flush=True
-            )
-            server.restart() if needs_restart else server.reload()
+            print(f"{'Restart' if needs_restart else 'Reload'}: {paths[0]} changed", flush=True)
+            if needs_restart:
+                server.restart()
+            else:
+                server.reload()
     except KeyboardInterrupt:
         pass
     finally:
