@@ -77,7 +77,7 @@ class ErrorPages:
 
     def _cannot_be_stored(self, error: DataError) -> Any:
         """Redis is available, but no check has refused a value that it cannot store."""
-        log.error("in %s %s: %s", request.method, request.path, error)
+        log.error("in %s %r: %s", request.method, request.path, error)
         return self._refused(Invalid("This holds something that the chat cannot store."))
 
     def _expired_form(self, error: CSRFError) -> Any:
