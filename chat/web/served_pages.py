@@ -3,7 +3,7 @@
 An HTTP answer confirms nothing by itself: it may never have arrived. So a page that shows the
 newest messages of a room also sets a cookie that says up to which number, and the browser sends it
 along with its next request. Then what the page showed counts as read, and the cookie goes.
-A page whose socket opens says the same in its first frame (live.Page.watch).
+A page whose socket opens says the same in its first frame (PageConnection.watch).
 """
 
 import logging

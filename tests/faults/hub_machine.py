@@ -30,7 +30,7 @@ from chat.realtime.parts import connect
 from chat.redis_client.pubsub import PubSub, SingleServer
 from chat.store import Store, keys
 from chat.store.sessions import public
-from chat.web import page_connection
+from chat.web.page_connection import PageConnection
 
 from .machine import until
 from .reading import Epoch, Gone, Reset, Shown, told
@@ -217,7 +217,7 @@ class Browser:
         self.frames = asyncio.Queue()
         with world.app.test_request_context():
             g.session = SimpleNamespace(sid=self.sid)
-            self.page = page_connection.Page(self, person, lambda: None)
+            self.page = PageConnection(self, person, lambda: None)
         self.task = asyncio.create_task(self.serve())
 
     async def serve(self):

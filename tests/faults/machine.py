@@ -16,10 +16,14 @@ from chat.realtime.parts import connect
 from chat.redis_client.pubsub import PubSub, SingleServer
 from chat.store import keys
 from chat.store.sessions import public
-from chat.web import page_connection
+from chat.web.page_connection import PageConnection
 
 from .reading import Epoch, Reset, Shown, Stored, told
 from .replica import fail_over, state_of
+
+
+def post(page, frame):
+    page.composers.post(frame)
 
 
 class Held(PubSub):
@@ -227,7 +231,7 @@ class World:
         """The socket opens anew, while the functions `before` and `after` happen around the
         reading of the history."""
         if browser.page is not None:
-            await self.say(browser, page_connection.Page.close)
+            await self.say(browser, PageConnection.on_close)
         read = self.store.messages.missed
 
         def missed(*args, **kwargs):
@@ -243,9 +247,9 @@ class World:
         try:
             with self.app.test_request_context():
                 g.session = SimpleNamespace(sid=self.sids[browser.person.uid])
-                browser.page = page_connection.Page(browser, browser.person, lambda: None)
-                await self.say(browser, page_connection.Page.open)
-            await self.say(browser, page_connection.Page.watch, browser.frame())
+                browser.page = PageConnection(browser, browser.person, lambda: None)
+                await self.say(browser, PageConnection.on_open)
+            await self.say(browser, PageConnection.watch, browser.frame())
         finally:
             del self.store.messages.missed
 
@@ -258,7 +262,7 @@ class World:
                     await self.come_back(browser)
             await self.give()
         for browser in self.browsers:  # the heartbeat
-            await self.say(browser, page_connection.Page.watch, browser.frame())
+            await self.say(browser, PageConnection.watch, browser.frame())
         await self.give()
         for browser in self.browsers:
             if not browser.whole:
@@ -306,7 +310,7 @@ class Machine(RuleBasedStateMachine):
         if browser.whole:
             frame = {"type": "post", "room": self.world.rid, "nonce": nonce, "body": body}
             browser.whole = not lose_ack
-            self.world.run(self.world.say, browser, page_connection.Page.post, frame)
+            self.world.run(self.world.say, browser, post, frame)
 
     @rule(number=which)
     def send_again(self, number):

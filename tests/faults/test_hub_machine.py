@@ -15,7 +15,8 @@ from chat.redis_client import pubsub
 from chat.redis_client.pubsub import PubSub
 from chat.rendering.fragments import Fragments
 from chat.store import keys
-from chat.web import page_connection
+from chat.web import live_composers
+from chat.web.live_composers import LiveComposers
 
 from .explore import explore
 from .hub_machine import Machine, Process
@@ -115,12 +116,19 @@ def the_zone_of_the_task(patch):
 
 def the_name_of_the_handshake(patch):
     """A page posts as its person was called when it opened."""
-    patch.setattr(page_connection.Page, "person", property(lambda self: self.ws.person))
+    init, opened_by = LiveComposers.__init__, {}
+
+    def remember(self, parts, viewer, send):
+        init(self, parts, viewer, send)
+        opened_by[self] = viewer.person
+
+    patch.setattr(LiveComposers, "__init__", remember)
+    patch.setattr(LiveComposers, "_person", property(opened_by.get))
 
 
 def renamed_once(patch):
     """What a page posted before it heard of the new name is left as it is."""
-    patch.setattr(page_connection, "looks_otherwise", lambda before, now: False)
+    patch.setattr(live_composers, "looks_otherwise", lambda before, now: False)
     patch.setattr(refresh, "looks_otherwise", lambda before, now: False)
 
 

@@ -11,7 +11,7 @@ from chat.redis_client import pubsub
 from chat.store import Store
 from chat.store.message_reads import Missed
 from chat.store.messages import Messages
-from chat.web import page_connection
+from chat.web.page_connection import PageConnection
 
 from .explore import explore
 from .machine import Machine
@@ -94,7 +94,7 @@ def silent_loss(patch):
 
 def read_then_subscribe(patch):
     """The history is read before what happens meanwhile is held."""
-    watch, resume = Hub.watch, page_connection.Page._resume
+    watch, resume = Hub.watch, PageConnection._resume
 
     def late(self, rid, last, epoch, entered):
         with pytest.MonkeyPatch.context() as inner:
@@ -106,7 +106,7 @@ def read_then_subscribe(patch):
             watch(self.hub, self.viewer, rid)
             self.hub.live(self.viewer, live_at[0])
 
-    patch.setattr(page_connection.Page, "_resume", late)
+    patch.setattr(PageConnection, "_resume", late)
 
 
 def same_epoch(patch):

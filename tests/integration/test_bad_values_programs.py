@@ -10,9 +10,8 @@ import pytest
 
 from chat.api.endpoints import OPERATIONS
 from chat.realtime import client_messages
-from chat.web import page_connection
-from chat.web.page_connection import HANDLERS
-from chat.web.page_connection import WORST as MOST_NONSENSE
+from chat.web import live_composers, page_connection
+from chat.web.page_connection import FRAME_TYPES, MAX_UNKNOWN_FRAMES
 
 from ..bad_values import MILLION, NOT_OBJECTS, NOT_TEXTS, RAW, TEXTS, as_json, escaped
 from .doors import (
@@ -115,12 +114,16 @@ def test_every_field_of_the_api(world, routes):
 # Frames
 
 FRAME_FIELDS = sorted(
-    set(_FRAMED.findall(inspect.getsource(page_connection) + inspect.getsource(client_messages)))
+    {
+        name
+        for module in (page_connection, live_composers, client_messages)
+        for name in _FRAMED.findall(inspect.getsource(module))
+    }
     | {"to", "nonce", "body", "reply", "type", "headers", "unknown"}
 )
 
 
-@pytest.mark.parametrize("kind", HANDLERS)
+@pytest.mark.parametrize("kind", FRAME_TYPES)
 def test_every_field_of_every_frame(world, kind):
     """The socket stays open, and others in the room go on seeing what is said there."""
     for field in FRAME_FIELDS:
@@ -165,12 +168,12 @@ def test_what_is_no_frame(world):
     frames = [raw for raw in NOT_OBJECTS.values() if b"names twice" not in raw]
     texts = [raw.decode() for raw in frames if is_utf_8(raw)]
     page = Page(world["member"])
-    for sent in [*texts, *frames][: MOST_NONSENSE - 1]:
+    for sent in [*texts, *frames][: MAX_UNKNOWN_FRAMES - 1]:
         page.socket.send(sent)
     is_there(page, "nonsense")
     page.socket.send("nonsense")
     assert page.wait_closed() == 1008
-    for kind in HANDLERS:
+    for kind in FRAME_TYPES:
         page = Page(world["member"])
         page.say(type=kind)
         page.socket.send(json.dumps({"type": kind, "room": "r"})[:-1] + ',"room":null,"room":[[]]}')

@@ -14,7 +14,7 @@ from chat.api.endpoints import OPERATIONS
 from chat.api.openapi import document
 from chat.app import create_app
 from chat.config import Settings
-from chat.web.page_connection import HANDLERS
+from chat.web.page_connection import FRAME_TYPES
 
 from .page import Page
 from .rules import API_ROWS, BODIES, FORMS, FRAME_ROWS, PAGE_ROWS, WHO
@@ -65,7 +65,7 @@ def test_every_operation_of_the_api_has_a_row():
 
 
 def test_every_frame_has_a_row(routes):
-    assert {what.split()[0] for what, _, _ in FRAME_ROWS} == set(TRIES) == set(HANDLERS)
+    assert {what.split()[0] for what, _, _ in FRAME_ROWS} == set(TRIES) == set(FRAME_TYPES)
     assert [rule.rule for rule in routes.iter_rules() if rule.websocket] == ["/live"]
 
 

@@ -13,7 +13,7 @@ from chat.config import Settings
 from chat.services.limits import RATES, Limits, Pace
 from chat.services.rate_limits import FRAMES, READS, ROUTES
 from chat.store import Store
-from chat.web.page_connection import HANDLERS
+from chat.web.page_connection import FRAME_TYPES
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_every_operation_of_the_api_names_its_bucket():
 
 
 def test_every_frame_names_what_it_costs():
-    assert set(HANDLERS) == set(FRAMES)
+    assert set(FRAME_TYPES) == set(FRAMES)
     assert all(frame.cost > 0 for frame in FRAMES.values())
 
 

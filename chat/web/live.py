@@ -1,0 +1,43 @@
+"""The route of the socket that every open page has."""
+
+from typing import Any
+
+from flask import Blueprint, Response, g
+from flask_sock import Sock
+
+from ..bridge import WebSocket
+from ..domain.errors import TooOften
+from . import open_pages
+from .auth import current_person
+from .page_connection import PageConnection
+from .security import is_own_origin
+
+bp = Blueprint("live", __name__)
+sock = Sock()
+
+
+@bp.before_request
+def only_own_pages() -> Response | None:
+    """Refuse a handshake of another site (403), of a visitor (401), or one too many (429). htmx
+    tries again after ever longer waits, until a socket opens."""
+    if not is_own_origin():
+        return Response("This socket is for the chat's own pages.\n", 403, mimetype="text/plain")
+    if current_person() is None:
+        return Response("Sign in first.\n", 401, mimetype="text/plain")
+    try:
+        g.leave = open_pages.enter()
+    except TooOften as error:
+        return Response(error.text, 429, error.headers, mimetype="text/plain")
+    return None
+
+
+@bp.teardown_request
+def leave(_: Any) -> None:
+    if "leave" in g:
+        g.leave()
+
+
+@sock.route("/live", bp=bp)  # type: ignore[untyped-decorator]
+def live(ws: WebSocket) -> None:
+    """The request ends here, and the page's connection goes on."""
+    ws.detach(PageConnection(ws, g.person, g.pop("leave")))
