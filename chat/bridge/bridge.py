@@ -14,7 +14,8 @@ into a call that looks blocking and costs no thread:
 
     application = Bridge(app)
 
-What really blocks (CPU, files, sockets) blocks every connection: `await_(asyncio.to_thread(...))`.
+Whatever really blocks (CPU, files, sockets) blocks every connection. Do it in a thread:
+`await_(asyncio.to_thread(...))`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import flask_sock
 import simple_websocket
 from greenback import with_portal_run_sync
 
-from .http import Exchange, Response
+from .http import HTTPExchange, Response
 from .websocket import Detached, WebSocket
 from .wsgi import Headers, Receive, Scope, Send, all_done, headers_size, make_environ, plain_headers
 
@@ -39,14 +40,14 @@ log = logging.getLogger(__name__)
 
 Hook = Callable[[], Awaitable[Any]]
 
-MAX_HEADERS = 8192
-"""Names and values of all request headers together, in bytes; more is answered with 431."""
+MAX_HEADERS_BYTES = 8192
+"""Names and values of all request headers together. With more, the response is 431."""
 
-END_TIMEOUT = 2.0
-"""Seconds `Bridge.end` waits for requests and routes to end before it cancels them."""
+END_SECONDS = 2.0
+"""How long `Bridge.end` waits for requests and routes before it cancels them."""
 
 RESTART_SECONDS = 10
-"""After which a page loads itself again that could not be answered because the process ended."""
+"""After which a page reloads that got no answer because the process was ending."""
 
 WEBSOCKET = "asgi.websocket"
 
@@ -75,10 +76,10 @@ class Bridge:
         self._shutdown = shutdown
         self._on_slow_reader = on_slow_reader
         self._max_body = _set_max_body(app, max_body)
-        self._draining: bool | None = None  # from `drain` on: whether the process is replaced
+        self._draining: bool | None = None  # set by `drain`: whether another process has taken over
         self._ended = False
         self._requests: set[asyncio.Task[Any]] = set()
-        self._streams: set[Exchange] = set()
+        self._streams: set[HTTPExchange] = set()
         self._sockets: set[WebSocket] = set()
         flask_sock.Server = _accept
 
@@ -98,24 +99,24 @@ class Bridge:
             self._requests.discard(task)
 
     async def drain(self, seconds: float, replaced: bool = False) -> None:
-        """Send everyone away.
+        """End everything that lasts.
 
-        Requests are answered as before, the last on each connection. New sockets get 503.
-        Streamed responses end, and sockets are closed with 1012, evenly over `seconds`, so
-        that their clients do not all come back at once.
+        Requests are answered as before, and each connection ends with its next response. New
+        websockets get 503. Streamed responses end, and websockets are closed with 1012, evenly over
+        `seconds`, so that their clients do not all reconnect at once.
 
         replaced: whether another process serves the same address from now on.
         """
         self._draining = replaced
         ends = [partial(stream.drain, replaced) for stream in self._streams]
         ends += [partial(ws.close_nowait, 1012, "restart") for ws in self._sockets]
-        random.shuffle(ends)  # or all streams would come back before the first socket
+        random.shuffle(ends)  # or all streams would end before the first websocket
         await _spread(ends, seconds)
 
     async def end(self) -> None:
-        """Answer nothing more. What has not ended in two seconds is cancelled."""
+        """Answer nothing more. What has not ended after END_SECONDS is cancelled."""
         self._ended = True
-        if not await all_done(self._requests, END_TIMEOUT):
+        if not await all_done(self._requests, END_SECONDS):
             for task in list(self._requests):
                 task.cancel()
             await all_done(self._requests, 1.0)
@@ -137,12 +138,12 @@ class Bridge:
                 return
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(
+        exchange = HTTPExchange(
             scope, receive, send, self._max_body, self._streams, lambda: self._draining
         )
         if self._ended:
-            await exchange.refuse(503, "Restarting", _come_back(scope))
-        elif headers_size(scope) > MAX_HEADERS:
+            await exchange.refuse(503, "Restarting", _retry_headers(scope))
+        elif headers_size(scope) > MAX_HEADERS_BYTES:
             await exchange.refuse(431, "Request Header Fields Too Large")
         else:
             await exchange.run(self._app)
@@ -152,14 +153,14 @@ class Bridge:
         if self._draining is not None:
             await _reject(scope, send, 503, [(b"retry-after", b"1")], b"Restarting")
             return
-        if headers_size(scope) > MAX_HEADERS:
+        if headers_size(scope) > MAX_HEADERS_BYTES:
             await _reject(scope, send, 431, [], b"Request Header Fields Too Large")
             return
         ws = WebSocket(make_environ(scope), receive, send, self._sockets, self._on_slow_reader)
         try:
             await self._route(scope, send, ws)
         finally:
-            # Flask-Sock closes what returns; what is still open here has raised.
+            # Flask-Sock closes it when the route returns. If it is open, the route has raised.
             ws.close_nowait(1011)
             await ws.wait_closed()
             self._sockets.discard(ws)
@@ -182,9 +183,9 @@ class Bridge:
                 await _reject(scope, send, 500, [], b"Internal Server Error")
             return
         finally:
-            # The exception's traceback may keep the environ: do not let it keep the socket too.
+            # An exception's traceback may keep the environ alive, but must not keep the websocket.
             environ.pop(WEBSOCKET, None)
-        # Nothing of the handshake is needed any more; an idle connection is not to hold it.
+        # Nothing of the handshake is needed any more. An idle connection must not hold it.
         environ.clear()
         scope.clear()
         del environ, response
@@ -194,10 +195,10 @@ class Bridge:
             log.exception("websocket handler failed")
 
 
-def _come_back(scope: Scope) -> Headers:
-    """The headers of an answer to somebody who comes while the process ends: a program may try
-    again after a second, and a browser loads the page again by itself (HTML, "The `Refresh`
-    header"), later, for the next process may have to start first."""
+def _retry_headers(scope: Scope) -> Headers:
+    """Headers of the response to a request while the process ends. A program may try again after a
+    second. A browser reloads the page by itself (HTML, "The `Refresh` header"), and later, because
+    the next process may have to start first."""
     headers = [(b"retry-after", b"1")]
     if scope["method"] == "GET":
         headers.append((b"refresh", b"%d" % RESTART_SECONDS))
@@ -205,7 +206,7 @@ def _come_back(scope: Scope) -> Headers:
 
 
 async def _spread(calls: Sequence[Callable[[], None]], seconds: float) -> None:
-    """Call each, evenly over `seconds`."""
+    """Call the functions one by one, evenly over `seconds`."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     for i, call in enumerate(calls):

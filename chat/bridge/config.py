@@ -1,4 +1,4 @@
-"""What Hypercorn is told, with the settings of its own that our websocket has besides."""
+"""Hypercorn's settings with our defaults, and the settings that we add."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -11,7 +11,7 @@ from .wsgi import Headers
 
 
 class ServerSettings(Config):
-    """Hypercorn's settings as we want them, and our own. Sizes in bytes, times in seconds."""
+    """Settings of a server. Sizes are in bytes, times in seconds."""
 
     backlog = 4096
     accesslog = None
@@ -23,15 +23,15 @@ class ServerSettings(Config):
     ssl_handshake_timeout = 10.0  # type: ignore[assignment]
     # The largest message a client may send; one byte more closes with 1009.
     websocket_max_message_size = 256 * 1024
-    # A client silent this long is sent a ping (None: never), ...
+    # A client that is silent for so long gets a ping (None: never), ...
     websocket_ping_interval = 25.0
-    # ... and one that is silent for this much longer is gone.
+    # ... and one that is silent for so much longer is cut off.
     websocket_pong_timeout = 10.0
     # How long a client may take to answer our Close frame.
     websocket_close_timeout = 5.0
-    # How long a connection that has been given up may take to end.
+    # How long a connection may take to end after the last frame.
     websocket_linger = 2.0
-    # True begins HTTP/2 without TLS for a client that knows it beforehand (h2c).
+    # Whether a client may begin HTTP/2 without TLS, by prior knowledge (h2c).
     h2c = False
     # How long an HTTP/2 client may leave a stream's window shut while something waits.
     http2_stall_timeout = 60.0
@@ -43,8 +43,8 @@ class ServerSettings(Config):
     direct_writes = True
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """The date, made once a second. Hypercorn makes it for each answer, and would say its name
-        and what other protocols there are."""
+        """Return the Date header, built once a second. Hypercorn builds it for each response, and
+        adds its name and the other protocols."""
         return [(b"date", _date(int(time())))] if self.include_date_header else []
 
 

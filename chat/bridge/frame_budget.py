@@ -1,10 +1,10 @@
-"""What an HTTP/2 connection may spend on frames that ask for nothing.
+"""Limits how many useless frames an HTTP/2 client may send.
 
-A frame costs its sender nine bytes and the server a thousand times the work of reading them. A
-client that opens and resets streams (CVE-2023-44487), makes the server reset them (CVE-2025-8671),
-or floods it with PING, SETTINGS, PRIORITY, CONTINUATION, WINDOW_UPDATE or empty DATA frames gets
-nothing done by it, so these are the frames that are counted. Answers that are sent earn new ones:
-whoever is served goes on for as long as they like.
+A frame costs its sender nine bytes, and the server far more work. A client gains nothing from
+opening and resetting streams (CVE-2023-44487), from making the server reset them (CVE-2025-8671),
+or from a flood of PING, SETTINGS, PRIORITY, CONTINUATION, WINDOW_UPDATE or empty DATA frames. These
+frames are counted. Each response that the client gets allows it some more, so a client that makes
+real requests never reaches the limit.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 
 BURST_FRAMES = 200
-"""Frames without use that a connection may send at once. All 100 streams may be reset twice."""
+"""Useless frames that a connection may send at once. All 100 streams may be reset twice."""
 
 FRAMES_PER_SECOND = 50
-"""Frames without use that it may send for good."""
+"""Useless frames that it may send permanently."""
 
 EARNED_FRAMES = 2
-"""What each HEADERS or DATA frame that is sent to it earns: a browser opens two windows for it."""
+"""What each HEADERS or DATA frame that it gets allows: a browser opens two windows for it."""
 
 SMALL_DATA_BYTES = 64
-"""A DATA frame with less, and with more to come, counts as one without use."""
+"""A smaller DATA frame counts as useless, unless it is the last of its stream."""
 
 PREFACE_BYTES = 24
 DATA, HEADERS, RST_STREAM = 0, 1, 3
@@ -78,7 +78,7 @@ class FrameBudget:
         self._left -= sum(_is_wasted(*frame) for frame in self._received.read(data))
 
     def sent(self, data: bytes) -> None:
-        """Count what it is sent: a reset is one that it brought about."""
+        """Count what we send. The client is to blame for a reset."""
         for _, kind, _ in self._sent.read(data):
             if kind == RST_STREAM:
                 self._left -= 1

@@ -1,8 +1,9 @@
 """Websocket messages built once for everyone (RFC 6455, section 5.2; RFC 7692).
 
-A server's frames are not masked, so the same bytes fit every connection: a message is framed
-once, however many people look. The same holds for a compressed one when each message is a
-stream of its own: it refers to nothing that was sent before, on whichever connection.
+A server's frames are not masked, so the same bytes fit every connection, and a message is framed
+once however many clients get it. The same holds for a compressed message, because each is a stream
+of its own and refers to nothing that was sent before. Frames may be built in one thread only: they
+share a compressor.
 """
 
 import zlib
@@ -10,13 +11,13 @@ import zlib
 TEXT = 0x81  # FIN and opcode 1: a whole text message in one frame
 PING, PONG = 0x89, 0x8A  # FIN and opcodes 9 and 10
 COMPRESSED = 0x40  # RSV1: the payload is deflated (RFC 7692, section 6)
-SMALLEST = 128  # bytes of a message that is worth compressing
-LEVEL = 1  # of zlib's 1 to 9: the others save few bytes of so little text and cost much
+MIN_COMPRESSED_CHARS = 128  # a shorter message is not worth compressing
+COMPRESSION_LEVEL = 1  # zlib's fastest: the others save few bytes of such short texts
 
 _TAIL = b"\x00\x00\xff\xff"  # of a flushed block; the receiver adds it (RFC 7692, section 7.2.1)
-# A full flush forgets all that went before, so that one compressor serves all messages, and no
-# memory is asked for and cleared for each.
-_compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+# A full flush makes the compressor forget everything before. So one compressor serves all messages,
+# and no memory is allocated and cleared for each.
+_compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
 
 
 class BroadcastMessage:
@@ -32,11 +33,11 @@ class BroadcastMessage:
 
     @property
     def deflated(self) -> bytes:
-        """The compressed frame, made when the first connection wants it; the plain one where
-        that would not be smaller."""
+        """The compressed frame, made when the first connection needs it, or the plain one if that
+        is not larger."""
         if not self._deflated:
             self._deflated = self.plain
-            if len(self.text) >= SMALLEST:
+            if len(self.text) >= MIN_COMPRESSED_CHARS:
                 packed = deflated_frame(self.text)
                 if len(packed) < len(self.plain):
                     self._deflated = packed
@@ -56,8 +57,8 @@ def deflated_frame(text: str) -> bytes:
 
 
 def whole_text(data: bytes) -> tuple[bytes, bool] | None:
-    """What a client's text frame carries, and whether that is compressed; None unless `data` is
-    exactly one masked frame with a whole message. What it is else is for a real parser to say."""
+    """Return the payload of a client's text frame, and whether it is compressed. None unless `data`
+    is exactly one masked frame with a whole message; anything else is left to a full parser."""
     if len(data) < 6 or data[0] & ~COMPRESSED != TEXT or data[1] < 128:
         return None
     size, start = data[1] & 127, 2
@@ -74,12 +75,12 @@ def whole_text(data: bytes) -> tuple[bytes, bool] | None:
 
 
 def ping_frame(payload: bytes) -> bytes:
-    """A Ping frame, with at most 125 bytes that come back in the Pong (RFC 6455, section 5.5.2)."""
+    """A Ping frame. Its payload of at most 125 bytes comes back in the Pong (RFC 6455, 5.5.2)."""
     return _frame(PING, payload)
 
 
 def whole_pong(data: bytes) -> bytes | None:
-    """What a client's Pong frame carries; None unless `data` is exactly one masked Pong."""
+    """Return the payload of a client's Pong. None unless `data` is exactly one masked Pong."""
     if len(data) < 6 or data[0] != PONG or data[1] < 128 or len(data) != 6 + data[1] - 128:
         return None
     return bytes(byte ^ data[2 + n % 4] for n, byte in enumerate(data[6:]))

@@ -11,24 +11,33 @@ from typing import Any
 from greenback import await_, with_portal_run_sync
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, RequestTimeout
 
-from .wsgi import FILE_CHUNK, Headers, Receive, Scope, Send, make_environ, plain_headers, spawn
+from .wsgi import (
+    FILE_CHUNK_BYTES,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    make_environ,
+    plain_headers,
+    spawn,
+)
 
 log = logging.getLogger(__name__)
 
-BODY_TIMEOUT = 60.0
-"""Seconds a request body may take to arrive, besides one for each BODY_RATE bytes of it."""
+BODY_SECONDS = 60.0
+"""How long a request body may take to arrive, plus one second for each BODY_BYTES_PER_SECOND."""
 
-BODY_RATE = 1 << 14
-"""Bytes in a second of the slowest connection on which something large is waited for."""
+BODY_BYTES_PER_SECOND = 1 << 14
+"""The slowest connection on which a large body can be sent."""
 
-DISCARD_TIMEOUT = 2.0
-"""Seconds spent on a body nobody read, so that its sender gets to see the answer."""
+DISCARD_SECONDS = 2.0
+"""How long to read a body that nobody wants, so that its sender gets to see the response."""
 
 ON_DRAIN = "asgi.on_drain"
-"""Where the application finds `Exchange.on_drain` in its environ."""
+"""Where the application finds `HTTPExchange.on_drain` in its environ."""
 
-# What only the server can say. (Flask dates the files it sends, and so does Hypercorn.)
-NOT_OURS = {
+# Only the server sets these. (Flask dates the files it sends, and so does Hypercorn.)
+SERVER_HEADERS = {
     b"connection",
     b"date",
     b"keep-alive",
@@ -40,13 +49,13 @@ NOT_OURS = {
 }
 
 
-class Exchange:
+class HTTPExchange:
     """One HTTP request and its response.
 
-    max_body: bytes its body may have.
-    streams: where it is listed while it streams, so that `drain` can be called.
-    draining: None until the process stops; from then on whether another process has taken over,
-        and the connection ends with this answer.
+    max_body: the largest request body in bytes.
+    streams: contains this exchange while it streams, so that `drain` can be called.
+    draining: returns None until the process stops, and from then on whether another process has
+        taken over. Then the connection ends with this response.
     """
 
     def __init__(
@@ -55,7 +64,7 @@ class Exchange:
         receive: Receive,
         send: Send,
         max_body: int,
-        streams: set[Exchange],
+        streams: set[HTTPExchange],
         draining: Callable[[], bool | None],
     ) -> None:
         self._streams = streams
@@ -69,11 +78,11 @@ class Exchange:
         self._response = Response()
         self._task: asyncio.Task[Any] | None = None
         self._started = False
-        self._ended = False  # a streamed response that is to stop here
-        self._left = False  # ... because nobody is there any more
+        self._ended = False  # the streamed response is to stop here
+        self._client_left = False  # ... because the client has left
 
     async def run(self, app: Callable[..., Iterable[bytes]]) -> None:
-        """Run the application and send what it answers."""
+        """Run the application and send its response."""
         environ = make_environ(self._scope)
         environ["wsgi.input"] = self._body
         environ[ON_DRAIN] = self.on_drain
@@ -87,11 +96,11 @@ class Exchange:
                 # The connection ends without the last chunk, which tells the client.
                 self._discard_rest()
             return
-        if not self._left:
+        if not self._client_left:
             await self._finish(body)
 
     async def refuse(self, status: int, text: str, headers: Headers | None = None) -> None:
-        """Answer without running the application; the connection closes."""
+        """Respond without running the application. The connection closes."""
         body = text.encode()
         self._response.status = status
         self._response.headers = [*(headers or ()), *plain_headers(body)]
@@ -99,10 +108,10 @@ class Exchange:
         await self._finish(body)
 
     def on_drain(self, function: Callable[[bool], None]) -> None:
-        """Let a streamed response end itself when the process stops, instead of being cut.
+        """Let a streamed response end itself when the process stops.
 
-        function: called once, with whether another process has taken over this address: at once
-            where the process is stopping already. The response has to end within a second or two.
+        function: called once, with whether another process has taken over this address; at once
+            if the process is already stopping. The response must end within a second or two.
         The application finds this method in its environ under `ON_DRAIN`.
         """
         if (replaced := self._draining()) is not None:
@@ -124,7 +133,7 @@ class Exchange:
             self._task.cancel()
 
     def _respond(self, app: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> bytes:
-        """Return the whole response body, or send it and return what is left: nothing."""
+        """Return the whole response body, or send it and return b""."""
         chunks = app(environ, self._response.start)
         try:
             body = self._whole(chunks)
@@ -137,7 +146,7 @@ class Exchange:
                 chunks.close()
 
     def _whole(self, chunks: Iterable[bytes]) -> bytes | None:
-        """The body if it is known without waiting, else None."""
+        """Return the body if it is known without waiting, else None."""
         status = self._response.status
         if self._scope["method"] == "HEAD" or status in {204, 304}:
             return b""
@@ -146,19 +155,19 @@ class Exchange:
         length = self._response.length()
         if length is None or self._response.written:
             return None
-        if length > FILE_CHUNK:
+        if length > FILE_CHUNK_BYTES:
             return None
-        # A body of declared length is produced without waiting, or is a small file.
+        # A body with a Content-Length is produced without waiting, or is a small file.
         return b"".join(chunks)
 
     def _stream(self, chunks: Iterator[bytes]) -> None:
-        """Send each chunk as it comes, until the client leaves or `end` is called."""
+        """Send each chunk as it is produced, until the client leaves or `end` is called."""
         self._task = asyncio.current_task()
         assert self._task is not None
         self._streams.add(self)
         watcher = spawn(self._watch())
         try:
-            # The status is known once the first chunk is there.
+            # The status is known once there is a first chunk.
             chunk = next(chunks, None)
             self._check_status()
             await_(self._start())
@@ -167,7 +176,7 @@ class Exchange:
             while chunk is not None and not self._ended:
                 if chunk:
                     await_(self._send_chunk(chunk))
-                    # Sending waits only while the client is behind: let others have their turn.
+                    # Sending waits only while the client is behind. Let other tasks run.
                     await_(asyncio.sleep(0))
                 chunk = None if self._ended else next(chunks, None)
         except asyncio.CancelledError:
@@ -179,11 +188,11 @@ class Exchange:
             self._streams.discard(self)
 
     async def _watch(self) -> None:
-        """End the response when the client leaves. What was not read of its body is lost."""
+        """End the response when the client leaves. The rest of the request body is discarded."""
         while (message := await self._receive())["type"] != "http.disconnect":
             if not message.get("more_body"):
                 self._body.ended = True
-        self._left = True
+        self._client_left = True
         self.end()
 
     def _check_status(self) -> None:
@@ -215,7 +224,7 @@ class Exchange:
             await self._send_chunk(body, more=False)
             return
         # Hypercorn closes a connection whose request has not arrived completely, and the reset
-        # that follows may reach the client before it has read the answer.
+        # that follows may reach the client before it has read the response.
         if body:
             await self._send_chunk(body)
         await self._body.discard()
@@ -223,14 +232,14 @@ class Exchange:
         await self._send_chunk(b"", more=False)
 
     def _discard_rest(self) -> None:
-        # Whatever still arrives must not fill the queue in which Hypercorn puts the end: it would
-        # wait for room for ever.
+        # What still arrives must not fill Hypercorn's queue: it would wait for ever for room for
+        # the final message.
         if not self._body.ended:
             spawn(_discard_all(self._receive))
 
 
 class Response:
-    """What the WSGI application says about its response."""
+    """The status and headers that the WSGI application gave to `start_response`."""
 
     __slots__ = ("headers", "status", "written")
 
@@ -246,7 +255,7 @@ class Response:
         self.headers = []
         for name, value in headers:
             key = name.lower().encode("latin-1")
-            if key not in NOT_OURS:
+            if key not in SERVER_HEADERS:
                 self.headers.append((key, value.encode("latin-1")))
         return self.written.append
 
@@ -261,7 +270,7 @@ class _Body(io.RawIOBase):
     """A request body, read from the connection as the application asks for it.
 
     Raises `RequestEntityTooLarge` (413) past `limit` bytes, `RequestTimeout` (408) when it takes
-    longer than BODY_TIMEOUT says, `ClientDisconnected` (400) when the client leaves before the end.
+    longer than BODY_SECONDS says, `ClientDisconnected` (400) when the client leaves before the end.
     """
 
     def __init__(self, receive: Receive, limit: int, expected: bool) -> None:
@@ -282,19 +291,19 @@ class _Body(io.RawIOBase):
         return len(data)
 
     def peek(self, size: int = 0) -> bytes:
-        """What can be read without waiting, waiting until there is something; empty at the end."""
+        """Wait until there is something to read, and return it; empty at the end."""
         while not self._chunk and not self.ended:
             self._chunk = await_(self._next())
         return self._chunk
 
     async def _next(self) -> bytes:
         if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT
+            self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         try:
-            async with asyncio.timeout_at(self._deadline + self._size / BODY_RATE):
+            async with asyncio.timeout_at(self._deadline + self._size / BODY_BYTES_PER_SECOND):
                 data = await self._take()
-                # Werkzeug stops at its limit, the same as ours, without looking for more, and
-                # would take a body cut there for a whole one.
+                # Werkzeug has the same limit, and stops there without looking for more. It would
+                # take a body that is cut there for a complete one.
                 while self._size == self._limit and not self.ended:
                     data += await self._take()
         except TimeoutError:
@@ -318,7 +327,7 @@ class _Body(io.RawIOBase):
         """Read on, for at most two seconds and four times the limit."""
         self._chunk = b""
         try:
-            async with asyncio.timeout(DISCARD_TIMEOUT):
+            async with asyncio.timeout(DISCARD_SECONDS):
                 while not self.ended and self._size <= 4 * self._limit:
                     await self._take()
         except (TimeoutError, ClientDisconnected):
@@ -326,7 +335,7 @@ class _Body(io.RawIOBase):
 
 
 def _may_have_body(scope: Scope) -> bool:
-    """Whether a body can follow; over HTTP/2 only the end of the stream tells."""
+    """Whether a body can follow. Over HTTP/2 only the end of the stream tells."""
     expected = bool(scope["http_version"] >= "2")
     for name, value in scope["headers"]:
         if name == b"content-length":

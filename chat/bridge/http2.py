@@ -1,9 +1,9 @@
 """HTTP/2 on Hypercorn, with limits on what one client can make the server do.
 
-`HTTP2` stands in for Hypercorn's `H2Protocol` and `SendBuffer` for its `StreamBuffer`
-(chat.bridge.patches puts them there). Where Hypercorn fails, and ends the neighbours of a stream
-with it, a stream is reset; frames that ask for nothing are counted (chat.bridge.frame_budget); a
-stream whose client opens no window is reset after a while.
+`HTTP2` replaces Hypercorn's `H2Protocol`, and `SendBuffer` its `StreamBuffer` (chat.bridge.patches
+puts them there). Errors that end the whole connection in Hypercorn reset one stream here. Frames
+that do nothing useful are counted (chat.bridge.frame_budget). A stream whose client opens no window
+is reset after a while.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from .frame_budget import FrameBudget
 from .wsgi import spawn
 
 PIECE_BYTES = 4096
-"""What is read at once: some hundred frames, then others have their turn."""
+"""What is read before other tasks run: some hundred frames."""
 
 REQUESTS_PER_TURN = 10
-"""Streams opened before others have their turn."""
+"""Streams that are opened before other tasks run."""
 
 ENCODER_TABLE_BYTES = 4096
-"""The most that is kept to compress answers; a client may ask for gigabytes (RFC 7541, 4.2)."""
+"""The largest table to compress headers with; a client may ask for gigabytes (RFC 7541, 4.2)."""
 
 _METHOD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Z]+")
 
 
 class SendBuffer(StreamBuffer):
-    """What an HTTP/2 stream is to send. Hypercorn's lets any amount in while the window is shut."""
+    """What an HTTP/2 stream has to send. Hypercorn's takes any amount while the window is shut."""
 
     async def pop(self, max_length: int) -> bytes:
         data = bytes(self.buffer[:max_length])
@@ -59,7 +59,7 @@ class HTTP2(H2Protocol):
         self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
     ) -> None:
         self.budget = FrameBudget()
-        self.over = False  # it was sent a GOAWAY: what still comes is for nobody
+        self.over = False  # GOAWAY was sent: discard what still arrives
         self.stalls: dict[int, asyncio.TimerHandle] = {}
         await super().initiate(headers, settings)
 
@@ -107,7 +107,7 @@ class HTTP2(H2Protocol):
         gone = {e.stream_id for e in events if isinstance(e, h2.events.StreamReset)}
         opened = 0
         for event in events:
-            with suppress(h2.exceptions.ProtocolError):  # it has ended meanwhile
+            with suppress(h2.exceptions.ProtocolError):  # the stream has ended meanwhile
                 await self._handle_one(event, gone)
             opened += isinstance(event, h2.events.RequestReceived)
             if opened == REQUESTS_PER_TURN:
@@ -121,7 +121,7 @@ class HTTP2(H2Protocol):
         elif isinstance(event, h2.events.StreamReset):
             await self._drop_stream(event.stream_id)
         elif isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-            # Answered before its body had come.
+            # It was answered before its body arrived.
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             await self._refuse(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
         else:
@@ -132,18 +132,18 @@ class HTTP2(H2Protocol):
 
     async def _request(self, event: Any, gone: set[int]) -> None:
         if event.stream_id in gone:
-            return  # reset in the same breath: there is nobody to answer
+            return  # reset in the same read: nobody waits for a response
         if not _readable(event.headers):
             await self._refuse(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
         elif self.context.terminated.is_set():
             await self._refuse(event.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
         else:
             await super()._handle_events([event])
-            # Hypercorn ends a connection after so many requests, and the last of them unanswered.
+            # Hypercorn would end the connection after some requests, the last of them unanswered.
             self.keep_alive_requests = 0
 
     async def _priority_updated(self, event: Any) -> None:
-        """Deprecated (RFC 9113, section 5.3.2), and a tree that any client could fill."""
+        """Ignored: deprecated (RFC 9113, section 5.3.2), and any client could fill the tree."""
 
     async def _refuse(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
         with suppress(h2.exceptions.ProtocolError):
@@ -153,11 +153,11 @@ class HTTP2(H2Protocol):
     async def _close_stream(self, stream_id: int) -> None:
         await super()._close_stream(stream_id)
         if not self.closed:
-            # Hypercorn forgets it after a reset, and the connection would never be idle again.
+            # Hypercorn does not do this after a reset; the connection would never be idle again.
             await self.send(Updated(idle=self.idle))
 
     async def _drop_stream(self, stream_id: int) -> None:
-        """A stream that was reset: nothing more is sent on it."""
+        """Send nothing more on a stream that was reset."""
         await self._close_stream(stream_id)
         if buffer := self.stream_buffers.get(stream_id):
             await buffer.close()
@@ -170,7 +170,7 @@ class HTTP2(H2Protocol):
             self.priority.remove_stream(stream_id)
 
     async def _send_data(self, stream_id: int) -> None:
-        # As Hypercorn's, which fails for a stream that is forgotten while it waits.
+        # Like Hypercorn's, which fails if the stream is forgotten meanwhile.
         buffer = self.stream_buffers.get(stream_id)
         if buffer is None:
             self._forget(stream_id)
@@ -223,7 +223,7 @@ class HTTP2(H2Protocol):
 
 
 def _readable(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether Hypercorn can make a request of these: a page or a websocket, not a tunnel."""
+    """Whether Hypercorn can handle a request with these: a page or a websocket, not a tunnel."""
     fields = dict(headers)
     method, path = fields.get(b":method", b""), fields.get(b":path", b"")
     if method == b"CONNECT" and fields.get(b":protocol") != b"websocket":

@@ -1,9 +1,8 @@
-"""permessage-deflate (RFC 7692) that remembers nothing.
+"""permessage-deflate (RFC 7692) without context takeover.
 
 Neither side may refer to earlier messages (`server_no_context_takeover`,
 `client_no_context_takeover`). So one compressed frame fits every connection (chat.bridge.frames),
-no connection holds a compressor or a window, and what a client sends is inflated up to the limit of
-a message and no further.
+no connection holds a compressor or a window, and no message is inflated beyond the size limit.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PARAMETERS = {
 
 
 class Deflate(Extension):
-    """One connection's part of it. limit: bytes of an inflated message; more ends with 1009."""
+    """The extension on one connection. limit: bytes of an inflated message; more is 1009."""
 
     name = "permessage-deflate"
 
@@ -43,8 +42,8 @@ class Deflate(Extension):
         return False
 
     def accept(self, offer: str) -> str | None:
-        """The answer to a client's offer; None declines it: a second one, one that is not as the
-        RFC says, and one of a client that reads smaller windows only (ours is the largest)."""
+        """Return the answer to a client's offer, or None to decline it. Declined are a second
+        offer, an invalid one, and one that demands a smaller window than ours, the largest."""
         given: dict[str, str | None] = {}
         for part in offer.split(";")[1:]:
             name, equals, value = (word.strip() for word in part.partition("="))
@@ -57,13 +56,13 @@ class Deflate(Extension):
         return "server_no_context_takeover; client_no_context_takeover"
 
     def whole(self, payload: bytes) -> bytes | None:
-        """A whole message inflated; None for what is wrong or too large in any way."""
+        """Return a whole message inflated; None if it is invalid or too large."""
         self._inflater, self._sent, self._inflated = None, 0, 0
         text = self._inflate(payload + _TAIL)
         self._inflater = None
         return text if isinstance(text, bytes) else None
 
-    # What wsproto asks while a message comes in; what goes out is not its business.
+    # Called by wsproto while a message arrives. wsproto does not compress what we send.
 
     def frame_inbound_header(
         self, proto: Any, opcode: Opcode, rsv: RsvBits, payload_length: int
@@ -91,12 +90,12 @@ class Deflate(Extension):
         if self._inflater is None:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            # One byte more than may be: then it is too large, and what follows is not inflated.
+            # One byte more than allowed shows that it is too large; the rest is not inflated.
             text: bytes = self._inflater.decompress(data, self._limit - self._inflated + 1)
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA
         self._inflated += len(text)
-        self._sent += len(data)  # a message may be long and inflate to nothing
+        self._sent += len(data)  # a long message may inflate to nothing
         if self._inflated > self._limit or self._sent > self._limit + len(_TAIL):
             return CloseReason.MESSAGE_TOO_BIG
         return text

@@ -1,4 +1,4 @@
-"""Asking a websocket's client to confirm what it was sent.
+"""Asks the client of a websocket to confirm what it has received.
 
 A client answers a Ping with a Pong that has the same payload (RFC 6455, sections 5.5.2 and 5.5.3),
 and reads its frames in order. So a Pong confirms everything that was written before its Ping. It
@@ -20,8 +20,11 @@ MAX_UNANSWERED = 8
 
 
 class Pings:
-    """The numbered pings of one connection. `write` sends a frame behind everything that was
-    written before, and returns False when the connection is closing."""
+    """The numbered pings of one connection.
+
+    write: sends a frame after everything that was written before. Returns False when the connection
+        is closing.
+    """
 
     __slots__ = ("_last", "_unanswered", "_write")
 
@@ -42,8 +45,8 @@ class Pings:
         return True
 
     def answered(self, payload: bytes) -> None:
-        """A Pong came. It also answers the pings before its own, because a client may answer only
-        the newest. A payload that was never sent answers nothing."""
+        """Handle a Pong. It also answers the pings before its own, because a client may answer only
+        the newest. A payload that was never sent is ignored."""
         number = int(payload) if payload.isdigit() and len(payload) < 20 else 0
         if number > self._last:
             return
@@ -51,9 +54,9 @@ class Pings:
             self._unanswered.popleft()[1]()
 
     def close(self) -> None:
-        """The connection is closing: nothing is confirmed any more."""
+        """Confirm nothing any more, because the connection is closing."""
         self._unanswered.clear()
-        self._write = _closed  # whose connection has this object, and would be a cycle
+        self._write = _closed  # the old function refers to the connection, which refers to this
 
 
 def _closed(_: bytes) -> bool:

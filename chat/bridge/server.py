@@ -1,9 +1,8 @@
-"""The running of one worker process under Hypercorn.
+"""Runs one server with Hypercorn's parts, on a running event loop or in a process of its own.
 
-Hypercorn's own runner neither closes websockets when it stops nor always ends (its issue 308), and
-goes on accepting until it has ended; more than one of its workers stop together when one dies. So a
-supervisor starts processes that each `run` one worker on a socket of their own, with Hypercorn's
-parts.
+Hypercorn's own runner does not close websockets when it stops, does not always end (its issue 308),
+accepts connections until it has ended, and stops all its workers when one dies. So start processes
+that each `run` one worker, on a socket of its own.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from .wsgi import all_done
 
 log = logging.getLogger(__name__)
 
-LINGER = 1.0
-"""Seconds connections get to end by themselves, once everyone has been sent away."""
+LINGER_SECONDS = 1.0
+"""How long connections have to end by themselves after `Bridge.drain`."""
 
 
 async def serve(
@@ -44,11 +43,10 @@ async def serve(
     drain: float = 3.0,
     config: dict[str, Any] | None = None,
 ) -> None:
-    """Serve `bridge` on `sock` until `stop` is done, then send everyone away and return.
+    """Serve `bridge` on `sock` until `stop` is done, then drain it and return.
 
-    stop: its result says whether another process serves the same address from now on. Then open
-        connections are not closed before they have been idle for as long as ever, so that no
-        request meets one that closes.
+    stop: its result says whether another process serves the same address from now on. Then idle
+        connections are kept for as long as usual, so that no request meets one that closes.
     ready: called when connections are accepted.
     drain: seconds over which the websockets are closed.
     config: settings that differ from `ServerSettings`.
@@ -82,18 +80,18 @@ async def serve(
     ready()
     replaced = await stop
     since = loop.time()
-    # What is connecting just now waits in the kernel for the processes that still listen.
+    # New connections wait in the kernel for the processes that still listen.
     server.close()
     await bridge.drain(drain, replaced)
     if replaced:
-        left = since + settings.keep_alive_timeout + LINGER - loop.time()
+        left = since + settings.keep_alive_timeout + LINGER_SECONDS - loop.time()
         await all_done(tasks, left)
     await bridge.end()
     await context.terminated.set()  # connections end with their next answer
     for connection in list(connections):
         connection.end_if_idle()
     for _ in range(2):
-        await all_done(tasks, LINGER)
+        await all_done(tasks, LINGER_SECONDS)
         for connection in list(connections):
             connection.writer.transport.abort()
     await lifespan.wait_for_shutdown()
@@ -132,18 +130,18 @@ async def _main(
     drain: float,
     config: dict[str, Any] | None,
 ) -> None:
-    # Each `await_` of greenback asks sniffio, which would find it out anew: a third of the call.
+    # `await_` asks sniffio each time, which would look for the library: a third of the call.
     sniffio.thread_local.name = "asyncio"
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[bool] = loop.create_future()
 
-    def told(replaced: bool) -> None:
+    def set_stop(replaced: bool) -> None:
         if not stop.done():
             stop.set_result(replaced)
 
-    loop.add_signal_handler(signal.SIGHUP, told, True)
+    loop.add_signal_handler(signal.SIGHUP, set_stop, True)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told, False)
+        loop.add_signal_handler(number, set_stop, False)
     bridge = make_bridge()
     if inspect.isawaitable(bridge):
         bridge = await bridge

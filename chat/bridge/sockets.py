@@ -1,15 +1,15 @@
-"""Our own listening sockets, which the supervisor makes and keeps, and the workers accept on."""
+"""Listening sockets, with the options that a server on the internet needs."""
 
 import socket
 
-BACKLOG = 4096
-"""Connections the kernel holds for us; with 100, a crowd that reconnects is turned away."""
+MAX_BACKLOG = 4096
+"""Connections that the kernel queues. With 100, many clients that reconnect at once are refused."""
 
-USER_TIMEOUT = 20_000
-"""Milliseconds sent data may stay unacknowledged before the kernel ends the connection."""
+USER_TIMEOUT_MS = 20_000
+"""Milliseconds that sent data may stay unacknowledged; then the kernel ends the connection."""
 
-SEND_BUFFER = 128 * 1024
-"""Bytes the kernel holds for a client that does not read; its own choice is megabytes."""
+SEND_BUFFER_BYTES = 128 * 1024
+"""Bytes that the kernel holds for a client that does not read. Its default is megabytes."""
 
 
 def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
@@ -30,11 +30,11 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Accepted connections inherit these.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
         sock.bind(address)
-        sock.listen(BACKLOG)
+        sock.listen(MAX_BACKLOG)
         sock.setblocking(False)
     except BaseException:
         sock.close()

@@ -1,4 +1,4 @@
-"""An ASGI scope as a WSGI environ, and the types of ASGI that the bridge's parts share."""
+"""Converts an ASGI scope to a WSGI environ; types and helpers that the other modules share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-FILE_CHUNK = 1 << 16
-"""Bytes of a file that are sent at once."""
+FILE_CHUNK_BYTES = 1 << 16
+"""What is sent of a file at once."""
 
 _tasks: set[asyncio.Future[Any]] = set()
 
@@ -25,8 +25,8 @@ _tasks: set[asyncio.Future[Any]] = set()
 def make_environ(scope: Scope) -> dict[str, Any]:
     """The WSGI environ of an ASGI scope, without `wsgi.input`.
 
-    Names with an underscore are left out, for they would be taken for the name with a hyphen
-    that a proxy sets; so is `Proxy` (httpoxy).
+    Header names with an underscore are left out, because they would be taken for the name with a
+    hyphen that a proxy sets. So is `Proxy` (httpoxy).
     """
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
@@ -61,23 +61,23 @@ def make_environ(scope: Scope) -> dict[str, Any]:
             value = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
         environ[key] = value
     if scope["type"] != "websocket":
-        # Werkzeug would look for itself whether this is a websocket, and see another request than
-        # the server did, which has decided that it is none.
+        # The server has decided that this is no websocket. Werkzeug would decide for itself, and
+        # could come to another result.
         environ.pop("HTTP_UPGRADE", None)
     elif scope["http_version"] >= "2":
-        # The extended CONNECT of RFC 8441; Werkzeug knows websockets by these two.
+        # The extended CONNECT of RFC 8441. Werkzeug recognises websockets by these two headers.
         environ["HTTP_CONNECTION"] = "Upgrade"
         environ["HTTP_UPGRADE"] = "websocket"
     return environ
 
 
 def headers_size(scope: Scope) -> int:
-    """Bytes of all request headers, names and values."""
+    """Return the size of all request headers, names and values, in bytes."""
     return sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def plain_headers(body: bytes) -> Headers:
-    """The headers of a plain text."""
+    """Return the headers of a plain text response."""
     return [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(body)),
@@ -85,7 +85,7 @@ def plain_headers(body: bytes) -> Headers:
 
 
 def spawn(awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
-    """Run in the background, kept from the garbage collector until it is done."""
+    """Run something in the background; the task is kept until it is done."""
     task = asyncio.ensure_future(awaitable)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
@@ -93,7 +93,7 @@ def spawn(awaitable: Awaitable[Any]) -> asyncio.Future[Any]:
 
 
 async def all_done(tasks: set[asyncio.Task[Any]], seconds: float) -> bool:
-    """Wait until none of `tasks`, which may become more, is left, for at most `seconds`."""
+    """Wait until `tasks`, which may grow, is empty, for at most `seconds`. Return whether it is."""
     deadline = asyncio.get_running_loop().time() + seconds
     while tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
         await asyncio.wait(tasks, timeout=left)
@@ -113,6 +113,6 @@ def _paths(scope: Scope) -> tuple[str, str]:
     return root, path
 
 
-def _file_wrapper(file: Any, size: int = FILE_CHUNK) -> FileWrapper:
-    # Flask asks for chunks of 8 KiB, each of which would be a turn of the loop.
-    return FileWrapper(file, max(size, FILE_CHUNK))
+def _file_wrapper(file: Any, size: int = FILE_CHUNK_BYTES) -> FileWrapper:
+    # Flask asks for chunks of 8 KiB, and each would be a turn of the loop.
+    return FileWrapper(file, max(size, FILE_CHUNK_BYTES))

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from chat.bridge import ServerSettings
-from chat.bridge.sockets import USER_TIMEOUT
+from chat.bridge.sockets import USER_TIMEOUT_MS
 from chat.config import Settings
 from chat.realtime import presence
 from chat.store.presence import LASTS
@@ -46,7 +46,7 @@ def test_the_times_add_up_to_less_than_a_minute():
     JavaScript has a comment on its line that the network does not take."""
     limit = Settings.ping_seconds + ServerSettings.websocket_pong_timeout
     assert limit + LASTS + presence.UPDATE_SECONDS < 60
-    assert event_stream.QUIET + USER_TIMEOUT / 1000 + LASTS + presence.UPDATE_SECONDS < 60
+    assert event_stream.QUIET + USER_TIMEOUT_MS / 1000 + LASTS + presence.UPDATE_SECONDS < 60
     assert presence.REPORT_ALL_SECONDS + 2 * presence.UPDATE_SECONDS < LASTS, (
         "who is here is told of in time"
     )

@@ -33,17 +33,17 @@ async def read(body: http._Body) -> bytes:
 @pytest.fixture
 def impatient(monkeypatch):
     """No time at all, but for what has come."""
-    monkeypatch.setattr(http, "BODY_TIMEOUT", 0.0)
+    monkeypatch.setattr(http, "BODY_SECONDS", 0.0)
 
 
 def test_each_piece_of_a_body_gives_time_for_more(impatient, monkeypatch):
-    monkeypatch.setattr(http, "BODY_RATE", 0.001)  # a byte gives a thousand seconds
+    monkeypatch.setattr(http, "BODY_BYTES_PER_SECOND", 0.001)  # a byte gives a thousand seconds
     sender = Sender(b"a", b"b", b"c")
     assert asyncio.run(read(http._Body(sender.receive, 10, True))) == b"abc"
 
 
 def test_a_body_that_comes_too_slowly_is_given_up(impatient, monkeypatch):
-    monkeypatch.setattr(http, "BODY_RATE", 1e12)
+    monkeypatch.setattr(http, "BODY_BYTES_PER_SECOND", 1e12)
     sender = Sender(b"a", b"b", b"c")
     with pytest.raises(RequestTimeout):
         asyncio.run(read(http._Body(sender.receive, 10, True)))

@@ -485,7 +485,7 @@ def break_part(world, monkeypatch, part, zone, page):
 @pytest.mark.parametrize("part", PARTS)
 def test_a_failure_stays_that_of_its_room_and_group(world, monkeypatch, caplog, part, others):
     """Whatever is made for others is made, and nobody is shown a number behind one they lack."""
-    monkeypatch.setattr(frames, "SMALLEST", 1)
+    monkeypatch.setattr(frames, "MIN_COMPRESSED_CHARS", 1)
     zones = [" Lima", " Oslo", " Rome", " Wien"]
     broken_zone = zones[others]
     pages = {zone: [] for zone in zones}
