@@ -14,8 +14,8 @@ from .config import Settings
 from .error_pages import ErrorPages
 from .http_client.public_only import Outbound
 from .media.attachments import Files, quotas
-from .media.avatars import LARGEST, Pictures
-from .media.orphan_cleanup import Sweeper
+from .media.avatars import MAX_AVATAR_BYTES, Pictures
+from .media.orphan_cleanup import OrphanCleanup
 from .observability.failed_sign_ins import FailedSignIns
 from .observability.loop_lag import LoopLag
 from .realtime.connection_limits import ConnectionLimits
@@ -121,7 +121,7 @@ class Chat(Flask, Parts):
             self.connection_limits,
             Dispatcher(store, topology, sender),
             Trimmer(settings, store),
-            Sweeper(store, self.attachments),
+            OrphanCleanup(store, self.attachments),
             GuestCleanup(settings, store, self.pictures),
             UnfinishedChanges(store),
             LoopLag(),
@@ -147,7 +147,8 @@ def create_app(
     app = Chat(settings, store, topology or SingleServer("redis://"), texts or ImmediateTexts())
     app.config.update(
         SECRET_KEY=settings.secret_key,
-        MAX_CONTENT_LENGTH=max(LARGEST, app.attachments.most_together) + MAX_FORM_BYTES,
+        MAX_CONTENT_LENGTH=max(MAX_AVATAR_BYTES, app.attachments.max_message_bytes)
+        + MAX_FORM_BYTES,
         SESSION_COOKIE_NAME="__Host-session" if settings.secure else "session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -169,7 +170,7 @@ def create_app(
     )
     Compress(app)
     compression.bound()
-    local_time.tell_time_by(store.clock.estimate)
+    local_time.set_clock(store.clock.estimate)
     form_limits.bound()
     request_limits.init(app)
     auth.init(app)

@@ -64,7 +64,7 @@ def _view(operation: Operation) -> Callable[..., Any]:
 
 
 def _file_limit(parts: Parts) -> FileLimit:
-    return FileLimit(parts.attachments.most_together, is_body=True)
+    return FileLimit(parts.attachments.max_message_bytes, is_body=True)
 
 
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:

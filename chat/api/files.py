@@ -8,7 +8,7 @@ from flask import g, request
 
 from ..domain.file_types import MOST_NAME
 from ..domain.validation import MAX_BODY
-from ..media.attachments import Sent
+from ..media.attachments import Upload
 from ..services import messages
 from ..services.context import chat, present
 from ..web import file_responses, upload_limits
@@ -22,10 +22,10 @@ MAX_BYTES_IN_MEMORY = 1 << 16  # of a file while it comes in; what is longer goe
 
 def post_file(rid: str, name: str, body: str = "", nonce: str = "", reply: int = 0) -> Any:
     chat().store.rooms.member(rid, g.person.uid)
-    upload_limits.begin(present(), g.person.uid, chat().attachments.most_together)
+    upload_limits.begin(present(), g.person.uid, chat().attachments.max_message_bytes)
     with tempfile.SpooledTemporaryFile(MAX_BYTES_IN_MEMORY) as spooled:
         copyfileobj(request.stream, spooled, MAX_BYTES_IN_MEMORY)
-        sent = [Sent(name, cast(IO[bytes], spooled))]
+        sent = [Upload(name, cast(IO[bytes], spooled))]
         return get_message(rid, messages.post(chat(), g.person, rid, body, nonce, reply, sent))
 
 

@@ -20,7 +20,7 @@ from ..domain.errors import FilesAway, NotFound
 from ..media import stored_bytes
 from ..media.attachments import Files
 from ..media.avatars import Pictures
-from ..media.orphan_cleanup import lost
+from ..media.orphan_cleanup import missing_files
 from ..redis_client import urls
 from ..rendering.transcript import transcript
 from ..server.database import masked
@@ -187,7 +187,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
                 load.take(record)
                 archive.take_picture(record, load, pictures)
                 archive.take_file(record, load, files)
-            for finding in stored_bytes.wrong(store, files):
+            for finding in stored_bytes.miscounted(store, files):
                 if finding.repair:
                     finding.repair()
 
@@ -245,7 +245,7 @@ def _explained(file: str) -> Iterator[None]:
 def _missing_files(settings: Settings, store: Store) -> list[str]:
     found: list[str] = []
     files = Files(_pictures(settings), settings.file_size_mb)
-    _run(lambda: found.extend(lost(store, files)))
+    _run(lambda: found.extend(missing_files(store, files)))
     return found
 
 
@@ -253,7 +253,7 @@ def _wrong_bytes(settings: Settings, store: Store) -> list[Finding]:
     found: list[Finding] = []
     files = Files(_pictures(settings), settings.file_size_mb)
     with _explained("CHAT_FILES"):
-        _run(lambda: found.extend(stored_bytes.wrong(store, files)))
+        _run(lambda: found.extend(stored_bytes.miscounted(store, files)))
     return found
 
 

@@ -1,10 +1,10 @@
-"""Files of messages: what is taken, what is made of it, and where it is kept.
+"""Files of messages: checking, converting and storing them.
 
-Images are decoded and encoded anew (chat.media.images), so that nothing of them but pixels is kept,
-and have a small one beside them. One that is over a limit of that is kept as it came, as a file
-that is not shown, with a note that says why; one that cannot be decoded at all is refused.
-Everything else is kept as it came, and its type is said by the end of its name and the table here:
-never by whoever sent it.
+Images are decoded and encoded again (chat.media.images), so that only their pixels are stored, and
+get a preview. An image that is over one of the limits is stored unchanged, as a file that is not
+shown, with a note that says why. An image that cannot be decoded is refused. All other files are
+stored unchanged. Their type comes from the end of their name (chat.domain.file_types), never from
+the sender.
 """
 
 import io
@@ -32,8 +32,10 @@ from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, T
 
 log = logging.getLogger(__name__)
 
-PIECE = 1 << 18  # bytes that are read from where files are kept at a time, at least
-FOLDER, NAME = "files", "files/database"  # of all, and of who has written them
+READ_CHUNK_BYTES = 1 << 18  # that are read from the storage at a time, at least
+LIST_CHUNK_FILES = 1000  # that are listed at a time
+FOLDER = "files"
+DATABASE_NAME_PATH = "files/database"  # the name of the database that the files belong to
 
 _UNCHANGED = "It is kept unchanged, with its metadata."
 NOTES = {
@@ -43,61 +45,62 @@ NOTES = {
     MEMORY: f"Not shown because it takes too much memory to open. {_UNCHANGED}",
     TIME: f"Not shown because it takes too long to open. {_UNCHANGED}",
 }
-"""What is said beside an image that is kept as a file, by its note."""
+"""Shown next to an image that is stored as a file, by the code of its note."""
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A file on its way in: the name it was sent with, and its bytes, from the beginning."""
+class Upload:
+    """A file that is being sent: its name, and a stream at its first byte."""
 
     name: str
     stream: IO[bytes]
 
     def size(self) -> int:
-        """Bytes."""
+        """In bytes."""
         size = self.stream.seek(0, io.SEEK_END)
         self.stream.seek(0)
         return size
 
 
 class Files:
-    """Files where `pictures` are kept too. `most`: bytes of one file; those of one message may
-    have twice as many together."""
+    """Stores files in the same place as `pictures`. `max_bytes` is the limit of one file; the files
+    of one message may have twice as many together."""
 
     def __init__(
         self,
         pictures: Pictures,
-        most: int,
+        max_bytes: int,
         stored: StoredFiles | None = None,
         quotas: Quotas | None = None,
     ) -> None:
         self.pictures = pictures
         self.stored = stored
         self.quotas = quotas or Quotas()
-        self.most = most
-        self.most_together = 2 * most
-        # What is taken, in a sentence for people.
+        self.max_bytes = max_bytes
+        self.max_message_bytes = 2 * max_bytes
+        # The limits, in a sentence for people.
         self.limits = (
-            f"Up to {MOST_FILES} files of {size(self.most)} each, {size(self.most_together)} "
-            "together. Anything but programs."
+            f"Up to {MOST_FILES} files of {file_size(self.max_bytes)} each, "
+            f"{file_size(self.max_message_bytes)} together. Anything but programs."
         )
 
     @property
     def too_large(self) -> str:
-        """What to tell who sends more than is read at all."""
-        return f"Together the files are too large: {size(self.most_together)} are allowed."
+        """The error for a request that is too large to be read."""
+        allowed = file_size(self.max_message_bytes)
+        return f"Together the files are too large: {allowed} are allowed."
 
-    def keep(self, rid: str, sent: Sequence[Sent], by: Person) -> list[File]:
-        """Keep files for a message of person `by` in room `rid`. All or none: raises Invalid,
-        naming the file and what is wrong with it, OverQuota, Busy and FilesAway."""
+    def keep(self, rid: str, sent: Sequence[Upload], by: Person) -> list[File]:
+        """Store the files of a message of person `by` in room `rid`, all or none. Raises Invalid,
+        which names the file and the error, OverQuota, Busy and FilesAway."""
         if len(sent) > MOST_FILES:
             raise Invalid(f"These are {len(sent)} files: {MOST_FILES} are allowed in one message.")
         checked = [self._checked(one) for one in sent]
-        if sum(file.size for file in checked) > self.most_together:
+        if sum(file.size for file in checked) > self.max_message_bytes:
             raise Invalid(self.too_large)
         kept: list[File] = []
         try:
-            for file in checked:  # all of them, before there is any work
+            for file in checked:  # all of them before any is converted
                 self._count(file.fid, rid, by, file.size)
             for file, one in zip(checked, sent, strict=True):
                 kept.append(self._keep(rid, file, one.stream, by))
@@ -107,7 +110,7 @@ class Files:
         return kept
 
     def _count(self, fid: str, rid: str, by: Person, size: int) -> None:
-        """Count a file for a person before it is kept. Raises OverQuota, FilesAway."""
+        """Count a file for its sender before it is stored. Raises OverQuota and FilesAway."""
         if not self.pictures.has_room(size):
             raise FilesAway
         if self.stored and (full := self.stored.keep(fid, rid, by, size, self.quotas)):
@@ -115,11 +118,11 @@ class Files:
 
     def _no_room(self, full: Full, by: Person, more: int) -> str:
         if full.what == "person":
-            allowed = size(self.quotas.of(by))
+            allowed = file_size(self.quotas.of(by))
             return (
-                f"You have {size(full.used)} of files here, and {allowed} are allowed: "
-                f"{size(more)} more do not fit. Delete messages with files that nobody needs any "
-                "more, or send the text without files."
+                f"You have {file_size(full.used)} of files here, and {allowed} are allowed: "
+                f"{file_size(more)} more do not fit. Delete messages with files that nobody needs "
+                "any more, or send the text without files."
             )
         whose = "Guests" if full.what == "guests" else "The people of this chat"
         return (
@@ -127,15 +130,16 @@ class Files:
             "Send the text without files, and tell an admin."
         )
 
-    def _checked(self, sent: Sent) -> File:
+    def _checked(self, sent: Upload) -> File:
         name, count = clean_file_name(sent.name), sent.size()
         if PurePosixPath(name).suffix.lower() in PROGRAMS:
             raise Invalid(f"“{name}” is a program, and none are taken here.")
         if not count:
             raise Invalid(f"“{name}” is empty.")
-        if count > self.most:
+        if count > self.max_bytes:
             raise Invalid(
-                f"“{name}” is too large: it has {size(count)}, and {size(self.most)} are allowed."
+                f"“{name}” is too large: it has {file_size(count)}, "
+                f"and {file_size(self.max_bytes)} are allowed."
             )
         return File(secrets.token_urlsafe(12), name, count, type_of(name))
 
@@ -174,12 +178,12 @@ class Files:
             raise FilesAway from error
 
     def put(self, rid: str, fid: str, content: bytes, small: bool = False) -> None:
-        """Keep what was kept elsewhere; raises FilesAway."""
+        """Store an imported file unchanged. Raises FilesAway."""
         self._put(_path(rid, fid, small), content)
 
     def delete(self, rid: str, files: Sequence[File]) -> None:
-        """Forget files of room `rid`. What cannot be reached now is swept later
-        (chat.media.orphan_cleanup), and counts until then."""
+        """Delete files of room `rid`. Files that cannot be reached now are deleted later
+        (chat.media.orphan_cleanup), and count until then."""
         gone = []
         for file in files:
             parts = (False, True) if file.type.startswith("image/") else (False,)
@@ -190,10 +194,10 @@ class Files:
             try:
                 self.stored.drop(gone)
             except (RedisError, OSError) as error:
-                log.warning("files that are gone are counted until they are swept: %s", error)
+                log.warning("deleted files are counted until the next cleanup: %s", error)
 
     def delete_path(self, path: str) -> bool:
-        """Forget what `all` has told of; True when it is gone."""
+        """Delete a path that `all` has listed. True if it is gone."""
         try:
             await_(self.pictures.files.delete_async(path))
         except (NotFoundError, FileNotFoundError):
@@ -203,8 +207,7 @@ class Files:
         return True
 
     def bytes_of(self, rid: str, fid: str) -> int | None:
-        """What a file takes, with the small one of an image; None where it is not. Raises
-        FilesAway."""
+        """The bytes of a file and its preview; None if it does not exist. Raises FilesAway."""
         sizes = [self._size(_path(rid, fid, small)) for small in (False, True)]
         return None if sizes == [None, None] else sum(size or 0 for size in sizes)
 
@@ -219,30 +222,31 @@ class Files:
     def read(
         self, rid: str, fid: str, small: bool = False, part: tuple[int, int] | None = None
     ) -> tuple[int, Iterator[bytes]]:
-        """The size in bytes of a file (or of the small one of an image), and its bytes, or those
-        from the first number of `part` to before the second. Raises NotFound and FilesAway."""
+        """The size in bytes of a file (`small`: of the preview of an image), and its content. With
+        `part`, only the bytes from its first number up to, not including, its second. Raises
+        NotFound and FilesAway."""
         path = _path(rid, fid, small)
         options = {"range": part} if part else None
         try:
             found = await_(self.pictures.files.get_async(path, options=options))
-            return found.meta["size"], _pieces(found.stream(min_chunk_size=PIECE))
+            return found.meta["size"], _pieces(found.stream(min_chunk_size=READ_CHUNK_BYTES))
         except (NotFoundError, FileNotFoundError):
             raise NotFound("The file is gone.") from None
         except (BaseError, OSError) as error:
             raise FilesAway from error
 
     def content(self, rid: str, fid: str, small: bool = False) -> bytes | None:
-        """All of a file; None where it is not."""
+        """The content of a file; None if it does not exist."""
         try:
             return b"".join(self.read(rid, fid, small)[1])
         except NotFound:
             return None
 
     def all(self, rid: str = "") -> Iterator[list[tuple[str, str, str, datetime]]]:
-        """Room, file id, path and time of everything that is kept, or of what is for one room,
-        some at a time. Raises obstore's errors."""
+        """Room, file id, path and time of all stored files, or of those of one room, some at a
+        time. Raises obstore's errors."""
         folder = f"{FOLDER}/{rid}/" if rid else f"{FOLDER}/"
-        pages = self.pictures.files.list(folder, chunk_size=1000).__aiter__()
+        pages = self.pictures.files.list(folder, chunk_size=LIST_CHUNK_FILES).__aiter__()
         while (page := await_(anext(pages, None))) is not None:
             paths = [(PurePosixPath(found["path"]), found["last_modified"]) for found in page]
             yield [
@@ -250,11 +254,13 @@ class Files:
             ]
 
     def named(self, name: str) -> bool:
-        """Whether the place of files has this name; one without a name gets it."""
+        """Whether the storage belongs to the database of this name. One without a name gets it."""
         try:
-            found = b"".join(_pieces(await_(self.pictures.files.get_async(NAME)).stream()))
+            found = b"".join(
+                _pieces(await_(self.pictures.files.get_async(DATABASE_NAME_PATH)).stream())
+            )
         except (NotFoundError, FileNotFoundError):
-            await_(self.pictures.files.put_async(NAME, name.encode()))
+            await_(self.pictures.files.put_async(DATABASE_NAME_PATH, name.encode()))
             return True
         return found == name.encode()
 
@@ -266,13 +272,13 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def _named(name: str, type: str) -> str:
-    """The name with an end that says what the image is now."""
+    """The name with the suffix of the image's present type."""
     path = PurePosixPath(name)
     return name if type_of(name) == type else f"{path.stem}{SUFFIXES[type][0]}"
 
 
-def size(count: int) -> str:
-    """Bytes as people say it."""
+def file_size(count: int) -> str:
+    """A number of bytes in readable form, such as 1.5 MB."""
     if count < 1000:
         return f"{count} B"
     for unit in ("KB", "MB"):

@@ -1,4 +1,4 @@
-"""Pictures of people: made small and square (chat.media.images), and kept as files."""
+"""Avatars: pictures of people, cropped to a small square (chat.media.images) and stored."""
 
 import contextlib
 import io
@@ -15,11 +15,11 @@ from ..domain.errors import Invalid
 from . import images
 from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME
 
-LARGEST = 5 * 2**20  # bytes of a picture that is sent
-FREE_BYTES = 2**30  # of a disk that files never take, or a twentieth of it where that is less
-FREE_PART = 20
+MAX_AVATAR_BYTES = 5 * 2**20  # of the file that is sent
+FREE_BYTES = 2**30  # of the disk that files never take
+FREE_FRACTION = 20  # a twentieth of the disk stays free where that is less than FREE_BYTES
 
-REFUSED = {
+ERRORS = {
     BROKEN: "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF.",
     PIXELS: "The picture has too many pixels: send a smaller one.",
     FRAMES: "The picture has too many frames: send one that does not move.",
@@ -27,50 +27,50 @@ REFUSED = {
     MEMORY: "The picture takes too much memory to read: send a smaller one.",
     TIME: "The picture takes too long to read: send a smaller one.",
 }
-"""What is told to somebody whose picture is not made, by the reason."""
+"""The error for a picture that is refused, by the reason."""
 
 
 class Pictures:
-    """Pictures in the folder or at the address `place` (obstore: file, s3, gs, az)."""
+    """Stores pictures in the folder or at the URL `place` (obstore: file, s3, gs, az)."""
 
     def __init__(self, place: str) -> None:
         is_url = "://" in place
-        # The folder that they are in, where that is on this machine.
+        # Where the pictures are, if that is on this machine.
         local = urlsplit(place).scheme == "file" if is_url else True
         self.folder = (unquote(urlsplit(place).path) if is_url else place) if local else ""
         self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
 
     def make(self, sent: bytes, by: str) -> bytes:
-        """The middle of an uploaded picture, as a small WebP, for person `by`. Raises Invalid with
-        what is wrong with it, and Busy and FilesAway."""
-        if len(sent) > LARGEST:
-            raise Invalid(f"The picture is too large: {LARGEST // 2**20} MB are allowed.")
+        """Crop an uploaded picture of person `by` to a small square WebP. Raises Invalid, Busy and
+        FilesAway."""
+        if len(sent) > MAX_AVATAR_BYTES:
+            raise Invalid(f"The picture is too large: {MAX_AVATAR_BYTES // 2**20} MB are allowed.")
         try:
             made = images.make(SQUARE, io.BytesIO(sent), by)
         except images.NotMade as error:
-            raise Invalid(REFUSED[error.reason]) from error
+            raise Invalid(ERRORS[error.reason]) from error
         with made.content:
             return made.content.read()
 
     def put(self, uid: str, image: bytes) -> str:
-        """Keep a person's picture; returns the name of its version."""
+        """Store a person's picture. Returns the name of its version."""
         await_(self.files.put_async(_path(uid), image))
         return secrets.token_urlsafe(6)
 
     def has_room(self, more: int) -> bool:
-        """False when so many bytes more would fill the disk: the database is on it too."""
+        """False if so many more bytes would fill the disk, which the database is on too."""
         try:
             disk = shutil.disk_usage(self.folder) if self.folder else None
         except OSError:
-            return True  # which whoever writes finds out
-        return disk is None or disk.free - more > min(FREE_BYTES, disk.total // FREE_PART)
+            return True  # writing will fail
+        return disk is None or disk.free - more > min(FREE_BYTES, disk.total // FREE_FRACTION)
 
     def get(self, uid: str) -> bytes | None:
         """A person's picture, or None."""
         return await_(self._read(uid))
 
     def delete(self, uid: str) -> None:
-        """Forget a person's picture, if there is one."""
+        """Delete a person's picture, if there is one."""
         await_(self._delete(uid))
 
     async def _read(self, uid: str) -> bytes | None:

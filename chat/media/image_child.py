@@ -1,8 +1,7 @@
-"""The program of the child process that decodes one image and encodes it anew (see
-chat.media.images).
+"""The program of the child process that decodes and encodes one image (see chat.media.images).
 
-Beside Pillow it imports nothing but two small modules of the chat: it starts in a twentieth of a
-second, and has nothing in its memory that is worth stealing.
+Besides Pillow it imports only two small modules of the chat, so it starts in a twentieth of a
+second, and nothing in its memory is worth stealing.
 """
 
 import contextlib

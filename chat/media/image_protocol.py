@@ -1,4 +1,4 @@
-"""What the server and the child process that makes an image say to each other (see
+"""The protocol between the server and the child process that converts an image (see
 chat.media.images).
 
 The child inherits three descriptors: the uploaded file as its standard input, an empty file for

@@ -64,8 +64,8 @@ log = logging.getLogger(__name__)
 SLOW = Limits()
 QUICK = replace(SLOW, cpu_seconds=3, wall_seconds=10)
 MAX_WAIT_SECONDS = 90  # for a turn in a pool, and the work there; then the chat is busy
-STUCK_SECONDS = 8.0  # without processor time, after which a child is ended
-LOOK_SECONDS = 1.0  # between two looks at that
+STUCK_SECONDS = 8.0  # without processor time, after which a child is killed
+POLL_SECONDS = 1.0  # between two checks of that
 MAX_CRASH_BYTES = 2000  # of what a child prints, for the log
 
 # Only the standard library, Pillow's folder and the chat's: neither the packages beside them nor
@@ -249,7 +249,7 @@ def _until_closed(pipe: int, seconds: float, work: Progress) -> tuple[bytes, boo
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while (left := deadline - time.monotonic()) > 0:
-        if not poll.poll(1000 * min(left, LOOK_SECONDS)):
+        if not poll.poll(1000 * min(left, POLL_SECONDS)):
             if work.is_stuck():
                 break
             continue

@@ -1,9 +1,9 @@
-"""Letting go of files that no message holds: of posts that failed, and of what was let go with its
-room or its age. A deleted message's files go at once (messages.delete); those that could not be
-reached then go here.
+"""Deletes files that no message has: of posts that failed, and of messages that were deleted with
+their room or because of their age. The files of a deleted message are deleted at once
+(services.messages); those that could not be reached then are deleted here.
 
-One process at a time does it. The place of files and the database know each other by a name that
-is kept in both: a chat over an empty or another database must not take all there is for left over.
+One process at a time does this. The storage and the database both contain the same name: a chat
+with an empty or a different database must not delete the files of another one.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from ..store import Store, keys
 from ..store.leases import run_leased
 from ..store.retention import Retention
 from .attachments import Files
-from .stored_bytes import wrong
+from .stored_bytes import miscounted
 
 log = logging.getLogger(__name__)
 
-YOUNG_SECONDS = 24 * 3600.0  # the message of a file that was kept just now may yet come
-LEASE = 1800.0  # seconds for which one process has the work
-REST = 3600.0  # seconds between two rounds
-FIRST = 60.0  # seconds until the first round
+MIN_AGE_SECONDS = 24 * 3600.0  # the message of a newer file may not have been stored yet
+LEASE_SECONDS = 1800.0  # for which one process has the work
+INTERVAL_SECONDS = 3600.0
+FIRST_RUN_SECONDS = 60.0  # after the start
 
 
-def lost(store: Store, files: Files) -> Iterator[str]:
-    """Sentences on files that messages hold and that are not where files are kept. Raises
+def missing_files(store: Store, files: Files) -> Iterator[str]:
+    """A sentence for each file that a message has and that is not in the storage. Raises
     FilesAway."""
     for rid, fids in store.retention.held():
         there = {fid for page in files.all(rid) for _, fid, _, _ in page}
@@ -41,32 +41,33 @@ def lost(store: Store, files: Files) -> Iterator[str]:
                 yield f"the file {fid} of the room {rid} is not where files are kept"
 
 
-class Sweeper:
+class OrphanCleanup:
     def __init__(self, store: Store, files: Files) -> None:
         self.store = store
         self.retention: Retention = store.retention
         self.files = files
-        self.lease = store.lease(keys.FILES_LEASE, LEASE)
+        self.lease = store.lease(keys.FILES_LEASE, LEASE_SECONDS)
 
     async def run(self) -> None:
-        """Sweep now and then, until cancelled."""
-        await asyncio.sleep(FIRST)
+        """Clean up every hour, until cancelled."""
+        await asyncio.sleep(FIRST_RUN_SECONDS)
         errors = BaseError, FilesAway
-        await run_leased(self.lease, self._work, REST, "files that nothing holds", errors)
+        what = "files that no message has"
+        await run_leased(self.lease, self._work, INTERVAL_SECONDS, what, errors)
 
     async def _work(self) -> float:
         await with_portal_run_sync(self._round)
-        return REST
+        return INTERVAL_SECONDS
 
     def _round(self) -> None:
-        self.sweep(self.store.clock.now() - YOUNG_SECONDS)
+        self.sweep(self.store.clock.now() - MIN_AGE_SECONDS)
 
     def sweep(self, until: float) -> int:
-        """Let go of what nothing holds and is older than `until` (s since 1970); returns how much
-        that was. Then the bytes that are counted are those that are kept.
+        """Delete files that no message has and that are older than `until` (s since 1970), and
+        correct the bytes that are counted. Returns how many paths were deleted.
 
-        How old a file is, the clock of the place of files says, which may be wrong by days; the
-        database has dated the files that were counted, and both must find a file old."""
+        The age of a file comes from the clock of the storage, which may be wrong by days. The
+        database has dated the files that it counted. A file must be old by both."""
         gone = 0
         if not self._is_ours():
             return gone
@@ -82,15 +83,15 @@ class Sweeper:
                 if not is_held:
                     self.files.delete_path(path)
                     gone += 1
-        for finding in wrong(self.store, self.files):
+        for finding in miscounted(self.store, self.files):
             if finding.repair:
                 finding.repair()
         return gone
 
     def _is_ours(self) -> bool:
-        """Whether the files are those of this database; the first to ask gives them a name."""
+        """Whether the files belong to this database. The first to ask gives them its name."""
         ours = self.retention.place(secrets.token_urlsafe(12))
         found = self.files.named(ours)
         if not found:
-            log.warning("CHAT_FILES has the files of another database: nothing is let go there")
+            log.warning("CHAT_FILES has the files of another database: nothing is deleted there")
         return found

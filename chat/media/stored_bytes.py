@@ -1,8 +1,8 @@
-"""The bytes that are counted of files, held against the files that are kept.
+"""Compares the bytes counted for files with the files in the storage.
 
-An entry is made before its file and dropped after it, so a crash leaves an entry too many. What
-was kept before files were counted, or came by an import, has none. Both are found here, for
-`chat check` and for the sweeper, which puts them right every hour.
+An entry is made before its file and removed after it, so a crash leaves an entry too many. Files
+that are older than the counting, or were imported, have no entry. Both are found here, for
+`chat check` and for the cleanup (orphan_cleanup), which corrects them every hour.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from ..store.person import MEMBER, Person
 from ..store.stored_files import Stored
 from .attachments import Files
 
-COUNTED_AT_ONCE = 500  # files that are asked for in one command
-UPLOAD_SECONDS = 3600  # after which a file that was counted has been written, or never will be
+BATCH_FILES = 500  # that are asked for in one command
+MAX_UPLOAD_SECONDS = 3600  # a file that was counted earlier is stored by now, or never will be
 
 
-def wrong(store: Store, files: Files) -> Iterator[Finding]:
-    """What is counted wrongly, and what puts it right. Raises FilesAway."""
+def miscounted(store: Store, files: Files) -> Iterator[Finding]:
+    """Findings about what is counted wrongly, with their repair. Raises FilesAway."""
     for rid, fids in store.retention.held():
-        for some in batched(sorted(fids), COUNTED_AT_ONCE):
+        for some in batched(sorted(fids), BATCH_FILES):
             for fid in store.stored_files.missing(some):
                 yield from _uncounted(store, files, rid, fid)
-    until = store.clock.now() - UPLOAD_SECONDS
+    until = store.clock.now() - MAX_UPLOAD_SECONDS
     for page in store.stored_files.all():
         yield from _gone(store, files, [one for one in page if one.at < until])
     if store.stored_files.wrong_sums():
@@ -34,7 +34,7 @@ def wrong(store: Store, files: Files) -> Iterator[Finding]:
 
 
 def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Finding]:
-    """A file that a message holds and that counts for nobody."""
+    """A file of a message that counts for nobody."""
     uid, size = store.messages.author_of_file(rid, fid), files.bytes_of(rid, fid)
     if uid and size is not None:
         by = store.people.get(uid) or Person(uid, "", MEMBER)
@@ -43,7 +43,7 @@ def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Findi
 
 
 def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
-    """Entries of files that no message holds and that are not there."""
+    """Entries of files that no message has and that do not exist."""
     held = store.retention.hold([(one.rid, one.fid) for one in old])
     for one, is_held in zip(old, held, strict=True):
         if not is_held and files.bytes_of(one.rid, one.fid) is None:

@@ -3,7 +3,7 @@
 import zlib
 from functools import lru_cache
 
-from ..media.attachments import NOTES, size
+from ..media.attachments import NOTES, file_size
 from ..store import Room
 from .local_time import new_day, short_time, when
 
@@ -55,7 +55,7 @@ def file_note(note: str) -> str:
 FILTERS = {
     "browser": browser,
     "file_note": file_note,
-    "file_size": size,
+    "file_size": file_size,
     "hue": hue,
     "initials": initials,
     "new_day": new_day,

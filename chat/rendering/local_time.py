@@ -13,23 +13,23 @@ from zoneinfo import ZoneInfo, available_timezones
 from markupsafe import Markup
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9999, 12, 30)
-KEPT = 4096  # times that are kept as text
+CACHED_TIMES = 4096
 REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific"
 
-# What time it is, in seconds since 1970. What is shown is dated by the database, so "today" is the
-# database's day; a process has one database.
+# The time in seconds since 1970. Messages are dated by the database, so "today" is the day of the
+# database. A process has one database.
 _clock: Callable[[], float] = time.time
 
 
-def tell_time_by(clock: Callable[[], float]) -> None:
-    """From here on `clock` says what time it is, in seconds since 1970. It must not wait."""
+def set_clock(clock: Callable[[], float]) -> None:
+    """Take the time from `clock`, in seconds since 1970. It must not wait."""
     global _clock
     _clock = clock
 
 
 @cache
 def zones() -> list[str]:
-    """The names people choose from: places, in the order of the alphabet, and UTC."""
+    """The names people choose from: places in alphabetical order, and UTC."""
     return [*sorted(name for name in available_timezones() if _is_place(name)), "UTC"]
 
 
@@ -39,24 +39,24 @@ def today(zone: str) -> date:
 
 
 def time_of_day() -> str:
-    """What time it is where the server is: 21:04."""
+    """The time in the server's zone, such as 21:04."""
     return f"{datetime.fromtimestamp(_clock()):%H:%M}"
 
 
 def when(at: int, zone: str) -> Markup:
-    """A `<time>` that reads as `short_time` and tells the whole when pointed at. `at` is in ms
-    since 1970."""
+    """A `<time>` that reads as `short_time` and has the full time as its title. `at` is in ms since
+    1970."""
     return _when(at // 60_000, zone, today(zone))
 
 
 def short_time(at: int, zone: str) -> str:
-    """21:04 today, otherwise 3 Nov 21:04, or with the year when it is another one."""
+    """21:04 today, otherwise 3 Nov 21:04, and 3 Nov 2025 in another year."""
     return _short(at // 60_000, zone, today(zone))
 
 
 def new_day(at: int, before: int, zone: str) -> Markup:
-    """The day of the time `at` as a `<time>`, where it is another one than that of `before`; ""
-    otherwise. Both in ms since 1970."""
+    """The day of the time `at` as a `<time>`; "" if it is the day of `before`. Both in ms since
+    1970."""
     # No two of today's zones differ by less than a quarter of an hour: its day is the same.
     return Markup("") if at // 900_000 == before // 900_000 else _new_day(at, before, zone)
 
@@ -73,7 +73,7 @@ def _today(name: str, minute: int) -> date:
     return datetime.fromtimestamp(60 * minute, _zone(name)).date()
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_TIMES)
 def _new_day(at: int, before: int, name: str) -> Markup:
     now, then = (
         datetime.fromtimestamp(ms // 1000, UTC).astimezone(_zone(name)) for ms in (at, before)
@@ -83,7 +83,7 @@ def _new_day(at: int, before: int, name: str) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(f"{now:%Y-%m-%d}", f"{now:%A, %-d %B %Y}")
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_TIMES)
 def _when(minute: int, name: str, today: date) -> Markup:
     then = datetime.fromtimestamp(minute * 60, UTC)
     local = then.astimezone(_zone(name))
@@ -94,7 +94,7 @@ def _when(minute: int, name: str, today: date) -> Markup:
     )
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=CACHED_TIMES)
 def _short(minute: int, name: str, today: date) -> str:
     then = datetime.fromtimestamp(minute * 60, UTC).astimezone(_zone(name))
     if then.date() == today:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from ..domain.events import Event
-from ..media.attachments import size
+from ..media.attachments import file_size
 from ..store import Store
 from . import cached_html
 from .assets import folder
@@ -41,5 +41,5 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
 
 def _with_file_names(event: Event) -> Event:
     """An event that names its files in the text. Nobody's id is left to mark as mentioned."""
-    names = "".join(f"\n[{file.name}, {size(file.size)}]" for file in event.files)
+    names = "".join(f"\n[{file.name}, {file_size(file.size)}]" for file in event.files)
     return replace(event, mentions=(), body=(event.body + names).strip())

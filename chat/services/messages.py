@@ -14,7 +14,7 @@ from ..domain.emoji import clean_emoji
 from ..domain.errors import ChatError, NotFound, StoreAway
 from ..domain.events import DELETED, Event
 from ..domain.validation import clean_body, clean_caption
-from ..media.attachments import Sent
+from ..media.attachments import Upload
 from ..store import Person, Store
 from .context import Parts
 from .permissions import may_change_others
@@ -28,7 +28,7 @@ def post(
     body: str,
     nonce: str = "",
     reply: int = 0,
-    files: Sequence[Sent] = (),
+    files: Sequence[Upload] = (),
     seen: int = 0,
 ) -> int:
     """Post a message and return its number.

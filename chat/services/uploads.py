@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ..domain.errors import FilesAway, TooOften
-from ..media.avatars import FREE_BYTES, FREE_PART
+from ..media.avatars import FREE_BYTES, FREE_FRACTION
 
 MAX_OF_PERSON = 4  # requests with files at the same time
 MAX_OF_NETWORK = 40  # of all people of one network, which may be a school
@@ -45,7 +45,7 @@ class Uploads:
             )
         free, total = self._free()
         # The other requests have already used some of `self.bytes`; how much is unknown.
-        if free - self.bytes - size < min(FREE_BYTES, total // FREE_PART):
+        if free - self.bytes - size < min(FREE_BYTES, total // FREE_FRACTION):
             raise FilesAway
         self._under_way.update(whose.keys())
         self.bytes += size

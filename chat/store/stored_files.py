@@ -2,7 +2,7 @@
 
 Every file that is kept has an entry here, made before its first byte is written and dropped after
 its last is gone; the sums change with the entries in the same script. So they are exact, and what
-a crash leaves behind is an entry too many, which is found by its age (`stored_bytes.wrong`).
+a crash leaves behind is an entry too many, which is found by its age (`stored_bytes.miscounted`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from ..domain.errors import Busy, ChatError, FilesAway, Invalid, Refused, StoreAway, TooOften
 from ..domain.events import DELETED, Event
 from ..domain.validation import cursor, number
-from ..media.attachments import Sent
+from ..media.attachments import Upload
 from ..rendering.local_time import ms_of
 from ..services import messages
 from ..services.context import Parts, chat
@@ -38,7 +38,7 @@ bp.teardown_request(upload_limits.end)
 
 
 def attachments_limit(parts: Parts) -> FileLimit:
-    return FileLimit(parts.attachments.most_together, parts.attachments.too_large)
+    return FileLimit(parts.attachments.max_message_bytes, parts.attachments.too_large)
 
 
 @bp.post("/rooms/<rid>/messages")
@@ -50,7 +50,7 @@ def post(rid: str) -> Any:
     with_files = request.mimetype == "multipart/form-data"
     nonce, drafts = sent_nonce(), chat().store.drafts
     try:
-        files = [Sent(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
+        files = [Upload(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
         if with_files and not files:
             raise Invalid("Choose a file first.")
         seen = cursor(request.form.get("after", ""))[0]

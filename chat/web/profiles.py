@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
 from ..domain.errors import Busy, FilesAway, Invalid, NotFound, TooOften
-from ..media.avatars import LARGEST
+from ..media.avatars import MAX_AVATAR_BYTES
 from ..rendering.local_time import time_of_day, zones
 from ..services import profiles
 from ..services.context import chat
@@ -39,7 +39,7 @@ def profile_page() -> Any:
 
 
 @bp.post("/me")
-@accepts_files(lambda parts: FileLimit(LARGEST))
+@accepts_files(lambda parts: FileLimit(MAX_AVATAR_BYTES))
 def edit() -> Any:
     """Change the name, text, theme, time zone, sound and picture."""
     if refused := require_person():

@@ -19,7 +19,7 @@ from chat.config import Settings
 from chat.domain.events import POST
 from chat.media.attachments import FOLDER, Files
 from chat.media.avatars import Pictures
-from chat.media.orphan_cleanup import Sweeper
+from chat.media.orphan_cleanup import OrphanCleanup
 from chat.rendering import local_time
 from chat.store import Store, keys, sessions, setup_links
 from chat.store.presence import LASTS
@@ -186,7 +186,7 @@ def test_a_file_is_as_old_for_all_hosts(store, client, there, now, tmp_path):
 
     def sweep():
         with there() as other:
-            Sweeper(other, files)._round()
+            OrphanCleanup(other, files)._round()
 
     asyncio.run(greenback.with_portal_run_sync(sweep))
     assert [path.name for path in folder.iterdir()] == ["young"]

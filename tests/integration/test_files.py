@@ -15,7 +15,7 @@ from chat.app import create_app
 from chat.config import Settings
 from chat.media.attachments import Files
 from chat.media.avatars import Pictures
-from chat.media.orphan_cleanup import Sweeper
+from chat.media.orphan_cleanup import OrphanCleanup
 from chat.store import Store
 
 from ..running import Visitor
@@ -407,7 +407,7 @@ def test_what_nothing_holds_is_swept(server, ann, tea):
 def sweep(server, until):
     async def run():
         with server.redis() as client:
-            sweeper = Sweeper(Store(client), Files(Pictures(str(server.data)), 1))
+            sweeper = OrphanCleanup(Store(client), Files(Pictures(str(server.data)), 1))
             return await with_portal_run_sync(sweeper.sweep, until)
 
     return asyncio.run(run())

@@ -339,7 +339,7 @@ def test_a_worker_whose_fork_server_is_stopped_is_replaced_and_readyz_says_so(on
 def test_the_child_of_an_image_has_to_do_something(monkeypatch, program, is_stuck):
     """One that works may take all its time; one that was stopped is not waited for."""
     monkeypatch.setattr(images, "STUCK_SECONDS", 0.5)
-    monkeypatch.setattr(images, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(images, "POLL_SECONDS", 0.1)
     code = "import os; os.close(1)\n" + (program or "os.kill(os.getpid(), 19)  # SIGSTOP")
     with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1) as child:
         assert child.stdout.read() == b"", "it has begun"

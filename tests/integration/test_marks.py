@@ -15,7 +15,7 @@ import pytest
 from chat.domain.errors import Invalid
 from chat.domain.file_types import MAX_SENT_NAME_CHARS, MOST_FILES, clean_file_name
 from chat.domain.validation import MAX_BODY, clean_body, clean_caption, clean_line, clean_name
-from chat.media.attachments import Files, Sent
+from chat.media.attachments import Files, Upload
 from chat.media.avatars import Pictures
 from chat.search import tokenizer
 from chat.store.name_index import folded
@@ -142,7 +142,7 @@ def test_files_are_counted_before_their_names_are_read(tmp_path, monkeypatch):
         "chat.media.attachments.clean_file_name", lambda name: read.append(name) or name
     )
     with pytest.raises(Invalid, match="files: 10 are allowed"):
-        files.keep("r", [Sent("a.txt", BytesIO(b"x"))] * (MOST_FILES + 1), Person("u", "Ann"))
+        files.keep("r", [Upload("a.txt", BytesIO(b"x"))] * (MOST_FILES + 1), Person("u", "Ann"))
     assert read == []
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from PIL import Image
 
-from chat.media.avatars import LARGEST
+from chat.media.avatars import MAX_AVATAR_BYTES
 
 from ..running import Server, Visitor
 from .page import Page
@@ -104,7 +104,7 @@ def test_a_picture_may_be_large(ann):
     """Megabytes that a picture of noise takes, not only what a plain one does."""
     file = io.BytesIO()
     Image.frombytes("RGB", (1250, 1250), os.urandom(3 * 1250**2)).save(file, "PNG")
-    assert 0.8 * LARGEST < len(file.getvalue()) < LARGEST
+    assert 0.8 * MAX_AVATAR_BYTES < len(file.getvalue()) < MAX_AVATAR_BYTES
     assert save(ann, file.getvalue(), name="Ann").status_code == 303
 
 
@@ -117,7 +117,7 @@ def test_what_is_no_picture_is_refused_with_the_reason(ann):
 
 
 def test_more_than_a_picture_can_be_is_refused(ann):
-    assert save(ann, b"x" * (LARGEST + 2**20), name="Ann").status_code == 413
+    assert save(ann, b"x" * (MAX_AVATAR_BYTES + 2**20), name="Ann").status_code == 413
     assert ann.submit("/rooms", "/rooms/new", name="x" * 70_000).status_code == 413
 
 

@@ -183,7 +183,7 @@ def findings(server, store, repair=False):
 
     def look():
         found = []
-        for finding in stored_bytes.wrong(store, Files(Pictures(str(server.data)), 1)):
+        for finding in stored_bytes.miscounted(store, Files(Pictures(str(server.data)), 1)):
             found.append(finding.text)
             if repair:
                 finding.repair()

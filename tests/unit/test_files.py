@@ -6,8 +6,8 @@ import pytest
 
 from chat.domain.events import POST, Event, File, pack_files
 from chat.domain.file_types import PLAIN, clean_file_name, type_of
-from chat.media.attachments import NOTES, size
-from chat.media.avatars import REFUSED
+from chat.media.attachments import NOTES, file_size
+from chat.media.avatars import ERRORS
 from chat.media.image_protocol import OVER
 
 from ..stored_events import pack
@@ -54,7 +54,7 @@ def test_a_name_is_made_clean(sent, kept):
     [(0, "0 B"), (999, "999 B"), (1536, "1.5 KB"), (25 * 2**20, "25 MB"), (3 * 2**30, "3 GB")],
 )
 def test_sizes_are_said_as_people_do(count, said):
-    assert size(count) == said
+    assert file_size(count) == said
 
 
 def test_an_event_holds_its_files():
@@ -76,7 +76,7 @@ def test_only_a_file_with_a_note_is_stored_with_one():
 
 def test_every_limit_of_an_image_has_its_words():
     assert set(NOTES) == set(OVER)
-    assert set(REFUSED) == {*OVER, "broken"}
+    assert set(ERRORS) == {*OVER, "broken"}
 
 
 def test_an_image_is_shown_in_its_proportions():
