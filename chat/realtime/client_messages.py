@@ -1,7 +1,7 @@
-"""A frame of an open page: a form's fields as JSON, of which nothing is to be believed.
+"""The frames that an open page sends: a form's fields as JSON. Nothing in them is trusted.
 
-`parse` is the one place where a frame becomes fields: each is a list of texts that UTF-8 can hold,
-so that no handler meets a number, a nested list or a lone surrogate.
+`parse` is the one place where a frame becomes fields. Each field is a list of texts that UTF-8 can
+encode, so that no handler meets a number, a nested list or a lone surrogate.
 """
 
 import json
@@ -11,14 +11,14 @@ from ..domain.wire_text import without_surrogates
 
 Frame = dict[str, list[str]]
 
-# Taken from one frame, as many as a person may post at once (limits.py); the others come with the
-# next (macros/rooms.html), by when they are not refused for being too many.
-MOST_PENDING = 20
+# Messages taken from one frame: as many as a person may post at once (services.limits). The others
+# come with a later frame (macros/rooms.html), when they are within the limit.
+MAX_PENDING = 20
 
 
 def parse(text: str | bytes | None) -> Frame:
-    """A page's frame as its fields; {} for what is not a JSON object with a `type`. What is no text
-    is left out, htmx's own `headers` among it."""
+    """The fields of a frame; {} for anything but a JSON object with a `type`. Values that are not
+    texts are left out, such as htmx's own `headers`."""
     try:
         sent = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
@@ -33,7 +33,7 @@ def parse(text: str | bytes | None) -> Frame:
 
 
 def one(frame: Frame, name: str) -> str:
-    """A field's text; of several fields of the same name the last, "" where there is none."""
+    """A field's text: the last of several fields of the same name, "" if there is none."""
     values = frame.get(name)
     return values[-1] if values else ""
 
@@ -49,11 +49,11 @@ def _texts(value: Any) -> list[str]:
 
 
 def pending(frame: Frame) -> list[tuple[str, str, str, str]]:
-    """Room, nonce, body and the number of what they answer, of the messages whose answer the page
-    still waits for."""
+    """The messages that the server has not acknowledged to the page: room, nonce, body, and the
+    number of the message they reply to."""
     fields = [several(frame, name) for name in ("to", "nonce", "body")]
     if len(set(map(len, fields))) > 1:
         return []
     replies = several(frame, "reply")
     fields.append(replies if len(replies) == len(fields[0]) else [""] * len(fields[0]))
-    return list(zip(*fields, strict=True))[:MOST_PENDING]
+    return list(zip(*fields, strict=True))[:MAX_PENDING]

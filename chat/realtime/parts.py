@@ -8,6 +8,7 @@ import greenback
 
 from ..redis_client.pubsub import Topology
 from ..rendering.fragments import Fragments
+from ..rendering.immediate_texts import Texts
 from ..store import Store
 from .background import Background
 from .confirmations import Confirmations
@@ -16,7 +17,7 @@ from .presence import Presence
 from .read_marks import ReadMarks
 from .refresh import Refresh
 from .resume_cache import ResumeCache
-from .subscriber import Subscriber, Texts
+from .subscriber import Subscriber
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from functools import partial
 from ..bridge import await_
 from ..domain.events import Event
 from ..rendering.fragments import Fragments
+from ..rendering.immediate_texts import Texts
 from ..runtime.cooperation import give_way
 from ..store import Person, Row, Store
 from ..store.current_names import uids_in
@@ -16,7 +17,6 @@ from .background import Background
 from .hub import SERVICE_RESTART, Hub
 from .presence import Presence
 from .resume_cache import ResumeCache
-from .subscriber import Texts
 from .viewers import Viewer
 
 MAX_READS = 10  # of a message that changes during each read

@@ -1,14 +1,13 @@
-"""From Redis pub/sub to the hub.
+"""Passes what Redis publishes to the hub.
 
-What is published is only a nudge; the stream is the record. A number that does not follow the
-last one, and every subscription that stands again, makes the subscriber read the room's stream
-from the last number the hub has, so that nothing is lost while the link was.
+A published event is only a hint; the stream is the record. If a number does not follow the last
+one, and after each new subscription, the subscriber reads the room's stream from the last number
+that the hub has. So nothing is lost while there was no connection.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
@@ -16,6 +15,7 @@ from ..domain.events import ADD, JOIN, LEAVE, REMOVE, Event
 from ..observability.metrics import GAPS
 from ..observability.redaction import without_message
 from ..redis_client.pubsub import PubSub, Topology
+from ..rendering.immediate_texts import Texts
 from ..store import Store, keys
 from .background import Background
 from .hub import Hub
@@ -24,19 +24,6 @@ log = logging.getLogger(__name__)
 
 MAX_EVENTS_READ = 500  # at once, when a gap is filled
 MEMBERSHIP_EVENTS = (JOIN, ADD, LEAVE, REMOVE)
-
-
-class Texts(Protocol):
-    """What renders the texts of events: those it has not rendered before take it a moment."""
-
-    def is_ready(self, event: Event) -> bool:
-        """True when nobody who shows this event will wait."""
-
-    async def prepare(self, event: Event) -> None:
-        """Make it so."""
-
-    async def prepare_lines(self, events: Iterable[Event]) -> None:
-        """The same for the lines of rooms whose newest events these are."""
 
 
 class Subscriber:
@@ -74,14 +61,14 @@ class Subscriber:
 
     @property
     def connected(self) -> bool:
-        """True while what is published comes in."""
+        """True while messages are received from all servers."""
         return self.channels.connected
 
     async def run(self) -> None:
         """Listen until cancelled."""
         await self.channels.run()
 
-    # Told by the hub
+    # Called by the hub
 
     def opened(self, channel: str) -> None:
         """The first viewer of `room:<id>` or `user:<id>` has come."""
@@ -92,11 +79,11 @@ class Subscriber:
         self.channels.drop(_key(channel))
 
     async def ready(self, channel: str, timeout: float = 3.0) -> None:
-        """Wait until what is published to `room:<id>` or `user:<id>` comes in; raises TimeoutError
-        (seconds), also when its last viewer goes meanwhile."""
+        """Wait until `room:<id>` or `user:<id>` is subscribed to. Raises TimeoutError after
+        `timeout` seconds, and when the last viewer of the channel goes meanwhile."""
         await self.channels.ready(_key(channel), timeout)
 
-    # Told by the channels
+    # Called by the channels
 
     def _on_message(self, channel: str, text: str) -> None:
         what, ident = keys.heard(channel)
@@ -106,14 +93,14 @@ class Subscriber:
             self.background.run(self.changed, ident)
 
     def _on_subscribed(self, channel: str, again: bool) -> None:
-        """Something may have happened before this subscription stood. Whoever opens the first page
-        of a person reads what is stored after it stands; only when it stands `again` there are
-        pages that may have missed something."""
+        """Messages may have been published before this subscription. The first page of a person
+        reads the store after it, so only pages of an earlier subscription (`again`) may have
+        missed something."""
         what, ident = keys.heard(channel)
         if what == "room":
             self._fill(ident)
             if again:
-                self.on_signal(ident, "here")  # somebody may have come or gone unheard
+                self.on_signal(ident, "here")  # somebody may have come or gone
                 self._signal(ident, "names")  # or been renamed
         elif again:
             self.background.run(self.changed, ident)
@@ -136,7 +123,7 @@ class Subscriber:
                 self._publish(rid, event)
 
     def _signal(self, rid: str, signal: str) -> None:
-        """Pass a word on after the events that were published before it: one about a person's new
+        """Pass a signal on after the events that were published before it: a signal about a new
         name must find the messages with the old name shown."""
         if rid in self._unready:
             self._unready[rid].append(signal)
@@ -150,12 +137,12 @@ class Subscriber:
             self._fill(rid)
 
     def _count_members(self, event: Event) -> None:
-        """With other members, others of the members are here."""
+        """When members come or go, the number of those who are online changes."""
         if event.kind in MEMBERSHIP_EVENTS:
             self.on_signal(event.room, "here")
 
     async def _prepare(self, event: Event) -> None:
-        """Have the text of an event rendered. If that fails, it is shown as it was typed."""
+        """Render the text of an event. If that fails, it is shown as it was typed."""
         try:
             await self.texts.prepare(event)
         except Exception as error:
@@ -163,7 +150,7 @@ class Subscriber:
             log.error("cannot prepare event %d of room %s: %s", event.seq, event.room, where)
 
     async def _make_ready(self, rid: str) -> None:
-        """Publish the events that wait in a room, each when its text is ready, in order."""
+        """Publish the waiting events of a room in order, each when its text is ready."""
         events = self._unready[rid]
         try:
             while events:
@@ -196,8 +183,8 @@ class Subscriber:
             self.background.start(self._read_gap(rid))
 
     async def _read_gap(self, rid: str) -> None:
-        """Publish to the hub what the room's stream has and the hub has not, to those only who
-        are in the room. What is published meanwhile is read from the stream too, in order."""
+        """Read the events that the hub lacks from the room's stream, and publish them to viewers
+        who are still members. Events that are published meanwhile are read as well, in order."""
         try:
             while self._filling[rid]:
                 self._filling[rid] = False
@@ -241,8 +228,8 @@ class Subscriber:
                 self.on_signal(rid, signal)
 
     async def _take_out(self, rid: str, uid: str) -> None:
-        """Take the pages of a person out of a room who is no member any more, whatever happens:
-        what follows is not for them."""
+        """Remove the pages of a person who is no longer a member from a room, even if an error
+        occurs: they must not be sent what follows."""
         try:
             await self.background.portal(self.changed, uid)
         except (RedisError, OSError):

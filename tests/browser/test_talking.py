@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from chat.realtime.client_messages import MOST_PENDING
+from chat.realtime.client_messages import MAX_PENDING
 
 from ..running import Server
 from .conftest import People, meet
@@ -84,13 +84,13 @@ def test_what_waits_for_an_answer_goes_along_when_a_page_comes_back_but_not_all_
     person = people.come(proxy.url, "Far")
     meet(person)
     proxy.latency = 600
-    for number in range(MOST_PENDING + 2):
+    for number in range(MAX_PENDING + 2):
         person.send(f"m{number}")
     parts = person.page.locator("#watch").get_attribute("hx-include").split(", ")
     bodies = person.page.locator(next(part for part in parts if part.endswith("[name=body]")))
-    expect(bodies).to_have_count(MOST_PENDING)
+    expect(bodies).to_have_count(MAX_PENDING)
     expect(bodies.first).to_have_value("m0")
-    expect(bodies.last).to_have_value(f"m{MOST_PENDING - 1}")
+    expect(bodies.last).to_have_value(f"m{MAX_PENDING - 1}")
 
 
 def test_next_composer_is_fetched_once_ahead_of_time(ann: Person, room: str):

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from urllib.parse import urlencode
 
-from chat.realtime.client_messages import MOST_PENDING
+from chat.realtime.client_messages import MAX_PENDING
 
 from .journal import Journal
 from .reading import Epoch, Gone, Here, Refused, Reset, Shown, Stored, lines, told
@@ -223,7 +223,7 @@ class Page:
         """What #watch says: room, cursor, epoch, and the composers on their way."""
         self.journal.write(self.name, "watch", after=self.last)
         waiting = {n: what for n, what in self.pending.items() if n not in self.problems}
-        waiting = dict(list(waiting.items())[:MOST_PENDING])
+        waiting = dict(list(waiting.items())[:MAX_PENDING])
         self._say(
             type="watch",
             room=self.room,
