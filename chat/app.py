@@ -91,7 +91,7 @@ class Chat(Flask, Parts):
         self.session_interface = SignedCookies(store.clock.estimate)
         self.settings = settings
         self.store = store
-        self.limits = Limits(store.throttle, settings.pages_per_address, settings.limits)
+        self.limits = Limits(store.rate_limits, settings.pages_per_address, settings.limits)
         self.connection_limits = ConnectionLimits(store, settings)
         self.failed_sign_ins = FailedSignIns()
         self.pictures = Pictures(settings.files or str(settings.data))

@@ -2,9 +2,9 @@
 
 The first line describes the file: {"format": "chat archive", "version": 1, "made": a time,
 "schema": the form of the records, "whole": whether it has all people and rooms, "secrets": whether
-it has passwords, sessions and tokens}. The records of store.dump follow, with pictures as base64 in
-those of people. The last line is {"is": "end"} with the number of records; without it the file is
-incomplete. See docs/data.md.
+it has passwords, sessions and tokens}. The records of the exporter follow, with pictures as base64
+in those of people. The last line is {"is": "end"} with the number of records; without it the file
+is incomplete. See docs/data.md.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from ..media.attachments import Files
 from ..media.avatars import Pictures
 from ..store.exporter import Record
 from ..store.import_rules import check_id
-from ..store.importer import Load
+from ..store.importer import Importer
 
 FORMAT, VERSION = "chat archive", 1
 SCHEMA = 1  # of the records; the form of the database changes independently
@@ -166,7 +166,7 @@ def _file(rid: str, fid: str, files: Files) -> Iterator[Record]:
             yield {**record, "content": b64encode(content).decode()}
 
 
-def take_file(record: Record, load: Load, files: Files) -> None:
+def take_file(record: Record, load: Importer, files: Files) -> None:
     """Store a file that is missing here. Files of a room that is not imported are deleted later."""
     if record["is"] == "file" and load.takes_file(record):
         rid, fid, small = check_id(record["room"]), check_id(record["id"]), bool(record["small"])
@@ -174,7 +174,7 @@ def take_file(record: Record, load: Load, files: Files) -> None:
             files.put(rid, fid, b64decode(record["content"], validate=True), small)
 
 
-def take_picture(record: Record, load: Load, pictures: Pictures) -> None:
+def take_picture(record: Record, load: Importer, pictures: Pictures) -> None:
     """Store the picture of a person who should have it and has none. Raises ValueError unless it
     is a WebP."""
     if record["is"] != "person" or not record.get("image") or not load.takes_picture(record):

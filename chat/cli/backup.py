@@ -156,7 +156,7 @@ def _begin_anew(folder: Path) -> None:
     try:
         valkey.start()
         with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
-            for rid in Store(client).dump().rids():
+            for rid in Store(client).exporter().rids():
                 client.hset(keys.room(rid), "epoch", secrets.token_urlsafe(6))
     finally:
         valkey.stop()

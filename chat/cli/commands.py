@@ -28,7 +28,7 @@ from ..server.embedded_valkey import CannotStart, EmbeddedValkey
 from ..server.pidfile import serving_process
 from ..store import Person, Store, keys
 from ..store.findings import Finding
-from ..store.importer import Load
+from ..store.importer import Importer
 from ..store.migrations import TooNew
 from . import archive
 from . import backup as backups
@@ -93,7 +93,7 @@ def make_admin(settings: Settings, who: str) -> None:
                 f"nobody has the login or id {who!r}. People with that name:{listed or ' none'}"
             )
         store.accounts.make_admin(person)
-        store.audit.note(person, "was made an admin on the console")
+        store.audit_log.note(person, "was made an admin on the console")
         print(f"This person is an admin now: {_described(person)}")
 
 
@@ -115,7 +115,7 @@ def check(settings: Settings, repair: bool) -> None:
     printed: set[str] = set()
     wrong = 0
     with running(settings) as store:
-        for finding in chain(store.check.everything(), _wrong_bytes(settings, store)):
+        for finding in chain(store.integrity.everything(), _wrong_bytes(settings, store)):
             if finding.text in printed:
                 continue  # found twice: the database changes while it is read
             printed.add(finding.text)
@@ -140,7 +140,7 @@ def check(settings: Settings, repair: bool) -> None:
 def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -> None:
     """Write rooms into an archive, or everything if none is named."""
     with running(settings) as store, _explained(file):
-        dump = store.dump(whole=not rooms, secrets=secrets)
+        dump = store.exporter(whole=not rooms, secrets=secrets)
         rids = [_room_id(store, room) for room in rooms]
         records = chain(*map(dump.room, rids)) if rids else dump.everything()
 
@@ -178,7 +178,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
                 "admins here and continues existing rooms. "
                 "If you made it yourself, use: chat import --all FILE"
             )
-        load = store.load(trusted)
+        load = store.importer(trusted)
 
         def take() -> None:
             pictures = _pictures(settings)
@@ -191,7 +191,9 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
                 if finding.repair:
                     finding.repair()
 
-        store.audit.note_console(f"began to import{' --all' if trusted else ''}", Path(file).name)
+        store.audit_log.note_console(
+            f"began to import{' --all' if trusted else ''}", Path(file).name
+        )
         try:
             _run(take)
         except _BAD_RECORD as error:
@@ -200,7 +202,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
         finally:
             load.close()
             for what, whom in load.news:
-                store.audit.note_console(what, whom)
+                store.audit_log.note_console(what, whom)
             _print_summary(load)
     if load.problems:
         raise CannotStart("some of the archive was not imported")
@@ -218,7 +220,7 @@ def restore(settings: Settings, folder: str) -> None:
         print(backups.restore(settings, Path(folder).absolute()))
 
 
-def _print_summary(load: Load) -> None:
+def _print_summary(load: Importer) -> None:
     print(
         ", ".join(f"{count} {what}" for what, count in load.done.items())
         or "The archive has nothing new."
@@ -272,7 +274,7 @@ def _room_id(store: Store, room: str) -> str:
     rid = room.rstrip("/").rpartition("/")[2]
     if store.client.exists(keys.room(rid)):
         return rid
-    found = {rid: store.client.hget(keys.room(rid), "name") for rid in store.dump().rids()}
+    found = {rid: store.client.hget(keys.room(rid), "name") for rid in store.exporter().rids()}
     listed = "".join(f"\n  {rid}  {name}" for rid, name in found.items() if name == room)
     raise CannotStart(
         f"there is no room with the id {room!r}. Rooms with that name:{listed or ' none'}"

@@ -19,13 +19,13 @@ SILENT = (REACT, UNREACT)  # nothing to read: they move no room to the top of a 
 # No room is unread for these. Python and the scripts (store.lua) take them from here.
 UNCOUNTED = (*CHANGES, JOIN, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, END)
 SAME_AUTHOR_MS = 5 * 60 * 1000  # within which a message is shown without its author's name again
-QUOTED = 79  # characters of a message that is answered; with the … as many as markdown.gist shows
-SHOWN_WIDE, SHOWN_HIGH = 360, 270  # CSS pixels of an image in a message, at most
-SHOWN = 20  # names of those who reacted with one emoji
+QUOTE_CHARS = 79  # of a message that is answered; with the …, as many as markdown.gist shows
+MAX_IMAGE_WIDTH, MAX_IMAGE_HEIGHT = 360, 270  # CSS pixels of an image in a message, at most
+MAX_SHOWN_NAMES = 20  # names of those who reacted with one emoji
 DELETED = "deleted"  # stands in for a message that was deleted
-KEPT = 4096  # events that are kept as read, ...
-MAX_KEPT_CHARS = 1_000  # ... if they are no longer than this: most have a hundred
-CHARS_OF_REACTION = 40  # that the id and the name of somebody who reacted count for
+MAX_CACHED_EVENTS = 4096  # events that are kept as read, ...
+MAX_CACHED_CHARS = 1_000  # ... if they are no longer than this: most have a hundred
+REACTION_CHARS = 40  # that the id and the name of somebody who reacted count for
 UNREADABLE = "unreadable"  # stands in for an event that this version cannot read
 
 
@@ -77,9 +77,9 @@ class Reaction:
 
     @property
     def who(self) -> str:
-        """The names, the first SHOWN of them, as text."""
-        more = len(self.names) - SHOWN
-        return ", ".join(self.names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+        """The names, the first MAX_SHOWN_NAMES of them, as text."""
+        more = len(self.names) - MAX_SHOWN_NAMES
+        return ", ".join(self.names[:MAX_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class File:
     @property
     def shown(self) -> tuple[int, int]:
         """Width and height of an image in a message, in CSS pixels."""
-        scale = min(1.0, SHOWN_WIDE / self.width, SHOWN_HIGH / self.height)
+        scale = min(1.0, MAX_IMAGE_WIDTH / self.width, MAX_IMAGE_HEIGHT / self.height)
         return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
 
@@ -185,7 +185,7 @@ class Event:
     def parse(cls, room: str, seq: int, at: int, data: str) -> "Event":
         """Build an event from its stored JSON `data` (see `pack`). One that cannot be read
         becomes an UNREADABLE one: the room lives."""
-        return (_parsed_once if len(data) <= MAX_KEPT_CHARS else _parsed)(room, seq, at, data)
+        return (_parsed_once if len(data) <= MAX_CACHED_CHARS else _parsed)(room, seq, at, data)
 
     @classmethod
     def parse_line(cls, room: str, line: str) -> "Event":
@@ -203,7 +203,7 @@ class Event:
         """About how many characters it holds, for what keeps events or their HTML."""
         size = len(self.body)
         if self.reactions.all:
-            size += CHARS_OF_REACTION * sum(len(one.uids) for one in self.reactions.all)
+            size += REACTION_CHARS * sum(len(one.uids) for one in self.reactions.all)
         if self.mentions:
             size += sum(len(name) + len(uids) for name, uids in self.mentions)
         return size
@@ -214,7 +214,7 @@ class Event:
         quoted."""
         body = self.body or ", ".join(file.name for file in self.files)
         line, _, rest = body.strip().partition("\n")
-        return line[:QUOTED] + ("…" if rest or len(line) > QUOTED else "")
+        return line[:QUOTE_CHARS] + ("…" if rest or len(line) > QUOTE_CHARS else "")
 
     @property
     def as_quote(self) -> Quote:
@@ -265,7 +265,7 @@ def _parsed(room: str, seq: int, at: int, data: str) -> Event:
         return Event(room, seq, at, UNREADABLE, "", "", "")
 
 
-_parsed_once = lru_cache(maxsize=KEPT)(_parsed)
+_parsed_once = lru_cache(maxsize=MAX_CACHED_EVENTS)(_parsed)
 
 
 def tombstone(event: Event) -> Event:

@@ -12,15 +12,15 @@ Mentions = tuple[tuple[str, str], ...]
 HERE, ROOM = "here", "room"  # who is here now, and everybody in the room
 WORDS = frozenset((HERE, ROOM))
 EVERYBODY = "*"  # in the place of an id
-MOST_SIGNS = 20  # of `@` in one message that are looked at
-MOST_ENDS = 8  # places behind one of them at which the name may end
+MAX_SIGNS = 20  # of `@` in one message that are looked at
+MAX_ENDS = 8  # places behind one of them at which the name may end
 
 # Before the `@` no letter, or every e-mail address would mention somebody. After the name none
 # either, nor a hyphen that goes on: `@Ann-Marie` is not Ann.
 _BEFORE, _AFTER = r"(?<!\w)@", r"(?!-?\w)"
 _SIGN = re.compile(r"(?<!\w)@(?=\S)")
 _PIECE = re.compile(r"\w+|[^\w\s]")
-_LONGEST = 80  # characters of a name with the spaces in it
+_MAX_NAME_CHARS = 80  # characters of a name with the spaces in it
 _LAST = re.compile(r"(?<!\w)@([^@\n]{0,40})\Z")
 _CODE = re.compile(r"`[^`\n]*`")
 
@@ -44,9 +44,9 @@ def candidates(body: str) -> list[str]:
     """What could be names in `body`, for somebody to look up: all that begins behind an `@` and
     ends where a name may. Their number has a limit, whatever is typed."""
     found: dict[str, None] = {}
-    for sign in list(_SIGN.finditer(body))[:MOST_SIGNS]:
-        text = body[sign.end() : sign.end() + _LONGEST]
-        for _, piece in zip(range(MOST_ENDS), _PIECE.finditer(text), strict=False):
+    for sign in list(_SIGN.finditer(body))[:MAX_SIGNS]:
+        text = body[sign.end() : sign.end() + _MAX_NAME_CHARS]
+        for _, piece in zip(range(MAX_ENDS), _PIECE.finditer(text), strict=False):
             found.setdefault(text[: piece.end()])
     return list(found)
 

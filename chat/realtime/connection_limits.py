@@ -37,7 +37,7 @@ class ConnectionLimits:
     """Counts the pages that are open in this process."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.store = store.crowd
+        self.store = store.connections
         self.settings = settings
         self.process = secrets.token_urlsafe(6)
         self.others: list[str] = []

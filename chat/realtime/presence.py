@@ -3,7 +3,7 @@
 Opening a page writes nothing. Every UPDATE_SECONDS the process reports who has opened a page since
 the last update, so a thousand pages that reconnect cost one command. A departure is not reported
 but detected by timeout: any process finds that nobody has reported the person for
-store.presence.LASTS seconds. So the end of a process, or its crash, looks like everyone leaving.
+store.presence.PRESENT_SECONDS. So the end of a process, or its crash, looks like everyone leaving.
 """
 
 import asyncio

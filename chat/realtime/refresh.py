@@ -101,7 +101,7 @@ class Refresh:
         if before and looks_otherwise(before, person):
             rids, viewer.posted_in = viewer.posted_in, frozenset()
             if rids:
-                self.background.run(self.store.people.tell_rooms, person.uid, rids)
+                self.background.run(self.store.people.signal_rooms, person.uid, rids)
         if viewer.zone != person.zone:
             viewer.close(SERVICE_RESTART)
         return viewer.zone == person.zone

@@ -86,7 +86,7 @@ class Subscriber:
     # Called by the channels
 
     def _on_message(self, channel: str, text: str) -> None:
-        what, ident = keys.heard(channel)
+        what, ident = keys.parse_channel(channel)
         if what == "room":
             self._event(ident, text)
         else:
@@ -96,7 +96,7 @@ class Subscriber:
         """Messages may have been published before this subscription. The first page of a person
         reads the store after it, so only pages of an earlier subscription (`again`) may have
         missed something."""
-        what, ident = keys.heard(channel)
+        what, ident = keys.parse_channel(channel)
         if what == "room":
             self._fill(ident)
             if again:
@@ -106,7 +106,7 @@ class Subscriber:
             self.background.run(self.changed, ident)
 
     def _event(self, rid: str, line: str) -> None:
-        if line == keys.NEW:
+        if line == keys.RELOAD:
             self._fill(rid)
         elif line.startswith("~"):
             self._signal(rid, line[1:])

@@ -26,7 +26,7 @@ from ..redis_client import urls
 from ..runtime.heartbeat import Heartbeat
 from ..store import keys
 from ..store.batches import batched
-from ..store.changes import Written
+from ..store.changes import RoomChanges
 from ..store.retention import Retention
 from .index import Cursor, Index
 
@@ -126,7 +126,7 @@ class Indexer:
         self.purge_seconds = purge_seconds
         self.purge_due = time.monotonic() + purge_seconds
         self.until = float("inf")  # when it gives up, by the monotonic clock
-        self.written = Written(client)
+        self.written = RoomChanges(client)
         self.rooms = Retention(client)
         self.listener = client.pubsub()
         self.heard: set[str] = set()  # rooms that are listened to
@@ -190,9 +190,9 @@ class Indexer:
                 else:
                     self.due = 0.0  # rooms that were made before were not heard of
             elif kind == "ssubscribe":
-                stands.add(keys.heard(channel)[1])
+                stands.add(keys.parse_channel(channel)[1])
             elif kind == "smessage" and _is_event(message["data"]):
-                said.add(keys.heard(channel)[1])
+                said.add(keys.parse_channel(channel)[1])
             message = self._message(max(0.0, end - time.monotonic()))
         return said, stands
 
@@ -263,4 +263,4 @@ class Indexer:
 
 def _is_event(line: str) -> bool:
     """True for what is in a room's stream, or says that more is."""
-    return line == keys.NEW or not line.startswith("~")
+    return line == keys.RELOAD or not line.startswith("~")

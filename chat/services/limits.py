@@ -1,7 +1,7 @@
 """Rate limits: how often a person, or an address, may do something that costs others something.
 rate_limits says which request counts against which bucket.
 
-Each kind of action has a bucket (store.throttle) for each person or address. For frequent actions,
+Each kind of action has a bucket (store.rate_limits) for each person or address. For frequent actions,
 a few units are taken from the bucket at a time and used up in this process, so that most messages
 do not ask Redis. Other processes do not know of these few units.
 
@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from ..bridge import await_
 from ..domain.errors import TooOften
-from ..store.rate_limits import Throttle
+from ..store.rate_limits import RateLimits
 
 MAX_ENTRIES = 50_000  # people and addresses with unused units, and paces
 
@@ -156,8 +156,8 @@ class Limits:
     on: False lifts all limits.
     """
 
-    def __init__(self, throttle: Throttle, pages: int, on: bool = True) -> None:
-        self.throttle = throttle
+    def __init__(self, buckets: RateLimits, pages: int, on: bool = True) -> None:
+        self.buckets = buckets
         self.on = on
         self.rates = {**RATES, "page": Rate(2 * pages, 60, _NEIGHBOURS, max(1, pages // 10))}
         self._left: dict[tuple[str, str], int] = {}  # negative: owed
@@ -185,7 +185,7 @@ class Limits:
         """Raise TooOften if `use` would; nothing is counted."""
         if self.on and self._left.get((what, whose), 0) < 1:
             rate = self.rates[what]
-            _, wait = self.throttle.take(what, whose, rate.most, rate.seconds, 0)
+            _, wait = self.buckets.take(what, whose, rate.most, rate.seconds, 0)
             if wait > 0:
                 raise _refusal(rate, wait)
 
@@ -207,7 +207,7 @@ class Limits:
 
     def _take(self, what: str, whose: str) -> int:
         rate = self.rates[what]
-        given, wait = self.throttle.take(what, whose, rate.most, rate.seconds, rate.ahead)
+        given, wait = self.buckets.take(what, whose, rate.most, rate.seconds, rate.ahead)
         if not given:
             raise _refusal(rate, wait)
         return given

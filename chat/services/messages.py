@@ -84,7 +84,7 @@ def edit(parts: Parts, by: Person, rid: str, seq: int, body: str, address: str) 
     others = may_change_others(by, room)
     if others:  # written first, so that the audit log has every edit by a moderator
         _note_in_audit(store, by, "changed", event, address)
-    store.messages.revise(rid, by, seq, clean, others)
+    store.messages.edit(rid, by, seq, clean, others)
 
 
 def delete(parts: Parts, by: Person, rid: str, seq: int, address: str) -> Event:
@@ -144,4 +144,4 @@ def _note_in_audit(store: Store, by: Person, did: str, event: Event, address: st
     room by its id only: admins who are not members must not learn the name of a closed room."""
     if by.uid != event.uid:
         whose = f"{event.name} ({event.uid}), number {event.seq} in the room {event.room}"
-        store.audit.note(by, f"{did} a message of", whose, address)
+        store.audit_log.note(by, f"{did} a message of", whose, address)

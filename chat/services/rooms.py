@@ -84,7 +84,7 @@ def end(store: Store, by: Person, rid: str, address: str) -> None:
     """
     room = room_to_manage(store, rid, by)
     if by.is_at_least(MEMBER) or store.rooms.size(rid) > 1:  # written first: it is never missing
-        store.audit.note(by, "ended the room", f"{room.name} ({rid})", address)
+        store.audit_log.note(by, "ended the room", f"{room.name} ({rid})", address)
     store.rooms.end(rid, by)
 
 

@@ -16,7 +16,7 @@ def sign_out(store: Store, person: Person, sid: str) -> None:
     others = [session for session in store.sessions.of(person.uid) if session.sid != sid]
     if person.role == GUEST and not others:
         store.tokens.revoke_all(person.uid)
-        store.rooms.let_go(person)
+        store.rooms.release_ownership(person)
     store.sessions.end(person.uid, sid)
 
 

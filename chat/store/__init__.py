@@ -9,24 +9,24 @@ from typing import Any
 
 from . import unfinished
 from .accounts import Accounts
-from .audit_log import Audit
+from .audit_log import AuditLog
 from .bans import Bans
 from .clock import Clock
-from .connections import Crowd
+from .connections import ConnectionCounts
 from .drafts import Drafts
-from .exporter import Dump
+from .exporter import Exporter
 from .guests import Guests
-from .importer import Load
-from .integrity import Check
+from .importer import Importer
+from .integrity import IntegrityCheck
 from .leases import Lease
 from .lua import Script
 from .messages import Messages
 from .migrations import Schema
-from .notifications import Attention
+from .notifications import Notifications
 from .people import People
 from .person import Person
 from .presence import Presence
-from .rate_limits import Throttle
+from .rate_limits import RateLimits
 from .retention import Retention
 from .room_pointers import RoomPointers
 from .room_reads import Room, Row
@@ -36,7 +36,7 @@ from .setup_links import SetupLinks
 from .stored_files import StoredFiles
 from .tokens import Tokens
 from .unfinished import Unfinished, parsed
-from .webhooks import Hooks
+from .webhooks import Webhooks
 
 __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "Sessions", "Store"]
 
@@ -53,34 +53,34 @@ class Store:
         self.accounts = Accounts(client, self.people)
         self.setup_links = SetupLinks(client, self.clock)
         self.presence = Presence(client, self.clock)
-        self.attention = Attention(client, self.people, self.presence)
+        self.notifications = Notifications(client, self.people, self.presence)
         self.drafts = Drafts(client)
         self.tokens = Tokens(client, self.people, self.clock)
-        self.audit = Audit(client)
+        self.audit_log = AuditLog(client)
         self.bans = Bans(client)
-        self.hooks = Hooks(client)
+        self.webhooks = Webhooks(client)
         self.schema = Schema(client)
         self.retention = Retention(client)
         self.stored_files = StoredFiles(client)
-        self.throttle = Throttle(client)
-        self.crowd = Crowd(client)
+        self.rate_limits = RateLimits(client)
+        self.connections = ConnectionCounts(client)
         self.pointers = RoomPointers(client)
         self.rooms = Rooms(client, self.people, self.pointers)
-        self.check = Check(client, self.rooms)
+        self.integrity = IntegrityCheck(client, self.rooms)
         self.guests = Guests(self.people, self.rooms, self.sessions, self.tokens)
-        self.messages = Messages(client, self.people, self.attention)
+        self.messages = Messages(client, self.people, self.notifications)
 
     def lease(self, key: str, seconds: float) -> Lease:
         """The lease with this key, for work that one process at a time does."""
         return Lease(self.client, key, seconds)
 
-    def dump(self, whole: bool = False, secrets: bool = False) -> Dump:
+    def exporter(self, whole: bool = False, secrets: bool = False) -> Exporter:
         """Rooms and people as records."""
-        return Dump(self.client, whole, secrets)
+        return Exporter(self.client, whole, secrets)
 
-    def load(self, trusted: bool = False) -> Load:
+    def importer(self, trusted: bool = False) -> Importer:
         """Takes records in; `trusted` when they are the chat's own."""
-        return Load(self.client, self.clock, self.check, self.people, trusted)
+        return Importer(self.client, self.clock, self.integrity, self.people, trusted)
 
     def finish(self, entry: str) -> None:
         """Finish a change that was begun (one of `unfinished.entries`). It may be repeated."""

@@ -16,7 +16,7 @@ from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT
 from .verified import Verified
 
 MAKING = 60  # seconds after which a server that makes an account has died of it
-RESET_LASTS = 24 * 3600  # seconds until a link for a new password is of no use
+RESET_SECONDS = 24 * 3600  # seconds until a link for a new password is of no use
 LONGEST_LOGIN = 32  # characters
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
@@ -52,7 +52,7 @@ class Accounts:
         id and rooms. Raises Invalid when the login is taken. The same login with the same nonce
         goes on with an account that was not finished."""
         is_guest = guest is not None and guest.role == GUEST
-        made = keys.made_id("account", nonce, login) if nonce else keys.new_id()
+        made = keys.repeatable_id("account", nonce, login) if nonce else keys.new_id()
         uid = guest.uid if guest and is_guest else made
         with self.people.unfinished.change(LOGIN, login, uid):
             # A server that dies before it has made the account leaves the login to others.
@@ -94,7 +94,7 @@ class Accounts:
         one."""
         with self._first_admin(person.login or person.uid):
             admin = self.people.edit(person, role=ADMIN)
-        self.people.look_again(person.uid)
+        self.people.signal_change(person.uid)
         return admin
 
     @contextmanager
@@ -164,7 +164,7 @@ class Accounts:
         with self.people.unfinished.change(FIRST_ADMIN, who):
             admin = self.people.edit(person, role=ADMIN)
             self._keep_first_admin(who)
-        self.people.look_again(person.uid)
+        self.people.signal_change(person.uid)
         return admin
 
     def reset_token(self, uid: str, by: str) -> str:
@@ -173,7 +173,7 @@ class Accounts:
         secret = secrets.token_urlsafe(24)
         made = {"reset": _digest(secret), "reset_by": by}
         self.client.hset(keys.user(uid), mapping=made)
-        self.client.set(keys.reset(_digest(secret)), uid, ex=RESET_LASTS)
+        self.client.set(keys.reset(_digest(secret)), uid, ex=RESET_SECONDS)
         return secret
 
     def drop_reset(self, uid: str) -> None:

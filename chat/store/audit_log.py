@@ -21,7 +21,7 @@ class Entry:
     address: str
 
 
-class Audit:
+class AuditLog:
     def __init__(self, client: Any) -> None:
         self.client = client
 

@@ -1,8 +1,8 @@
 """Reading much in parts, so that neither side holds all of it at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,3 +22,8 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     items = iter(items)
     while batch := list(islice(items, size)):
         yield batch
+
+
+def scanned(scan: Callable[..., Iterable[Any]], key: str, size: int) -> Iterator[list[Any]]:
+    """What a scan of redis-py, such as `client.hscan_iter`, finds in a key, `size` at a time."""
+    return batched(scan(key, count=size), size)

@@ -31,7 +31,7 @@ class Since:
         return bool(self.events) and self.events[-1].seq < self.seq
 
 
-class Written:
+class RoomChanges:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.history = History(client)

@@ -30,7 +30,7 @@ class Clock:
         away then."""
         if self._ahead is None:
             asked = time.monotonic()
-            self.put_right(float(self._ask(keys=[keys.HERE])), asked)
+            self.put_right(float(self._ask(keys=[keys.PRESENT])), asked)
         return self.estimate()
 
     def estimate(self) -> float:

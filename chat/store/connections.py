@@ -10,22 +10,22 @@ from typing import Any
 from . import keys
 from .lua import Script
 
-LASTS = 20  # seconds after its last beat that a process counts as alive
+ALIVE_SECONDS = 20  # seconds after its last beat that a process counts as alive
 UNHEARD_SECONDS = 6  # without a word of any process, after which none is taken to have died
-KEPT = 24 * 3600  # seconds after the last change that what was written down is kept
+KEPT_SECONDS = 24 * 3600  # seconds after the last change that what was written down is kept
 
 
-class Crowd:
+class ConnectionCounts:
     def __init__(self, client: Any) -> None:
         self.client = client
         self._heartbeat = Script(client, "heartbeat")
         self._open_page = Script(client, "open_page")
 
     def beat(self, process: str) -> list[str]:
-        """A process is alive, to be said again well before LASTS is over; returns the others."""
+        """Report a living process, well before ALIVE_SECONDS are over; returns the others."""
         alive: list[str] = self._heartbeat(
             processes=keys.PROCESSES,
-            alive_seconds=LASTS,
+            alive_seconds=ALIVE_SECONDS,
             silence_seconds=UNHEARD_SECONDS,
             process=process,
         )
@@ -59,7 +59,7 @@ class Crowd:
         for key, number in pages.items():
             if number:
                 pipeline.hset(key, process, number)
-                pipeline.expire(key, KEPT)
+                pipeline.expire(key, KEPT_SECONDS)
             else:
                 pipeline.hdel(key, process)
         if pages:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..domain.events import SHOWN, Event, Reaction
+from ..domain.events import MAX_SHOWN_NAMES, Event, Reaction
 from ..runtime.cooperation import in_pieces
 from .person import Names
 
@@ -19,7 +19,7 @@ def with_names(events: list[Event], now: Names) -> list[Event]:
 
 def _uids(event: Event) -> list[str]:
     """The people in an event whose names are shown."""
-    reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:SHOWN]]
+    reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:MAX_SHOWN_NAMES]]
     quoted = event.quote.uid if event.quote else ""
     return [uid for uid in (event.uid, quoted, *reacted) if uid]
 

@@ -13,7 +13,7 @@ from ..domain.errors import Invalid
 from ..domain.validation import clean_caption
 from . import keys
 
-LASTS = 30 * 24 * 3600  # seconds after the last change of any of a person's drafts
+KEPT_SECONDS = 30 * 24 * 3600  # seconds after the last change of any of a person's drafts
 
 
 class Drafts:
@@ -27,7 +27,7 @@ class Drafts:
         pipeline = self.client.pipeline(transaction=False)
         if kept:
             pipeline.hset(keys.drafts(uid), rid, kept)
-            pipeline.expire(keys.drafts(uid), LASTS)
+            pipeline.expire(keys.drafts(uid), KEPT_SECONDS)
         else:
             pipeline.hdel(keys.drafts(uid), rid)
         with suppress(RedisError, OSError):

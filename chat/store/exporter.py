@@ -1,4 +1,4 @@
-"""Rooms and people as records, to be put into another database (store.load).
+"""Rooms and people as records, to be put into another database (store.importer).
 
 A record is a dict whose "is" says what it is. People come before what mentions them; a room is
 followed by its events in order, then by what stands beside them, and "end of room". Nothing is
@@ -10,19 +10,19 @@ from typing import Any
 
 from ..domain.events import Event
 from . import keys
-from .batches import batched
+from .batches import batched, scanned
 from .history import History
 from .room_kinds import DIRECT
 
-PAGE = 1000  # entries that are read at once
-FEW = 4  # texts that are read at once, and stand in one record
+SCAN_COUNT = 1000  # entries that are read at once
+TEXTS_AT_ONCE = 4  # texts that are read at once, and stand in one record
 PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
 _SECRET_FIELDS = ("password", "reset", "reset_by")
 
 Record = dict[str, Any]
 
 
-class Dump:
+class Exporter:
     """`whole`: people with all that is known of them but how they sign in; `secrets`: with that
     too, and with the nonces of messages. Each person is told of once."""
 
@@ -55,7 +55,7 @@ class Dump:
     def _ids(self, pattern: str) -> Iterator[str]:
         """What stands for the * in the keys of this pattern; some may come twice."""
         before, _, behind = pattern.partition("*")
-        for key in self.client.scan_iter(match=pattern, count=PAGE, _type="hash"):
+        for key in self.client.scan_iter(match=pattern, count=SCAN_COUNT, _type="hash"):
             found = key[len(before) : len(key) - len(behind)]
             if "}" not in found:
                 yield found
@@ -71,34 +71,36 @@ class Dump:
         expires = self._expires(keys.room(rid))
         yield {"is": "room", "id": rid, "fields": fields, "expires": expires}
         yield from self._events(rid, int(fields["seq"]), fields["last"])
-        scores = self.client.zscan_iter(keys.members(rid), count=PAGE)
-        for some in batched(((uid, int(at)) for uid, at in scores), PAGE):
+        scores = self.client.zscan_iter(keys.members(rid), count=SCAN_COUNT)
+        for some in batched(((uid, int(at)) for uid, at in scores), SCAN_COUNT):
             yield from self._people(uid for uid, _ in some)
             yield {"is": "members", "of": dict(some)}
-        for some in batched(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
+        for some in scanned(self.client.hscan_iter, keys.read(rid), SCAN_COUNT):
             yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
-        for some in batched(self.client.hscan_iter(keys.edits(rid), count=FEW), FEW):
+        for some in scanned(self.client.hscan_iter, keys.edits(rid), TEXTS_AT_ONCE):
             yield {"is": "edits", "of": dict(some)}
-        for some in batched(self.client.hscan_iter(keys.reactions(rid), count=FEW), FEW):
+        for some in scanned(self.client.hscan_iter, keys.reactions(rid), TEXTS_AT_ONCE):
             yield {"is": "reactions", "of": dict(some)}
-        for some in batched(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
+        for some in scanned(self.client.zscan_iter, keys.files(rid), SCAN_COUNT):
             yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
-        numbers = (int(seq) for seq, _ in self.client.zscan_iter(keys.uncounted(rid), count=PAGE))
-        for page in batched((n for n in numbers if n <= int(fields["seq"])), PAGE):
+        numbers = (
+            int(seq) for seq, _ in self.client.zscan_iter(keys.uncounted(rid), count=SCAN_COUNT)
+        )
+        for page in batched((n for n in numbers if n <= int(fields["seq"])), SCAN_COUNT):
             yield {"is": "quiet", "of": {str(n): n for n in page}}
-        for some in batched(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+        for some in scanned(self.client.hscan_iter, keys.mentions(rid), TEXTS_AT_ONCE):
             yield {"is": "mentions", "of": dict(some)}
-        for some in batched(self.client.zscan_iter(keys.mentioned(rid), count=PAGE), PAGE):
+        for some in scanned(self.client.zscan_iter, keys.mentioned(rid), SCAN_COUNT):
             yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}
         if self.secrets:
-            for some in batched(self.client.zscan_iter(keys.nonces(rid), count=PAGE), PAGE):
+            for some in scanned(self.client.zscan_iter, keys.nonces(rid), SCAN_COUNT):
                 yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}
         yield {"is": "end of room", "id": rid}
 
     def _events(self, rid: str, seq: int, last: str) -> Iterator[Record]:
         at = 0
         while at < seq:
-            found = self.history.piece(rid, "after", at, PAGE).entries
+            found = self.history.piece(rid, "after", at, SCAN_COUNT).entries
             entries = [entry for entry in found if entry.seq <= seq]
             if not entries:
                 # The newest was deleted since; the room's own copy of it is as it was.
@@ -127,32 +129,32 @@ class Dump:
         record: Record = {"is": "person", "id": uid, "fields": given}
         if self.whole:
             record["expires"] = self._expires(keys.user(uid))
-            record["levels"] = self.client.hgetall(keys.levels(uid))
+            record["levels"] = self.client.hgetall(keys.notification_levels(uid))
         if self.secrets:
             tids = self.client.smembers(keys.tokens(uid))
             record["sessions"] = self.client.hgetall(keys.sessions(uid))
             record["tokens"] = {tid: self.client.hgetall(keys.token(tid)) for tid in tids}
-            if self.client.exists(keys.hook(uid)):
+            if self.client.exists(keys.webhook(uid)):
                 record["hook"] = self._hook(uid)
         return record
 
     def _hook(self, uid: str) -> Record:
-        queue = self.client.zrange(keys.hook_queue(uid), 0, -1, withscores=True)
+        queue = self.client.zrange(keys.webhook_queue(uid), 0, -1, withscores=True)
         return {
-            "fields": self.client.hgetall(keys.hook(uid)),
-            "rooms": self.client.hgetall(keys.hook_cursors(uid)),
+            "fields": self.client.hgetall(keys.webhook(uid)),
+            "rooms": self.client.hgetall(keys.webhook_cursors(uid)),
             "queue": {name: int(at) for name, at in queue},
-            "tries": self.client.hgetall(keys.hook_tries(uid)),
+            "tries": self.client.hgetall(keys.webhook_attempts(uid)),
         }
 
     def _subjects(self) -> Iterator[Record]:
         start = keys.subject("")
-        for key in self.client.scan_iter(match=f"{start}*", count=PAGE):
+        for key in self.client.scan_iter(match=f"{start}*", count=SCAN_COUNT):
             yield {"is": "subject", "digest": key[len(start) :], "id": self.client.get(key) or ""}
 
     def _audit(self) -> Iterator[Record]:
         at = "-"
-        while entries := self.client.xrange(keys.AUDIT, at, "+", count=PAGE):
+        while entries := self.client.xrange(keys.AUDIT, at, "+", count=SCAN_COUNT):
             for eid, fields in entries:
                 yield {"is": "audit", "id": eid, "fields": fields}
             at = f"({entries[-1][0]}"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-FEW = 4  # texts that are read in one command
-PAGE = 500  # keys or members that are looked at in one command
+TEXTS_AT_ONCE = 4  # texts that are read in one command
+SCAN_COUNT = 500  # keys or members that are looked at in one command
 
 
 @dataclass(frozen=True, slots=True)

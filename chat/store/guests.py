@@ -16,10 +16,10 @@ from contextlib import suppress
 from ..domain.errors import NotFound
 from ..domain.events import END
 from . import keys
-from .batches import batched
+from .batches import batched, scanned
 from .lua import Script
 from .name_index import remove_from_indexes
-from .people import FORGOTTEN, People
+from .people import FORGOTTEN_SECONDS, People
 from .person import GUEST, Person
 from .room_kinds import DIRECT, ENDED
 from .rooms import Rooms, event_by
@@ -27,11 +27,11 @@ from .sessions import Sessions
 from .tokens import Tokens
 from .verified import is_own, refused
 
-STEP = 100  # people, or entries of an index, that are looked at in one step
+SCAN_COUNT = 100  # people, or entries of an index, that are looked at in one step
 NEW_SECONDS = 24 * 3600  # for which a guest without a session may just be coming in
 _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
 _FIELDS = ("uid", "name", "role", "bot", "login", "off", "forgotten")
-_PARTS = (keys.sessions, keys.tokens, keys.levels, keys.drafts, keys.user_pages)
+_PARTS = (keys.sessions, keys.tokens, keys.notification_levels, keys.drafts, keys.user_pages)
 
 
 class Guests:
@@ -46,17 +46,17 @@ class Guests:
         """Forget guests who have not been here for so many days, and whatever is left of people
         who are gone already. A step at a time; each gives the ids of those it has forgotten."""
         left: set[str] = set()
-        found = self.client.scan_iter(match=keys.user("*").replace("}", "*"), count=STEP)
-        for names in batched(found, STEP):
+        found = self.client.scan_iter(match=keys.user("*").replace("}", "*"), count=SCAN_COUNT)
+        for names in batched(found, SCAN_COUNT):
             matches = [match for name in names if (match := _USER.fullmatch(name))]
             uids = list(dict.fromkeys(match[1] for match in matches))
             yield self._forget_some(uids, days, left)
         # Not at once: an import writes what belongs to a person before the person.
-        for uids in batched(sorted(left), STEP):
+        for uids in batched(sorted(left), SCAN_COUNT):
             self._forget_rest(uids)
             yield []
         for index in (keys.NAMES, keys.LOOKALIKES, keys.GUESTS_GONE):
-            for entries in batched(self.client.zscan_iter(index, count=STEP), STEP):
+            for entries in scanned(self.client.zscan_iter, index, SCAN_COUNT):
                 self._forget_entries(index, [entry for entry, _ in entries])
                 yield []
 
@@ -96,7 +96,7 @@ class Guests:
         """Whether nobody has come as this guest for so many days. `expires`: seconds until the
         guest goes by itself, -1 for never; those are the ones who have joined a room."""
         now = self.sessions.clock.now()
-        if expires >= 0 and FORGOTTEN - expires < NEW_SECONDS:
+        if expires >= 0 and FORGOTTEN_SECONDS - expires < NEW_SECONDS:
             return False
         used = [max(token.made, token.used) for token in self.tokens.of(uid)]
         seen = max([session.seen for session in self.sessions.of(uid)] + used, default=0)
@@ -109,8 +109,8 @@ class Guests:
         uid, direct = person.uid, False
         # Whoever goes on with this, where it is cut off, finds no session any more.
         self.client.zadd(keys.GUESTS_GONE, {uid: 1})
-        rids = self.client.smembers(keys.user_rooms(uid))  # `let_go` drops those that have ended
-        self.rooms.let_go(person)
+        rids = self.client.smembers(keys.user_rooms(uid))  # with those that have ended
+        self.rooms.release_ownership(person)
         for rid in rids:
             if self.rooms.kind(rid) == DIRECT and self.rooms.is_member(rid, uid):
                 direct = True
@@ -131,7 +131,7 @@ class Guests:
     def _leave(self, rid: str, person: Person) -> None:
         left = self._forget_member(keys.of_ending(rid), event_by(END, person))
         if left == -1:
-            with suppress(NotFound):  # a random room, that `let_go` has not left
+            with suppress(NotFound):  # a random room, that `release_ownership` has not left
                 self.rooms.leave(rid, person)
         if self.rooms.kind(rid) == ENDED:  # now, or before this was cut off
             self.client.zrem(keys.OPEN_ROOMS, rid)

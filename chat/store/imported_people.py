@@ -7,19 +7,19 @@ from . import import_rules, keys
 from .clock import Clock
 from .exporter import Record
 from .import_rules import check_id
-from .integrity import Check
+from .integrity import IntegrityCheck
 from .people import People
 from .person import GUEST, ROLES
-from .sessions import LASTS
+from .sessions import SESSION_SECONDS
 
-HIGH = ("admin", "moderator")  # roles that are told when somebody comes with them
+STAFF_ROLES = ("admin", "moderator")  # roles that are told when somebody comes with them
 
 
 class PeopleImport:
     """`trusted`: the records are the chat's own."""
 
     def __init__(
-        self, client: Any, clock: Clock, check: Check, people: People, trusted: bool
+        self, client: Any, clock: Clock, check: IntegrityCheck, people: People, trusted: bool
     ) -> None:
         self.client = client
         self.clock = clock
@@ -50,7 +50,7 @@ class PeopleImport:
         if not here:
             self.came.add(uid)
             name, role = self.client.hmget(keys.user(uid), "name", "role")
-            called = f"the {role}" if role in HIGH else "a person"
+            called = f"the {role}" if role in STAFF_ROLES else "a person"
             if called != "a person" or not self.trusted:
                 self.news.append((f"imported {called}", f"{name} ({uid})"))
         if self.trusted or not here:
@@ -68,7 +68,7 @@ class PeopleImport:
         if not here:
             self._secrets(uid, record)
             if levels := import_rules.texts(record.get("levels") or {}):
-                self.client.hset(keys.levels(uid), mapping=levels)
+                self.client.hset(keys.notification_levels(uid), mapping=levels)
         pipeline = self.client.pipeline(transaction=False)
         for name, value in {**fields, "uid": uid}.items():
             pipeline.hsetnx(keys.user(uid), name, value)
@@ -95,15 +95,15 @@ class PeopleImport:
         cut off."""
         if sessions := import_rules.texts(record.get("sessions") or {}):
             self.client.hset(keys.sessions(uid), mapping=sessions)
-            self.client.expire(keys.sessions(uid), LASTS)
+            self.client.expire(keys.sessions(uid), SESSION_SECONDS)
         for tid, fields in (record.get("tokens") or {}).items():
             self.client.hset(keys.token(check_id(tid)), mapping=import_rules.texts(fields))
             self.client.sadd(keys.tokens(uid), tid)
         if hook := record.get("hook"):
             for key, values in (
-                (keys.hook(uid), hook["fields"]),
-                (keys.hook_cursors(uid), hook["rooms"]),
-                (keys.hook_tries(uid), hook["tries"]),
+                (keys.webhook(uid), hook["fields"]),
+                (keys.webhook_cursors(uid), hook["rooms"]),
+                (keys.webhook_attempts(uid), hook["tries"]),
             ):
                 if values := import_rules.texts(values):
                     self.client.hset(key, mapping=values)
@@ -112,4 +112,4 @@ class PeopleImport:
                     import_rules.text(name, 100): import_rules.moment(at, import_rules.DAY_MS * 30)
                     for name, at in hook["queue"].items()
                 }
-                self.client.zadd(keys.hook_queue(uid), queue)
+                self.client.zadd(keys.webhook_queue(uid), queue)

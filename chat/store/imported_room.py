@@ -5,10 +5,12 @@ from typing import Any
 
 from ..domain.events import DELETE, SILENT
 from . import import_rules, keys
-from .exporter import PAGE
+from .exporter import SCAN_COUNT
 from .lua import Script
 
-WAITS = 24 * 3600  # seconds for which a room that was not put together to its end is kept
+UNFINISHED_SECONDS = (
+    24 * 3600
+)  # seconds for which a room that was not put together to its end is kept
 # The records of what is stored beside a room's events, and the keys they are put into.
 BESIDE = {name: name for name in keys.ROOM_KEYS if name not in ("room", "events", "uncounted")}
 BESIDE["quiet"] = "uncounted"
@@ -70,7 +72,7 @@ class ImportedRoom:
         self.last = n
         self.count += 1
         self.waiting.append((n, at, data))
-        if len(self.waiting) == PAGE:
+        if len(self.waiting) == SCAN_COUNT:
             self.flush()
 
     def _begin(self, n: int) -> None:
@@ -78,7 +80,7 @@ class ImportedRoom:
         self.first, events = n, self.made["events"]
         after = "-"
         while self.here and self.is_news and not self.problem:
-            older = self.client.xrange(keys.events(self.rid), after, f"({n}-0", count=PAGE)
+            older = self.client.xrange(keys.events(self.rid), after, f"({n}-0", count=SCAN_COUNT)
             if not older:
                 break
             self.first = min(self.first, int(older[0][0].partition("-")[0]))
@@ -94,16 +96,16 @@ class ImportedRoom:
                 ("mentions", keys.mentions),
             )
             for kind, key in hashes:
-                for seq, value in self.client.hscan_iter(key(self.rid), count=PAGE):
+                for seq, value in self.client.hscan_iter(key(self.rid), count=SCAN_COUNT):
                     if int(seq) < n:
                         self.client.hset(self.made[BESIDE[kind]], seq, value)
-            for seq, _ in self.client.zscan_iter(keys.uncounted(self.rid), count=PAGE):
+            for seq, _ in self.client.zscan_iter(keys.uncounted(self.rid), count=SCAN_COUNT):
                 if int(seq) < n:
                     self.client.zadd(self.made["uncounted"], {seq: int(seq)})
-            for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=PAGE):
+            for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=SCAN_COUNT):
                 if seq < n:
                     self.client.zadd(self.made["files"], {fid: seq})
-            for entry, _ in self.client.zscan_iter(keys.mentioned(self.rid), count=PAGE):
+            for entry, _ in self.client.zscan_iter(keys.mentioned(self.rid), count=SCAN_COUNT):
                 if int(entry.rpartition(" ")[2]) < n:
                     self.client.zadd(self.made["mentioned"], {entry: 0})
 
@@ -124,7 +126,7 @@ class ImportedRoom:
             pipeline = self.client.pipeline(transaction=False)
             for n, at, data in events:
                 pipeline.xadd(self.made["events"], {"at": at, "data": data}, id=f"{n}-0")
-            pipeline.expire(self.made["events"], WAITS)
+            pipeline.expire(self.made["events"], UNFINISHED_SECONDS)
             pipeline.execute()
 
     def beside(self, kind: str, values: dict[str, Any]) -> None:
@@ -140,7 +142,7 @@ class ImportedRoom:
             self.client.zadd(key, values)
         else:
             self.client.hset(key, mapping=values)
-        self.client.expire(key, WAITS)
+        self.client.expire(key, UNFINISHED_SECONDS)
 
     def put(self, place: Script) -> bool:
         """Move it into its place; False when what was here has changed. Raises ValueError when

@@ -1,4 +1,4 @@
-"""Putting records (store.dump) into a database, which may have some of it already.
+"""Putting records (store.exporter) into a database, which may have some of it already.
 
 Everything keeps its id and number. Who is here stays as he is. A room is put together beside its
 place and moved there when it is whole.
@@ -19,12 +19,12 @@ from .exporter import Record
 from .import_rules import check_id
 from .imported_people import PeopleImport
 from .imported_room import BESIDE, ImportedRoom
-from .integrity import Check
+from .integrity import IntegrityCheck
 from .lua import Script
 from .people import People
 
 
-class Load(PeopleImport):
+class Importer(PeopleImport):
     """`trusted`: the records are the chat's own.
 
     `problems` are sentences on what was left alone; `done` counts the rest by what it is; `news`
@@ -34,7 +34,7 @@ class Load(PeopleImport):
         self,
         client: Any,
         clock: Clock,
-        check: Check,
+        check: IntegrityCheck,
         people: People,
         trusted: bool = False,
     ) -> None:
@@ -171,9 +171,9 @@ class Load(PeopleImport):
         members = set(self.client.zrange(keys.members(room.rid), 0, -1))
         for uid in before - members:
             self._mend(self.check.person(uid))
-            self.people.look_again(uid)
-        for uid in members.intersection(self.client.smembers(keys.HOOKS)):
-            self.client.spublish(keys.HOOKS, uid)
+            self.people.signal_change(uid)
+        for uid in members.intersection(self.client.smembers(keys.WEBHOOKS)):
+            self.client.spublish(keys.WEBHOOKS, uid)
 
     # The rest
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from . import keys
-from .findings import PAGE, Finding, Look
+from .findings import SCAN_COUNT, Finding, Look
 from .name_index import all_entries, looks
 from .person_checks import PersonChecks
 from .room_checks import RoomChecks
 from .room_kinds import OPEN, RANDOM
 
-SETTLES = 2.0  # seconds after which what is half done is done
+SETTLE_SECONDS = 2.0  # seconds after which what is half done is done
 _ROOM = re.compile(r"chat:room:\{([^{}]+)\}(:\w+)?")
 _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
 _LOGIN = re.compile(r"chat:login:\{([^{}]+)\}")
@@ -25,8 +25,8 @@ _TOKEN = re.compile(r"chat:token:(\w+)")
 _SUBJECT = re.compile(r"chat:subject:(\w+)")
 
 
-class Check(RoomChecks, PersonChecks):
-    def everything(self, settles: float = SETTLES) -> Iterator[Finding]:
+class IntegrityCheck(RoomChecks, PersonChecks):
+    def everything(self, settles: float = SETTLE_SECONDS) -> Iterator[Finding]:
         """All that is wrong; it takes a while. What is suspect is looked at again after so many
         seconds."""
         suspect = [look for look in self._looks() if any(look())]
@@ -36,19 +36,19 @@ class Check(RoomChecks, PersonChecks):
             yield from look()
 
     def _looks(self) -> Iterator[Look]:
-        for name in self.client.scan_iter(match="chat:*", count=PAGE):
+        for name in self.client.scan_iter(match="chat:*", count=SCAN_COUNT):
             yield from self._looks_at_key(name)
-        for rid, _ in self.client.zscan_iter(keys.OPEN_ROOMS, count=PAGE):
+        for rid, _ in self.client.zscan_iter(keys.OPEN_ROOMS, count=SCAN_COUNT):
             yield partial(self.open_room, rid)
-        for rid, _ in self.client.zscan_iter(keys.RANDOM_ROOMS, count=PAGE):
+        for rid, _ in self.client.zscan_iter(keys.RANDOM_ROOMS, count=SCAN_COUNT):
             yield partial(self.random_room, rid)
-        for seat, _ in self.client.zscan_iter(keys.RANDOM_SEATS, count=PAGE):
+        for seat, _ in self.client.zscan_iter(keys.RANDOM_SEATS, count=SCAN_COUNT):
             yield partial(self.seat, seat)
         for key in (keys.NAMES, keys.LOOKALIKES):
-            for entry, _ in self.client.zscan_iter(key, count=PAGE):
+            for entry, _ in self.client.zscan_iter(key, count=SCAN_COUNT):
                 yield partial(self.name, key, entry)
-        for key, what in ((keys.BOTS, "bot"), (keys.HOOKS, "webhook")):
-            for uid in self.client.sscan_iter(key, count=PAGE):
+        for key, what in ((keys.BOTS, "bot"), (keys.WEBHOOKS, "webhook")):
+            for uid in self.client.sscan_iter(key, count=SCAN_COUNT):
                 yield partial(self.listed, key, uid, what)
 
     def _looks_at_key(self, name: str) -> Iterator[Look]:
@@ -100,8 +100,8 @@ class Check(RoomChecks, PersonChecks):
 
     def listed(self, key: str, uid: str, what: str) -> Iterator[Finding]:
         """Somebody in the list of bots or of webhooks."""
-        hook, bot = self.client.exists(keys.hook(uid)), self.client.hget(keys.user(uid), "bot")
-        if not (hook if key == keys.HOOKS else bot):
+        hook, bot = self.client.exists(keys.webhook(uid)), self.client.hget(keys.user(uid), "bot")
+        if not (hook if key == keys.WEBHOOKS else bot):
             gone = partial(self.client.srem, key, uid)
             yield Finding(f"{uid} is listed as a {what} and is none", gone)
 

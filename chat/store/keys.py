@@ -29,7 +29,7 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
 | chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
 | chat:user:{u}:levels      | hash   | room id: how much of it the person wants to hear, where  |
-|                           |        | that is not everything (attention.LEVELS)                |
+|                           |        | that is not everything (notifications.LEVELS)            |
 | chat:user:{u}:drafts      | hash   | room id: what the person wrote and has not sent          |
 | chat:login:{l}            | string | user id of the account with this login                   |
 | chat:subject:{s}          | string | user id of who another site knows by this digest         |
@@ -67,11 +67,11 @@ one slot of a Redis Cluster and one script never touches two tags.
 | chat:user:{u}:tokens      | set    | digests of the tokens of this person or bot              |
 | chat:hooks                | set    | user ids of the bots that have a webhook                 |
 | chat:hooks:lease          | string | the process that delivers to webhooks                    |
-| chat:user:{u}:hook        | hash   | a bot's webhook (hooks.Hook)                             |
+| chat:user:{u}:hook        | hash   | a bot's webhook (webhooks.Webhook)                       |
 | chat:user:{u}:hook:rooms  | hash   | room id: number up to which the webhook was queued for   |
 | chat:user:{u}:hook:queue  | zset   | `<room id> <number>` to deliver, by the time of it (ms)  |
 | chat:user:{u}:hook:tries  | hash   | the same: how often it has failed                        |
-| chat:user:{u}:hook:log    | list   | how the last tries went (hooks.Try), newest first        |
+| chat:user:{u}:hook:log    | list   | how the last tries went (webhooks.Try),newest first        |
 | chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
 | chat:lookalikes           | zset   | `<what a name looks like>\\0<user id>`, all 0             |
 | chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
@@ -103,12 +103,15 @@ OPEN_ROOMS = "chat:rooms:open"
 NAMES = "chat:names"
 LOOKALIKES = "chat:lookalikes"
 BOTS = "chat:bots"
-HOOKS = "chat:hooks"
+WEBHOOKS = "chat:hooks"
 ROOMS = "chat:rooms"
-NEW = "~new"  # said of a room whose stream has more than was published
-HOOKS_LEASE = "chat:hooks:lease"
-HERE = "chat:here"
-UNTOLD, LOOKED = "chat:untold:{chat:here}", "chat:looked:{chat:here}"  # in the slot of HERE
+RELOAD = "~new"  # said of a room whose stream has more than was published
+WEBHOOKS_LEASE = "chat:hooks:lease"
+PRESENT = "chat:here"
+UNANNOUNCED, PRESENCE_CHECKED = (
+    "chat:untold:{chat:here}",
+    "chat:looked:{chat:here}",
+)  # in the slot of PRESENT
 PROCESSES = "chat:processes"
 FIRST_ADMIN = "chat:admin"
 SETUP_LINKS = "chat:first-run"
@@ -142,7 +145,7 @@ def direct_room_id(uids: list[str]) -> str:
     return hashlib.sha256(" ".join(uids).encode()).hexdigest()[:32]
 
 
-def made_id(*said: str) -> str:
+def repeatable_id(*said: str) -> str:
     """The id of what is made with these words, of which one is a nonce: the same when it is made
     again."""
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
@@ -247,7 +250,7 @@ def user_rooms(uid: str) -> str:
     return f"chat:user:{{{uid}}}:rooms"
 
 
-def levels(uid: str) -> str:
+def notification_levels(uid: str) -> str:
     return f"chat:user:{{{uid}}}:levels"
 
 
@@ -271,7 +274,7 @@ def user_channel(uid: str) -> str:
     return f"chat:user:{{{uid}}}"
 
 
-def heard(channel: str) -> tuple[str, str]:
+def parse_channel(channel: str) -> tuple[str, str]:
     """What a channel is of, "room" or "user", and the id."""
     _, what, ident = channel.split(":", 2)
     return what, ident[1:-1]
@@ -285,29 +288,32 @@ def tokens(uid: str) -> str:
     return f"chat:user:{{{uid}}}:tokens"
 
 
-def hook(uid: str) -> str:
+def webhook(uid: str) -> str:
     return f"chat:user:{{{uid}}}:hook"
 
 
-def hook_cursors(uid: str) -> str:
+def webhook_cursors(uid: str) -> str:
     return f"chat:user:{{{uid}}}:hook:rooms"
 
 
-def hook_queue(uid: str) -> str:
+def webhook_queue(uid: str) -> str:
     return f"chat:user:{{{uid}}}:hook:queue"
 
 
-def hook_tries(uid: str) -> str:
+def webhook_attempts(uid: str) -> str:
     return f"chat:user:{{{uid}}}:hook:tries"
 
 
-def hook_log(uid: str) -> str:
+def webhook_log(uid: str) -> str:
     return f"chat:user:{{{uid}}}:hook:log"
 
 
-def of_hook(uid: str) -> list[str]:
+def of_webhook(uid: str) -> list[str]:
     """All that is kept of a webhook."""
-    return [make(uid) for make in (hook, hook_cursors, hook_queue, hook_tries, hook_log)]
+    return [
+        make(uid)
+        for make in (webhook, webhook_cursors, webhook_queue, webhook_attempts, webhook_log)
+    ]
 
 
 def login(login: str) -> str:
@@ -326,5 +332,5 @@ def reset(digest: str) -> str:
     return f"chat:reset:{digest}"
 
 
-def throttle(what: str, whose: str) -> str:
+def rate_limit(what: str, whose: str) -> str:
     return f"chat:throttle:{what}:{whose}"

@@ -47,7 +47,7 @@ _CONSTANTS = {
     "SAME_AUTHOR_MS": str(events.SAME_AUTHOR_MS),
     "ENDED_ROOM_SECONDS": str(ENDED_ROOM_SECONDS),
     "ROOM_KEYS": str(len(_ROOM)),
-    "RELOAD": json.dumps(keys.NEW),
+    "RELOAD": json.dumps(keys.RELOAD),
 }
 # encode(event): the stored form of an event, a JSON array of its fields in their order.
 _ENCODE = (

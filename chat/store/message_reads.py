@@ -27,9 +27,9 @@ from .person import Names
 from .room_reads import Room
 
 PAGE_SIZE = 50  # events on a page
-PAGES_KEPT = 128  # rooms whose newest page is kept in memory, ...
-MAX_KEPT_PAGE_CHARS = 50_000  # ... if its events are no larger than this (Event.size)
-LOOKED_AT = 500  # events that are looked through at a time, where all of a room are
+MAX_CACHED_PAGES = 128  # rooms whose newest page is kept in memory, ...
+MAX_CACHED_PAGE_CHARS = 50_000  # ... if its events are no larger than this (Event.size)
+SCAN_COUNT = 500  # events that are looked through at a time, where all of a room are
 MAX_MISSED_CHARS = 100_000  # typed in the messages of one answer to a page that comes back
 
 
@@ -92,11 +92,11 @@ class MessageReads:
                 entries = self.history.before(room.rid, NEWEST, PAGE_SIZE)
                 events = self._revised(room.rid, events_of(room.rid, entries))
             page = Page(state, events, uids_in(events))
-            is_small = sum(event.size for event in events) <= MAX_KEPT_PAGE_CHARS
+            is_small = sum(event.size for event in events) <= MAX_CACHED_PAGE_CHARS
             self._pages.pop(room.rid, None)
             if is_small and room.at and events and events[-1].seq == room.seq:
                 self._pages[room.rid] = page
-                if len(self._pages) > PAGES_KEPT:
+                if len(self._pages) > MAX_CACHED_PAGES:
                     self._pages.popitem(last=False)
         names = self.people.names(page.uids)
         if page.names != names:
@@ -132,7 +132,7 @@ class MessageReads:
         """All messages of a person in a room, as they were posted, the oldest first. They are
         looked for among all events, some at a time."""
         start, seq = stored_start(POST, uid), 0
-        while entries := self.history.piece(rid, "after", seq, LOOKED_AT).entries:
+        while entries := self.history.piece(rid, "after", seq, SCAN_COUNT).entries:
             for entry in entries:
                 if entry.data.startswith(start):
                     yield from events_of(rid, [entry])

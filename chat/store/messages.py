@@ -19,21 +19,21 @@ from . import keys
 from .history import events_of
 from .lua import Script
 from .message_reads import MessageReads
-from .notifications import Attention
+from .notifications import Notifications
 from .people import People
 from .person import Person
 from .rooms import event_by
 from .verified import Verified
 
-MOST_EMOJI = 20  # different ones on one message
-MOST_REACTIONS = 500  # on one message, all emoji together
-NONCES_KEPT = 5_000  # events after which a resend is no longer known as one
+MAX_EMOJI = 20  # different ones on one message
+MAX_REACTIONS = 500  # on one message, all emoji together
+NONCE_EVENTS = 5_000  # events after which a resend is no longer known as one
 
 
 class Messages(MessageReads):
-    def __init__(self, client: Any, people: People, attention: Attention) -> None:
+    def __init__(self, client: Any, people: People, notifications: Notifications) -> None:
         super().__init__(client, people)
-        self.attention = attention
+        self.notifications = notifications
         self._verified = Verified(client)
         self._post = Script(client, "post")
         self._edit = Script(client, "edit_message")
@@ -69,7 +69,7 @@ class Messages(MessageReads):
             event_by(POST, author, body),
             resend=f"{author.uid} {nonce} {digest}" if nonce else "",
             composer=f"{author.uid} {nonce}",
-            nonces_kept=NONCES_KEPT,
+            nonces_kept=NONCE_EVENTS,
             reply=reply or "",
             files=pack_files(files),
             mentions=mentions,
@@ -84,7 +84,7 @@ class Messages(MessageReads):
             POSTED.inc()
         return int(seq)
 
-    def revise(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:
+    def edit(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:
         """Change the body of message `seq`; `others`: it need not be the person's own. Raises
         NotFound and Refused."""
         answer = self._edit(
@@ -99,14 +99,14 @@ class Messages(MessageReads):
 
     def _mentions(self, rid: str, by: Person, body: str) -> str:
         """Whom a body mentions, in the stored form; "" for nobody."""
-        mentions = self.attention.mentions(rid, by.uid, body) if "@" in body else ()
+        mentions = self.notifications.mentions(rid, by.uid, body) if "@" in body else ()
         return pack(mentions) if mentions else ""
 
     def delete(
         self, rid: str, by: Person, seq: int, others: bool = False, outside: bool = False
     ) -> None:
         """Delete message `seq` for everyone; `outside`: whoever wrote it, and `by` need not be in
-        the room. Raises as `revise` does."""
+        the room. Raises as `edit` does."""
         rights = "all" if outside else "1" if others else ""
         _check(self._delete(keys.of_room(rid), event_by(DELETE, by), seq=seq, rights=rights))
 
@@ -120,8 +120,8 @@ class Messages(MessageReads):
             event_by(REACT, by, emoji),
             seq=seq,
             wanted=wanted,
-            emoji_limit=MOST_EMOJI,
-            limit=MOST_REACTIONS,
+            emoji_limit=MAX_EMOJI,
+            limit=MAX_REACTIONS,
         )
         _check(answer)
 

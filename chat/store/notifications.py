@@ -28,7 +28,7 @@ from .presence import Presence
 
 MOST_SAME = 1000  # people with one name, or one beginning of it, among whom members are looked for
 MOST_HERE = 200  # people whom `@here` reaches one by one; where more are here it reaches all
-MOST_COUNTED = 100  # unread mentions of each kind that are counted in a room
+MAX_COUNTED_MENTIONS = 100  # unread mentions of each kind that are counted in a room
 MOST_OFFERED = 8  # people who are offered while somebody types a name
 
 # How much of a room somebody wants to hear: each message, what mentions them, nothing at all; and
@@ -45,7 +45,7 @@ class Found:
     seq: int
 
 
-class Attention:
+class Notifications:
     def __init__(self, client: Any, people: People, presence: Presence) -> None:
         self.client = client
         self.people = people
@@ -120,14 +120,14 @@ class Attention:
 
     def level(self, uid: str, rid: str) -> str:
         """One of LEVELS."""
-        return self.client.hget(keys.levels(uid), rid) or ALL
+        return self.client.hget(keys.notification_levels(uid), rid) or ALL
 
     def set_level(self, uid: str, rid: str, level: str) -> None:
         """Hear so much of a room from now on; open pages show it."""
         if level:
-            self.client.hset(keys.levels(uid), rid, level)
+            self.client.hset(keys.notification_levels(uid), rid, level)
         if not level or self.client.zscore(keys.members(rid), uid) is None:  # who left meanwhile
-            self.client.hdel(keys.levels(uid), rid)
+            self.client.hdel(keys.notification_levels(uid), rid)
         self.client.spublish(keys.user_channel(uid), "")
 
 

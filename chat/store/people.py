@@ -14,7 +14,7 @@ from .person import GUEST, STAFF, Person
 from .room_kinds import DIRECT
 from .unfinished import NAME, Unfinished
 
-FORGOTTEN = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
+FORGOTTEN_SECONDS = 7 * 24 * 3600  # seconds after which a guest who joined no room is forgotten
 
 
 class People(PeopleSearch):
@@ -25,9 +25,9 @@ class People(PeopleSearch):
     def create(
         self, name: str, role: str = GUEST, login: str = "", uid: str = "", **more: str
     ) -> Person:
-        """A new person; `name` is clean already (text.clean_name) and need not be unique. A
-        guest who joins no room is forgotten after FORGOTTEN seconds. `more` is stored too. Where
-        there is a person with the id `uid`, it is that one, unchanged."""
+        """Create a person. `name` is clean already (validation.clean_name) and need not be unique.
+        A guest who joins no room is deleted after FORGOTTEN_SECONDS. `more` are further fields to
+        store. If a person with the id `uid` exists, returns that person unchanged."""
         if uid and (there := self.get(uid)):
             self.agree_names(uid)
             return there
@@ -35,7 +35,7 @@ class People(PeopleSearch):
         person = Person(uid, name, role, self.tag(uid, name, role), login=login)
         stored = {"uid": uid, "name": name, "role": role, "tag": person.tag, "login": login}
         with self.unfinished.change(NAME, uid, name):
-            forgotten = [("EXPIRE", keys.user(uid), FORGOTTEN)] if role == GUEST else []
+            forgotten = [("EXPIRE", keys.user(uid), FORGOTTEN_SECONDS)] if role == GUEST else []
             words = chain.from_iterable({**stored, **more}.items())
             self._verified.ask(("HSET", keys.user(uid), *words), *forgotten)
             self.agree_names(uid)
@@ -60,9 +60,9 @@ class People(PeopleSearch):
                 self.agree_names(person.uid, person.name, changed.name)
         # What was changed by an earlier try, whose answer was lost, is told of by this one.
         if fields.keys().isdisjoint(("name", "tag", "picture", "role")):
-            self.look_again(person.uid)
+            self.signal_change(person.uid)
         else:
-            self.tell_profile(person.uid)
+            self.signal_profile(person.uid)
         return changed
 
     def _store(self, person: Person, fields: dict[str, str]) -> None:
@@ -87,7 +87,7 @@ class People(PeopleSearch):
             pipeline.execute()
             written = now
 
-    def tell_profile(self, uid: str) -> None:
+    def signal_profile(self, uid: str) -> None:
         """Tell every process that a person has another name, tag or picture: the rooms of that
         person, and everyone who has a direct room with them, because their lists show the name."""
         lists = {uid}
@@ -98,14 +98,14 @@ class People(PeopleSearch):
             for kind, name in pipeline.execute():
                 if kind == DIRECT:
                     lists.update(name.split(" "))  # which are the ids of those in it
-            self.tell_rooms(uid, rids)
+            self.signal_rooms(uid, rids)
         for others in batched(lists, AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for other in others:
                 pipeline.spublish(keys.user_channel(other), "")
             pipeline.execute()
 
-    def tell_rooms(self, uid: str, rids: Iterable[str]) -> None:
+    def signal_rooms(self, uid: str, rids: Iterable[str]) -> None:
         """Tell these rooms (at most AT_ONCE at a time) that this member has another name, tag or
         picture."""
         for some in batched(rids, AT_ONCE):
@@ -124,7 +124,7 @@ class People(PeopleSearch):
         """Never forget this person, even a guest who has joined no room."""
         self.client.persist(keys.user(uid))
 
-    def look_again(self, uid: str) -> None:
+    def signal_change(self, uid: str) -> None:
         """Tell every process that something about the person has changed: sessions, rooms,
         role. The pages of theirs are brought in line with what is stored."""
         self.client.spublish(keys.user_channel(uid), "")

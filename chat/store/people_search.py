@@ -12,9 +12,9 @@ from .name_index import entries, folded, range_of
 from .people_reads import PeopleReads
 from .person import ROLES, STAFF, Person
 
-FOUND = 50  # people in one answer of `find`
-MOST_LOOKS = 10  # pieces of the index that are read for one page of people
-LOOKED_AT = 500  # entries of it in one answer, where all are looked at
+PAGE_SIZE = 50  # people in one answer of `find`
+MAX_INDEX_READS = 10  # pieces of the index that are read for one page of people
+SCAN_COUNT = 500  # entries of it in one answer, where all are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PeoplePage:
 
 
 class PeopleSearch(PeopleReads):
-    def find(self, text: str = "", limit: int = FOUND, off: bool = False) -> list[Person]:
+    def find(self, text: str = "", limit: int = PAGE_SIZE, off: bool = False) -> list[Person]:
         """People by the beginning of a word of their name, in the order of names; at most
         `limit`. Those who were deactivated only with `off`."""
         start = folded(text)
@@ -42,7 +42,7 @@ class PeopleSearch(PeopleReads):
     def page(
         self,
         text: str = "",
-        limit: int = FOUND,
+        limit: int = PAGE_SIZE,
         after: str = "",
         before: str = "",
         off: bool = True,
@@ -57,7 +57,7 @@ class PeopleSearch(PeopleReads):
         found: list[tuple[str, Person]] = []
         seen: set[str] = set()
         some: list[str] = []
-        for _ in range(MOST_LOOKS):
+        for _ in range(MAX_INDEX_READS):
             some = self._entries(start, low, high, 2 * limit, back)
             for entry, person in self._of_entries(start, some):
                 if (off or not person.off) and person.uid not in seen:
@@ -139,7 +139,7 @@ class PeopleSearch(PeopleReads):
         one with most rights of those who look the same goes without, of equal ones the one whose
         id comes first."""
         rank = -ROLES.index(person.role), person.uid
-        others = self.several(self._looking_like(person.uid, person.name, FOUND))
+        others = self.several(self._looking_like(person.uid, person.name, PAGE_SIZE))
         first = not any((-ROLES.index(other.role), other.uid) < rank for other in others)
         is_told = lookalikes.is_told_apart(person.name, person.role in STAFF)
         return "" if first and not is_told else _own_tag(person.uid)

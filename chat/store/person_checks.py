@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from . import keys
-from .batches import batched
-from .findings import PAGE, Finding
+from .batches import scanned
+from .findings import SCAN_COUNT, Finding
 from .name_index import entries, looks
 from .person import GUEST
 
@@ -51,26 +51,26 @@ class PersonChecks:
             )
         for key, is_in, what in (
             (keys.BOTS, fields.get("bot"), "bots"),
-            (keys.HOOKS, self.client.exists(keys.hook(uid)), "bots with a webhook"),
+            (keys.WEBHOOKS, self.client.exists(keys.webhook(uid)), "bots with a webhook"),
         ):
             if is_in and not self.client.sismember(key, uid):
                 add = partial(self.client.sadd, key, uid)
                 yield Finding(f"{uid} is not in the list of {what}", add)
 
     def _list(self, uid: str) -> Iterator[Finding]:
-        for rids in batched(self.client.sscan_iter(keys.user_rooms(uid), count=PAGE), PAGE):
+        for rids in scanned(self.client.sscan_iter, keys.user_rooms(uid), SCAN_COUNT):
             for rid in self._not_in(uid, rids):
                 gone = partial(self.client.srem, keys.user_rooms(uid), rid)
                 yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
 
     def _levels(self, uid: str) -> Iterator[Finding]:
-        for levels in batched(self.client.hscan_iter(keys.levels(uid), count=PAGE), PAGE):
+        for levels in scanned(self.client.hscan_iter, keys.notification_levels(uid), SCAN_COUNT):
             for rid in self._not_in(uid, [rid for rid, _ in levels]):
-                gone = partial(self.client.hdel, keys.levels(uid), rid)
+                gone = partial(self.client.hdel, keys.notification_levels(uid), rid)
                 yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
 
     def _drafts(self, uid: str) -> Iterator[Finding]:
-        for drafts in batched(self.client.hscan_iter(keys.drafts(uid), count=PAGE), PAGE):
+        for drafts in scanned(self.client.hscan_iter, keys.drafts(uid), SCAN_COUNT):
             for rid in self._not_in(uid, [rid for rid, _ in drafts]):
                 gone = partial(self.client.hdel, keys.drafts(uid), rid)
                 yield Finding(f"what {uid} has not sent in {rid} is kept for no member", gone)
@@ -91,12 +91,12 @@ class PersonChecks:
 
     def _hook(self, uid: str) -> Iterator[Finding]:
         """How far a bot was told of its rooms, and what it is still to be told."""
-        hook, *parts = keys.of_hook(uid)
+        hook, *parts = keys.of_webhook(uid)
         if not self.client.exists(hook) and self.client.exists(*parts):
             drop_all = partial(self.client.unlink, *parts)
             yield Finding(f"something is kept of a webhook of {uid}, which is gone", drop_all)
-        cursors, queue = keys.hook_cursors(uid), keys.hook_queue(uid)
-        for told in batched(self.client.hscan_iter(cursors, count=PAGE), PAGE):
+        cursors, queue = keys.webhook_cursors(uid), keys.webhook_queue(uid)
+        for told in scanned(self.client.hscan_iter, cursors, SCAN_COUNT):
             gone = self._not_in(uid, [rid for rid, _ in told])
             for rid, cursor in told:
                 newest = int(self.client.hget(keys.room(rid), "seq") or 0)
@@ -110,14 +110,14 @@ class PersonChecks:
                         f"the bot {uid} was told of more of {rid} than there is",
                         partial(self.client.hset, cursors, rid, newest),
                     )
-        for waiting in batched(self.client.zscan_iter(queue, count=PAGE), PAGE):
+        for waiting in scanned(self.client.zscan_iter, queue, SCAN_COUNT):
             names = [name for name, _ in waiting]
             gone = self._not_in(uid, [name.partition(" ")[0] for name in names])
             for name in names:
                 if name.partition(" ")[0] in gone:
                     drop = partial(self.client.zrem, queue, name)
                     yield Finding(f"the bot {uid} is to be told of a room it is not in", drop)
-        for name in self.client.hkeys(keys.hook_tries(uid)):
+        for name in self.client.hkeys(keys.webhook_attempts(uid)):
             if self.client.zscore(queue, name) is None:
-                drop = partial(self.client.hdel, keys.hook_tries(uid), name)
+                drop = partial(self.client.hdel, keys.webhook_attempts(uid), name)
                 yield Finding(f"tries for the bot {uid} are counted of what does not wait", drop)

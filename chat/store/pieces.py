@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 PIECE_BYTES = 64_000  # of events in one answer; one event that is larger comes alone
 TOGETHER_BYTES = 4 * PIECE_BYTES  # in the answers to all who read at the same time
-MOST_READERS = 16  # at the same time; the others wait their turn
+MAX_READERS = 16  # at the same time; the others wait their turn
 
 
 class Turns:
@@ -48,7 +48,7 @@ class Turns:
         return min(PIECE_BYTES, TOGETHER_BYTES // max(1, self.readers))
 
     def _enter(self) -> None:
-        if self.readers < MOST_READERS or not has_portal():
+        if self.readers < MAX_READERS or not has_portal():
             self.readers += 1
             return
         place = asyncio.get_running_loop().create_future()

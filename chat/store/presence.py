@@ -15,7 +15,7 @@ from .batches import AT_ONCE, batched
 from .clock import Clock
 from .lua import Script
 
-LASTS = 20  # seconds after the last word on them that a person counts as here: reloads do not show
+PRESENT_SECONDS = 20  # after the last report of them: a reload does not show
 UNWATCHED_SECONDS = 6  # without a look by anybody, after which nobody is taken to have gone
 TELL_SECONDS = 5  # that a process has to tell who came and went, before another one does
 _AT_ONCE = 1000  # people in one command
@@ -38,9 +38,9 @@ class Presence:
         self._announced = Script(client, "announced")
 
     def look(self, uids: Sequence[str]) -> list[Changes]:
-        """These people are here; to be said again well before LASTS is over. Returns who came and
-        who went: the caller tells it with `tell`. Two callers are not given the same, unless one
-        has not told it within TELL_SECONDS. It puts the clock of the store right."""
+        """Report that these people are present, well before PRESENT_SECONDS are over. Returns who
+        came and who went, which the caller announces with `tell`. Two callers are not given the
+        same people, unless one has not announced them within TELL_SECONDS. Corrects the clock."""
         found = [self._look(some) for some in batched(uids, _AT_ONCE)] or [self._look(())]
         while len(found[-1].uids) >= _AT_ONCE:  # there may be more who have gone
             found.append(self._look(()))
@@ -49,10 +49,10 @@ class Presence:
     def _look(self, uids: Sequence[str]) -> Changes:
         asked = time.monotonic()
         stamp, changed = self._update(
-            present=keys.HERE,
-            unannounced=keys.UNTOLD,
-            checked=keys.LOOKED,
-            present_seconds=LASTS,
+            present=keys.PRESENT,
+            unannounced=keys.UNANNOUNCED,
+            checked=keys.PRESENCE_CHECKED,
+            present_seconds=PRESENT_SECONDS,
             silence_seconds=UNWATCHED_SECONDS,
             announce_seconds=TELL_SECONDS,
             rest=uids,
@@ -77,13 +77,13 @@ class Presence:
             pipeline.execute()
         for found in changes:
             for some in batched(found.uids, _AT_ONCE):
-                self._announced(unannounced=keys.UNTOLD, stamp=found.stamp, rest=some)
+                self._announced(unannounced=keys.UNANNOUNCED, stamp=found.stamp, rest=some)
 
     def here(self, uids: Sequence[str]) -> set[str]:
         """Those of these people who are here."""
         here: set[str] = set()
         for some in batched(uids, _AT_ONCE):
-            until = self.client.zmscore(keys.HERE, some)
+            until = self.client.zmscore(keys.PRESENT, some)
             here |= {uid for uid, at in zip(some, until, strict=True) if at is not None}
         return here
 

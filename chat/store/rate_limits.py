@@ -10,7 +10,7 @@ from . import keys
 from .lua import Script
 
 
-class Throttle:
+class RateLimits:
     def __init__(self, client: Any) -> None:
         self._take = Script(client, "rate_limit")
 
@@ -21,6 +21,6 @@ class Throttle:
         bucket that holds `most` and fills anew in `seconds`. Returns how many were taken and, for
         none, the seconds until there is one."""
         given, wait = self._take(
-            full_at=keys.throttle(what, whose), capacity=most, seconds=seconds, wanted=wanted
+            full_at=keys.rate_limit(what, whose), capacity=most, seconds=seconds, wanted=wanted
         )
         return int(given), int(wait) / 1000

@@ -9,7 +9,7 @@ from .lua import Script
 
 STEP = 500  # events that go in one script, and keys that are looked at in one command
 DAY_MS = 24 * 3600 * 1000
-NONCES_LAST = DAY_MS  # ms after which a message that has gone is not sent again
+NONCE_MS = DAY_MS  # ms after which a message that has gone is not sent again
 _ROOM = re.compile(r"chat:room:\{([^{}]+)\}")
 _FILES = re.compile(r"chat:room:\{([^{}]+)\}:files")
 
@@ -53,6 +53,6 @@ class Retention:
                 kept=messages,
                 age_ms=days * DAY_MS,
                 limit=STEP,
-                nonce_ms=NONCES_LAST,
+                nonce_ms=NONCE_MS,
             )
         )

@@ -8,8 +8,8 @@ from ..domain.events import Event
 from ..domain.mentions import reached, unpack
 from ..domain.validation import number
 from . import keys
-from .batches import batched
-from .findings import FEW, PAGE, Finding
+from .batches import batched, scanned
+from .findings import SCAN_COUNT, TEXTS_AT_ONCE, Finding
 from .history import NEWEST, Entry, History
 from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
 from .rooms import Rooms
@@ -87,7 +87,7 @@ class RoomChecks:
     def _newest_line(self, rid: str) -> str:
         """The newest event that is something to read, as a line; "" where none is kept."""
         before: int | str = NEWEST
-        while entries := self.history.piece(rid, "before", before, PAGE).entries:
+        while entries := self.history.piece(rid, "before", before, SCAN_COUNT).entries:
             for entry in entries:
                 if not Event.parse(rid, *entry).is_silent:
                     return f"{entry.seq} {entry.at} {entry.data}"
@@ -121,7 +121,7 @@ class RoomChecks:
                 )
 
     def _members(self, rid: str) -> Iterator[Finding]:
-        for members in batched(self.client.zscan_iter(keys.members(rid), count=PAGE), PAGE):
+        for members in scanned(self.client.zscan_iter, keys.members(rid), SCAN_COUNT):
             pipeline = self.client.pipeline(transaction=False)
             for uid, _ in members:
                 pipeline.exists(keys.user(uid))
@@ -132,12 +132,12 @@ class RoomChecks:
                     gone = partial(self.client.zrem, keys.members(rid), uid)
                     yield Finding(f"the room {rid} has a member {uid}, who is nobody", gone)
                 elif not answers[2 * n + 1]:
-                    add = partial(self.rooms.mend_list, rid, uid)
+                    add = partial(self.rooms.repair_list, rid, uid)
                     yield Finding(f"the list of {uid} lacks the room {rid}", add)
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
         """How far people have read."""
-        for marks in batched(self.client.hscan_iter(keys.read(rid), count=PAGE), PAGE):
+        for marks in scanned(self.client.hscan_iter, keys.read(rid), SCAN_COUNT):
             joined = self.client.zmscore(keys.members(rid), [uid for uid, _ in marks])
             for (uid, read), member in zip(marks, joined, strict=True):
                 if member is None:
@@ -149,7 +149,7 @@ class RoomChecks:
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
         """What is kept beside messages, by their numbers."""
-        for kept in batched(self.client.hscan_iter(key, count=FEW), FEW):
+        for kept in scanned(self.client.hscan_iter, key, TEXTS_AT_ONCE):
             there = self._there(rid, (int(seq) for seq, _ in kept))
             for seq, _ in kept:
                 if int(seq) not in there:
@@ -162,7 +162,7 @@ class RoomChecks:
 
     def _files(self, rid: str) -> Iterator[Finding]:
         """The index of files against the messages that have them."""
-        for kept in batched(self.client.zscan_iter(keys.files(rid), count=PAGE), PAGE):
+        for kept in scanned(self.client.zscan_iter, keys.files(rid), SCAN_COUNT):
             there = self._there(rid, (int(seq) for _, seq in kept))
             for fid, seq in kept:
                 if int(seq) not in there or fid not in _fids(rid, there[int(seq)]):
@@ -173,18 +173,18 @@ class RoomChecks:
     def _mentioned(self, rid: str) -> Iterator[Finding]:
         """What mentions whom, against who is mentioned in what."""
         index = keys.mentioned(rid)
-        for found in batched(self.client.zscan_iter(index, count=PAGE), PAGE):
+        for found in scanned(self.client.zscan_iter, index, SCAN_COUNT):
             parts = [entry.split(" ") for entry, _ in found]
             seqs = list(dict.fromkeys(seq for _, _, seq in parts))
             kept: dict[str, str | None] = {}
-            for some in batched(seqs, FEW):
+            for some in batched(seqs, TEXTS_AT_ONCE):
                 kept |= zip(some, self.client.hmget(keys.mentions(rid), some), strict=True)
             for (entry, _), (uid, _, seq) in zip(found, parts, strict=True):
                 mentions = kept[seq]
                 if uid not in reached(unpack(mentions or "[]")):
                     gone = partial(self.client.zrem, index, entry)
                     yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
-        for some in batched(self.client.hscan_iter(keys.mentions(rid), count=FEW), FEW):
+        for some in scanned(self.client.hscan_iter, keys.mentions(rid), TEXTS_AT_ONCE):
             there = self._there(rid, (int(seq) for seq, _ in some))
             for seq, mentions in some:
                 stored = there.get(int(seq))

@@ -90,7 +90,7 @@ class RoomPointers:
                 pipeline.persist(keys.user(uid))
                 pipeline.sadd(keys.user_rooms(uid), rid)
             else:
-                pipeline.hdel(keys.levels(uid), rid)
+                pipeline.hdel(keys.notification_levels(uid), rid)
                 pipeline.hdel(keys.drafts(uid), rid)
                 pipeline.srem(keys.user_rooms(uid), rid)
             pipeline.spublish(keys.user_channel(uid), "")
@@ -100,12 +100,12 @@ class RoomPointers:
         """The webhooks of those of these people who are bots have nothing to do with the room."""
         pipeline = self.client.pipeline(transaction=False)
         for uid in uids:
-            pipeline.exists(keys.hook(uid))
+            pipeline.exists(keys.webhook(uid))
         hooks = zip(uids, pipeline.execute() if uids else [], strict=True)
         for uid in [uid for uid, has_hook in hooks if has_hook]:
             self._forget_webhook_room(
-                cursors=keys.hook_cursors(uid),
-                queue=keys.hook_queue(uid),
-                attempts=keys.hook_tries(uid),
+                cursors=keys.webhook_cursors(uid),
+                queue=keys.webhook_queue(uid),
+                attempts=keys.webhook_attempts(uid),
                 rid=rid,
             )

@@ -12,23 +12,23 @@ from . import keys
 from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, batched
 from .lua import Script
 from .name_index import folded
-from .notifications import ALL, MENTIONS, MOST_COUNTED
+from .notifications import ALL, MAX_COUNTED_MENTIONS, MENTIONS
 from .people import People
-from .people_search import LOOKED_AT
+from .people_search import SCAN_COUNT
 from .person import FIELDS as PERSON_FIELDS
 from .person import Person, person_of
 from .room_kinds import DIRECT, ENDED, OPEN
 from .room_pointers import RoomPointers
 from .verified import Verified, is_own, pairs, refused
 
-SMALL = 500  # members of a room that is looked through for a name
-MOST_LOOKED_AT = 2000  # rooms or people that are looked through for one page
+MAX_SCANNED_MEMBERS = 500  # members of a room that is looked through for a name
+MAX_SEARCHED = 2000  # rooms or people that are looked through for one page
 ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _OF_ROW = keys.room, keys.members, keys.read, keys.uncounted, keys.mentioned
 NO_SUCH_ROOM = "There is no such room."
 # Of the newest message, for the room list, which shows less (markdown.GIST_SOURCE_CHARS).
-LINE_CHARS = 420
+MAX_LINE_CHARS = 420
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class RoomReads:
         """The rooms of a person, most recently active first."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.smembers(keys.user_rooms(uid))
-        pipeline.hgetall(keys.levels(uid))
+        pipeline.hgetall(keys.notification_levels(uid))
         return self._rows(uid, *pipeline.execute())
 
     def of_session(self, uid: str, sid: str) -> tuple[Person, list[Row]] | None:
@@ -128,7 +128,7 @@ class RoomReads:
             ("HEXISTS", keys.sessions(uid), sid),
             ("HMGET", keys.user(uid), *PERSON_FIELDS),
             ("SMEMBERS", keys.user_rooms(uid)),
-            ("HGETALL", keys.levels(uid)),
+            ("HGETALL", keys.notification_levels(uid)),
         )
         person = person_of(uid, stored) if is_on else None
         return (person, self._rows(uid, ids, pairs(levels))) if person else None
@@ -155,8 +155,8 @@ class RoomReads:
         return self._read_row.each(
             ([make(rid) for make in _OF_ROW] for rid in rids),
             uid=uid,
-            chars=LINE_CHARS,
-            mentions_limit=MOST_COUNTED,
+            chars=MAX_LINE_CHARS,
+            mentions_limit=MAX_COUNTED_MENTIONS,
             everybody=EVERYBODY,
         )
 
@@ -179,10 +179,10 @@ class RoomReads:
 
     def open_named(self, text: str, limit: int) -> list[Room]:
         """The newest `limit` open rooms with this text in their name, the last active first. They
-        are looked for among the newest MOST_LOOKED_AT: there is no index of names of rooms."""
+        are looked for among the newest MAX_SEARCHED: there is no index of names of rooms."""
         wanted = folded(text)
         found: list[Room] = []
-        for start in range(0, MOST_LOOKED_AT, AT_ONCE):
+        for start in range(0, MAX_SEARCHED, AT_ONCE):
             rooms = self.open(AT_ONCE, start)
             found += [room for room in rooms if wanted in folded(room.name)]
             if not rooms or len(found) >= limit:
@@ -232,14 +232,14 @@ class RoomReads:
     def members_named(self, rid: str, text: str, limit: int) -> tuple[list[Person], bool]:
         """At most `limit` members of the room with a word in their name that begins so, and whether
         there may be more. Small rooms are looked through; of large ones those are found who are
-        among the first MOST_LOOKED_AT people of such names."""
+        among the first MAX_SEARCHED people of such names."""
         start = f" {folded(text)}"
-        if self.size(rid) <= SMALL:
+        if self.size(rid) <= MAX_SCANNED_MEMBERS:
             people = self.members(rid)
         else:
-            uids = self.people.beginning(text, MOST_LOOKED_AT)
+            uids = self.people.beginning(text, MAX_SEARCHED)
             found: list[str] = []
-            for some in batched(uids, LOOKED_AT):
+            for some in batched(uids, SCAN_COUNT):
                 inside = self.inside(rid, some)
                 found += [uid for uid in some if uid in inside]
                 if len(found) > limit:
@@ -278,13 +278,13 @@ class RoomReads:
         than to ask for each."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.smembers(keys.user_rooms(uid))
-        pipeline.hgetall(keys.levels(uid))
+        pipeline.hgetall(keys.notification_levels(uid))
         pipeline.zcard(keys.members(rid))
         pipeline.hexists(keys.drafts(uid), rid)
         ids, levels, size, draft = pipeline.execute()
         return self._rows(uid, ids, levels), int(size), bool(draft)
 
-    def mend_list(self, rid: str, uid: str) -> None:
+    def repair_list(self, rid: str, uid: str) -> None:
         """A member's list lacks the room: a server died between the two writes."""
         self.pointers.agree(rid, [uid])
 

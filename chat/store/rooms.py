@@ -23,9 +23,9 @@ from .room_pointers import RoomPointers
 from .room_reads import NO_SUCH_ROOM, ROOM_ID, RoomReads
 from .unfinished import MEMBER, ROOM, SEATS
 
-GIVEN_SECONDS = 24 * 3600  # for which the seat that a form asked for is known by its nonce
-MOST_MEMBERS = 10_000  # of a room, when it is started
-MOST_DIRECT = 10  # people in a direct room
+NONCE_SECONDS = 24 * 3600  # for which the seat that a form asked for is known by its nonce
+MAX_MEMBERS = 10_000  # of a room, when it is started
+MAX_DIRECT_MEMBERS = 10  # people in a direct room
 
 
 class Rooms(RoomReads):
@@ -54,9 +54,9 @@ class Rooms(RoomReads):
         The id is made of the owner, the nonce and the rest, so the same again with the same nonce
         is the same room. An empty nonce is never a repeat. Raises Invalid for a repeat when the
         owner is in that room no longer."""
-        uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))[:MOST_MEMBERS]
+        uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))[:MAX_MEMBERS]
         said = (nonce, name, kind, about, *sorted(uids))
-        rid = keys.made_id("room", owner.uid, *said) if nonce else keys.new_id()
+        rid = keys.repeatable_id("room", owner.uid, *said) if nonce else keys.new_id()
         created = self._create(rid, name, kind, owner, uids, owner.uid, about)
         if not created and not self.is_member(rid, owner.uid):
             raise Invalid("You have started this room before and left it. Start another one?")
@@ -66,8 +66,8 @@ class Rooms(RoomReads):
         """The room of exactly these people, begun when it is the first time; returns its id,
         which is made of theirs. Raises Invalid for fewer than two or too many."""
         uids = sorted({person.uid, *(other.uid for other in others)})
-        if not 2 <= len(uids) <= MOST_DIRECT:
-            raise Invalid(f"Choose between one and {MOST_DIRECT - 1} people to write to.")
+        if not 2 <= len(uids) <= MAX_DIRECT_MEMBERS:
+            raise Invalid(f"Choose between one and {MAX_DIRECT_MEMBERS - 1} people to write to.")
         rid = keys.direct_room_id(uids)
         if not self.client.exists(keys.room(rid)):
             self._create(rid, " ".join(uids), DIRECT, person, uids, "")
@@ -102,7 +102,7 @@ class Rooms(RoomReads):
                     uid=person.uid,
                     limit=seats,
                     new_rid=keys.new_id(),
-                    nonce_seconds=GIVEN_SECONDS,
+                    nonce_seconds=NONCE_SECONDS,
                     rest=mine,
                 )
                 if self._sit(rid, person, f"Random chat {count}", seats):
@@ -171,7 +171,7 @@ class Rooms(RoomReads):
         member (any more), Refused for an owner who has not handed over, and in direct rooms."""
         self._leave(rid, person.uid, event_by(events.LEAVE, person))
 
-    def let_go(self, person: Person) -> None:
+    def release_ownership(self, person: Person) -> None:
         """Who will not come back gives up seats among strangers, and rooms to whoever has been in
         them longest. What they wrote stays, and where they were."""
         for room in [row.room for row in self.of(person.uid)]:

@@ -11,7 +11,7 @@ from .clock import Clock
 from .person import FIELDS, Person, person_of
 from .verified import Verified, pairs
 
-LASTS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
+SESSION_SECONDS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
 IDLE = 30 * 24 * 3600  # seconds without a visit after which it is over before that
 GUEST = "guest"  # a way of signing in that nobody can repeat
 MOST = 100  # of one person
@@ -33,10 +33,10 @@ class Session:
 
     def is_over(self, now: float) -> bool:
         """True when its time has passed. A guest who is signed out is gone for good, so guests are
-        only when they have not come for LASTS seconds."""
+        only when they have not come for SESSION_SECONDS seconds."""
         if self.way == GUEST:
-            return self.seen < now - LASTS
-        return self.seen < now - IDLE or self.began < now - LASTS
+            return self.seen < now - SESSION_SECONDS
+        return self.seen < now - IDLE or self.began < now - SESSION_SECONDS
 
 
 class Sessions:
@@ -57,7 +57,7 @@ class Sessions:
         session = Session(public(secret), way, agent[:200], address, now, now)
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hset(keys.sessions(uid), session.sid, _packed(session))
-        pipeline.expire(keys.sessions(uid), LASTS)
+        pipeline.expire(keys.sessions(uid), SESSION_SECONDS)
         if over:
             pipeline.hdel(keys.sessions(uid), *over)
             pipeline.spublish(keys.user_channel(uid), "")  # a page of one of them may be open
@@ -112,7 +112,7 @@ class Sessions:
         seen = replace(session, seen=now)
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hset(keys.sessions(uid), session.sid, _packed(seen))
-        pipeline.expire(keys.sessions(uid), LASTS)
+        pipeline.expire(keys.sessions(uid), SESSION_SECONDS)
         pipeline.execute()
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .batches import batched
+from .batches import batched, scanned
 from .lua import Script
 from .person import GUEST, Person
 
-PAGE = 500  # entries in one answer
+SCAN_COUNT = 500  # entries in one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class StoredFiles:
 
     def drop(self, fids: Sequence[str]) -> None:
         """These files are gone. May be repeated."""
-        for some in batched(fids, PAGE):
+        for some in batched(fids, SCAN_COUNT):
             self._uncount(keys.STORED, rest=some)
 
     def of(self, uid: str) -> int:
@@ -110,7 +110,7 @@ class StoredFiles:
 
     def all(self) -> Iterator[list[Stored]]:
         """All entries, some at a time. One may come twice."""
-        for some in batched(self.client.hscan_iter(keys.STORED[0], count=PAGE), PAGE):
+        for some in scanned(self.client.hscan_iter, keys.STORED[0], SCAN_COUNT):
             yield [_stored(fid, entry) for fid, entry in some]
 
     def wrong_sums(self, repair: bool = False) -> int:

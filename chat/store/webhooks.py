@@ -15,14 +15,14 @@ from .batches import batched
 from .lua import Script
 from .verified import Verified, pairs
 
-MOST_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
-KEPT = 30  # tries that are shown
+MAX_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
+MAX_LOGGED_ATTEMPTS = 30  # tries that are shown
 MAX_OUTCOME_CHARS = 300  # of how a try went, which may quote what the program answered
 _AT_ONCE = 500  # rooms in one pipeline
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class Webhook:
     """`since` is the time in ms from when messages are delivered; `off` says why the webhook was
     switched off, "" while it is on; `by` is the id of the admin who saved it, "" where that was
     not written down."""
@@ -61,7 +61,7 @@ class Try:
     outcome: str
 
 
-class Hooks:
+class Webhooks:
     def __init__(self, client: Any) -> None:
         self.client = client
         self._edit = Script(client, "edit_webhook")
@@ -72,13 +72,13 @@ class Hooks:
 
     # Admins
 
-    def get(self, uid: str) -> Hook | None:
+    def get(self, uid: str) -> Webhook | None:
         """The webhook of a bot, or None."""
-        fields = pairs(self._verified.one("HGETALL", keys.hook(uid)))
+        fields = pairs(self._verified.one("HGETALL", keys.webhook(uid)))
         if "since" not in fields:
             return None
         since, off, by = int(fields["since"]), fields.get("off", ""), fields.get("by", "")
-        return Hook(uid, fields["address"], fields["secret"], since, off, by)
+        return Webhook(uid, fields["address"], fields["secret"], since, off, by)
 
     def set(self, uid: str, address: str, secret: str, by: str = "") -> None:
         """Tell a bot of messages at this address, from now on, and of what waits at once. A
@@ -87,54 +87,54 @@ class Hooks:
         now, before = int(seconds) * 1000 + int(micros) // 1000, self.get(uid)
         since = before.since if before and not before.off else now
         fields = {"address": address, "secret": secret, "since": since, "off": "", "by": by}
-        self.client.hset(keys.hook(uid), mapping=fields)
-        self.client.sadd(keys.HOOKS, uid)
-        if names := self.client.zrange(keys.hook_queue(uid), 0, -1):
-            self.client.zadd(keys.hook_queue(uid), dict.fromkeys(names, now), xx=True)
+        self.client.hset(keys.webhook(uid), mapping=fields)
+        self.client.sadd(keys.WEBHOOKS, uid)
+        if names := self.client.zrange(keys.webhook_queue(uid), 0, -1):
+            self.client.zadd(keys.webhook_queue(uid), dict.fromkeys(names, now), xx=True)
         self._tell(uid)
 
-    def renew(self, hook: Hook, secret: str) -> Hook:
+    def renew(self, hook: Webhook, secret: str) -> Webhook:
         """Sign with another secret from now on; returns the webhook as it is now."""
         self._change(hook.uid, "secret", secret)
         return replace(hook, secret=secret)
 
     def _change(self, uid: str, field: str, value: str) -> None:
         """Change a webhook, unless it was removed meanwhile."""
-        self._edit(webhook=keys.hook(uid), field=field, value=value)
+        self._edit(webhook=keys.webhook(uid), field=field, value=value)
 
     def remove(self, uid: str) -> None:
         """Nothing is delivered any more, nor waits."""
-        self.client.delete(*keys.of_hook(uid))
-        self.client.srem(keys.HOOKS, uid)
+        self.client.delete(*keys.of_webhook(uid))
+        self.client.srem(keys.WEBHOOKS, uid)
         self._tell(uid)
 
     def switch_off(self, uid: str, why: str) -> None:
         """As `remove`, but the address stays, to be seen with the reason and switched on."""
         self._change(uid, "off", why)
-        self.client.delete(keys.hook_queue(uid), keys.hook_tries(uid))
+        self.client.delete(keys.webhook_queue(uid), keys.webhook_attempts(uid))
         self._tell(uid)
 
     def _tell(self, uid: str) -> None:
-        self.client.spublish(keys.HOOKS, uid)
+        self.client.spublish(keys.WEBHOOKS, uid)
 
     # What there is to deliver
 
     def uids(self) -> list[str]:
         """The ids of the bots that have a webhook. Their list is put right where it is not so: a
         server may have died between the two writes of `set` or `remove`."""
-        listed = set(self.client.smembers(keys.HOOKS))
+        listed = set(self.client.smembers(keys.WEBHOOKS))
         there: set[str] = set()
         for some in batched(sorted(listed | set(self.client.smembers(keys.BOTS))), _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
             for uid in some:
-                pipeline.exists(keys.hook(uid))
+                pipeline.exists(keys.webhook(uid))
             there |= {
                 uid for uid, is_there in zip(some, pipeline.execute(), strict=True) if is_there
             }
         if there - listed:
-            self.client.sadd(keys.HOOKS, *(there - listed))
+            self.client.sadd(keys.WEBHOOKS, *(there - listed))
         if listed - there:
-            self.client.srem(keys.HOOKS, *(listed - there))
+            self.client.srem(keys.WEBHOOKS, *(listed - there))
         return sorted(there)
 
     def rooms(self, uid: str) -> dict[str, str]:
@@ -152,7 +152,7 @@ class Hooks:
         behind: list[str] = []
         for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
-            pipeline.hmget(keys.hook_cursors(uid), some)
+            pipeline.hmget(keys.webhook_cursors(uid), some)
             for rid in some:
                 pipeline.hget(keys.room(rid), "seq")
             cursors, *newest = pipeline.execute()
@@ -164,7 +164,7 @@ class Hooks:
         """How far the bot was told of a room ("" for not yet), the room's newest number, and the
         time (ms) at which the bot joined, None for who is no member."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hget(keys.hook_cursors(uid), rid)
+        pipeline.hget(keys.webhook_cursors(uid), rid)
         pipeline.hget(keys.room(rid), "seq")
         pipeline.zscore(keys.members(rid), uid)
         cursor, newest, joined = pipeline.execute()
@@ -176,14 +176,14 @@ class Hooks:
         """Queue messages and move the cursor from `before`, both or neither. Returns how many
         wait now that did not before; -1 when the cursor was not at `before`."""
         added = self._queue(
-            webhook=keys.hook(uid),
-            cursors=keys.hook_cursors(uid),
-            queue=keys.hook_queue(uid),
+            webhook=keys.webhook(uid),
+            cursors=keys.webhook_cursors(uid),
+            queue=keys.webhook_queue(uid),
             rid=rid,
             before=before,
             cursor=cursor,
             at=now,
-            limit=MOST_WAITING,
+            limit=MAX_WAITING,
             rest=seqs,
         )
         return int(added)
@@ -192,10 +192,10 @@ class Hooks:
         """Up to `limit` deliveries whose time has come, the longest due first, and how many
         there are in all."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.zrangebyscore(keys.hook_queue(uid), "-inf", now, start=0, num=limit)
-        pipeline.zcard(keys.hook_queue(uid))
+        pipeline.zrangebyscore(keys.webhook_queue(uid), "-inf", now, start=0, num=limit)
+        pipeline.zcard(keys.webhook_queue(uid))
         names, waiting = pipeline.execute()
-        tries = self.client.hmget(keys.hook_tries(uid), names) if names else []
+        tries = self.client.hmget(keys.webhook_attempts(uid), names) if names else []
         return [_delivery(uid, *entry) for entry in zip(names, tries, strict=True)], int(waiting)
 
     # How it went
@@ -203,8 +203,8 @@ class Hooks:
     def again(self, delivery: Delivery, at: int) -> None:
         """It is to be tried once more at `at` ms, unless it was taken out of the queue."""
         self._retry(
-            queue=keys.hook_queue(delivery.uid),
-            attempts=keys.hook_tries(delivery.uid),
+            queue=keys.webhook_queue(delivery.uid),
+            attempts=keys.webhook_attempts(delivery.uid),
             delivery=_name(delivery),
             at=at,
             count=delivery.tries + 1,
@@ -213,8 +213,8 @@ class Hooks:
     def done(self, delivery: Delivery) -> None:
         """It waits no longer."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.zrem(keys.hook_queue(delivery.uid), _name(delivery))
-        pipeline.hdel(keys.hook_tries(delivery.uid), _name(delivery))
+        pipeline.zrem(keys.webhook_queue(delivery.uid), _name(delivery))
+        pipeline.hdel(keys.webhook_attempts(delivery.uid), _name(delivery))
         pipeline.execute()
 
     def note(self, delivery: Delivery, at: int, outcome: str) -> None:
@@ -222,16 +222,21 @@ class Hooks:
         outcome = outcome[:MAX_OUTCOME_CHARS]
         packed = json.dumps([at, delivery.did, delivery.tries + 1, outcome], ensure_ascii=False)
         uid = delivery.uid
-        self._log(webhook=keys.hook(uid), log=keys.hook_log(uid), entry=packed, limit=KEPT)
+        self._log(
+            webhook=keys.webhook(uid),
+            log=keys.webhook_log(uid),
+            entry=packed,
+            limit=MAX_LOGGED_ATTEMPTS,
+        )
 
     def tries(self, uid: str) -> list[Try]:
         """The last tries, newest first."""
-        packed = map(json.loads, self.client.lrange(keys.hook_log(uid), 0, -1))
+        packed = map(json.loads, self.client.lrange(keys.webhook_log(uid), 0, -1))
         return [Try(at, did, number, how[:MAX_OUTCOME_CHARS]) for at, did, number, how in packed]
 
     def waiting(self, uid: str) -> int:
         """How many deliveries wait."""
-        return int(self.client.zcard(keys.hook_queue(uid)))
+        return int(self.client.zcard(keys.webhook_queue(uid)))
 
 
 def _name(delivery: Delivery) -> str:

@@ -57,7 +57,7 @@ def deactivate(uid: str) -> Any:
         audit_log.record("deactivated", person)
     chat().store.people.edit(person, off="1")
     revoke_access(chat().store, uid)
-    chat().store.rooms.let_go(person)
+    chat().store.rooms.release_ownership(person)
     if "messages" in request.form:
         audit_log.record("deleted all messages of", person)
         messages.purge(chat(), g.person, uid)
@@ -72,7 +72,7 @@ def activate(uid: str) -> Any:
     person = _other(uid)
     chat().store.people.edit(person, off="")
     chat().store.bans.let_in(uid)
-    chat().store.people.look_again(uid)
+    chat().store.people.signal_change(uid)
     audit_log.record("activated", person)
     return _back()
 
@@ -118,7 +118,7 @@ def files() -> Any:
 def audit() -> Any:
     """What admins did, newest first; `?before=` goes back."""
     try:
-        entries = chat().store.audit.before(request.args.get("before", ""))
+        entries = chat().store.audit_log.before(request.args.get("before", ""))
     except ResponseError:
         raise NotFound("There is no such page.") from None
     return render_template("admin/audit.html", entries=entries)
@@ -138,7 +138,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
         people.edit(person, role=person.role)
         raise Refused("You are not an admin any more.")
     people.keep(uid)
-    chat().store.people.look_again(uid)
+    chat().store.people.signal_change(uid)
     audit_log.record(f"gave the role {role} to", person)
 
 

@@ -40,7 +40,7 @@ def make_bot() -> Any:
     except Invalid as error:
         return _bots(error.text), 400
     nonce = sent_nonce()
-    uid = keys.made_id("bot", g.person.uid, nonce, name) if nonce else ""
+    uid = keys.repeatable_id("bot", g.person.uid, nonce, name) if nonce else ""
     is_new = not uid or chat().store.people.get(uid) is None
     bot = chat().store.people.create(name, MEMBER, uid=uid, bot=g.person.uid)
     if is_new:

@@ -10,4 +10,4 @@ from .security import address
 def record(what: str, person: Person) -> None:
     """Record what the admin of the present request does to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
-    chat().store.audit.note(g.person, what, whom, address())
+    chat().store.audit_log.note(g.person, what, whom, address())

@@ -111,7 +111,7 @@ def _takes_over(person: Person | None) -> bool:
 def _take_over(person: Person | None) -> Any:
     assert person is not None
     admin = chat().store.accounts.become_first_admin(person)
-    chat().store.audit.note(admin, "became the first admin by the server's link", "", address())
+    chat().store.audit_log.note(admin, "became the first admin by the server's link", "", address())
     sign_in(admin, g.session.way)  # more rights, so another cookie
     return redirect("/", 303)
 
@@ -123,7 +123,7 @@ def _make_account(guest: Person | None) -> Any:
         admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
     except (Busy, Invalid) as error:
         return _form(error)
-    chat().store.audit.note(admin, "made the first account", "", address())
+    chat().store.audit_log.note(admin, "made the first account", "", address())
     sign_in(admin, "password")
     return redirect("/", 303)
 

@@ -188,7 +188,7 @@ class LiveComposers:
             self._send(self._fragments.message_refused(composer, messages.error_text(error)))
             return False
         if looks_otherwise(person, self._person):
-            self._store.people.tell_rooms(person.uid, [rid])
+            self._store.people.signal_rooms(person.uid, [rid])
         self._send(self._fragments.message_stored(composer))
         if self._typing_at:
             self._typing_at = 0.0

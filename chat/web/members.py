@@ -79,7 +79,7 @@ def _page(rid: str, error: str = "") -> str:
         size=size,
         members=people,
         here=store.presence.here([member.uid for member in people]),
-        level=store.attention.level(uid, rid),
+        level=store.notifications.level(uid, rid),
         saved="level" in request.args,
         error=error,
         **adding,

@@ -44,7 +44,7 @@ def inbox() -> Any:
     store = chat().store
     rows = {row.room.rid: row for row in store.rooms.of(g.person.uid)}
     before = number(request.args.get("before", ""))
-    places = store.attention.newest(g.person.uid, rows, before, PAGE_SIZE)
+    places = store.notifications.newest(g.person.uid, rows, before, PAGE_SIZE)
     found = []
     for place in places:
         *earlier, event = store.messages.before(place.rid, place.seq + 1, 2)
@@ -65,7 +65,7 @@ def set_level(rid: str) -> Any:
     chosen = request.form.get("level", "")
     if chosen not in LEVELS:
         raise Invalid("Choose for which messages of the room you want to be notified.")
-    store.attention.set_level(g.person.uid, rid, chosen)
+    store.notifications.set_level(g.person.uid, rid, chosen)
     return redirect(f"/rooms/{rid}/people?level=1", 303)
 
 

@@ -7,7 +7,7 @@ from flask import g, request
 from ..domain.errors import Invalid
 from ..services.context import chat
 from ..store import Person
-from ..store.people_search import FOUND
+from ..store.people_search import PAGE_SIZE
 
 MAX_PICKED_PEOPLE = 200  # at once
 
@@ -23,7 +23,7 @@ def people_fields(rid: str = "") -> dict[str, Any]:
         hidden |= store.rooms.inside(rid, [person.uid for person in (*picked, *found)])
     picked = [person for person in picked if person.uid not in hidden]
     hidden |= {person.uid for person in picked}
-    more = len(found) >= FOUND
+    more = len(found) >= PAGE_SIZE
     found = [person for person in found if person.uid not in hidden]
     return {"q": q, "picked": picked, "found": found, "more": more}
 

@@ -50,7 +50,7 @@ def read() -> Any:
         rid, _, shown = field.partition(" ")
         if is_nonce(rid):  # `seen` stores nothing for a room of which the person is no member
             chat().store.messages.seen(rid, g.person.uid, *cursor(shown))
-    chat().store.people.look_again(g.person.uid)  # the person's open pages show unread marks
+    chat().store.people.signal_change(g.person.uid)  # the person's open pages show unread marks
     return redirect("/unread", 303)
 
 

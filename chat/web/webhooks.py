@@ -8,7 +8,7 @@ from ..bridge import await_
 from ..domain.errors import Invalid, NotFound
 from ..services.context import chat
 from ..store import Person
-from ..store.webhooks import Hook
+from ..store.webhooks import Webhook
 from ..webhooks.signing import new_secret
 from . import audit
 from .auth import require_admin
@@ -31,10 +31,10 @@ def save(uid: str) -> Any:
         await_(chat().outbound.check(address))
     except Invalid as error:
         return _page(bot, address=address, error=error.text), 400
-    before = chat().store.hooks.get(uid)
+    before = chat().store.webhooks.get(uid)
     # A secret that somebody knows who is no admin any more is one no longer.
     secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
-    chat().store.hooks.set(uid, address, secret, g.person.uid)
+    chat().store.webhooks.set(uid, address, secret, g.person.uid)
     audit.record(f"set the webhook {address} of", bot)
     return _back(bot)
 
@@ -42,7 +42,7 @@ def save(uid: str) -> Any:
 @bp.post("/remove")
 def remove(uid: str) -> Any:
     bot = _bot(uid)
-    chat().store.hooks.remove(uid)
+    chat().store.webhooks.remove(uid)
     audit.record("removed the webhook of", bot)
     return _back(bot)
 
@@ -53,7 +53,7 @@ def secret(uid: str) -> Any:
     history, and who looked is written down."""
     bot, hook = _bot(uid), _hook(uid)
     if "renew" in request.form:
-        hook = chat().store.hooks.renew(hook, new_secret())
+        hook = chat().store.webhooks.renew(hook, new_secret())
         audit.record("renewed the webhook's secret of", bot)
     else:
         audit.record("looked at the webhook's secret of", bot)
@@ -67,13 +67,13 @@ def _bot(uid: str) -> Person:
     return bot
 
 
-def _is_stopped(bot: Person, hook: Hook) -> bool:
+def _is_stopped(bot: Person, hook: Webhook) -> bool:
     """True for a webhook that stopped because whoever saved it is no active admin."""
     return not chat().store.people.is_active_admin(hook.by or bot.bot)
 
 
-def _hook(uid: str) -> Hook:
-    hook = chat().store.hooks.get(uid)
+def _hook(uid: str) -> Webhook:
+    hook = chat().store.webhooks.get(uid)
     if hook is None:
         raise NotFound("This bot has no webhook.")
     return hook
@@ -84,7 +84,7 @@ def _back(bot: Person) -> Any:
 
 
 def _page(bot: Person, address: str | None = None, error: str = "", secret: str = "") -> str:
-    store, hook = chat().store.hooks, chat().store.hooks.get(bot.uid)
+    store, hook = chat().store.webhooks, chat().store.webhooks.get(bot.uid)
     return render_template(
         "admin/webhook.html",
         bot=bot,

@@ -44,7 +44,7 @@ class Attempts:
             if free <= 0:
                 continue
             limit = MAX_RUNNING_PER_BOT + free
-            due, queued = self._store.hooks.due(uid, now_ms(self._store), limit)
+            due, queued = self._store.webhooks.due(uid, now_ms(self._store), limit)
             due = [delivery for delivery in due if _key(delivery) not in self._running]
             for delivery in due[:free]:
                 self._running[_key(delivery)] = asyncio.create_task(self._attempt(delivery))

@@ -18,7 +18,7 @@ from ..http_client.public_only import Answer, Outbound
 from ..rendering.serializers import message_json, person_json, room_json
 from ..store import Person, Store
 from ..store.room_kinds import DIRECT
-from ..store.webhooks import Delivery, Hook
+from ..store.webhooks import Delivery, Webhook
 from . import signing
 from .queueing import is_on, now_ms
 
@@ -69,7 +69,7 @@ class Sender:
 
     def fail(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
         """Try again later, after `wait` seconds at least, or give up."""
-        hooks, tries = self._store.hooks, delivery.tries + 1
+        hooks, tries = self._store.webhooks, delivery.tries + 1
         if tries >= signing.MAX_TRIES:
             hooks.done(delivery)
             hooks.note(delivery, now_ms(self._store), f"{why} Given up.")
@@ -88,7 +88,7 @@ class Sender:
         bot, hook = listener
         message = self._message(delivery)
         if message is None:
-            self._store.hooks.done(delivery)
+            self._store.webhooks.done(delivery)
             return None
         is_direct = message["room"]["kind"] == DIRECT
         event = {"event": "direct" if is_direct else "mention", "bot": person_json(bot), **message}
@@ -96,9 +96,9 @@ class Sender:
         now = now_ms(self._store) // 1000
         return hook.address, body, signing.signed_headers(hook.secret, delivery.did, body, now)
 
-    def _listener(self, uid: str) -> tuple[Person, Hook] | None:
+    def _listener(self, uid: str) -> tuple[Person, Webhook] | None:
         """The bot and its webhook, None when that is off."""
-        bot, hook = self._store.people.get(uid), self._store.hooks.get(uid)
+        bot, hook = self._store.people.get(uid), self._store.webhooks.get(uid)
         if bot is None or hook is None or not is_on(self._store, bot, hook):
             return None
         return bot, hook
@@ -143,13 +143,13 @@ class Sender:
         return "Delivered, and the answer is in the room."
 
     def _finish(self, delivery: Delivery, outcome: str) -> None:
-        self._store.hooks.done(delivery)
-        self._store.hooks.note(delivery, now_ms(self._store), outcome)
+        self._store.webhooks.done(delivery)
+        self._store.webhooks.note(delivery, now_ms(self._store), outcome)
 
     def _switch_off(self, delivery: Delivery) -> None:
         why = "The program answered 410: no more of this."
-        self._store.hooks.note(delivery, now_ms(self._store), why)
-        self._store.hooks.switch_off(delivery.uid, why)
+        self._store.webhooks.note(delivery, now_ms(self._store), why)
+        self._store.webhooks.switch_off(delivery.uid, why)
 
     def _refuse(self, delivery: Delivery, answer: Answer) -> None:
         why = f"The program answered {answer.status}."

@@ -27,7 +27,7 @@ class Dispatcher:
         self._store = store
         self._topology = topology
         self._sender = sender
-        self._lease = store.lease(keys.HOOKS_LEASE, LEASE_SECONDS)
+        self._lease = store.lease(keys.WEBHOOKS_LEASE, LEASE_SECONDS)
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -50,7 +50,7 @@ class Dispatcher:
         channels = PubSub(self._topology, on_message, on_subscribed)
         subscription = asyncio.create_task(channels.run())
         try:
-            _subscribe(channels, {keys.HOOKS})
+            _subscribe(channels, {keys.WEBHOOKS})
             while True:
                 self._wake.clear()
                 if not await with_portal_run_sync(self._turn, queueing, attempts):

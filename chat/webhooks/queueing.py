@@ -15,7 +15,7 @@ from ..domain.events import POST, Event
 from ..domain.mentions import mentioned
 from ..store import Person, Store, keys
 from ..store.room_kinds import DIRECT
-from ..store.webhooks import Hook
+from ..store.webhooks import Webhook
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ class Listener:
     """A bot that has a webhook, and its rooms with their kinds."""
 
     bot: Person
-    hook: Hook
+    hook: Webhook
     rooms: dict[str, str]
 
 
-def is_on(store: Store, bot: Person, hook: Hook) -> bool:
+def is_on(store: Store, bot: Person, hook: Webhook) -> bool:
     """False also where whoever saved the webhook is no admin any more: its address, where all
     messages would go, is that person's choice."""
     saved_by = hook.by or bot.bot
@@ -63,15 +63,15 @@ class Queueing:
     def channels(self) -> set[str]:
         """The channels on which something is published that matters here."""
         rooms = {rid for listener in self._listeners.values() for rid in listener.rooms}
-        channels = {keys.HOOKS, *map(keys.user_channel, self._listeners)}
+        channels = {keys.WEBHOOKS, *map(keys.user_channel, self._listeners)}
         return channels.union(map(keys.room_channel, rooms))
 
     def on_message(self, channel: str, text: str) -> bool:
         """Take note of what was published. True when there is something to do."""
-        if channel == keys.HOOKS:
+        if channel == keys.WEBHOOKS:
             self._changed.add(text)
             return True
-        kind, ident = keys.heard(channel)
+        kind, ident = keys.parse_channel(channel)
         if kind == "user":
             self._changed.add(ident)
         elif self._concerns_somebody(ident, text):
@@ -82,10 +82,10 @@ class Queueing:
 
     def on_subscribed(self, channel: str) -> None:
         """Have read what the channel is about: something may have been published before."""
-        if channel == keys.HOOKS:
+        if channel == keys.WEBHOOKS:
             self._swept_at = float("-inf")
         else:
-            kind, ident = keys.heard(channel)
+            kind, ident = keys.parse_channel(channel)
             self._changed.update([ident] if kind == "user" else self._listeners_in(ident))
 
     def mark_changed(self, uid: str) -> None:
@@ -114,7 +114,7 @@ class Queueing:
         now = time.monotonic()
         if now > self._swept_at + SWEEP_SECONDS:
             self._swept_at = now
-            self._changed.update(self._store.hooks.uids(), self._listeners)
+            self._changed.update(self._store.webhooks.uids(), self._listeners)
         changed, self._changed = self._changed, set()
         for uid in changed:
             self._refresh(uid)
@@ -125,19 +125,19 @@ class Queueing:
 
     def _refresh(self, uid: str) -> None:
         """Read a bot, its webhook and its rooms."""
-        bot, hook = self._store.people.get(uid), self._store.hooks.get(uid)
+        bot, hook = self._store.people.get(uid), self._store.webhooks.get(uid)
         if bot is None or hook is None or not is_on(self._store, bot, hook):
             self._listeners.pop(uid, None)
             self.pending.discard(uid)
             return
-        rooms = self._store.hooks.rooms(uid)
+        rooms = self._store.webhooks.rooms(uid)
         self._listeners[uid] = Listener(bot, hook, rooms)
-        self._rooms.update(self._store.hooks.behind(uid, list(rooms)))
+        self._rooms.update(self._store.webhooks.behind(uid, list(rooms)))
         self.pending.add(uid)
 
     def _read(self, listener: Listener, rid: str) -> None:
         """Queue for a bot what was posted in a room since its cursor."""
-        uid, now, hooks = listener.bot.uid, now_ms(self._store), self._store.hooks
+        uid, now, hooks = listener.bot.uid, now_ms(self._store), self._store.webhooks
         while True:
             cursor, newest, joined = hooks.cursor(uid, rid)
             if joined is None:

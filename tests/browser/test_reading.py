@@ -150,7 +150,7 @@ def test_a_message_edited_twice_at_once_says_so_once(
         store = Store(client)
         message = store.messages.newest(room)[-1]
         for text in ("the", "the tea"):
-            store.messages.revise(room, Author(message.uid, "Ann"), message.seq, text)
+            store.messages.edit(room, Author(message.uid, "Ann"), message.seq, text)
     bob.until(lambda: bob.messages() == ["the tea"], "the edits at Bob")
     expect(bob.page.locator(".message__edited")).to_have_text("edited")
     bob.page.reload()

@@ -755,7 +755,7 @@ class Machine(RuleBasedStateMachine):
 
     @step(number=who)
     def a_refresh(self, number):
-        self.world.raw.people.look_again(self.world.people[number].uid)
+        self.world.raw.people.signal_change(self.world.people[number].uid)
 
     @step(number=who)
     def a_session_ends(self, number):

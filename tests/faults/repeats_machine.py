@@ -49,7 +49,7 @@ class World:
         self.admin = self.store.accounts.create_admin("ann", "Ann", "hash")
         self.people = [self.admin, create("Bob", MEMBER), create("Gus")]
         self.bot = create("Robot", MEMBER, bot=self.admin.uid)
-        self.store.hooks.set(self.bot.uid, "https://bots.example.org", "secret")
+        self.store.webhooks.set(self.bot.uid, "https://bots.example.org", "secret")
         self.rooms = [self.store.rooms.create("Tea", "open", self.admin, [self.bot])]
         self.started = Counter()  # nonces of rooms that were acknowledged
         self.asked = Counter({"Tea": 1})  # names of rooms that were asked for
@@ -97,7 +97,7 @@ class World:
         """Readers and the background come by."""
         if job:
             self.job.look()
-        self.store.hooks.uids()
+        self.store.webhooks.uids()
         for one in self.people:
             self.store.tokens.of(one.uid)
 
@@ -107,11 +107,11 @@ class World:
         self.check_rooms()
         self.check_seats()
         self.check_acknowledged()
-        found = [finding.text for finding in self.store.check.everything(settles=0)]
+        found = [finding.text for finding in self.store.integrity.everything(settles=0)]
         assert not found, found
         self.settle()
         assert not self.store.unfinished.entries()
-        found = [finding.text for finding in self.store.check.everything(settles=0)]
+        found = [finding.text for finding in self.store.integrity.everything(settles=0)]
         assert not found, found
 
     def check_rooms(self):
@@ -314,7 +314,7 @@ class Machine(RuleBasedStateMachine):
         if what == "delete":
             self.world.acked.discard(nonce)
         writes = {
-            "edit": lambda: messages.revise(rid, by, event.seq, f"{nonce} @Ann again"),
+            "edit": lambda: messages.edit(rid, by, event.seq, f"{nonce} @Ann again"),
             "delete": lambda: messages.delete(rid, by, event.seq),
             "react": lambda: messages.react(rid, by, event.seq, "👍", "on"),
             "turn": lambda: messages.react(rid, by, event.seq, "👍", number),
@@ -333,7 +333,7 @@ class Machine(RuleBasedStateMachine):
         level = ("", "nothing", "mentions")[choice]
         rid, uid = self.room(room), self.person(number).uid
         if self.store.rooms.is_member(rid, uid):
-            self.world.do(lambda: self.store.attention.set_level(uid, rid, level), tries)
+            self.world.do(lambda: self.store.notifications.set_level(uid, rid, level), tries)
             self.store.drafts.keep(uid, rid, "typed")
 
     def rename(self, number, tries):
@@ -355,16 +355,16 @@ class Machine(RuleBasedStateMachine):
 
     def set_a_webhook(self, tries):
         address, uid = "https://bots.example.org", self.world.bot.uid
-        self.world.do(lambda: self.store.hooks.set(uid, address, "secret"), tries)
-        self.store.hooks.uids()
+        self.world.do(lambda: self.store.webhooks.set(uid, address, "secret"), tries)
+        self.store.webhooks.uids()
 
     def remove_the_webhook(self, tries):
-        self.world.do(lambda: self.store.hooks.remove(self.world.bot.uid), tries)
-        self.store.hooks.uids()
+        self.world.do(lambda: self.store.webhooks.remove(self.world.bot.uid), tries)
+        self.store.webhooks.uids()
 
     def deliver(self, room, choice, tries):
         done_meanwhile = choice != 0
-        rid, uid, hooks = self.room(room), self.world.bot.uid, self.store.hooks
+        rid, uid, hooks = self.room(room), self.world.bot.uid, self.store.webhooks
         before, newest, joined = hooks.cursor(uid, rid)
         if joined is not None and newest > int(before or 0):
             self.world.do(lambda: hooks.queue(uid, rid, before, newest, [newest], 1), tries)

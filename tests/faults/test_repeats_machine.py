@@ -10,7 +10,7 @@ from chat.store.room_kinds import RANDOM
 from chat.store.room_pointers import RoomPointers
 from chat.store.rooms import Rooms
 from chat.store.tokens import Tokens
-from chat.store.webhooks import Hooks
+from chat.store.webhooks import Webhooks
 
 from ..cut_line import CutLine
 from .explore import explore
@@ -114,10 +114,10 @@ def tries_after_done(patch):
 
     def again(self, delivery, at):
         name = f"{delivery.rid} {delivery.seq}"
-        self.client.zadd(keys.hook_queue(delivery.uid), {name: at}, xx=True)
-        self.client.hset(keys.hook_tries(delivery.uid), name, delivery.tries + 1)
+        self.client.zadd(keys.webhook_queue(delivery.uid), {name: at}, xx=True)
+        self.client.hset(keys.webhook_attempts(delivery.uid), name, delivery.tries + 1)
 
-    patch.setattr(Hooks, "again", again)
+    patch.setattr(Webhooks, "again", again)
 
 
 def lists_first(patch):

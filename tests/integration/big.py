@@ -38,7 +38,7 @@ class Big:
         self._messages()
         self.bot = self._bots(150)
         for n in range(300):
-            self.store.audit.note(self.ann, f"did thing {n}", "to somebody")
+            self.store.audit_log.note(self.ann, f"did thing {n}", "to somebody")
         for n in range(19):
             self.store.tokens.make(self.ann.uid, f"Token {n}", ["read"])
         for n in range(150):

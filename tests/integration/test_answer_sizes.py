@@ -12,8 +12,8 @@ import redis
 from chat.api.endpoints import OPERATIONS
 from chat.domain.validation import MAX_BODY, MAX_NAME
 from chat.store import Person, keys
-from chat.store.changes import Written
-from chat.store.messages import MOST_EMOJI, MOST_REACTIONS
+from chat.store.changes import RoomChanges
+from chat.store.messages import MAX_EMOJI, MAX_REACTIONS
 from chat.store.presence import Changes
 
 from .big import MEMBERS, WIDE, Big
@@ -22,7 +22,7 @@ from .test_growth import children, cookie, more_paths, paths, settings  # noqa: 
 
 MOST_BYTES = 80_000  # of the answers to what one caller asks in one piece: 0.2 s at 400 KB/s
 # The reactions to one message, each with the name its author had then, are one value.
-LARGEST_VALUE = MOST_REACTIONS * (4 * MAX_NAME + 60)
+LARGEST_VALUE = MAX_REACTIONS * (4 * MAX_NAME + 60)
 MOST_SENT = 100_000  # bytes of the commands that one caller asks in one piece
 # Who is in a room begins and ends with it, in one step: some 20 bytes each, once in a room's life.
 ALL_MEMBERS = 24 * MEMBERS
@@ -35,14 +35,14 @@ def large(valkey):
     with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
         client.flushall()
         big = Big(client, longest=True)
-        people = big.uids[: MOST_REACTIONS // MOST_EMOJI]
-        emoji = [chr(0x1F600 + n) for n in range(MOST_EMOJI)]
+        people = big.uids[: MAX_REACTIONS // MAX_EMOJI]
+        emoji = [chr(0x1F600 + n) for n in range(MAX_EMOJI)]
         each = [[one, uid, WIDE * MAX_NAME, 1] for one in emoji for uid in people]
         for seq in range(200, 250):
             client.hset(keys.reactions(big.talk), seq, json.dumps(each, ensure_ascii=False))
         bob = big.store.people.get(big.uids[0])
         for seq in range(100, 150):
-            big.store.messages.revise(big.talk, bob, seq, f"changed {seq}" + WIDE * (MAX_BODY - 20))
+            big.store.messages.edit(big.talk, bob, seq, f"changed {seq}" + WIDE * (MAX_BODY - 20))
             big.store.messages.post(big.talk, bob, WIDE * MAX_BODY, reply=seq)
         for rid in big.rooms:
             client.hset(keys.drafts(big.ann.uid), rid, WIDE * MAX_BODY)
@@ -132,7 +132,7 @@ def test_of_nothing_that_is_done_to_much(walking, large):
         await do("what a person wrote", lambda: list(store.messages.written_by(large.talk, "x")))
         await do("the first since", store.messages.first_since, large.talk, 1)
         await do("a transcript, or webhooks", store.messages.after, large.talk, 1, 1000)
-        await do("a new name", store.people.tell_profile, large.ann.uid)
+        await do("a new name", store.people.signal_profile, large.ann.uid)
         await do("who is there", store.rooms.uids, large.room)
         await do("who is here", store.presence.here, uids)
         await do("who came", store.presence.tell, [Changes("0", uids[:2000])], {})
@@ -155,15 +155,15 @@ def test_of_nothing_that_is_done_to_much(walking, large):
 def test_of_nothing_that_other_processes_do(walking, large):
     async def story(counted, judge):
         store = counted.app.store
-        written = Written(store.client)
+        written = RoomChanges(store.client)
 
         async def do(name, work, *args, most=0):
             judge(name, await counted.do(work, *args), most)
 
         await do("the indexer", written.since, large.talk, 0, 0, 500)
         await do("the indexer's look", written.newest, [*large.rooms])
-        await do("a dump", lambda: [*store.dump(True, True).room(large.talk)], most=BESIDE)
-        await do("a check", lambda: [*store.check.room(large.talk)], most=BESIDE)
+        await do("a dump", lambda: [*store.exporter(True, True).room(large.talk)], most=BESIDE)
+        await do("a check", lambda: [*store.integrity.room(large.talk)], most=BESIDE)
         await do("files", lambda: [*store.retention.held()])
 
     walking(story)

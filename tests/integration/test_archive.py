@@ -9,7 +9,7 @@ import redis
 from chat.cli import archive
 from chat.domain.events import File
 from chat.store import Store, keys
-from chat.store.exporter import PAGE
+from chat.store.exporter import SCAN_COUNT
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tea(store, ann, bob):
     """A room in which much has happened."""
     rid = store.rooms.create("Tea", "open", ann, [bob], about="Leaves")
     first = store.messages.post(rid, ann, "teh", "n1")
-    store.messages.revise(rid, ann, first, "the")
+    store.messages.edit(rid, ann, first, "the")
     store.messages.react(rid, bob, first, "👍", "on")
     store.messages.delete(rid, bob, store.messages.post(rid, bob, "unsaid", "n2"))
     store.messages.post(rid, bob, "", "n3", files=[File("f1", "a.png", 9, "image/png", 3, 2)])
@@ -56,12 +56,12 @@ def everything(store, ann, bob, tea):
     store.tokens.make(ann.uid, "laptop", ["read"])
     bot = store.people.create("Robot", "member")
     store.people.make_bot(bot, ann.uid)
-    store.hooks.set(bot.uid, "https://bots.example.org", "secret-of-hook")
+    store.webhooks.set(bot.uid, "https://bots.example.org", "secret-of-hook")
     store.rooms.add(tea, ann, bot)
-    store.hooks.queue(bot.uid, tea, "", 3, [2], 1)
+    store.webhooks.queue(bot.uid, tea, "", 3, [2], 1)
     store.accounts.of_subject("https://issuer.example.org", "subject-1", "Sue")
     store.accounts.create_admin("ada", "Ada", "hash-of-ada")
-    store.audit.note(ann, "did", "something", "192.0.2.8")
+    store.audit_log.note(ann, "did", "something", "192.0.2.8")
     store.bans.keep_out(bob.uid, ["192.0.2.9"])
     store.people.create("Guest")
 
@@ -81,14 +81,14 @@ def everything_in(client):
 
 def put(records, into, trusted=True):
     """Take records in, as they come out of a file; returns who did it."""
-    load = into.load(trusted)
+    load = into.importer(trusted)
     for record in records:
         load.take(json.loads(json.dumps(record)))
     return load
 
 
 def room(store, rid):
-    return list(store.dump().room(rid))
+    return list(store.exporter().room(rid))
 
 
 def said(store, rid):
@@ -100,18 +100,18 @@ def said(store, rid):
 
 
 def test_everything_with_secrets_is_the_same_database(client, store, other, everything):
-    load = put(store.dump(whole=True, secrets=True).everything(), other)
+    load = put(store.exporter(whole=True, secrets=True).everything(), other)
     assert load.problems == []
     here = everything_in(client)
     assert everything_in(other.client) == here
-    assert list(store.check.everything(0)) == list(other.check.everything(0)) == []
+    assert list(store.integrity.everything(0)) == list(other.integrity.everything(0)) == []
     ends = {key for key in here if client.ttl(key) >= 0}
     assert {key for key in here if other.client.ttl(key) >= 0} == ends
     assert len(ends) > 3
 
 
 def test_importing_twice_changes_nothing(store, other, everything):
-    records = list(store.dump(whole=True, secrets=True).everything())
+    records = list(store.exporter(whole=True, secrets=True).everything())
     put(records, other)
     before = everything_in(other.client)
     load = put(records, other)
@@ -123,9 +123,9 @@ def test_bots_are_told_at_once_of_rooms_that_came(store, other, everything):
     """Who delivers to webhooks would find out by itself, but only after a while."""
     (robot,) = store.people.bots()
     subscription = other.client.pubsub()
-    subscription.ssubscribe(keys.HOOKS)
+    subscription.ssubscribe(keys.WEBHOOKS)
     subscription.get_sharded_message(timeout=5)
-    put(store.dump(whole=True, secrets=True).everything(), other)
+    put(store.exporter(whole=True, secrets=True).everything(), other)
     told = subscription.get_sharded_message(timeout=5)
     subscription.close()
     assert told
@@ -133,7 +133,7 @@ def test_bots_are_told_at_once_of_rooms_that_came(store, other, everything):
 
 
 def test_a_file_without_secrets_has_none(store, other, ann, everything):
-    text = json.dumps(list(store.dump(whole=True).everything()))
+    text = json.dumps(list(store.exporter(whole=True).everything()))
     for secret in (
         "hash-of",
         "secret-of",
@@ -148,17 +148,17 @@ def test_a_file_without_secrets_has_none(store, other, ann, everything):
     assert other.people.get(ann.uid) == ann
     assert other.accounts.by_login("ann") == (ann.uid, "")
     assert not other.accounts.has_admin()
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_what_was_imported_without_secrets_gets_its_password_later(store, other, ann, everything):
-    put(store.dump(whole=True).everything(), other)
-    put(store.dump(whole=True, secrets=True).everything(), other)
+    put(store.exporter(whole=True).everything(), other)
+    put(store.exporter(whole=True, secrets=True).everything(), other)
     assert other.accounts.by_login("ann") == (ann.uid, "hash-of-ann")
 
 
 def test_what_was_ended_meanwhile_does_not_come_back(store, other, ann, everything):
-    records = list(store.dump(whole=True, secrets=True).everything())
+    records = list(store.exporter(whole=True, secrets=True).everything())
     put(records, other)
     other.sessions.end_all(ann.uid)
     other.tokens.revoke(ann.uid, other.tokens.of(ann.uid)[0].tid)
@@ -170,7 +170,7 @@ def test_what_was_ended_meanwhile_does_not_come_back(store, other, ann, everythi
 
 def test_a_login_that_is_somebody_elses_is_told_and_left_out(store, other, ann, everything):
     taken = other.accounts.create("ann", "Another Ann", "other-hash")
-    load = put(store.dump(whole=True, secrets=True).everything(), other)
+    load = put(store.exporter(whole=True, secrets=True).everything(), other)
     (problem,) = load.problems
     assert "the login 'ann'" in problem
     assert other.accounts.by_login("ann") == (taken.uid, "other-hash")
@@ -180,7 +180,7 @@ def test_a_login_that_is_somebody_elses_is_told_and_left_out(store, other, ann, 
 
 def test_a_guest_whose_time_was_over_does_not_come_back(store, other, client):
     guest = store.people.create("Guest")
-    records = list(store.dump(whole=True).everything())
+    records = list(store.exporter(whole=True).everything())
     for record in records:
         if record.get("id") == guest.uid:
             record["expires"] = int(time.time() * 1000) - 1
@@ -201,7 +201,7 @@ def test_a_room_comes_with_its_people_and_numbers(store, other, tea, bob):
     assert other.rooms.of(bob.uid)[0].read == store.rooms.of(bob.uid)[0].read
     assert [found.rid for found in other.rooms.open()] == [tea]
     assert other.people.find("eve")[0].name == "Eve"
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
     assert other.messages.post(tea, bob, "and on") == store.rooms.get(tea).seq + 1
 
 
@@ -227,7 +227,7 @@ def test_a_room_goes_on_from_where_it_is(store, other, tea, ann, bob):
     put(room(store, tea), other)
     seq = store.messages.post(tea, bob, "later", "n9")
     store.messages.delete(tea, ann, 2)
-    store.messages.revise(tea, bob, seq, "even later")
+    store.messages.edit(tea, bob, seq, "even later")
     store.rooms.edit(tea, ann, "kind", "closed")
     store.rooms.leave(tea, bob)
     load = put(room(store, tea), other)
@@ -236,7 +236,7 @@ def test_a_room_goes_on_from_where_it_is(store, other, tea, ann, bob):
     assert "the" not in str(other.client.hgetall(keys.edits(tea)))
     assert other.rooms.uids(tea) == [ann.uid]
     assert other.rooms.of(bob.uid) == other.rooms.open() == []
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_reactions_move_and_stay_quiet(store, other, tea, ann, bob):
@@ -252,21 +252,21 @@ def test_reactions_move_and_stay_quiet(store, other, tea, ann, bob):
     quiet = store.client.zrange(keys.uncounted(tea), 0, -1)
     assert {"4", str(last + 1)} < set(quiet)
     assert other.client.zrange(keys.uncounted(tea), 0, -1) == quiet
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_mentions_move_with_their_room_and_levels_with_their_person(store, other, tea, ann, bob):
     seq = store.messages.post(tea, ann, "@Bob and @room")
-    store.attention.set_level(bob.uid, tea, "mentions")
-    put(list(store.dump(whole=True).everything()), other)
+    store.notifications.set_level(bob.uid, tea, "mentions")
+    put(list(store.exporter(whole=True).everything()), other)
     assert set(other.messages.get(tea, seq).reaches.split()) == {bob.uid, "*"}
     (row,) = [row for row in other.rooms.of(bob.uid) if row.room.rid == tea]
     assert (row.level, row.mentions) == ("mentions", 1)
-    assert len(other.attention.newest(bob.uid, [tea], 0, 9)) == 1
+    assert len(other.notifications.newest(bob.uid, [tea], 0, 9)) == 1
     store.messages.post(tea, ann, "@room")
     put(room(store, tea), other)
-    assert len(other.attention.newest(bob.uid, [tea], 0, 9)) == 2
-    assert list(other.check.everything(0)) == []
+    assert len(other.notifications.newest(bob.uid, [tea], 0, 9)) == 2
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_a_room_that_has_gone_further_is_not_set_back(store, other, tea, bob):
@@ -329,7 +329,7 @@ def test_half_a_room_is_not_there(store, other, tea, ann):
     put(records[:-2], other, trusted=False)
     assert other.rooms.kind(tea) == ""
     assert other.rooms.of(ann.uid) == other.rooms.open() == []
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
     assert all(other.client.ttl(key) > 0 for key in other.client.scan_iter("*:made"))
     put(records, other, trusted=False)
     assert said(other, tea) == said(store, tea)
@@ -338,7 +338,7 @@ def test_half_a_room_is_not_there(store, other, tea, ann):
 
 def test_large_rooms_come_page_by_page(store, other, tea, bob):
     pipeline, seq = store.client.pipeline(), store.rooms.get(tea).seq
-    for n in range(seq + 1, 3 * PAGE + 500):
+    for n in range(seq + 1, 3 * SCAN_COUNT + 500):
         line = f'["post","{bob.uid}","Bob","m{n}","",""]'
         pipeline.xadd(keys.events(tea), {"at": n, "data": line}, id=f"{n}-0")
         pipeline.hset(keys.room(tea), mapping={"seq": n, "last": f"{n} {n} {line}"})
@@ -350,14 +350,14 @@ def test_large_rooms_come_page_by_page(store, other, tea, bob):
 
 def test_what_is_deleted_while_it_is_read_leaves_no_room_without_an_end(store, other, tea, ann):
     seq = store.messages.post(tea, ann, "the newest")
-    records = store.dump().room(tea)
+    records = store.exporter().room(tea)
     got = [next(records)]
     while got[-1]["is"] != "room":
         got.append(next(records))
     store.messages.delete(tea, ann, seq)
     put([*got, *records], other)
     assert other.rooms.get(tea).seq == seq
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_older_history_that_is_here_stays(store, other, tea, bob):
@@ -370,7 +370,7 @@ def test_older_history_that_is_here_stays(store, other, tea, bob):
     put(room(store, tea), other)
     assert said(other, tea) == [*before, said(store, tea)[-1]]
     assert other.rooms.get(tea).first == 1
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_a_room_without_its_beginning_stays_so(store, other, tea, bob):
@@ -391,7 +391,7 @@ def test_a_room_without_its_beginning_stays_so(store, other, tea, bob):
 
 def test_a_file_is_what_was_written(tmp_path, store, tea):
     for name in ("tea.jsonl", "tea.jsonl.gz"):
-        archive.write(tmp_path / name, store.dump().room(tea), whole=False, secrets=False)
+        archive.write(tmp_path / name, store.exporter().room(tea), whole=False, secrets=False)
         header, records = archive.read(tmp_path / name, 2**20)
         assert (header["whole"], header["secrets"]) == (False, False)
         assert list(records) == room(store, tea)
@@ -411,7 +411,7 @@ def test_a_file_that_could_not_be_written_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("name", ["tea.jsonl", "tea.jsonl.gz"])
 def test_a_file_that_was_cut_off_is_known_as_one(tmp_path, store, tea, name):
-    archive.write(tmp_path / name, store.dump().room(tea), whole=False, secrets=False)
+    archive.write(tmp_path / name, store.exporter().room(tea), whole=False, secrets=False)
     whole = (tmp_path / name).read_bytes()
     for size in (len(whole) - 2, len(whole) - 30, len(whole) // 2):
         (tmp_path / name).write_bytes(whole[:size])

@@ -19,7 +19,7 @@ def ann(store):
 def bot(store, ann):
     made = store.people.create("Robot", "member")
     store.people.make_bot(made, ann.uid)
-    store.hooks.set(made.uid, "https://bots.example.org", "secret")
+    store.webhooks.set(made.uid, "https://bots.example.org", "secret")
     return made
 
 
@@ -27,7 +27,7 @@ def bot(store, ann):
 def tea(store, ann, bot):
     rid = store.rooms.create("Tea", "open", ann, [bot])
     seq = store.messages.post(rid, ann, "teh", "n1")
-    store.messages.revise(rid, ann, seq, "the")
+    store.messages.edit(rid, ann, seq, "the")
     return rid
 
 
@@ -38,7 +38,7 @@ def chat(store, ann, bot, tea):
     random = store.rooms.random(ann, 10)
     ended = store.rooms.create("Over", "closed", ann)
     store.rooms.end(ended, ann)
-    store.hooks.queue(bot.uid, tea, "", 3, [2], 1)
+    store.webhooks.queue(bot.uid, tea, "", 3, [2], 1)
     (tid,) = store.client.smembers(keys.tokens(ann.uid))
     assert found(store) == []
     return {
@@ -52,7 +52,7 @@ def chat(store, ann, bot, tea):
 
 
 def found(store):
-    return list(store.check.everything(settles=0))
+    return list(store.integrity.everything(settles=0))
 
 
 def cut_off(client, rid):
@@ -166,27 +166,27 @@ BROKEN = {
         "{ann} is listed as a bot and is none",
     ),
     "a webhook is in no list": (
-        lambda client, c: client.srem(keys.HOOKS, c["bot"]),
+        lambda client, c: client.srem(keys.WEBHOOKS, c["bot"]),
         "{bot} is not in the list of bots with a webhook",
     ),
     "a webhook that is not there": (
-        lambda client, c: client.sadd(keys.HOOKS, c["ann"]),
+        lambda client, c: client.sadd(keys.WEBHOOKS, c["ann"]),
         "{ann} is listed as a webhook and is none",
     ),
     "a bot was told too much": (
-        lambda client, c: client.hset(keys.hook_cursors(c["bot"]), c["tea"], 99),
+        lambda client, c: client.hset(keys.webhook_cursors(c["bot"]), c["tea"], 99),
         "the bot {bot} was told of more of {tea} than there is",
     ),
     "a bot was told of a room it left": (
-        lambda client, c: client.hset(keys.hook_cursors(c["bot"]), "gone", 1),
+        lambda client, c: client.hset(keys.webhook_cursors(c["bot"]), "gone", 1),
         "how far the bot {bot} was told of gone is kept, where it is not",
     ),
     "a bot is to be told of a room it left": (
-        lambda client, c: client.zadd(keys.hook_queue(c["bot"]), {"gone 4": 1}),
+        lambda client, c: client.zadd(keys.webhook_queue(c["bot"]), {"gone 4": 1}),
         "the bot {bot} is to be told of a room it is not in",
     ),
     "tries of nothing": (
-        lambda client, c: client.hset(keys.hook_tries(c["bot"]), "gone 4", 1),
+        lambda client, c: client.hset(keys.webhook_attempts(c["bot"]), "gone 4", 1),
         "tries for the bot {bot} are counted of what does not wait",
     ),
     "read by no member": (
@@ -234,7 +234,7 @@ BROKEN = {
         "the room {ended} has ended, and may still be in lists of people",
     ),
     "what is left of a webhook": (
-        lambda client, c: client.lpush(keys.hook_log(c["ann"]), "[]"),
+        lambda client, c: client.lpush(keys.webhook_log(c["ann"]), "[]"),
         "something is kept of a webhook of {ann}, which is gone",
     ),
     "an account that goes by itself": (
@@ -302,15 +302,15 @@ def test_the_last_line_is_of_what_was_said_before_reactions(client, store, ann, 
 def test_what_is_half_done_is_not_wrong(client, store, ann, tea):
     """It is looked at again, and done by then."""
     client.srem(keys.user_rooms(ann.uid), tea)
-    room, looks = store.check.room, []
+    room, looks = store.integrity.room, []
 
     def look(rid):
         if looks:
-            store.rooms.mend_list(rid, ann.uid)
+            store.rooms.repair_list(rid, ann.uid)
         looks.append(rid)
         yield from room(rid)
 
-    store.check.room = look
+    store.integrity.room = look
     assert found(store) == []
     assert looks == [tea, tea]
 

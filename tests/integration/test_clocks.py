@@ -22,7 +22,7 @@ from chat.media.avatars import Pictures
 from chat.media.orphan_cleanup import OrphanCleanup
 from chat.rendering import local_time
 from chat.store import Store, keys, sessions, setup_links
-from chat.store.presence import LASTS
+from chat.store.presence import PRESENT_SECONDS
 from chat.store.sessions import IDLE
 from chat.web import oidc_sign_in
 from chat.webhooks.queueing import now_ms
@@ -167,7 +167,7 @@ def test_what_ends_soon_is_imported_by_all_hosts_and_what_has_ended_by_none(clie
     for after, comes in ((3600, True), (-3600, False)):
         record = {"is": "person", "uid": f"p{after}", "fields": {"name": "Ann"}}
         with there() as other:
-            load = other.load()
+            load = other.importer()
             load._person(record["uid"], {**record, "expires": (now() + after) * 1000})
             assert bool(other.people.get(record["uid"])) == comes
 
@@ -194,9 +194,9 @@ def test_a_file_is_as_old_for_all_hosts(store, client, there, now, tmp_path):
 
 def test_the_first_wait_of_a_bucket_is_the_same_for_all_hosts(store, there):
     with there() as other:
-        while other.throttle.take("tea", "ann", 5, 600)[0]:
+        while other.rate_limits.take("tea", "ann", 5, 600)[0]:
             pass
-    given, wait = store.throttle.take("tea", "ann", 5, 600)
+    given, wait = store.rate_limits.take("tea", "ann", 5, 600)
     assert (given, wait) == (0, pytest.approx(120, abs=5))
 
 
@@ -290,10 +290,10 @@ def test_hosts_whose_clocks_are_wrong_and_set_are_one_chat(hosts, client):
     assert "Tea" in at(two, ann).room(rid)
     assert "this session" in at(two, ann).get("/me/sessions").text
     assert client.zcard(keys.PROCESSES) == 2
-    assert client.zcard(keys.HERE) == 2
+    assert client.zcard(keys.PRESENT) == 2
     gone = bob.uid
     two.kill()
-    client.zincrby(keys.HERE, -LASTS, gone)  # the time goes by in which a dead host says nothing
+    client.zincrby(keys.PRESENT, -PRESENT_SECONDS, gone)  # a dead host says nothing
     pages[0].wait_for("1 online")
     assert "Traceback" not in one.log() + two.log()
 
@@ -324,10 +324,13 @@ def test_when_the_databases_clock_is_set_everybody_stays(tmp_path, database, sec
             page.wait_for("2 online")
             page.frames.clear()
         database.clock.set(seconds)
-        ends = lambda: database.client.zrange(keys.HERE, 0, -1, withscores=True)  # noqa: E731
+        ends = lambda: database.client.zrange(keys.PRESENT, 0, -1, withscores=True)  # noqa: E731
         now = lambda: database.client.time()[0]  # noqa: E731
         wait_until(
-            lambda: len(ends()) == 2 and all(now() < end <= now() + LASTS + 1 for _, end in ends()),
+            lambda: (
+                len(ends()) == 2
+                and all(now() < end <= now() + PRESENT_SECONDS + 1 for _, end in ends())
+            ),
             "the times of who is here by the other clock",
         )
         ann.post(rid, "still here")
@@ -339,7 +342,7 @@ def test_when_the_databases_clock_is_set_everybody_stays(tmp_path, database, sec
         pages[0].wait_for("joined")
         assert "Tea" in eve.get("/").text, "who signs in by the other clock"
         pages[1].close()
-        database.client.zincrby(keys.HERE, -LASTS, gone)
+        database.client.zincrby(keys.PRESENT, -PRESENT_SECONDS, gone)
         pages[0].wait_for("1 online")
     finally:
         host.clean_up()

@@ -158,7 +158,9 @@ def test_who_is_here_is_the_same_at_both_hosts(hosts, cluster):
     pages = [Page(ann).watch(rid), Page(bob).watch(rid)]
     for page in pages:
         page.wait_for("2 online")
-    owners = {cluster.owner(key).port for key in (keys.HERE, keys.UNTOLD, keys.LOOKED)}
+    owners = {
+        cluster.owner(key).port for key in (keys.PRESENT, keys.UNANNOUNCED, keys.PRESENCE_CHECKED)
+    }
     assert len(owners) == 1
     with urls.client(cluster.url) as client:
         store = Store(client)
@@ -182,7 +184,7 @@ def test_the_console_sees_all_rooms_of_all_nodes(hosts, cluster, tmp_path):
     with urls.client(cluster.url) as client:
         store = Store(client)
         assert rids <= set(store.retention.rooms())
-        assert rids <= store.dump().rids()
+        assert rids <= store.exporter().rids()
         missing = sorted(rids)[0]
         client.zrem(keys.OPEN_ROOMS, missing)
     finished = hosts[0].console("check", "--repair")

@@ -130,7 +130,7 @@ def test_a_message_ends_what_is_its_beginning(store, bea):
 def test_an_export_holds_no_drafts(store, bea):
     rid = store.rooms.create("Tea", "open", bea)
     store.drafts.keep(bea.uid, rid, "not for others")
-    records = list(store.dump(whole=True, secrets=True).everything())
+    records = list(store.exporter(whole=True, secrets=True).everything())
     assert bea.uid in str(records)
     assert "not for others" not in str(records)
 

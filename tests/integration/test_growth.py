@@ -14,7 +14,7 @@ from chat.config import Settings
 from chat.rendering.text_renderer import serve
 from chat.runtime.fork_server import ForkServer
 from chat.store import Person, keys
-from chat.store.messages import MOST_EMOJI, MOST_REACTIONS
+from chat.store.messages import MAX_EMOJI, MAX_REACTIONS
 
 from .big import MEMBERS, MESSAGES, ROOMS, Big
 from .counted import Counted
@@ -166,9 +166,9 @@ def judge(answer):
 
 
 def test_as_many_reactions_as_there_can_be_are_read_in_pieces(counting, big):
-    """Each message of a room has MOST_REACTIONS, and a page comes back that has none of them."""
-    people = big.uids[: MOST_REACTIONS // MOST_EMOJI]
-    emoji = [chr(0x1F600 + n) for n in range(MOST_EMOJI)]
+    """Each message of a room has MAX_REACTIONS, and a page comes back that has none of them."""
+    people = big.uids[: MAX_REACTIONS // MAX_EMOJI]
+    emoji = [chr(0x1F600 + n) for n in range(MAX_EMOJI)]
     each = [[one, uid, f"Bob {uid}", 1] for one in emoji for uid in people]
     kept = dict.fromkeys(range(1, MESSAGES + 3), json.dumps(each))
 
@@ -228,7 +228,7 @@ def test_a_page_that_opens_is_sent_its_list_in_pieces(counting, big):
 
 def test_a_rename_is_told_in_a_few_round_trips(counting, big):
     async def story(counted):
-        count = await counted.do(counted.app.store.people.tell_profile, big.ann.uid)
+        count = await counted.do(counted.app.store.people.signal_profile, big.ann.uid)
         assert count.trips < 20
         assert count.together <= MOST_TOGETHER
         assert count.commands > ROOMS

@@ -64,7 +64,7 @@ def left_of(client, guest, secret=""):
 
 
 def wrong(store):
-    return [finding.text for finding in store.check.everything(settles=0)]
+    return [finding.text for finding in store.integrity.everything(settles=0)]
 
 
 def test_who_has_not_come_for_long_is_gone_and_what_they_wrote_is_not(store, client, ann):
@@ -77,7 +77,7 @@ def test_who_has_not_come_for_long_is_gone_and_what_they_wrote_is_not(store, cli
     seq = store.messages.post(rid, guest, "I was here", "n1")
     store.messages.react(rid, guest, seq, "👍", "on")
     store.drafts.keep(guest.uid, rid, "and")
-    store.attention.set_level(guest.uid, rid, "mentions")
+    store.notifications.set_level(guest.uid, rid, "mentions")
     newest = store.rooms.get(rid).seq
     assert forget(store) == {guest.uid}
     assert left_of(client, guest) == []

@@ -43,7 +43,7 @@ def before_and_after(client, change):
 
 def take(records, into, trusted=False):
     """Take records in as the console does; the error, where one ends it."""
-    load = into.load(trusted)
+    load = into.importer(trusted)
     try:
         for record in records:
             load.take(record)
@@ -66,7 +66,7 @@ def other(valkey, client):
 
 @pytest.fixture
 def here(store, other, everything):  # noqa: F811
-    put(store.dump(whole=True, secrets=True).everything(), other)
+    put(store.exporter(whole=True, secrets=True).everything(), other)
     return other
 
 
@@ -111,7 +111,7 @@ def test_whatever_a_foreign_file_says_who_and_what_is_here_stays(store, here, da
     raw = redis.Redis(unix_socket_path=options["path"], db=options["db"])
     kept = {key: (raw.dump(key), max(raw.pttl(key), 0)) for key in raw.scan_iter()}
     try:
-        records = list(store.dump(whole=True, secrets=True).everything())
+        records = list(store.exporter(whole=True, secrets=True).everything())
         if data.draw(st.booleans()):
             records = renamed(records, data)
         before, after = before_and_after(client, lambda: take(changed(records, data), here))
@@ -148,7 +148,7 @@ def test_rooms_and_people_that_are_new_come_from_a_foreign_file(store, here):
         draw = staticmethod(lambda _: None)
 
     load = here.load()
-    for record in renamed(list(store.dump(whole=True, secrets=True).everything()), Plain):
+    for record in renamed(list(store.exporter(whole=True, secrets=True).everything()), Plain):
         load.take(record)
     assert load.problems == []
     assert load.done["new rooms"] == 3
@@ -176,7 +176,7 @@ def test_a_foreign_file_makes_nobody_here(here, ann, what, change):  # noqa: F81
 def test_a_foreign_file_continues_no_room_that_is_here(store, here, tea, ann, bob):  # noqa: F811
     store.messages.post(tea, ann, "forged")
     store.rooms.edit(tea, ann, "owner", bob.uid, bob.name)
-    before, after = before_and_after(here.client, lambda: take(store.dump().room(tea), here))
+    before, after = before_and_after(here.client, lambda: take(store.exporter().room(tea), here))
     assert after == before
 
 
@@ -226,7 +226,7 @@ def test_texts_of_a_foreign_file_are_as_if_typed(other):
     (message,) = other.messages.newest("r")
     assert (message.name, message.body[:4], len(message.body)) == ("Admin", "abcx", 4000 - 2)
     assert other.rooms.uids("r") == ["eve"]
-    assert list(other.check.everything(0)) == []
+    assert list(other.integrity.everything(0)) == []
 
 
 def test_numbers_that_nobody_counted_are_refused(other):
@@ -298,7 +298,7 @@ def test_what_is_imported_stands_in_the_audit(server, tmp_path):
     )
     assert server.console("import", file).returncode == 0
     with server.redis() as client:
-        entries = [(e.who, e.what, e.whom) for e in Store(client).audit.before()]
+        entries = [(e.who, e.what, e.whom) for e in Store(client).audit_log.before()]
     assert ("the console", "began to import", "room.jsonl") in entries
     assert ("the console", "imported a person", "Ann (annette)") in entries
     assert ("the console", "imported the room", "A room of its own (copied)") in entries

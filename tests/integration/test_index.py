@@ -58,7 +58,7 @@ def test_a_change_replaces_and_a_deletion_removes(store, ada, tea, found):
     first = store.messages.post(tea, ada, "green tea")
     second = store.messages.post(tea, ada, "black tea")
     assert found("tea", tea) == [3, 2]
-    store.messages.revise(tea, ada, first, "coffee")
+    store.messages.edit(tea, ada, first, "coffee")
     store.messages.delete(tea, ada, second)
     assert found("tea", tea) == []
     assert found("coffee", tea) == [2]
@@ -68,9 +68,9 @@ def test_a_change_replaces_and_a_deletion_removes(store, ada, tea, found):
 
 def test_what_was_changed_before_it_was_read_is_read_as_it_is(store, ada, tea, found):
     seq = store.messages.post(tea, ada, "green tea")
-    store.messages.revise(tea, ada, seq, "coffee")
+    store.messages.edit(tea, ada, seq, "coffee")
     gone = store.messages.post(tea, ada, "secret")
-    store.messages.revise(tea, ada, gone, "more secret")
+    store.messages.edit(tea, ada, gone, "more secret")
     store.messages.delete(tea, ada, gone)
     assert (found("green", tea), found("coffee", tea), found("secret", tea)) == ([], [2], [])
 
@@ -79,7 +79,7 @@ def test_files_are_found_by_their_names_whatever_becomes_of_the_text(store, ada,
     file = File("f1", "Tide table.pdf", 9, "application/pdf")
     seq = store.messages.post(tea, ada, "for the boat", files=[file])
     assert found('"tide table" boat', tea) == [2]
-    store.messages.revise(tea, ada, seq, "")
+    store.messages.edit(tea, ada, seq, "")
     assert (found("tide", tea), found("boat", tea)) == ([2], [])
     store.messages.delete(tea, ada, seq)
     assert found("tide", tea) == []

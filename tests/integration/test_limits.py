@@ -19,7 +19,7 @@ from chat.realtime.connection_limits import REWRITTEN_KEYS, ConnectionLimits
 from chat.services.limits import RATES, Limits, span
 from chat.services.rooms import MAX_ROOMS, MAX_ROOMS_BY_OTHERS
 from chat.store import Store, keys
-from chat.store.connections import LASTS
+from chat.store.connections import ALIVE_SECONDS
 
 from ..running import Server, Visitor, wait_until
 from .page import Page, reads
@@ -312,14 +312,14 @@ def test_an_address_opens_so_many_pages_a_minute(ann):
 
 def test_pages_of_a_process_that_died_do_not_count(store, client):
     key = keys.user_pages("ann")
-    store.crowd.beat("dead")
-    assert store.crowd.beat("alive") == ["dead"]
-    assert store.crowd.enter(key, 3, "dead", 3, ["alive"])
-    assert not store.crowd.enter(key, 3, "alive", 1, ["dead"])
-    client.zincrby(keys.PROCESSES, -LASTS - 1, "dead")
-    others = store.crowd.beat("alive")
+    store.connections.beat("dead")
+    assert store.connections.beat("alive") == ["dead"]
+    assert store.connections.enter(key, 3, "dead", 3, ["alive"])
+    assert not store.connections.enter(key, 3, "alive", 1, ["dead"])
+    client.zincrby(keys.PROCESSES, -ALIVE_SECONDS - 1, "dead")
+    others = store.connections.beat("alive")
     assert others == []
-    assert store.crowd.enter(key, 3, "alive", 1, others)
+    assert store.connections.enter(key, 3, "alive", 1, others)
 
 
 def test_pages_that_stay_open_count_for_as_long(store, client):
@@ -363,14 +363,14 @@ def test_without_redis_pages_open_and_nobody_writes_uncounted():
     away = Store(redis.Redis(port=1, retry=Retry(NoBackoff(), 0)))
     ConnectionLimits(away, Settings()).enter("ann", "192.0.2.1")
     with pytest.raises(redis.ConnectionError):
-        Limits(away.throttle, 1000).use("login", "ann")
+        Limits(away.rate_limits, 1000).use("login", "ann")
 
 
 # The bucket
 
 
 def test_a_bucket_gives_what_it_holds_and_fills_by_time(store):
-    take = store.throttle.take
+    take = store.rate_limits.take
     assert [take("tea", "ann", 5, 1, 3) for _ in range(4)] == [(2, 0), (1, 0), (1, 0), (1, 0)]
     given, wait = take("tea", "ann", 5, 1)
     assert given == 0
@@ -380,13 +380,13 @@ def test_a_bucket_gives_what_it_holds_and_fills_by_time(store):
 
 
 def test_a_clock_that_is_set_back_keeps_nobody_out_for_long(store, client):
-    client.set(keys.throttle("tea", "ann"), 9 * 10**15)
-    given, wait = store.throttle.take("tea", "ann", 5, 10)
+    client.set(keys.rate_limit("tea", "ann"), 9 * 10**15)
+    given, wait = store.rate_limits.take("tea", "ann", 5, 10)
     assert (given, wait) == (0, 2)
 
 
 def test_what_was_taken_ahead_is_used_up_before_more_is_asked_for(store):
-    first, second = Limits(store.throttle, 1000), Limits(store.throttle, 1000)
+    first, second = Limits(store.rate_limits, 1000), Limits(store.rate_limits, 1000)
     for limits in (first, second) * 10:
         limits.use("post", "ann")
     with pytest.raises(TooOften, match=FAST):
@@ -396,7 +396,7 @@ def test_what_was_taken_ahead_is_used_up_before_more_is_asked_for(store):
 def test_who_writes_on_several_pages_at_once_is_not_taken_for_more(store):
     """What some have taken ahead and do not use is not the whole bucket."""
     for _ in range(8):  # processes, or pages of one process that ask at the same time
-        Limits(store.throttle, 1000).use("post", "ann")
+        Limits(store.rate_limits, 1000).use("post", "ann")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from chat.redis_client.connection import Link
 from chat.redis_client.urls import connect
 from chat.store import Store, pieces
 from chat.store.message_reads import MAX_MISSED_CHARS
-from chat.store.pieces import MOST_READERS, PIECE_BYTES, TOGETHER_BYTES, Turns
+from chat.store.pieces import MAX_READERS, PIECE_BYTES, TOGETHER_BYTES, Turns
 
 from ..proxy import Proxy
 
@@ -74,7 +74,7 @@ class Meddler:
     def edit(self):
         seq, text = self.some(), f"changed {self.chance.random()}"
         if self.texts[seq] is not None:
-            self.others.messages.revise(self.rid, self.ann, seq, text)
+            self.others.messages.edit(self.rid, self.ann, seq, text)
             self.texts[seq].append(text)
 
     def delete(self):
@@ -295,7 +295,7 @@ def test_who_comes_back_after_long_gets_the_room_and_nobody_waits(slowly, came, 
 
 
 def test_many_who_come_back_at_once_share_the_line(slowly, came, store, ann, tea):
-    rids = [long_room(store, ann, 4) for _ in range(3 * MOST_READERS)]
+    rids = [long_room(store, ann, 4) for _ in range(3 * MAX_READERS)]
 
     async def story(slow, redis):
         await redis.ask(("PING",), {})
@@ -305,7 +305,7 @@ def test_many_who_come_back_at_once_share_the_line(slowly, came, store, ann, tea
 
         work = [lambda rid=rid: come_back(rid) for rid in rids]
         waited, found = await bytes_before_each_answer(came, redis, work)
-        assert max(waited) <= TOGETHER_BYTES + MOST_READERS * LARGEST_EVENT
+        assert max(waited) <= TOGETHER_BYTES + MAX_READERS * LARGEST_EVENT
         assert [len(missed.events) for missed in found] == [4] * len(rids)
         assert slow.messages.history.turns.readers == 0
 
@@ -324,12 +324,12 @@ def test_a_reader_who_is_cancelled_leaves_the_turn_to_the_next():
         goes_on = asyncio.Event()
         first = [
             asyncio.create_task(with_portal_run_sync(read, "first", goes_on))
-            for _ in range(MOST_READERS)
+            for _ in range(MAX_READERS)
         ]
         await asyncio.sleep(0)
         waiting = [asyncio.create_task(with_portal_run_sync(read, name, goes_on)) for name in "abc"]
         await asyncio.sleep(0)
-        assert order == ["first"] * MOST_READERS
+        assert order == ["first"] * MAX_READERS
         waiting[0].cancel()
         await asyncio.sleep(0)
         first[0].cancel()  # hands its place to b, who is cancelled in the same turn
@@ -355,7 +355,7 @@ def test_who_waits_for_a_turn_learns_at_once_that_redis_is_away():
                 await_(away.wait())
                 raise RedisConnectionError("away")
 
-        reading = [asyncio.create_task(with_portal_run_sync(read)) for _ in range(MOST_READERS)]
+        reading = [asyncio.create_task(with_portal_run_sync(read)) for _ in range(MAX_READERS)]
         await asyncio.sleep(0)
         waiting = [asyncio.create_task(with_portal_run_sync(read)) for _ in range(100)]
         await asyncio.sleep(0)

@@ -14,14 +14,14 @@ from chat.realtime import presence
 from chat.realtime.hub import Hub
 from chat.store import Store, keys
 from chat.store.connections import UNHEARD_SECONDS
-from chat.store.presence import LASTS, TELL_SECONDS, UNWATCHED_SECONDS
+from chat.store.presence import PRESENT_SECONDS, TELL_SECONDS, UNWATCHED_SECONDS
 
 from ..clocks import clock_ahead
 from .page import Page
 
 MINUTE, HOUR = 60, 3600
 DIFFERENCES = (-HOUR, -30, -21, 21, 30, HOUR)  # seconds between two hosts' clocks
-TIMES = (keys.HERE, keys.UNTOLD, keys.PROCESSES)
+TIMES = (keys.PRESENT, keys.UNANNOUNCED, keys.PROCESSES)
 
 
 def move(client, seconds):
@@ -30,16 +30,16 @@ def move(client, seconds):
     for key in TIMES:
         for name, at in client.zrange(key, 0, -1, withscores=True):
             client.zadd(key, {name: at - seconds})
-    if looked := client.get(keys.LOOKED):
-        client.set(keys.LOOKED, float(looked) - seconds)
+    if looked := client.get(keys.PRESENCE_CHECKED):
+        client.set(keys.PRESENCE_CHECKED, float(looked) - seconds)
 
 
 def look_on(client, seconds):
     """As much time goes by, in which somebody looks all the time."""
-    looked = client.get(keys.LOOKED)
+    looked = client.get(keys.PRESENCE_CHECKED)
     move(client, seconds)
     if looked:
-        client.set(keys.LOOKED, looked)
+        client.set(keys.PRESENCE_CHECKED, looked)
 
 
 def uids(changes):
@@ -53,10 +53,12 @@ def tell(store, changes):
 
 def test_the_times_leave_room_for_each_other():
     last_reported = presence.REPORT_ALL_SECONDS + presence.UPDATE_SECONDS  # at most so long ago
-    assert last_reported + presence.UPDATE_SECONDS < LASTS
+    assert last_reported + presence.UPDATE_SECONDS < PRESENT_SECONDS
     assert UNWATCHED_SECONDS > 2 * presence.UPDATE_SECONDS, "somebody looks all the time"
-    assert LASTS - last_reported > UNWATCHED_SECONDS, "who was here when the last look was is kept"
-    assert LASTS + TELL_SECONDS + 2 * presence.UPDATE_SECONDS < MINUTE
+    assert PRESENT_SECONDS - last_reported > UNWATCHED_SECONDS, (
+        "who was here when the last look was is kept"
+    )
+    assert PRESENT_SECONDS + TELL_SECONDS + 2 * presence.UPDATE_SECONDS < MINUTE
     assert UNHEARD_SECONDS > 2 * presence.UPDATE_SECONDS
 
 
@@ -71,7 +73,7 @@ def test_hosts_with_other_clocks_agree_on_who_is_here(store, client, difference)
         assert store.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}, turn
         look_on(client, presence.UPDATE_SECONDS)
     assert found == ["ann", "bob"], "each came once, and nobody went"
-    for _ in range(int(LASTS // presence.UPDATE_SECONDS) + 1):
+    for _ in range(int(PRESENT_SECONDS // presence.UPDATE_SECONDS) + 1):
         found += tell(store, store.presence.look(["ann"]))
         look_on(client, presence.UPDATE_SECONDS)
     assert found == ["ann", "bob", "bob"], "who went is gone, whatever their host's clock says"
@@ -82,38 +84,38 @@ def test_hosts_with_other_clocks_agree_on_who_is_here(store, client, difference)
 def test_hosts_with_other_clocks_count_the_same_pages(store, client, difference):
     key, other = keys.user_pages("ann"), Store(client)
     for _ in range(20):
-        here = store.crowd.beat("here")
+        here = store.connections.beat("here")
         with clock_ahead(difference):
-            there = other.crowd.beat("there")
+            there = other.connections.beat("there")
         look_on(client, presence.UPDATE_SECONDS)
     assert (here, there) == (["there"], ["here"])
-    assert other.crowd.enter(key, 3, "there", 3, there)
-    assert not store.crowd.enter(key, 3, "here", 1, here)
-    for _ in range(int(LASTS // presence.UPDATE_SECONDS) + 1):
-        here = store.crowd.beat("here")
+    assert other.connections.enter(key, 3, "there", 3, there)
+    assert not store.connections.enter(key, 3, "here", 1, here)
+    for _ in range(int(PRESENT_SECONDS // presence.UPDATE_SECONDS) + 1):
+        here = store.connections.beat("here")
         look_on(client, presence.UPDATE_SECONDS)
     assert here == []
-    assert store.crowd.enter(key, 3, "here", 1, here)
+    assert store.connections.enter(key, 3, "here", 1, here)
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, -30, 30, HOUR])
 def test_when_the_databases_clock_is_set_nobody_goes_who_is_here(store, client, seconds):
     tell(store, store.presence.look(["ann", "bob"]))
-    assert store.crowd.beat("one") == []
-    assert store.crowd.beat("two") == ["one"]
+    assert store.connections.beat("one") == []
+    assert store.connections.beat("two") == ["one"]
     move(client, seconds)
     assert tell(store, store.presence.look([])) == []
     assert store.presence.here(["ann", "bob"]) == {"ann", "bob"}
-    assert store.crowd.beat("two") == ["one"]
+    assert store.connections.beat("two") == ["one"]
     found = []
-    for _ in range(int(LASTS // presence.UPDATE_SECONDS)):
+    for _ in range(int(PRESENT_SECONDS // presence.UPDATE_SECONDS)):
         found += tell(store, store.presence.look(["ann"]))
-        alive = store.crowd.beat("two")
+        alive = store.connections.beat("two")
         assert (found, alive) == ([], ["one"]), "not before their time is over"
         look_on(client, presence.UPDATE_SECONDS)
     look_on(client, 1)
     assert tell(store, store.presence.look([])) == ["bob"], "who went just then"
-    assert store.crowd.beat("two") == [], "and what died just then"
+    assert store.connections.beat("two") == [], "and what died just then"
 
 
 def test_a_look_puts_the_clock_right(store, client):
@@ -125,16 +127,16 @@ def test_a_look_puts_the_clock_right(store, client):
 def test_when_the_database_was_away_nobody_goes_who_is_here(store, client):
     """Whoever comes back first finds everybody's time over."""
     tell(store, store.presence.look(["ann", "bob"]))
-    store.crowd.beat("one")
-    store.crowd.beat("two")
+    store.connections.beat("one")
+    store.connections.beat("two")
     move(client, MINUTE)
     assert tell(store, store.presence.look(["ann"])) == []
-    assert store.crowd.beat("two") == ["one"]
+    assert store.connections.beat("two") == ["one"]
 
 
 def test_what_a_process_did_not_tell_another_tells(store, client):
     tell(store, store.presence.look(["bob"]))
-    look_on(client, LASTS + 1)
+    look_on(client, PRESENT_SECONDS + 1)
     untold = store.presence.look(["ann"])
     assert uids(untold) == ["ann", "bob"], "one came and one went"
     other = Store(client)
@@ -162,9 +164,9 @@ def test_what_was_not_told_before_the_clock_was_set_back_is_told_after(store, cl
 def test_thousands_who_go_at_once_are_found_in_one_look(store, client):
     many = [f"p{n}" for n in range(2500)]
     assert tell(store, store.presence.look(many)) == many
-    look_on(client, LASTS + 1)
+    look_on(client, PRESENT_SECONDS + 1)
     assert sorted(tell(store, store.presence.look(()))) == sorted(many)
-    assert client.exists(keys.HERE, keys.UNTOLD) == 0
+    assert client.exists(keys.PRESENT, keys.UNANNOUNCED) == 0
 
 
 @pytest.fixture
@@ -193,7 +195,7 @@ def test_what_cannot_be_told_now_is_told_later(process, client, goes):
         process.update()
         for viewer in list(process.hub.people["ann"]):
             process.hub.disconnect(viewer)
-        look_on(client, LASTS + 1)
+        look_on(client, PRESENT_SECONDS + 1)
     with client.pubsub() as listener:
         listener.ssubscribe(keys.room_channel("tea"))
         client.acl_setuser("default", commands=["-spublish"])
@@ -240,7 +242,7 @@ STEPS = st.one_of(
     st.tuples(st.just("come"), st.sampled_from(PEOPLE), st.integers(0, 1)),
     st.tuples(st.just("go"), st.sampled_from(PEOPLE), st.integers(0, 1)),
     st.tuples(st.just("look"), st.booleans(), st.integers(0, 1)),
-    st.tuples(st.just("wait"), st.integers(1, 2 * LASTS), st.integers(0, 1)),
+    st.tuples(st.just("wait"), st.integers(1, 2 * PRESENT_SECONDS), st.integers(0, 1)),
     st.tuples(st.just("set"), st.sampled_from((-HOUR, -7, 7, HOUR)), st.integers(0, 1)),
 )
 
@@ -275,7 +277,7 @@ def test_whatever_happens_everybody_knows_a_minute_later(client, steps):
         look_on(client, presence.UPDATE_SECONDS)
     assert shown == pages[0] | pages[1]
     assert hosts[0].presence.here(PEOPLE) == shown
-    assert not client.exists(keys.UNTOLD)
+    assert not client.exists(keys.UNANNOUNCED)
 
 
 # What pages show
@@ -315,7 +317,7 @@ def test_what_was_told_while_a_host_did_not_hear_is_shown(server, ann, bob, tea)
     page.wait_for("1 online")
     with server.redis() as client, client.pipeline() as at_once:
         at_once.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        at_once.zadd(keys.HERE, {bob.uid: time.time() + LASTS})
+        at_once.zadd(keys.PRESENT, {bob.uid: time.time() + PRESENT_SECONDS})
         at_once.spublish(keys.room_channel(tea), "~here")
         at_once.execute()
     page.wait_for("2 online")

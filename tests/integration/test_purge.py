@@ -54,7 +54,7 @@ class Deleted:
             post = lambda what, **how: store.messages.post(rid, person, self.word(what), **how)  # noqa: E731
             message, edited, quoted = post("a message"), post("before an edit"), post("a question")
             again = store.messages.post(rid, person, "to be changed twice")
-            store.messages.revise(rid, person, again, self.word("between two edits"))
+            store.messages.edit(rid, person, again, self.word("between two edits"))
             store.messages.post(rid, person, "an answer", reply=quoted)
             store.drafts.keep(ann.uid, rid, self.word("a draft"))
             store.people.edit(person, about=self.word("about somebody"))
@@ -63,8 +63,8 @@ class Deleted:
             with_file = store.rooms.get(rid).seq
             last = post("the last message")
             wait_until(lambda: self.is_indexed(last), "the index")
-            store.messages.revise(rid, person, edited, self.word("after an edit"))
-            store.messages.revise(rid, person, again, "changed twice")
+            store.messages.edit(rid, person, edited, self.word("after an edit"))
+            store.messages.edit(rid, person, again, "changed twice")
             store.drafts.keep(ann.uid, rid, "another")
             store.people.edit(person, about="")
             for seq in (message, edited, quoted, last):

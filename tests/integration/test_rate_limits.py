@@ -50,7 +50,7 @@ def routes() -> Map:
 def empty(inside, whose, *buckets):
     """Use up buckets of a person or a network that has taken nothing ahead from them."""
     for bucket in buckets:
-        inside.set(keys.throttle(bucket, whose), EMPTY)
+        inside.set(keys.rate_limit(bucket, whose), EMPTY)
 
 
 def requests(routes, rid="room", uid="person"):
@@ -241,7 +241,7 @@ def test_a_service_takes_from_its_bucket(server, store, inside, ann, row, bucket
     if not store.accounts.has_admin():
         store.accounts.create_admin("admin", "Admin", "x")
     for name in ("anonymous", "address", "guest"):
-        inside.delete(keys.throttle(name, NETWORK))
+        inside.delete(keys.rate_limit(name, NETWORK))
     secret = store.tokens.make(ann.uid, "mine", ("read", "write"))
     token = re.search(r'name="csrf_token" value="([^"]+)"', far.get("/me").text)[1]
     me, other = store.people.get(ann.uid), store.people.create("Somebody")
@@ -259,7 +259,7 @@ def test_a_service_takes_from_its_bucket(server, store, inside, ann, row, bucket
         answer = far.request(method, path)
     else:
         answer = far.post(path, data={"csrf_token": token, **form}, files=files or None)
-    inside.delete(keys.throttle(bucket, whose))
+    inside.delete(keys.rate_limit(bucket, whose))
     assert answer.status_code == 429, answer.text
     assert RATES[bucket].why in answer.text.replace("&#39;", "'")
 

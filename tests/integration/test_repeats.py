@@ -38,7 +38,7 @@ class Chat:
         self.bob, self.cid = (store.people.create(name, MEMBER) for name in ("Bob", "Cid"))
         self.gus = store.people.create("Gus")
         self.bot = store.people.create("Robot", MEMBER, bot=self.ann.uid)
-        store.hooks.set(self.bot.uid, "https://bots.example.org", "secret", self.ann.uid)
+        store.webhooks.set(self.bot.uid, "https://bots.example.org", "secret", self.ann.uid)
         self.tea = store.rooms.create("Tea", "open", self.ann, [self.bob, self.bot], "", "tea")
         self.den = store.rooms.create("Den", "closed", self.ann, [self.bob])
         self.seat = store.rooms.random(self.ann, 3, "seat")
@@ -46,9 +46,9 @@ class Chat:
         self.alone = store.rooms.random(self.cid, 1)
         self.said = store.messages.post(self.tea, self.bob, "hello @Ann", "said")
         store.messages.react(self.tea, self.bob, self.said, "👍", "on")
-        store.attention.set_level(self.bob.uid, self.den, "mentions")
+        store.notifications.set_level(self.bob.uid, self.den, "mentions")
         store.drafts.keep(self.bob.uid, self.den, "to be sent")
-        store.hooks.queue(self.bot.uid, self.tea, "", QUEUED, [QUEUED], 1)
+        store.webhooks.queue(self.bot.uid, self.tea, "", QUEUED, [QUEUED], 1)
         self.delivery = Delivery(self.bot.uid, self.tea, QUEUED)
         self.token = store.tokens.make(self.ann.uid, "laptop", ["read"])
         self.tid = store.tokens.of(self.ann.uid)[0].tid
@@ -87,12 +87,12 @@ class Chat:
 
     def wrong(self):
         """What is not as it should be."""
-        return [finding.text for finding in self.store.check.everything(settles=0)]
+        return [finding.text for finding in self.store.integrity.everything(settles=0)]
 
     def finish(self):
         """What is done in the background, and by whoever looks at their tokens."""
         self.job.look()
-        self.store.hooks.uids()
+        self.store.webhooks.uids()
         for one in (self.ann, self.bob):
             self.store.tokens.of(one.uid)
 
@@ -124,16 +124,16 @@ WRITES = {
     "hand a room over": lambda s, c: s.rooms.edit(c.tea, c.ann, "owner", c.bob.uid, "Bob"),
     "end a room": lambda s, c: s.rooms.end(c.den, c.ann),
     "end an open room": lambda s, c: s.rooms.end(c.tea, c.ann),
-    "give up seats and rooms": lambda s, c: s.rooms.let_go(c.ann),
+    "give up seats and rooms": lambda s, c: s.rooms.release_ownership(c.ann),
     "post": lambda s, c: s.messages.post(c.tea, c.ann, "again @Bob", "n1", c.said),
-    "edit": lambda s, c: s.messages.revise(c.tea, c.bob, c.said, "hello @Robot"),
+    "edit": lambda s, c: s.messages.edit(c.tea, c.bob, c.said, "hello @Robot"),
     "delete": lambda s, c: s.messages.delete(c.tea, c.bob, c.said),
     "react": lambda s, c: s.messages.react(c.tea, c.ann, c.said, "🎉", "on"),
     "turn a reaction round": lambda s, c: s.messages.react(c.tea, c.bob, c.said, "👍", 3),
     "read": lambda s, c: s.messages.seen(c.tea, c.ann.uid, 3),
     "unread": lambda s, c: s.messages.unsee(c.tea, c.bob.uid, 2),
-    "set a level": lambda s, c: s.attention.set_level(c.ann.uid, c.den, "nothing"),
-    "unset a level": lambda s, c: s.attention.set_level(c.bob.uid, c.den, ""),
+    "set a level": lambda s, c: s.notifications.set_level(c.ann.uid, c.den, "nothing"),
+    "unset a level": lambda s, c: s.notifications.set_level(c.bob.uid, c.den, ""),
     "count a file": lambda s, c: s.stored_files.keep("fid", c.tea, c.ann, 10, Quotas()),
     "drop a file": lambda s, c: s.stored_files.drop(["fid"]),
     "come as a guest": lambda s, c: s.people.create("Eve", uid="e" * 22),
@@ -152,13 +152,13 @@ WRITES = {
     "make a token": lambda s, c: s.tokens.make(c.ann.uid, "phone", ["read"], nonce="n1"),
     "revoke a token": lambda s, c: s.tokens.revoke(c.ann.uid, c.tid),
     "revoke all tokens": lambda s, c: s.tokens.revoke_all(c.ann.uid),
-    "set a webhook": lambda s, c: s.hooks.set(c.bot.uid, "https://x.example.org", "secret"),
-    "renew a webhook's secret": lambda s, c: s.hooks.renew(s.hooks.get(c.bot.uid), "other"),
-    "remove a webhook": lambda s, c: s.hooks.remove(c.bot.uid),
-    "switch a webhook off": lambda s, c: s.hooks.switch_off(c.bot.uid, "why"),
-    "queue": lambda s, c: s.hooks.queue(c.bot.uid, c.tea, str(QUEUED), 3, [3], 1),
-    "deliver later": lambda s, c: s.hooks.again(c.delivery, 10),
-    "deliver": lambda s, c: s.hooks.done(c.delivery),
+    "set a webhook": lambda s, c: s.webhooks.set(c.bot.uid, "https://x.example.org", "secret"),
+    "renew a webhook's secret": lambda s, c: s.webhooks.renew(s.webhooks.get(c.bot.uid), "other"),
+    "remove a webhook": lambda s, c: s.webhooks.remove(c.bot.uid),
+    "switch a webhook off": lambda s, c: s.webhooks.switch_off(c.bot.uid, "why"),
+    "queue": lambda s, c: s.webhooks.queue(c.bot.uid, c.tea, str(QUEUED), 3, [3], 1),
+    "deliver later": lambda s, c: s.webhooks.again(c.delivery, 10),
+    "deliver": lambda s, c: s.webhooks.done(c.delivery),
     "keep a draft": lambda s, c: s.drafts.keep(c.ann.uid, c.den, "typed"),
     "keep a network out": lambda s, c: s.bans.keep_out(c.bob.uid, ["192.0.2.0/24"]),
     "let a network in": lambda s, c: s.bans.let_in(c.bob.uid),

@@ -100,8 +100,8 @@ def test_it_goes_in_small_steps(store, client, ada):
 
 
 def test_what_was_changed_goes_along(store, client, ada, tea):
-    store.messages.revise(tea, ada, 3, "three")
-    store.messages.revise(tea, ada, 9, "nine")
+    store.messages.edit(tea, ada, 3, "three")
+    store.messages.edit(tea, ada, 9, "nine")
     store.retention.trim(tea, messages=5, days=0)
     assert client.hgetall(keys.edits(tea)) == {"9": "nine"}
     assert "m2" not in str(client.xrange(keys.events(tea)))
@@ -195,7 +195,7 @@ def test_a_page_of_the_deleted_keeps_its_tombstones_behind_the_oldest(store, ada
 
 def test_a_change_of_what_has_gone_has_no_body(store, ada, tea):
     """It must not empty a message that is still on a screen (pushes/event.html)."""
-    store.messages.revise(tea, ada, 3, "three")
+    store.messages.edit(tea, ada, 3, "three")
     store.retention.trim(tea, messages=2, days=0)
     edit = store.messages.missed(tea, ada.uid, 10, "").events[0]
     assert (edit.kind, edit.number, edit.body) == (EDIT, 3, "")
@@ -207,7 +207,7 @@ def test_a_message_that_has_gone_says_so(store, ada, tea):
         store.messages.get(tea, 3)
     with pytest.raises(NotFound, match="no such message"):
         store.messages.get(tea, 99)
-    for change in (store.messages.delete, lambda *args: store.messages.revise(*args, "x")):
+    for change in (store.messages.delete, lambda *args: store.messages.edit(*args, "x")):
         with pytest.raises(NotFound):
             change(tea, ada, 3)
 

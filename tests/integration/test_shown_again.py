@@ -83,7 +83,7 @@ def nothing(*_):
 
 
 CHANGES = {
-    "edited": (lambda m, by, seq: m.revise("tea", by, seq, "the new text"), "the new text"),
+    "edited": (lambda m, by, seq: m.edit("tea", by, seq, "the new text"), "the new text"),
     "deleted": (lambda m, by, seq: m.delete("tea", by, seq), "was deleted"),
     "reacted": (lambda m, by, seq: m.react("tea", by, seq, "👍", "on"), "👍"),
 }
@@ -151,7 +151,7 @@ def test_a_message_that_changes_all_the_time_is_not_read_for_ever(store, client,
     def during(now):
         if now == "rendered":
             times[0] += 1
-            store.messages.revise(rid, ann, seq, f"text {times[0]}")
+            store.messages.edit(rid, ann, seq, f"text {times[0]}")
             process.hear()
 
     process.during = during

@@ -110,10 +110,10 @@ def test_lists_that_are_sent_while_much_is_said_keep_every_mark(server, store, a
         for rid in rids:
             store.messages.post(rid, author, f"message {n}")
         if n % 5 == 0:
-            store.people.look_again(uid)
+            store.people.signal_change(uid)
         page.apply()
     page.wait_for({rid: count + MESSAGES for rid, count in before.items()})
-    store.people.look_again(uid)
+    store.people.signal_change(uid)
     page.page.wait_for('hx-target="#rooms" hx-swap="innerHTML"')
     page.wait_for({rid: count + MESSAGES for rid, count in before.items()})
 

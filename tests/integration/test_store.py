@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chat.domain.errors import NotFound, NotMember
 from chat.domain.events import JOIN, POST, START
 from chat.store import Store, keys
-from chat.store.messages import NONCES_KEPT
+from chat.store.messages import NONCE_EVENTS
 
 from ..running import wait_until_later
 
@@ -98,7 +98,7 @@ def test_without_a_nonce_nothing_is_a_resend(store, ann, tea):
 
 def test_old_nonces_are_forgotten_by_number_not_by_clock(store, client, ann, tea):
     client.zadd(keys.nonces(tea), {"old": 1})
-    client.hset(keys.room(tea), "seq", NONCES_KEPT + 5)
+    client.hset(keys.room(tea), "seq", NONCE_EVENTS + 5)
     store.messages.post(tea, ann, "hello", "n1")
     assert client.zscore(keys.nonces(tea), "old") is None
     assert client.zcard(keys.nonces(tea)) == 2  # the nonce, and the nonce with its body

@@ -36,7 +36,7 @@ def reached(store, rid, seq):
 def inbox(store, person, before=0, limit=50):
     """The bodies of the messages that mention somebody."""
     rids = [row.room.rid for row in store.rooms.of(person.uid)]
-    found = store.attention.newest(person.uid, rids, before, limit)
+    found = store.notifications.newest(person.uid, rids, before, limit)
     return [store.messages.get(one.rid, one.seq).body for one in found]
 
 
@@ -89,7 +89,7 @@ def test_what_is_published_says_whom_it_mentions(store, client, ann, bob, tea):
     listener.ssubscribe(keys.room_channel(tea))
     first = store.messages.post(tea, ann, 'tea? "@Bob Lee"')
     store.messages.post(tea, ann, "@Bob Lee!", reply=first)
-    store.messages.revise(tea, ann, first, "@room")
+    store.messages.edit(tea, ann, first, "@room")
     events = []
     while len(events) < 3:
         said = listener.get_sharded_message(timeout=5)
@@ -101,12 +101,12 @@ def test_what_is_published_says_whom_it_mentions(store, client, ann, bob, tea):
 
 def test_an_edit_mentions_anew_and_a_deletion_nobody(store, client, ann, bob, cyd, tea):
     seq = store.messages.post(tea, ann, "@Bob Lee")
-    store.messages.revise(tea, ann, seq, "@Çyd")
+    store.messages.edit(tea, ann, seq, "@Çyd")
     assert reached(store, tea, seq) == {cyd.uid}
     assert (inbox(store, bob), inbox(store, cyd)) == ([], ["@Çyd"])
-    store.messages.revise(tea, ann, seq, "nobody")
+    store.messages.edit(tea, ann, seq, "nobody")
     assert inbox(store, cyd) == []
-    store.messages.revise(tea, ann, seq, "@room")
+    store.messages.edit(tea, ann, seq, "@room")
     store.messages.delete(tea, ann, seq)
     assert inbox(store, cyd) == []
     assert not client.exists(keys.mentions(tea), keys.mentioned(tea))
@@ -133,8 +133,8 @@ def test_an_inbox_is_read_in_order_of_time_and_page_by_page(store, ann, bob, tea
     expected = ["@Bob Lee 5", "@Bob Lee 4", "@room 3", "@Bob Lee 2", "@Bob Lee 1", "@room 0"]
     assert sorted(inbox(store, bob)) == sorted(expected)
     rids = [tea, club]
-    page = store.attention.newest(bob.uid, rids, 0, 4)
-    rest = store.attention.newest(bob.uid, rids, page[-1].at, 4)
+    page = store.notifications.newest(bob.uid, rids, 0, 4)
+    rest = store.notifications.newest(bob.uid, rids, page[-1].at, 4)
     read = [store.messages.get(one.rid, one.seq).body for one in page + rest]
     assert sorted(read) == sorted(expected)
     assert [one.at for one in page + rest] == sorted((one.at for one in page + rest), reverse=True)
@@ -151,10 +151,10 @@ def test_what_was_said_before_somebody_came_concerns_them_not(store, client, ann
 
 def test_who_has_left_has_no_mentions_of_it(store, ann, bob, tea):
     store.messages.post(tea, ann, "@Bob Lee")
-    store.attention.set_level(bob.uid, tea, notifications.MENTIONS)
+    store.notifications.set_level(bob.uid, tea, notifications.MENTIONS)
     store.rooms.leave(tea, bob)
     assert inbox(store, bob) == []
-    assert store.attention.level(bob.uid, tea) == notifications.ALL
+    assert store.notifications.level(bob.uid, tea) == notifications.ALL
 
 
 def test_a_level_says_what_calls(store, ann, bob, tea):
@@ -162,8 +162,8 @@ def test_a_level_says_what_calls(store, ann, bob, tea):
         store.messages.post(tea, ann, body)
     calls = []
     for level in notifications.LEVELS:
-        store.attention.set_level(bob.uid, tea, level)
-        assert store.attention.level(bob.uid, tea) == level
+        store.notifications.set_level(bob.uid, tea, level)
+        assert store.notifications.level(bob.uid, tea) == level
         calls.append(store.rooms.of(bob.uid)[0].calls)
     assert calls == [3, 1, 0, 0]
 
@@ -171,11 +171,11 @@ def test_a_level_says_what_calls(store, ann, bob, tea):
 def test_names_are_offered_to_who_types(store, ann, bob, cyd, tea):
     store.people.create("Bobby")
     store.presence.look([cyd.uid])
-    assert store.attention.offered(tea, ann.uid, "") == ([cyd, bob], ["here", "room"])
-    assert store.attention.offered(tea, ann.uid, "bo") == ([bob], [])
-    assert store.attention.offered(tea, ann.uid, "le") == ([bob], [])
-    assert store.attention.offered(tea, ann.uid, "RO") == ([], ["room"])
-    assert store.attention.offered(tea, ann.uid, "cyd") == ([cyd], [])
+    assert store.notifications.offered(tea, ann.uid, "") == ([cyd, bob], ["here", "room"])
+    assert store.notifications.offered(tea, ann.uid, "bo") == ([bob], [])
+    assert store.notifications.offered(tea, ann.uid, "le") == ([bob], [])
+    assert store.notifications.offered(tea, ann.uid, "RO") == ([], ["room"])
+    assert store.notifications.offered(tea, ann.uid, "cyd") == ([cyd], [])
 
 
 def test_trimming_takes_mentions_along(store, client, ann, bob, tea):
@@ -192,10 +192,10 @@ def test_the_check_mends_either_side(store, client, ann, bob, tea):
     client.zrem(keys.mentioned(tea), entry)
     client.zadd(keys.mentioned(tea), {f"{ann.uid} 1 {seq}": 0})
     client.hset(keys.mentions(tea), "99", "[]")
-    client.hset(keys.levels(bob.uid), "elsewhere", "nothing")
-    findings = list(store.check.everything(0))
+    client.hset(keys.notification_levels(bob.uid), "elsewhere", "nothing")
+    findings = list(store.integrity.everything(0))
     assert len(findings) == 4
     for finding in findings:
         finding.repair()
-    assert list(store.check.everything(0)) == []
+    assert list(store.integrity.everything(0)) == []
     assert client.zrange(keys.mentioned(tea), 0, -1) == [entry]

@@ -5,76 +5,76 @@ import json
 import pytest
 
 from chat.store import keys
-from chat.store.webhooks import MAX_OUTCOME_CHARS, MOST_WAITING, Delivery, Try
+from chat.store.webhooks import MAX_OUTCOME_CHARS, MAX_WAITING, Delivery, Try
 
 
 @pytest.fixture
 def bot(store):
     robot = store.people.create("Robot")
     store.people.make_bot(robot, "")
-    store.hooks.set(robot.uid, "https://bot.example.org/", "whsec_eA==")
+    store.webhooks.set(robot.uid, "https://bot.example.org/", "whsec_eA==")
     return robot
 
 
 def due(store, bot, now=100):
-    deliveries, waiting = store.hooks.due(bot.uid, now, 5000)
+    deliveries, waiting = store.webhooks.due(bot.uid, now, 5000)
     return [(delivery.rid, delivery.seq, delivery.tries) for delivery in deliveries], waiting
 
 
 def test_a_message_is_queued_once_whoever_reads_the_room(store, bot):
-    assert store.hooks.queue(bot.uid, "r", "", 5, [3, 5], 100) == 2
-    assert store.hooks.queue(bot.uid, "r", "", 5, [3, 5], 100) == -1
-    assert store.hooks.queue(bot.uid, "r", "4", 9, [7], 100) == -1
-    store.hooks.done(Delivery(bot.uid, "r", 3))
-    assert store.hooks.queue(bot.uid, "r", "5", 9, [], 100) == 0
+    assert store.webhooks.queue(bot.uid, "r", "", 5, [3, 5], 100) == 2
+    assert store.webhooks.queue(bot.uid, "r", "", 5, [3, 5], 100) == -1
+    assert store.webhooks.queue(bot.uid, "r", "4", 9, [7], 100) == -1
+    store.webhooks.done(Delivery(bot.uid, "r", 3))
+    assert store.webhooks.queue(bot.uid, "r", "5", 9, [], 100) == 0
     assert due(store, bot) == ([("r", 5, 0)], 1)
-    assert store.hooks.cursor(bot.uid, "r")[0] == "9"
+    assert store.webhooks.cursor(bot.uid, "r")[0] == "9"
 
 
 def test_a_queue_has_an_end(store, bot):
-    seqs = list(range(1, MOST_WAITING + 10))
-    assert store.hooks.queue(bot.uid, "r", "", seqs[-1], seqs, 100) == MOST_WAITING
-    assert store.hooks.queue(bot.uid, "q", "", 1, [1], 100) == 0
-    assert due(store, bot)[1] == MOST_WAITING
+    seqs = list(range(1, MAX_WAITING + 10))
+    assert store.webhooks.queue(bot.uid, "r", "", seqs[-1], seqs, 100) == MAX_WAITING
+    assert store.webhooks.queue(bot.uid, "q", "", 1, [1], 100) == 0
+    assert due(store, bot)[1] == MAX_WAITING
 
 
 def test_what_failed_is_due_later_and_counted(store, bot):
-    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
-    store.hooks.again(Delivery(bot.uid, "r", 5), 200)
+    store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
+    store.webhooks.again(Delivery(bot.uid, "r", 5), 200)
     assert due(store, bot) == ([], 1)
     assert due(store, bot, 200) == ([("r", 5, 1)], 1)
 
 
 def test_saving_the_address_again_makes_all_due(store, bot):
-    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
-    later = store.hooks.get(bot.uid).since + 10**6
-    store.hooks.again(Delivery(bot.uid, "r", 5), later)
-    store.hooks.set(bot.uid, "https://bot.example.org/new", "whsec_eA==")
+    store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
+    later = store.webhooks.get(bot.uid).since + 10**6
+    store.webhooks.again(Delivery(bot.uid, "r", 5), later)
+    store.webhooks.set(bot.uid, "https://bot.example.org/new", "whsec_eA==")
     assert due(store, bot, later - 1) == ([("r", 5, 1)], 1)
 
 
 def test_nothing_comes_back_when_a_webhook_is_gone(store, bot, client):
-    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
-    store.hooks.remove(bot.uid)
-    store.hooks.switch_off(bot.uid, "gone")
-    store.hooks.again(Delivery(bot.uid, "r", 5), 200)
-    assert store.hooks.queue(bot.uid, "r", "", 6, [6], 100) == -1
+    store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
+    store.webhooks.remove(bot.uid)
+    store.webhooks.switch_off(bot.uid, "gone")
+    store.webhooks.again(Delivery(bot.uid, "r", 5), 200)
+    assert store.webhooks.queue(bot.uid, "r", "", 6, [6], 100) == -1
     assert due(store, bot, 300) == ([], 0)
-    assert store.hooks.get(bot.uid) is None
-    assert not client.exists(keys.hook(bot.uid))
-    assert store.hooks.uids() == []
+    assert store.webhooks.get(bot.uid) is None
+    assert not client.exists(keys.webhook(bot.uid))
+    assert store.webhooks.uids() == []
 
 
 def test_rooms_are_behind_until_they_were_read(store, bot):
     tea = store.rooms.create("Tea", "closed", store.people.create("Ann"), [bot])
-    assert store.hooks.rooms(bot.uid) == {tea: "closed"}
-    assert store.hooks.behind(bot.uid, [tea]) == [tea]
-    store.hooks.queue(bot.uid, tea, "", 1, [], 100)
-    assert store.hooks.behind(bot.uid, [tea, "nowhere"]) == []
+    assert store.webhooks.rooms(bot.uid) == {tea: "closed"}
+    assert store.webhooks.behind(bot.uid, [tea]) == [tea]
+    store.webhooks.queue(bot.uid, tea, "", 1, [], 100)
+    assert store.webhooks.behind(bot.uid, [tea, "nowhere"]) == []
 
 
 def test_one_process_delivers(store):
-    a, b = (store.lease(keys.HOOKS_LEASE, 10) for _ in range(2))
+    a, b = (store.lease(keys.WEBHOOKS_LEASE, 10) for _ in range(2))
     assert a.acquire()
     assert not b.acquire()
     assert a.acquire()
@@ -95,22 +95,22 @@ def test_a_delivery_has_one_id():
 
 def test_little_is_kept_of_how_a_try_went(store, bot, client):
     """It may quote what a program answered."""
-    store.hooks.note(Delivery(bot.uid, "r", 5), 100, "x" * 10**6)
-    [packed] = client.lrange(keys.hook_log(bot.uid), 0, -1)
+    store.webhooks.note(Delivery(bot.uid, "r", 5), 100, "x" * 10**6)
+    [packed] = client.lrange(keys.webhook_log(bot.uid), 0, -1)
     assert len(packed) < 2 * MAX_OUTCOME_CHARS
-    client.lset(keys.hook_log(bot.uid), 0, json.dumps([100, "did", 1, "y" * 10**6]))
-    assert store.hooks.tries(bot.uid) == [Try(100, "did", 1, "y" * MAX_OUTCOME_CHARS)]
+    client.lset(keys.webhook_log(bot.uid), 0, json.dumps([100, "did", 1, "y" * 10**6]))
+    assert store.webhooks.tries(bot.uid) == [Try(100, "did", 1, "y" * MAX_OUTCOME_CHARS)]
 
 
 def test_what_was_delivered_or_removed_leaves_nothing_when_a_late_try_ends(store, bot, client):
     """Its last try failed, but it was delivered meanwhile; or an admin removed the webhook."""
-    store.hooks.queue(bot.uid, "r", "", 5, [5], 100)
+    store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
     late = Delivery(bot.uid, "r", 5)
-    store.hooks.done(late)
-    store.hooks.again(late, 200)
-    assert not client.exists(keys.hook_queue(bot.uid), keys.hook_tries(bot.uid))
-    store.hooks.remove(bot.uid)
-    store.hooks.again(late, 200)
-    store.hooks.note(late, 200, "failed")
-    store.hooks.switch_off(bot.uid, "gone")
-    assert not client.exists(*keys.of_hook(bot.uid))
+    store.webhooks.done(late)
+    store.webhooks.again(late, 200)
+    assert not client.exists(keys.webhook_queue(bot.uid), keys.webhook_attempts(bot.uid))
+    store.webhooks.remove(bot.uid)
+    store.webhooks.again(late, 200)
+    store.webhooks.note(late, 200, "failed")
+    store.webhooks.switch_off(bot.uid, "gone")
+    assert not client.exists(*keys.of_webhook(bot.uid))

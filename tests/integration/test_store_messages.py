@@ -30,7 +30,7 @@ def seen(store, rid):
 
 def test_an_edited_message_has_its_new_body_everywhere(store, ann, tea):
     seq = store.messages.post(tea, ann, "teh")
-    store.messages.revise(tea, ann, seq, "the")
+    store.messages.edit(tea, ann, seq, "the")
     assert seen(store, tea) == [(1, START, ""), (2, POST, "the"), (3, EDIT, "the")]
     assert [event.edited for event in store.messages.after(tea, 1)] == [True, True]
     assert store.messages.missed(tea, ann.uid, 2, "").events[0].number == seq
@@ -38,13 +38,13 @@ def test_an_edited_message_has_its_new_body_everywhere(store, ann, tea):
 
 def test_the_same_body_again_is_no_event(store, ann, tea):
     seq = store.messages.post(tea, ann, "the")
-    store.messages.revise(tea, ann, seq, "the")
+    store.messages.edit(tea, ann, seq, "the")
     assert store.rooms.get(tea).seq == seq
 
 
 def test_nothing_of_a_deleted_message_remains(store, client, ann, tea):
     seq = store.messages.post(tea, ann, "secret one", "n1")
-    store.messages.revise(tea, ann, seq, "secret two")
+    store.messages.edit(tea, ann, seq, "secret two")
     store.messages.delete(tea, ann, seq)
     assert seen(store, tea) == [(1, START, ""), (2, DELETED, ""), (3, EDIT, ""), (4, DELETE, "")]
     everything = str(client.xrange(keys.events(tea))) + str(client.hgetall(keys.room(tea)))
@@ -52,7 +52,7 @@ def test_nothing_of_a_deleted_message_remains(store, client, ann, tea):
     with pytest.raises(NotFound):
         store.messages.around(tea, seq)
     with pytest.raises(NotFound):
-        store.messages.revise(tea, ann, seq, "again")
+        store.messages.edit(tea, ann, seq, "again")
 
 
 def test_a_room_in_which_everything_was_deleted_stays_in_the_list(store, ann, bob, tea):
@@ -134,12 +134,12 @@ def test_a_cursor_whose_message_was_deleted_goes_on(store, ann, tea):
 def test_only_the_author_changes_a_message_or_who_may(store, ann, bob, tea):
     seq = store.messages.post(tea, ann, "mine")
     for change in (
-        lambda: store.messages.revise(tea, bob, seq, "yours"),
+        lambda: store.messages.edit(tea, bob, seq, "yours"),
         lambda: store.messages.delete(tea, bob, seq),
     ):
         with pytest.raises(Refused):
             change()
-    store.messages.revise(tea, bob, seq, "ours", others=True)
+    store.messages.edit(tea, bob, seq, "ours", others=True)
     assert seen(store, tea)[1] == (2, POST, "ours")
     stranger = store.people.create("Eve")
     with pytest.raises(NotFound):
@@ -149,7 +149,7 @@ def test_only_the_author_changes_a_message_or_who_may(store, ann, bob, tea):
 @pytest.mark.parametrize("seq", [0, 1, 99])
 def test_only_messages_can_be_changed(store, ann, tea, seq):
     with pytest.raises(NotFound):
-        store.messages.revise(tea, ann, seq, "x")
+        store.messages.edit(tea, ann, seq, "x")
     with pytest.raises(NotFound):
         store.messages.delete(tea, ann, seq)
 
@@ -166,7 +166,7 @@ def test_a_page_that_is_kept_is_the_newest_events_whatever_happens(store, client
     answer = store.messages.post(tea, bob, "what?", reply=seq)
     for change in (
         lambda: store.messages.post(tea, ann, "more"),
-        lambda: store.messages.revise(tea, ann, seq, "the"),
+        lambda: store.messages.edit(tea, ann, seq, "the"),
         lambda: store.messages.react(tea, bob, seq, "👍", "on"),
         lambda: store.messages.react(tea, bob, seq, "👍", "off"),
         lambda: store.people.edit(bob, name="Robert"),
@@ -206,7 +206,7 @@ def test_a_page_is_not_kept_of_a_number_that_was_lost_and_used_again(store, valk
 
 
 def test_only_so_many_pages_are_kept(store, ann, monkeypatch):
-    monkeypatch.setattr("chat.store.message_reads.PAGES_KEPT", 2)
+    monkeypatch.setattr("chat.store.message_reads.MAX_CACHED_PAGES", 2)
     rooms = [store.rooms.create(f"Room {n}", "open", ann) for n in range(4)]
     for rid in rooms:
         page(store, rid)
@@ -214,7 +214,7 @@ def test_only_so_many_pages_are_kept(store, ann, monkeypatch):
 
 
 def test_a_page_that_is_large_is_not_kept(store, ann, monkeypatch):
-    monkeypatch.setattr("chat.store.message_reads.MAX_KEPT_PAGE_CHARS", 1000)
+    monkeypatch.setattr("chat.store.message_reads.MAX_CACHED_PAGE_CHARS", 1000)
     rid = store.rooms.create("Tea", "open", ann)
     for kept in ([rid], []):
         store.messages.post(rid, ann, "x" * 600)

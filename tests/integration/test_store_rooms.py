@@ -12,7 +12,7 @@ from chat.domain.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, STA
 from chat.rendering.markdown import gist
 from chat.store import Store, keys
 from chat.store.lua import Script
-from chat.store.room_reads import LINE_CHARS
+from chat.store.room_reads import MAX_LINE_CHARS
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_who_will_not_come_back_gives_up_seats_and_rooms(store, ann, bob, cid):
     own, other = store.rooms.create("Own", "closed", ann), store.rooms.create("Other", "open", bob)
     store.rooms.join(other, ann)
     store.people.edit(bob, off="1")
-    store.rooms.let_go(ann)
+    store.rooms.release_ownership(ann)
     assert store.rooms.random(cid, 2) != seat
     owners = [store.rooms.get(rid).owner for rid in (tea, own, other)]
     assert owners == [cid.uid, ann.uid, bob.uid]
@@ -362,7 +362,7 @@ def test_a_list_reads_the_beginning_of_a_long_text_and_shows_the_same(store, tex
     rid = store.rooms.create("Tea", "open", ann)
     store.messages.post(rid, ann, text)
     for row in (store.rooms.of(ann.uid)[0].room, store.rooms.open()[0]):
-        assert len(row.last.body) == LINE_CHARS
+        assert len(row.last.body) == MAX_LINE_CHARS
         assert gist(row.last.body) == gist(text)
         assert replace(row.last, body=text) == store.rooms.get(rid).last
 

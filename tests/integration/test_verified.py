@@ -30,7 +30,7 @@ class Somebody:
         self.rid = store.rooms.create(f"Room of {name}", "closed", self.person)
         self.reset = store.accounts.reset_token(self.uid, by or self.uid)
         self.subject = store.accounts.of_subject("https://id.example", name, name).uid
-        store.hooks.set(self.uid, f"https://{self.login}.example/", f"secret of {name}")
+        store.webhooks.set(self.uid, f"https://{self.login}.example/", f"secret of {name}")
 
 
 # Each reads something about one of two people.
@@ -52,7 +52,7 @@ READS = {
     "a room": lambda s, who: s.rooms.get(who.rid),
     "a room and a member": lambda s, who: s.rooms.row(who.rid, who.uid),
     "whether somebody is a member": lambda s, who: s.rooms.is_member(who.rid, who.uid),
-    "a webhook": lambda s, who: s.hooks.get(who.uid),
+    "a webhook": lambda s, who: s.webhooks.get(who.uid),
 }
 
 
@@ -302,12 +302,12 @@ def test_older_records_get_their_ids_and_nothing_else_changes(client, store):
 def test_what_is_imported_has_its_own_id_whatever_the_file_says(client, store, trusted):
     ann = store.accounts.create("ann", "Ann", "hash")
     tea = store.rooms.create("Tea", "open", ann)
-    records = list(store.dump(whole=trusted, secrets=trusted).everything())
+    records = list(store.exporter(whole=trusted, secrets=trusted).everything())
     client.flushdb()
     for record in records:
         if record["is"] in ("person", "room"):
             record["fields"] = {**record["fields"], "uid": "somebody", "rid": "another"}
-    load = store.load(trusted=trusted)
+    load = store.importer(trusted=trusted)
     for record in records:
         load.take(record)
     assert client.hget(keys.user(ann.uid), "uid") == ann.uid

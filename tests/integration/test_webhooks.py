@@ -200,7 +200,7 @@ def test_what_is_told_twice_is_answered_once(server, ada, robot, lab):
     robot.waits_to_read("the answer is in the room")
     seq = program.requests[0].json["message"]["seq"]
     with redis.Redis.from_url(EmbeddedValkey(server.data / "valkey").url) as client:
-        client.zadd(keys.hook_queue(robot.uid), {f"{lab} {seq}": 0})
+        client.zadd(keys.webhook_queue(robot.uid), {f"{lab} {seq}": 0})
     ada.post(lab, "@Robot 2")
     wait_until(lambda: len(program.requests) == 3, "three deliveries")
     wait_until(lambda: robot.page().count("the answer is in the room") == 3, "three answers")
@@ -281,7 +281,7 @@ def test_answers_count_for_the_bots_limit_and_wait_for_it(tmp_path):
 
         wait_until(lambda: answers() == 30, "all answers")
         with running.redis() as client:
-            assert client.exists(keys.throttle("post", robot.uid))
+            assert client.exists(keys.rate_limit("post", robot.uid))
         assert "was not posted" not in robot.page()
     finally:
         running.clean_up()

@@ -251,7 +251,7 @@ class World:
         # seconds; that files which nothing holds are looked for, after a minute.
         beats = re.compile(
             rf"{keys.PROCESSES}|{keys.FILES}|{keys.FILES_LEASE}|chat:guests:.*|"
-            rf"chat:pages:.*|chat:user:.*:pages|{re.escape(keys.LOOKED)}|{re.escape(keys.UNTOLD)}"
+            rf"chat:pages:.*|chat:user:.*:pages|{re.escape(keys.PRESENCE_CHECKED)}|{re.escape(keys.UNANNOUNCED)}"
         )
         return {key: digest for key, digest in state.items() if not beats.fullmatch(key)}
 

@@ -27,7 +27,7 @@ def test_what_could_not_be_written_is_written_later(monkeypatch, error):
         store = SimpleNamespace(
             beat=lambda process: [], write=write, enter=lambda *_: True, end=lambda process: None
         )
-        pages = ConnectionLimits(SimpleNamespace(crowd=store), Settings())
+        pages = ConnectionLimits(SimpleNamespace(connections=store), Settings())
         pages.enter("ann", "192.0.2.1")
         pages.leave("ann", "192.0.2.1")
         running = asyncio.create_task(pages.run())

@@ -138,12 +138,12 @@ def test_no_password_is_shown():
 
 
 def test_all_that_a_script_touches_is_in_one_slot():
-    for of in (keys.of_room, keys.of_hook, keys.made):
+    for of in (keys.of_room, keys.of_webhook, lambda rid: keys.imported(rid).values()):
         assert len({slot_of(key) for key in of("r1")}) == 1
     assert slot_of(keys.room_channel("r1")) == slot_of(keys.room("r1"))
     assert slot_of(keys.user_channel("u1")) == slot_of(keys.user("u1"))
-    assert keys.heard(keys.room_channel("r1")) == ("room", "r1")
-    assert keys.heard(keys.user_channel("u1")) == ("user", "u1")
+    assert keys.parse_channel(keys.room_channel("r1")) == ("room", "r1")
+    assert keys.parse_channel(keys.user_channel("u1")) == ("user", "u1")
     # The table of the specification's appendix says so of this key.
     assert slot_of("123456789") == 0x31C3 % 16384
 

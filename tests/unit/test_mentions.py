@@ -3,8 +3,8 @@
 import pytest
 
 from chat.domain.mentions import (
-    MOST_ENDS,
-    MOST_SIGNS,
+    MAX_ENDS,
+    MAX_SIGNS,
     begun,
     candidates,
     completed,
@@ -84,7 +84,7 @@ def test_a_name_is_completed_where_it_was_begun_or_behind_the_text():
 def test_candidates_are_all_that_could_be_names_and_not_more():
     assert candidates("hi @Ann Lee! @") == ["Ann", "Ann Lee", "Ann Lee!", "Ann Lee! @"]
     assert candidates("me@here @ there") == []
-    assert len(candidates("@a b c d e f g h i j k " * 300)) <= MOST_SIGNS * MOST_ENDS
+    assert len(candidates("@a b c d e f g h i j k " * 300)) <= MAX_SIGNS * MAX_ENDS
 
 
 def test_code_mentions_nobody():
