@@ -1,7 +1,7 @@
 """Rate limits: how often a person, or an address, may do something that costs others something.
 rate_limits says which request counts against which bucket.
 
-Each kind of action has a bucket (store.rate_limits) for each person or address. For frequent actions,
+Each kind of action has a bucket (store.rate_limits) for each person or address. For frequent ones,
 a few units are taken from the bucket at a time and used up in this process, so that most messages
 do not ask Redis. Other processes do not know of these few units.
 
