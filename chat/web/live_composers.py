@@ -119,7 +119,7 @@ class LiveComposers:
         self._keep_draft(rid, one(frame, "nonce"), body)
         if start is not None:
             self._has_suggestions = True
-            people, words = self._store.attention.offered(rid, self._person.uid, start)
+            people, words = self._store.notifications.offered(rid, self._person.uid, start)
             self._send(self._fragments.name_suggestions(rid, people, words))
         elif self._has_suggestions:
             self._has_suggestions = False
