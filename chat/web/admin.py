@@ -17,7 +17,7 @@ from .client_address import network_of
 from .paging import PAGE_ROWS, Paging, address
 from .security import is_public, own_origin
 
-LISTED = 50  # people on the page of files
+MAX_OWNERS_LISTED = 50  # on the page of files
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -102,7 +102,7 @@ def reset(uid: str) -> Any:
 def files() -> Any:
     """How many bytes of files are kept, and whose they are: those with most of them."""
     store = chat().store
-    largest = store.stored_files.largest(LISTED)
+    largest = store.stored_files.largest(MAX_OWNERS_LISTED)
     found = {person.uid: person for person in store.people.several([uid for uid, _ in largest])}
     total, guests = store.stored_files.sums()
     return render_template(

@@ -1,16 +1,16 @@
-"""A room live with JavaScript off: a page whose response never ends.
+"""A live room without JavaScript: a frame whose response never ends.
 
-It carries the very fragments that go over the socket; in a page without htmx their wrappers are
-unknown elements, which CSS shows or hides. The response ends by itself after some minutes with
-a refresh that goes on from the last number, so that a viewer who left unseen is let go.
+The response has the same fragments as the socket. Without htmx their wrappers are unknown elements,
+which CSS shows or hides. After some minutes the response ends with a refresh that continues from
+the last number, so that viewers who left unnoticed are forgotten.
 
-Writing to the frame does not mean that it was read. What its browser asks for next says what it has
-shown: the frame itself with its `after`, and the images without content that the frame asks for now
-and then, each with a number (`seen`).
+What was written to the frame was not necessarily read. The next requests of the browser say what it
+has shown: the frame with its `after`, and empty images with a number (`seen`), which the frame
+contains from time to time.
 
-A frame whose response ends without a refresh stays dead until its reader loads the page again. So
-every end has one: also when the process stops, when Redis does not answer, and when the page is
-refused for the moment (then as a header, for the answer is an error page).
+A frame whose response ends without a refresh stays dead until its page is reloaded. So every
+response ends with one: also if the process stops, or Redis does not respond. A response that is
+refused for the moment has it as a header, because it is an error page.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ log = logging.getLogger(__name__)
 bp = Blueprint("event_stream", __name__)
 bp.before_request(require_person)
 
-LASTS = 240.0  # seconds until the response ends and is asked for anew
-QUIET = 15.0  # seconds after which a comment keeps proxies from cutting the line
-MOST = 1000  # writes waiting for a slow reader, after which the response ends
+MAX_RESPONSE_SECONDS = 240.0  # then the response ends, and the browser asks for the next
+KEEPALIVE_SECONDS = 15.0  # without an event, after which a comment keeps proxies from closing
+MAX_WAITING_WRITES = 1000  # for a slow reader, after which the response ends
 RELOAD_SECONDS = 1  # after which a page comes back when another process has taken over already
 RETRY_SECONDS = 5  # after which a page comes back that could not be served
 TRY_AGAIN = (429, 500, 502, 503)  # statuses of answers after which it is worth trying again
@@ -54,8 +54,8 @@ TRY_AGAIN = (429, 500, 502, 503)  # statuses of answers after which it is worth 
 
 @bp.get("/rooms/<rid>/stream")
 def stream(rid: str) -> Response:
-    """The messages after number `after` (default: the newest), as they happen. What was numbered
-    in another `epoch` of the database does not count: then the newest there are come first."""
+    """The messages after number `after` (default: the newest), as they are posted. A number from
+    another `epoch` of the database does not count: then the newest messages come first."""
     room, read = chat().store.rooms.row(rid, g.person.uid)
     if read is None:
         raise NotMember("Join the room first to read it.")
@@ -75,8 +75,8 @@ def stream(rid: str) -> Response:
 
 @bp.get("/rooms/<rid>/seen/<seq>")
 def seen(rid: str, seq: str) -> tuple[str, int]:
-    """The frame has shown the room up to event `seq` (text.cursor). Its browser loads this as an
-    image, because that is the only way to say so without a script and without a click."""
+    """The frame has shown the room up to event `seq` (domain.validation.cursor). The browser loads
+    this as an image: there is no other way without a script or a click."""
     if not is_nonce(rid) or not chat().store.messages.seen(rid, g.person.uid, *cursor(seq)):
         raise NotFound("You are not in this room.")
     return "", 204
@@ -84,7 +84,7 @@ def seen(rid: str, seq: str) -> tuple[str, int]:
 
 @bp.after_request
 def come_back(response: Response) -> Response:
-    """Have a frame that is refused for the moment load itself again."""
+    """Let a frame that is refused for the moment reload itself."""
     if response.status_code in TRY_AGAIN:
         wait = number(response.headers.get("Retry-After", "")) or 0
         response.headers["Refresh"] = str(max(wait, RETRY_SECONDS))
@@ -93,8 +93,10 @@ def come_back(response: Response) -> Response:
 
 @dataclass
 class Place:
-    """Where the next response goes on: after the event `seq` of the room, in its `epoch`.
-    `is_shown`: the browser says that it has shown that event."""
+    """Where the next response continues: after the event `seq` of the room, in its `epoch`.
+
+    is_shown: the browser says that it has shown that event.
+    """
 
     rid: str
     seq: int
@@ -119,20 +121,20 @@ class Waiting:
         self.asked = 0  # the last number that the browser was asked to confirm
 
     def drain(self, replaced: bool) -> None:
-        """The process stops; another one may have taken over already."""
+        """The process stops; another process may have replaced it already."""
         self.is_draining = True
         self.pause = RELOAD_SECONDS if replaced else RESTART_SECONDS
         self.queue.put_nowait("")
 
     def push(self, packet: Packet) -> bool:
-        if self.queue.qsize() >= MOST:
+        if self.queue.qsize() >= MAX_WAITING_WRITES:
             self.close(0)
         if not self.ended:
             self.queue.put_nowait(packet.text)
         return not self.ended
 
     def ask(self, hub: Hub, viewer: Viewer) -> bool:
-        """Have the browser say that it has shown what was written; True when it was asked."""
+        """Ask the browser to confirm that it has shown what was written. True if it was asked."""
         rid, seq = viewer.watching, viewer.sent
         if rid is None or seq <= self.asked or self.ended:
             return False
@@ -147,9 +149,9 @@ class Waiting:
         self.queue.put_nowait("")
 
     def next(self) -> str:
-        """What comes next; a comment when nothing does."""
+        """The next write; a comment if there is none for some time."""
         try:
-            text: str = await_(asyncio.wait_for(self.queue.get(), QUIET))
+            text: str = await_(asyncio.wait_for(self.queue.get(), KEEPALIVE_SECONDS))
         except TimeoutError:
             return "<!-- still here -->"
         return text
@@ -161,10 +163,10 @@ def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[s
     try:
         yield from _events(room, place, waiting)
     except (RedisError, RedisClusterException, OSError) as error:
-        log.warning("a frame without JavaScript is to come back: %s", error)
+        log.warning("a frame without JavaScript has to reload: %s", error)
         yield place.refresh(max(waiting.pause, RETRY_SECONDS))
     except Exception as error:
-        log.error("a frame without JavaScript is to come back: %s", without_message(error))
+        log.error("a frame without JavaScript has to reload: %s", without_message(error))
         yield place.refresh(max(waiting.pause, RETRY_SECONDS))
 
 
@@ -191,7 +193,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
             store.messages.seen(rid, uid, place.seq)
         place.seq, place.epoch = missed.seq, missed.epoch
         hub.live(viewer, missed.seq)
-        end = time.monotonic() + LASTS
+        end = time.monotonic() + MAX_RESPONSE_SECONDS
         while not _is_over(waiting, end) and viewer.watching == rid:
             yield waiting.next()
         # Nothing is added any more; what waits is written, and the next response goes on there.

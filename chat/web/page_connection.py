@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 
 from flask import g
 from redis.exceptions import RedisError
@@ -31,6 +30,7 @@ from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
 from ..store.room_kinds import DIRECT
 from .live_composers import HANDLERS, LiveComposers
+from .read_position import ReadPosition
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,8 @@ class PageConnection:
 
     __slots__ = (
         "app",
-        "asked",
         "budget",
         "composers",
-        "confirmed",
         "fragments",
         "hub",
         "is_behind",
@@ -76,8 +74,8 @@ class PageConnection:
         "limits",
         "pace",
         "presence",
+        "read_position",
         "refresh",
-        "remembered",
         "resume_cache",
         "rows",
         "store",
@@ -105,14 +103,12 @@ class PageConnection:
             ws.push, ws.close_nowait, person.uid, g.session.sid, person.zone, ws.direct_writer
         )
         self.viewer.person = person
-        self.viewer.ask = self.ask
-        self.asked = ("", 0)  # room and number that the page was last asked to confirm
-        self.confirmed = ("", 0, 0)  # the event that the page confirmed last: room, number, time
+        self.read_position = ReadPosition(self.app, self.viewer, ws)
+        self.viewer.ask = self.read_position.ask
         self.is_fresh = True  # no `watch` has come on this socket yet
         self.rows: list[Row] = []  # the rooms when the socket opened, until the first `watch`
         self.is_behind = False  # other pages have been told of newer events than these
         self.unknown_frames = 0
-        self.remembered = ("", 0)  # room and number last stored as seen
         self.composers = LiveComposers(self.app, self.viewer, self._send)
 
     @property
@@ -161,36 +157,6 @@ class PageConnection:
         self.hub.disconnect(self.viewer)
         self.leave()
 
-    def ask(self) -> bool:
-        """Ask the browser to confirm what it was sent of the room on screen. True if it was asked.
-        What it confirms counts as read (docs/guarantees.md, I10)."""
-        rid, seq = self.viewer.watching, self.viewer.sent
-        if not rid or not seq or (rid, seq) in (self.asked, self.remembered):
-            return False
-        room = self.hub.rooms[rid]
-        at = room.at if room.last == seq else 0
-        if not self.ws.ping(partial(self._confirmed, rid, seq, at)):
-            return False
-        self.asked = rid, seq
-        return True
-
-    def _confirmed(self, rid: str, seq: int, at: int) -> None:
-        """The browser has received the events of a room up to `seq`, of the time `at`. If the page
-        showed another room by then, it has not shown them; its `watch` for that room came before
-        the confirmation."""
-        if self.viewer.watching == rid and not self._is_remembered(rid, seq):
-            self.confirmed = rid, seq, at
-            written = partial(self._remember, rid, seq)
-            self.app.realtime.read_marks.add(self.viewer.uid, self.confirmed, written)
-
-    def _is_remembered(self, rid: str, seq: int) -> bool:
-        return rid == self.remembered[0] and seq <= self.remembered[1]
-
-    def _remember(self, rid: str, seq: int) -> None:
-        """The store has the mark. The page may show another room meanwhile."""
-        if rid == self.viewer.watching and not self._is_remembered(rid, seq):
-            self.remembered = rid, seq
-
     def _reconnect(self, error: Exception) -> None:
         """Redis has failed: close the socket, so that the page connects again."""
         log.warning("a page is asked to come back: %s", error)
@@ -220,9 +186,8 @@ class PageConnection:
         is_unsure = False  # the page may not have shown all of the room that it was in
         if before and before != rid:
             self.composers.leave_room()
-            if self.confirmed[0] == before:
-                self._seen(*self.confirmed)  # realtime.read_marks may not have stored it yet
-            is_unsure = self._is_unsure()
+            self.read_position.leave_room(before)
+            is_unsure = self.read_position.is_unsure()
             if not is_unsure:
                 self._send(self.fragments.room_read(before))
         for to, nonce, body, reply in pending(frame):
@@ -277,9 +242,9 @@ class PageConnection:
         self.presence.dirty.add(rid)  # a new panel shows nobody as online
         self.hub.live(self.viewer, answer.missed.seq)
         if answer.shown:
-            self._seen(rid, answer.shown)
+            self.read_position.store(rid, answer.shown)
         if packet and entered and not self.is_fresh:
-            self.ask()  # the person has opened this room
+            self.read_position.ask()  # the person has opened this room
         elif packet:
             # Asked later, with others: thousands of pages may reconnect at once.
             self.app.realtime.confirmations.add(self.viewer)
@@ -287,7 +252,7 @@ class PageConnection:
     def _missed(self, cursor: Cursor) -> Answer | None:
         """The events after those that the page shows. None if the person is not a member."""
         answer = self.resume_cache.find(cursor)
-        if answer and self._seen(cursor.rid, answer.shown):
+        if answer and self.read_position.store(cursor.rid, answer.shown):
             return answer
         rid, after, at, epoch = cursor
         forgotten = self.resume_cache.forgotten
@@ -297,25 +262,6 @@ class PageConnection:
         answer = Answer(cursor, missed)
         self.resume_cache.keep(answer, forgotten)
         return answer
-
-    def _seen(self, rid: str, seq: int, at: int = 0) -> bool:
-        """Store that the page has shown the room up to event `seq`, of the time `at` (0 if it is
-        not known). True if that was stored now, and the person is a member. A failure of Redis is
-        only logged."""
-        if self._is_remembered(rid, seq):
-            return False
-        try:
-            is_member = self.store.messages.seen(rid, self.person.uid, seq, at)
-            self.remembered = rid, seq
-        except (RedisError, OSError) as error:
-            log.warning("cannot remember what was seen: %s", error)
-            return False
-        return is_member
-
-    def _is_unsure(self) -> bool:
-        """True if the page has not confirmed everything that it was sent of the room on screen."""
-        rid, seq = self.remembered
-        return rid != self.viewer.watching or seq < self.viewer.sent
 
     def _belong(self, rid: str) -> bool:
         """True if the person is a member. They may have joined after the page opened."""
