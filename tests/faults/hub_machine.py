@@ -475,7 +475,7 @@ class World:
             turns += 1
             assert turns < 1000, f"it never ends: {self.doing()}"
             before = self.held.link
-            on_its_way = self.gate.waiting, self.held.came, self.held._asked, self.texts.waiting
+            on_its_way = self.gate.waiting, self.held.came, self.held._commands, self.texts.waiting
             is_busy = any(on_its_way) or not self._is_idle()
             self.held.send()
             self.texts.render()
