@@ -12,7 +12,7 @@ from .auth.oidc_client import Provider
 from .auth.signed_cookies import SignedCookies
 from .config import Settings
 from .error_pages import ErrorPages
-from .http_client.public_only import Outbound
+from .http_client.public_only import PublicClient
 from .media.attachments import Files, quotas
 from .media.avatars import MAX_AVATAR_BYTES, Pictures
 from .media.orphan_cleanup import OrphanCleanup
@@ -99,7 +99,7 @@ class Chat(Flask, Parts):
             self.pictures, settings.file_size_mb * 2**20, store.stored_files, quotas(settings)
         )
         self.uploads = Uploads(settings.limits)
-        self.outbound = Outbound(settings.hook_networks)
+        self.outbound = PublicClient(settings.hook_networks)
         self.provider = Provider(settings, store.clock.now)
         self.jwt_keys = jwt_sign_in.keys(settings)
         self.problems = []

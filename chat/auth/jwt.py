@@ -17,7 +17,7 @@ from joserfc.jws import JWSRegistry
 from ..domain.errors import Invalid
 from ..domain.validation import MAX_NAME, clean_name
 from ..domain.wire_text import is_whole
-from ..http_client.json_documents import Kept
+from ..http_client.json_documents import CachedDocument
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Keys:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._kept = Kept(url, key_set)
+        self._kept = CachedDocument(url, key_set)
 
     def claims(self, token: str) -> dict[str, Any]:
         """The claims of a token that one of the keys has signed. Raises BadToken, Unreachable."""

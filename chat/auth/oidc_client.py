@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from ..config import Settings, is_safe
-from ..http_client.json_documents import Kept, Unreachable, get_json, post_form
+from ..http_client.json_documents import CachedDocument, Unreachable, get_json, post_form
 from . import jwt
 from .jwt import BadToken, Keys
 
@@ -23,7 +23,7 @@ class Provider:
         self.settings = settings
         self._now = now
         issuer = settings.oidc_issuer.rstrip("/")
-        self._metadata = Kept(f"{issuer}/.well-known/openid-configuration", dict)
+        self._metadata = CachedDocument(f"{issuer}/.well-known/openid-configuration", dict)
         self._keys = Keys("")
 
     def address(self, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:

@@ -1,6 +1,6 @@
-"""What other sites say: small JSON documents, asked for on the loop, within limits.
+"""Fetches small JSON documents of other sites on the event loop, within limits.
 
-The addresses come from the settings, and from documents that those lead to; never from visitors.
+The addresses come from the settings and from documents that these lead to, never from visitors.
 Redirects are not followed.
 """
 
@@ -20,55 +20,56 @@ from ..domain.wire_text import is_whole
 from ..runtime.executors import DOCUMENTS
 from .public_only import first
 
-WITHIN = 10.0  # seconds for a whole answer
-LARGEST = 256 * 1024  # bytes of an answer
-KEPT = 3600  # seconds until a document is fetched again
-AGAIN = 60  # seconds between two looks for something new in one that is kept
+TIMEOUT_SECONDS = 10.0  # for a whole response
+MAX_BODY_BYTES = 256 * 1024  # of a response
+CACHE_SECONDS = 3600  # until a document is fetched again
+RENEW_SECONDS = 60  # between two renewals of a cached document
 
 
 class Unreachable(Exception):
-    """Another site did not answer as it should; the text is for the log."""
+    """Another site gave no valid response. The text is for the log."""
 
 
 def get_json(url: str, token: str = "") -> dict[str, Any]:
-    """The JSON object at `url`, asked for with a Bearer `token`. Raises Unreachable."""
+    """Return the JSON object at `url`, requested with a Bearer `token`. Raises Unreachable."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return await_(_ask("GET", url, headers))
+    return await_(_request_json("GET", url, headers))
 
 
 def post_form(url: str, form: dict[str, str], login: tuple[str, str] | None) -> dict[str, Any]:
-    """The JSON object that a form is answered with; `login` is for HTTP Basic authentication.
-    Raises Unreachable."""
-    return await_(_ask("POST", url, {}, data=form, auth=login))
+    """Post a form and return the JSON object in the response. `login` is for HTTP Basic
+    authentication. Raises Unreachable."""
+    return await_(_request_json("POST", url, {}, data=form, auth=login))
 
 
 Read = TypeVar("Read")
 
 
-class Kept(Generic[Read]):
-    """What `read` makes of a JSON document of another site, kept for KEPT seconds. However many
-    ask, it is fetched and read once. `read` runs in a thread, for it may take long."""
+class CachedDocument(Generic[Read]):
+    """What `read` makes of a JSON document of another site, cached for CACHE_SECONDS. However many
+    ask at once, the document is fetched and read once. `read` runs in a thread, as it may be slow.
+    """
 
     def __init__(self, url: str, read: Callable[[dict[str, Any]], Read]) -> None:
         self.url = url
         self._read = read
-        self._found: Read
-        self._old = self._looked = float("-inf")  # when it is old, and was last looked at again
+        self._value: Read
+        self._expires_at = self._renewed_at = float("-inf")  # monotonic times
         self._task: asyncio.Task[None] | None = None
 
     def get(self) -> Read:
-        """What was read. Raises Unreachable."""
-        if time.monotonic() > self._old:
+        """Return the cached value, fetching the document if necessary. Raises Unreachable."""
+        if time.monotonic() > self._expires_at:
             self._fetch()
-        return self._found
+        return self._value
 
     def renew(self) -> Read:
-        """As it is now, or as it was up to AGAIN seconds ago: strangers, who can ask for what is
-        not in it, make no more requests of it than that. Raises Unreachable."""
-        if time.monotonic() > self._looked + AGAIN:
-            self._looked = time.monotonic()
+        """Return a value that is at most RENEW_SECONDS old. Strangers can ask for keys that are not
+        in the document; this limits how often it is fetched for them. Raises Unreachable."""
+        if time.monotonic() > self._renewed_at + RENEW_SECONDS:
+            self._renewed_at = time.monotonic()
             self._fetch()
-        return self._found
+        return self._value
 
     def _fetch(self) -> None:
         if self._task is None:
@@ -77,32 +78,34 @@ class Kept(Generic[Read]):
 
     async def _load(self) -> None:
         try:
-            document = await _ask("GET", self.url, {})
-            self._found = await DOCUMENTS.arun(self.url, self._read, document)
-            self._old = time.monotonic() + KEPT
+            document = await _request_json("GET", self.url, {})
+            self._value = await DOCUMENTS.arun(self.url, self._read, document)
+            self._expires_at = time.monotonic() + CACHE_SECONDS
         finally:
             self._task = None
 
 
-async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> dict[str, Any]:
+async def _request_json(
+    method: str, url: str, headers: dict[str, str], **more: Any
+) -> dict[str, Any]:
     if not is_safe(url):
         raise Unreachable(f"{url!r} is not an https address")
-    # As it is, for what is packed small may be large.
+    # Not compressed: a small compressed body may become a large one.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
     try:
-        async with asyncio.timeout(WITHIN), httpx.AsyncClient(verify=_tls()) as client:
+        async with asyncio.timeout(TIMEOUT_SECONDS), httpx.AsyncClient(verify=_tls()) as client:
             async with client.stream(method, url, headers=headers, **more) as answer:
-                body = await first(LARGEST + 1, answer.aiter_raw())
+                body = await first(MAX_BODY_BYTES + 1, answer.aiter_raw())
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise Unreachable(f"{url}: {type(error).__name__} {error}") from None
-    if len(body) > LARGEST:
-        raise Unreachable(f"{url} answered more than {LARGEST} bytes")
+    if len(body) > MAX_BODY_BYTES:
+        raise Unreachable(f"{url} answered more than {MAX_BODY_BYTES} bytes")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         document = None
     if answer.status_code != 200 or not isinstance(document, dict) or not is_whole(document):
-        # What a token endpoint says of an error (RFC 6749, section 5.2).
+        # The error of a token endpoint (RFC 6749, section 5.2).
         said = document.get("error") if isinstance(document, dict) else "no JSON object"
         raise Unreachable(f"{url} answered {answer.status_code}, {str(said)[:100]!r}")
     return document
@@ -110,5 +113,5 @@ async def _ask(method: str, url: str, headers: dict[str, str], **more: Any) -> d
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """Once: reading the certificates takes tens of milliseconds."""
+    """Return the TLS context, made once: reading the certificates takes tens of milliseconds."""
     return httpx.create_ssl_context()

@@ -1,15 +1,14 @@
-"""Requests to addresses that people have typed: only to the public internet.
+"""Sends requests to addresses that people have typed, but only to the public internet.
 
-A server that fetches what it is told to can be sent to its own neighbours (SSRF): to the metadata
-service of its cloud, to Redis, to a router. So a name is resolved once, everything it resolves to
-must be public, and the connection goes to the address that was looked at, not to the name again.
-What the address looks like (decimal, hexadecimal, `localhost.`) is of no matter, for only what
-it resolves to is. Redirects are not followed, proxies of the environment not used, cookies not
-kept.
+A server that requests any address can be made to attack its own network (SSRF): the metadata
+service of its cloud, Redis, a router. So a name is resolved once, everything it resolves to must be
+public, and the connection goes to the address that was checked. The form of the address (decimal,
+hexadecimal, `localhost.`) does not matter, only what it resolves to. Redirects are not followed.
+Proxy settings of the environment and cookies are not used.
 
-The libraries for this connect before they look, or depend on private parts of httpx; what is used
-here is httpcore, on which httpx stands, a `Host` header and the extension `sni_hostname`. The other
-side may be as hostile as the address: what is read is bounded (chat.http_client.bounded_stream).
+The existing libraries connect before they check, or depend on private parts of httpx. This module
+uses httpcore, the base of httpx, with a `Host` header and the extension `sni_hostname`. The other
+server may be hostile, too: the size of its response is limited (chat.http_client.bounded_stream).
 """
 
 import asyncio
@@ -32,24 +31,24 @@ from .public_address import is_public
 Networks = Sequence[IPv4Network | IPv6Network]
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
-LONGEST = 500  # characters of an address
-MOST_READ = 64 * 1024  # bytes of an answer's body
-MAX_HEAD_BYTES = 16 * 1024  # all that comes before the body, informational responses too
-MAX_BODY_WIRE_BYTES = 2 * MOST_READ  # the body as it is sent, with what chunks cost
-MAX_WHY_CHARS = 200  # of why a connection failed, which may quote what came
-MOST_ADDRESSES = 3  # of a name that are tried
-MAX_ADDRESSES = 64  # of a name that are looked at
-SECONDS = 7.0  # for everything: resolving, connecting, sending, the answer
+MAX_ADDRESS_CHARS = 500
+MAX_BODY_BYTES = 64 * 1024  # of a response; the rest is not read
+MAX_HEAD_BYTES = 16 * 1024  # everything before the body, including informational responses
+MAX_BODY_WIRE_BYTES = 2 * MAX_BODY_BYTES  # the body with its chunk headers
+MAX_WHY_CHARS = 200  # of the reason of a failure, which may quote the other server
+MAX_TRIED_ADDRESSES = 3  # of one host
+MAX_ADDRESSES = 64  # of one host; with more, the request is refused
+TIMEOUT_SECONDS = 7.0  # for everything: resolving, connecting, sending, and the response
 
 _FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.UnsupportedProtocol)
 
-# Of its own: a name server that does not answer must not hold the threads of passwords.
+# A pool of its own: a name server that does not answer must not occupy threads of others.
 _resolvers = ThreadPoolExecutor(8, "resolve")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is cut after MOST_READ bytes and never decompressed."""
+    """A response. `body` is cut after MAX_BODY_BYTES and never decompressed."""
 
     status: int
     headers: httpx.Headers
@@ -57,23 +56,27 @@ class Answer:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, the best first; raises OSError."""
+    """Return the addresses of a host, the best first. Raises OSError."""
     loop = asyncio.get_running_loop()
     ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await loop.run_in_executor(_resolvers, ask)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class Outbound:
-    """`networks` are allowed besides the public internet, with http and any port; `context` says
-    which certificates are believed (those that httpx believes)."""
+class PublicClient:
+    """An HTTP client for public addresses.
+
+    networks: also allowed, with http and any port.
+    context: says which certificates are trusted (by default those that httpx trusts).
+    seconds: the limit for a whole request.
+    """
 
     def __init__(
         self,
         networks: Networks = (),
         resolve: Resolve = resolve,
         context: ssl.SSLContext | None = None,
-        seconds: float = SECONDS,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.networks = networks
         self.resolve = resolve
@@ -81,7 +84,7 @@ class Outbound:
         self.seconds = seconds
 
     async def check(self, address: str) -> None:
-        """Raise Invalid for an address that nothing would be sent to."""
+        """Raise Invalid if nothing would be sent to this address."""
         try:
             async with asyncio.timeout(self.seconds):
                 await self._find(address)
@@ -104,7 +107,7 @@ class Outbound:
             raise Unreachable(f"The connection failed: {_why(error)}") from None
 
     async def _find(self, address: str) -> tuple[httpx.URL, list[str]]:
-        """The address and all that its host resolves to."""
+        """Return the parsed address and everything that its host resolves to."""
         url = _parsed(address)
         host = url.raw_host.decode()
         try:
@@ -138,8 +141,8 @@ class Outbound:
     async def _post_to_first(
         self, url: httpx.URL, ips: list[str], body: bytes, headers: dict[str, str]
     ) -> Answer:
-        """Post to the first that takes the connection; each has its share of the time for it."""
-        ips = ips[:MOST_ADDRESSES]
+        """Post to the first IP address that accepts a connection. Each gets a share of the time."""
+        ips = ips[:MAX_TRIED_ADDRESSES]
         share = self.seconds / len(ips)
         for ip in ips[:-1]:
             try:
@@ -160,26 +163,26 @@ class Outbound:
             extensions={"sni_hostname": name, "timeout": {"connect": connect}},
         )
         wire = BoundedBackend(MAX_HEAD_BYTES)
-        # One for each request: a connection to the address of a name would serve other names there.
+        # A pool for each request: a connection must not be used for another name at the same IP.
         async with httpcore.AsyncConnectionPool(await self._tls(), network_backend=wire) as pool:
             response = await pool.handle_async_request(_for_httpcore(request))
             wire.bytes_left = MAX_BODY_WIRE_BYTES
             try:
-                read = await first(MOST_READ, response.aiter_stream())
+                read = await first(MAX_BODY_BYTES, response.aiter_stream())
             finally:
                 await response.aclose()
         return Answer(response.status, httpx.Headers(response.headers), read)
 
     async def _tls(self) -> ssl.SSLContext:
-        if self.context is None:  # reading all certificates takes long for the loop
+        if self.context is None:  # reading all certificates would block the loop
             loop = asyncio.get_running_loop()
             self.context = await loop.run_in_executor(_resolvers, httpx.create_ssl_context)
         return self.context
 
 
 async def first(most: int, chunks: AsyncIterable[bytes]) -> bytes:
-    """The first `most` bytes of an answer's body, as they came; the rest is not waited for. It is
-    cut too where chunks make it longer on the wire than is read."""
+    """Return the first `most` bytes of a body, without waiting for the rest. The body is also cut
+    if its chunk headers exceed the limit of the connection."""
     read = bytearray()
     with suppress(ResponseTooLarge):
         async for chunk in chunks:
@@ -209,12 +212,12 @@ def _why(error: Exception) -> str:
 
 
 def _parsed(address: str) -> httpx.URL:
-    """The address as httpx understands it, which is also what sends. Raises Invalid."""
-    if len(address) > LONGEST:
-        raise Invalid(f"The address is too long: {LONGEST} characters are allowed.")
+    """Return the address as httpx, which also sends, understands it. Raises Invalid."""
+    if len(address) > MAX_ADDRESS_CHARS:
+        raise Invalid(f"The address is too long: {MAX_ADDRESS_CHARS} characters are allowed.")
     try:
         url = httpx.URL(address)
-        host, port = url.host, url.port  # httpx decodes a name here, and raises what idna raises
+        host, port = url.host, url.port  # httpx decodes a name here and may raise an error of idna
     except (httpx.InvalidURL, ValueError):
         raise Invalid("This is no address of the web.") from None
     if url.scheme not in ("http", "https") or not host:

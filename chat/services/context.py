@@ -8,7 +8,7 @@ from flask import Request, current_app, request
 from ..auth.jwt import Keys, Secret
 from ..auth.oidc_client import Provider
 from ..config import Settings
-from ..http_client.public_only import Outbound
+from ..http_client.public_only import PublicClient
 from ..media.attachments import Files
 from ..media.avatars import Pictures
 from ..observability.failed_sign_ins import FailedSignIns
@@ -33,7 +33,7 @@ class Parts(Protocol):
     pictures: Pictures
     attachments: Files
     uploads: Uploads
-    outbound: Outbound
+    outbound: PublicClient
     provider: Provider
     jwt_keys: Keys | Secret
     # Each returns what this process cannot do at present, or "" (web.health).

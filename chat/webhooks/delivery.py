@@ -14,7 +14,7 @@ from greenback import with_portal_run_sync
 
 from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.events import POST
-from ..http_client.public_only import Answer, Outbound
+from ..http_client.public_only import Answer, PublicClient
 from ..rendering.serializers import message_json, person_json, room_json
 from ..store import Person, Store
 from ..store.room_kinds import DIRECT
@@ -39,7 +39,7 @@ class Sender:
     a program answers, within the limits that everybody has."""
 
     def __init__(
-        self, store: Store, outbound: Outbound, first_wait: float, post_reply: PostReply
+        self, store: Store, outbound: PublicClient, first_wait: float, post_reply: PostReply
     ) -> None:
         self._store = store
         self._outbound = outbound

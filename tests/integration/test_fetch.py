@@ -11,14 +11,14 @@ from flask import Flask, Response, redirect, request
 from werkzeug.serving import make_server
 
 from chat.http_client import json_documents
-from chat.http_client.json_documents import Kept, Unreachable, get_json
+from chat.http_client.json_documents import CachedDocument, Unreachable, get_json
 
 from ..provider import Quiet
 from ..running import Server, Visitor, wait_until
 
 PAGES = {
     "right": lambda: {"token": request.headers.get("Authorization")},
-    "large": lambda: {"x": "x" * json_documents.LARGEST},
+    "large": lambda: {"x": "x" * json_documents.MAX_BODY_BYTES},
     "endless": lambda: Response(iter(lambda: b" " * 999, b"")),
     "list": lambda: ["x"],
     "deep": lambda: "[" * 100_000 + "]" * 100_000,
@@ -102,7 +102,7 @@ def test_a_name_that_is_none(url):
 
 
 def test_a_site_that_says_nothing_is_given_up(silent, monkeypatch):
-    monkeypatch.setattr(json_documents, "WITHIN", 0.1)
+    monkeypatch.setattr(json_documents, "TIMEOUT_SECONDS", 0.1)
     with pytest.raises(Unreachable, match="Timeout"):
         on_loop(get_json, f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
@@ -115,7 +115,7 @@ def test_however_many_ask_it_is_fetched_once(site):
         return document
 
     async def all_at_once():
-        kept = Kept(f"{site}/right", read)
+        kept = CachedDocument(f"{site}/right", read)
         asking = [greenback.with_portal_run_sync(kept.get) for _ in range(5)]
         first, *others = await asyncio.gather(*asking)
         return all(other is first for other in others)

@@ -147,7 +147,7 @@ def test_a_document_of_many_keys_is_read_once_and_in_part(provider, monkeypatch)
 
 
 def test_a_document_of_keys_that_is_too_large_is_not_read(provider):
-    keys = [{**provider.key.as_dict(private=False), "x": "x" * json_documents.LARGEST}]
+    keys = [{**provider.key.as_dict(private=False), "x": "x" * json_documents.MAX_BODY_BYTES}]
     provider.answers["/jwks_uri"] = {"keys": keys}
     with pytest.raises(Unreachable, match="more than"):
         on_loop(lambda: Keys(f"{provider.url}/jwks_uri").claims(provider.sign({})))

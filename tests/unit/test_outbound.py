@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.domain.errors import Invalid, Unreachable
-from chat.http_client.public_only import MAX_ADDRESSES, MAX_WHY_CHARS, MOST_READ, Answer, Outbound
+from chat.http_client.public_only import (
+    MAX_ADDRESSES,
+    MAX_BODY_BYTES,
+    MAX_WHY_CHARS,
+    Answer,
+    PublicClient,
+)
 
 from ..receiver import RawReceiver, Receiver
 
@@ -22,11 +28,11 @@ HOME = [ip_network("127.0.0.0/8")]
 
 
 def check(address: str, **options) -> None:
-    asyncio.run(Outbound(**options).check(address))
+    asyncio.run(PublicClient(**options).check(address))
 
 
 def post(address: str, body: bytes = b"{}", **options) -> Answer:
-    return asyncio.run(Outbound(**options).post(address, body, {}))
+    return asyncio.run(PublicClient(**options).post(address, body, {}))
 
 
 def named(**hosts: list[str]):
@@ -208,7 +214,7 @@ def test_no_proxy_of_the_environment_is_used(monkeypatch):
 
 
 def test_only_so_much_of_an_answer_is_read():
-    assert len(post(Receiver((200, {}, b"x" * 10**6)).url, networks=HOME).body) == MOST_READ
+    assert len(post(Receiver((200, {}, b"x" * 10**6)).url, networks=HOME).body) == MAX_BODY_BYTES
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -258,7 +264,7 @@ def parsed_in_a_turn(monkeypatch):
 def kept(url, **options):
     """How much is kept of an answer, and how much may be."""
     try:
-        return len(post(url, networks=HOME, **options).body), MOST_READ
+        return len(post(url, networks=HOME, **options).body), MAX_BODY_BYTES
     except Unreachable as error:
         return len(error.text), MAX_WHY_CHARS + 50
 
