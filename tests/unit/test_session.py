@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from flask import session as cookie
+from flask_wtf.csrf import validate_csrf
 from werkzeug.exceptions import BadRequest
 
 from chat.auth.signed_cookies import SignedCookies
@@ -101,3 +102,14 @@ def test_who_has_no_token_yet_gets_one(app):
     headers = {"Cookie": f"session={text}", "X-CSRFToken": token}
     with app.test_request_context("/", method="POST", headers=headers):
         app.csrf.protect()
+
+
+def test_a_new_secret_has_a_new_token_in_the_same_request(app):
+    """As when somebody signs in: the answer's forms belong to the new session."""
+    with app.test_request_context():
+        tokens = []
+        for secret in ("c" * 40, "d" * 40):
+            cookie["csrf_token"] = secret
+            tokens.append(security.csrf_token())
+            validate_csrf(tokens[-1])
+        assert tokens[0] != tokens[1]
