@@ -1,4 +1,4 @@
-"""What can be refused, and how it is told.
+"""The errors that people see, with their HTTP status.
 
 ChatError
  ├── Invalid        400  what was typed cannot be used; the text says what to change
@@ -14,8 +14,7 @@ ChatError
  ├── FilesAway      503  where files are kept is full, or cannot be reached
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
-Each class knows its HTTP status; one handler turns it into a page, and the live socket turns
-it into a fragment beside the text it concerns.
+One handler turns an error into a page. The live socket shows it next to the message that caused it.
 """
 
 import math
@@ -41,7 +40,7 @@ class Invalid(ChatError):
 
 class OverQuota(Invalid):
     status = 413
-    title = "No room for these files"
+    title = "Not enough space for these files"
 
 
 class Unauthorized(ChatError):
@@ -67,14 +66,14 @@ class Refused(ChatError):
 
 class Misdirected(ChatError):
     status = 421
-    title = "This is another address"
+    title = "Wrong address"
 
 
 class TooOften(ChatError):
     """`wait`: seconds after which it is worth trying again."""
 
     status = 429
-    title = "Not so fast"
+    title = "Too many requests"
 
     def __init__(self, text: str, wait: float) -> None:
         super().__init__(text)
