@@ -445,3 +445,11 @@ def test_mentions_are_marked_in_text_and_not_in_code():
         f"<strong>{mark}</strong> <code>@Ann &lt;b&gt;</code>"
     )
     assert render("@Ann <b>, tea?") == "@Ann &lt;b&gt;, tea?"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[bad", "http://%zz/", "http://a:99999/", "http://xn--a.org"]
+)
+def test_an_address_that_no_browser_could_open_is_no_link(address):
+    """nh3 would leave a link that leads nowhere."""
+    assert "<a" not in render(f"[text]({address})\n{address}")
