@@ -85,6 +85,7 @@ class Hub:
         for rid in list(viewer.rooms):
             self.leave(viewer, rid)
         self.marks.forget(viewer)
+        viewer.forget_page()
         self._close(f"user:{viewer.uid}")
 
     def belong(self, viewer: Viewer, rid: str, seq: int, at: int = 0) -> None:

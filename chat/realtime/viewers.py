@@ -64,6 +64,12 @@ class Viewer:
         self.in_sync_with: Group | None = None
         self._sent = 0
 
+    def forget_page(self) -> None:
+        """The page has gone. It refers to this object, so it would be a cycle that only the
+        garbage collector takes apart, and its connection with it. After an hour there would be so
+        much of that that the event loop would be held for seconds."""
+        self.ask = _cannot_ask
+
     @property
     def sent(self) -> int:
         """The last number of the watched room that was sent."""

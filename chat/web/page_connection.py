@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 from flask import g
 from redis.exceptions import RedisError
@@ -20,12 +21,14 @@ from ..bridge import WebSocket, await_
 from ..domain.errors import NotFound
 from ..domain.validation import cursor, number
 from ..realtime.client_messages import Frame, one, parse, pending
+from ..realtime.hub import Hub
 from ..realtime.refresh import numbers
 from ..realtime.resume_cache import Answer, Cursor
 from ..realtime.viewers import Viewer
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
 from ..services.context import app
+from ..services.limits import Pace
 from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
 from ..store.room_kinds import DIRECT
@@ -63,6 +66,7 @@ class PageConnection:
     """One open page and its socket. `leave` is called when the page closes."""
 
     __slots__ = (
+        "_send",
         "app",
         "budget",
         "composers",
@@ -109,6 +113,8 @@ class PageConnection:
         self.rows: list[Row] = []  # the rooms when the socket opened, until the first `watch`
         self.is_behind = False  # other pages have been told of newer events than these
         self.unknown_frames = 0
+        # Not a method: the page and its composers would be a cycle (Viewer.forget_page).
+        self._send = partial(_send, self.hub, self.viewer, self.budget)
         self.composers = LiveComposers(self.app, self.viewer, self._send)
 
     @property
@@ -275,6 +281,7 @@ class PageConnection:
             self.hub.belong(self.viewer, rid, room.seq, room.at)
         return rid in self.viewer.rooms  # the page may have closed meanwhile
 
-    def _send(self, text: str) -> None:
-        self.budget.owe(len(text))
-        self.hub.send_text(self.viewer, text)
+
+def _send(hub: Hub, viewer: Viewer, budget: Pace, text: str) -> None:
+    budget.owe(len(text))
+    hub.send_text(viewer, text)
