@@ -67,7 +67,9 @@ async def play(
     try:
         await stage.open()
         await stage.recovered(time.monotonic())
-        await stage.settled(RECOVERS_WITHIN)
+        if await stage.settled(RECOVERS_WITHIN) >= RECOVERS_WITHIN:
+            told = [(page.name, page.people_here) for page in stage.present[:3]]
+            raise TimeoutError(f"before any fault, pages are not told who is here: {told}")
         skipped = {name(fault): why for fault in faults if (why := why_not(fault, stage))}
         possible = [fault for fault in faults if not why_not(fault, stage)]
         end = time.monotonic() + seconds
