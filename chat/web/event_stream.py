@@ -1,4 +1,4 @@
-"""A live room without JavaScript: a frame whose response never ends.
+"""A live room without JavaScript, as a frame whose response never ends.
 
 The response has the same fragments as the socket. Without htmx their wrappers are unknown elements,
 which CSS shows or hides. After some minutes the response ends with a refresh that continues from
