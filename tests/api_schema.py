@@ -28,7 +28,9 @@ def check_response(response: httpx.Response) -> None:
         return
     operation = next(operations_at(method, path), None)
     response.read()
-    if operation is None:  # such as a path that is not there, or another method of one that is
+    if response.status_code == 421:  # another host's name, whatever the path
+        schema = error_schema()
+    elif operation is None:  # such as a path that is not there, or another method of one that is
         assert response.status_code in (404, 405), response.text
         schema = error_schema()
     else:

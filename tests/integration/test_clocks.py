@@ -218,7 +218,7 @@ def test_what_was_begun_at_a_provider_by_one_host_is_ended_by_the_other(store, t
     for ago, ends in ((0, True), (oidc_sign_in.MAX_SIGN_IN_SECONDS + 60, False)):
         with there() as other, app_over(other).test_request_context():
             cookie["oidc"] = [["state", "nonce", "verifier", "/", now() - ago]]
-            assert bool(oidc_sign_in._take("state")) == ends
+            assert bool(oidc_sign_in._take_started("state")) == ends
 
 
 def test_a_token_of_another_site_is_good_as_long_at_all_hosts(there, now):

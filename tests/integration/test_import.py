@@ -116,7 +116,7 @@ def test_whatever_a_foreign_file_says_who_and_what_is_here_stays(store, here, da
             records = renamed(records, data)
         before, after = before_and_after(client, lambda: take(changed(records, data), here))
         assert after == before
-        assert [finding.text for finding in here.check.everything(0)] == []
+        assert [finding.text for finding in here.integrity.everything(0)] == []
     finally:
         client.flushdb()
         for key, (dumped, ttl) in kept.items():
@@ -147,13 +147,13 @@ def test_rooms_and_people_that_are_new_come_from_a_foreign_file(store, here):
     class Plain:
         draw = staticmethod(lambda _: None)
 
-    load = here.load()
+    load = here.importer()
     for record in renamed(list(store.exporter(whole=True, secrets=True).everything()), Plain):
         load.take(record)
     assert load.problems == []
     assert load.done["new rooms"] == 3
     assert load.done["new people"] >= 5
-    assert list(here.check.everything(0)) == []
+    assert list(here.integrity.everything(0)) == []
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_foreign_file_speaks_for_nobody_here(here, ann, who):  # noqa: F811
         {"is": "reactions", "of": {"2": json.dumps([["👍", them["reactor"], "Eve", 2]])}},
         {"is": "end of room", "id": "forged"},
     ]
-    load = here.load()
+    load = here.importer()
     for record in records:
         load.take(record)
     assert "is somebody here" in load.problems[0]

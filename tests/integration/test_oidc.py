@@ -124,7 +124,7 @@ def test_the_way_back_leads_nowhere_else(visitor, next):
 def test_who_turns_back_is_told_so(visitor):
     answer = visitor.get(at_provider(begin(visitor, "/sign-in/oidc?next=/me"), deny="1"))
     assert answer.status_code == 403
-    assert "not let in at Provider" in trouble(answer)
+    assert "Provider was cancelled or denied" in trouble(answer)
     assert 'href="/sign-in/oidc?next=/me"' in answer.text
 
 

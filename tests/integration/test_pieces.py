@@ -43,16 +43,16 @@ class Meddler:
         self.texts = {}  # number of a message: all that it ever said
         self.deeds = [self.post, self.post, self.edit, self.delete, self.react, self.nothing]
         self.pieces = 0
-        scripts = reader.messages.history._scripts
-        for name in ("read", "pick", "revised"):
-            scripts[name] = self.meddling(scripts[name])
+        history = reader.messages.history
+        for name in ("_read_events", "_read_selected", "_read_annotations"):
+            setattr(history, name, self.meddling(getattr(history, name)))
 
     def meddling(self, script):
-        def call(keys, args):
+        def call(*args, **values):
             self.pieces += 1
             if self.pieces > 1:
                 self.chance.choice(self.deeds)()
-            return script(keys=keys, args=args)
+            return script(*args, **values)
 
         return call
 
@@ -167,16 +167,16 @@ def test_what_is_trimmed_between_two_pieces_is_no_deletion(store, client, ann, t
         client.hset(f"chat:room:{{{tea}}}", "first", 41)
         client.xtrim(f"chat:room:{{{tea}}}:events", minid="41-0", approximate=False)
 
-    scripts = reader.messages.history._scripts
-    read, calls = scripts["read"], Counter()
+    history = reader.messages.history
+    read, calls = history._read_events, Counter()
 
-    def then_trim(keys, args):
+    def then_trim(*args, **values):
         calls["read"] += 1
         if calls["read"] == 2:
             trim()
-        return read(keys=keys, args=args)
+        return read(*args, **values)
 
-    scripts["read"] = then_trim
+    history._read_events = then_trim
     events = reader.messages.after(tea, 1, 60)
     assert [event.seq for event in events] == list(range(41, 62))
     assert DELETED not in {event.kind for event in events}
@@ -193,16 +193,16 @@ def test_who_is_taken_out_between_two_pieces_is_told_nothing(store, client, ann,
     for n in range(60):
         store.messages.post(tea, ann, f"Message {n} " + "x" * 50)
     reader = Store(client)
-    scripts = reader.messages.history._scripts
-    read, calls = scripts["read"], Counter()
+    history = reader.messages.history
+    read, calls = history._read_events, Counter()
 
-    def then_remove(keys, args):
+    def then_remove(*args, **values):
         calls["read"] += 1
         if calls["read"] == 2:
             store.rooms.leave(tea, bob)
-        return read(keys=keys, args=args)
+        return read(*args, **values)
 
-    scripts["read"] = then_remove
+    history._read_events = then_remove
     assert reader.messages.missed(tea, bob.uid, 2, "") is None
     store.rooms.join(tea, bob)
     calls.clear()

@@ -104,7 +104,7 @@ def test_a_message_takes_so_many_and_no_more(store, ann, bob, tea, seq, monkeypa
     store.messages.react(tea, bob, seq, chr(0x1F600), "on")
     store.messages.react(tea, ann, seq, chr(0x1F601), "off")
     store.messages.react(tea, ann, seq, LIKE, "on")
-    monkeypatch.setattr(messages, "MOST_REACTIONS", 21)
+    monkeypatch.setattr(messages, "MAX_REACTIONS", 21)
     with pytest.raises(Refused):
         store.messages.react(tea, bob, seq, LIKE, "on")
 

@@ -12,7 +12,7 @@ from chat.web.upload_limits import MAX_FORM_BYTES, limit_size
 def test_only_views_that_say_so_accept_files():
     app = create_app(Settings(secret_key="x" * 32), Store(redis.Redis(port=1)))
     limits = view_options.file_limits(app, app)
-    assert set(limits) == {"messages.post", "people.profile", "api.post_file"}
+    assert set(limits) == {"messages.post", "profiles.edit", "api.post_file"}
     assert all(limit.max_bytes > MAX_FORM_BYTES for limit in limits.values())
     assert set(view_options.refusal_templates(app)) == {"messages.post"}
     for endpoint in app.view_functions:
