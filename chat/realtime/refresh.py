@@ -124,25 +124,31 @@ class Refresh:
 
     def read_and_send_list(self, viewer: Viewer) -> None:
         """Read the list of a page's rooms and send it. New unread marks are held meanwhile, and
-        those that the list lacks are sent after it."""
+        those that the list lacks are sent after it.
+
+        If the list still lacks what the page was sent after MAX_READS, a failover has lost it, and
+        no list will ever have it: the page gets the list as it is."""
         if viewer.held_marks is not None:
             viewer.list_version += 1  # the greenlet that is reading it reads it again
             return
         self.hub.marks.hold(viewer)
         rows: list[Row] = []
-        text, version = "", -1
+        text, version, reads = "", -1, 0
         try:
             while (
                 not text
                 or viewer.list_version != version
-                or self.hub.marks.is_ahead(viewer, numbers(rows))
+                or (reads < MAX_READS and self.hub.marks.is_ahead(viewer, numbers(rows)))
             ):
+                reads += 1
                 version = viewer.list_version
                 rows = self.store.rooms.of(viewer.uid)
                 text = self._list(viewer, rows)
         except BaseException:
             self.hub.send_list(viewer, "", {})
             raise
+        if self.hub.marks.is_ahead(viewer, numbers(rows)):
+            viewer.ahead.clear()
         self._send(viewer, rows, text)
 
     def _send(self, viewer: Viewer, rows: list[Row], text: str) -> None:

@@ -131,7 +131,7 @@ def test_talk_does_not_reach_the_parser(text):
 @given(
     st.text(st.characters(exclude_characters="\n*_~`\\:@", exclude_categories=["Cs"]))
     .map(lambda text: f"a{text}")
-    .filter(lambda text: "\r" not in text)
+    .filter(lambda text: "\r" not in text and "ww." not in text)  # of an address
 )
 def test_plain_text_comes_back_whole_without_the_parser(text):
     assert not markdown.is_marked_up(text)
