@@ -202,13 +202,16 @@ def address(rule, ids, **raw):
     return target
 
 
+SIGN_IN_MODULES = {"sessions", "sign_in", "sign_up", "passwords", "oidc_sign_in", "jwt_sign_in"}
+
+
 def module_of(app, rule):
     return sys.modules[app.view_functions[rule.endpoint].__module__]
 
 
 def actor_for(world, app, rule, method):
     """Who may do it, by the table of rights; a guest of its own where sessions begin and end."""
-    if module_of(app, rule).__name__.rpartition(".")[2] in ("session", "sign_in", "oidc", "jwt"):
+    if module_of(app, rule).__name__.rpartition(".")[2] in SIGN_IN_MODULES:
         return Actor(world, Visitor(world.server.url, "Gus"))
     adapter = app.url_map.bind("chat")
     for what, _, codes in PAGE_ROWS:
