@@ -96,6 +96,9 @@ class Browser:
         assert code not in (1000, 1008), "htmx would never come back"
         self.whole = False
         self.lost()
+        if self.page is not None:  # as the server does, which then reads no list for it any more
+            hub = self.world.app.realtime.hub
+            asyncio.get_running_loop().call_soon(hub.disconnect, self.page.viewer)
 
     def take(self, what):
         if isinstance(what, Reset):
