@@ -1,7 +1,12 @@
 """How a state machine is driven in the tests: the same examples in each run."""
 
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
+
+FOUND = AssertionError, FlakyFailure
+"""What `explore` raises where a machine finds something. Hypothesis repeats what failed, and raises
+the second where it goes well then: what tasks do in which order is not the same each time."""
 
 
 def explore(machine, examples, steps):

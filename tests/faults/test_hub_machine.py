@@ -18,7 +18,7 @@ from chat.store import keys
 from chat.web import live_composers
 from chat.web.live_composers import LiveComposers
 
-from .explore import explore
+from .explore import FOUND, explore
 from .hub_machine import Machine, Process
 
 
@@ -217,5 +217,5 @@ BUGS = {
 def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):
     bug(monkeypatch)
     monkeypatch.setattr(Machine, "focus", BUGS[bug].split())
-    with pytest.raises(AssertionError):
+    with pytest.raises(FOUND):
         machine(400, steps=50 if bug is an_old_list else 20)  # which finds it soonest
