@@ -10,15 +10,6 @@ from ..bridge_client import (
     Raw,
 )
 
-# Short enough that a test can wait for each of them to pass.
-QUICK = {
-    "websocket_ping_interval": 0.2,
-    "websocket_pong_timeout": 0.3,
-    "websocket_close_timeout": 0.4,
-    "websocket_linger": 0.4,
-}
-
-
 DEFLATE = ["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"]
 
 

@@ -17,14 +17,6 @@ from ..bridge_client import (
     frame,
 )
 
-# Short enough that a test can wait for each of them to pass.
-QUICK = {
-    "websocket_ping_interval": 0.2,
-    "websocket_pong_timeout": 0.3,
-    "websocket_close_timeout": 0.4,
-    "websocket_linger": 0.4,
-}
-
 
 def test_http2(server):
     """HTTP/2 with prior knowledge works, bodies and refusals included."""
