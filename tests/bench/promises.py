@@ -53,7 +53,7 @@ def show(value):
     if value is None:
         return "?"
     if value == float("inf"):
-        return "endless (overloaded)"
+        return "∞ (overloaded)"
     return (
         f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
     )
@@ -124,7 +124,7 @@ def promises(servers):
             [("{} KB", get("chat", "idle10k", columns.memory), at_most(40))],
         ),
         found.promise(
-            "10,000 pages come back after a restart, each missing 3 messages",
+            "10,000 pages reconnect after a restart, each missing 3 messages",
             "all within 20 s, no error; Redis under half a core",
             [
                 ("{} s", get("chat", "storm", lambda result: result["seconds"]), at_most(20)),
@@ -136,7 +136,7 @@ def promises(servers):
         found.promise(
             "room page of 50 messages",
             "≥ 1.5 × the same page under gunicorn threads",
-            [("{} × as many a second", beside("gunicorn", "pages", columns.PAGES), at_least(1.5))],
+            [("{} × the page rate", beside("gunicorn", "pages", columns.PAGES), at_least(1.5))],
         ),
         two_workers(found),
         *growth(found),

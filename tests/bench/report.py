@@ -42,9 +42,9 @@ def promise_table(promises):
         [one.name, one.reach, one.value, words[one.reached] + (" (*)" if one.disturbed else "")]
         for one in promises
     ]
-    text = markdown(["measure", "reach", "measured", ""], rows)
+    text = markdown(["measure", "target", "measured", ""], rows)
     if any(one.disturbed for one in promises):
-        text += "\n\n(*) Other processes were at work meanwhile: measure again on a quiet machine."
+        text += "\n\n(*) Other processes were running: measure again on a quiet machine."
     return text
 
 
@@ -94,7 +94,7 @@ def disturbed(servers):
         return None
     share, where = loud[0]
     return (
-        f"Other processes were at work during {len(loud)} of {len(windows)} measurements "
+        f"Other processes were running during {len(loud)} of {len(windows)} measurements "
         f"(at most {share:.0%} of a core, {where}): rates and latencies are those of a busy "
         "machine, and CPU figures are up to half as high again. Measure again when it is quiet."
     )
@@ -131,7 +131,7 @@ def facts(data):
         lines.append(f"- {server['label']}: {server['error'] or server['note']}{versions}")
     left_out = [name for name in BY_NAME if name not in data["chosen"]]
     if left_out:
-        lines.append(f"- not asked for: {', '.join(left_out)} (`make bench ARGS=--full`)")
+        lines.append(f"- not included: {', '.join(left_out)} (`make bench ARGS=--full`)")
     if loud := disturbed(data["servers"]):
         lines.append(f"- {loud}")
     return "\n".join(lines)

@@ -83,13 +83,13 @@ SCENARIOS = [
     Scenario("sixteen", "{viewers} viewers, 16 in flight", columns.SIXTEEN, fanout(in_flight=16)),
     Scenario(
         "half",
-        "{viewers} viewers, half of what the chat delivers with 16 in flight, whatever comes",
+        "{viewers} viewers, half of what the chat delivers with 16 in flight, fixed rate",
         columns.PACED,
         fanout(work="paced", half_of="chat"),
     ),
     Scenario(
         "calm",
-        "{viewers} viewers, half of what Node socket.io delivers with 16 in flight, whatever comes",
+        "{viewers} viewers, half of what Node socket.io delivers with 16 in flight, fixed rate",
         columns.PACED,
         fanout(work="paced", half_of="socketio"),
     ),
@@ -113,7 +113,7 @@ SCENARIOS = [
     ),
     Scenario(
         "storm",
-        f"{{crowd}} pages come back after a restart, {RETURNING} at a time, "
+        f"{{crowd}} pages reconnect after a restart, {RETURNING} at a time, "
         f"each missing {MISSED} messages",
         columns.STORM,
         crowd("storm", deflate=True, missed=MISSED, concurrency=RETURNING),

@@ -54,7 +54,7 @@ class Uvloop(Server):
     """A Python program that only writes."""
 
     name, label, dialect = "uvloop", "uvloop program that only writes", "floor"
-    note = "the same in Python, by `transport.write`: what one process of ours could reach"
+    note = "the same in Python, with `transport.write`: the upper limit for a Python process"
     packages = ("uvloop",)
     scenarios = ("one",)
 
