@@ -111,7 +111,7 @@ class Hub:
         group = room.groups[viewer.zone]
         self._stop_watching(viewer, group)
         group.belonging.pop(viewer, None)
-        viewer.ahead.pop(rid, None)
+        self.marks.not_ahead(viewer, rid)
         if viewer.watching == rid:
             viewer.watching = viewer.held = None
         if not group.watching and not group.belonging:
@@ -152,7 +152,7 @@ class Hub:
         self.flush()
         group = self.rooms[rid].groups[viewer.zone]
         group.belonging.pop(viewer, None)
-        viewer.ahead.pop(rid, None)
+        self.marks.not_ahead(viewer, rid)
         group.watching[viewer] = group.lagging[viewer] = None
         viewer.watching = rid
         viewer.sent = 0
@@ -231,6 +231,9 @@ class Hub:
         if rid in self.rooms:
             self.rooms[rid].last, self.rooms[rid].at = seq, 0
             self.reset(rid)
+            for group in self._groups(rid).values():
+                for viewer in group.viewers():
+                    self.marks.not_ahead(viewer, rid)
 
     def reset(self, rid: str) -> None:
         """Ask all viewers of a room to reconnect: it is unknown what they lack."""

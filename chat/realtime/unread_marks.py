@@ -64,6 +64,12 @@ class UnreadMarks:
             viewer.ahead[rid] = seq
             self.exceptions[viewer] = None
 
+    def not_ahead(self, viewer: Viewer, rid: str) -> None:
+        """What the viewer was sent of a room before is not compared with its events any more."""
+        viewer.ahead.pop(rid, None)
+        if not viewer.ahead and viewer.held_marks is None:
+            self.exceptions.pop(viewer, None)
+
     def forget(self, viewer: Viewer) -> None:
         """The viewer has gone."""
         self.exceptions.pop(viewer, None)
@@ -76,9 +82,7 @@ class UnreadMarks:
             viewer.held_marks += [(rid, last, text) for text in row]
             return []
         if upto <= last:
-            viewer.ahead.pop(rid, None)
-            if not viewer.ahead:
-                self.exceptions.pop(viewer, None)
+            self.not_ahead(viewer, rid)
         return [text for seq, text in marks if seq > upto] + (row if last > upto else [])
 
     def hold_row(self, group: Group, rid: str, seq: int, row: str) -> None:

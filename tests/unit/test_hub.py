@@ -301,6 +301,19 @@ def test_numbers_that_begin_anew_ask_everyone_back(world):
     assert back.texts == ["<shown tea 1>"], "the numbers go on from where they are now"
 
 
+def test_numbers_that_begin_anew_leave_nobody_ahead_of_them(world):
+    """A page that had higher numbers before would wait for a list of rooms that has them, which
+    there never will be."""
+    pages = world.page(), world.page(watch=False), world.page(watch=False)
+    world.hub.marks.was_sent(pages[1].viewer, "tea", 4)  # with a list of rooms
+    world.hub.marks.hold(pages[2].viewer)
+    world.publish(*map(event, range(1, 4)))
+    world.hub.restart("tea", 2)
+    for page in pages:
+        assert not world.hub.marks.is_ahead(page.viewer, {"tea": 2})
+    assert set(world.hub.marks.exceptions) == {pages[2].viewer}, "the others are sent marks at once"
+
+
 def test_a_page_that_fails_is_asked_back_and_harms_nobody(world):
     broken, well = world.page(), world.page()
 
