@@ -9,8 +9,6 @@ import logging
 import re
 import traceback
 
-SECRET_ARGUMENTS = frozenset({"secret"})  # of routes: `<secret>` is the only name for one
-
 _SLASH = r"(?:/|%2F)"  # an address may stand within another one, as `next=`
 _PATTERNS = (
     # The rest of the segment behind these paths.

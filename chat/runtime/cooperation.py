@@ -16,7 +16,7 @@ does nothing.
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TypeVar
 
 from greenback import await_, has_portal
@@ -27,7 +27,6 @@ SECONDS = 0.005  # of work in one turn of the loop, after which others are let i
 
 _began = 0.0  # when `give_way` was first called in this turn of the loop `_loop`; 0.0: not yet
 _loop: asyncio.AbstractEventLoop | None = None
-_held = 0  # how many `uninterrupted` there are
 
 
 def give_way() -> None:
@@ -36,7 +35,7 @@ def give_way() -> None:
     now = time.monotonic()
     if not _began:
         _begin(now)
-    elif now - _began >= SECONDS and not _held:
+    elif now - _began >= SECONDS:
         if has_portal():
             await_(asyncio.sleep(0))
         else:
@@ -48,17 +47,6 @@ def in_pieces(many: Iterable[T]) -> Iterator[T]:
     for one in many:
         give_way()
         yield one
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Nothing called within gives way. It must not wait for anything else either."""
-    global _held
-    _held += 1
-    try:
-        yield
-    finally:
-        _held -= 1
 
 
 def _begin(now: float) -> None:

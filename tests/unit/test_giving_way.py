@@ -6,7 +6,7 @@ import greenback
 import pytest
 
 from chat.runtime import cooperation
-from chat.runtime.cooperation import give_way, in_pieces, uninterrupted
+from chat.runtime.cooperation import give_way, in_pieces
 
 
 @pytest.fixture
@@ -61,17 +61,6 @@ def test_others_have_a_turn_after_five_milliseconds_of_work(clock):
 
 def test_little_work_is_not_interrupted(clock):
     assert turns_during(lambda said: said.extend(in_pieces(range(4)))) == [0, 1, 2, 3]
-
-
-def test_what_must_not_be_interrupted_is_not(clock):
-    def work(said):
-        with uninterrupted():
-            said.extend(in_pieces(range(40)))
-        said.extend(in_pieces(range(40)))
-
-    said = turns_during(work)
-    assert said[:40] == list(range(40))
-    assert "turn" in said[40:]
 
 
 def test_where_nobody_can_wait_it_does_nothing(clock):
