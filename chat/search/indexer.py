@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from ..config import Settings
@@ -130,6 +130,7 @@ class Indexer:
         self.rooms = Retention(client)
         self.listener = client.pubsub()
         self.heard: set[str] = set()  # rooms that are listened to
+        self.broken: set[str] = set()  # rooms whose broken data the log has told of
         self.due = 0.0  # when all rooms are to be looked at
 
     def run(self) -> None:
@@ -225,14 +226,20 @@ class Indexer:
         for rid, now in newest.items():
             self.beat()
             here = self.index.cursor(rid)
-            if here is None or now != (here.epoch, here.seq, here.first):
+            if here is None or now != (here.epoch, str(here.seq), str(here.first)):
                 self.follow(rid)
         return set(newest)
 
     def follow(self, rid: str) -> None:
-        """Bring one room up to date."""
-        while time.monotonic() < self.until and self._step(rid):
-            pass
+        """Bring one room up to date. If its data is broken, the index keeps what it has of this
+        room, the log says so once, and the other rooms go on."""
+        try:
+            while time.monotonic() < self.until and self._step(rid):
+                pass
+        except (ResponseError, ValueError, OverflowError) as error:
+            if rid not in self.broken:
+                self.broken.add(rid)
+                log.warning("the room %s cannot be indexed for the search: %s", rid, error)
 
     def _step(self, rid: str) -> bool:
         """Take in some events; False when there are no more."""

@@ -46,9 +46,10 @@ class RoomChanges:
         events = [Event.parse(rid, *entry) for entry in piece.entries]
         return Since(piece.epoch, piece.seq, piece.first, self._now(rid, events), follows)
 
-    def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, int, int]]:
+    def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
         """Epoch, newest number and oldest number that is kept, of those of the rooms that are
-        there and have not ended."""
+        there and have not ended. They are texts as stored: whoever reads the room finds out
+        whether they are numbers."""
         answers = []
         for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
@@ -56,7 +57,7 @@ class RoomChanges:
                 pipeline.hmget(keys.room(rid), "kind", "epoch", "seq", "first")
             answers += pipeline.execute()
         return {
-            rid: (epoch or "", int(seq), int(first or 1))
+            rid: (epoch or "", seq, first or "1")
             for rid, (kind, epoch, seq, first) in zip(rids, answers, strict=True)
             if seq is not None and kind != ENDED
         }

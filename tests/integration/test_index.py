@@ -1,5 +1,6 @@
 """The index follows the rooms' streams: a real Valkey, a real SQLite, no server."""
 
+import json
 import os
 import sqlite3
 import threading
@@ -190,6 +191,86 @@ def test_an_index_that_is_damaged_or_of_another_form_is_made_anew(
         index.close()
         asked = Wanted(parse("tea", today("")).phrases)
         assert [p.seq for p in find(tmp_path, asked, [(tea, 0)], 5)[0]] == [2]
+
+
+def _seq_is_no_number(client, rid):
+    client.hset(keys.room(rid), "seq", "many")
+
+
+def _first_is_no_number(client, rid):
+    client.hset(keys.room(rid), "first", "one")
+
+
+def _room_is_a_text(client, rid):
+    client.set(keys.room(rid), "Tea")
+
+
+def _events_are_a_text(client, rid):
+    client.set(keys.events(rid), "Tea")
+
+
+def _edits_are_a_text(client, rid):
+    client.set(keys.edits(rid), "Tea")
+
+
+def _event_has_no_data(client, rid):
+    client.xadd(keys.events(rid), {"foo": "bar"}, id="99-0")
+    client.hset(keys.room(rid), "seq", 99)
+
+
+def _event_has_no_time(client, rid):
+    data = client.xrange(keys.events(rid))[-1][1]["data"]
+    client.xadd(keys.events(rid), {"at": "noon", "data": data}, id="99-0")
+    client.hset(keys.room(rid), "seq", 99)
+
+
+def _event_changes_a_number_beyond_sqlite(client, rid):
+    data = json.dumps(["edit", "u", "Ada", "tea", "", "", "9" * 30])
+    client.xadd(keys.events(rid), {"at": 1000, "data": data}, id="99-0")
+    client.hset(keys.room(rid), "seq", 99)
+
+
+def _author_has_half_a_character(client, rid):
+    client.xadd(keys.events(rid), {"at": 1000, "data": r'["post","\ud800","Ada","tea"]'}, id="99-0")
+    client.hset(keys.room(rid), "seq", 99)
+
+
+DAMAGES = [
+    _seq_is_no_number,
+    _first_is_no_number,
+    _room_is_a_text,
+    _events_are_a_text,
+    _edits_are_a_text,
+    _event_has_no_data,
+    _event_has_no_time,
+    _event_changes_a_number_beyond_sqlite,
+    _author_has_half_a_character,
+]
+
+
+@pytest.mark.parametrize("is_indexed", [False, True], ids=["new", "indexed before"])
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
+def test_broken_data_of_one_room_does_not_stop_the_others(
+    store, ada, tea, indexer, found, client, caplog, damage, is_indexed
+):
+    rooms = [store.rooms.create(f"Room {n}", "closed", ada) for n in range(4)]
+    for rid in (tea, *rooms):
+        store.messages.post(rid, ada, "tea")
+    kept = {key: client.dump(key) for key in (f(tea) for f in (keys.room, keys.events, keys.edits))}
+    if is_indexed:
+        indexer.look()
+    damage(client, tea)
+    for rid in rooms:
+        store.messages.post(rid, ada, "more tea")
+    indexer.follow(tea)  # something was published in it
+    for _ in range(2):
+        assert [found("tea", rid) for rid in rooms] == [[3, 2]] * 4
+    assert caplog.text.count(tea) <= 1  # the log names it once, however often it is tried
+    for key, data in kept.items():
+        client.delete(key)
+        if data is not None:
+            client.restore(key, 0, data)
+    assert found("tea", tea) == [2]
 
 
 def test_it_can_be_read_by_its_owner_only(indexer, tmp_path):
