@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from redis.exceptions import RedisError
 
-from ..domain.emoji import clean_emoji
-from ..domain.errors import ChatError, NotFound, StoreAway
+from ..domain.emoji import clean_emoji, stored_emoji
+from ..domain.errors import ChatError, Invalid, NotFound, StoreAway
 from ..domain.events import DELETED, Event
 from ..domain.validation import clean_body, clean_caption
 from ..media.attachments import Upload
@@ -120,16 +120,35 @@ def purge(parts: Parts, by: Person, uid: str) -> None:
 
 
 def react(parts: Parts, by: Person, rid: str, seq: int, emoji: str, wanted: str | int) -> None:
-    """Add, remove or toggle a reaction.
+    """Add, remove or toggle a reaction. A symbol that is no emoji, which earlier versions took, can
+    only be removed.
 
     wanted: "on", "off", or the number of the last event that the person was shown, to toggle
         (store.messages.react).
 
     Raises Invalid, TooOften, NotFound, Refused.
     """
-    clean = clean_emoji(emoji)
+    try:
+        clean = clean_emoji(emoji)
+    except Invalid:
+        clean = stored_emoji(emoji)
+        if not _is_removed(parts.store, by, rid, seq, clean, wanted):
+            raise
+        wanted = "off"
     parts.limits.use("post", by.uid)
     parts.store.messages.react(rid, by, seq, clean, wanted)
+
+
+def _is_removed(
+    store: Store, by: Person, rid: str, seq: int, emoji: str, wanted: str | int
+) -> bool:
+    """True if `react` removes a reaction, or repeats such a request: the person has changed the
+    reactions since event `wanted`."""
+    if isinstance(wanted, str):
+        return wanted == "off"
+    store.rooms.member(rid, by.uid)
+    reactions = store.messages.get(rid, seq).reactions
+    return emoji in reactions.of(by.uid) or (reactions.by == by.uid and reactions.seq > wanted)
 
 
 def error_text(error: Exception) -> str:

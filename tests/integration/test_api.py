@@ -7,6 +7,8 @@ import sys
 import httpx
 import pytest
 
+from chat.store import Store
+
 from ..api_schema import check_response
 from ..running import Server, Visitor, browser, opened
 from .page import Page
@@ -123,6 +125,19 @@ def test_programs_react_and_take_it_back(anns, bobs, tea):
     assert bobs("GET", "/rooms")["rooms"][0]["unread"] == 2, "the start and the message"
     anns("PUT", f"{path}/x", 400)
     anns("PUT", f"/rooms/{tea}/messages/99/reactions/👍", 404)
+
+
+def test_programs_take_back_a_stored_symbol_that_is_no_emoji(server, anns, tea):
+    seq = anns("POST", f"/rooms/{tea}/messages", 201, body="Hello")["seq"]
+    path, stored = f"/rooms/{tea}/messages/{seq}/reactions", "→\ufe0f"
+    anns("PUT", f"{path}/{stored}", 400)
+    with server.redis() as client:
+        store = Store(client)
+        store.messages.react(tea, store.people.get(anns.uid), seq, stored, "on")
+    assert anns("GET", f"/rooms/{tea}/messages/{seq}")["reactions"][0]["emoji"] == stored
+    for _ in range(2):
+        assert anns("DELETE", f"{path}/{stored}")["reactions"] == []
+    anns("DELETE", f"{path}/x", 400)
 
 
 @pytest.mark.parametrize(

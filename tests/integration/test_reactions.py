@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from chat.store import Store
+
 from .page import Page, reads
 
 LIKE = "👍"
@@ -104,6 +106,24 @@ def test_what_is_no_emoji_comes_back_with_the_reason(ann, tea):
     fields = {"csrf_token": token, "react": "3 0 x"}
     answer = ann.http.post(f"/rooms/{tea}/reactions", data=fields, headers=headers)
     assert (answer.status_code, 'role="alert"' in answer.text) == (400, True)
+
+
+@pytest.mark.parametrize("stored", ["→\ufe0f", "☐\ufe0f", "🇽🇽", "⌈\ufe0f"])
+def test_a_stored_symbol_that_is_no_emoji_can_be_taken_back_and_not_added(
+    server, ann, bob, tea, stored
+):
+    """Earlier versions took them. A form that is sent twice changes nothing."""
+    with server.redis() as client:
+        store = Store(client)
+        store.messages.react(tea, store.people.get(ann.uid), 3, stored, "on")
+    assert row(ann.room(tea), 3) == [f"{stored} 1: Ann"]
+    assert react(bob, tea, 3, stored, shown=4).status_code == 400
+    assert row(ann.room(tea), 3) == [f"{stored} 1: Ann"]
+    for _ in range(2):
+        assert react(ann, tea, 3, stored, shown=4).status_code == 303
+        assert row(ann.room(tea), 3) == []
+    assert react(ann, tea, 3, stored, shown=5).status_code == 400
+    assert row(ann.room(tea), 3) == []
 
 
 @pytest.mark.parametrize("react", ["", "3", "x y 👍", "99 0 👍", "1 0 👍", "3 x 👍 👍", "-3 0 👍"])
