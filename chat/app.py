@@ -96,7 +96,7 @@ class Chat(Flask, Parts):
         self.failed_sign_ins = FailedSignIns()
         self.pictures = Pictures(settings.files or str(settings.data))
         self.attachments = Files(
-            self.pictures, settings.file_size_mb * 2**20, store.stored_files, quotas(settings)
+            self.pictures, settings.file_size_bytes, store.stored_files, quotas(settings)
         )
         self.uploads = Uploads(settings.limits)
         self.outbound = PublicClient(settings.hook_networks)

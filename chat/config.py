@@ -195,6 +195,11 @@ class Settings:
         return self.origin.startswith("https:")
 
     @property
+    def file_size_bytes(self) -> int:
+        """The maximum size of a file (CHAT_FILE_SIZE)."""
+        return self.file_size_mb * 2**20
+
+    @property
     def is_local(self) -> bool:
         """True if, by the settings, only this machine can reach the chat: it listens on a loopback
         address, and neither CHAT_PROXIES nor CHAT_ORIGIN points to another way in."""

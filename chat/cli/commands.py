@@ -145,9 +145,8 @@ def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -
         records = chain(*map(dump.room, rids)) if rids else dump.everything()
 
         def write() -> None:
-            pictures = _pictures(settings)
-            found = archive.with_pictures(records, pictures)
-            found = archive.with_files(found, Files(pictures, settings.file_size_mb))
+            found = archive.with_pictures(records, _pictures(settings))
+            found = archive.with_files(found, files(settings))
             count = archive.write(Path(file), found, not rids, secrets)
             print(f"{file} has {count} records. Only you can read it.")
 
@@ -171,7 +170,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
     """Add what an archive has and the running chat does not. `trusted`: the archive was made by
     this chat, so people keep their rights. Raises CannotStart when some of it was not imported."""
     with running(settings) as store, _explained(file):
-        header, records = archive.read(Path(file), settings.file_size_mb * 2**20)
+        header, records = archive.read(Path(file), settings.file_size_bytes)
         if header.get("whole") and not trusted:
             raise CannotStart(
                 f"{file} is an archive of a whole chat: importing it makes its admins "
@@ -181,13 +180,12 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
         load = store.importer(trusted)
 
         def take() -> None:
-            pictures = _pictures(settings)
-            files = Files(pictures, settings.file_size_mb)
+            stored = files(settings)
             for record in records:
                 load.take(record)
-                archive.take_picture(record, load, pictures)
-                archive.take_file(record, load, files)
-            for finding in stored_bytes.miscounted(store, files):
+                archive.take_picture(record, load, stored.pictures)
+                archive.take_file(record, load, stored)
+            for finding in stored_bytes.miscounted(store, stored):
                 if finding.repair:
                     finding.repair()
 
@@ -246,22 +244,25 @@ def _explained(file: str) -> Iterator[None]:
 
 def _missing_files(settings: Settings, store: Store) -> list[str]:
     found: list[str] = []
-    files = Files(_pictures(settings), settings.file_size_mb)
-    _run(lambda: found.extend(missing_files(store, files)))
+    _run(lambda: found.extend(missing_files(store, files(settings))))
     return found
 
 
 def _wrong_bytes(settings: Settings, store: Store) -> list[Finding]:
     found: list[Finding] = []
-    files = Files(_pictures(settings), settings.file_size_mb)
     with _explained("CHAT_FILES"):
-        _run(lambda: found.extend(stored_bytes.miscounted(store, files)))
+        _run(lambda: found.extend(stored_bytes.miscounted(store, files(settings))))
     return found
 
 
 def _run(function: Callable[[], None]) -> None:
     """Call a function that reads or writes pictures and files, which needs an event loop."""
     asyncio.run(with_portal_run_sync(function))
+
+
+def files(settings: Settings) -> Files:
+    """The place of the files of messages."""
+    return Files(_pictures(settings), settings.file_size_bytes)
 
 
 def _pictures(settings: Settings) -> Pictures:

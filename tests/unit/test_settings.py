@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chat.cli import commands
 from chat.config import BadSetting, Settings
 
 
@@ -40,6 +41,13 @@ def test_everything_can_be_set():
     assert settings.h2c
     assert not settings.limits
     assert settings.log == "json"
+
+
+@pytest.mark.parametrize("mb", [1, 25, 2000])
+def test_all_who_store_files_know_their_limit_in_bytes(tmp_path, mb):
+    settings = Settings.from_env({"CHAT_FILE_SIZE": str(mb), "CHAT_DATA": str(tmp_path)})
+    assert settings.file_size_bytes == mb * 1024 * 1024
+    assert commands.files(settings).max_bytes == settings.file_size_bytes
 
 
 @pytest.mark.parametrize(
