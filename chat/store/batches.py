@@ -1,6 +1,6 @@
 """Reading much in parts, so that neither side holds all of it at once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -27,3 +27,17 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def scanned(scan: Callable[..., Iterable[Any]], key: str, size: int) -> Iterator[list[Any]]:
     """What a scan of redis-py, such as `client.hscan_iter`, finds in a key, `size` at a time."""
     return batched(scan(key, count=size), size)
+
+
+def ask_each(
+    client: Any, method: str, arguments: Iterable[Sequence[Any]], size: int = AT_ONCE
+) -> list[Any]:
+    """The answers to one command with each of these arguments, `size` commands in a round trip.
+    `method` is a method of redis-py's pipeline, such as "zscore"."""
+    answers: list[Any] = []
+    for some in batched(arguments, size):
+        pipeline = client.pipeline(transaction=False)
+        for words in some:
+            getattr(pipeline, method)(*words)
+        answers += pipeline.execute()
+    return answers

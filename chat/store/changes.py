@@ -6,7 +6,7 @@ from typing import Any
 
 from ..domain.events import EDIT, POST, Event
 from . import keys
-from .batches import batched
+from .batches import ask_each
 from .history import History
 from .room_kinds import ENDED
 
@@ -50,12 +50,8 @@ class RoomChanges:
         """Epoch, newest number and oldest number that is kept, of those of the rooms that are
         there and have not ended. They are texts as stored: whoever reads the room finds out
         whether they are numbers."""
-        answers = []
-        for some in batched(rids, _AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in some:
-                pipeline.hmget(keys.room(rid), "kind", "epoch", "seq", "first")
-            answers += pipeline.execute()
+        asked = ((keys.room(rid), "kind", "epoch", "seq", "first") for rid in rids)
+        answers = ask_each(self.client, "hmget", asked, _AT_ONCE)
         return {
             rid: (epoch or "", seq, first or "1")
             for rid, (kind, epoch, seq, first) in zip(rids, answers, strict=True)

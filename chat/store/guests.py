@@ -16,7 +16,7 @@ from contextlib import suppress
 from ..domain.errors import NotFound
 from ..domain.events import END
 from . import keys
-from .batches import batched, scanned
+from .batches import ask_each, batched, scanned
 from .lua import Script
 from .name_index import remove_from_indexes
 from .people import FORGOTTEN_SECONDS, People
@@ -144,9 +144,7 @@ class Guests:
 
     def _forget_entries(self, index: str, entries: list[str]) -> None:
         """Entries of people who are gone."""
-        pipeline = self.client.pipeline(transaction=False)
-        for entry in entries:
-            pipeline.exists(keys.user(entry.rpartition("\0")[2]))
-        there = zip(entries, pipeline.execute(), strict=True)
+        users = ((keys.user(entry.rpartition("\0")[2]),) for entry in entries)
+        there = zip(entries, ask_each(self.client, "exists", users), strict=True)
         if gone := [entry for entry, exists in there if not exists]:
             self.client.zrem(index, *gone)

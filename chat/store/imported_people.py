@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from . import import_rules, keys
+from .batches import ask_each
 from .clock import Clock
 from .exporter import Record
 from .import_rules import check_id
@@ -54,7 +55,7 @@ class PeopleImport:
             if called != "a person" or not self.trusted:
                 self.news.append((f"imported {called}", f"{name} ({uid})"))
         if self.trusted or not here:
-            self._mend(self.check.known(uid))
+            self._mend(self.check.person_checks.known(uid))
         self.done["people here already" if here else "new people"] += 1
 
     def _trusted_person(
@@ -69,10 +70,8 @@ class PeopleImport:
             self._secrets(uid, record)
             if levels := import_rules.texts(record.get("levels") or {}):
                 self.client.hset(keys.notification_levels(uid), mapping=levels)
-        pipeline = self.client.pipeline(transaction=False)
-        for name, value in {**fields, "uid": uid}.items():
-            pipeline.hsetnx(keys.user(uid), name, value)
-        pipeline.execute()
+        values = ((keys.user(uid), *field) for field in {**fields, "uid": uid}.items())
+        ask_each(self.client, "hsetnx", values)
         if expires and not here:
             self.client.pexpireat(keys.user(uid), expires)
 

@@ -22,6 +22,7 @@ from .imported_room import BESIDE, ImportedRoom
 from .integrity import IntegrityCheck
 from .lua import Script
 from .people import People
+from .room_kinds import OPEN, RANDOM
 
 
 class Importer(PeopleImport):
@@ -166,11 +167,12 @@ class Importer(PeopleImport):
         what = "imported more of the room" if room.here else "imported the room"
         self.news.append((what, f"{room.fields['name']} ({room.rid})"))
         self.client.spublish(keys.ROOMS, room.rid)
-        for look in (self.check.room, self.check.open_room, self.check.random_room):
-            self._mend(look(room.rid))
+        self._mend(self.check.room_checks.room(room.rid))
+        self._mend(self.check.indexed_room(keys.OPEN_ROOMS, OPEN, room.rid))
+        self._mend(self.check.indexed_room(keys.RANDOM_ROOMS, RANDOM, room.rid))
         members = set(self.client.zrange(keys.members(room.rid), 0, -1))
         for uid in before - members:
-            self._mend(self.check.person(uid))
+            self._mend(self.check.person_checks.person(uid))
             self.people.signal_change(uid)
         for uid in members.intersection(self.client.smembers(keys.WEBHOOKS)):
             self.client.spublish(keys.WEBHOOKS, uid)

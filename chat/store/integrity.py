@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from . import keys
 from .findings import SCAN_COUNT, Finding, Look
@@ -16,16 +17,19 @@ from .name_index import all_entries, looks
 from .person_checks import PersonChecks
 from .room_checks import RoomChecks
 from .room_kinds import OPEN, RANDOM
+from .rooms import Rooms
 
-SETTLE_SECONDS = 2.0  # seconds after which what is half done is done
-_ROOM = re.compile(r"chat:room:\{([^{}]+)\}(:\w+)?")
-_USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
-_LOGIN = re.compile(r"chat:login:\{([^{}]+)\}")
-_TOKEN = re.compile(r"chat:token:(\w+)")
-_SUBJECT = re.compile(r"chat:subject:(\w+)")
+SETTLE_SECONDS = 2.0  # after which a change that has begun is complete
+_KEY = re.compile(r"chat:(room|user|login|token|subject):\{?([^{}:]+)\}?(:\w+|:hook:\w+)?")
 
 
-class IntegrityCheck(RoomChecks, PersonChecks):
+class IntegrityCheck:
+    def __init__(self, client: Any, rooms: Rooms) -> None:
+        self.client = client
+        self.rooms = rooms
+        self.room_checks = RoomChecks(client, rooms)
+        self.person_checks = PersonChecks(client, rooms)
+
     def everything(self, settles: float = SETTLE_SECONDS) -> Iterator[Finding]:
         """All that is wrong; it takes a while. What is suspect is looked at again after so many
         seconds."""
@@ -37,48 +41,42 @@ class IntegrityCheck(RoomChecks, PersonChecks):
 
     def _looks(self) -> Iterator[Look]:
         for name in self.client.scan_iter(match="chat:*", count=SCAN_COUNT):
-            yield from self._looks_at_key(name)
-        for rid, _ in self.client.zscan_iter(keys.OPEN_ROOMS, count=SCAN_COUNT):
-            yield partial(self.open_room, rid)
-        for rid, _ in self.client.zscan_iter(keys.RANDOM_ROOMS, count=SCAN_COUNT):
-            yield partial(self.random_room, rid)
-        for seat, _ in self.client.zscan_iter(keys.RANDOM_SEATS, count=SCAN_COUNT):
-            yield partial(self.seat, seat)
-        for key in (keys.NAMES, keys.LOOKALIKES):
+            if found := _KEY.fullmatch(name):
+                yield self._look_at(name, *found.groups())
+        for key, check in (
+            (keys.OPEN_ROOMS, partial(self.indexed_room, keys.OPEN_ROOMS, OPEN)),
+            (keys.RANDOM_ROOMS, partial(self.indexed_room, keys.RANDOM_ROOMS, RANDOM)),
+            (keys.RANDOM_SEATS, self.seat),
+            (keys.NAMES, partial(self.name, keys.NAMES)),
+            (keys.LOOKALIKES, partial(self.name, keys.LOOKALIKES)),
+        ):
             for entry, _ in self.client.zscan_iter(key, count=SCAN_COUNT):
-                yield partial(self.name, key, entry)
+                yield partial(check, entry)
         for key, what in ((keys.BOTS, "bot"), (keys.WEBHOOKS, "webhook")):
             for uid in self.client.sscan_iter(key, count=SCAN_COUNT):
                 yield partial(self.listed, key, uid, what)
 
-    def _looks_at_key(self, name: str) -> Iterator[Look]:
-        if found := _ROOM.fullmatch(name):
-            rid, part = found.groups()
-            yield partial(self.part, name, keys.room(rid)) if part else partial(self.room, rid)
-        elif found := _USER.fullmatch(name):
-            uid, part = found.groups()
-            yield partial(self.part, name, keys.user(uid)) if part else partial(self.person, uid)
-        elif found := _LOGIN.fullmatch(name):
-            yield partial(self.login, found[1])
-        elif found := _TOKEN.fullmatch(name):
-            yield partial(self.token, found[1])
-        elif _SUBJECT.fullmatch(name):
-            yield partial(self.subject, name)
+    def _look_at(self, name: str, noun: str, ident: str, part: str | None) -> Look:
+        checks = {
+            "room": self.room_checks.room,
+            "user": self.person_checks.person,
+            "login": self.login,
+            "token": self.token,
+            "subject": self.subject,
+        }
+        return partial(self.part, name) if part else partial(checks[noun], ident)
 
-    def part(self, name: str, whole: str) -> Iterator[Finding]:
+    def part(self, name: str) -> Iterator[Finding]:
         """Something that is kept for a room or a person who is there no longer."""
+        whole = name[: name.index("}") + 1]
         if not self.client.exists(whole) and self.client.ttl(name) == -1:
             yield Finding(f"{name} belongs to nothing", partial(self.client.unlink, name))
 
-    def open_room(self, rid: str) -> Iterator[Finding]:
-        if self.rooms.kind(rid) != OPEN:
-            gone = partial(self.client.zrem, keys.OPEN_ROOMS, rid)
-            yield Finding(f"the index of open rooms has {rid}, which is none", gone)
-
-    def random_room(self, rid: str) -> Iterator[Finding]:
-        if self.rooms.kind(rid) != RANDOM:
-            gone = partial(self.client.zrem, keys.RANDOM_ROOMS, rid)
-            yield Finding(f"the index of random rooms has {rid}, which is none", gone)
+    def indexed_room(self, key: str, kind: str, rid: str) -> Iterator[Finding]:
+        """A room in the index of open rooms, or in that of random rooms."""
+        if self.rooms.kind(rid) != kind:
+            gone = partial(self.client.zrem, key, rid)
+            yield Finding(f"the index of {kind} rooms has {rid}, which is none", gone)
 
     def seat(self, seat: str) -> Iterator[Finding]:
         """`<user id> <room id>`"""
@@ -107,10 +105,8 @@ class IntegrityCheck(RoomChecks, PersonChecks):
 
     def login(self, login: str) -> Iterator[Finding]:
         uid = self.client.get(keys.login(login))
-        is_made = (
-            self.client.ttl(keys.login(login)) >= 0
-        )  # it is gone in a minute, or its account there
-        if uid and not is_made and self.client.hget(keys.user(uid), "login") != login:
+        is_kept = self.client.ttl(keys.login(login)) < 0  # others expire, or get their account
+        if uid and is_kept and self.client.hget(keys.user(uid), "login") != login:
             gone = partial(self.client.delete, keys.login(login))
             yield Finding(f"the login {login!r} leads to {uid}, whose it is not", gone)
 
@@ -124,8 +120,8 @@ class IntegrityCheck(RoomChecks, PersonChecks):
             add = partial(self.client.sadd, keys.tokens(uid), tid)
             yield Finding(f"a token of {uid} is not in the list of theirs", add)
 
-    def subject(self, key: str) -> Iterator[Finding]:
-        uid = self.client.get(key)
+    def subject(self, digest: str) -> Iterator[Finding]:
+        uid = self.client.get(keys.subject(digest))
         if uid and not self.client.exists(keys.user(uid)):
-            gone = partial(self.client.delete, key)
+            gone = partial(self.client.delete, keys.subject(digest))
             yield Finding(f"somebody known by another site is {uid}, who is nobody", gone)

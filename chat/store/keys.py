@@ -155,53 +155,37 @@ def given_seat(uid: str, nonce: str) -> str:
     return f"chat:{{random}}:given:{uid} {nonce}"
 
 
-def room(rid: str) -> str:
-    return f"chat:room:{{{rid}}}"
+def _keys_of(noun: str, part: str = "") -> Callable[[str], str]:
+    """Makes the key `chat:<noun>:{<id>}:<part>` of an id."""
+    before, behind = f"chat:{noun}:{{", f"}}:{part}" if part else "}"
+    return lambda ident: f"{before}{ident}{behind}"
 
 
-def events(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:events"
-
-
-def members(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:members"
-
-
-def edits(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:edits"
-
-
-def reactions(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:reactions"
-
-
-def uncounted(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:quiet"
-
-
-def files(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:files"
-
-
-def mentions(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:mentions"
-
-
-def mentioned(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:mentioned"
-
-
-def nonces(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:nonces"
-
-
-def past_members(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:past"
-
-
-def read(rid: str) -> str:
-    return f"chat:room:{{{rid}}}:read"
-
+room = room_channel = _keys_of("room")  # a channel is named like the key
+events = _keys_of("room", "events")
+members = _keys_of("room", "members")
+edits = _keys_of("room", "edits")
+reactions = _keys_of("room", "reactions")
+uncounted = _keys_of("room", "quiet")
+files = _keys_of("room", "files")
+mentions = _keys_of("room", "mentions")
+mentioned = _keys_of("room", "mentioned")
+nonces = _keys_of("room", "nonces")
+past_members = _keys_of("room", "past")
+read = _keys_of("room", "read")
+user = user_channel = _keys_of("user")
+sessions = _keys_of("user", "sessions")
+user_rooms = _keys_of("user", "rooms")
+notification_levels = _keys_of("user", "levels")
+drafts = _keys_of("user", "drafts")
+user_pages = _keys_of("user", "pages")
+tokens = _keys_of("user", "tokens")
+webhook = _keys_of("user", "hook")
+webhook_cursors = _keys_of("user", "hook:rooms")
+webhook_queue = _keys_of("user", "hook:queue")
+webhook_attempts = _keys_of("user", "hook:tries")
+webhook_log = _keys_of("user", "hook:log")
+login = _keys_of("login")
 
 # The keys of a room by name. This declares their order for Python and for the scripts with `@room`
 # (store.lua). The last two are left out for a message without mentions.
@@ -238,40 +222,8 @@ def imported(rid: str) -> dict[str, str]:
     return {name: f"{make(rid)}:made" for name, make in ROOM_KEYS.items() if name != "room"}
 
 
-def user(uid: str) -> str:
-    return f"chat:user:{{{uid}}}"
-
-
-def sessions(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:sessions"
-
-
-def user_rooms(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:rooms"
-
-
-def notification_levels(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:levels"
-
-
-def drafts(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:drafts"
-
-
-def user_pages(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:pages"
-
-
 def address_pages(address: str) -> str:
     return f"chat:pages:{address}"
-
-
-def room_channel(rid: str) -> str:
-    return f"chat:room:{{{rid}}}"
-
-
-def user_channel(uid: str) -> str:
-    return f"chat:user:{{{uid}}}"
 
 
 def parse_channel(channel: str) -> tuple[str, str]:
@@ -284,40 +236,12 @@ def token(tid: str) -> str:
     return f"chat:token:{tid}"
 
 
-def tokens(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:tokens"
-
-
-def webhook(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:hook"
-
-
-def webhook_cursors(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:hook:rooms"
-
-
-def webhook_queue(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:hook:queue"
-
-
-def webhook_attempts(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:hook:tries"
-
-
-def webhook_log(uid: str) -> str:
-    return f"chat:user:{{{uid}}}:hook:log"
-
-
 def of_webhook(uid: str) -> list[str]:
     """All that is kept of a webhook."""
     return [
         make(uid)
         for make in (webhook, webhook_cursors, webhook_queue, webhook_attempts, webhook_log)
     ]
-
-
-def login(login: str) -> str:
-    return f"chat:login:{{{login}}}"
 
 
 def subject(digest: str) -> str:

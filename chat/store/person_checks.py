@@ -1,6 +1,6 @@
 """Checks of one person: lists, drafts, tokens and webhooks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -9,18 +9,19 @@ from .batches import scanned
 from .findings import SCAN_COUNT, Finding
 from .name_index import entries, looks
 from .person import GUEST
+from .rooms import Rooms
 
 
 class PersonChecks:
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, rooms: Rooms) -> None:
         self.client = client
+        self.rooms = rooms
 
     def person(self, uid: str) -> Iterator[Finding]:
         """What is wrong with a person, and with what points to them."""
         yield from self.known(uid)
         yield from self._list(uid)
-        yield from self._levels(uid)
-        yield from self._drafts(uid)
+        yield from self._settings(uid)
         yield from self._tokens(uid)
         yield from self._hook(uid)
 
@@ -63,25 +64,21 @@ class PersonChecks:
                 gone = partial(self.client.srem, keys.user_rooms(uid), rid)
                 yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
 
-    def _levels(self, uid: str) -> Iterator[Finding]:
-        for levels in scanned(self.client.hscan_iter, keys.notification_levels(uid), SCAN_COUNT):
-            for rid in self._not_in(uid, [rid for rid, _ in levels]):
-                gone = partial(self.client.hdel, keys.notification_levels(uid), rid)
-                yield Finding(f"how much {uid} wants to hear of {rid} is kept for no member", gone)
+    def _settings(self, uid: str) -> Iterator[Finding]:
+        """Notification levels and drafts, each by room."""
+        for key, what in (
+            (keys.notification_levels(uid), f"how much {uid} wants to hear of"),
+            (keys.drafts(uid), f"what {uid} has not sent in"),
+        ):
+            for some in scanned(self.client.hscan_iter, key, SCAN_COUNT):
+                for rid in self._not_in(uid, (rid for rid, _ in some)):
+                    gone = partial(self.client.hdel, key, rid)
+                    yield Finding(f"{what} {rid} is kept for no member", gone)
 
-    def _drafts(self, uid: str) -> Iterator[Finding]:
-        for drafts in scanned(self.client.hscan_iter, keys.drafts(uid), SCAN_COUNT):
-            for rid in self._not_in(uid, [rid for rid, _ in drafts]):
-                gone = partial(self.client.hdel, keys.drafts(uid), rid)
-                yield Finding(f"what {uid} has not sent in {rid} is kept for no member", gone)
-
-    def _not_in(self, uid: str, rids: list[str]) -> list[str]:
+    def _not_in(self, uid: str, rids: Iterable[str]) -> set[str]:
         """Those of the rooms in which a person is not."""
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in rids:
-            pipeline.zscore(keys.members(rid), uid)
-        joined = zip(rids, pipeline.execute(), strict=True)
-        return [rid for rid, at in joined if at is None]
+        listed = set(rids)
+        return listed - self.rooms.joined(uid, listed)
 
     def _tokens(self, uid: str) -> Iterator[Finding]:
         for tid in self.client.smembers(keys.tokens(uid)):
@@ -97,24 +94,21 @@ class PersonChecks:
             yield Finding(f"something is kept of a webhook of {uid}, which is gone", drop_all)
         cursors, queue = keys.webhook_cursors(uid), keys.webhook_queue(uid)
         for told in scanned(self.client.hscan_iter, cursors, SCAN_COUNT):
-            gone = self._not_in(uid, [rid for rid, _ in told])
+            left = self._not_in(uid, (rid for rid, _ in told))
             for rid, cursor in told:
                 newest = int(self.client.hget(keys.room(rid), "seq") or 0)
-                if rid in gone:
-                    yield Finding(
-                        f"how far the bot {uid} was told of {rid} is kept, where it is not",
-                        partial(self.client.hdel, cursors, rid),
-                    )
+                if rid in left:
+                    gone = partial(self.client.hdel, cursors, rid)
+                    text = f"how far the bot {uid} was told of {rid} is kept, where it is not"
+                    yield Finding(text, gone)
                 elif int(cursor) > newest:
-                    yield Finding(
-                        f"the bot {uid} was told of more of {rid} than there is",
-                        partial(self.client.hset, cursors, rid, newest),
-                    )
+                    back = partial(self.client.hset, cursors, rid, newest)
+                    yield Finding(f"the bot {uid} was told of more of {rid} than there is", back)
         for waiting in scanned(self.client.zscan_iter, queue, SCAN_COUNT):
-            names = [name for name, _ in waiting]
-            gone = self._not_in(uid, [name.partition(" ")[0] for name in names])
-            for name in names:
-                if name.partition(" ")[0] in gone:
+            rooms = {name: name.partition(" ")[0] for name, _ in waiting}
+            left = self._not_in(uid, rooms.values())
+            for name, rid in rooms.items():
+                if rid in left:
                     drop = partial(self.client.zrem, queue, name)
                     yield Finding(f"the bot {uid} is to be told of a room it is not in", drop)
         for name in self.client.hkeys(keys.webhook_attempts(uid)):

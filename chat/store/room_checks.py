@@ -8,7 +8,7 @@ from ..domain.events import Event
 from ..domain.mentions import reached, unpack
 from ..domain.validation import number
 from . import keys
-from .batches import batched, scanned
+from .batches import ask_each, batched, scanned
 from .findings import SCAN_COUNT, TEXTS_AT_ONCE, Finding
 from .history import NEWEST, Entry, History
 from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
@@ -122,17 +122,15 @@ class RoomChecks:
 
     def _members(self, rid: str) -> Iterator[Finding]:
         for members in scanned(self.client.zscan_iter, keys.members(rid), SCAN_COUNT):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid, _ in members:
-                pipeline.exists(keys.user(uid))
-                pipeline.sismember(keys.user_rooms(uid), rid)
-            answers = pipeline.execute()
-            for n, (uid, _) in enumerate(members):
-                if not answers[2 * n]:
+            uids = [uid for uid, _ in members]
+            there = ask_each(self.client, "exists", ((keys.user(uid),) for uid in uids))
+            lacking = self.rooms.lacking(rid, uids)
+            for uid, is_there in zip(uids, there, strict=True):
+                if not is_there:
                     gone = partial(self.client.zrem, keys.members(rid), uid)
                     yield Finding(f"the room {rid} has a member {uid}, who is nobody", gone)
-                elif not answers[2 * n + 1]:
-                    add = partial(self.rooms.repair_list, rid, uid)
+                elif uid in lacking:
+                    add = partial(self.rooms.pointers.agree, rid, [uid])
                     yield Finding(f"the list of {uid} lacks the room {rid}", add)
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:

@@ -10,10 +10,11 @@ last. Whoever writes last has therefore read the room after its last change.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 from . import keys
-from .batches import AT_ONCE, IDS_AT_ONCE, batched
+from .batches import AT_ONCE, IDS_AT_ONCE, ask_each, batched
 from .lua import Script
 from .room_kinds import ENDED, OPEN, RANDOM
 
@@ -98,11 +99,8 @@ class RoomPointers:
 
     def _tell_no_more(self, rid: str, uids: Sequence[str]) -> None:
         """The webhooks of those of these people who are bots have nothing to do with the room."""
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.exists(keys.webhook(uid))
-        hooks = zip(uids, pipeline.execute() if uids else [], strict=True)
-        for uid in [uid for uid, has_hook in hooks if has_hook]:
+        hooks = ask_each(self.client, "exists", ((keys.webhook(uid),) for uid in uids))
+        for uid in compress(uids, hooks):
             self._forget_webhook_room(
                 cursors=keys.webhook_cursors(uid),
                 queue=keys.webhook_queue(uid),

@@ -1,7 +1,7 @@
 """Reading rooms, lists of rooms, and the members of a room."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from ..domain.errors import NotFound
 from ..domain.events import Event
 from ..domain.mentions import EVERYBODY
 from . import keys
-from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, batched
+from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, ask_each, batched
 from .lua import Script
 from .name_index import folded
 from .notifications import ALL, MAX_COUNTED_MENTIONS, MENTIONS
@@ -193,12 +193,9 @@ class RoomReads:
         """How many rooms anyone may join."""
         return int(self.client.zcard(keys.OPEN_ROOMS))
 
-    def joined(self, uid: str, rids: Sequence[str]) -> set[str]:
+    def joined(self, uid: str, rids: Collection[str]) -> set[str]:
         """Those of these rooms that the person is in."""
-        pipeline = self.client.pipeline(transaction=False)
-        for rid in rids:
-            pipeline.zscore(keys.members(rid), uid)
-        scores = pipeline.execute() if rids else []
+        scores = ask_each(self.client, "zscore", ((keys.members(rid), uid) for rid in rids))
         return {rid for rid, at in zip(rids, scores, strict=True) if at is not None}
 
     def count(self, uid: str) -> int:
@@ -207,10 +204,8 @@ class RoomReads:
 
     def counts(self, uids: Sequence[str]) -> dict[str, int]:
         """The same for several people."""
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.scard(keys.user_rooms(uid))
-        return dict(zip(uids, map(int, pipeline.execute()), strict=True)) if uids else {}
+        counts = ask_each(self.client, "scard", ((keys.user_rooms(uid),) for uid in uids))
+        return dict(zip(uids, map(int, counts), strict=True))
 
     def size(self, rid: str) -> int:
         """How many members the room has."""
@@ -266,10 +261,8 @@ class RoomReads:
 
     def are_together(self, uid: str, other: str) -> bool:
         """True when these two, or this one, are in the same room."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.smembers(keys.user_rooms(uid))
-        pipeline.smembers(keys.user_rooms(other))
-        rooms, others = pipeline.execute()
+        lists = ((keys.user_rooms(uid),), (keys.user_rooms(other),))
+        rooms, others = ask_each(self.client, "smembers", lists)
         return uid == other or not set(rooms).isdisjoint(others)
 
     def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
@@ -283,10 +276,6 @@ class RoomReads:
         pipeline.hexists(keys.drafts(uid), rid)
         ids, levels, size, draft = pipeline.execute()
         return self._rows(uid, ids, levels), int(size), bool(draft)
-
-    def repair_list(self, rid: str, uid: str) -> None:
-        """A member's list lacks the room: a server died between the two writes."""
-        self.pointers.agree(rid, [uid])
 
     def _named(self, rooms: list[Room], uid: str) -> list[Room]:
         """Direct rooms under the names of those in them, without `uid`."""

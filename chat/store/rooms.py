@@ -14,7 +14,7 @@ from ..domain import events
 from ..domain.errors import Invalid, NotFound, Refused
 from ..domain.events import authored
 from . import keys
-from .batches import AT_ONCE
+from .batches import AT_ONCE, ask_each
 from .lua import Script
 from .people import People
 from .person import Person
@@ -71,17 +71,14 @@ class Rooms(RoomReads):
         rid = keys.direct_room_id(uids)
         if not self.client.exists(keys.room(rid)):
             self._create(rid, " ".join(uids), DIRECT, person, uids, "")
-        elif lacking := self._lacking(rid, uids):
+        elif lacking := self.lacking(rid, uids):
             self.pointers.agree(rid, lacking)
         return rid
 
-    def _lacking(self, rid: str, uids: Sequence[str]) -> list[str]:
-        """Those of these people whose list lacks the room."""
-        pipeline = self.client.pipeline(transaction=False)
-        for uid in uids:
-            pipeline.sismember(keys.user_rooms(uid), rid)
-        listed = zip(uids, pipeline.execute(), strict=True)
-        return [uid for uid, is_listed in listed if not is_listed]
+    def lacking(self, rid: str, uids: Sequence[str]) -> list[str]:
+        """Those of these people whose list of rooms lacks the room."""
+        listed = ask_each(self.client, "sismember", ((keys.user_rooms(uid), rid) for uid in uids))
+        return [uid for uid, is_listed in zip(uids, listed, strict=True) if not is_listed]
 
     def has_direct(self, person: Person, others: Iterable[Person]) -> bool:
         """True when `direct` would begin no room."""

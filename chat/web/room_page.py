@@ -51,7 +51,7 @@ def room_page(room: Room, events: list[Event], view: RoomView | None = None) -> 
     view, rooms, uid = view or RoomView(), chat().store.rooms, g.person.uid
     rows, size, draft = rooms.beside(uid, room.rid)
     if all(row.room.rid != room.rid for row in rows):
-        rooms.repair_list(room.rid, uid)
+        rooms.pointers.agree(room.rid, [uid])
         rows = rooms.of(uid)
     return render_template(
         "rooms/panel.html" if is_panel() else "rooms/show.html",

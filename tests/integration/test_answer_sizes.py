@@ -163,7 +163,7 @@ def test_of_nothing_that_other_processes_do(walking, large):
         await do("the indexer", written.since, large.talk, 0, 0, 500)
         await do("the indexer's look", written.newest, [*large.rooms])
         await do("a dump", lambda: [*store.exporter(True, True).room(large.talk)], most=BESIDE)
-        await do("a check", lambda: [*store.integrity.room(large.talk)], most=BESIDE)
+        await do("a check", lambda: [*store.integrity.room_checks.room(large.talk)], most=BESIDE)
         await do("files", lambda: [*store.retention.held()])
 
     walking(story)

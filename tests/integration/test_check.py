@@ -302,15 +302,15 @@ def test_the_last_line_is_of_what_was_said_before_reactions(client, store, ann, 
 def test_what_is_half_done_is_not_wrong(client, store, ann, tea):
     """It is looked at again, and done by then."""
     client.srem(keys.user_rooms(ann.uid), tea)
-    room, looks = store.integrity.room, []
+    room, looks = store.integrity.room_checks.room, []
 
     def look(rid):
         if looks:
-            store.rooms.repair_list(rid, ann.uid)
+            store.rooms.pointers.agree(rid, [ann.uid])
         looks.append(rid)
         yield from room(rid)
 
-    store.integrity.room = look
+    store.integrity.room_checks.room = look
     assert found(store) == []
     assert looks == [tea, tea]
 
