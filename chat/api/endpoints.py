@@ -5,6 +5,7 @@ the same rows as the routes and the checks, so it cannot say anything else than 
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify
@@ -24,11 +25,9 @@ from .schemas import MAX_INTEGER
 bp = Blueprint("api", __name__, url_prefix="/api")
 bp.teardown_request(upload_limits.end)
 
-OPERATIONS = [
-    operation
-    for module in (people, search, rooms, members, messages, files)
-    for operation in module.OPERATIONS
-]
+OPERATIONS = list(
+    chain(*(module.operations for module in (people, search, rooms, members, messages, files)))
+)
 
 
 @bp.before_request

@@ -42,9 +42,9 @@ def _described(operation: Operation) -> dict[str, Any]:
         "operationId": operation.id,
         "summary": operation.summary,
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
-        "responses": {str(operation.status): _success(operation)},
+        "responses": {str(operation.status if operation.response else 204): _success(operation)},
     }
-    if operation.scope == "write" and operation.response and not operation.write_only_fields:
+    if operation.scope == "write" and operation.response and not operation.id_field:
         described["responses"]["204"] = {"description": "done, for a token that may not read"}
     for status, why in _ERRORS.items():
         content = _json(reference("Error"))
@@ -62,9 +62,9 @@ def _success(operation: Operation) -> dict[str, Any]:
     if operation.response == "File":
         return {"description": "its bytes", "content": {"*/*": _BYTES[PLAIN]}}
     answer = reference(operation.response)
-    if names := operation.write_only_fields:
-        properties = RESPONSES[operation.response]["properties"]
-        ids = fields({name: properties[name] for name in names}, names)
+    if name := operation.id_field:
+        schema = RESPONSES[operation.response]["properties"][name]
+        ids = fields({name: schema}, (name,))
         answer = {"anyOf": [answer, {**ids, "description": "for a token that may not read"}]}
     return {"description": "done", "content": _json(answer)}
 

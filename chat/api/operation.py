@@ -1,12 +1,15 @@
-"""An operation of the API: one row that routes, checks and documents it."""
+"""An operation of the API: the decorator of its handler routes, checks and documents it."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from inspect import Parameter, signature
+from typing import Any, TypeVar
 
 from .schemas import Schema, fields
 from .validation import Check, body_fields, compiled, query_fields
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -14,42 +17,45 @@ class Operation:
     """`id` is the operationId of the document and the name of the Flask endpoint. Generated clients
     call their functions by it, so it never changes.
 
-    `body` and `query` are the schemas of the fields that `handler` gets as keyword arguments,
-    besides those of the path; `required` names the fields that must be there. `response` names a
-    schema of `schemas.RESPONSES`, "File" for bytes, "" for an empty answer; `status` is that of
-    success. `is_file`: the body is a file, and `required` are fields of the query.
+    `response` names a schema of `schemas.RESPONSES`, "File" for bytes, "" for an empty answer
+    (204); `status` is that of success with another answer. `body` and `query` are the schemas of
+    the fields that `handler` gets as keyword arguments, besides those of the path; the fields
+    without a default there are required. `is_file`: the body is a file.
 
-    `write_only_fields`: the fields of the answer that a token without the scope "read" gets too,
-    because they name what it has just made. They are ids and numbers, never content. Without any,
-    such a token gets an empty answer (204)."""
+    `id_field`: the field of the answer that a token without the scope "read" gets too, because it
+    names what the token has just made: an id or a number, never content. Where there is none, such
+    a token gets an empty answer (204)."""
 
     id: str
     method: str
     path: str
-    summary: str
+    response: str
     handler: Callable[..., Any]
-    response: str = ""
     body: dict[str, Schema] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
     query: dict[str, Schema] = field(default_factory=dict)
     status: int = 200
     is_file: bool = False
-    write_only_fields: tuple[str, ...] = ()
+    id_field: str = ""
 
     @property
     def scope(self) -> str:
         return "read" if self.method == "GET" else "write"
 
     @property
+    def summary(self) -> str:
+        return (self.handler.__doc__ or "").rstrip(".")
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the fields that must be there."""
+        parameters = signature(self.handler).parameters
+        sent = {**self.body, **self.query}.keys() & parameters
+        return tuple(name for name in sorted(sent) if parameters[name].default is Parameter.empty)
+
+    @property
     def body_schema(self) -> Schema:
         """The schema of the JSON body; empty where none is read."""
         return fields(self.body, self.required) if self.body else {}
-
-    @property
-    def query_schema(self) -> Schema:
-        """The schema of the query parameters as one object."""
-        required = tuple(name for name in self.required if name in self.query)
-        return fields(self.query, required)
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments that the present request has for the handler. Raises Invalid."""
@@ -61,7 +67,7 @@ class Operation:
         to a write passes here, so a token that may only write reads nothing."""
         if answer is None or "read" in scopes:
             return answer
-        return {name: answer[name] for name in self.write_only_fields} or None
+        return {self.id_field: answer[self.id_field]} if self.id_field else None
 
     @cached_property
     def _check_body(self) -> Check:
@@ -69,4 +75,20 @@ class Operation:
 
     @cached_property
     def _check_query(self) -> Check:
-        return compiled(self.query_schema)
+        return compiled(fields(self.query, self.required))
+
+
+class Operations(list[Operation]):
+    """The operations of one module."""
+
+    def add(
+        self, id: str, method: str, path: str, response: str = "", **more: Any
+    ) -> Callable[[Handler], Handler]:
+        """Decorate the handler of an operation, whose docstring is the summary in the OpenAPI
+        document. The arguments are the attributes of `Operation`."""
+
+        def added(handler: Handler) -> Handler:
+            self.append(Operation(id, method, path, response, handler, **more))
+            return handler
+
+        return added

@@ -10,27 +10,42 @@ from ..rendering.serializers import person_json
 from ..services import profiles
 from ..services.context import chat
 from ..store import Person
-from .operation import Operation
+from .operation import Operations
 from .schemas import MAX_CURSOR_CHARS, PAGE_SIZE, PROFILE_FIELDS, integer, string
 
 DEFAULT_LIMIT = 50  # people in one answer
 MAX_QUERY_CHARS = 100
+PEOPLE_QUERY = {
+    "q": string(MAX_QUERY_CHARS),
+    "limit": integer(1, PAGE_SIZE),
+    "after": string(MAX_CURSOR_CHARS),
+}
+
+operations = Operations()
 
 
+@operations.add("me", "GET", "/me", "Person")
 def get_own_profile() -> Any:
+    """Who the token belongs to."""
     return person_json(g.person)
 
 
+@operations.add("edit_me", "PATCH", "/me", "Person", body=PROFILE_FIELDS)
 def edit_own_profile(**fields: str) -> Any:
+    """Change one's profile."""
     return person_json(profiles.edit(chat(), g.person, fields) if fields else g.person)
 
 
+@operations.add("people", "GET", "/people", "People", query=PEOPLE_QUERY)
 def list_people(q: str = "", limit: int = DEFAULT_LIMIT, after: str = "") -> Any:
+    """Find people by a word of their name."""
     page = chat().store.people.page(q, limit, after, off=False)
     return {"people": [person_json(person) for person in page.people], "next": page.after}
 
 
+@operations.add("person", "GET", "/people/<uid>", "Person")
 def get_person(uid: str) -> Any:
+    """One person."""
     found = chat().store.people.get(uid)
     if found is None:
         raise NotFound("There is no such person.")
@@ -44,31 +59,3 @@ def active_people(uids: Iterable[str]) -> list[Person]:
     if len(people) < len(unique):
         raise Invalid("One of the members is nobody.")
     return people
-
-
-OPERATIONS = [
-    Operation("me", "GET", "/me", "Who the token belongs to", get_own_profile, "Person"),
-    Operation(
-        "edit_me",
-        "PATCH",
-        "/me",
-        "Change one's profile",
-        edit_own_profile,
-        "Person",
-        PROFILE_FIELDS,
-    ),
-    Operation(
-        "people",
-        "GET",
-        "/people",
-        "Find people by a word of their name",
-        list_people,
-        "People",
-        query={
-            "q": string(MAX_QUERY_CHARS),
-            "limit": integer(1, PAGE_SIZE),
-            "after": string(MAX_CURSOR_CHARS),
-        },
-    ),
-    Operation("person", "GET", "/people/<uid>", "One person", get_person, "Person"),
-]

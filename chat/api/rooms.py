@@ -9,126 +9,95 @@ from ..runtime.cooperation import in_pieces
 from ..services import rooms
 from ..services.context import chat
 from ..web.security import address
-from .operation import Operation
+from .operation import Operations
 from .people import active_people
 from .schemas import NONCE, PAGE_SIZE, PAGING, PERSON_IDS, ROOM_FIELDS, integer
 
-ROOM_PATH = "/rooms/<rid>"
 MAX_OWN_ROOMS = 1000  # in one answer
+CREATION_FIELDS = {**ROOM_FIELDS, "members": PERSON_IDS, "nonce": NONCE}
+
+operations = Operations()
 
 
+@operations.add(
+    "my_rooms", "GET", "/rooms", "OwnRooms", query={**PAGING, "limit": integer(1, MAX_OWN_ROOMS)}
+)
 def list_own_rooms(limit: int = MAX_OWN_ROOMS, skip: int = 0) -> Any:
+    """One's own rooms, the last active first."""
     rows = chat().store.rooms.of(g.person.uid)
     page = in_pieces(rows[skip : skip + limit])
     listed = [{**room_json(row.room), "unread": row.unread} for row in page]
     return {"rooms": listed, "total": len(rows)}
 
 
+@operations.add("open_rooms", "GET", "/open-rooms", "Rooms", query=PAGING)
 def list_open_rooms(limit: int = PAGE_SIZE, skip: int = 0) -> Any:
+    """The rooms anyone may join, the newest first."""
     found = chat().store.rooms.open(limit, skip)
     total = chat().store.rooms.open_count()
     return {"rooms": [room_json(room) for room in in_pieces(found)], "total": total}
 
 
+@operations.add(
+    "create_room", "POST", "/rooms", "Room", body=CREATION_FIELDS, status=201, id_field="id"
+)
 def create_room(
     name: str, kind: str = "open", about: str = "", members: Any = (), nonce: str = ""
 ) -> Any:
+    """Start a room; the same nonce and fields again are the same room."""
     picked = active_people(members)
     return shown(rooms.create(chat(), g.person, name, kind, about, picked, nonce))
 
 
+@operations.add(
+    "write_to", "POST", "/direct-rooms", "Room", body={"members": PERSON_IDS}, id_field="id"
+)
 def create_direct_room(members: list[str]) -> Any:
-    people = active_people(members)
-    return shown(rooms.create(chat(), g.person, "", "direct", "", people))
+    """The direct room with these people."""
+    return create_room("", "direct", members=members)
 
 
+@operations.add(
+    "random_room", "POST", "/random-rooms", "Room", query={"nonce": NONCE}, id_field="id"
+)
 def join_random_room(nonce: str = "") -> Any:
+    """A seat among strangers; the same nonce again is the same seat."""
     return shown(rooms.join_random(chat(), g.person, nonce))
 
 
+@operations.add("room", "GET", "/rooms/<rid>", "Room")
 def get_room(rid: str) -> Any:
+    """One room."""
     found, _ = chat().store.rooms.row(rid, g.person.uid)
     return room_json(found)
 
 
+@operations.add("edit_room", "PATCH", "/rooms/<rid>", "Room", body=ROOM_FIELDS)
 def edit_room(rid: str, **fields: str) -> Any:
+    """Change a room."""
     rooms.edit(chat(), g.person, rid, fields)
     return shown(rid)
 
 
+@operations.add("end_room", "DELETE", "/rooms/<rid>")
 def end_room(rid: str) -> None:
+    """End a room for everyone."""
     rooms.end(chat().store, g.person, rid, address())
 
 
+@operations.add("join_room", "POST", "/rooms/<rid>/join", "Room")
 def join_room(rid: str) -> Any:
+    """Join an open room."""
     rooms.join(chat(), g.person, rid)
     return shown(rid)
 
 
+@operations.add("leave_room", "POST", "/rooms/<rid>/leave")
 def leave_room(rid: str) -> None:
+    """Leave a room."""
     chat().store.rooms.leave(rid, g.person)
 
 
 def shown(rid: str) -> dict[str, Any]:
     """The room as the person who asks sees it; a direct room has the name of the others."""
     return room_json(chat().store.rooms.get(rid, g.person.uid))
-
-
-OPERATIONS = [
-    Operation(
-        "my_rooms",
-        "GET",
-        "/rooms",
-        "One's own rooms, the last active first",
-        list_own_rooms,
-        "OwnRooms",
-        query={**PAGING, "limit": integer(1, MAX_OWN_ROOMS)},
-    ),
-    Operation(
-        "open_rooms",
-        "GET",
-        "/open-rooms",
-        "The rooms anyone may join, the newest first",
-        list_open_rooms,
-        "Rooms",
-        query=PAGING,
-    ),
-    Operation(
-        "create_room",
-        "POST",
-        "/rooms",
-        "Start a room; the same nonce and fields again are the same room",
-        create_room,
-        "Room",
-        {**ROOM_FIELDS, "members": PERSON_IDS, "nonce": NONCE},
-        ("name",),
-        status=201,
-        write_only_fields=("id",),
-    ),
-    Operation(
-        "write_to",
-        "POST",
-        "/direct-rooms",
-        "The direct room with these people",
-        create_direct_room,
-        "Room",
-        {"members": PERSON_IDS},
-        ("members",),
-        write_only_fields=("id",),
-    ),
-    Operation(
-        "random_room",
-        "POST",
-        "/random-rooms",
-        "A seat among strangers; the same nonce again is the same seat",
-        join_random_room,
-        "Room",
-        query={"nonce": NONCE},
-        write_only_fields=("id",),
-    ),
-    Operation("room", "GET", ROOM_PATH, "One room", get_room, "Room"),
-    Operation("edit_room", "PATCH", ROOM_PATH, "Change a room", edit_room, "Room", ROOM_FIELDS),
-    Operation("end_room", "DELETE", ROOM_PATH, "End a room for everyone", end_room, status=204),
-    Operation("join_room", "POST", f"{ROOM_PATH}/join", "Join an open room", join_room, "Room"),
-    Operation("leave_room", "POST", f"{ROOM_PATH}/leave", "Leave a room", leave_room, status=204),
-]

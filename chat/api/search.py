@@ -9,31 +9,19 @@ from ..rendering.serializers import message_json
 from ..search.query import LONGEST, parse
 from ..services import search
 from ..services.context import chat
-from .operation import Operation
+from .operation import Operations
 from .schemas import PAGE_SIZE, integer, string
 
 MAX_CURSOR_CHARS = 200
+QUERY = {"q": string(LONGEST), "older": string(MAX_CURSOR_CHARS), "limit": integer(1, PAGE_SIZE)}
+
+operations = Operations()
 
 
+@operations.add("find", "GET", "/search", "Hits", query=QUERY)
 def find_messages(q: str = "", older: str = "", limit: int = search.PAGE_SIZE) -> Any:
+    """Find messages in one's rooms, the newest first; the words as in the page's field."""
     query = parse(q, today(g.person.zone))
     found = search.search(chat(), g.person, query, older, limit)
     hits = [{"room": hit.room.rid, "message": message_json(hit.event)} for hit in found.hits]
     return {"hits": hits, "older": found.older}
-
-
-OPERATIONS = [
-    Operation(
-        "find",
-        "GET",
-        "/search",
-        "Find messages in one's rooms, the newest first; the words as in the page's field",
-        find_messages,
-        "Hits",
-        query={
-            "q": string(LONGEST),
-            "older": string(MAX_CURSOR_CHARS),
-            "limit": integer(1, PAGE_SIZE),
-        },
-    ),
-]
