@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from flask import Flask
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
+from werkzeug.utils import find_modules, import_string
 
 from .api import endpoints
 from .auth.oidc_client import Provider
@@ -32,42 +33,15 @@ from .services.unfinished_changes import UnfinishedChanges
 from .services.uploads import Uploads
 from .store import Store
 from .web import (
-    admin,
-    api_tokens,
     auth,
-    composer,
     compression,
-    connections,
-    downloads,
-    event_stream,
-    first_admin,
     form_limits,
-    health,
     jwt_sign_in,
-    live,
-    members,
-    messages,
-    notifications,
-    oidc_sign_in,
-    passwords,
-    people_picker,
-    profiles,
-    quick_switcher,
-    reactions,
     request_limits,
-    room_settings,
-    rooms,
-    search,
-    sessions,
-    sign_in,
-    sign_up,
-    unread,
     upload_limits,
     view_options,
-    webhooks,
 )
 from .web.security import check_host, check_site, is_safe, protect, secure
-from .web.upload_limits import MAX_FORM_BYTES
 from .web.view_options import FileLimit
 from .webhooks.delivery import Sender
 from .webhooks.dispatcher import Dispatcher
@@ -148,7 +122,7 @@ def create_app(
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=max(MAX_AVATAR_BYTES, app.attachments.max_message_bytes)
-        + MAX_FORM_BYTES,
+        + upload_limits.MAX_FORM_BYTES,
         SESSION_COOKIE_NAME="__Host-session" if settings.secure else "session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -194,37 +168,10 @@ def create_app(
         if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # `csrf.protect` ignores the setting
             csrf.protect(apply_exemptions=True)
 
-    for bp in (
-        sessions.bp,
-        sign_in.bp,
-        sign_up.bp,
-        passwords.bp,
-        first_admin.bp,
-        oidc_sign_in.bp,
-        jwt_sign_in.bp,
-        admin.bp,
-        api_tokens.bp,
-        webhooks.bp,
-        endpoints.bp,
-        profiles.bp,
-        rooms.bp,
-        members.bp,
-        room_settings.bp,
-        people_picker.bp,
-        composer.bp,
-        messages.bp,
-        downloads.bp,
-        notifications.bp,
-        reactions.bp,
-        search.bp,
-        quick_switcher.bp,
-        unread.bp,
-        event_stream.bp,
-        live.bp,
-        connections.bp,
-        health.bp,
-    ):
-        app.register_blueprint(bp)
+    app.register_blueprint(endpoints.bp)
+    for name in find_modules("chat.web"):
+        if bp := getattr(import_string(name), "bp", None):
+            app.register_blueprint(bp)
     secure(app)
     file_limits |= view_options.file_limits(app, app)
     ErrorPages(file_limits, view_options.refusal_templates(app)).register(app)

@@ -10,7 +10,6 @@ If Redis does not answer, `use` raises its error: nobody signs in or writes unco
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -92,29 +91,23 @@ class Pace:
     BURST_BYTES = 16 * 2**20
     BYTES_PER_SECOND = 256 * 1024
     MAX_WAIT_SECONDS = 30.0
-    __slots__ = ("_busy", "_waiting", "due")
+    __slots__ = ("_turn", "due")
 
     def __init__(self) -> None:
         self.due = 0.0  # when all bytes so far are paid, by the monotonic clock
-        self._busy = False
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._turn = asyncio.Lock()
 
     @property
     def is_full(self) -> bool:
         """True if nothing is owed: forgetting this object changes nothing."""
-        return (
-            not self._busy
-            and self.due <= time.monotonic() - self.BURST_BYTES / self.BYTES_PER_SECOND
-        )
+        is_paid = self.due <= time.monotonic() - self.BURST_BYTES / self.BYTES_PER_SECOND
+        return is_paid and not self._turn.locked()
 
     def owe(self, size: int) -> None:
         """Count bytes; the next to wait waits for them too."""
         now = time.monotonic()
-        due = (
-            max(self.due, now - self.BURST_BYTES / self.BYTES_PER_SECOND)
-            + size / self.BYTES_PER_SECOND
-        )
-        self.due = min(due, now + self.MAX_WAIT_SECONDS)
+        start = max(self.due, now - self.BURST_BYTES / self.BYTES_PER_SECOND)
+        self.due = min(start + size / self.BYTES_PER_SECOND, now + self.MAX_WAIT_SECONDS)
 
     def keep(self, size: int) -> None:
         """Count bytes, and wait until they are paid."""
@@ -125,27 +118,12 @@ class Pace:
     @contextmanager
     def in_turn(self) -> Iterator[None]:
         """Let one page in after the other, each when the bytes so far are paid."""
-        while self._busy:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await_(turn)
-            except BaseException:
-                self._wake()  # this page may have been woken already
-                raise
-        self._busy = True
+        await_(self._turn.acquire())
         try:
             self.keep(0)
             yield
         finally:
-            self._busy = False
-            self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting and not self._busy:
-            if not (turn := self._waiting.popleft()).done():
-                turn.set_result(None)
-                return
+            self._turn.release()
 
 
 class Limits:
