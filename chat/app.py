@@ -23,7 +23,7 @@ from .realtime.connection_limits import ConnectionLimits
 from .realtime.parts import connect
 from .redis_client.pubsub import SingleServer, Topology
 from .rendering import assets, cached_html, environment, fragments, local_time
-from .rendering.immediate_texts import ImmediateTexts, Texts
+from .rendering.texts import Texts
 from .services.context import Parts, present
 from .services.guest_cleanup import GuestCleanup
 from .services.limits import Limits
@@ -118,7 +118,7 @@ def create_app(
         (`Chat.background`), such as open pages; requests need only the store.
     texts: renders messages. By default they are rendered at once, which blocks everything else.
     """
-    app = Chat(settings, store, topology or SingleServer("redis://"), texts or ImmediateTexts())
+    app = Chat(settings, store, topology or SingleServer("redis://"), texts or Texts())
     app.config.update(
         SECRET_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=max(MAX_AVATAR_BYTES, app.attachments.max_message_bytes)

@@ -8,7 +8,7 @@ import greenback
 
 from ..redis_client.pubsub import Topology
 from ..rendering.fragments import Fragments
-from ..rendering.immediate_texts import Texts
+from ..rendering.texts import Texts
 from ..store import Store
 from .background import Background
 from .confirmations import Confirmations

@@ -8,7 +8,7 @@ from functools import partial
 from ..bridge import await_
 from ..domain.events import Event
 from ..rendering.fragments import Fragments
-from ..rendering.immediate_texts import Texts
+from ..rendering.texts import Texts
 from ..runtime.cooperation import give_way
 from ..store import Person, Row, Store
 from ..store.current_names import uids_in

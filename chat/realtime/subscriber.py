@@ -15,7 +15,7 @@ from ..domain.events import ADD, JOIN, LEAVE, REMOVE, Event
 from ..observability.metrics import GAPS
 from ..observability.redaction import without_message
 from ..redis_client.pubsub import PubSub, Topology
-from ..rendering.immediate_texts import Texts
+from ..rendering.texts import Texts
 from ..store import Store, keys
 from .background import Background
 from .hub import Hub

@@ -10,20 +10,19 @@ from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
 
 from ..domain.events import NO_REACTIONS, POST, Event, Events, tombstone, unreadable
-from ..domain.mentions import Mentions
 from ..runtime.cooperation import in_pieces
 from ..store import Room, Row
-from . import markdown
 from .filters import FILTERS
 from .local_time import new_day, today, when
 from .precompiled import PrecompiledTemplate
 from .room_list import unread_elsewhere
+from .texts import Texts
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +41,8 @@ _body, _mentions, _reactions = map(attrgetter, ("body", "mentions", "reactions")
 _NO_REACTIONS_ONLY = {id(NO_REACTIONS)}
 
 
-class Texts(Protocol):
-    """Renders the text of messages."""
-
-    def render(self, body: str, mentions: Mentions = ()) -> Markup:
-        """The HTML of a message's body."""
-
-    def gist(self, body: str) -> str:
-        """The first line of a body, without markup."""
-
-
-def init(env: Environment, texts: Texts = markdown) -> None:
-    """Give templates the filters and the cached HTML. `texts` renders messages; the default does so
-    at once, in this process."""
+def init(env: Environment, texts: Texts) -> None:
+    """Give templates the filters and the cached HTML. `texts` renders messages."""
     cached = CachedHtml(env, texts)
     env.globals |= {
         "avatar_of": cached.avatar,

@@ -17,12 +17,12 @@ import os
 import resource
 import signal
 import socket
-import struct
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from greenback import await_, has_portal
@@ -31,6 +31,7 @@ from markupsafe import Markup, escape
 from ..domain.events import EDIT, POST, Event
 from ..domain.mentions import Mentions
 from . import markdown
+from .texts import Texts
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,8 @@ START_SECONDS = 5.0  # until a new child says that it is there, which takes some
 RETRY_SECONDS = 0.5  # before a child is asked for again that could not be made
 GIVE_UP_SECONDS = 10.0  # without a child, after which texts are shown as they were typed
 FORGET_SECONDS = 10.0  # after which it does not count who has used how much time
+MAX_LINE_BYTES = 1 << 24  # of an answer; the longest have a few hundred thousand
 NICENESS = 5  # so that the event loop goes first where they share a processor
-
-_SIZE = struct.Struct("!I")
 
 HTML, GIST = "html", "gist"
 Key = tuple[str, str, Mentions]  # what is to be made, of which body, with which mentions
@@ -54,7 +54,7 @@ Key = tuple[str, str, Mentions]  # what is to be made, of which body, with which
 on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 
 
-class TextRenderer:
+class TextRenderer(Texts):
     """`connect` makes a child that runs `serve` and returns the connection to it."""
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
@@ -66,21 +66,16 @@ class TextRenderer:
         self._queues: dict[str, deque[Key]] = {}  # by person; none is empty
         self._used: dict[str, float] = {}  # seconds, by person
         self._forget_at = 0.0
+        self._task: asyncio.Task[None] | None = None  # while texts wait
         self._child: _Child | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._childless_since = 0.0  # when a child was asked for and not there; 0.0: it is
-        self._now: tuple[Key, str] | None = None  # what the child is rendering, and for whom
-        self._ended: Key | None = None  # the text at which the last child ended
-        self._timeout: asyncio.TimerHandle | None = None
-        self._sent_at = 0.0  # by the monotonic clock
+        self._childless_since = 0.0  # when a child was needed that was not there; 0.0: it is
+        self._sent_at = 0.0  # when the child got its last text; by the monotonic clock, as above
 
     @property
     def is_late(self) -> bool:
         """True while texts wait for a child that does not answer, or for one that does not come."""
-        if self._now is None and self._opening is None:
-            return False
-        since = self._childless_since if self._now is None else self._sent_at
-        return time.monotonic() - since > LATE_SECONDS
+        since = self._childless_since or self._sent_at
+        return self._task is not None and time.monotonic() - since > LATE_SECONDS
 
     # For templates
 
@@ -130,12 +125,10 @@ class TextRenderer:
 
     def close(self) -> None:
         """End the child. Whoever waits gets the text as it was typed."""
-        if self._opening is not None:
-            self._opening.cancel()
-        if self._timeout is not None:
-            self._timeout.cancel()
+        if self._task is not None:
+            self._task.cancel()
         if self._child is not None:
-            self._child.close()
+            self._child.writer.close()
         self._give_up()
 
     def _give_up(self) -> None:
@@ -162,48 +155,53 @@ class TextRenderer:
         if answer is None:
             answer = self._waiting[key] = asyncio.get_running_loop().create_future()
             self._queues.setdefault(person, deque()).append(key)
-            self._next()
+            if self._task is None:
+                self._task = asyncio.create_task(self._render_all())
         return await asyncio.shield(answer)  # others may wait for it too
 
-    def _next(self) -> None:
-        """Have the child render the next text, if it has none."""
-        if self._now is not None or not self._queues:
-            return
-        if self._child is None:
-            self._open()
-            return
-        person = min(self._queues, key=self._used_by)
-        queue = self._queues[person]
-        self._now = queue.popleft(), person
-        if not queue:
-            del self._queues[person]
-        self._child.send(self._now[0])
-        self._sent_at = time.monotonic()
-        self._timeout = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._child.kill)
+    async def _render_all(self) -> None:
+        """Render one text after the other until none waits."""
+        try:
+            while self._queues:
+                person = min(self._queues, key=self._used_by)
+                queue = self._queues[person]
+                key = queue.popleft()
+                if not queue:
+                    del self._queues[person]
+                await self._render(key, person)
+        finally:
+            self._task = None
+            self._give_up()
 
     def _used_by(self, person: str) -> float:
         return self._used.get(person, 0.0)
 
-    def _rendered(self, text: str, seconds: float) -> None:
-        """The child has answered."""
-        if self._now is None:
-            return
-        key, person = self._done()
+    async def _render(self, key: Key, person: str) -> None:
+        """Answer those who wait for a text. A text that ends two children is shown as it was typed
+        from then on."""
+        for _ in range(2):
+            if (child := await self._living_child()) is None:
+                return  # nobody waits any more
+            self._sent_at = time.monotonic()
+            try:
+                text, seconds = await child.render(key)
+            except (OSError, ValueError):
+                child.writer.close()
+                continue
+            self._count(person, seconds)
+            break
+        else:
+            log.error("a text of %d characters ended two processes", len(key[1]))
+            text = _as_typed(key)
+        self._keep(key, text)
+        self._answer(key, text)
+
+    def _count(self, person: str, seconds: float) -> None:
         now = time.monotonic()
         if now > self._forget_at:
             self._used.clear()
             self._forget_at = now + FORGET_SECONDS
         self._used[person] = self._used_by(person) + seconds
-        self._keep(key, text)
-        self._answer(key, text)
-        self._next()
-
-    def _done(self) -> tuple[Key, str]:
-        assert self._now is not None
-        now, self._now = self._now, None
-        if self._timeout is not None:
-            self._timeout.cancel()
-        return now
 
     def _answer(self, key: Key, text: str) -> None:
         answer = self._waiting.pop(key, None)
@@ -216,105 +214,61 @@ class TextRenderer:
         while self._kept_chars > MAX_KEPT_CHARS:
             self._kept_chars -= _size(*self._kept.popitem(last=False))
 
-    # The child
+    async def _living_child(self) -> "_Child | None":
+        """The child, or a new one in its place. Without one for GIVE_UP_SECONDS, those who wait get
+        their texts as they were typed; None when nobody waits any more."""
+        if self._child is not None and not self._child.has_ended():
+            return self._child
+        self._childless_since = self._childless_since or time.monotonic()
+        while self._waiting:
+            try:
+                self._child = await _Child.start(self._connect())
+                self._childless_since = 0.0
+                return self._child
+            except (OSError, ValueError) as error:
+                log.error("cannot start a process that renders messages: %s", error)
+                if time.monotonic() >= self._childless_since + GIVE_UP_SECONDS:
+                    self._give_up()
+                await asyncio.sleep(RETRY_SECONDS)
+        return None
 
-    def _open(self) -> None:
-        if self._opening is None:
-            self._childless_since = self._childless_since or time.monotonic()
-            self._opening = asyncio.get_running_loop().create_task(self._connected())
 
-    async def _connected(self) -> None:
-        try:
-            while self._child is None and self._queues:
-                try:
-                    self._child = await self._started()
-                    self._childless_since = 0.0
-                except (OSError, TimeoutError) as error:
-                    log.error("cannot start a process that renders messages: %s", error)
-                    if time.monotonic() >= self._childless_since + GIVE_UP_SECONDS:
-                        self._give_up()
-                    await asyncio.sleep(RETRY_SECONDS)
-        finally:
-            self._opening = None
-        self._next()
+@dataclass(frozen=True)
+class _Child:
+    """The connection to a child. What either side sends is a line of JSON; the child's first one is
+    its process id."""
 
-    async def _started(self) -> "_Child":
-        """A child that is there. Raises OSError and TimeoutError."""
-        loop, sock = asyncio.get_running_loop(), self._connect()
-        transport, child = await loop.create_unix_connection(self._new_child, sock=sock)
+    pid: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def start(cls, sock: socket.socket) -> "_Child":
+        """Raises OSError and ValueError."""
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=MAX_LINE_BYTES)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await child.there
+                return cls(int(await reader.readline()), reader, writer)
         except BaseException:
-            transport.abort()
+            writer.close()
             raise
-        return child
 
-    def _new_child(self) -> "_Child":
-        return _Child(self._rendered, self._lost)
+    def has_ended(self) -> bool:
+        return self.writer.is_closing() or self.reader.at_eof()
 
-    def _lost(self) -> None:
-        """The child has ended. Another one tries once more; a text that ended two is shown as it
-        was typed from now on."""
-        self._child = None
-        if self._now is not None:
-            key, person = self._done()
-            if key == self._ended:
-                log.error("a text of %d characters ended two processes", len(key[1]))
-                self._keep(key, _as_typed(key))
-                self._answer(key, _as_typed(key))
-            else:
-                self._ended = key
-                self._queues.setdefault(person, deque()).appendleft(key)
-        if self._queues:
-            self._open()
-
-
-class _Child(asyncio.Protocol):
-    """The connection to a child. Each answer has four bytes with its size, then JSON; the first
-    one says the child's process id."""
-
-    def __init__(self, rendered: Callable[[str, float], None], lost: Callable[[], None]) -> None:
-        self._told = rendered
-        self._lost = lost
-        self.there: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._received = bytearray()
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def send(self, key: Key) -> None:
-        self._transport.write(_packed(key))
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while len(self._received) >= _SIZE.size:
-            end = _SIZE.size + _SIZE.unpack_from(self._received)[0]
-            if len(self._received) < end:
-                return
-            answer = json.loads(bytes(self._received[_SIZE.size : end]))
-            del self._received[:end]
-            if self.there.done():
-                self._told(*answer)
-            else:
-                self.there.set_result(answer)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if self.there.done():
-            self._lost()
-        else:
-            self.there.set_exception(ConnectionResetError("it has ended"))
-
-    def kill(self) -> None:
-        """End the child whatever it does."""
-        log.error("a process that renders messages does not answer: it is replaced")
-        with suppress(ProcessLookupError):
-            os.kill(self.there.result(), signal.SIGKILL)
-        self._transport.abort()
-
-    def close(self) -> None:
-        self._transport.close()
+    async def render(self, key: Key) -> tuple[str, float]:
+        """The text, and the processor time it took, in seconds. Raises OSError and ValueError if
+        the child has ended; one that does not answer is killed."""
+        self.writer.write(_line(key))
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                text, seconds = json.loads(await self.reader.readline())
+        except TimeoutError:
+            log.error("a process that renders messages does not answer: it is replaced")
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            raise
+        return text, seconds
 
 
 def serve(connection: socket.socket) -> None:
@@ -322,19 +276,18 @@ def serve(connection: socket.socket) -> None:
     os.nice(NICENESS)
     with suppress(OSError, ValueError):  # macOS knows the limit but not how to keep it
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    connection.sendall(_packed(os.getpid()))
+    connection.sendall(_line(os.getpid()))
     with connection.makefile("rb") as stream:
-        while head := stream.read(_SIZE.size):
-            kind, body, mentions = json.loads(stream.read(_SIZE.unpack(head)[0]))
+        for line in stream:
+            kind, body, mentions = json.loads(line)
             start = time.process_time()
             named = tuple((name, uids) for name, uids in mentions)
             text = markdown.gist(body) if kind == GIST else str(markdown.render(body, named))
-            connection.sendall(_packed((text, time.process_time() - start)))
+            connection.sendall(_line((text, time.process_time() - start)))
 
 
-def _packed(content: Any) -> bytes:
-    data = json.dumps(content).encode()
-    return _SIZE.pack(len(data)) + data
+def _line(content: Any) -> bytes:
+    return json.dumps(content).encode() + b"\n"
 
 
 def _size(key: Key, text: str) -> int:

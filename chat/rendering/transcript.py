@@ -16,6 +16,7 @@ from ..media.attachments import file_size
 from ..store import Store
 from . import cached_html
 from .assets import folder
+from .texts import Texts
 
 EVENTS_IN_MEMORY = 1000
 
@@ -24,7 +25,7 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
     """The file, in pieces; times are in the server's zone. Raises NotFound."""
     room = store.rooms.get(rid)
     env = Environment(loader=FileSystemLoader(folder("templates")), autoescape=True)
-    cached_html.init(env)
+    cached_html.init(env, Texts())
     macros: Any = env.get_template("transcript.html").module
     yield str(macros.begin(room, f"{datetime.now().astimezone():%-d %B %Y, %H:%M %Z}"))
     day, after = "", 0

@@ -134,6 +134,18 @@ def test_a_text_that_ends_the_process_is_shown_as_it_was_typed_and_harms_no_othe
     assert len(children_of.made) == 4
 
 
+@pytest.mark.parametrize("people", [1, 2, 5])
+def test_texts_that_end_the_process_end_it_twice_each_whoever_wrote_them(children_of, people):
+    async def tell(texts):
+        bad = [event(f"*end* {n}", f"u{n % people}") for n in range(5)]
+        await asyncio.gather(*map(texts.prepare, [*bad, event("*good*", "bob")]))
+        assert texts.render("*end* 0") == "*end* 0"
+        assert texts.render("*good*") == markdown.render("*good*")
+
+    story(children_of, tell)
+    assert len(children_of.made) == 2 * 5 + 1
+
+
 def test_a_process_that_hangs_is_killed(children_of, monkeypatch):
     monkeypatch.setattr(text_renderer, "ANSWER_SECONDS", 0.5)
 

@@ -11,6 +11,7 @@ from chat.domain.events import CHANGES, DELETED, JOIN, POST, START, Event, File,
 from chat.domain.events import Reactions as ReactionsOf
 from chat.rendering import assets, cached_html, environment
 from chat.rendering.fragments import Fragments
+from chat.rendering.texts import Texts
 from chat.store import Person, Room, Row
 
 from .test_fragments import HOSTILE, templates
@@ -42,7 +43,7 @@ def plain_templates():
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True
     )
-    cached_html.init(env)
+    cached_html.init(env, Texts())
     return env
 
 

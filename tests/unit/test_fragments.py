@@ -33,8 +33,8 @@ from chat.rendering import (
     filters,
     fragments,
     local_time,
-    markdown,
 )
+from chat.rendering.texts import Texts
 from chat.store import Room, Row
 
 from ..stored_events import pack
@@ -59,9 +59,9 @@ class Templates(jinja2.Environment):
     call = staticmethod(environment.call)
 
 
-def templates(texts=markdown):
+def templates(texts=None):
     env = Templates(loader=jinja2.FileSystemLoader(assets.folder("templates")), autoescape=True)
-    cached_html.init(env, texts)
+    cached_html.init(env, texts or Texts())
     return env
 
 

@@ -4,7 +4,6 @@ A server process has a child process for it (text_renderer), because a long text
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from markupsafe import Markup
 
@@ -13,36 +12,23 @@ from ..domain.mentions import Mentions
 from . import markdown
 
 
-class Texts(Protocol):
-    """Renders the texts of messages (cached_html.Texts), after it has been given time for it."""
+class Texts:
+    """Renders texts at once, so it is always ready. A subclass may need `prepare` before."""
 
     def render(self, body: str, mentions: Mentions = ()) -> Markup:
         """The HTML of a message's body."""
+        return markdown.render(body, mentions)
 
     def gist(self, body: str) -> str:
         """The first line of a body, without markup."""
+        return markdown.gist(body)
 
     def is_ready(self, event: Event) -> bool:
-        """True if rendering this event will not wait."""
-
-    async def prepare(self, event: Event) -> None:
-        """Render the texts of an event."""
-
-    async def prepare_lines(self, events: Iterable[Event]) -> None:
-        """Render the first lines of the newest events of rooms."""
-
-
-class ImmediateTexts:
-    """Is always ready."""
-
-    render = staticmethod(markdown.render)
-    gist = staticmethod(markdown.gist)
-
-    def is_ready(self, event: Event) -> bool:
+        """True if showing this event will not wait."""
         return True
 
     async def prepare(self, event: Event) -> None:
-        pass
+        """Render the texts of an event, on behalf of its author."""
 
     async def prepare_lines(self, events: Iterable[Event]) -> None:
-        pass
+        """Render the first lines of the newest events of rooms."""
