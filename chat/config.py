@@ -1,17 +1,24 @@
 """All settings, each with its environment variable, unit, default and meaning."""
 
+# ruff: noqa: RUF009  (`_setting` returns a field)
+
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from .domain.host_header import DEFAULT_PORTS, parse_host
 from .redis_client import urls
 
+Env = Mapping[str, str]
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
 AUTH_METHODS = ("guest", "password", "oidc", "jwt", "proxy")
+CREATORS = ("everyone", "members", "moderators", "admins")  # who can be allowed to create rooms
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -28,166 +35,246 @@ class BadSetting(ValueError):
     """An environment variable has an invalid value. The text names both."""
 
 
+def _setting(default: Any, read: Callable[..., Any], *args: Any, repr: bool = True) -> Any:
+    """Return a field whose value is `read(env, default, *args)`. Most of these functions get the
+    name of a variable first, and raise BadSetting for a value that does not fit."""
+    metadata = {"read": lambda env, default: read(env, default, *args)}
+    return field(default=default, repr=repr, metadata=metadata)
+
+
+def _data_folder(env: Env, default: Path) -> Path:
+    home = env.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(env.get("CHAT_DATA") or os.path.join(home, "chat")).expanduser().absolute()
+
+
+def _address(env: Env) -> tuple[str, int]:
+    value = env.get("CHAT_BIND") or "127.0.0.1"
+    parts = re.fullmatch(r"(\[[^][]+\]|[^][:]+)(?::(\d+))?", value)
+    if not parts or parts[1].isdecimal() or int(parts[2] or 0) > 65535:
+        raise BadSetting(f"CHAT_BIND={value!r}: expected address:port, such as 127.0.0.1:8000")
+    port = int(parts[2]) if parts[2] else _whole_number(env, 8000, "PORT", 0, 65535)
+    return parts[1].strip("[]"), port
+
+
+def _text(env: Env, default: str, name: str) -> str:
+    return env.get(name) or default
+
+
+def _whole_number(env: Env, default: int, name: str, low: int, high: int) -> int:
+    value = env.get(name, str(default))
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise BadSetting(f"{name}={value!r}: expected a whole number from {low} to {high}")
+    return int(value)
+
+
+def _choice(env: Env, default: str, name: str, *choices: str) -> str:
+    value = env.get(name, default)
+    if value not in choices:
+        raise BadSetting(f"{name}={value!r}: expected one of {', '.join(choices)}")
+    return value
+
+
+def _switch(env: Env, default: bool, name: str) -> bool:
+    return _choice(env, "on" if default else "off", name, "on", "off") == "on"
+
+
+def _redis_url(env: Env, default: str) -> str:
+    value = env.get("REDIS_URL", default)
+    try:
+        if value:
+            urls.check(value)
+    except ValueError as error:
+        raise BadSetting(f"REDIS_URL: {error}") from None
+    return value
+
+
+def _secret(env: Env, default: str, name: str) -> str:
+    value = env.get(name, default)
+    if value and len(value) < 32:
+        raise BadSetting(f"{name}: expected at least 32 characters")
+    return value
+
+
+def _origin(env: Env, default: str, name: str) -> str:
+    return _checked_origin(name, env[name]) if env.get(name) else default
+
+
+def _origins(env: Env, default: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(_checked_origin(name, part) for part in _parts(env.get(name, ""))) or default
+
+
+def _checked_origin(name: str, value: str) -> str:
+    """Return an origin as browsers write it."""
+    try:
+        parts = urlsplit(value)
+        parse_host(parts.netloc)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in DEFAULT_PORTS or value.partition("://")[2] != parts.netloc:
+        raise BadSetting(f"{name}={value!r}: expected an origin such as https://chat.example.org")
+    return value.lower()
+
+
+def _site(env: Env, default: str, name: str) -> str:
+    value = env.get(name, default)
+    if value and not is_safe(value):
+        raise BadSetting(f"{name}={value!r}: expected an address that begins with https://")
+    return value
+
+
+def _header(env: Env, default: str, name: str) -> str:
+    value = env.get(name) or default
+    if value and not re.fullmatch(r"[A-Za-z0-9-]+", value):
+        raise BadSetting(f"{name}={value!r}: expected the name of a header, without underscores")
+    return value
+
+
+def _sign_in(env: Env, default: tuple[str, ...]) -> tuple[str, ...]:
+    value = env.get("CHAT_SIGN_IN", ",".join(default))
+    methods = _parts(value)
+    if not methods or set(methods) - set(AUTH_METHODS):
+        raise BadSetting(f"CHAT_SIGN_IN={value!r}: expected some of {', '.join(AUTH_METHODS)}")
+    return methods
+
+
+def _networks(env: Env, default: Networks, name: str) -> Networks:
+    value = env.get(name, "")
+    try:
+        return tuple(ip_network(part) for part in _parts(value)) or default
+    except ValueError as error:
+        raise BadSetting(f"{name}={value!r}: {error}") from None
+
+
+def _metrics(env: Env, default: Networks) -> Networks:
+    return () if env.get("CHAT_METRICS") == "off" else _networks(env, default, "CHAT_METRICS")
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _check_complete(env: Env, methods: tuple[str, ...]) -> None:
+    """Raise BadSetting if a setting is missing that an enabled sign-in method requires."""
+    for method in methods:
+        missing = [name for name in _REQUIRED.get(method, ()) if not _parts(env.get(name, ""))]
+        if missing:
+            raise BadSetting(f"CHAT_SIGN_IN has {method}, which needs {' and '.join(missing)}")
+    if "jwt" in methods and bool(env.get("CHAT_JWT_SECRET")) == bool(env.get("CHAT_JWT_JWKS")):
+        raise BadSetting("CHAT_SIGN_IN has jwt, which needs CHAT_JWT_SECRET or CHAT_JWT_JWKS")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an operator can choose. `from_env` reads it from the environment."""
 
     # CHAT_BIND: address and port to listen on. With port 0 the system chooses a free one. Without
     # a port, the port of PORT is used, which platforms set; PORT alone never changes the address.
-    host: str = "127.0.0.1"
-    port: int = 8000
+    host: str = _setting("127.0.0.1", lambda env, _: _address(env)[0])
+    port: int = _setting(8000, lambda env, _: _address(env)[1])
     # CHAT_WORKERS: number of server processes; each uses one core.
-    workers: int = 1
+    workers: int = _setting(1, _whole_number, "CHAT_WORKERS", 1, 256)
     # REDIS_URL: a Redis or Valkey, 7.0 or newer: one server, Sentinels, or a cluster
     # (chat/redis_client/urls.py). Empty: start the embedded Valkey.
-    redis_url: str = ""
+    redis_url: str = _setting("", _redis_url)
     # CHAT_DATA: folder of the embedded Valkey, the generated secret key and the search index.
-    data: Path = field(default_factory=lambda: Path("data"))
+    data: Path = _setting(Path("data"), _data_folder)
     # SECRET_KEY: signs the session cookies. Empty: generate one in CHAT_DATA/secret.
-    secret_key: str = ""
+    secret_key: str = _setting("", _secret, "SECRET_KEY", repr=False)
     # CHAT_FILES: where pictures and files of messages are stored (s3://, gs://, az://, file://).
     # Empty: in CHAT_DATA. Several hosts need a common place.
-    files: str = ""
+    files: str = _setting("", _text, "CHAT_FILES")
     # CHAT_FILE_SIZE: maximum size of a file. The files of one message can have twice that in total.
-    file_size_mb: int = 25
+    file_size_mb: int = _setting(25, _whole_number, "CHAT_FILE_SIZE", 1, 2000)
     # CHAT_QUOTA_PER_PERSON, CHAT_QUOTA_PER_GUEST: how much one person, or one guest, can store in
     # all rooms together; CHAT_QUOTA_GUESTS: all guests together; CHAT_QUOTA: the whole chat.
     # 0: no limit but the disk, some of which always stays free.
-    quota_per_person_mb: int = 1000
-    quota_per_guest_mb: int = 50
-    quota_guests_mb: int = 5000
-    quota_mb: int = 0
+    quota_per_person_mb: int = _setting(
+        1000, _whole_number, "CHAT_QUOTA_PER_PERSON", 0, MAX_QUOTA_MB
+    )
+    quota_per_guest_mb: int = _setting(50, _whole_number, "CHAT_QUOTA_PER_GUEST", 0, MAX_QUOTA_MB)
+    quota_guests_mb: int = _setting(5000, _whole_number, "CHAT_QUOTA_GUESTS", 0, MAX_QUOTA_MB)
+    quota_mb: int = _setting(0, _whole_number, "CHAT_QUOTA", 0, MAX_QUOTA_MB)
     # CHAT_ORIGIN: the address that people type, such as https://chat.example.org, if there is a
     # proxy in front. Empty: trust the Host header of each request.
-    origin: str = ""
+    origin: str = _setting("", _origin, "CHAT_ORIGIN")
     # CHAT_FSYNC: `appendfsync` of the embedded Valkey. With `everysec` the death of a process loses
     # nothing, but a power cut can lose the last second. `always` loses nothing and is slower.
-    fsync: str = "everysec"
+    fsync: str = _setting("everysec", _choice, "CHAT_FSYNC", "everysec", "always")
     # CHAT_SIGN_IN: some of AUTH_METHODS, comma-separated (docs/sign-in.md).
-    sign_in: tuple[str, ...] = ("guest",)
+    sign_in: tuple[str, ...] = _setting(("guest",), _sign_in)
     # CHAT_SIGN_UP: with `off`, people can create accounts only with an administrator's link.
-    sign_up: bool = True
+    sign_up: bool = _setting(True, _switch, "CHAT_SIGN_UP")
     # CHAT_PROXIES: addresses or networks of the proxies in front, comma-separated. Only these are
     # trusted about a visitor's address.
-    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    proxies: Networks = _setting((), _networks, "CHAT_PROXIES")
     # CHAT_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET: an OpenID Connect provider, and this chat's
     # credentials there; the secret is empty for a public client. CHAT_OIDC_NAME: the name on the
     # sign-in button.
-    oidc_issuer: str = ""
-    oidc_client_id: str = ""
-    oidc_client_secret: str = field(default="", repr=False)
-    oidc_name: str = "single sign-on"
+    oidc_issuer: str = _setting("", _site, "CHAT_OIDC_ISSUER")
+    oidc_client_id: str = _setting("", _text, "CHAT_OIDC_CLIENT_ID")
+    oidc_client_secret: str = _setting("", _text, "CHAT_OIDC_CLIENT_SECRET", repr=False)
+    oidc_name: str = _setting("single sign-on", _text, "CHAT_OIDC_NAME")
     # CHAT_JWT_SECRET (HS256) or CHAT_JWT_JWKS (the address of public keys): verify the tokens of
     # another site. CHAT_JWT_ISSUER, _AUDIENCE: their `iss` and `aud`. CHAT_JWT_ORIGIN: the sites
     # whose pages can sign visitors in, comma-separated. Empty: only programs can.
-    jwt_secret: str = field(default="", repr=False)
-    jwt_jwks: str = ""
-    jwt_issuer: str = ""
-    jwt_audience: str = ""
-    jwt_origins: tuple[str, ...] = ()
+    jwt_secret: str = _setting("", _secret, "CHAT_JWT_SECRET", repr=False)
+    jwt_jwks: str = _setting("", _site, "CHAT_JWT_JWKS")
+    jwt_issuer: str = _setting("", _text, "CHAT_JWT_ISSUER")
+    jwt_audience: str = _setting("", _text, "CHAT_JWT_AUDIENCE")
+    jwt_origins: tuple[str, ...] = _setting((), _origins, "CHAT_JWT_ORIGIN")
     # CHAT_PROXY_HEADER, _NAME_HEADER: headers in which a proxy of CHAT_PROXIES sends the id and the
     # name of the person whom it has signed in.
-    proxy_header: str = "X-Forwarded-User"
-    proxy_name_header: str = ""
+    proxy_header: str = _setting("X-Forwarded-User", _header, "CHAT_PROXY_HEADER")
+    proxy_name_header: str = _setting("", _header, "CHAT_PROXY_NAME_HEADER")
     # CHAT_CREATE_ROOMS: who can create rooms: everyone, members (people with an account),
     # moderators or admins. Everybody can use direct and random rooms.
-    create_rooms: str = "everyone"
+    create_rooms: str = _setting("everyone", _choice, "CHAT_CREATE_ROOMS", *CREATORS)
     # CHAT_RANDOM_SEATS: maximum number of people in a random room.
-    random_seats: int = 10
+    random_seats: int = _setting(10, _whole_number, "CHAT_RANDOM_SEATS", 2, 1000)
     # CHAT_HOOK_NETWORKS: networks besides the public internet in which bots can have webhooks,
     # comma-separated, such as 10.0.0.0/8. There, http and all ports are allowed too.
-    hook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    hook_networks: Networks = _setting((), _networks, "CHAT_HOOK_NETWORKS")
     # CHAT_HOOK_WAIT: pause before a failed delivery is tried again. Each further pause is four
     # times as long; there are eight tries.
-    hook_wait_seconds: int = 15
+    hook_wait_seconds: int = _setting(15, _whole_number, "CHAT_HOOK_WAIT", 1, 3600)
     # CHAT_KEEP_MESSAGES, CHAT_KEEP_DAYS: how many events of each room are kept, and for how many
     # days; 0 keeps all.
-    keep_messages: int = 0
-    keep_days: int = 0
+    keep_messages: int = _setting(0, _whole_number, "CHAT_KEEP_MESSAGES", 0, 1_000_000_000)
+    keep_days: int = _setting(0, _whole_number, "CHAT_KEEP_DAYS", 0, 36_500)
     # CHAT_PURGE_SECONDS: how often the file of the embedded Valkey is rewritten, to remove deleted
     # text from it; 0: only when Valkey finds it too long.
-    purge_seconds: int = 3600
+    purge_seconds: int = _setting(3600, _whole_number, "CHAT_PURGE_SECONDS", 0, 10**6)
     # CHAT_GUEST_DAYS: days without a visit after which a guest is deleted. Guests who have joined
     # no room are deleted after 7.
-    guest_days: int = 30
+    guest_days: int = _setting(30, _whole_number, "CHAT_GUEST_DAYS", 1, 90)
     # CHAT_METRICS: addresses or networks that can read /metrics, comma-separated. Empty: this
     # machine. `off`: nobody.
-    metrics: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    metrics: Networks = _setting(LOOPBACK, _metrics)
     # CHAT_WATCHDOG: silence after which a worker, the indexer or the embedded Valkey is killed and
     # replaced. A worker has three times as long to start.
-    watchdog_seconds: int = 10
+    watchdog_seconds: int = _setting(10, _whole_number, "CHAT_WATCHDOG", 3, 600)
     # CHAT_PING: silence after which a page is pinged, which also keeps proxies from closing the
     # connection. A page that does not answer within 10 s, or within the same time if that is less,
     # is gone.
-    ping_seconds: int = 25
+    ping_seconds: int = _setting(25, _whole_number, "CHAT_PING", 1, 25)
     # CHAT_H2C: `on` accepts HTTP/2 without TLS from a proxy that uses it without asking first
     # (prior knowledge). Any client that reaches the port can then use it too.
-    h2c: bool = False
+    h2c: bool = _setting(False, _switch, "CHAT_H2C")
     # CHAT_PAGES_PER_PERSON, CHAT_PAGES_PER_ADDRESS: how many pages one person can have open, and
     # all people at one address together (a school, an office).
-    pages_per_person: int = 20
-    pages_per_address: int = 1000
+    pages_per_person: int = _setting(20, _whole_number, "CHAT_PAGES_PER_PERSON", 1, 1_000_000)
+    pages_per_address: int = _setting(1000, _whole_number, "CHAT_PAGES_PER_ADDRESS", 1, 1_000_000)
     # CHAT_LOG: the format of the log: `plain`, or `json` (one object per line, with request ids).
-    log: str = "plain"
+    log: str = _setting("plain", _choice, "CHAT_LOG", "plain", "json")
     # CHAT_LIMITS: `off` removes rate limits and connection limits, for benchmarks.
-    limits: bool = True
+    limits: bool = _setting(True, _switch, "CHAT_LIMITS")
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] = os.environ) -> "Settings":
+    def from_env(cls, env: Env = os.environ) -> "Settings":
         """Read the settings. Raises BadSetting, which names the variable and its value."""
-        host, port = _address(env)
-        methods = _sign_in(env.get("CHAT_SIGN_IN", "guest"))
-        _check_complete(env, methods)
-        return cls(
-            host=host,
-            port=port,
-            workers=_whole_number(env, "CHAT_WORKERS", 1, 1, 256),
-            redis_url=_redis_url(env.get("REDIS_URL", "")),
-            data=Path(env.get("CHAT_DATA") or _default_data(env)).expanduser().absolute(),
-            secret_key=_secret("SECRET_KEY", env.get("SECRET_KEY", "")),
-            files=env.get("CHAT_FILES", ""),
-            file_size_mb=_whole_number(env, "CHAT_FILE_SIZE", 25, 1, 2000),
-            quota_per_person_mb=_whole_number(env, "CHAT_QUOTA_PER_PERSON", 1000, 0, MAX_QUOTA_MB),
-            quota_per_guest_mb=_whole_number(env, "CHAT_QUOTA_PER_GUEST", 50, 0, MAX_QUOTA_MB),
-            quota_guests_mb=_whole_number(env, "CHAT_QUOTA_GUESTS", 5000, 0, MAX_QUOTA_MB),
-            quota_mb=_whole_number(env, "CHAT_QUOTA", 0, 0, MAX_QUOTA_MB),
-            origin=_origin("CHAT_ORIGIN", env.get("CHAT_ORIGIN", "")),
-            fsync=_choice(env, "CHAT_FSYNC", ("everysec", "always")),
-            sign_in=methods,
-            sign_up=_choice(env, "CHAT_SIGN_UP", ("on", "off")) == "on",
-            proxies=_networks(env, "CHAT_PROXIES"),
-            oidc_issuer=_site(env, "CHAT_OIDC_ISSUER"),
-            oidc_client_id=env.get("CHAT_OIDC_CLIENT_ID", ""),
-            oidc_client_secret=env.get("CHAT_OIDC_CLIENT_SECRET", ""),
-            oidc_name=env.get("CHAT_OIDC_NAME") or cls.oidc_name,
-            jwt_secret=_secret("CHAT_JWT_SECRET", env.get("CHAT_JWT_SECRET", "")),
-            jwt_jwks=_site(env, "CHAT_JWT_JWKS"),
-            jwt_issuer=env.get("CHAT_JWT_ISSUER", ""),
-            jwt_audience=env.get("CHAT_JWT_AUDIENCE", ""),
-            jwt_origins=tuple(
-                _origin("CHAT_JWT_ORIGIN", part) for part in _parts(env.get("CHAT_JWT_ORIGIN", ""))
-            ),
-            proxy_header=_header(env, "CHAT_PROXY_HEADER") or cls.proxy_header,
-            proxy_name_header=_header(env, "CHAT_PROXY_NAME_HEADER"),
-            create_rooms=_choice(
-                env, "CHAT_CREATE_ROOMS", ("everyone", "members", "moderators", "admins")
-            ),
-            random_seats=_whole_number(env, "CHAT_RANDOM_SEATS", 10, 2, 1000),
-            hook_networks=_networks(env, "CHAT_HOOK_NETWORKS"),
-            hook_wait_seconds=_whole_number(env, "CHAT_HOOK_WAIT", 15, 1, 3600),
-            keep_messages=_whole_number(env, "CHAT_KEEP_MESSAGES", 0, 0, 1_000_000_000),
-            keep_days=_whole_number(env, "CHAT_KEEP_DAYS", 0, 0, 36_500),
-            purge_seconds=_whole_number(env, "CHAT_PURGE_SECONDS", 3600, 0, 10**6),
-            guest_days=_whole_number(env, "CHAT_GUEST_DAYS", 30, 1, 90),
-            metrics=_metrics(env),
-            h2c=_choice(env, "CHAT_H2C", ("off", "on")) == "on",
-            watchdog_seconds=_whole_number(env, "CHAT_WATCHDOG", 10, 3, 600),
-            ping_seconds=_whole_number(env, "CHAT_PING", 25, 1, 25),
-            pages_per_person=_whole_number(env, "CHAT_PAGES_PER_PERSON", 20, 1, 1_000_000),
-            pages_per_address=_whole_number(env, "CHAT_PAGES_PER_ADDRESS", 1000, 1, 1_000_000),
-            log=_choice(env, "CHAT_LOG", ("plain", "json")),
-            limits=_choice(env, "CHAT_LIMITS", ("on", "off")) == "on",
-        )
+        settings = cls(**{one.name: one.metadata["read"](env, one.default) for one in fields(cls)})
+        _check_complete(env, settings.sign_in)
+        return settings
 
     @property
     def secure(self) -> bool:
@@ -219,69 +306,6 @@ def is_loopback(host: str) -> bool:
     return any(ip in network for network in LOOPBACK)
 
 
-def _default_data(env: Mapping[str, str]) -> str:
-    return os.path.join(env.get("XDG_DATA_HOME") or "~/.local/share", "chat")
-
-
-def _address(env: Mapping[str, str]) -> tuple[str, int]:
-    value = env.get("CHAT_BIND") or "127.0.0.1"
-    parts = re.fullmatch(r"(\[[^][]+\]|[^][:]+)(?::(\d+))?", value)
-    if not parts or parts[1].isdecimal() or int(parts[2] or 0) > 65535:
-        raise BadSetting(f"CHAT_BIND={value!r}: expected address:port, such as 127.0.0.1:8000")
-    port = int(parts[2]) if parts[2] else _whole_number(env, "PORT", 8000, 0, 65535)
-    return parts[1].strip("[]"), port
-
-
-def _whole_number(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    value = env.get(name, str(default))
-    if not value.isdecimal() or not low <= int(value) <= high:
-        raise BadSetting(f"{name}={value!r}: expected a whole number from {low} to {high}")
-    return int(value)
-
-
-def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    value = env.get(name, choices[0])
-    if value not in choices:
-        raise BadSetting(f"{name}={value!r}: expected one of {', '.join(choices)}")
-    return value
-
-
-def _redis_url(value: str) -> str:
-    try:
-        if value:
-            urls.check(value)
-    except ValueError as error:
-        raise BadSetting(f"REDIS_URL: {error}") from None
-    return value
-
-
-def _secret(name: str, value: str) -> str:
-    if value and len(value) < 32:
-        raise BadSetting(f"{name}: expected at least 32 characters")
-    return value
-
-
-def _origin(name: str, value: str) -> str:
-    """Return an origin as browsers write it, or "" for none. Raises BadSetting."""
-    if not value:
-        return ""
-    try:
-        parts = urlsplit(value)
-        parse_host(parts.netloc)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in DEFAULT_PORTS or value.partition("://")[2] != parts.netloc:
-        raise BadSetting(f"{name}={value!r}: expected an origin such as https://chat.example.org")
-    return value.lower()
-
-
-def _site(env: Mapping[str, str], name: str) -> str:
-    value = env.get(name, "")
-    if value and not is_safe(value):
-        raise BadSetting(f"{name}={value!r}: expected an address that begins with https://")
-    return value
-
-
 def is_safe(url: str) -> bool:
     """Return True for a URL whose requests nobody else can read or answer: https, or http to this
     machine. It must be printable ASCII, because it is used in headers, and have no fragment."""
@@ -293,45 +317,3 @@ def is_safe(url: str) -> bool:
     local = parts.scheme == "http" and host in {"localhost", "127.0.0.1", "::1"}
     fits = re.fullmatch(r"[!-~]+", url) is not None and "#" not in url
     return fits and bool(host) and (parts.scheme == "https" or local)
-
-
-def _header(env: Mapping[str, str], name: str) -> str:
-    value = env.get(name, "")
-    if value and not re.fullmatch(r"[A-Za-z0-9-]+", value):
-        raise BadSetting(f"{name}={value!r}: expected the name of a header, without underscores")
-    return value
-
-
-def _parts(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _check_complete(env: Mapping[str, str], methods: tuple[str, ...]) -> None:
-    """Raise BadSetting if a setting is missing that an enabled sign-in method requires."""
-    for method in methods:
-        missing = [name for name in _REQUIRED.get(method, ()) if not _parts(env.get(name, ""))]
-        if missing:
-            raise BadSetting(f"CHAT_SIGN_IN has {method}, which needs {' and '.join(missing)}")
-    if "jwt" in methods and bool(env.get("CHAT_JWT_SECRET")) == bool(env.get("CHAT_JWT_JWKS")):
-        raise BadSetting("CHAT_SIGN_IN has jwt, which needs CHAT_JWT_SECRET or CHAT_JWT_JWKS")
-
-
-def _sign_in(value: str) -> tuple[str, ...]:
-    methods = _parts(value)
-    if not methods or set(methods) - set(AUTH_METHODS):
-        raise BadSetting(f"CHAT_SIGN_IN={value!r}: expected some of {', '.join(AUTH_METHODS)}")
-    return methods
-
-
-def _metrics(env: Mapping[str, str]) -> tuple[IPv4Network | IPv6Network, ...]:
-    if env.get("CHAT_METRICS", "") == "off":
-        return ()
-    return _networks(env, "CHAT_METRICS") or LOOPBACK
-
-
-def _networks(env: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    value = env.get(name, "")
-    try:
-        return tuple(ip_network(part) for part in _parts(value))
-    except ValueError as error:
-        raise BadSetting(f"{name}={value!r}: {error}") from None
