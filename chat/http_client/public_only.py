@@ -155,22 +155,21 @@ class PublicClient:
         self, url: httpx.URL, ip: str, body: bytes, headers: dict[str, str], connect: float
     ) -> Answer:
         name = url.raw_host.decode().rstrip(".")
-        request = httpx.Request(
-            "POST",
-            url.copy_with(host=ip),
-            headers={**headers, "Host": url.netloc.decode(), "Accept-Encoding": "identity"},
-            content=body,
-            extensions={"sni_hostname": name, "timeout": {"connect": connect}},
-        )
+        target = httpcore.URL(scheme=url.raw_scheme, host=ip, port=url.port, target=url.raw_path)
         wire = BoundedBackend(MAX_HEAD_BYTES)
         # A pool for each request: a connection must not be used for another name at the same IP.
-        async with httpcore.AsyncConnectionPool(await self._tls(), network_backend=wire) as pool:
-            response = await pool.handle_async_request(_for_httpcore(request))
+        async with (
+            httpcore.AsyncConnectionPool(await self._tls(), network_backend=wire) as pool,
+            pool.stream(
+                "POST",
+                target,
+                headers=[*headers.items(), ("Host", url.netloc), ("Accept-Encoding", "identity")],
+                content=body,
+                extensions={"sni_hostname": name, "timeout": {"connect": connect}},
+            ) as response,
+        ):
             wire.bytes_left = MAX_BODY_WIRE_BYTES
-            try:
-                read = await first(MAX_BODY_BYTES, response.aiter_stream())
-            finally:
-                await response.aclose()
+            read = await first(MAX_BODY_BYTES, response.aiter_stream())
         return Answer(response.status, httpx.Headers(response.headers), read)
 
     async def _tls(self) -> ssl.SSLContext:
@@ -190,20 +189,6 @@ async def first(most: int, chunks: AsyncIterable[bytes]) -> bytes:
             if len(read) >= most:
                 break
     return bytes(read[:most])
-
-
-def _for_httpcore(request: httpx.Request) -> httpcore.Request:
-    url = request.url
-    target = httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
-    return httpcore.Request(
-        request.method,
-        target,
-        headers=request.headers.raw,
-        content=request.content,
-        extensions=request.extensions,
-    )
 
 
 def _why(error: Exception) -> str:

@@ -63,12 +63,11 @@ def log_what_python_prints() -> None:
     catches."""
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
-    threading.excepthook = lambda args: _log_uncaught(
-        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
-    )
-    sys.unraisablehook = lambda args: _log_uncaught(
-        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
-    )
+    threading.excepthook = sys.unraisablehook = _log_hooked
+
+
+def _log_hooked(args: Any) -> None:
+    _log_uncaught(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
 
 
 def _log_uncaught(

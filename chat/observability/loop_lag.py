@@ -14,12 +14,12 @@ import traceback
 from pathlib import Path
 
 from .metrics import LAG
+from .once_per_minute import OncePerMinute
 
 log = logging.getLogger(__name__)
 
 MEASURE_SECONDS = 0.1  # between two looks at the loop
 LATE_SECONDS = 0.1  # of lag from which on the log says what was running
-LOG_SECONDS = 60.0  # between two lines
 MAX_FRAMES = 8  # of the stack in a line, the innermost first
 
 _PACKAGE = Path(__file__).parents[2]
@@ -31,8 +31,7 @@ class LoopLag:
     def __init__(self) -> None:
         self._due = 0.0  # when the loop should run `run` again (time.monotonic)
         self._seen = ""  # what it was running when it was late
-        self._next_log = float("-inf")
-        self._more = 0  # times it was late since the last line
+        self._lines = OncePerMinute()
 
     async def run(self) -> None:
         """Measure until cancelled."""
@@ -48,7 +47,8 @@ class LoopLag:
                 lag = max(0.0, time.monotonic() - due)
                 LAG.observe(lag)
                 if lag > LATE_SECONDS:
-                    self._tell(lag)
+                    running = self._seen or "something that was over before it was looked at"
+                    self._lines.warn(log, "the event loop was held for %.2f s by: %s", lag, running)
         finally:
             stopped.set()
 
@@ -66,15 +66,6 @@ class LoopLag:
                 looked = due
                 frame = sys._current_frames().get(loop_thread)
                 self._seen = stack_line(traceback.extract_stack(frame)) if frame else ""
-
-    def _tell(self, lag: float) -> None:
-        if time.monotonic() < self._next_log:
-            self._more += 1
-            return
-        more = f" ({self._more} more times since the last line like this)" if self._more else ""
-        running = self._seen or "something that was over before it was looked at"
-        log.warning("the event loop was held for %.2f s by: %s%s", lag, running, more)
-        self._next_log, self._more = time.monotonic() + LOG_SECONDS, 0
 
 
 def stack_line(stack: traceback.StackSummary) -> str:

@@ -6,7 +6,7 @@ apart.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -27,29 +27,13 @@ GAPS = Counter(
     "chat_gaps_repaired", "Times that events were read which did not come", registry=_own
 )
 LAG = Histogram("chat_loop_lag_seconds", "How late the event loop is", buckets=LAGS, registry=_own)
-_PAGES = Gauge("chat_connections", "Open pages, and frames without JavaScript", registry=_own)
-_ROOMS = Gauge("chat_rooms", "Rooms that open pages belong to", registry=_own)
-_VIEWERS = Gauge(
+PAGES = Gauge("chat_connections", "Open pages, and frames without JavaScript", registry=_own)
+ROOMS = Gauge("chat_rooms", "Rooms that open pages belong to", registry=_own)
+VIEWERS = Gauge(
     "chat_room_viewers", "Pairs of an open page and a room it belongs to", registry=_own
 )
-_SUBSCRIPTIONS = Gauge("chat_subscriptions", "Pub/sub channels wanted from Redis", registry=_own)
-_REDIS = Gauge("chat_redis_connected", "1 while what is published comes in", registry=_own)
-
-
-def watch(
-    *,
-    pages: Callable[[], int],
-    rooms: Callable[[], int],
-    room_viewers: Callable[[], int],
-    subscriptions: Callable[[], int],
-    is_connected: Callable[[], bool],
-) -> None:
-    """Have these functions called for the gauges, whenever the metrics are read."""
-    _PAGES.set_function(pages)
-    _ROOMS.set_function(rooms)
-    _VIEWERS.set_function(room_viewers)
-    _SUBSCRIPTIONS.set_function(subscriptions)
-    _REDIS.set_function(is_connected)
+SUBSCRIPTIONS = Gauge("chat_subscriptions", "Pub/sub channels wanted from Redis", registry=_own)
+REDIS = Gauge("chat_redis_connected", "1 while what is published comes in", registry=_own)
 
 
 def count_replaced(descriptor: int) -> None:

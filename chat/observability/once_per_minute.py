@@ -13,13 +13,17 @@ class OncePerMinute:
         self._next = float("-inf")
         self._more = 0
 
-    def warn(self, log: logging.Logger, text: str, *args: object) -> None:
-        """Write the warning, unless one was written less than a minute ago; the next one says how
-        many there were since."""
+    def ending(self) -> str | None:
+        """Return what to add to a warning that is written now: how many there were since the last
+        one that was written. None if that was less than a minute ago; then this one is counted."""
         if time.monotonic() < self._next:
             self._more += 1
-            return
-        if self._more:
-            text += f" (and {self._more} more times since the last line like this)"
-        self._next, self._more = time.monotonic() + MINUTE_SECONDS, 0
-        log.warning(text, *args)
+            return None
+        more, self._more = self._more, 0
+        self._next = time.monotonic() + MINUTE_SECONDS
+        return f" (and {more} more times since the last line like this)" if more else ""
+
+    def warn(self, log: logging.Logger, text: str, *args: object) -> None:
+        """Write the warning, unless one was written less than a minute ago."""
+        if (ending := self.ending()) is not None:
+            log.warning(text + ending, *args)

@@ -121,13 +121,11 @@ def _redis(url: str) -> tuple[Topology, LoopRedis | LoopCluster]:
 
 def _watch(live: Realtime) -> None:
     """Export the state of the hub as metrics."""
-    metrics.watch(
-        pages=live.hub.count_pages,
-        rooms=lambda: len(live.hub.rooms),
-        room_viewers=live.hub.count_room_viewers,
-        subscriptions=lambda: len(live.subscriber.channels.names),
-        is_connected=lambda: live.subscriber.connected,
-    )
+    metrics.PAGES.set_function(live.hub.count_pages)
+    metrics.ROOMS.set_function(lambda: len(live.hub.rooms))
+    metrics.VIEWERS.set_function(live.hub.count_room_viewers)
+    metrics.SUBSCRIPTIONS.set_function(lambda: len(live.subscriber.channels.names))
+    metrics.REDIS.set_function(lambda: live.subscriber.connected)
 
 
 def _collect_less_often() -> None:

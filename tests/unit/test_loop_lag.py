@@ -10,7 +10,7 @@ import traceback
 import greenback
 import pytest
 
-from chat.observability import loop_lag
+from chat.observability import loop_lag, once_per_minute
 from chat.observability.loop_lag import LoopLag, stack_line
 from chat.observability.metrics import LAG
 
@@ -58,7 +58,7 @@ def late() -> int:
 @pytest.fixture
 def often(monkeypatch):
     """A line each time, because a busy machine may be late by itself."""
-    monkeypatch.setattr(loop_lag, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(once_per_minute, "MINUTE_SECONDS", 0.0)
 
 
 def test_the_log_names_what_held_the_loop(caplog, often):
@@ -88,10 +88,10 @@ def test_one_line_a_minute_says_how_often_it_was_late(caplog, monkeypatch):
     works = [lambda: hold_the_loop(watched)] * 3
     asyncio.run(measured(watched, *works))
     assert len(caplog.messages) == 1
-    monkeypatch.setattr(loop_lag, "LOG_SECONDS", 0.0)
-    watched._next_log = float("-inf")
+    monkeypatch.setattr(once_per_minute, "MINUTE_SECONDS", 0.0)
+    watched._lines._next = float("-inf")
     asyncio.run(measured(watched, lambda: hold_the_loop(watched)))
-    more = re.search(r"\((\d+) more times since the last line like this\)$", caplog.messages[1])
+    more = re.search(r"\(and (\d+) more times since the last line like this\)$", caplog.messages[1])
     assert int(more[1]) >= 2
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from redis.exceptions import ConnectionError as Away
 
-from chat.observability import log_filter
+from chat.observability import once_per_minute
 from chat.observability.log_filter import OutageFilter
 
 
@@ -24,12 +24,12 @@ def log():
 
 def test_an_outage_is_one_line_however_many_find_out(log, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(log_filter.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(once_per_minute.time, "monotonic", lambda: now[0])
     for _ in range(100):
         log.warning("a page is asked to come back: %s", Away("refused"))
         log.warning("the link is lost (%s)", TimeoutError("silent"))
     assert log.lines == ["a page is asked to come back: refused"]
-    now[0] += log_filter.LINE_SECONDS
+    now[0] += once_per_minute.MINUTE_SECONDS
     log.warning("cannot tell who is here: %s", Away("refused"))
     assert log.lines[1:] == [
         "cannot tell who is here: refused (and 199 more times since the last line like this)"
