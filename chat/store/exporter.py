@@ -10,12 +10,18 @@ from typing import Any
 
 from ..domain.events import Event
 from . import keys
-from .batches import batched, scanned
+from .batches import scanned
 from .history import History
 from .room_kinds import DIRECT
 
 SCAN_COUNT = 1000  # entries that are read at once
-TEXTS_AT_ONCE = 4  # texts that are read at once, and stand in one record
+TEXTS_AT_ONCE = 4  # texts that are read at once, and are in one record
+# What is stored beside the events of a room: the kinds of the records, and the names of the keys in
+# keys.ROOM_KEYS.
+BESIDE = {name: name for name in keys.ROOM_KEYS if name not in ("room", "events", "uncounted")}
+BESIDE["quiet"] = "uncounted"
+HASHES = ("read", "edits", "reactions", "mentions")  # of these kinds; the others are sorted sets
+_TEXTS = ("edits", "reactions", "mentions")
 PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
 _SECRET_FIELDS = ("password", "reset", "reset_by")
 
@@ -71,31 +77,21 @@ class Exporter:
         expires = self._expires(keys.room(rid))
         yield {"is": "room", "id": rid, "fields": fields, "expires": expires}
         yield from self._events(rid, int(fields["seq"]), fields["last"])
-        scores = self.client.zscan_iter(keys.members(rid), count=SCAN_COUNT)
-        for some in batched(((uid, int(at)) for uid, at in scores), SCAN_COUNT):
-            yield from self._people(uid for uid, _ in some)
-            yield {"is": "members", "of": dict(some)}
-        for some in scanned(self.client.hscan_iter, keys.read(rid), SCAN_COUNT):
-            yield {"is": "read", "of": {uid: int(seq) for uid, seq in some}}
-        for some in scanned(self.client.hscan_iter, keys.edits(rid), TEXTS_AT_ONCE):
-            yield {"is": "edits", "of": dict(some)}
-        for some in scanned(self.client.hscan_iter, keys.reactions(rid), TEXTS_AT_ONCE):
-            yield {"is": "reactions", "of": dict(some)}
-        for some in scanned(self.client.zscan_iter, keys.files(rid), SCAN_COUNT):
-            yield {"is": "files", "of": {fid: int(n) for fid, n in some if n <= int(fields["seq"])}}
-        numbers = (
-            int(seq) for seq, _ in self.client.zscan_iter(keys.uncounted(rid), count=SCAN_COUNT)
-        )
-        for page in batched((n for n in numbers if n <= int(fields["seq"])), SCAN_COUNT):
-            yield {"is": "quiet", "of": {str(n): n for n in page}}
-        for some in scanned(self.client.hscan_iter, keys.mentions(rid), TEXTS_AT_ONCE):
-            yield {"is": "mentions", "of": dict(some)}
-        for some in scanned(self.client.zscan_iter, keys.mentioned(rid), SCAN_COUNT):
-            yield {"is": "mentioned", "of": dict.fromkeys((entry for entry, _ in some), 0)}
-        if self.secrets:
-            for some in scanned(self.client.zscan_iter, keys.nonces(rid), SCAN_COUNT):
-                yield {"is": "nonces", "of": {name: int(seq) for name, seq in some}}
+        for kind in BESIDE:
+            if kind != "nonces" or self.secrets:
+                yield from self._beside(rid, kind, int(fields["seq"]))
         yield {"is": "end of room", "id": rid}
+
+    def _beside(self, rid: str, kind: str, seq: int) -> Iterator[Record]:
+        """What is stored beside the events up to number `seq`."""
+        for some in scan_beside(self.client, rid, kind):
+            if kind == "members":
+                yield from self._people(uid for uid, _ in some)
+            elif kind == "read":
+                some = [(uid, min(read, seq)) for uid, read in some]
+            else:
+                some = [entry for entry in some if number_of(kind, *entry) <= seq]
+            yield {"is": kind, "of": dict(some)}
 
     def _events(self, rid: str, seq: int, last: str) -> Iterator[Record]:
         at = 0
@@ -163,3 +159,20 @@ class Exporter:
         """When it is over with what is kept there, in ms since 1970; None for never."""
         at = int(self.client.pexpiretime(key))
         return at if at > 0 else None
+
+
+def scan_beside(client: Any, rid: str, kind: str) -> Iterator[list[tuple[str, Any]]]:
+    """What is stored of this kind (BESIDE) in a room: names with texts or whole numbers, some at a
+    time."""
+    scan = client.hscan_iter if kind in HASHES else client.zscan_iter
+    size = TEXTS_AT_ONCE if kind in _TEXTS else SCAN_COUNT
+    for some in scanned(scan, keys.ROOM_KEYS[BESIDE[kind]](rid), size):
+        yield some if kind in _TEXTS else [(name, int(value)) for name, value in some]
+
+
+def number_of(kind: str, name: str, value: Any) -> int:
+    """The number of the message that an entry of `scan_beside` belongs to: not for members and read
+    marks, which belong to people."""
+    if kind == "mentioned":
+        return int(name.rpartition(" ")[2])
+    return int(name if kind in _TEXTS else value)

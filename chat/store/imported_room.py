@@ -5,15 +5,10 @@ from typing import Any
 
 from ..domain.events import DELETE, SILENT
 from . import import_rules, keys
-from .exporter import SCAN_COUNT
+from .exporter import BESIDE, HASHES, SCAN_COUNT, number_of, scan_beside
 from .lua import Script
 
-UNFINISHED_SECONDS = (
-    24 * 3600
-)  # seconds for which a room that was not put together to its end is kept
-# The records of what is stored beside a room's events, and the keys they are put into.
-BESIDE = {name: name for name in keys.ROOM_KEYS if name not in ("room", "events", "uncounted")}
-BESIDE["quiet"] = "uncounted"
+UNFINISHED_SECONDS = 24 * 3600  # for which a room is kept whose import did not come to its end
 
 
 class ImportedRoom:
@@ -90,24 +85,10 @@ class ImportedRoom:
                 pipeline.xadd(events, fields, id=entry)
             pipeline.execute()
         if self.first < n:
-            hashes = (
-                ("edits", keys.edits),
-                ("reactions", keys.reactions),
-                ("mentions", keys.mentions),
-            )
-            for kind, key in hashes:
-                for seq, value in self.client.hscan_iter(key(self.rid), count=SCAN_COUNT):
-                    if int(seq) < n:
-                        self.client.hset(self.made[BESIDE[kind]], seq, value)
-            for seq, _ in self.client.zscan_iter(keys.uncounted(self.rid), count=SCAN_COUNT):
-                if int(seq) < n:
-                    self.client.zadd(self.made["uncounted"], {seq: int(seq)})
-            for fid, seq in self.client.zscan_iter(keys.files(self.rid), count=SCAN_COUNT):
-                if seq < n:
-                    self.client.zadd(self.made["files"], {fid: seq})
-            for entry, _ in self.client.zscan_iter(keys.mentioned(self.rid), count=SCAN_COUNT):
-                if int(entry.rpartition(" ")[2]) < n:
-                    self.client.zadd(self.made["mentioned"], {entry: 0})
+            for kind in ("edits", "reactions", "mentions", "quiet", "files", "mentioned"):
+                for some in scan_beside(self.client, self.rid, kind):
+                    older_ones = [entry for entry in some if number_of(kind, *entry) < n]
+                    self._store(kind, dict(older_ones))
 
     def flush(self) -> None:
         """Compare what waits with what is here, and write it."""
@@ -131,17 +112,20 @@ class ImportedRoom:
 
     def beside(self, kind: str, values: dict[str, Any]) -> None:
         """Some of what stands beside the events."""
-        if self.problem or not self.is_news or not values:
+        if self.problem or not self.is_news:
             return
-        key = self.made[BESIDE[kind]]
-        if kind == "read" and self.here:  # nobody has read less than before
+        if kind == "read" and self.here and values:  # nobody has read less than before
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
             values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
-        if kind in ("members", "nonces", "quiet", "files", "mentioned"):
-            self.client.zadd(key, values)
-        else:
+        self._store(kind, values)
+
+    def _store(self, kind: str, values: dict[str, Any]) -> None:
+        key = self.made[BESIDE[kind]]
+        if values and kind in HASHES:
             self.client.hset(key, mapping=values)
+        elif values:
+            self.client.zadd(key, values)
         self.client.expire(key, UNFINISHED_SECONDS)
 
     def put(self, place: Script) -> bool:

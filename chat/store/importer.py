@@ -15,10 +15,10 @@ from typing import Any
 
 from . import import_rules, keys
 from .clock import Clock
-from .exporter import Record
+from .exporter import BESIDE, Record
 from .import_rules import check_id
 from .imported_people import PeopleImport
-from .imported_room import BESIDE, ImportedRoom
+from .imported_room import ImportedRoom
 from .integrity import IntegrityCheck
 from .lua import Script
 from .people import People

@@ -360,6 +360,23 @@ def test_what_is_deleted_while_it_is_read_leaves_no_room_without_an_end(store, o
     assert list(other.integrity.everything(0)) == []
 
 
+def test_what_is_done_while_a_room_is_exported_is_not_in_it(store, other, tea, ann, bob):
+    upto = store.rooms.get(tea).seq
+    records = store.exporter(whole=True, secrets=True).room(tea)
+    got = [next(records)]
+    while got[-1]["is"] != "room":
+        got.append(next(records))
+    file = File("f2", "b.txt", 9, "text/plain")
+    seq = store.messages.post(tea, ann, "@Bob later", "n9", files=[file])
+    store.messages.edit(tea, ann, seq, "@Bob even later")
+    store.messages.react(tea, bob, seq, "👍", "on")
+    store.messages.seen(tea, bob.uid, seq)
+    load = put([*got, *records], other)
+    assert load.problems == []
+    assert said(other, tea)[-1][0] == other.rooms.get(tea).seq == upto
+    assert list(other.integrity.everything(0)) == []
+
+
 def test_older_history_that_is_here_stays(store, other, tea, bob):
     for n in range(20):
         store.messages.post(tea, bob, f"m{n}")
