@@ -1,5 +1,5 @@
-# Everything that people and CI do with this project. It needs python3 (3.11 or newer) and make, and
-# installs everything else from PyPI and Debian, or says in one line what is missing.
+# The tasks of people and CI. They need python3 (3.11 or newer) and make, and install everything else
+# from PyPI and Debian, or say in one line what is missing.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -28,7 +28,7 @@ check: $(VENV)/.dev
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python -m pytest -q tests/unit/test_no_javascript.py
 
-# A test that fails only because measuring slows it down does not hide the report.
+# The report appears even if tests fail, because measuring slows some of them down too much.
 coverage: $(VENV)/.dev chromium docker-compose
 	@$(BIN)/coverage erase
 	-@$(BIN)/coverage run -m pytest --numprocesses=6 --dist=loadfile --no-loadscope-reorder $(ARGS)
