@@ -21,7 +21,7 @@ from .observability.failed_sign_ins import FailedSignIns
 from .observability.loop_lag import LoopLag
 from .realtime.connection_limits import ConnectionLimits
 from .realtime.parts import connect
-from .redis_client.pubsub import SingleServer, Topology
+from .redis_client.topology import SingleServer, Topology
 from .rendering import assets, cached_html, environment, fragments, local_time
 from .rendering.texts import Texts
 from .services.context import Parts, present

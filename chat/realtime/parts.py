@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import greenback
 
-from ..redis_client.pubsub import Topology
+from ..redis_client.topology import Topology
 from ..rendering.fragments import Fragments
 from ..rendering.texts import Texts
 from ..store import Store

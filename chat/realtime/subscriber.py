@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 from ..domain.events import ADD, JOIN, LEAVE, REMOVE, Event
 from ..observability.metrics import GAPS
 from ..observability.redaction import without_message
-from ..redis_client.pubsub import PubSub, Topology
+from ..redis_client.pubsub import PubSub
+from ..redis_client.topology import Topology
 from ..rendering.texts import Texts
 from ..store import Store, keys
 from .background import Background

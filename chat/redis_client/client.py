@@ -69,7 +69,6 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     greenlet only."""
 
     _event_dispatcher: Any = None  # a part of redis-py's interface that is not used here
-    client: "Redis"
 
     def __init__(self, await_: Callable[[Awaitable[Any]], Any]) -> None:
         self.await_ = await_
@@ -83,9 +82,6 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     def pipeline(self, transaction: bool = False) -> "LoopPipeline":
         """Collect commands and send them together; they are not a transaction."""
         return LoopPipeline(self)
-
-    def get_encoder(self) -> Any:
-        return self.client.get_encoder()  # type: ignore[no-untyped-call]
 
     def register_script(self, script: str) -> "Script":  # type: ignore[override, unused-ignore]
         return Script(self, script)
@@ -192,12 +188,6 @@ class LoopRedis(Asking):
         if self._over:
             raise RedisConnectionError("the server is stopping")
         self.loop.call_soon(self._write)
-
-    def drop(self, why: str) -> None:
-        """End the connection, which is not to be trusted any more; the next command makes another
-        one. Who waits for an answer gets OutcomeUnknown."""
-        if self._link is not None:
-            self._link.close(InvalidResponse(why))
 
     async def aclose(self) -> None:
         """End the connection; who still waits is told that the server is stopping."""
@@ -345,9 +335,7 @@ class LoopRedis(Asking):
             self._write()
 
     def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
-        for _, answer, *_ in commands:
-            if not answer.done():
-                answer.set_exception(kind(text))
+        fail(commands, kind, text)
 
 
 class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
@@ -371,6 +359,13 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         for command in made:
             self.client.put(command)
         return self.client.wait_all([answer for _, answer, *_ in made])
+
+
+def fail(commands: Iterable[Command], kind: type[Exception], text: str) -> None:
+    """Answer commands whose answer is still missing with an error of this kind."""
+    for _, answer, *_ in commands:
+        if not answer.done():
+            answer.set_exception(kind(text))
 
 
 def _told(options: dict[str, Any]) -> dict[str, Any]:

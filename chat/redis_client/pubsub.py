@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Collection
 from functools import partial
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 from redis.exceptions import MovedError, RedisError
 
 from ..observability.redaction import without_message
 from .connection import Link, pack
-from .urls import connect
+from .topology import Topology
 
 log = logging.getLogger(__name__)
 
@@ -28,53 +28,6 @@ MOVED_SECONDS = 0.05  # before a channel is moved to where a server says that it
 
 # One command: for each of its channels the name of the command, the channel, and a number.
 Command = deque[tuple[str, str, int]]
-
-
-class Topology(Protocol):
-    """Which server has which keys and channels. A place names a server."""
-
-    places: set[str]  # all servers; empty while they are not known
-    together: bool  # whether one command may name several channels of a place
-    watchers: list[Callable[[], None]]  # called when the topology may have changed
-
-    def place(self, key: str) -> str:
-        """The place of a key or a channel; "" while it is not known."""
-
-    def client(self, place: str) -> Any:
-        """A redis.asyncio client for RESP 2 that makes connections to a server."""
-
-    def invalidate(self) -> None:
-        """The topology seems to have changed: read it again."""
-
-    def moved(self, error: MovedError, place: str) -> None:
-        """The server at `place` says that something has moved."""
-
-    async def aclose(self) -> None: ...
-
-
-class SingleServer:
-    """The topology of a single server, at `url`."""
-
-    def __init__(self, url: str) -> None:
-        self.places = {"redis"}
-        self.together = True
-        self.watchers: list[Callable[[], None]] = []
-        self._client = connect(url)
-
-    def place(self, key: str) -> str:
-        return "redis"
-
-    def client(self, place: str) -> Any:
-        return self._client
-
-    def invalidate(self) -> None:
-        """Nothing can have changed."""
-
-    def moved(self, error: MovedError, place: str) -> None:
-        log.warning("Redis is a node of a cluster (REDIS_URL): %s", error)
-
-    async def aclose(self) -> None:
-        await self._client.aclose()
 
 
 class PubSub:

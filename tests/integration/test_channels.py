@@ -8,7 +8,8 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.redis_client.pubsub import PubSub, SingleServer
+from chat.redis_client.pubsub import PubSub
+from chat.redis_client.topology import SingleServer
 
 NAMES = [f"chat:test:{{{letter}}}" for letter in "abc"]
 steps = st.lists(

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 
 from chat.bridge import await_
 from chat.redis_client import urls
-from chat.redis_client.cluster import ClusterTopology as ClusterTopology
 from chat.redis_client.cluster import LoopCluster
 from chat.redis_client.pubsub import PubSub
+from chat.redis_client.topology import ClusterTopology
 from chat.store import Store, keys
 
 from ..faults.reading import Refused, Stored, told

@@ -17,7 +17,8 @@ from chat.bridge import await_
 from chat.bridge.wsgi import all_done
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import Link, OutcomeUnknown
-from chat.redis_client.pubsub import PubSub, SingleServer
+from chat.redis_client.pubsub import PubSub
+from chat.redis_client.topology import SingleServer
 from chat.redis_client.urls import TIMEOUT, connect
 
 
@@ -395,7 +396,7 @@ def test_what_was_not_sent_is_sent_on_the_next_connection(strange):
         first = ask(redis, "ECHO", "a")
         await server.asked.get()
         second = ask(redis, "ECHO", "b")
-        redis.drop("a test")
+        redis._link.close()
         with pytest.raises(OutcomeUnknown):
             await first
         assert await server.asked.get() == [b"ECHO", b"b"]

@@ -22,7 +22,7 @@ from chat.app import create_app
 from chat.bridge import await_
 from chat.config import Settings
 from chat.redis_client.client import LoopRedis
-from chat.redis_client.pubsub import SingleServer
+from chat.redis_client.topology import SingleServer
 from chat.redis_client.urls import connect
 from chat.rendering.text_renderer import TextRenderer
 from chat.store import Store

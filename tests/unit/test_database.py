@@ -9,7 +9,8 @@ from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 
 from chat.redis_client import urls
-from chat.redis_client.cluster import _key, slot_of
+from chat.redis_client.cluster import _key
+from chat.redis_client.topology import slot_of
 from chat.redis_client.urls import OPTIONS, TLS_OPTIONS
 from chat.server.database import masked
 from chat.store import keys

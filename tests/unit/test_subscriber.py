@@ -12,7 +12,7 @@ from chat.domain.events import POST, Event
 from chat.realtime.background import Background
 from chat.realtime.hub import Hub
 from chat.realtime.subscriber import Subscriber
-from chat.redis_client.pubsub import SingleServer
+from chat.redis_client.topology import SingleServer
 
 from ..stored_events import pack
 
