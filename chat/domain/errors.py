@@ -26,11 +26,12 @@ class ChatError(Exception):
 
     status = 500
     title = "Something went wrong"
+    text = ""  # for errors that say the same each time
     headers: Mapping[str, str] = {}  # of the HTTP response
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, text: str = "") -> None:
+        self.text = text or self.text
+        super().__init__(self.text)
 
 
 class Invalid(ChatError):
@@ -88,31 +89,23 @@ class Unreachable(ChatError):
 class Busy(ChatError):
     status = 503
     title = "The server is busy"
+    text = "The server is busy just now. Nothing you wrote is lost: try again in a moment."
     headers: Mapping[str, str] = {"Retry-After": "2"}
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server is busy just now. Nothing you wrote is lost: try again in a moment."
-        )
 
 
 class FilesAway(ChatError):
     status = 503
     title = "The file storage is unavailable"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server cannot reach the place where files are kept, or has no room left there. "
-            "Nothing you wrote is lost: try again later, or send the text without files."
-        )
+    text = (
+        "The server cannot reach the place where files are kept, or has no room left there. "
+        "Nothing you wrote is lost: try again later, or send the text without files."
+    )
 
 
 class StoreAway(ChatError):
     status = 503
     title = "The database is unavailable"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server cannot reach its database just now. Nothing you wrote is lost: "
-            "try again in a moment."
-        )
+    text = (
+        "The server cannot reach its database just now. Nothing you wrote is lost: "
+        "try again in a moment."
+    )

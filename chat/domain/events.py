@@ -256,11 +256,17 @@ def _parsed(room: str, seq: int, at: int, data: str) -> Event:
         kind, uid, name, body, tag, picture, number, before, same, extra, files, mentions = (
             fields + _DEFAULTS[len(fields) - _REQUIRED :]
         )
-        rest = int(number), int(before), bool(same)
-        event = Event(room, seq, at, kind, uid, name, body, tag, picture, *rest)
+        author, numbers = (uid, name, body, tag, picture), (int(number), int(before), bool(same))
+        event = Event(room, seq, at, kind, *author, *numbers)
         if files:
             event = replace(event, files=tuple(File(*file) for file in json.loads(files)))
-        return _with_published(event, extra, mentions) if extra or mentions else event
+        if mentions:
+            event = replace(event, mentions=unpack(mentions))
+        if extra and event.is_silent:
+            event = replace(event, reactions=Reactions.parse(extra))
+        elif extra:
+            event = replace(event, quote=Event.parse(room, event.number, 0, extra).as_quote)
+        return event
     except (ValueError, TypeError):
         return Event(room, seq, at, UNREADABLE, "", "", "")
 
@@ -276,15 +282,3 @@ def tombstone(event: Event) -> Event:
 def unreadable(event: Event) -> Event:
     """What stands in the place of an event that cannot be shown."""
     return replace(event, kind=UNREADABLE, uid="", name="", body="")
-
-
-def _with_published(event: Event, extra: str, mentions: str) -> Event:
-    """An event with what is published with it and stored elsewhere: the reactions to a message, or
-    the message that is answered, in its stored form; and whom it mentions."""
-    if mentions:
-        event = replace(event, mentions=unpack(mentions))
-    if not extra:
-        return event
-    if event.is_silent:
-        return replace(event, reactions=Reactions.parse(extra))
-    return replace(event, quote=Event.parse(event.room, event.number, 0, extra).as_quote)

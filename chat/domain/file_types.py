@@ -31,14 +31,11 @@ SUFFIXES = {
 TYPES = {suffix: type for type, suffixes in SUFFIXES.items() for suffix in suffixes}
 """The type of a file by the end of its name; all others are PLAIN."""
 
-PROGRAMS = frozenset(
-    f".{suffix}"
-    for line in (
-        "apk app appx bat cmd com cpl deb dll dmg exe hta iso jar jnlp js jse lnk msc msi",
-        "msix pif pkg ps1 reg rpm scr sh url vb vbe vbs wsf",
-    )
-    for suffix in line.split()
+_PROGRAM_SUFFIXES = (
+    ".apk .app .appx .bat .cmd .com .cpl .deb .dll .dmg .exe .hta .iso .jar .jnlp .js .jse .lnk "
+    ".msc .msi .msix .pif .pkg .ps1 .reg .rpm .scr .sh .url .vb .vbe .vbs .wsf"
 )
+PROGRAMS = frozenset(_PROGRAM_SUFFIXES.split())
 """What a computer runs when somebody opens it."""
 
 

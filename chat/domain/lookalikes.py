@@ -37,10 +37,9 @@ _IN_USE = (
     "Hebrew Kannada Khmer Lao Malayalam Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan"
 )
 _RECOMMENDED = _IN_USE.split()
-_EAST = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}]"
 _SCRIPTS = (
     *((name, regex.compile(rf"\p{{Script={name}}}")) for name in _RECOMMENDED),
-    ("East Asian", regex.compile(_EAST)),
+    ("East Asian", regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}]")),
     ("", regex.compile(r"[\p{Common}\p{Inherited}]")),
 )
 # Scripts whose letters look like Latin ones. UTS 39 allows Armenian beside Latin; we do not.
@@ -137,9 +136,8 @@ def _base(character: str) -> str:
     """The Latin letter that a character is a form of, else the character."""
     if character.isascii():
         return character
-    found = _LIKE_LETTER.match(unicodedata.name(character, "").replace("NEGATIVE ", "", 1))
-    if found is None:
-        found = _LIKE_LETTER.search(unicodedata.name(character, ""))
+    name = unicodedata.name(character, "")
+    found = _LIKE_LETTER.match(name.replace("NEGATIVE ", "", 1)) or _LIKE_LETTER.search(name)
     return found[1].lower() if found else character
 
 
@@ -164,17 +162,9 @@ def _data() -> tuple[dict[str, str], frozenset[int]]:
     allowed: frozenset[int] = frozenset()
     for line in _FILE.read_text().splitlines():
         if line.startswith("@allowed "):
-            ends = (pair.split("-") for pair in line.split(" ")[1:])
-            allowed = frozenset(
-                n for low, high in ends for n in range(int(low, 16), int(high, 16) + 1)
-            )
+            ends = ([int(n, 16) for n in pair.split("-")] for pair in line.split(" ")[1:])
+            allowed = frozenset(n for low, high in ends for n in range(low, high + 1))
         elif line[0] not in "#@":
             code, _, prototype = line.partition(";")
             prototypes[chr(int(code, 16))] = "".join(chr(int(p, 16)) for p in prototype.split())
     return prototypes, allowed
-
-
-def unicode_version() -> str:
-    """The version of Unicode that the data is of."""
-    lines = _FILE.read_text().splitlines()
-    return next(line.split(" ")[1] for line in lines if line.startswith("@version "))
