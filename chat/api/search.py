@@ -6,14 +6,18 @@ from flask import g
 
 from ..rendering.local_time import today
 from ..rendering.serializers import message_json
-from ..search.query import LONGEST, parse
+from ..search.query import MAX_QUERY_CHARS, parse
 from ..services import search
 from ..services.context import chat
 from .operation import Operations
 from .schemas import PAGE_SIZE, integer, string
 
 MAX_CURSOR_CHARS = 200
-QUERY = {"q": string(LONGEST), "older": string(MAX_CURSOR_CHARS), "limit": integer(1, PAGE_SIZE)}
+QUERY = {
+    "q": string(MAX_QUERY_CHARS),
+    "older": string(MAX_CURSOR_CHARS),
+    "limit": integer(1, PAGE_SIZE),
+}
 
 operations = Operations()
 

@@ -1,11 +1,12 @@
-"""The index of what was written: which messages hold which words, in SQLite (FTS5).
+"""The search index: which messages contain which words, in SQLite (FTS5).
 
-It is derived, one for each host, in the data folder: chat.search.indexer makes it from the rooms'
-streams and keeps it up to date, every process reads it. What it says is only where to look: whether
-the asker may read a message, and what it says now, is asked of the rooms (chat.services.search).
+Each host has one, in its data folder. One process (chat.search.indexer) builds it from the rooms'
+streams and keeps it up to date, and all processes read it. The index only says where to look.
+Whether the person may read a message, and what its text is now, is decided by the rooms
+(chat.services.search).
 
-A message's id is made of the room's number here and its own number, so that a room is a range of
-ids in the order of time, and the newest ones of it are found without looking at the others.
+The id of a message consists of the number of its room in this index and its own number. So a room
+is a range of ids in the order of time, and its newest messages are found without reading others.
 """
 
 import contextlib
@@ -15,22 +16,23 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..domain.events import DELETE, EDIT, POST, Event
 from .query import Phrase
 from .tokenizer import words
 
-NAME = "search.sqlite"  # in the data folder
-FORM = 2  # of the tables; an index of another form is made anew
-BUSY = 10.0  # seconds to wait for who writes
-READERS = 0.2  # seconds to wait for who reads, when the log is to be emptied
-MERGED = 500  # pages of words that are merged at once
-LONGEST = 2.0  # seconds that one question may take
-RARE = 2000  # messages with the words in all rooms that are looked through at once
-MANY = 20  # rooms from which on that is tried: in each of them costs
-ROOM = 32  # bits of a message's id that are its number in the room
+INDEX_FILE = "search.sqlite"  # in the data folder
+SCHEMA_VERSION = 2  # of the tables; an index of another version is built again
+WRITER_WAIT_SECONDS = 10.0  # for another process that writes
+READER_WAIT_SECONDS = 0.2  # for processes that read, when the write-ahead log is to be emptied
+MERGED_PAGES = 500  # of words, in one step of a merge
+MAX_SEARCH_SECONDS = 2.0  # for one query
+MAX_RARE_MATCHES = 2000  # in all rooms, up to which all matches are read at once
+MANY_ROOMS = 20  # with more rooms, all matches are read at once if they are rare
+SEQ_BITS = 32  # of a message's id, for its number in the room
 
-# prefix: the beginnings of words of these lengths are kept too, for what is still being typed.
+# `prefix`: the index also has the beginnings of words, for a word that is still being typed.
 _TABLES = f"""
 CREATE TABLE room (
   no INTEGER PRIMARY KEY, rid TEXT UNIQUE NOT NULL, epoch TEXT NOT NULL,
@@ -40,7 +42,7 @@ CREATE TABLE author (no INTEGER PRIMARY KEY, uid TEXT UNIQUE NOT NULL);
 CREATE TABLE message (id INTEGER PRIMARY KEY, room INTEGER NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX message_at ON message (room, at);
 CREATE VIRTUAL TABLE words USING fts5 (author, text, files, tokenize='ascii', prefix='2 3 4');
-PRAGMA user_version = {FORM};
+PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 _FIND = """
@@ -58,17 +60,17 @@ SELECT id, at FROM message WHERE id BETWEEN :low AND :high ORDER BY id DESC LIMI
 
 
 class Unready(Exception):
-    """There is no index (yet)."""
+    """There is no index yet."""
 
 
 class TooSlow(Exception):
-    """It took longer than LONGEST."""
+    """The query took longer than MAX_SEARCH_SECONDS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a room is in the index: the number of the last event, its time in ms, and the
-    oldest number that was kept."""
+    """How far a room is indexed: the number of the last event, its time in ms, and the oldest
+    number that the room still had."""
 
     epoch: str = ""
     seq: int = 0
@@ -78,7 +80,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where a message is. Places are in the order of time (ms), on every host the same."""
+    """Where a message is. Places are ordered by time (ms), in the same way on every host."""
 
     at: int
     rid: str
@@ -87,8 +89,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for: the ids of authors (none: anyone), from the time `since` on (ms) and
-    older than `until` (ms; 0: whenever) and than the place `older`."""
+    """A query: phrases, the ids of authors (none: anyone), the earliest time `since`, and what
+    the messages are older than: `until` (0: no limit) and the place `older`. Times are in ms."""
 
     phrases: tuple[Phrase, ...] = ()
     authors: tuple[str, ...] = ()
@@ -98,51 +100,45 @@ class Wanted:
 
 
 class Index:
-    """Writes it. `folder` is there. Raises sqlite3.Error and OSError. One that is damaged or of
-    another form is thrown away."""
+    """Writes the index. `folder` exists. An index that is damaged or of another version is deleted
+    and built again. Raises sqlite3.Error and OSError."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+        self.path = folder / INDEX_FILE
         try:
             self.db = self._open()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # no place to write, or locked
+            if isinstance(error, sqlite3.OperationalError):  # the disk is full, or it is locked
                 raise
-            self._throw_away()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
             self.db = self._open()
         self._authors: dict[str, int] = {}
-        self._in_log = True  # something was removed that the log may have yet, ...
-        self._in_words = not self._removes_words  # ... or the words
+        self._in_log = True  # the write-ahead log may still have what was deleted, ...
+        self._in_words = not self._removes_words  # ... and so may the words
         self._merging = False
 
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        db = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None)
+        db = sqlite3.connect(self.path, timeout=WRITER_WAIT_SECONDS, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
-        form = db.execute("PRAGMA user_version").fetchone()[0]
-        if form == FORM:
-            self._removes_words = _set_secure_delete(db)
-            return db
-        if form:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, SCHEMA_VERSION):
             db.close()
-            self._throw_away()
-            return self._open()
-        db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+            raise sqlite3.DatabaseError(f"the index has version {version}")
+        if not version:
+            db.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
         self._removes_words = _set_secure_delete(db)
         return db
-
-    def _throw_away(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def close(self) -> None:
         self.db.close()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """What is written within is written as a whole, or not at all."""
+        """A transaction: all that is written within it is stored, or nothing."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -153,23 +149,23 @@ class Index:
         self.db.execute("COMMIT")
 
     def purge_log(self) -> bool:
-        """Empty the log where it may have something that was removed. False while somebody reads,
-        and it has to be tried again."""
+        """Empty the write-ahead log if it may have something that was deleted. False while another
+        process reads: try again."""
         if not self._in_log:
             return True
-        self.db.execute(f"PRAGMA busy_timeout = {int(READERS * 1000)}")
+        self.db.execute(f"PRAGMA busy_timeout = {int(READER_WAIT_SECONDS * 1000)}")
         busy = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        self.db.execute(f"PRAGMA busy_timeout = {int(BUSY * 1000)}")
+        self.db.execute(f"PRAGMA busy_timeout = {int(WRITER_WAIT_SECONDS * 1000)}")
         self._in_log = bool(busy)
         return not busy
 
     def purge_words(self) -> bool:
-        """Merge some of the words, so that those of what was removed go: SQLite before 3.42 only
-        notes that they went (https://sqlite.org/fts5.html#the_merge_command). False where there is
-        more to be done."""
+        """Merge some of the words, which removes those of deleted messages: before version 3.42,
+        SQLite only marks them as deleted (https://sqlite.org/fts5.html#the_merge_command). False
+        if there is more to do."""
         if not self._in_words:
             return True
-        before, pages = self.db.total_changes, MERGED if self._merging else -MERGED
+        before, pages = self.db.total_changes, MERGED_PAGES if self._merging else -MERGED_PAGES
         self.db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
         self._in_log = True
         self._merging = self.db.total_changes - before >= 2
@@ -181,63 +177,65 @@ class Index:
         self._in_words, self._merging = not self._removes_words, False
 
     def cursor(self, rid: str) -> Cursor | None:
-        """How far a room is here; None when it is not."""
-        row = self.db.execute(
-            "SELECT epoch, cursor, at, first FROM room WHERE rid = ?", (rid,)
-        ).fetchone()
+        """How far a room is indexed, None if it is not."""
+        row = self._row("SELECT epoch, cursor, at, first FROM room WHERE rid = ?", rid)
         return Cursor(*row) if row else None
 
     def rooms(self) -> list[str]:
-        """The ids of the rooms that are here."""
+        """The ids of the rooms in the index."""
         return [rid for (rid,) in self.db.execute("SELECT rid FROM room")]
 
     def take(self, rid: str, events: Iterable[Event], cursor: Cursor) -> None:
-        """Take in events of a room that follow what is here, with the bodies of messages as they
-        are now; the room is then at `cursor`."""
+        """Add events of a room that follow the indexed ones, with the bodies that messages have
+        now. The room is indexed up to `cursor` then."""
         room = self._room(rid, cursor)
         for event in events:
             if event.kind == POST:
                 self._put(room, event)
             elif event.kind == EDIT:
-                told = _words(event.body), room << ROOM | event.number
-                self.db.execute("UPDATE words SET text = ? WHERE rowid = ?", told)
+                changed = _words(event.body), room << SEQ_BITS | event.number
+                self.db.execute("UPDATE words SET text = ? WHERE rowid = ?", changed)
                 self._note_removal()
             elif event.kind == DELETE:
-                self._remove(room << ROOM | event.number)
+                self._remove(room << SEQ_BITS | event.number)
         self.db.execute(
             "UPDATE room SET epoch = ?, cursor = ?, at = ? WHERE no = ?",
             (cursor.epoch, cursor.seq, cursor.at, room),
         )
 
     def trim(self, rid: str, first: int) -> None:
-        """Let go what is older than number `first` of a room."""
-        for (room,) in self.db.execute("SELECT no FROM room WHERE rid = ?", (rid,)).fetchall():
-            self._remove_range(room << ROOM, (room << ROOM) + first - 1)
-            self.db.execute("UPDATE room SET first = ? WHERE no = ?", (first, room))
+        """Remove what is older than number `first` of a room."""
+        if row := self._row("SELECT no FROM room WHERE rid = ?", rid):
+            ids = row[0] << SEQ_BITS, (row[0] << SEQ_BITS) + first - 1
+            self.db.execute("DELETE FROM words WHERE rowid BETWEEN ? AND ?", ids)
+            self.db.execute("DELETE FROM message WHERE id BETWEEN ? AND ?", ids)
+            self.db.execute("UPDATE room SET first = ? WHERE no = ?", (first, row[0]))
+            self._note_removal()
 
     def forget(self, rid: str) -> None:
-        """Let go a room."""
-        for (room,) in self.db.execute("SELECT no FROM room WHERE rid = ?", (rid,)).fetchall():
-            self._remove_range(room << ROOM, (room + 1 << ROOM) - 1)
-            self.db.execute("DELETE FROM room WHERE no = ?", (room,))
+        """Remove a room."""
+        self.trim(rid, 1 << SEQ_BITS)
+        self.db.execute("DELETE FROM room WHERE rid = ?", (rid,))
+
+    def _row(self, query: str, value: str) -> Any:
+        """The first row, or None."""
+        return self.db.execute(query, (value,)).fetchone()
 
     def _room(self, rid: str, cursor: Cursor) -> int:
         self.db.execute(
             "INSERT OR IGNORE INTO room (rid, epoch, cursor, at, first) VALUES (?, ?, 0, 0, ?)",
             (rid, cursor.epoch, cursor.first),
         )
-        row = self.db.execute("SELECT no FROM room WHERE rid = ?", (rid,)).fetchone()
-        return int(row[0])
+        return int(self._row("SELECT no FROM room WHERE rid = ?", rid)[0])
 
     def _author(self, uid: str) -> int:
         if uid not in self._authors:
             self.db.execute("INSERT OR IGNORE INTO author (uid) VALUES (?)", (uid,))
-            row = self.db.execute("SELECT no FROM author WHERE uid = ?", (uid,)).fetchone()
-            self._authors[uid] = int(row[0])
+            self._authors[uid] = self._row("SELECT no FROM author WHERE uid = ?", uid)[0]
         return self._authors[uid]
 
     def _put(self, room: int, event: Event) -> None:
-        number, author = room << ROOM | event.seq, _name(self._author(event.uid))
+        number, author = room << SEQ_BITS | event.seq, _name(self._author(event.uid))
         self._remove(number)
         self.db.execute(
             "INSERT INTO words (rowid, author, text, files) VALUES (?, ?, ?, ?)",
@@ -250,15 +248,10 @@ class Index:
             self.db.execute("DELETE FROM words WHERE rowid = ?", (number,))
             self._note_removal()
 
-    def _remove_range(self, low: int, high: int) -> None:
-        self.db.execute("DELETE FROM words WHERE rowid BETWEEN ? AND ?", (low, high))
-        self.db.execute("DELETE FROM message WHERE id BETWEEN ? AND ?", (low, high))
-        self._note_removal()
-
 
 def _set_secure_delete(db: sqlite3.Connection) -> bool:
-    """Have the words of what is deleted go at once; False where SQLite is older than 3.42 and
-    does not know how."""
+    """Have the words of deleted messages removed at once; False for SQLite before 3.42, which
+    cannot do that."""
     try:
         db.execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")
     except sqlite3.OperationalError:
@@ -276,37 +269,29 @@ def _words(text: str) -> str:
 def find(
     folder: Path, wanted: Wanted, rooms: Sequence[tuple[str, int]], limit: int
 ) -> tuple[list[Place], dict[str, int]]:
-    """The newest `limit` places of what is wanted in these rooms (id and time of the last
-    message, in ms), the newest first; and the number up to which each of the rooms is in the index.
+    """The newest `limit` matches in these rooms (each with its id and the time of its last
+    message, in ms), newest first; and the number up to which each of the rooms is indexed.
     Raises Unready and TooSlow. It blocks."""
-    db = _reader(folder)
     try:
-        marks = ",".join("?" * len(rooms))
-        rows = db.execute(
-            f"SELECT rid, no, cursor FROM room WHERE rid IN ({marks})", [rid for rid, _ in rooms]
-        ).fetchall()
-        numbers = {rid: no for rid, no, _ in rows}
-        newest_first = sorted(rooms, key=lambda room: -room[1])
-        there = [(rid, numbers[rid], at) for rid, at in newest_first if rid in numbers]
-        return _find(db, wanted, there, limit), {rid: cursor for rid, _, cursor in rows}
-    except sqlite3.OperationalError as error:
+        with contextlib.closing(_reader(folder)) as db:
+            marks, rids = ",".join("?" * len(rooms)), [rid for rid, _ in rooms]
+            query = f"SELECT rid, no, cursor FROM room WHERE rid IN ({marks})"
+            rows = db.execute(query, rids).fetchall()
+            numbers = {rid: no for rid, no, _ in rows}
+            newest_first = sorted(rooms, key=lambda room: -room[1])
+            there = [(rid, numbers[rid], at) for rid, at in newest_first if rid in numbers]
+            return _find(db, wanted, there, limit), {rid: cursor for rid, _, cursor in rows}
+    except sqlite3.Error as error:
         if "interrupted" in str(error):
             raise TooSlow from None
         raise Unready(str(error)) from error
-    except sqlite3.Error as error:
-        raise Unready(str(error)) from error
-    finally:
-        db.close()
 
 
 def _reader(folder: Path) -> sqlite3.Connection:
-    try:
-        # Not mode=ro, which cannot open a database whose writer has gone.
-        path = f"{(folder / NAME).absolute().as_uri()}?mode=rw"
-        db = sqlite3.connect(path, uri=True, timeout=1)
-    except sqlite3.Error as error:
-        raise Unready(str(error)) from error
-    end = time.monotonic() + LONGEST
+    # Not mode=ro, which cannot open a database without a process that writes it.
+    path = f"{(folder / INDEX_FILE).absolute().as_uri()}?mode=rw"
+    db = sqlite3.connect(path, uri=True, timeout=1)
+    end = time.monotonic() + MAX_SEARCH_SECONDS
     db.set_progress_handler(lambda: time.monotonic() > end, 20_000)
     return db
 
@@ -318,38 +303,38 @@ def _find(
     found: list[Place] = []
     if match is None:
         return found
-    rare = _rare(db, match) if match and len(rooms) > MANY else None
+    rare = _rare(db, match) if match and len(rooms) > MANY_ROOMS else None
     for rid, room, newest in rooms:
         if len(found) >= limit and newest < found[-1].at:
-            break  # nor can any room after this one have something newer
+            break  # neither this room nor any after it has anything newer
         if rare is not None and room not in rare:
             continue
         low, high = _range(db, wanted, rid, room)
         if rare is not None:
             rows = [(number, at) for number, at in rare[room] if low <= number <= high]
         else:
-            told = {"match": match, "low": low, "high": high, "limit": limit}
-            rows = db.execute(_FIND if match else _LIST, told).fetchall()
-        some = [Place(at, rid, number & (1 << ROOM) - 1) for number, at in rows]
+            values = {"match": match, "low": low, "high": high, "limit": limit}
+            rows = db.execute(_FIND if match else _LIST, values).fetchall()
+        some = [Place(at, rid, number & (1 << SEQ_BITS) - 1) for number, at in rows]
         found = sorted([*found, *some], reverse=True)[:limit]
     return found
 
 
 def _rare(db: sqlite3.Connection, match: str) -> dict[int, list[tuple[int, int]]] | None:
-    """All that matches, as (id, time) by room; None where that is much, of which the newest of one
-    room after the other is found sooner."""
-    rows = db.execute(_FEW, (match, RARE + 1)).fetchall()
-    if len(rows) > RARE:
+    """All matches, as (id, time) by room. None if there are many: then it is faster to read the
+    newest ones of each room."""
+    rows = db.execute(_FEW, (match, MAX_RARE_MATCHES + 1)).fetchall()
+    if len(rows) > MAX_RARE_MATCHES:
         return None
     found: dict[int, list[tuple[int, int]]] = {}
     for number, at in rows:
-        found.setdefault(number >> ROOM, []).append((number, at))
+        found.setdefault(number >> SEQ_BITS, []).append((number, at))
     return found
 
 
 def _range(db: sqlite3.Connection, wanted: Wanted, rid: str, room: int) -> tuple[int, int]:
-    """The first and the last id in a room that are of the time that is wanted."""
-    low, high = room << ROOM, (room + 1 << ROOM) - 1
+    """The first and the last id of a room within the wanted time."""
+    low, high = room << SEQ_BITS, (room + 1 << SEQ_BITS) - 1
     if wanted.since:
         low = _edge(db, ">= ? ORDER BY at, id", room, wanted.since, high + 1)
     last = wanted.until - 1 if wanted.until else 0
@@ -357,7 +342,7 @@ def _range(db: sqlite3.Connection, wanted: Wanted, rid: str, room: int) -> tuple
         before = older.at - (rid > older.rid)
         last = min(last or before, before)
         if rid == older.rid:
-            high = (room << ROOM | older.seq) - 1
+            high = (room << SEQ_BITS | older.seq) - 1
     if last:
         high = min(high, _edge(db, "<= ? ORDER BY at DESC, id DESC", room, last, low - 1))
     return low, high
@@ -370,8 +355,8 @@ def _edge(db: sqlite3.Connection, what: str, room: int, at: int, none: int) -> i
 
 
 def _match(db: sqlite3.Connection, wanted: Wanted) -> str | None:
-    """What FTS5 is asked, "" for everything; None when nothing can be found. Words hold nothing
-    that means anything to it but letters and digits, and stand in quotes besides."""
+    """The query for FTS5, "" for all messages; None if there can be no match. Words consist of
+    letters and digits and are quoted, so nothing in them is syntax for FTS5."""
     parts = []
     if wanted.authors:
         marks = ",".join("?" * len(wanted.authors))
@@ -387,5 +372,5 @@ def _match(db: sqlite3.Connection, wanted: Wanted) -> str | None:
 
 
 def _name(author: int) -> str:
-    """An author as a word that no text has."""
+    """An author as a word that no text contains."""
     return f"\u00b7{author:x}"

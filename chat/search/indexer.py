@@ -1,9 +1,10 @@
-"""The process that keeps the index of messages (chat.search.index) up to date, one for each host.
+"""The process that keeps the search index (chat.search.index) up to date, one for each host.
 
-It follows the rooms' streams, as chat.webhooks.queueing does for bots: what is published in a
-room is only the nudge to read its stream from where the index ends, which is kept in the same
-transaction as what is taken in; now and then all rooms are looked at without a nudge. A process of
-its own, so that nobody waits for it, above all while it reads a long history for the first time.
+It follows the rooms' streams, as chat.webhooks.queueing does for bots. A message published in a
+room is only a reason to read the room's stream from where the index ends. The index stores that
+place in the same transaction as the events. From time to time, all rooms are compared with the
+index. This is a process of its own, so that nobody waits for it, especially while it reads a long
+history for the first time.
 """
 
 import logging
@@ -14,6 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -32,41 +34,42 @@ from .index import Cursor, Index
 
 log = logging.getLogger(__name__)
 
-PAGE = 2000  # events read at once
-TURN = 1.0  # seconds to wait for a nudge
-GATHER = 0.1  # seconds in which nudges are gathered, so that a burst is read in one go
-LOOK = 30.0  # seconds between two looks at all rooms, ...
-SHARE = 50  # ... and this many times as long as a look takes
-ANSWER_SECONDS = 2.0  # without a byte from Redis, after which its answer is not waited for
-SQLITE_STEPS = 100_000  # of its machine between two beats; some milliseconds
-REST = 10.0  # seconds after something went wrong
-LAST = 5.0  # seconds for what was said and deleted before a stop
-MERGES = 0.2  # seconds of merging words in one turn
+PAGE_EVENTS = 2000  # read at once, and rooms that are compared at once
+WAIT_SECONDS = 1.0  # for a published message
+GATHER_SECONDS = 0.1  # for more of them, so that a burst is read once
+LOOK_SECONDS = 30.0  # between two comparisons of all rooms, ...
+LOOK_REST_FACTOR = 50  # ... or this many times as long as one takes, if that is longer
+ANSWER_SECONDS = 2.0  # without a byte from Redis, after which it counts as unreachable
+SQLITE_STEPS = 100_000  # of SQLite's virtual machine between two beats: some milliseconds
+RETRY_SECONDS = 10.0  # after an error
+FINISH_SECONDS = 5.0  # for what was written and deleted before a stop
+MERGE_SECONDS = 0.2  # for merging words, in each turn
+ERRORS = (sqlite3.Error, OSError, RedisError, RedisClusterException)
 
 
 class _Stopped(BaseException):
-    """SIGTERM came."""
+    """SIGTERM has arrived."""
 
 
 def main(settings: Settings, lifeline: int, pipe: int) -> None:
     """Index until SIGTERM, or until the other end of the pipe `lifeline` closes because the
-    supervisor died. After SIGTERM what was deleted before it leaves the index, within LAST. The
-    supervisor is told over `pipe` that there is progress."""
+    supervisor died. After SIGTERM, what was deleted before is still removed from the index, which
+    takes FINISH_SECONDS at most. Reports progress to the supervisor over `pipe`."""
     heartbeat = Heartbeat(pipe)
     heartbeat.beat()
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     os.nice(10)
     signal.signal(signal.SIGTERM, _stop)
-    said = ""
+    logged = ""
     try:
         while True:
             try:
                 _run(settings, heartbeat)
-            except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
-                if str(error) != said:
-                    said = str(error)
+            except ERRORS as error:
+                if str(error) != logged:
+                    logged = str(error)
                     log.warning("messages cannot be indexed for the search: %s", error)
-            heartbeat.sleep(REST)
+            heartbeat.sleep(RETRY_SECONDS)
     except _Stopped:
         _finish(settings)
 
@@ -78,41 +81,36 @@ def _stop(*_: object) -> None:
 
 def _run(settings: Settings, heartbeat: Heartbeat) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
-    index = Index(settings.data)
-    index.db.set_progress_handler(heartbeat.beat, SQLITE_STEPS)
-    try:
-        with _client(settings) as client:
-            Indexer(index, client, settings.purge_seconds, heartbeat.beat).run()
-    finally:
-        index.close()
+    with closing(Index(settings.data)) as index, _client(settings) as client:
+        index.db.set_progress_handler(heartbeat.beat, SQLITE_STEPS)
+        Indexer(index, client, settings.purge_seconds, heartbeat.beat).run()
 
 
 def _client(settings: Settings) -> Any:
-    """A client that gives up soon: who waits for Redis seems to hang."""
+    """A client that gives up soon: the supervisor would take a long wait for a hang."""
     wait = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
     return urls.client(settings.redis_url, retry=Retry(NoBackoff(), 0), **wait)
 
 
 def _finish(settings: Settings) -> None:
-    """Take in what has just been said and deleted, and let go for good what was deleted."""
+    """Index what was just written and deleted, and purge what was deleted."""
     try:
-        index = Index(settings.data)
-        with _client(settings) as client:
-            Indexer(index, client, settings.purge_seconds).finish(LAST)
-        index.close()
-    except (sqlite3.Error, OSError, RedisError, RedisClusterException) as error:
-        log.warning("the index may have what was deleted: %s", error)
+        with closing(Index(settings.data)) as index, _client(settings) as client:
+            Indexer(index, client, settings.purge_seconds).finish(FINISH_SECONDS)
+    except ERRORS as error:
+        log.warning("the search index may still have deleted messages: %s", error)
 
 
 def _die_with(lifeline: int) -> None:
-    # The workers' loops make the pipe one that never waits when it is read, for us as well.
+    # Not os.read: the event loops of the workers have made the pipe non-blocking.
     select.select([lifeline], [], [])
     os._exit(0)
 
 
 class Indexer:
-    """`client` is a synchronous Redis client; `purge_seconds` is the time between two merges of
-    words in which those of deleted messages may be, 0 for none. `beat` is called at each step."""
+    """`client` is a synchronous Redis client. `purge_seconds` is the time between two merges of
+    the words, which purge those of deleted messages; 0 for no merges. `beat` is called at each
+    step."""
 
     def __init__(
         self,
@@ -125,47 +123,43 @@ class Indexer:
         self.beat = beat
         self.purge_seconds = purge_seconds
         self.purge_due = time.monotonic() + purge_seconds
-        self.until = float("inf")  # when it gives up, by the monotonic clock
-        self.written = RoomChanges(client)
+        self.until = float("inf")  # when to stop, by the monotonic clock
+        self.changes = RoomChanges(client)
         self.rooms = Retention(client)
         self.listener = client.pubsub()
-        self.heard: set[str] = set()  # rooms that are listened to
-        self.broken: set[str] = set()  # rooms whose broken data the log has told of
-        self.due = 0.0  # when all rooms are to be looked at
+        self.subscribed: set[str] = set()  # ids of rooms
+        self.broken: set[str] = set()  # ids of rooms whose broken data is in the log
+        self.due = 0.0  # when to compare all rooms
 
     def run(self) -> None:
-        """Follow all rooms for good; raises what goes wrong."""
+        """Follow all rooms until an error, which is raised."""
         self.listener.ssubscribe(keys.ROOMS)
-        try:
+        with closing(self.listener):
             while True:
                 self.beat()
-                said, stands = self._hear()
-                self._compare(list(stands))
-                for rid in said:
+                changed, subscribed = self._receive()
+                self._compare(list(subscribed))
+                for rid in changed:
                     self.follow(rid)
-                if time.monotonic() >= self.due:
-                    began = time.monotonic()
+                if (began := time.monotonic()) >= self.due:
                     self.look()
                     now = time.monotonic()
-                    self.due = now + max(LOOK, SHARE * (now - began))
+                    self.due = now + max(LOOK_SECONDS, LOOK_REST_FACTOR * (now - began))
                 self._purge()
-        finally:
-            self.listener.close()
 
     def finish(self, seconds: float) -> None:
-        """Bring all rooms up to date and let go what was deleted, as far as that takes no longer
-        than so many seconds."""
+        """Bring all rooms up to date and purge what was deleted, within so many seconds."""
         self.until = time.monotonic() + seconds
-        self.look(listen=False)
+        self.look(subscribe=False)
         if self.purge_seconds:
             self._merge()
         self.index.purge_log()
 
     def _purge(self) -> None:
-        """Let go for good what was deleted: from the log at once, from the words when it is time,
-        a little in each turn."""
+        """Purge what was deleted: from the write-ahead log at once, from the words a little in
+        each turn when it is time."""
         if self.purge_seconds and time.monotonic() >= self.purge_due:
-            self.until, until = time.monotonic() + MERGES, self.until
+            self.until, until = time.monotonic() + MERGE_SECONDS, self.until
             if self._merge():
                 self.purge_due = time.monotonic() + self.purge_seconds
             self.until = until
@@ -176,53 +170,49 @@ class Indexer:
             pass
         return done
 
-    def _hear(self) -> tuple[set[str], set[str]]:
-        """The rooms in which something was said, and those that are listened to since now, or
-        again, in which something may have been said before."""
-        said: set[str] = set()
-        stands: set[str] = set()
-        end, message = 0.0, self._message(min(TURN, self._until_due()))
+    def _receive(self) -> tuple[set[str], set[str]]:
+        """Wait for what is published. Returns the ids of the rooms with new events, and of those
+        that are subscribed to since now or again: they may have events from before."""
+        changed: set[str] = set()
+        subscribed: set[str] = set()
+        message = self._message(min(time.monotonic() + WAIT_SECONDS, self.due))
+        end = time.monotonic() + GATHER_SECONDS
         while message:
-            end = end or time.monotonic() + GATHER
             kind, channel = message["type"], message["channel"]
             if channel == keys.ROOMS:
                 if kind == "smessage":
-                    self._listen([message["data"]])
+                    self._subscribe([message["data"]])
                 else:
-                    self.due = 0.0  # rooms that were made before were not heard of
+                    self.due = 0.0  # rooms may have been created before
             elif kind == "ssubscribe":
-                stands.add(keys.parse_channel(channel)[1])
+                subscribed.add(keys.parse_channel(channel)[1])
             elif kind == "smessage" and _is_event(message["data"]):
-                said.add(keys.parse_channel(channel)[1])
-            message = self._message(max(0.0, end - time.monotonic()))
-        return said, stands
+                changed.add(keys.parse_channel(channel)[1])
+            message = self._message(end)
+        return changed, subscribed
 
-    def _message(self, timeout: float) -> Any:
-        return self.listener.get_sharded_message(timeout=timeout)
+    def _message(self, end: float) -> Any:
+        """The next message, None if there is none until `end` by the monotonic clock."""
+        return self.listener.get_sharded_message(timeout=max(0.0, end - time.monotonic()))
 
-    def _listen(self, rids: Iterable[str]) -> None:
-        """Be told of what is said in these rooms."""
-        if new := set(rids) - self.heard:
-            self.heard |= new
+    def _subscribe(self, rids: Iterable[str]) -> None:
+        if new := set(rids) - self.subscribed:
+            self.subscribed |= new
             self.listener.ssubscribe(*map(keys.room_channel, new))
 
-    def _until_due(self) -> float:
-        return max(0.0, self.due - time.monotonic())
-
-    def look(self, listen: bool = True) -> None:
-        """Bring every room up to date, and let go those that are no more."""
+    def look(self, subscribe: bool = True) -> None:
+        """Bring all rooms up to date, and forget those that no longer exist."""
         gone = set(self.index.rooms())
-        rooms = self.rooms.rooms()
-        for rids in batched(rooms, PAGE):
-            if listen:
-                self._listen(rids)
+        for rids in batched(self.rooms.rooms(), PAGE_EVENTS):
+            if subscribe:
+                self._subscribe(rids)
             gone -= self._compare(rids)
         for rid in gone:
             self.follow(rid)
 
     def _compare(self, rids: list[str]) -> set[str]:
-        """Bring those of the rooms up to date that are not; returns those that are there."""
-        newest = self.written.newest(rids)
+        """Bring those of these rooms up to date that are not; returns the ones that exist."""
+        newest = self.changes.newest(rids)
         for rid, now in newest.items():
             self.beat()
             here = self.index.cursor(rid)
@@ -242,17 +232,17 @@ class Indexer:
                 log.warning("the room %s cannot be indexed for the search: %s", rid, error)
 
     def _step(self, rid: str) -> bool:
-        """Take in some events; False when there are no more."""
+        """Index some events; False if there are no more."""
         self.beat()
         with self.index.writing():
             here = self.index.cursor(rid)
             at = here or Cursor()
-            since = self.written.since(rid, at.seq, at.at, PAGE)
+            since = self.changes.since(rid, at.seq, at.at, PAGE_EVENTS)
             if since is None:
                 self.index.forget(rid)
                 return False
             if here and (here.epoch != since.epoch or here.seq > since.seq or not since.follows):
-                self.index.forget(rid)  # another history: from the beginning
+                self.index.forget(rid)  # it has another history: read it from the beginning
                 return True
             if here and since.first > here.first:
                 self.index.trim(rid, since.first)
@@ -269,5 +259,5 @@ class Indexer:
 
 
 def _is_event(line: str) -> bool:
-    """True for what is in a room's stream, or says that more is."""
+    """True if what was published is an event, or says that there are more events."""
     return line == keys.RELOAD or not line.startswith("~")

@@ -1,10 +1,10 @@
-"""What a person types to find messages, and what it finds in a text.
+"""Search queries as people type them, and their matches in a text.
 
     tea "with milk" from:ann in:"Tea room" after:2026-11-01
 
-All words must be there; words in quotes stand side by side; the last word, while it is typed, is
-the beginning of one. Nothing that is typed is an error of syntax: what cannot be understood is
-told in plain words (Query.problem).
+A message must contain all words, and words in quotes next to each other. The last word may be
+incomplete while it is being typed. There are no syntax errors: if a part of the query cannot be
+understood, `Query.problem` says in plain words what to write.
 """
 
 import re
@@ -15,12 +15,13 @@ from markupsafe import Markup, escape
 
 from .tokenizer import Word, words
 
-LONGEST = 200  # characters of a query that are read
-MOST = 12  # phrases in one
-BEFORE, AFTER = 60, 240  # characters shown around the first match
+MAX_QUERY_CHARS = 200  # the rest of a longer query is ignored
+MAX_PHRASES = 12  # in a query; more are ignored
+CHARS_BEFORE_MATCH, CHARS_AFTER_MATCH = 60, 240  # shown around the first match
 
 _PART = re.compile(r'((?i:from|in|before|after|on):)?(?:"([^"]*)("?)|(\S*))')
 _QUOTES = str.maketrans("“”„«»", '"""""')
+_DAY = re.compile(r"[0-9]{4}(-[0-9]{1,2}){0,2}")
 _MISSING = {
     "from": "Write whose messages after from:, such as from:ann.",
     "in": "Write the name of a room after in:, such as in:tea.",
@@ -29,7 +30,7 @@ _MISSING = {
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words side by side; with `open` the last is the beginning of one."""
+    """Words next to each other. With `open`, the last one is the beginning of a word."""
 
     words: tuple[str, ...]
     open: bool = False
@@ -37,8 +38,8 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`people` and `rooms` as they are called by who asks; from the day `since` on and before the
-    day `until`. `problem` says what cannot be understood."""
+    """`people` and `rooms` are names as they were typed. The messages are from the day `since` or
+    later, and from before the day `until`. `problem` says what cannot be understood."""
 
     phrases: tuple[Phrase, ...] = ()
     people: tuple[str, ...] = ()
@@ -48,13 +49,13 @@ class Query:
     problem: str = ""
 
     def __bool__(self) -> bool:
-        """False where nothing is looked for."""
+        """False for a query that asks for nothing."""
         return bool(self.phrases or self.people or self.rooms or self.since or self.until)
 
 
 def parse(text: str, today: date) -> Query:
-    """Understand what was typed; `today` is the day it is for who typed it."""
-    text = text[:LONGEST].translate(_QUOTES)
+    """Parse what was typed. `today` is the day in the time zone of the person who searches."""
+    text = text[:MAX_QUERY_CHARS].translate(_QUOTES)
     phrases: list[Phrase] = []
     named: dict[str, list[str]] = {"from": [], "in": []}
     days: list[tuple[date | None, date | None]] = []
@@ -71,10 +72,12 @@ def parse(text: str, today: date) -> Query:
             problem = problem or ("" if span else _not_a_day(key, value))
             days += [span] if span else []
         elif parts := tuple(word.text for word in words(value)):
-            typing = found.end() == len(text) and not closed
-            phrases.append(Phrase(parts, typing and _may_go_on(parts[-1])))
+            is_typed = found.end() == len(text) and not closed
+            # A single Latin letter is the beginning of too many words.
+            is_open = is_typed and (len(parts[-1]) > 1 or not parts[-1].isascii())
+            phrases.append(Phrase(parts, is_open))
     return Query(
-        tuple(phrases[:MOST]),
+        tuple(phrases[:MAX_PHRASES]),
         tuple(filter(None, named["from"])),
         tuple(filter(None, named["in"])),
         max((since for since, _ in days if since), default=None),
@@ -84,7 +87,7 @@ def parse(text: str, today: date) -> Query:
 
 
 def matches(query: Query, text: str) -> list[tuple[int, int]] | None:
-    """Where in a text what is looked for stands, in order; None where some of it does not."""
+    """The places of all phrases in a text, in order; None if it lacks one of them."""
     all_words, spans = words(text), []
     for phrase in query.phrases:
         found = list(_of(phrase, all_words))
@@ -95,11 +98,11 @@ def matches(query: Query, text: str) -> list[tuple[int, int]] | None:
 
 
 def excerpt(text: str, spans: list[tuple[int, int]]) -> Markup:
-    """The part of a text around the first match, with `<mark>` around each."""
+    """The part of a text around the first match, with `<mark>` around each match."""
     first = spans[0][0] if spans else 0
-    start = 0 if first <= BEFORE else text.rfind(" ", 0, first - BEFORE // 2) + 1
-    start = max(start, first - BEFORE)
-    end = min(len(text), start + BEFORE + AFTER)
+    space = text.rfind(" ", 0, first - CHARS_BEFORE_MATCH // 2)
+    start = 0 if first <= CHARS_BEFORE_MATCH else max(space + 1, first - CHARS_BEFORE_MATCH)
+    end = min(len(text), start + CHARS_BEFORE_MATCH + CHARS_AFTER_MATCH)
     parts, at = [Markup("…") if start else Markup("")], start
     for low, high in spans:
         if at <= low and high <= end:
@@ -124,14 +127,9 @@ def _of(phrase: Phrase, among: list[Word]) -> list[tuple[int, int]]:
     return spans
 
 
-def _may_go_on(word: str) -> bool:
-    """One Latin letter is the beginning of too much."""
-    return len(word) > 1 or not word.isascii()
-
-
 def _span(key: str, value: str, today: date) -> tuple[date | None, date | None] | None:
-    """The days that before:, after: and on: mean, as the first one and the first one that is not
-    meant any more; None for what is no day."""
+    """The days that before:, after: and on: mean: the first one, and the first one after them.
+    None if `value` is not a day."""
     days = _days(value, today)
     if days is None or not 1970 <= days[0].year < 9000:
         return None
@@ -140,22 +138,19 @@ def _span(key: str, value: str, today: date) -> tuple[date | None, date | None] 
 
 
 def _days(value: str, today: date) -> tuple[date, date] | None:
-    """A day, month or year, as its first day and the first after it."""
+    """The first day of a day, month or year, and the first day after it."""
+    if value in ("today", "yesterday"):
+        value = (today - timedelta(days=value == "yesterday")).isoformat()
+    if not _DAY.fullmatch(value):
+        return None
+    numbers = [int(number) for number in value.split("-")]
+    year, month, day = [*numbers, 1, 1][:3]
+    end = (year + 1, 1) if len(numbers) == 1 else (year + month // 12, month % 12 + 1)
     try:
-        if value in ("today", "yesterday"):
-            first = today - timedelta(days=value == "yesterday")
-            return first, first + timedelta(days=1)
-        if re.fullmatch(r"[0-9]{4}", value):
-            return date(int(value), 1, 1), date(int(value) + 1, 1, 1)
-        if re.fullmatch(r"[0-9]{4}-[0-9]{1,2}", value):
-            year, month = map(int, value.split("-"))
-            return date(year, month, 1), date(year + month // 12, month % 12 + 1, 1)
-        if re.fullmatch(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}", value):
-            first = date(*map(int, value.split("-")))
-            return first, first + timedelta(days=1)
+        first = date(year, month, day)
+        return first, first + timedelta(days=1) if len(numbers) == 3 else date(*end, 1)
     except (ValueError, OverflowError):
-        pass
-    return None
+        return None
 
 
 def _not_a_day(key: str, value: str) -> str:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from chat.search.index import NAME
+from chat.search.index import INDEX_FILE
 from chat.store import Store, keys
 from tests.running import Server, Visitor
 
@@ -41,7 +41,7 @@ def measure(server, count):
     fill(server, visitor.uid, words, count)
     print(f"{count:,} messages filled in {time.perf_counter() - began:.0f} s", flush=True)
     wait_read(server, count)
-    size = (server.data / NAME).stat().st_size
+    size = (server.data / INDEX_FILE).stat().st_size
     print(f"index: {size / 1e6:.0f} MB, {size / count:.0f} bytes a message", flush=True)
     common, often, rare = words[0], words[200], words[20_000]
     rows = {
@@ -121,7 +121,7 @@ def fill(server, uid, words, count):
 def wait_read(server, count):
     """Let a fresh indexer read everything and say how long it takes."""
     server.stop()
-    for path in server.data.glob(f"{NAME}*"):
+    for path in server.data.glob(f"{INDEX_FILE}*"):
         path.unlink()
     server.start()
     began = time.perf_counter()
@@ -131,7 +131,7 @@ def wait_read(server, count):
     while total < count:
         time.sleep(0.5)
         try:
-            db = sqlite3.connect(f"file:{server.data / NAME}?mode=rw", uri=True)
+            db = sqlite3.connect(f"file:{server.data / INDEX_FILE}?mode=rw", uri=True)
             total = db.execute("SELECT coalesce(sum(cursor), 0) FROM room").fetchone()[0]
             db.close()
         except sqlite3.Error:

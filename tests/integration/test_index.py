@@ -10,7 +10,7 @@ import pytest
 from chat.domain.events import File
 from chat.rendering.local_time import today
 from chat.search import indexer as indexer_module
-from chat.search.index import NAME, Index, Unready, Wanted, find
+from chat.search.index import INDEX_FILE, Index, Unready, Wanted, find
 from chat.search.indexer import Indexer
 from chat.search.query import parse
 from chat.store import keys
@@ -137,8 +137,8 @@ def test_numbers_that_were_lost_and_used_again_are_read_anew(store, ada, tea, fo
 def way(request, monkeypatch):
     """What is rare is looked for in all of many rooms at once."""
     many, rare = request.param
-    monkeypatch.setattr("chat.search.index.MANY", many)
-    monkeypatch.setattr("chat.search.index.RARE", rare)
+    monkeypatch.setattr("chat.search.index.MANY_ROOMS", many)
+    monkeypatch.setattr("chat.search.index.MAX_RARE_MATCHES", rare)
 
 
 @pytest.mark.usefixtures("way")
@@ -181,11 +181,11 @@ def test_an_index_that_is_damaged_or_of_another_form_is_made_anew(
     store.messages.post(tea, ada, "tea")
     for damage in ("damaged", "old"):
         if damage == "old":
-            with sqlite3.connect(tmp_path / NAME) as db:
+            with sqlite3.connect(tmp_path / INDEX_FILE) as db:
                 db.execute("PRAGMA user_version = 99")
             db.close()
         else:
-            (tmp_path / NAME).write_bytes(b"this is no database at all" * 100)
+            (tmp_path / INDEX_FILE).write_bytes(b"this is no database at all" * 100)
         index = Index(tmp_path)
         Indexer(index, client).look()
         index.close()
@@ -274,7 +274,7 @@ def test_broken_data_of_one_room_does_not_stop_the_others(
 
 
 def test_it_can_be_read_by_its_owner_only(indexer, tmp_path):
-    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / INDEX_FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_without_an_index_there_is_nothing_to_ask(tmp_path):
