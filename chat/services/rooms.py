@@ -123,7 +123,7 @@ def _check_may_have_more(parts: Parts, by: Person) -> None:
     """Raise Refused if a person is in MAX_ROOMS already. Direct rooms do not count: others can
     start them, and nobody can leave them."""
     rooms = parts.store.rooms
-    if not parts.settings.limits or rooms.count(by.uid) < MAX_ROOMS:
+    if not parts.settings.limits or rooms.counts([by.uid])[by.uid] < MAX_ROOMS:
         return
     if sum(row.room.kind != DIRECT for row in rooms.of(by.uid)) >= MAX_ROOMS:
         raise Refused(f"You are in {MAX_ROOMS} rooms, which is the most. Leave one first.")

@@ -29,6 +29,18 @@ def scanned(scan: Callable[..., Iterable[Any]], key: str, size: int) -> Iterator
     return batched(scan(key, count=size), size)
 
 
+def stored_ids(
+    client: Any, key_of: Callable[[str], str], kind: str = "hash", size: int = IDS_AT_ONCE
+) -> Iterator[str]:
+    """The ids in all keys that `key_of` makes, such as keys.room, and that are of this kind in
+    Redis. Some may come twice."""
+    before, behind = key_of("*").split("*")
+    for key in client.scan_iter(match=f"{before}*{behind}", count=size, _type=kind):
+        found = key[len(before) : len(key) - len(behind)]
+        if "}" not in found:
+            yield found
+
+
 def ask_each(
     client: Any, method: str, arguments: Iterable[Sequence[Any]], size: int = AT_ONCE
 ) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..domain.events import Event
 from . import keys
-from .batches import scanned
+from .batches import scanned, stored_ids
 from .history import History
 from .room_kinds import DIRECT
 
@@ -42,7 +42,7 @@ class Exporter:
     def everything(self) -> Iterator[Record]:
         """All people and all rooms; with secrets also who is known by other sites, what admins
         did, and which networks are kept out."""
-        for uid in self._ids(keys.user("*")):
+        for uid in stored_ids(self.client, keys.user):
             yield from self._people([uid])
         counted = int(self.client.get(keys.RANDOM_COUNT) or 0)
         admin = self.client.get(keys.FIRST_ADMIN) if self.secrets else None
@@ -56,15 +56,7 @@ class Exporter:
 
     def rids(self) -> set[str]:
         """The ids of all rooms."""
-        return set(self._ids(keys.room("*")))
-
-    def _ids(self, pattern: str) -> Iterator[str]:
-        """What stands for the * in the keys of this pattern; some may come twice."""
-        before, _, behind = pattern.partition("*")
-        for key in self.client.scan_iter(match=pattern, count=SCAN_COUNT, _type="hash"):
-            found = key[len(before) : len(key) - len(behind)]
-            if "}" not in found:
-                yield found
+        return set(stored_ids(self.client, keys.room))
 
     def room(self, rid: str) -> Iterator[Record]:
         """A room as it is now: what is said meanwhile is not in it. Nothing where there is
@@ -144,9 +136,9 @@ class Exporter:
         }
 
     def _subjects(self) -> Iterator[Record]:
-        start = keys.subject("")
-        for key in self.client.scan_iter(match=f"{start}*", count=SCAN_COUNT):
-            yield {"is": "subject", "digest": key[len(start) :], "id": self.client.get(key) or ""}
+        for digest in stored_ids(self.client, keys.subject, "string"):
+            uid = self.client.get(keys.subject(digest)) or ""
+            yield {"is": "subject", "digest": digest, "id": uid}
 
     def _audit(self) -> Iterator[Record]:
         at = "-"

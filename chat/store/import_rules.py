@@ -13,21 +13,7 @@ from typing import Any
 
 from ..domain.emoji import stored_emoji
 from ..domain.errors import Invalid
-from ..domain.events import (
-    ABOUT,
-    ADD,
-    CHANGES,
-    CLOSE,
-    END,
-    JOIN,
-    LEAVE,
-    OPEN,
-    OWNER,
-    POST,
-    REMOVE,
-    RENAME,
-    START,
-)
+from ..domain.events import ADD, POST, START, UNCOUNTED, StoredEvent
 from ..domain.file_types import MOST_FILES, PLAIN, TYPES, clean_file_name
 from ..domain.validation import (
     MAX_ABOUT,
@@ -55,7 +41,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGITS = re.compile(r"\d{1,15}")
 _NOTE = re.compile(r"[a-z]{0,20}")  # why an image is not shown (files.NOTES)
 _HEX = re.compile(r"[0-9a-f]{4}|")
-_KINDS = {POST, START, END, JOIN, ADD, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, *CHANGES}
+_KINDS = (POST, START, ADD, *UNCOUNTED)
 _ROOM_KINDS = ("open", "closed", "direct", "random", "ended")
 
 
@@ -102,9 +88,9 @@ def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
     if not isinstance(found, dict) or len(found) > MAX_ENTRIES:
         raise ValueError(f"no mapping: {kind}")
     if kind in ("edits", "reactions", "mentions"):
-        return {str(_within(seq, upto)): text(value) for seq, value in found.items()}
+        return {str(_digits(seq, upto)): text(value) for seq, value in found.items()}
     if kind == "quiet":
-        return {str(_within(seq, upto)): number(at, upto) for seq, at in found.items()}
+        return {str(_digits(seq, upto)): number(at, upto) for seq, at in found.items()}
     if kind == "members":
         return {check_id(uid): moment(at) for uid, at in found.items()}
     if kind == "read":
@@ -116,10 +102,11 @@ def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
     return {text(nonce, 500): number(seq, upto) for nonce, seq in found.items()}
 
 
-def _within(seq: Any, upto: int) -> int:
-    if not isinstance(seq, str) or not _DIGITS.fullmatch(seq):
-        raise ValueError("no number of an event")
-    return number(int(seq), upto)
+def _digits(found: Any, most: int = MAX_NUMBER) -> int:
+    """A whole number from 0 to `most` that is written as a text."""
+    if not isinstance(found, str) or not _DIGITS.fullmatch(found):
+        raise ValueError("no number")
+    return number(int(found), most)
 
 
 def _mentioned(entry: str, upto: int) -> str:
@@ -127,7 +114,7 @@ def _mentioned(entry: str, upto: int) -> str:
     if uid != "*":
         check_id(uid)
     number(int(at), MAX_BYTES * 4)
-    _within(seq, upto)
+    _digits(seq, upto)
     return entry
 
 
@@ -177,26 +164,20 @@ def foreign_room(fields: Record) -> dict[str, str]:
 def foreign_event(data: Any, n: int, upto: int) -> list[str]:
     """The fields of an event in its stored form (events.StoredEvent), with clean texts."""
     fields = json.loads(text(data))
-    if not isinstance(fields, list) or not 4 <= len(fields) <= 12:
+    if not isinstance(fields, list):
         raise ValueError("no event")
-    kind, uid, name, body, tag, picture, about, before, same, *later = [
-        *map(text, fields),
-        *["", "", "0", "0", ""][len(fields) - 4 :],
-    ]
-    if kind not in _KINDS or not _HEX.fullmatch(tag) or same not in ("", "1"):
+    event = StoredEvent(*map(text, fields))
+    if event.kind not in _KINDS or not _HEX.fullmatch(event.tag) or event.same not in ("", "1"):
         raise ValueError("no event")
-    if uid:
-        check_id(uid)
-    if picture:
-        check_id(picture)
-    # Of members, or of an earlier message.
-    number(int(about) if _DIGITS.fullmatch(about) else -1, MAX_NUMBER)
-    moment(int(before) if _DIGITS.fullmatch(before) else -1)
-    clean = stored_emoji(body) if kind in ("react", "unreact") else a_body(body)
-    kept = [kind, uid, a_name(name) if uid else "", clean, tag, picture, about, before, same]
-    if len(later) > 1 and later[1]:
-        kept += ["", _files(later[1])]
-    return kept
+    for ident in filter(None, (event.uid, event.picture)):
+        check_id(ident)
+    _digits(event.number)  # of members, or of an earlier message
+    moment(_digits(event.before, MAX_BYTES * 4))
+    name = a_name(event.name) if event.uid else ""
+    is_emoji = event.kind in ("react", "unreact")
+    body = stored_emoji(event.body) if is_emoji else a_body(event.body)
+    files = ["", _files(event.files)] if event.files else []
+    return [*event._replace(name=name, body=body)[:9], *files]
 
 
 def foreign_beside(kind: str, values: dict[str, Any]) -> dict[str, Any]:

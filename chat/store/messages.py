@@ -1,18 +1,12 @@
 """Posting, changing and deleting messages, and the files and read marks that belong to them."""
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
 from ..domain.errors import NotFound, NotMember, Refused
-from ..domain.events import (
-    DELETE,
-    EDIT,
-    POST,
-    REACT,
-    File,
-    pack_files,
-)
+from ..domain.events import DELETE, EDIT, POST, REACT, File, pack_files
 from ..domain.mentions import pack
 from ..observability.metrics import POSTED
 from . import keys
@@ -160,15 +154,14 @@ class Messages(MessageReads):
         """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and
         times grow together but for a clock that was set back, which costs some accuracy."""
         first, newest = self.client.hmget(keys.room(rid), "first", "seq")
-        low, high = int(first or 1), int(newest or 0) + 1
-        while low < high:
-            middle = (low + high) // 2
-            entries = self.client.xrange(keys.events(rid), f"{middle}-0", "+", count=1)
-            if not entries or int(entries[0][1]["at"]) >= at:
-                high = middle
-            else:
-                low = middle + 1
-        return low if low <= int(newest or 0) else 0
+        seqs = range(int(first or 1), int(newest or 0) + 1)
+
+        def time_from(seq: int) -> int:
+            entries = self.client.xrange(keys.events(rid), f"{seq}-0", "+", count=1)
+            return int(entries[0][1]["at"]) if entries else at
+
+        place = bisect_left(seqs, at, key=time_from)
+        return seqs[place] if place < len(seqs) else 0
 
     def unsee(self, rid: str, uid: str, seq: int) -> None:
         """Forget that the member `uid` has seen message `seq` and what followed."""

@@ -5,11 +5,11 @@ than the number. A migration may be cut off anywhere and begin anew: repeating i
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import keys
-from .batches import batched
+from .batches import batched, stored_ids
 from .leases import Lease
 from .name_index import add_to_indexes
 from .people import People
@@ -35,13 +35,13 @@ def _find_lookalikes(client: Any) -> Iterable[None]:
     """1 to 2: an index of what names look like. People who were here before it have a tag where
     somebody of more rights looks the same, or, of equal ones, somebody whose id comes first."""
     people = People(client)
-    for uids in batched(_uids(client), SCAN_COUNT):
+    for uids in batched(stored_ids(client, keys.user), SCAN_COUNT):
         pipeline = client.pipeline(transaction=False)
         for person in people.several(uids):
             add_to_indexes(pipeline, person.uid, person.name)
         pipeline.execute()
         yield
-    for uids in batched(_uids(client), SCAN_COUNT):
+    for uids in batched(stored_ids(client, keys.user), SCAN_COUNT):
         for person in people.several(uids):
             if not person.tag and (tag := people.tag_beside_older(person)):
                 client.hset(keys.user(person.uid), "tag", tag)
@@ -58,28 +58,14 @@ def _name_records(client: Any) -> Iterable[None]:
     """2 to 3: the record of each person and each room contains its own id, so that a reply that is
     about another one is noticed (store.verified)."""
     name = client.register_script(_NAME)
-    for uids in batched(_uids(client), SCAN_COUNT):
+    for uids in batched(stored_ids(client, keys.user), SCAN_COUNT):
         for uid in uids:
             name(keys=[keys.user(uid)], args=["uid", uid])
         yield
-    for rids in batched(_ids(client, keys.room("*")), SCAN_COUNT):
+    for rids in batched(stored_ids(client, keys.room), SCAN_COUNT):
         for rid in rids:
             name(keys=[keys.room(rid)], args=["rid", rid])
         yield
-
-
-def _uids(client: Any) -> Iterator[str]:
-    """The ids of all people; some may come twice."""
-    return _ids(client, keys.user("*"))
-
-
-def _ids(client: Any, pattern: str) -> Iterator[str]:
-    """What stands for the * in keys of hashes; some may come twice."""
-    before, behind = pattern.split("*")
-    for key in client.scan_iter(match=pattern, count=SCAN_COUNT, _type="hash"):
-        found = key[len(before) : len(key) - len(behind)]
-        if "}" not in found:
-            yield found
 
 
 MIGRATIONS: tuple[Migration, ...] = (_begin, _find_lookalikes, _name_records)

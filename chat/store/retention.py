@@ -1,17 +1,15 @@
 """How much of each room is kept. What is older goes, from the front of its stream."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import keys
+from .batches import ask_each, stored_ids
 from .lua import Script
 
 STEP = 500  # events that go in one script, and keys that are looked at in one command
 DAY_MS = 24 * 3600 * 1000
 NONCE_MS = DAY_MS  # ms after which a message that has gone is not sent again
-_ROOM = re.compile(r"chat:room:\{([^{}]+)\}")
-_FILES = re.compile(r"chat:room:\{([^{}]+)\}:files")
 
 
 class Retention:
@@ -21,16 +19,13 @@ class Retention:
 
     def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether messages hold these files, each a room's id and its own."""
-        pipeline = self.client.pipeline(transaction=False)
-        for rid, fid in files:
-            pipeline.zscore(keys.files(rid), fid)
-        return [score is not None for score in pipeline.execute()] if files else []
+        asked = ((keys.files(rid), fid) for rid, fid in files)
+        return [score is not None for score in ask_each(self.client, "zscore", asked)]
 
     def held(self) -> Iterator[tuple[str, set[str]]]:
         """The rooms whose messages hold files, each with the ids of those."""
-        for name in self.client.scan_iter(match=keys.files("*"), count=STEP, _type="zset"):
-            if found := _FILES.fullmatch(name):
-                yield found[1], {fid for fid, _ in self.client.zscan_iter(name, count=STEP)}
+        for rid in stored_ids(self.client, keys.files, "zset", STEP):
+            yield rid, {fid for fid, _ in self.client.zscan_iter(keys.files(rid), count=STEP)}
 
     def place(self, name: str) -> str:
         """The name of the place where this database's files are; `name` where it has none yet."""
@@ -39,9 +34,7 @@ class Retention:
 
     def rooms(self) -> Iterator[str]:
         """The ids of all rooms, a few at a time. One may come twice."""
-        for name in self.client.scan_iter(match=keys.room("*"), count=STEP, _type="hash"):
-            if room := _ROOM.fullmatch(name):
-                yield room[1]
+        return stored_ids(self.client, keys.room, size=STEP)
 
     def trim(self, rid: str, messages: int, days: int) -> int:
         """Let go what is beyond the newest so many events (0: all are kept) or older than so

@@ -198,12 +198,8 @@ class RoomReads:
         scores = ask_each(self.client, "zscore", ((keys.members(rid), uid) for rid in rids))
         return {rid for rid, at in zip(rids, scores, strict=True) if at is not None}
 
-    def count(self, uid: str) -> int:
-        """How many rooms are on the person's list."""
-        return int(self.client.scard(keys.user_rooms(uid)))
-
     def counts(self, uids: Sequence[str]) -> dict[str, int]:
-        """The same for several people."""
+        """How many rooms are on each of these people's lists."""
         counts = ask_each(self.client, "scard", ((keys.user_rooms(uid),) for uid in uids))
         return dict(zip(uids, map(int, counts), strict=True))
 
