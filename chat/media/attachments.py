@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import BaseError
 from redis.exceptions import RedisError
 
 from ..bridge import await_
@@ -27,8 +27,8 @@ from ..domain.file_types import MOST_FILES, PLAIN, PROGRAMS, SUFFIXES, clean_fil
 from ..store import Person
 from ..store.stored_files import Full, Quotas, StoredFiles
 from . import images
-from .avatars import Pictures
-from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, TIME
+from .avatars import MISSING, Pictures
+from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, TIME, NotMade
 
 log = logging.getLogger(__name__)
 
@@ -145,22 +145,22 @@ class Files:
 
     def _keep(self, rid: str, file: File, stream: IO[bytes], by: Person) -> File:
         if not file.type.startswith("image/"):
-            self._put(_path(rid, file.fid), stream)
+            self.put(rid, file.fid, stream)
             return file
         try:
-            made = images.make(ATTACHMENT, stream, by.uid)
-        except images.NotMade as error:
+            made = await_(images.make(ATTACHMENT, stream, by.uid))
+        except NotMade as error:
             if error.reason == BROKEN:
                 raise Invalid(
                     f"“{file.name}” is not a picture that can be shown: "
                     "send JPEG, PNG, WebP or GIF, or a .zip."
                 ) from error
-            self._put(_path(rid, file.fid), stream)
+            self.put(rid, file.fid, stream)
             return replace(file, type=PLAIN, note=error.reason)
         with made.content:
             self._count(file.fid, rid, by, made.size + len(made.small))
-            self._put(_path(rid, file.fid), made.content)
-        self._put(_path(rid, file.fid, small=True), made.small)
+            self.put(rid, file.fid, made.content)
+        self.put(rid, file.fid, made.small, small=True)
         return replace(
             file,
             name=_named(file.name, made.type),
@@ -170,25 +170,23 @@ class Files:
             height=made.height,
         )
 
-    def _put(self, path: str, content: IO[bytes] | bytes) -> None:
+    def put(self, rid: str, fid: str, content: IO[bytes] | bytes, small: bool = False) -> None:
+        """Store a file unchanged (`small`: the preview of an image). Raises FilesAway."""
+        path = _path(rid, fid, small)
         try:
             # One part at a time: several at once would all be in memory.
             await_(self.pictures.files.put_async(path, content, max_concurrency=1))
         except (BaseError, OSError) as error:
             raise FilesAway from error
 
-    def put(self, rid: str, fid: str, content: bytes, small: bool = False) -> None:
-        """Store an imported file unchanged. Raises FilesAway."""
-        self._put(_path(rid, fid, small), content)
-
     def delete(self, rid: str, files: Sequence[File]) -> None:
         """Delete files of room `rid`. Files that cannot be reached now are deleted later
         (chat.media.orphan_cleanup), and count until then."""
         gone = []
         for file in files:
-            parts = (False, True) if file.type.startswith("image/") else (False,)
-            left = [s for s in parts if not self.delete_path(_path(rid, file.fid, s))]
-            if not left:
+            sizes = (False, True) if file.type.startswith("image/") else (False,)
+            are_gone = [self.delete_path(_path(rid, file.fid, small)) for small in sizes]
+            if all(are_gone):
                 gone.append(file.fid)
         if self.stored and gone:
             try:
@@ -200,7 +198,7 @@ class Files:
         """Delete a path that `all` has listed. True if it is gone."""
         try:
             await_(self.pictures.files.delete_async(path))
-        except (NotFoundError, FileNotFoundError):
+        except MISSING:
             return True
         except (BaseError, OSError):
             return False
@@ -214,7 +212,7 @@ class Files:
     def _size(self, path: str) -> int | None:
         try:
             return int(await_(self.pictures.files.head_async(path))["size"])
-        except (NotFoundError, FileNotFoundError):
+        except MISSING:
             return None
         except (BaseError, OSError) as error:
             raise FilesAway from error
@@ -230,7 +228,7 @@ class Files:
         try:
             found = await_(self.pictures.files.get_async(path, options=options))
             return found.meta["size"], _pieces(found.stream(min_chunk_size=READ_CHUNK_BYTES))
-        except (NotFoundError, FileNotFoundError):
+        except MISSING:
             raise NotFound("The file is gone.") from None
         except (BaseError, OSError) as error:
             raise FilesAway from error
@@ -250,19 +248,19 @@ class Files:
         while (page := await_(anext(pages, None))) is not None:
             paths = [(PurePosixPath(found["path"]), found["last_modified"]) for found in page]
             yield [
-                (path.parts[1], path.stem, str(path), at) for path, at in paths if _is_file(path)
+                (path.parts[1], path.stem, str(path), at)
+                for path, at in paths
+                if len(path.parts) == 3
             ]
 
     def named(self, name: str) -> bool:
         """Whether the storage belongs to the database of this name. One without a name gets it."""
         try:
-            found = b"".join(
-                _pieces(await_(self.pictures.files.get_async(DATABASE_NAME_PATH)).stream())
-            )
-        except (NotFoundError, FileNotFoundError):
+            found = await_(self.pictures.files.get_async(DATABASE_NAME_PATH))
+            return bytes(await_(found.bytes_async())) == name.encode()
+        except MISSING:
             await_(self.pictures.files.put_async(DATABASE_NAME_PATH, name.encode()))
             return True
-        return found == name.encode()
 
 
 def quotas(settings: Settings) -> Quotas:
@@ -292,10 +290,6 @@ def _pieces(stream: Any) -> Iterator[bytes]:
     pieces = stream.__aiter__()
     while (piece := await_(anext(pieces, None))) is not None:
         yield bytes(piece)
-
-
-def _is_file(path: PurePosixPath) -> bool:
-    return len(path.parts) == 3
 
 
 def _path(rid: str, fid: str, small: bool = False) -> str:

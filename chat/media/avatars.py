@@ -13,11 +13,13 @@ from obstore.store import LocalStore, from_url
 from ..bridge import await_
 from ..domain.errors import Invalid
 from . import images
-from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME
+from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME, NotMade
 
 MAX_AVATAR_BYTES = 5 * 2**20  # of the file that is sent
 FREE_BYTES = 2**30  # of the disk that files never take
 FREE_FRACTION = 20  # a twentieth of the disk stays free where that is less than FREE_BYTES
+
+MISSING = (NotFoundError, FileNotFoundError)  # what obstore raises for a file that is not there
 
 ERRORS = {
     BROKEN: "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF.",
@@ -46,8 +48,8 @@ class Pictures:
         if len(sent) > MAX_AVATAR_BYTES:
             raise Invalid(f"The picture is too large: {MAX_AVATAR_BYTES // 2**20} MB are allowed.")
         try:
-            made = images.make(SQUARE, io.BytesIO(sent), by)
-        except images.NotMade as error:
+            made = await_(images.make(SQUARE, io.BytesIO(sent), by))
+        except NotMade as error:
             raise Invalid(ERRORS[error.reason]) from error
         with made.content:
             return made.content.read()
@@ -67,22 +69,15 @@ class Pictures:
 
     def get(self, uid: str) -> bytes | None:
         """A person's picture, or None."""
-        return await_(self._read(uid))
+        try:
+            return bytes(await_(await_(self.files.get_async(_path(uid))).bytes_async()))
+        except MISSING:
+            return None
 
     def delete(self, uid: str) -> None:
         """Delete a person's picture, if there is one."""
-        await_(self._delete(uid))
-
-    async def _read(self, uid: str) -> bytes | None:
-        try:
-            found = await self.files.get_async(_path(uid))
-            return bytes(await found.bytes_async())
-        except (NotFoundError, FileNotFoundError):
-            return None
-
-    async def _delete(self, uid: str) -> None:
-        with contextlib.suppress(NotFoundError, FileNotFoundError):
-            await self.files.delete_async(_path(uid))
+        with contextlib.suppress(*MISSING):
+            await_(self.files.delete_async(_path(uid)))
 
 
 def _path(uid: str) -> str:

@@ -13,19 +13,21 @@ import signal
 import sys
 
 from . import image_codec
-from .image_protocol import BYTES, FULL, STATUS, Limits
+from .image_protocol import BYTES, FULL, STATUS, Limits, NotMade
 
 NICENESS = 5  # added to that of the server, whose answers go first
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-def main(task: str, limits: Limits) -> None:
-    """Do one task and end the process."""
+def run() -> None:
+    """Do one task and end the process. The command line has two folders for the path, the task, and
+    the limits."""
+    task, limits = sys.argv[3], Limits(**json.loads(sys.argv[4]))
     restrict(limits)
     try:
         with open(0, "rb", closefd=False) as sent:
             header, small, content = image_codec.make(task, sent, limits)
-    except image_codec.NotMade as error:
+    except NotMade as error:
         os._exit(STATUS[error.reason])
     _answer([header.to_line(), small, content], limits)
     os._exit(0)  # without the time that Python takes to tidy up
@@ -61,8 +63,3 @@ def _answer(parts: list[bytes], limits: Limits) -> None:
             file.writelines(parts)
     except OSError as error:
         os._exit(STATUS[FULL if error.errno in _NO_SPACE else BYTES])
-
-
-def run() -> None:
-    """Run `main` as the command line says: two folders for the path, the task, the limits."""
-    main(sys.argv[3], Limits(**json.loads(sys.argv[4])))

@@ -7,7 +7,6 @@ process (chat.media.images), because no decoder withstands every file.
 
 import contextlib
 import io
-import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import (
     ImageCms,
     ImageFile,
     ImageOps,
+    ImageSequence,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -35,6 +35,7 @@ from .image_protocol import (
     SQUARE,
     Header,
     Limits,
+    NotMade,
 )
 
 SQUARE_SIDE = 256  # pixels of a person's picture
@@ -56,14 +57,6 @@ more, which `Image.open` would try."""
 # Pillow imports these when an image is saved, or has EXIF data. By then nothing can be opened.
 Image.preinit()
 assert TiffImagePlugin
-
-
-class NotMade(Exception):
-    """There is no image. `reason`: BROKEN or one of image_protocol.OVER."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass
@@ -159,14 +152,10 @@ def _decode(sent: IO[bytes], limits: Limits) -> Decoded:
 
 def _frames(image: ImageFile.ImageFile, limits: Limits) -> Decoded:
     found = Decoded("WEBP", [], [])
-    for n in itertools.count():
-        try:
-            image.seek(n)
-        except EOFError:
-            break
-        _count(image, n + 1, limits)
-        found.frames.append(_clean(image))
-        lasts = int(image.info.get("duration") or DEFAULT_FRAME_MS)
+    for n, frame in enumerate(ImageSequence.Iterator(image), start=1):
+        _count(frame, n, limits)
+        found.frames.append(_clean(frame))
+        lasts = int(frame.info.get("duration") or DEFAULT_FRAME_MS)
         found.lasts.append(min(lasts, MAX_FRAME_MS))
     if max(found.frames[0].size) > MAX_WEBP_SIDE:
         raise NotMade(PIXELS)

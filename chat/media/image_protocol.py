@@ -12,8 +12,7 @@ ended the process: at a limit, or after a crash.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, astuple, dataclass
 
 BROKEN, FULL = "broken", "full"
 PIXELS, FRAMES, BYTES, MEMORY, TIME = OVER = ("pixels", "frames", "bytes", "memory", "time")
@@ -29,6 +28,14 @@ MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 """What is made, by Pillow's names."""
 
 MAX_HEADER_BYTES = 200
+
+
+class NotMade(Exception):
+    """There is no image. `reason`: BROKEN or one of OVER."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,12 @@ def parse_header(line: bytes, rest: int, limits: Limits) -> Header | None:
     not there or not allowed. The child has run somebody else's file, so nothing is taken from it
     unchecked."""
     try:
-        found: Any = json.loads(line)
-    except (ValueError, RecursionError):
+        header = Header(**json.loads(line))
+    except (ValueError, RecursionError, TypeError):  # not JSON, or not these fields
         return None
-    names = [field.name for field in fields(Header)]
-    if not isinstance(found, dict) or sorted(found) != sorted(names):
-        return None
-    numbers = [found[name] for name in names[1:]]
+    _, *numbers = astuple(header)
     if any(type(number) is not int or number < 0 for number in numbers):
         return None
-    header = Header(**found)
     is_whole = header.small + header.content == rest <= limits.output_bytes and header.content > 0
     is_size = 0 < header.width * header.height <= limits.pixels
     is_type = type(header.type) is str and header.type in MEDIA_TYPES.values()

@@ -43,7 +43,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from ..bridge import await_
 from ..domain.errors import Busy, FilesAway
 from ..runtime.executors import IMAGES, SLOW_IMAGES, Pool
 from ..runtime.process_state import cpu_ticks, waits_for_disk
@@ -56,6 +55,7 @@ from .image_protocol import (
     TIME,
     Header,
     Limits,
+    NotMade,
     parse_header,
 )
 
@@ -75,14 +75,6 @@ _PYTHON = (sys.executable, "-I", "-S", "-X", "lazy_imports=none", "-c", _START)
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # Python itself may be linked by these
 
 
-class NotMade(Exception):
-    """There is no image. `reason`: image_protocol.BROKEN or one of image_protocol.OVER."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
 class Made:
     """An image. `content` is an open file that stands at the image's first byte and ends behind
@@ -96,15 +88,10 @@ class Made:
     content: IO[bytes]
 
 
-def make(task: str, sent: IO[bytes], by: str) -> Made:
+async def make(task: str, sent: IO[bytes], by: str) -> Made:
     """Decode and encode the file `sent` for person `by`: `task` is one of image_protocol. People
     take turns, and each has one child at a time in each pool. `sent` is at its beginning
     afterwards. Raises NotMade, Busy and FilesAway."""
-    return await_(amake(task, sent, by))
-
-
-async def amake(task: str, sent: IO[bytes], by: str) -> Made:
-    """The same for a coroutine."""
     try:
         return await _try(IMAGES, Child(task, QUICK), sent, by)
     except NotMade as error:
@@ -144,21 +131,17 @@ class Child:
         """Run the child to its end, or until it is over `limits.wall_seconds`. Raises NotMade,
         Busy when it does not run at all, FilesAway when there is no room for its answer."""
         try:
-            answer = tempfile.TemporaryFile()  # noqa: SIM115
+            with contextlib.ExitStack() as opened:
+                answer = opened.enter_context(tempfile.TemporaryFile())
+                with _as_file(sent) as file:
+                    said, status = self._run(file, answer)
+                made = _read(answer, self.limits)
+                if made is None:
+                    raise _failure(status, said)
+                opened.pop_all()  # the caller closes it
+                return made
         except OSError as error:
             raise FilesAway from error
-        try:
-            with _as_file(sent) as file:
-                said, status = self._run(file, answer)
-            made = _read(answer, self.limits)
-            if made is None:
-                raise _failure(status, said)
-            return made
-        except BaseException as error:
-            answer.close()
-            if isinstance(error, OSError):
-                raise FilesAway from error
-            raise
 
     def _run(self, file: IO[bytes], answer: IO[bytes]) -> tuple[bytes, int | None]:
         """What it printed, and its exit status; None when it took too long."""

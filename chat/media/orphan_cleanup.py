@@ -17,7 +17,6 @@ from obstore.exceptions import BaseError
 from ..domain.errors import FilesAway
 from ..store import Store, keys
 from ..store.leases import run_leased
-from ..store.retention import Retention
 from .attachments import Files
 from .stored_bytes import miscounted
 
@@ -44,7 +43,6 @@ def missing_files(store: Store, files: Files) -> Iterator[str]:
 class OrphanCleanup:
     def __init__(self, store: Store, files: Files) -> None:
         self.store = store
-        self.retention: Retention = store.retention
         self.files = files
         self.lease = store.lease(keys.FILES_LEASE, LEASE_SECONDS)
 
@@ -78,7 +76,7 @@ class OrphanCleanup:
                 for rid, fid, path, at in page
                 if at.timestamp() < until and fid not in young
             ]
-            held = self.retention.hold([(rid, fid) for rid, fid, _ in old])
+            held = self.store.retention.hold([(rid, fid) for rid, fid, _ in old])
             for (_, _, path), is_held in zip(old, held, strict=True):
                 if not is_held:
                     self.files.delete_path(path)
@@ -90,7 +88,7 @@ class OrphanCleanup:
 
     def _is_ours(self) -> bool:
         """Whether the files belong to this database. The first to ask gives them its name."""
-        ours = self.retention.place(secrets.token_urlsafe(12))
+        ours = self.store.retention.place(secrets.token_urlsafe(12))
         found = self.files.named(ours)
         if not found:
             log.warning("CHAT_FILES has the files of another database: nothing is deleted there")

@@ -165,7 +165,7 @@ def images(source: Any) -> None:
         header, small, content = image_codec.make(
             task, io.BytesIO(source.ConsumeBytes(LONGEST)), SMALL
         )
-    except image_codec.NotMade:
+    except image_protocol.NotMade:
         return
     line = header.to_line()
     assert image_protocol.parse_header(line, len(small) + len(content), SMALL) == header

@@ -20,8 +20,8 @@ from PIL import Image
 
 from chat.domain.errors import Busy, FilesAway
 from chat.media import images
-from chat.media.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits
-from chat.media.images import Child, NotMade
+from chat.media.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits, NotMade
+from chat.media.images import Child
 from chat.runtime.executors import IMAGES
 
 from .. import hostile_images
@@ -248,12 +248,12 @@ def test_the_file_is_at_its_beginning_afterwards(tmp_path):
 def test_what_takes_long_begins_again_among_its_like(monkeypatch):
     """An image that is not ready in the short time that each gets first is made all the same."""
     monkeypatch.setattr(images, "QUICK", Limits(wall_seconds=0))
-    made = asyncio.run(images.amake(ATTACHMENT, io.BytesIO(picture()), "ann"))
+    made = asyncio.run(images.make(ATTACHMENT, io.BytesIO(picture()), "ann"))
     with made.content:
         assert made.type == "image/png"
     monkeypatch.setattr(images, "SLOW", Limits(wall_seconds=0))
     with pytest.raises(NotMade, match="time"):
-        asyncio.run(images.amake(ATTACHMENT, io.BytesIO(picture()), "ann"))
+        asyncio.run(images.make(ATTACHMENT, io.BytesIO(picture()), "ann"))
 
 
 def test_who_goes_away_takes_the_child_along(monkeypatch):
@@ -263,7 +263,7 @@ def test_who_goes_away_takes_the_child_along(monkeypatch):
     monkeypatch.setattr(images, "QUICK", Limits())
 
     async def run():
-        task = asyncio.create_task(images.amake(ATTACHMENT, io.BytesIO(picture()), "ann"))
+        task = asyncio.create_task(images.make(ATTACHMENT, io.BytesIO(picture()), "ann"))
         await asyncio.to_thread(wait_until, lambda: own_children(os.getpid()), "a child")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

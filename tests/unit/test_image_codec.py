@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from chat.media.image_codec import DECODERS, NotMade, make
-from chat.media.image_protocol import ATTACHMENT, SQUARE, Limits
+from chat.media.image_codec import DECODERS, make
+from chat.media.image_protocol import ATTACHMENT, SQUARE, Limits, NotMade
 
 from .. import hostile_images
 
