@@ -78,17 +78,13 @@ class Files:
         self.quotas = quotas or Quotas()
         self.max_bytes = max_bytes
         self.max_message_bytes = 2 * max_bytes
-        # The limits, in a sentence for people.
+        together = file_size(self.max_message_bytes)
+        # The limits, in a sentence for people; and the error for a request too large to be read.
         self.limits = (
-            f"Up to {MOST_FILES} files of {file_size(self.max_bytes)} each, "
-            f"{file_size(self.max_message_bytes)} together. Anything but programs."
+            f"Up to {MOST_FILES} files of {file_size(max_bytes)} each, {together} together. "
+            "Anything but programs."
         )
-
-    @property
-    def too_large(self) -> str:
-        """The error for a request that is too large to be read."""
-        allowed = file_size(self.max_message_bytes)
-        return f"Together the files are too large: {allowed} are allowed."
+        self.too_large = f"Together the files are too large: {together} are allowed."
 
     def keep(self, rid: str, sent: Sequence[Upload], by: Person) -> list[File]:
         """Store the files of a message of person `by` in room `rid`, all or none. Raises Invalid,

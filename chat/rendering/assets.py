@@ -69,10 +69,6 @@ class Assets:
         self.fingerprinted = {_fingerprinted(n, a): n for n, a in self.files.items()}
         self.urls = {name: f"/static/{path}" for path, name in self.fingerprinted.items()}
 
-    def url(self, name: str) -> str:
-        """The address of a file under its fingerprinted name; raises KeyError."""
-        return self.urls[name]
-
     def serve(self, path: str) -> Response:
         name: str = self.fingerprinted.get(path, path)
         asset = self.files.get(name)
@@ -93,9 +89,9 @@ class Assets:
 def init(app: Flask) -> None:
     """Serve the static files of this project under /static and give templates `asset`."""
     assets = Assets(folder("static"))
-    app.jinja_env.globals["asset"] = assets.url
-    template = Path(folder("templates")) / "me.css"
-    app.jinja_env.globals["me_version"] = _asset(template.name, template.read_bytes()).etag
+    app.jinja_env.globals["asset"] = assets.urls.__getitem__
+    template = (folder("templates") / "me.css").read_bytes()
+    app.jinja_env.globals["me_version"] = _asset("me.css", template).etag
     bp = Blueprint("assets", __name__)
     bp.add_url_rule("/static/<path:path>", "static", assets.serve)
     app.register_blueprint(bp)

@@ -8,9 +8,8 @@ with the filters.
 import logging
 from collections.abc import Sequence
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
-from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -57,7 +56,8 @@ def init(env: Environment, texts: Texts) -> None:
         "trim_every": TRIM_EVERY_MESSAGES,
         "unread_elsewhere": unread_elsewhere,
     }
-    env.filters |= {**FILTERS, "gist": texts.gist, "markdown": texts.render}
+    env.filters |= {"gist": texts.gist, "markdown": texts.render}
+    env.filters |= {function.__name__: function for function in FILTERS}
 
 
 class CachedHtml:
@@ -68,8 +68,8 @@ class CachedHtml:
         self._cached_message = lru_cache(CACHED_MESSAGES)(self._make_message)
         self._cached_list = lru_cache(CACHED_LISTS)(self._make_list)
         self._cached_row = lru_cache(CACHED_MESSAGES)(self._make_row)
-        self._cached_header = lru_cache(CACHED_HEADERS)(self._make_header)
-        self.avatar = lru_cache(CACHED_MESSAGES)(self._make_avatar)
+        self._cached_header = lru_cache(CACHED_HEADERS)(partial(self._macro, "rooms", "header"))
+        self.avatar = lru_cache(CACHED_MESSAGES)(partial(self._macro, "ui", "avatar"))
 
     def message(self, event: Event, zone: str, silent: bool = False) -> Markup:
         """An event as an item of the message list; `silent`: screen readers do not announce it."""
@@ -99,17 +99,19 @@ class CachedHtml:
         """The header of a room that has `size` members."""
         return self._cached_header(room.rid, room.name, room.kind, room.about, size)
 
-    def _macro(self, file: str, name: str) -> Any:
-        return getattr(self._env.get_template(f"macros/{file}.html").module, name)
+    def _macro(self, file: str, name: str, *args: object) -> Markup:
+        """What a macro of templates/macros makes of these arguments."""
+        macros = self._env.get_template(f"macros/{file}.html").module
+        return Markup(getattr(macros, name)(*args))
 
     def _make_message(self, event: Event, zone: str, silent: bool, today: date) -> Markup:
         try:
             if event.kind == POST:
                 return self._make_post(event, zone, silent)
-            return Markup(self._macro("messages", "item")(event, zone, silent))
+            return self._macro("messages", "item", event, zone, silent)
         except Exception:
             log.exception("cannot show event %d of room %s", event.seq, event.room)
-            return Markup(self._macro("messages", "item")(unreadable(event), zone, silent))
+            return self._macro("messages", "item", unreadable(event), zone, silent)
 
     def _make_post(self, event: Event, zone: str, silent: bool) -> Markup:
         """A message by a person. Macros for parts that few messages have are called only for
@@ -120,32 +122,26 @@ class CachedHtml:
         return self._post(
             event.same and not day,
             silent,
-            day=macro("messages", "day_line")(day) if day else "",
+            day=macro("messages", "day_line", day) if day else "",
             room=event.room,
             seq=seq,
             at=str(event.at),
             uid=event.uid,
             name=event.name,
             avatar=self.avatar(event.uid, event.name, event.picture),
-            tag=macro("ui", "tag_of")(event) if event.tag else "",
+            tag=macro("ui", "tag_of", event) if event.tag else "",
             time=when(event.at, zone),
-            edited=macro("messages", "edited")(seq) if event.edited else "",
-            quote=macro("messages", "quoted")(event) if event.quote else "",
+            edited=macro("messages", "edited", seq) if event.edited else "",
+            quote=macro("messages", "quoted", event) if event.quote else "",
             body=self._texts.render(event.body, event.mentions),
-            files=macro("files", "files")(event) if event.files else "",
-            reactions=macro("reactions", "chips")(event) if event.reactions.all else "",
+            files=macro("files", "files", event) if event.files else "",
+            reactions=macro("reactions", "chips", event) if event.reactions.all else "",
         )
 
     def _make_list(
         self, events: tuple[Event, ...], new: int, zone: str, silent: bool, today: date
     ) -> Markup:
-        return Markup(self._macro("messages", "each")(events, new, zone, silent))
+        return self._macro("messages", "each", events, new, zone, silent)
 
     def _make_row(self, row: Row, current: bool, zone: str, today: date) -> Markup:
-        return Markup(self._macro("rooms", "row")(row, current, zone))
-
-    def _make_header(self, rid: str, name: str, kind: str, about: str, size: int) -> Markup:
-        return Markup(self._macro("rooms", "header")(rid, name, kind, about, size))
-
-    def _make_avatar(self, uid: str, name: str, picture: str) -> Markup:
-        return Markup(self._macro("ui", "avatar")(uid, name, picture))
+        return self._macro("rooms", "row", row, current, zone)

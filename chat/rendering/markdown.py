@@ -15,6 +15,7 @@ import logging
 import re
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import nh3
@@ -32,6 +33,7 @@ from .syntax_highlighting import CLASSES, PLAIN, find_lexer, highlight
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Env = MutableMapping[str, Any]  # of markdown-it
 
 MAX_PARSE_SECONDS = 0.1  # of processor time; MAX_STEPS of the slowest kind take a sixth of that
 MAX_COLOR_SECONDS = 0.05  # for the colours of all code in a message; 4,000 characters take 5 ms
@@ -85,6 +87,7 @@ def gist(body: str) -> str:
     return next(filter(None, map(str.strip, lines)), "")[:MAX_GIST_CHARS]
 
 
+@lru_cache(maxsize=8)  # a message is asked about before it is shown, when it is, and for its line
 def is_marked_up(body: str) -> bool:
     """False for a text that is shown as it is: most are, and need no parser."""
     return bool(_HAS_MARKUP.search(body) or _BEGINS_MARKUP.match(body)) or "ww." in body
@@ -164,34 +167,26 @@ def _code_of(token: Token) -> tuple[str, Lexer | None]:
     code, words = token.content, token.info.strip()
     lexer = find_lexer(words.lower())
     if lexer is None and words and words.lower() not in PLAIN:
-        code = (
-            f"{words}\n{code}"  # not a language: the code begins behind the marks, and may end so
-        )
-        code = code.rstrip("\n").removesuffix(token.markup)
+        # Not a language: the code begins behind the opening marks, and may end before others.
+        code = f"{words}\n{code}".rstrip("\n").removesuffix(token.markup)
     return code, lexer
 
 
 class _Renderer(RendererHTML):
     """Without line ends between elements, which would be seen: white space in messages is kept."""
 
-    def renderToken(
-        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
-    ) -> str:
+    def renderToken(self, tokens: Sequence[Token], idx: int, options: Any, env: Env) -> str:
         if tokens[idx].block and tokens[idx].level == 0 and tokens[idx].nesting == 1:
             tokens[idx].attrSet("dir", "auto")
         return super().renderToken(tokens, idx, options, env).strip("\n")
 
-    def fence(
-        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
-    ) -> str:
+    def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Env) -> str:
         code = tokens[idx].meta.get("html")
         if code is None:  # there was no time left for this block
             code = escape(_code_of(tokens[idx])[0])
         return f'<pre dir="ltr"><code>{code}</code></pre>'
 
-    def softbreak(
-        self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]
-    ) -> str:
+    def softbreak(self, tokens: Sequence[Token], idx: int, options: Any, env: Env) -> str:
         return "<br>"
 
     hardbreak = softbreak

@@ -52,6 +52,15 @@ class _Parser(MarkdownIt):
         return url
 
 
+def _count(state: StateBlock | StateInline, *_: object) -> bool:
+    """A block rule and an inline rule that matches nothing, but counts: it is tried before all
+    others at each line and at each place in it."""
+    state.env["steps"] -= 1
+    if state.env["steps"] < 0:
+        raise TooMuchWork
+    return False
+
+
 # Inline rules
 
 
@@ -95,25 +104,7 @@ def _in_word(text: str, at: int) -> bool:
     return sign.isalnum() and not is_alone(sign)
 
 
-def _count_inline(state: StateInline, silent: bool) -> bool:
-    """Matches nothing, but counts: it is tried before all others at each place in a line."""
-    _count(state.env)
-    return False
-
-
 # Block rules
-
-
-def _count_block(state: StateBlock, line: int, end: int, silent: bool) -> bool:
-    """The same for lines."""
-    _count(state.env)
-    return False
-
-
-def _count(env: MutableMapping[str, Any]) -> None:
-    env["steps"] -= 1
-    if env["steps"] < 0:
-        raise TooMuchWork
 
 
 def _ends_quote(state: StateBlock, line: int, end: int, silent: bool) -> bool:
@@ -187,8 +178,8 @@ def _make_parser() -> MarkdownIt:
     parser.inline.ruler.at("emphasis", _emphasis)
     parser.core.ruler.at("linkify", markdown_links.linkify_rule)
     everywhere: Any = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    parser.block.ruler.before("fence", "count", _count_block, everywhere)
-    parser.inline.ruler.before("text", "count", _count_inline)
+    parser.block.ruler.before("fence", "count", _count, everywhere)
+    parser.inline.ruler.before("text", "count", _count)
     parser.block.ruler.before("blockquote", "ends_quote", _ends_quote, {"alt": ["blockquote"]})
     parser.block.ruler.before("blockquote", "ends_item", _ends_item, {"alt": ["paragraph"]})
     parser.core.ruler.push("emoji", _name_emoji)

@@ -17,27 +17,20 @@ LANGUAGES = frozenset(
 )
 PLAIN = frozenset({"text", "txt", "plain", "plaintext", "console", "output", "log"})
 
-# What is coloured, and the class that says so. What is not listed looks like what it is a kind of.
-KINDS = {
-    Token.Comment: "code-comment",
-    Token.Comment.Preproc: "code-keyword",
-    Token.Generic.Deleted: "code-deleted",
-    Token.Generic.Heading: "code-name",
-    Token.Generic.Inserted: "code-inserted",
-    Token.Generic.Subheading: "code-comment",
-    Token.Keyword: "code-keyword",
-    Token.Literal.Number: "code-number",
-    Token.Literal.String: "code-string",
-    Token.Name.Attribute: "code-name",
-    Token.Name.Builtin: "code-name",
-    Token.Name.Class: "code-name",
-    Token.Name.Constant: "code-number",
-    Token.Name.Decorator: "code-name",
-    Token.Name.Function: "code-name",
-    Token.Name.Tag: "code-keyword",
-    Token.Operator.Word: "code-keyword",
+# What is coloured, by the class that says so. What is not listed looks like what it is a kind of.
+CLASSES = {
+    "code-comment": (Token.Comment, Token.Generic.Subheading),
+    "code-deleted": (Token.Generic.Deleted,),
+    "code-inserted": (Token.Generic.Inserted,),
+    "code-keyword": (Token.Keyword, Token.Comment.Preproc, Token.Name.Tag, Token.Operator.Word),
+    "code-name": (
+        *(Token.Name.Attribute, Token.Name.Builtin, Token.Name.Class, Token.Name.Decorator),
+        *(Token.Name.Function, Token.Generic.Heading),
+    ),
+    "code-number": (Token.Literal.Number, Token.Name.Constant),
+    "code-string": (Token.Literal.String,),
 }
-CLASSES = frozenset(KINDS.values())
+_CLASS_OF = {token: name for name, tokens in CLASSES.items() for token in tokens}
 
 # Pieces of code with a class of their own in one message, about ten times as many characters in
 # HTML: 4,000 characters of ordinary code have 800.
@@ -72,7 +65,7 @@ def highlight(code: str, lexer: Lexer | None) -> Markup:
 @lru_cache(maxsize=1024)
 def _kind(token: _TokenType) -> str:
     """The class of a token: its own, or that of the nearest kind it belongs to; "" for none."""
-    return next((KINDS[part] for part in reversed(token.split()) if part in KINDS), "")
+    return next((_CLASS_OF[part] for part in reversed(token.split()) if part in _CLASS_OF), "")
 
 
 def _span(kind: str, text: str) -> Markup:

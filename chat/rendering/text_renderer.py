@@ -61,7 +61,6 @@ class TextRenderer(Texts):
         self._connect = connect
         self._kept: OrderedDict[Key, str] = OrderedDict()
         self._kept_chars = 0
-        self._plain = ""  # the last body that was found to have no markup
         self._waiting: dict[Key, asyncio.Future[str]] = {}
         self._queues: dict[str, deque[Key]] = {}  # by person; none is empty
         self._used: dict[str, float] = {}  # seconds, by person
@@ -81,13 +80,13 @@ class TextRenderer(Texts):
 
     def render(self, body: str, mentions: Mentions = ()) -> Markup:
         """A message's body as it is shown (`markdown.render`)."""
-        if not mentions and not self._is_marked_up(body):
+        if not mentions and not markdown.is_marked_up(body):
             return escape(body)
         return Markup(self._text((HTML, body, mentions)))
 
     def gist(self, body: str) -> str:
         """The first line of a message as it reads (`markdown.gist`)."""
-        if not self._is_marked_up(body):
+        if not markdown.is_marked_up(body):
             return body[: markdown.MAX_GIST_CHARS]
         return self._text(_gist(body))
 
@@ -96,19 +95,9 @@ class TextRenderer(Texts):
     def is_ready(self, event: Event) -> bool:
         """True when nobody who shows this event will wait."""
         plain = event.body and not event.mentions and event.quote is None
-        if plain and not self._is_marked_up(event.body):
+        if plain and not markdown.is_marked_up(event.body):
             return True  # as nearly all are, and each is asked about
         return all(key in self._kept for key in _keys(event))
-
-    def _is_marked_up(self, body: str) -> bool:
-        """A message is asked about three times in a row: before it is shown, when it is, and for
-        its line. So the last one without markup is known."""
-        if body is self._plain:
-            return False
-        if markdown.is_marked_up(body):
-            return True
-        self._plain = body
-        return False
 
     async def prepare(self, event: Event) -> None:
         """Make it ready, on behalf of its author."""

@@ -54,4 +54,4 @@ def menu(rid: str) -> Any:
     if "closed" in request.args:
         return chat().fragments.menu_closed(event)
     is_live = "/messages" not in request.headers.get("HX-Current-URL", "")
-    return chat().fragments.menu({**menu_fields(room, event), "live": is_live})
+    return chat().fragments.menu(**menu_fields(room, event), live=is_live)

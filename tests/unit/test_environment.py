@@ -85,7 +85,7 @@ def every_fragment(env, text):
         yield made.message_deleted(event, "UTC")
         yield made.reply_target("tea", event)
         yield made.reaction_sent(event)
-        yield made.menu({"event": event, "uid": "u1", "quick": [text], "own": True, "token": text})
+        yield made.menu(event=event, uid="u1", quick=[text], own=True, token=text)
     person, room = (
         Person("u1", text, "member"),
         Room("tea", text, text, "open", "", "", 9, several[0]),

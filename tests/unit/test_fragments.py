@@ -358,6 +358,14 @@ def test_every_time_is_in_the_zone_that_was_asked_for(env, asked):
         assert told or "server-line--silent" in html
 
 
+def test_whatever_the_server_asks_for_is_a_fragment(made):
+    """Macros are called by their names, which no type checker knows."""
+    files = Path(assets.folder("templates")).parent.glob("chat/**/*.py")
+    asked = set(re.findall(r"\bfragments\.([a-z_]+)", "".join(map(Path.read_text, files))))
+    assert len(asked) > 20
+    assert [name for name in asked if not callable(getattr(made, name, None))] == []
+
+
 def test_no_time_is_shown_without_a_zone(env):
     """A template that gives none on would show times of the server's zone."""
     nothing = env.from_string("{{ nothing }}").environment.undefined()
