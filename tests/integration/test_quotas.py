@@ -10,7 +10,7 @@ import time
 import pytest
 import redis
 from greenback import with_portal_run_sync
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from chat.media import stored_bytes
@@ -271,6 +271,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS, st.integers(0, 2**41))
+@example([("keep", 0, "ann", 0), ("drop", 0, "ann", 0)], 0)
 def test_the_sums_are_those_of_the_files_whatever_happens(client, steps, most):
     """Kept, kept anew with another size, refused, dropped, dropped again."""
     client.flushall()

@@ -9,12 +9,13 @@ for _, fid in ipairs(ARGV) do
   local entry = redis.call('HGET', KEYS.files, fid)
   if entry then
     local uid, bytes, guest = string.match(entry, '^(%S+) (%d+) %d+ %S+ ?(.*)$')
+    local less = string.format('%d', -bytes)  -- '0' for an empty file: HINCRBY refuses '-0'
     redis.call('HDEL', KEYS.files, fid)
-    if tonumber(redis.call('ZINCRBY', KEYS.bytes_by_person, '-' .. bytes, uid)) <= 0 then
+    if tonumber(redis.call('ZINCRBY', KEYS.bytes_by_person, less, uid)) <= 0 then
       redis.call('ZREM', KEYS.bytes_by_person, uid)
     end
-    redis.call('HINCRBY', KEYS.bytes_of_all, 'bytes', '-' .. bytes)
-    if guest == '1' then redis.call('HINCRBY', KEYS.bytes_of_all, 'guests', '-' .. bytes) end
+    redis.call('HINCRBY', KEYS.bytes_of_all, 'bytes', less)
+    if guest == '1' then redis.call('HINCRBY', KEYS.bytes_of_all, 'guests', less) end
     count = count + 1
   end
 end
