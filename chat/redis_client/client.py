@@ -189,6 +189,13 @@ class LoopRedis(Asking):
             raise RedisConnectionError("the server is stopping")
         self.loop.call_soon(self._write)
 
+    def drop(self, why: str) -> None:
+        """End the connection, which is not to be trusted any more; the next command makes another
+        one. Who waits for an answer gets OutcomeUnknown. store.verified calls this, if it gets
+        the answer to another question."""
+        if self._link is not None:
+            self._link.close(InvalidResponse(why))
+
     async def aclose(self) -> None:
         """End the connection; who still waits is told that the server is stopping."""
         self._over = True

@@ -91,6 +91,11 @@ class LoopCluster(Asking):
             self._unrouted.append(command)
             self.topology.invalidate()
 
+    def drop(self, why: str) -> None:
+        """As LoopRedis.drop, for the connections to all nodes."""
+        for node in self._nodes.values():
+            node.drop(why)
+
     def ping(self, **options: Any) -> Any:
         """Return whether all nodes answer. Raises what redis-py raises."""
         self._wait_for_topology()
