@@ -154,9 +154,16 @@ def _labels(
     events = {
         (room, seq): (at, fields) for room, found in streams.items() for seq, at, fields in found
     }
-    at_of = {
-        fields[3].partition(" ")[0]: at for at, fields in events.values() if fields[0] == "post"
-    }
+    times_of: dict[str, set[int]] = {}  # of a message that a failover lost and its page sent again
+    for at, fields in events.values():
+        if fields[0] == "post":
+            times_of.setdefault(fields[3].partition(" ")[0], set()).add(at)
+    for record in records:
+        if (
+            record["op"] == "shown"
+            and (shown := (record["body"] or "").partition(" ")[0]) in times_of
+        ):
+            times_of[shown].add(record["at"])
     for (room, _), (_, fields) in events.items():
         one = bodies.get((room, fields[3])) if fields[0] == "post" else None
         if one and fields[2] not in profiles.names(fields[1], one.t, one.acked or inf):
@@ -181,11 +188,13 @@ def _labels(
             if zones and not said_so:
                 text = f"{who} was told {whole!r}, {short!r}, {day!r} in none of {sorted(zones)}"
                 verdict.add(t, "I12", OTHER, text)
-        elif record["op"] == "line" and record["said"] in at_of and record["said"] in said:
-            one, at = said[record["said"]], at_of[record["said"]]
+        elif record["op"] == "line" and record["said"] in times_of and record["said"] in said:
+            one, ats = said[record["said"]], times_of[record["said"]]
             _named(t, who, record["name"], profiles.names(uids[one.who], one.t, t), verdict)
             zones = profiles.zones(uids[who], t, t)
-            times = {brief for zone in zones for _, brief in texts(at, zone, t + wall)}
+            times = {
+                brief for zone in zones for at in ats for _, brief in texts(at, zone, t + wall)
+            }
             if zones and record["time"] not in times:
                 text = f"{who} has a line at {record['time']!r} in none of {sorted(zones)}"
                 verdict.add(t, "I12", OTHER, text)

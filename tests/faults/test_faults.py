@@ -261,6 +261,23 @@ def test_a_line_of_the_side_list_in_another_zone_or_by_another_name_is_found(run
     assert "I12" in broken(run, changed(run, n, name="Somebody"))
 
 
+def test_a_message_that_is_sent_again_after_a_failover_may_have_had_another_time(run):
+    """A failover has lost it, and its page has sent it again, two minutes later. Lines keep the
+    time that it had, as long as pages were shown it then."""
+    again = {
+        room: [(seq, at + 120_000 * (said[0] == "post"), said) for seq, at, said in events]
+        for room, events in run.streams.items()
+    }
+    unseen = [r for r in run.records if r["op"] not in ("shown", "again")]
+
+    def wrong(records):
+        found = check(records, again, run.uids).broken
+        return [one for one in found if one.promise == "I12" and "has a line at" in one.text]
+
+    assert wrong(run.records) == []
+    assert wrong(unseen)
+
+
 def test_a_message_under_an_old_name_is_found(run):
     """Somebody is called otherwise since long before they posted."""
     post = next(f for events in run.streams.values() for _, _, f in events if f[0] == "post")
