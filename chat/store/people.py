@@ -7,7 +7,7 @@ from typing import Any
 
 from ..domain import lookalikes
 from . import keys
-from .batches import AT_ONCE, batched
+from .batches import ask_each
 from .name_index import add_to_indexes, remove_from_indexes
 from .people_search import PeopleSearch
 from .person import GUEST, STAFF, Person
@@ -90,29 +90,17 @@ class People(PeopleSearch):
     def signal_profile(self, uid: str) -> None:
         """Tell every process that a person has another name, tag or picture: the rooms of that
         person, and everyone who has a direct room with them, because their lists show the name."""
-        lists = {uid}
-        for rids in batched(self.client.smembers(keys.user_rooms(uid)), AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in rids:
-                pipeline.hmget(keys.room(rid), "kind", "name")
-            for kind, name in pipeline.execute():
-                if kind == DIRECT:
-                    lists.update(name.split(" "))  # which are the ids of those in it
-            self.signal_rooms(uid, rids)
-        for others in batched(lists, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for other in others:
-                pipeline.spublish(keys.user_channel(other), "")
-            pipeline.execute()
+        lists, rids = {uid}, self.client.smembers(keys.user_rooms(uid))
+        asked = ((keys.room(rid), "kind", "name") for rid in rids)
+        for kind, name in ask_each(self.client, "hmget", asked):
+            if kind == DIRECT:
+                lists.update(name.split(" "))  # the ids of its members
+        self.signal_rooms(uid, rids)
+        ask_each(self.client, "spublish", ((keys.user_channel(other), "") for other in lists))
 
     def signal_rooms(self, uid: str, rids: Iterable[str]) -> None:
-        """Tell these rooms (at most AT_ONCE at a time) that this member has another name, tag or
-        picture."""
-        for some in batched(rids, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in some:
-                pipeline.spublish(keys.room_channel(rid), f"~{uid}")
-            pipeline.execute()
+        """Tell these rooms that this member has another name, tag or picture."""
+        ask_each(self.client, "spublish", ((keys.room_channel(rid), f"~{uid}") for rid in rids))
 
     def make_bot(self, person: Person, by: str) -> None:
         """Make a new person a bot of the person with the id `by`."""

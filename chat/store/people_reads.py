@@ -5,7 +5,7 @@ from typing import Any
 
 from ..domain.events import Event
 from . import keys
-from .batches import AT_ONCE, PEOPLE_AT_ONCE, batched
+from .batches import PEOPLE_AT_ONCE, ask_each, batched
 from .current_names import uids_in, with_names
 from .person import ADMIN, FIELDS, Names, Person, person_of
 from .verified import Verified, is_own, refused
@@ -24,12 +24,10 @@ class PeopleReads:
         """Those of the people with these ids who are there, in this order."""
         people: list[Person] = []
         for some in batched(uids, PEOPLE_AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid in some:
-                pipeline.hmget(keys.user(uid), FIELDS)
-            for uid, values in zip(some, pipeline.execute(), strict=True):
+            answers = ask_each(self.client, "hmget", ((keys.user(uid), FIELDS) for uid in some))
+            for uid, values in zip(some, answers, strict=True):
                 person = person_of(uid, values)
-                if person and values[0] is None:  # an older record is read in a way that is sure
+                if person and values[0] is None:  # a record without its id is read in a safe way
                     person = self.get(uid)
                 people += [person] if person else []
         return people
@@ -57,13 +55,10 @@ class PeopleReads:
     def names(self, uids: Sequence[str]) -> Names:
         """What these people are called now, with tag and picture. One round trip for AT_ONCE of
         them."""
+        asked = ((keys.user(uid), "uid", "name", "tag", "picture") for uid in uids)
         found: Names = {}
-        for some in batched(uids, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid in some:
-                pipeline.hmget(keys.user(uid), "uid", "name", "tag", "picture")
-            for uid, values in zip(some, pipeline.execute(), strict=True):
-                if not is_own(uid, values, 4):
-                    raise refused(keys.user(uid))
-                found[uid] = values[1:]
+        for uid, values in zip(uids, ask_each(self.client, "hmget", asked), strict=True):
+            if not is_own(uid, values, 4):
+                raise refused(keys.user(uid))
+            found[uid] = values[1:]
         return found

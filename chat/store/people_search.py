@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..domain import lookalikes
 from . import keys
-from .batches import INDEXED_AT_ONCE
+from .batches import INDEXED_AT_ONCE, ask_each
 from .name_index import entries, folded, range_of
 from .people_reads import PeopleReads
 from .person import ROLES, STAFF, Person
@@ -146,11 +146,10 @@ class PeopleSearch(PeopleReads):
 
     def _looking_like(self, uid: str, name: str, limit: int) -> list[str]:
         """The ids of others whose names look like this one, of `limit` found for each form."""
-        pipeline = self.client.pipeline(transaction=False)
-        for form in sorted(lookalikes.keys(name)):
-            low, high = range_of(f"{form}\0")
-            pipeline.zrangebylex(keys.LOOKALIKES, low, high, start=0, num=limit)
-        found = {entry.rpartition("\0")[2] for some in pipeline.execute() for entry in some}
+        forms = sorted(lookalikes.keys(name))
+        asked = ((keys.LOOKALIKES, *range_of(f"{form}\0"), 0, limit) for form in forms)
+        answers = ask_each(self.client, "zrangebylex", asked)
+        found = {entry.rpartition("\0")[2] for some in answers for entry in some}
         return sorted(found - {uid})
 
     def _forget(self, entries: Sequence[str], there: Collection[str]) -> None:

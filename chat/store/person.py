@@ -1,6 +1,6 @@
 """A person: a stable id behind a name, and what they may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from . import keys
 from .verified import is_own, refused
@@ -8,20 +8,6 @@ from .verified import is_own, refused
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
 STAFF = (MODERATOR, ADMIN)  # who may be called "Admin" without a tag
-FIELDS = (
-    "uid",
-    "name",
-    "role",
-    "tag",
-    "picture",
-    "about",
-    "zone",
-    "theme",
-    "login",
-    "off",
-    "bot",
-    "sound",
-)
 # Name, tag and picture by the id of a person; None where there is none.
 Names = dict[str, list[str | None]]
 
@@ -51,6 +37,9 @@ class Person:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
+FIELDS = tuple(field.name for field in fields(Person))
+
+
 def person_of(uid: str, values: list[str | None]) -> Person | None:
     """The person whose stored FIELDS are `values`, or None for nobody's. Raises WrongReply for
     those of somebody else."""
@@ -59,7 +48,5 @@ def person_of(uid: str, values: list[str | None]) -> Person | None:
     _, name, role, tag, picture, about, zone, theme, login, off, bot, sound = (
         value or "" for value in values
     )
-    if not name:
-        return None
     rest = about, zone, theme, login, bool(off), bot, sound
-    return Person(uid, name, role or GUEST, tag, picture, *rest)
+    return Person(uid, name, role or GUEST, tag, picture, *rest) if name else None

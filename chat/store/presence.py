@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .batches import AT_ONCE, batched
+from .batches import ask_each, batched
 from .clock import Clock
 from .lua import Script
 
@@ -65,16 +65,10 @@ class Presence:
         need not be asked for."""
         uids = {uid for found in changes for uid in found.uids}
         rooms = set().union(*(known[uid] for uid in uids if uid in known))
-        for some in batched((uid for uid in uids if uid not in known), _LISTS_AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid in some:
-                pipeline.smembers(keys.user_rooms(uid))
-            rooms = rooms.union(*pipeline.execute())
-        for rids in batched(rooms, AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in rids:
-                pipeline.spublish(keys.room_channel(rid), "~here")
-            pipeline.execute()
+        for some in batched(uids - known.keys(), _LISTS_AT_ONCE):
+            lists = ask_each(self.client, "smembers", ((keys.user_rooms(uid),) for uid in some))
+            rooms.update(*lists)
+        ask_each(self.client, "spublish", ((keys.room_channel(rid), "~here") for rid in rooms))
         for found in changes:
             for some in batched(found.uids, _AT_ONCE):
                 self._announced(unannounced=keys.UNANNOUNCED, stamp=found.stamp, rest=some)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +13,10 @@ from .person import FIELDS, Person, person_of
 from .verified import Verified, pairs
 
 SESSION_SECONDS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
-IDLE = 30 * 24 * 3600  # seconds without a visit after which it is over before that
-GUEST = "guest"  # a way of signing in that nobody can repeat
-MOST = 100  # of one person
-NOTED = 3600  # seconds between two notes of a visit
+IDLE_SECONDS = 30 * 24 * 3600  # without a visit, after which a session is over earlier
+GUEST = "guest"  # the authentication method of guests, who cannot sign in again
+MAX_SESSIONS = 100  # of one person
+NOTE_SECONDS = 3600  # between two updates of the time of the last visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Session:
         only when they have not come for SESSION_SECONDS seconds."""
         if self.way == GUEST:
             return self.seen < now - SESSION_SECONDS
-        return self.seen < now - IDLE or self.began < now - SESSION_SECONDS
+        return self.seen < now - IDLE_SECONDS or self.began < now - SESSION_SECONDS
 
 
 class Sessions:
@@ -49,19 +50,10 @@ class Sessions:
         """Begin a session of a person; returns the secret for the cookie. With one more than MOST,
         the one that was used last the longest time ago ends."""
         secret, now = secrets.token_urlsafe(24), int(self.clock.now())
-        there = sorted(self._all(uid), key=lambda session: session.seen, reverse=True)
-        on = [session for session in there if not session.is_over(now)]
-        over = [
-            session.sid for session in there if session.is_over(now) or session in on[MOST - 1 :]
-        ]
-        session = Session(public(secret), way, agent[:200], address, now, now)
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hset(keys.sessions(uid), session.sid, _packed(session))
-        pipeline.expire(keys.sessions(uid), SESSION_SECONDS)
-        if over:
-            pipeline.hdel(keys.sessions(uid), *over)
-            pipeline.spublish(keys.user_channel(uid), "")  # a page of one of them may be open
-        pipeline.execute()
+        there = self._all(uid)
+        kept = [session for session in there if not session.is_over(now)][: MAX_SESSIONS - 1]
+        over = {session.sid for session in there} - {session.sid for session in kept}
+        self._store(uid, Session(public(secret), way, agent[:200], address, now, now), over)
         return secret
 
     def person(self, uid: str, secret: str) -> tuple[Person, Session] | None:
@@ -77,8 +69,8 @@ class Sessions:
         session, now = _unpacked(sid, packed), int(self.clock.now())
         if session.is_over(now):
             return None
-        if session.seen < now - NOTED:
-            self._note(uid, session, now)
+        if session.seen < now - NOTE_SECONDS:
+            self._store(uid, replace(session, seen=now))
         return person, session
 
     def is_on(self, uid: str, sid: str) -> bool:
@@ -89,8 +81,7 @@ class Sessions:
     def of(self, uid: str) -> list[Session]:
         """The sessions of a person that are not over, the last used first."""
         now = self.clock.now()
-        sessions = [session for session in self._all(uid) if not session.is_over(now)]
-        return sorted(sessions, key=lambda session: session.seen, reverse=True)
+        return [session for session in self._all(uid) if not session.is_over(now)]
 
     def end(self, uid: str, sid: str) -> None:
         """End one session: its pages are closed in every process, now."""
@@ -105,14 +96,19 @@ class Sessions:
         self.client.spublish(keys.user_channel(uid), "")
 
     def _all(self, uid: str) -> list[Session]:
+        """All stored sessions, the last used first."""
         packed = pairs(self._verified.one("HGETALL", keys.sessions(uid)))
-        return [_unpacked(sid, text) for sid, text in packed.items()]
+        sessions = [_unpacked(sid, text) for sid, text in packed.items()]
+        return sorted(sessions, key=lambda session: session.seen, reverse=True)
 
-    def _note(self, uid: str, session: Session, now: int) -> None:
-        seen = replace(session, seen=now)
+    def _store(self, uid: str, session: Session, over: Collection[str] = ()) -> None:
+        """Store a session, and end those with the ids `over`."""
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hset(keys.sessions(uid), session.sid, _packed(seen))
+        pipeline.hset(keys.sessions(uid), session.sid, _packed(session))
         pipeline.expire(keys.sessions(uid), SESSION_SECONDS)
+        if over:
+            pipeline.hdel(keys.sessions(uid), *over)
+            pipeline.spublish(keys.user_channel(uid), "")  # a page of one of them may be open
         pipeline.execute()
 
 

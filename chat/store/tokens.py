@@ -9,6 +9,7 @@ from typing import Any
 
 from ..domain.errors import Refused
 from . import keys
+from .batches import ask_each
 from .clock import Clock
 from .people import People
 from .person import Person
@@ -85,10 +86,8 @@ class Tokens:
     def of(self, uid: str) -> list[Token]:
         """The tokens of a person, the newest first."""
         tids = self._tids(uid)
-        pipeline = self.client.pipeline(transaction=False)
-        for tid in tids:
-            pipeline.hgetall(keys.token(tid))
-        tokens = list(map(_token, tids, pipeline.execute() if tids else []))
+        answers = ask_each(self.client, "hgetall", ((keys.token(tid),) for tid in tids))
+        tokens = list(map(_token, tids, answers))
         found = [token for token in tokens if token]
         if gone := [tid for tid, token in zip(tids, tokens, strict=True) if token is None]:
             self.client.srem(keys.tokens(uid), *gone)
@@ -109,10 +108,7 @@ class Tokens:
 
     def _end(self, uid: str, tids: list[str]) -> None:
         """First what lets in, then the list: what is not ended can be ended again."""
-        pipeline = self.client.pipeline(transaction=False)
-        for tid in tids:
-            pipeline.delete(keys.token(tid))
-        pipeline.execute()
+        ask_each(self.client, "delete", ((keys.token(tid),) for tid in tids))
         self.client.srem(keys.tokens(uid), *tids)
 
     def _get(self, tid: str) -> Token | None:

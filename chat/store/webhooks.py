@@ -8,10 +8,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Any
 
 from . import keys
-from .batches import batched
+from .batches import ask_each, batched
 from .lua import Script
 from .verified import Verified, pairs
 
@@ -123,14 +124,9 @@ class Webhooks:
         """The ids of the bots that have a webhook. Their list is put right where it is not so: a
         server may have died between the two writes of `set` or `remove`."""
         listed = set(self.client.smembers(keys.WEBHOOKS))
-        there: set[str] = set()
-        for some in batched(sorted(listed | set(self.client.smembers(keys.BOTS))), _AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for uid in some:
-                pipeline.exists(keys.webhook(uid))
-            there |= {
-                uid for uid, is_there in zip(some, pipeline.execute(), strict=True) if is_there
-            }
+        uids = listed | self.client.smembers(keys.BOTS)
+        asked = ((keys.webhook(uid),) for uid in uids)
+        there = set(compress(uids, ask_each(self.client, "exists", asked, _AT_ONCE)))
         if there - listed:
             self.client.sadd(keys.WEBHOOKS, *(there - listed))
         if listed - there:
@@ -139,12 +135,9 @@ class Webhooks:
 
     def rooms(self, uid: str) -> dict[str, str]:
         """The ids of a bot's rooms and their kinds."""
-        rids, kinds = sorted(self.client.smembers(keys.user_rooms(uid))), []
-        for some in batched(rids, _AT_ONCE):
-            pipeline = self.client.pipeline(transaction=False)
-            for rid in some:
-                pipeline.hget(keys.room(rid), "kind")
-            kinds += pipeline.execute()
+        rids = sorted(self.client.smembers(keys.user_rooms(uid)))
+        asked = ((keys.room(rid), "kind") for rid in rids)
+        kinds = ask_each(self.client, "hget", asked, _AT_ONCE)
         return {rid: kind for rid, kind in zip(rids, kinds, strict=True) if kind}
 
     def behind(self, uid: str, rids: Sequence[str]) -> list[str]:
