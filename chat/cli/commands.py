@@ -27,7 +27,7 @@ from ..server.database import masked
 from ..server.embedded_valkey import CannotStart, EmbeddedValkey
 from ..server.pidfile import serving_process
 from ..store import Person, Store, keys
-from ..store.findings import Finding
+from ..store.findings import Finding, repair_all
 from ..store.importer import Importer
 from ..store.migrations import TooNew
 from . import archive
@@ -185,13 +185,9 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
                 load.take(record)
                 archive.take_picture(record, load, stored.pictures)
                 archive.take_file(record, load, stored)
-            for finding in stored_bytes.miscounted(store, stored):
-                if finding.repair:
-                    finding.repair()
+            repair_all(stored_bytes.miscounted(store, stored))
 
-        store.audit_log.note_console(
-            f"began to import{' --all' if trusted else ''}", Path(file).name
-        )
+        store.audit_log.note(None, f"began to import{' --all' if trusted else ''}", Path(file).name)
         try:
             _run(take)
         except _BAD_RECORD as error:
@@ -200,7 +196,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
         finally:
             load.close()
             for what, whom in load.news:
-                store.audit_log.note_console(what, whom)
+                store.audit_log.note(None, what, whom)
             _print_summary(load)
     if load.problems:
         raise CannotStart("some of the archive was not imported")

@@ -1,4 +1,4 @@
-"""Accounts: how a person who comes back is known, by login and password or by another site."""
+"""Accounts: how a returning person is recognized, by login and password or by another site."""
 
 import hashlib
 import re
@@ -15,14 +15,14 @@ from .person import ADMIN, GUEST, MEMBER, Person
 from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT
 from .verified import Verified
 
-MAKING = 60  # seconds after which a server that makes an account has died of it
-RESET_SECONDS = 24 * 3600  # seconds until a link for a new password is of no use
-LONGEST_LOGIN = 32  # characters
+CREATION_SECONDS = 60  # after which a server that has not finished an account counts as dead
+RESET_SECONDS = 24 * 3600  # for which a password link works
+MAX_LOGIN_CHARS = 32
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
 
 def clean_login(text: str) -> str:
-    """A login as it is kept; raises Invalid."""
+    """A login as it is stored; raises Invalid."""
     login = text.strip().lower()
     if not _LOGIN.fullmatch(login):
         raise Invalid(
@@ -43,65 +43,73 @@ class Accounts:
         self,
         login: str,
         name: str,
-        kept: str,
+        password_hash: str,
         guest: Person | None = None,
         role: str = MEMBER,
         nonce: str = "",
     ) -> Person:
-        """A new account, with the hash `kept` of its password. A `guest` becomes it and keeps
-        id and rooms. Raises Invalid when the login is taken. The same login with the same nonce
-        goes on with an account that was not finished."""
-        is_guest = guest is not None and guest.role == GUEST
+        """Create an account. A `guest` becomes it and keeps id and rooms. Raises Invalid if the
+        login is taken. The same login with the same nonce continues an account that was not
+        finished."""
         made = keys.repeatable_id("account", nonce, login) if nonce else keys.new_id()
-        uid = guest.uid if guest and is_guest else made
+        uid = guest.uid if guest and guest.role == GUEST else made
         with self.people.unfinished.change(LOGIN, login, uid):
-            # A server that dies before it has made the account leaves the login to others.
-            self._verified.one("SET", keys.login(login), uid, "NX", "EX", MAKING)
+            # If the server dies before the account exists, the login expires.
+            self._verified.one("SET", keys.login(login), uid, "NX", "EX", CREATION_SECONDS)
             if self._verified.one("GET", keys.login(login)) != uid:
                 raise Invalid("This login is taken. Choose another.")
             if self._verified.one("HGET", keys.user(uid), "login") == login:
                 self.client.persist(keys.login(login))
                 raise Invalid("This account was made before. Sign in to it.")
-            # The account is there, or is not: login, password and role are written together.
-            if guest and is_guest:
-                person = self.people.edit(guest, kept, name=name, login=login, role=role)
+            # Login, password and role are written together, so there is no half an account.
+            if guest and guest.role == GUEST:
+                person = self.people.edit(guest, password_hash, name=name, login=login, role=role)
             else:
-                person = self.people.create(name, role, login, uid, password=kept)
+                person = self.people.create(name, role, login, uid, password=password_hash)
             self.client.persist(keys.login(login))
         return person
 
     def agree_login(self, login: str, uid: str) -> None:
-        """A login leads to the person `uid` for good if it is theirs, and otherwise not."""
+        """Keep the login for good if the person `uid` has it; otherwise delete it."""
         is_theirs = self._verified.one("HGET", keys.user(uid), "login") == login
         if is_theirs:
             self.client.set(keys.login(login), uid, nx=True)
         if self._verified.one("GET", keys.login(login)) == uid:
-            if is_theirs:
-                self.client.persist(keys.login(login))
-            else:
-                self.client.delete(keys.login(login))
+            (self.client.persist if is_theirs else self.client.delete)(keys.login(login))
 
     def create_admin(
-        self, login: str, name: str, kept: str, guest: Person | None = None, nonce: str = ""
+        self,
+        login: str,
+        name: str,
+        password_hash: str,
+        guest: Person | None = None,
+        nonce: str = "",
     ) -> Person:
-        """The first account. Raises Invalid when there is an admin (of many at once, one
-        succeeds), or as `create` does."""
+        """Create the first account. Raises Invalid if there is an admin (of several at the same
+        time, one succeeds), and as `create` does."""
         with self._first_admin(login):
-            return self.create(login, name, kept, guest, ADMIN, nonce)
+            return self.create(login, name, password_hash, guest, ADMIN, nonce)
 
     def become_first_admin(self, person: Person) -> Person:
-        """Give the admin role to somebody in a chat without an admin. Raises Invalid when there is
+        """Give the admin role to a person of a chat without an admin. Raises Invalid if there is
         one."""
         with self._first_admin(person.login or person.uid):
+            return self.people.edit(person, role=ADMIN)
+
+    def make_admin(self, person: Person) -> Person:
+        """Give the admin role to a person. The first account cannot be created after that."""
+        who = person.login or person.uid
+        with self.people.unfinished.change(FIRST_ADMIN, who):
             admin = self.people.edit(person, role=ADMIN)
-        self.people.signal_change(person.uid)
+            self._keep_first_admin(who)
         return admin
 
     @contextmanager
     def _first_admin(self, who: str) -> Iterator[None]:
-        """Claim the place of the first admin; it is free again when that cannot be made."""
+        """Claim to be the first admin. The claim is given up if the account cannot be created."""
         with self.people.unfinished.change(FIRST_ADMIN, who):
-            if not self._verified.one("SET", keys.FIRST_ADMIN, who, "NX", "EX", MAKING):
+            claim = "SET", keys.FIRST_ADMIN, who, "NX", "EX", CREATION_SECONDS
+            if not self._verified.one(*claim):
                 raise Invalid("This chat has an admin already. Sign in instead.")
             try:
                 yield
@@ -115,7 +123,7 @@ class Accounts:
         self.client.delete(keys.SETUP_LINKS)
 
     def agree_first_admin(self, who: str) -> None:
-        """There is an admin, if the person with the login or id `who` is one."""
+        """Record that there is an admin if the person with the login or id `who` is one."""
         person = self.people.get(self.by_login(who)[0] or who)
         if person and person.role == ADMIN:
             self._keep_first_admin(who)
@@ -125,7 +133,7 @@ class Accounts:
         return bool(self._verified.one("EXISTS", keys.FIRST_ADMIN))
 
     def by_login(self, login: str) -> tuple[str, str]:
-        """User id and hash of the password; two "" for nobody's login."""
+        """The user id and the hash of the password; two "" if nobody has this login."""
         uid = self._verified.one("GET", keys.login(login.strip().lower())) or ""
         return uid, self.password(uid) if uid else ""
 
@@ -133,13 +141,14 @@ class Accounts:
         """The hash of a person's password, "" for none."""
         return self._verified.one("HGET", keys.user(uid), "password") or ""
 
-    def set_password(self, uid: str, kept: str) -> None:
-        """Set the hash of a person's password. A link for a new one is of no use any more."""
-        self.client.hset(keys.user(uid), mapping={"password": kept, "reset": "", "reset_by": ""})
+    def set_password(self, uid: str, password_hash: str) -> None:
+        """Set the hash of a person's password. An existing password link stops working."""
+        values = {"password": password_hash, "reset": "", "reset_by": ""}
+        self.client.hset(keys.user(uid), mapping=values)
 
-    def of_subject(self, issuer: str, subject: str, name: str) -> Person:
-        """The person whom another site knows as `subject`; made when it is the first time."""
-        digest = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()
+    def by_subject(self, issuer: str, subject: str, name: str) -> Person:
+        """The person whom another site calls `subject`; created the first time."""
+        digest = _digest(f"{issuer}\n{subject}")
         key, new = keys.subject(digest), keys.new_id()
         known = self._verified.one("GET", key)
         if known and (person := self.people.get(known)):
@@ -149,27 +158,18 @@ class Accounts:
             return self.people.create(name, MEMBER, uid=uid)
 
     def agree_subject(self, digest: str) -> None:
-        """What another site knows somebody by leads to a person, or nowhere."""
+        """Delete what another site calls a person who does not exist."""
         uid = self._verified.one("GET", keys.subject(digest))
         if uid and self.people.get(uid) is None:
             self.client.delete(keys.subject(digest))
 
     def use_once(self, digest: str, seconds: int) -> bool:
-        """True for the first who uses what has this digest, within so many seconds."""
+        """True the first time that the token with this digest is used within so many seconds."""
         return bool(self._verified.one("SET", keys.used(digest), "", "NX", "EX", seconds))
 
-    def make_admin(self, person: Person) -> Person:
-        """Give the admin role to somebody, for good; there is no first account to be made then."""
-        who = person.login or person.uid
-        with self.people.unfinished.change(FIRST_ADMIN, who):
-            admin = self.people.edit(person, role=ADMIN)
-            self._keep_first_admin(who)
-        self.people.signal_change(person.uid)
-        return admin
-
     def reset_token(self, uid: str, by: str) -> str:
-        """The secret of a link with which this person may set a password, once, as long as `by`,
-        who makes the link, is an admin. Links that were made before are of no use any more."""
+        """The secret of a new password link. The person can set a password with it once, while
+        `by`, who made the link, is an admin. Earlier links stop working."""
         secret = secrets.token_urlsafe(24)
         made = {"reset": _digest(secret), "reset_by": by}
         self.client.hset(keys.user(uid), mapping=made)
@@ -177,13 +177,13 @@ class Accounts:
         return secret
 
     def drop_reset(self, uid: str) -> None:
-        """Let a link for a new password be of no use any more."""
+        """Make a person's password link stop working."""
         self.client.hdel(keys.user(uid), "reset", "reset_by")
 
-    def resetting(self, secret: str) -> Person | None:
-        """Whose password the link is for; None when it is used or old, another was made or the
-        password was changed since, that person was deactivated, or whoever made it is no admin
-        any more."""
+    def by_reset(self, secret: str) -> Person | None:
+        """The person of a password link. None if it was used or expired, another one was made or
+        the password was changed since, the person was deactivated, or whoever made it is not an
+        admin any more."""
         digest = _digest(secret)
         uid = self._verified.one("GET", keys.reset(digest))
         if not uid:
@@ -194,10 +194,10 @@ class Accounts:
         person = self.people.get(uid)
         return None if person is None or person.off else person
 
-    def use_reset(self, uid: str, secret: str, kept: str) -> bool:
-        """Set the hash of a person's password by a link, which is used up then; False when it was
-        used up before."""
-        return bool(self._use_reset(user=keys.user(uid), digest=_digest(secret), password=kept))
+    def use_reset(self, uid: str, secret: str, password_hash: str) -> bool:
+        """Set the hash of a person's password by a link; False if the link was used before."""
+        digest = _digest(secret)
+        return bool(self._use_reset(user=keys.user(uid), digest=digest, password=password_hash))
 
 
 def _digest(secret: str) -> str:

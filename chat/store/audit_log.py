@@ -1,4 +1,4 @@
-"""What admins did to whom, and who signed in where it matters: kept, newest first."""
+"""The audit log: what admins did, and sign-ins that matter for security. Newest first."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from . import keys
 from .person import Person
 
-KEPT = 100_000  # entries
+MAX_ENTRIES = 100_000  # about; older ones are deleted
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """`who` did `what` to `whom` (names as they were), at `at` ms since 1970."""
+class AuditEntry:
+    """`who` did `what` to `whom`, by the names at that time `at` (ms since 1970)."""
 
     eid: str
     at: int
@@ -25,19 +25,14 @@ class AuditLog:
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def note(self, who: Person, what: str, whom: str = "", address: str = "") -> None:
-        """Write down that somebody did something."""
-        by = f"{who.name} ({who.login or who.uid})"
+    def note(self, who: Person | None, what: str, whom: str = "", address: str = "") -> None:
+        """Add an entry. `who` is None for somebody on the console, who is not signed in."""
+        by = f"{who.name} ({who.login or who.uid})" if who else "the console"
         fields = {"who": by, "what": what, "whom": whom, "address": address}
-        self.client.xadd(keys.AUDIT, fields, maxlen=KEPT, approximate=True)
+        self.client.xadd(keys.AUDIT, fields, maxlen=MAX_ENTRIES, approximate=True)
 
-    def note_console(self, what: str, whom: str = "") -> None:
-        """Write down what somebody did on the machine, where nobody signs in."""
-        fields = {"who": "the console", "what": what, "whom": whom, "address": ""}
-        self.client.xadd(keys.AUDIT, fields, maxlen=KEPT, approximate=True)
-
-    def before(self, eid: str = "", limit: int = 50) -> list[Entry]:
-        """The newest entries, or those before the one with id `eid`. Raises ResponseError for
-        what is no id."""
+    def before(self, eid: str = "", limit: int = 50) -> list[AuditEntry]:
+        """The newest entries, or those before the one with id `eid`. Raises ResponseError for an
+        invalid id."""
         entries = self.client.xrevrange(keys.AUDIT, f"({eid}" if eid else "+", "-", count=limit)
-        return [Entry(i, int(i.partition("-")[0]), **fields) for i, fields in entries]
+        return [AuditEntry(i, int(i.partition("-")[0]), **fields) for i, fields in entries]

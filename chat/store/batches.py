@@ -1,4 +1,4 @@
-"""Reading much in parts, so that neither side holds all of it at once."""
+"""Reading much in parts, so that neither side has all of it in memory at once."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -6,19 +6,18 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# Commands in one pipeline. To pack, send and read them takes a few milliseconds, in which the event
+# loop does nothing else.
 AT_ONCE = 100
-"""People or rooms that are asked for in one pipeline: to pack, send and read its commands takes
-some milliseconds, in which the event loop does nothing else."""
-
-# Of records, which may be longer, so many that their answers are a piece (store.pieces).
+# Records whose answers together are about one piece (store.pieces).
 PEOPLE_AT_ONCE = 60  # each up to 1.1 KB
 ROOMS_AT_ONCE = 24  # each up to 3.3 KB
-IDS_AT_ONCE = 1000  # each some 30 bytes
+IDS_AT_ONCE = 1000  # each about 30 bytes
 INDEXED_AT_ONCE = 400  # entries of an index of names, each up to 190 bytes
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of at most `size` of the items, as itertools.batched of later Pythons."""
+    """Lists of at most `size` of the items, like itertools.batched of Python 3.12."""
     items = iter(items)
     while batch := list(islice(items, size)):
         yield batch

@@ -1,15 +1,14 @@
-"""The time of day that all hosts have in common: the database's.
+"""The clock that all hosts share: the database's.
 
-Hosts' clocks differ, and somebody sets them. So nothing that one host writes and another compares
-with "now" comes from a host's clock. Where the comparison is made in a script, the script asks
-`TIME`. Where it is made in Python, it is made with `Clock.now`.
+The clocks of hosts differ, and people set them. So nothing that one host writes and another
+compares with "now" comes from a host's clock. A comparison in a script uses `TIME`; a comparison in
+Python uses `Clock.now`.
 
-Asking the database each time would cost a round trip. A clock knows what the database said last,
-and counts on from there by the machine's monotonic clock, which nobody sets. The presence of each
-worker asks every two seconds (store.presence.Presence.look) and puts the clock right, so that a
-clock of the database that is set, another database that takes over, and a machine that slept are
-noticed within that time. In a cluster each node has a clock; this one is of the node that has
-`chat:here`.
+Asking the database each time would cost a round trip. So a `Clock` remembers what the database said
+last, and adds the time of the machine's monotonic clock, which nobody sets. Each worker asks every
+two seconds (store.presence.Presence.look) and corrects the clock. Within that time it notices that
+the database's clock was set, that another database took over, or that the machine slept. In a
+cluster, each node has a clock; this is the one of the node with `chat:here`.
 """
 
 import time
@@ -23,22 +22,24 @@ class Clock:
 
     def __init__(self, ask: Any) -> None:
         self._ask = ask
-        self._ahead: float | None = None  # seconds; of the database, before the monotonic clock
+        self._ahead: float | None = (
+            None  # seconds by which the database's clock is ahead of the monotonic one
+        )
 
     def now(self) -> float:
-        """Seconds since 1970. Asks the database the first time only; raises RedisError when it is
-        away then."""
+        """Seconds since 1970. Asks the database only the first time; raises RedisError if it is
+        unavailable then."""
         if self._ahead is None:
             asked = time.monotonic()
-            self.put_right(float(self._ask(keys=[keys.PRESENT])), asked)
+            self.correct(float(self._ask(keys=[keys.PRESENT])), asked)
         return self.estimate()
 
     def estimate(self) -> float:
-        """The same, where nobody may wait: by the machine's clock until the database has said once
-        what time it is. For what is shown, never for what is stored or refused for good."""
+        """The same without ever waiting: the machine's clock until the database has been asked
+        once. Only for display, never for what is stored or for a final refusal."""
         return time.time() if self._ahead is None else time.monotonic() + self._ahead
 
-    def put_right(self, now: float, asked: float) -> None:
-        """The database said `now` when it was asked at `asked` by the monotonic clock. It said so
-        between that and this moment."""
+    def correct(self, now: float, asked: float) -> None:
+        """Set the clock: the database answered `now` to a question that was sent at `asked` by the
+        monotonic clock, and whose answer has just arrived."""
         self._ahead = now - (asked + time.monotonic()) / 2

@@ -1,7 +1,7 @@
-"""How many pages people and addresses have open, over all processes.
+"""How many pages people and addresses have open, in all processes together.
 
-Each process writes down its own number for each, and that it is alive; what a process that died
-had written down does not count any more.
+Each process stores its own numbers and a heartbeat. The numbers of a process that died do not
+count.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from typing import Any
 from . import keys
 from .lua import Script
 
-ALIVE_SECONDS = 20  # seconds after its last beat that a process counts as alive
-UNHEARD_SECONDS = 6  # without a word of any process, after which none is taken to have died
-KEPT_SECONDS = 24 * 3600  # seconds after the last change that what was written down is kept
+ALIVE_SECONDS = 20  # after its last heartbeat, for which a process counts as alive
+SILENCE_SECONDS = 6  # without a heartbeat of any process, after which all count as alive again
+COUNT_SECONDS = 24 * 3600  # after the last change, for which a number of pages is kept
 
 
 class ConnectionCounts:
@@ -22,11 +22,12 @@ class ConnectionCounts:
         self._open_page = Script(client, "open_page")
 
     def beat(self, process: str) -> list[str]:
-        """Report a living process, well before ALIVE_SECONDS are over; returns the others."""
+        """Store a heartbeat of this process; call it well before ALIVE_SECONDS are over. Returns
+        the other processes that are alive."""
         alive: list[str] = self._heartbeat(
             processes=keys.PROCESSES,
             alive_seconds=ALIVE_SECONDS,
-            silence_seconds=UNHEARD_SECONDS,
+            silence_seconds=SILENCE_SECONDS,
             process=process,
         )
         return [other for other in alive if other != process]
@@ -40,8 +41,8 @@ class ConnectionCounts:
         others: Iterable[str],
         ask: bool = False,
     ) -> bool:
-        """Write down that `process` has `pages` open; False, and nothing is written, when all
-        together would have more than `most`. `ask`: nothing is written at all."""
+        """Store that `process` has `pages` open. Returns False and stores nothing if all processes
+        together would have more than `most`. `ask`: only ask, and store nothing."""
         return bool(
             self._open_page(
                 pages=key,
@@ -54,17 +55,17 @@ class ConnectionCounts:
         )
 
     def write(self, process: str, pages: dict[str, int]) -> None:
-        """Write down how many pages `process` has open, by key; they are fewer than before."""
+        """Store how many pages `process` has open, by key, after they have become fewer."""
         pipeline = self.client.pipeline(transaction=False)
         for key, number in pages.items():
             if number:
                 pipeline.hset(key, process, number)
-                pipeline.expire(key, KEPT_SECONDS)
+                pipeline.expire(key, COUNT_SECONDS)
             else:
                 pipeline.hdel(key, process)
         if pages:
             pipeline.execute()
 
     def end(self, process: str) -> None:
-        """The process ends: nothing that it had open counts."""
+        """The process ends: its pages do not count any more."""
         self.client.zrem(keys.PROCESSES, process)

@@ -1,7 +1,7 @@
-"""What somebody has written in a room and not sent, for when they come back to it.
+"""Drafts: what a person has typed in a room and not sent.
 
-Kept as well as it goes: that Redis fails is no reason to refuse or to end anything, so nothing
-here raises RedisError or OSError.
+Drafts are stored as well as possible. A failure of Redis is no reason to refuse a request or to
+close a page, so nothing here raises RedisError or OSError.
 """
 
 from contextlib import suppress
@@ -13,7 +13,7 @@ from ..domain.errors import Invalid
 from ..domain.validation import clean_caption
 from . import keys
 
-KEPT_SECONDS = 30 * 24 * 3600  # seconds after the last change of any of a person's drafts
+DRAFTS_SECONDS = 30 * 24 * 3600  # after the last change of any of a person's drafts
 
 
 class Drafts:
@@ -21,29 +21,28 @@ class Drafts:
         self.client = client
 
     def keep(self, uid: str, rid: str, text: str) -> None:
-        """Keep this instead of what was kept; nothing, where it is blank or too long to be
-        sent."""
-        kept = _clean(text)
+        """Replace the draft. A text that is blank or too long to be sent deletes it."""
+        draft = _clean(text)
         pipeline = self.client.pipeline(transaction=False)
-        if kept:
-            pipeline.hset(keys.drafts(uid), rid, kept)
-            pipeline.expire(keys.drafts(uid), KEPT_SECONDS)
+        if draft:
+            pipeline.hset(keys.drafts(uid), rid, draft)
+            pipeline.expire(keys.drafts(uid), DRAFTS_SECONDS)
         else:
             pipeline.hdel(keys.drafts(uid), rid)
         with suppress(RedisError, OSError):
             pipeline.execute()
 
     def of(self, uid: str, rid: str) -> str:
-        """What is kept, "" for nothing."""
+        """The draft, "" for none."""
         with suppress(RedisError, OSError):
             return self.client.hget(keys.drafts(uid), rid) or ""
         return ""
 
     def sent(self, uid: str, rid: str, body: str) -> None:
-        """A message was stored from a composer that may not be the one whose text is kept: that is
-        let go where it is the message, or its beginning."""
-        kept = self.of(uid, rid)
-        if kept and _clean(body).startswith(kept):
+        """Delete the draft if it is the posted message or its beginning. Otherwise it may be of
+        another composer."""
+        draft = self.of(uid, rid)
+        if draft and _clean(body).startswith(draft):
             self.keep(uid, rid, "")
 
 

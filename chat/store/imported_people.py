@@ -7,6 +7,7 @@ from . import import_rules, keys
 from .batches import ask_each
 from .clock import Clock
 from .exporter import Record
+from .findings import repair_all
 from .import_rules import check_id
 from .integrity import IntegrityCheck
 from .people import People
@@ -32,11 +33,6 @@ class PeopleImport:
         self.news: list[tuple[str, str]] = []
         self.came: set[str] = set()  # people that these records brought
 
-    def _mend(self, findings: Any) -> None:
-        for finding in findings:
-            if finding.repair:
-                finding.repair()
-
     def _person(self, uid: str, record: Record) -> None:
         expires = import_rules.until(record.get("expires"))
         if expires and expires < self.clock.now() * 1000:
@@ -55,7 +51,7 @@ class PeopleImport:
             if called != "a person" or not self.trusted:
                 self.news.append((f"imported {called}", f"{name} ({uid})"))
         if self.trusted or not here:
-            self._mend(self.check.person_checks.known(uid))
+            repair_all(self.check.person_checks.known(uid))
         self.done["people here already" if here else "new people"] += 1
 
     def _trusted_person(

@@ -16,6 +16,7 @@ from typing import Any
 from . import import_rules, keys
 from .clock import Clock
 from .exporter import BESIDE, Record
+from .findings import repair_all
 from .import_rules import check_id
 from .imported_people import PeopleImport
 from .imported_room import ImportedRoom
@@ -167,12 +168,12 @@ class Importer(PeopleImport):
         what = "imported more of the room" if room.here else "imported the room"
         self.news.append((what, f"{room.fields['name']} ({room.rid})"))
         self.client.spublish(keys.ROOMS, room.rid)
-        self._mend(self.check.room_checks.room(room.rid))
-        self._mend(self.check.indexed_room(keys.OPEN_ROOMS, OPEN, room.rid))
-        self._mend(self.check.indexed_room(keys.RANDOM_ROOMS, RANDOM, room.rid))
+        repair_all(self.check.room_checks.room(room.rid))
+        repair_all(self.check.indexed_room(keys.OPEN_ROOMS, OPEN, room.rid))
+        repair_all(self.check.indexed_room(keys.RANDOM_ROOMS, RANDOM, room.rid))
         members = set(self.client.zrange(keys.members(room.rid), 0, -1))
         for uid in before - members:
-            self._mend(self.check.person_checks.person(uid))
+            repair_all(self.check.person_checks.person(uid))
             self.people.signal_change(uid)
         for uid in members.intersection(self.client.smembers(keys.WEBHOOKS)):
             self.client.spublish(keys.WEBHOOKS, uid)

@@ -1,4 +1,4 @@
-"""Work that one process at a time does, however many there are: the one that holds the lease."""
+"""Leases: work that only one of several processes does at a time, the one that holds the lease."""
 
 import asyncio
 import logging
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Held by one process at a time, for `seconds` after it was acquired or renewed. A process
-    that dies loses it by that."""
+    """Held by one process at a time, for `seconds` after it was acquired or renewed. So a process
+    that dies loses it."""
 
     def __init__(self, client: Any, key: str, seconds: float) -> None:
         self.seconds = seconds
@@ -35,7 +35,7 @@ class Lease:
         return is_held
 
     def renew(self, after_seconds: float) -> bool:
-        """Renew the lease if that was not done for so long; False when it was lost."""
+        """Renew the lease if it was acquired more than so many seconds ago; False if it is lost."""
         return time.monotonic() <= self._acquired_at + after_seconds or self.acquire()
 
     def release(self) -> None:

@@ -1,9 +1,9 @@
-"""Large answers come in pieces, so that nobody's command waits long behind them.
+"""Large answers are read in pieces, so that no command waits long behind them.
 
-All commands of a process share one connection, and an answer of a megabyte would hold it for
-seconds on a slow line. So no command may ask for an answer of any size: what can be large is read
-by scripts that stop at a number of bytes, or some rows at a time, and other people's commands go
-between. docs/architecture.md has a table of them.
+All commands of a process share one connection, and an answer of a megabyte would occupy it for
+seconds on a slow line. So the size of every answer is limited: whatever can be large is read by
+scripts that stop at a number of bytes, or a few rows at a time, and other commands get their turn
+in between. docs/architecture.md has a table of them.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 PIECE_BYTES = 64_000  # of events in one answer; one event that is larger comes alone
 TOGETHER_BYTES = 4 * PIECE_BYTES  # in the answers to all who read at the same time
-MAX_READERS = 16  # at the same time; the others wait their turn
+MAX_READERS = 16  # at the same time; others wait for their turn
 
 
 class Turns:
-    """Shares the line among those who read much at the same time in one process: the more there
-    are, the smaller is the piece of each, and the number of them is limited."""
+    """Shares the connection among the readers of large answers in one process. The more readers
+    there are, the smaller are their pieces; the number of readers is limited."""
 
     def __init__(self) -> None:
         self.readers = 0
@@ -29,10 +29,9 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Be one of the readers within; who is one must not ask to be one again. Waits for that in
-        a greenlet, and nowhere else: a process without a loop has one reader. Raises redis's
-        ConnectionError when that is what a reader met meanwhile: who waits would only meet it
-        too, sixteen after sixteen."""
+        """Be one of the readers; turns must not be nested. Waits in a greenlet only, because a
+        process without a loop has one reader. If a reader meets a ConnectionError of redis, it is
+        raised for all who wait too: they would only meet it one after the other."""
         self._enter()
         try:
             yield
@@ -54,7 +53,7 @@ class Turns:
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
-            await_(place)  # who leaves hands on their place
+            await_(place)  # a reader who leaves passes its place on
         except BaseException:
             if place.done() and not place.cancelled() and place.exception() is None:
                 self._leave()
@@ -69,7 +68,7 @@ class Turns:
     def _leave(self) -> None:
         while self._waiting:
             place = self._waiting.popleft()
-            if not place.done():  # who waited for it was cancelled
+            if not place.done():  # its task was not cancelled
                 place.set_result(None)
                 return
         self.readers -= 1

@@ -57,7 +57,7 @@ class Presence:
             announce_seconds=TELL_SECONDS,
             rest=uids,
         )
-        self.clock.put_right(float(stamp), asked)
+        self.clock.correct(float(stamp), asked)
         return Changes(stamp, changed)
 
     def tell(self, changes: Sequence[Changes], known: Mapping[str, Iterable[str]]) -> None:

@@ -51,7 +51,7 @@ def deactivate(uid: str) -> Any:
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
-        chat().store.bans.keep_out(uid, networks)
+        chat().store.bans.ban(uid, networks)
         audit_log.record(f"kept {', '.join(networks)} out for", person)
     if not person.off:
         audit_log.record("deactivated", person)
@@ -71,7 +71,7 @@ def activate(uid: str) -> Any:
     """The person may come back, and so may others from there; what was deleted does not."""
     person = _other(uid)
     chat().store.people.edit(person, off="")
-    chat().store.bans.let_in(uid)
+    chat().store.bans.lift(uid)
     chat().store.people.signal_change(uid)
     audit_log.record("activated", person)
     return _back()

@@ -93,7 +93,7 @@ def check_network(person: Person | None = None) -> None:
     and people who are signed in already stay: many people may share a network."""
     if current_person() or (person and person.is_at_least(ADMIN)):
         return
-    if chat().store.bans.is_out(network()):
+    if chat().store.bans.is_banned(network()):
         failed("the network is kept out", person.uid if person else "")
         raise Refused(
             "Signing in from your network is not possible at the moment. Ask an admin of this chat."

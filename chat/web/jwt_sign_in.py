@@ -52,7 +52,7 @@ def sign_in() -> Any:
         )
         return sign_in_refused(text, 400, next)
     called = jwt.name_of(claims) or "New member"
-    person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
+    person = chat().store.accounts.by_subject(claims["iss"], claims["sub"], called)
     return complete_sign_in(person, "jwt", next)
 
 

@@ -75,7 +75,7 @@ def callback() -> Any:
         failed("OpenID Connect", detail=error)
         return sign_in_refused(f"Signing in with {name} did not work. Please try again.", 400, next)
     called = jwt.name_of(claims) or "New member"
-    person = chat().store.accounts.of_subject(claims["iss"], claims["sub"], called)
+    person = chat().store.accounts.by_subject(claims["iss"], claims["sub"], called)
     return complete_sign_in(person, "oidc", next)
 
 

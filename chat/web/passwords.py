@@ -49,14 +49,14 @@ def change() -> Any:
 def reset_page(secret: str) -> Any:
     """The page that an admin's link leads to. Only its form uses the link up: some programs open
     links in advance."""
-    person = chat().store.accounts.resetting(secret)
+    person = chat().store.accounts.by_reset(secret)
     return _reset_page(person) if person else _wrong_link()
 
 
 @bp.post("/sign-in/reset/<secret>")
 def reset(secret: str) -> Any:
     store = chat().store
-    person = store.accounts.resetting(secret)
+    person = store.accounts.by_reset(secret)
     if person is None:
         return _wrong_link()
     try:

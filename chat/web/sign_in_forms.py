@@ -11,7 +11,7 @@ from ..domain.validation import MAX_NAME, clean_name
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from ..store import Person
-from ..store.accounts import LONGEST_LOGIN, clean_login
+from ..store.accounts import MAX_LOGIN_CHARS, clean_login
 from . import trusted_proxy
 from .auth import sign_in
 from .failed_sign_ins import failed
@@ -104,7 +104,7 @@ def new_password_hash(*about: str) -> str:
 
 def count_attempt(login: str) -> None:
     """Count an attempt to enter the password of a login. Raises TooOften."""
-    login = login.strip().lower()[:LONGEST_LOGIN]
+    login = login.strip().lower()[:MAX_LOGIN_CHARS]
     try:
         chat().limits.use("login", f"{login} {network()}")
         chat().limits.use("account", login)

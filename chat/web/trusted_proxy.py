@@ -55,4 +55,4 @@ def person(subject: str) -> Person:
     header = chat().settings.proxy_name_header
     name = header_text(request.headers.get(header, "")) if header else ""
     called = first_usable_name(name, subject.partition("@")[0]) or "New member"
-    return chat().store.accounts.of_subject("proxy", subject, called)
+    return chat().store.accounts.by_subject("proxy", subject, called)

@@ -59,10 +59,10 @@ def everything(store, ann, bob, tea):
     store.webhooks.set(bot.uid, "https://bots.example.org", "secret-of-hook")
     store.rooms.add(tea, ann, bot)
     store.webhooks.queue(bot.uid, tea, "", 3, [2], 1)
-    store.accounts.of_subject("https://issuer.example.org", "subject-1", "Sue")
+    store.accounts.by_subject("https://issuer.example.org", "subject-1", "Sue")
     store.accounts.create_admin("ada", "Ada", "hash-of-ada")
     store.audit_log.note(ann, "did", "something", "192.0.2.8")
-    store.bans.keep_out(bob.uid, ["192.0.2.9"])
+    store.bans.ban(bob.uid, ["192.0.2.9"])
     store.people.create("Guest")
 
 

@@ -234,7 +234,7 @@ def test_today_is_the_databases_day(store, monkeypatch):
     monkeypatch.setattr(local_time, "_clock", time.time)  # put back afterwards
     app_over(store)
     at = 1_000_000_000
-    store.clock.put_right(at, time.monotonic())
+    store.clock.correct(at, time.monotonic())
     assert local_time.short_time(at * 1000, "UTC") == "01:46"
     assert local_time.time_of_day() == f"{datetime.fromtimestamp(at):%H:%M}"
 

@@ -13,7 +13,7 @@ from chat.config import Settings
 from chat.realtime import presence
 from chat.realtime.hub import Hub
 from chat.store import Store, keys
-from chat.store.connections import UNHEARD_SECONDS
+from chat.store.connections import SILENCE_SECONDS
 from chat.store.presence import PRESENT_SECONDS, TELL_SECONDS, UNWATCHED_SECONDS
 
 from ..clocks import clock_ahead
@@ -59,7 +59,7 @@ def test_the_times_leave_room_for_each_other():
         "who was here when the last look was is kept"
     )
     assert PRESENT_SECONDS + TELL_SECONDS + 2 * presence.UPDATE_SECONDS < MINUTE
-    assert UNHEARD_SECONDS > 2 * presence.UPDATE_SECONDS
+    assert SILENCE_SECONDS > 2 * presence.UPDATE_SECONDS
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES)
@@ -119,7 +119,7 @@ def test_when_the_databases_clock_is_set_nobody_goes_who_is_here(store, client, 
 
 
 def test_a_look_puts_the_clock_right(store, client):
-    store.clock.put_right(1000.0, time.monotonic())
+    store.clock.correct(1000.0, time.monotonic())
     store.presence.look([])
     assert store.clock.now() == pytest.approx(client.time()[0], abs=2)
 

@@ -146,7 +146,7 @@ WRITES = {
     "change a role": lambda s, c: s.people.edit(person(s, c.gus), role=ADMIN),
     "deactivate": lambda s, c: s.people.edit(person(s, c.bob), off="1"),
     "make an admin": lambda s, c: s.accounts.make_admin(person(s, c.bob)),
-    "come from another site": lambda s, c: s.accounts.of_subject("issuer", "subject", "Sue"),
+    "come from another site": lambda s, c: s.accounts.by_subject("issuer", "subject", "Sue"),
     "make a bot": lambda s, c: s.people.create("Bot", MEMBER, uid="b" * 22, bot=c.ann.uid),
     "make somebody a bot": lambda s, c: s.people.make_bot(c.cid, c.ann.uid),
     "make a token": lambda s, c: s.tokens.make(c.ann.uid, "phone", ["read"], nonce="n1"),
@@ -160,8 +160,8 @@ WRITES = {
     "deliver later": lambda s, c: s.webhooks.again(c.delivery, 10),
     "deliver": lambda s, c: s.webhooks.done(c.delivery),
     "keep a draft": lambda s, c: s.drafts.keep(c.ann.uid, c.den, "typed"),
-    "keep a network out": lambda s, c: s.bans.keep_out(c.bob.uid, ["192.0.2.0/24"]),
-    "let a network in": lambda s, c: s.bans.let_in(c.bob.uid),
+    "keep a network out": lambda s, c: s.bans.ban(c.bob.uid, ["192.0.2.0/24"]),
+    "let a network in": lambda s, c: s.bans.lift(c.bob.uid),
     "trim": lambda s, c: s.retention.trim(c.tea, 2, 0),
 }
 

@@ -642,7 +642,7 @@ def test_what_redis_cannot_take_is_the_senders_matter(store, monkeypatch, caplog
     def refuse(*_):
         raise redis.DataError("this command cannot be sent to Redis")
 
-    monkeypatch.setattr(store.bans, "is_out", refuse)
+    monkeypatch.setattr(store.bans, "is_banned", refuse)
     client.application.config["WTF_CSRF_ENABLED"] = False
     answer = client.post("/sign-in", data={"name": "Ann"})
     assert answer.status_code == 400

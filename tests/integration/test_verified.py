@@ -29,7 +29,7 @@ class Somebody:
         self.token = store.tokens.make(self.uid, "mine", ["read"])
         self.rid = store.rooms.create(f"Room of {name}", "closed", self.person)
         self.reset = store.accounts.reset_token(self.uid, by or self.uid)
-        self.subject = store.accounts.of_subject("https://id.example", name, name).uid
+        self.subject = store.accounts.by_subject("https://id.example", name, name).uid
         store.webhooks.set(self.uid, f"https://{self.login}.example/", f"secret of {name}")
 
 
@@ -46,8 +46,8 @@ READS = {
     "all tokens": lambda s, who: s.tokens.of(who.uid),
     "a login": lambda s, who: s.accounts.by_login(who.login),
     "a password": lambda s, who: s.accounts.password(who.uid),
-    "a link for a new password": lambda s, who: s.accounts.resetting(who.reset),
-    "another site's name": lambda s, who: s.accounts.of_subject("https://id.example", who.name, ""),
+    "a link for a new password": lambda s, who: s.accounts.by_reset(who.reset),
+    "another site's name": lambda s, who: s.accounts.by_subject("https://id.example", who.name, ""),
     "the rooms of a session": lambda s, who: s.rooms.of_session(who.uid, who.sid),
     "a room": lambda s, who: s.rooms.get(who.rid),
     "a room and a member": lambda s, who: s.rooms.row(who.rid, who.uid),

@@ -114,7 +114,7 @@ def test_the_database_is_asked_once_and_its_time_goes_on(monkeypatch):
 def test_a_clock_is_put_right_when_the_databases_is_set():
     clock = Clock(Database(5000.0))
     clock.now()
-    clock.put_right(1400.0, time.monotonic())
+    clock.correct(1400.0, time.monotonic())
     assert clock.now() == pytest.approx(1400, abs=1)
 
 
