@@ -48,10 +48,10 @@ from .webhooks.dispatcher import Dispatcher
 
 
 class BackgroundTask(Protocol):
-    """Something that a server process does besides answering requests."""
+    """Something that a server process does besides serving requests."""
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
 
 
 class Chat(Flask, Parts):
@@ -77,7 +77,7 @@ class Chat(Flask, Parts):
         self.provider = Provider(settings, store.clock.now)
         self.jwt_keys = jwt_sign_in.keys(settings)
         self.problems = []
-        # Templates see the globals that are there when the first of them is loaded.
+        # A template gets the globals that exist when it is loaded.
         assets.init(self)
         cached_html.init(self.jinja_env, texts)
         self.fragments = fragments.Fragments(self.jinja_env)
@@ -102,7 +102,7 @@ class Chat(Flask, Parts):
         )
 
     def ensure_sync(self, func: Any) -> Any:
-        # Flask looks at each hook and view of each request, whether it is a coroutine: none is.
+        # Flask checks for each request whether its hooks and view are coroutines. None is.
         return func
 
 
@@ -128,37 +128,37 @@ def create_app(
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.secure,
         PERMANENT_SESSION_LIFETIME=timedelta(days=90),
-        # Not with every answer: style sheets and scripts are kept by caches (web.auth).
+        # Not with every response: caches keep style sheets and scripts (web.auth renews it).
         SESSION_REFRESH_EACH_REQUEST=False,
         # A page may stay open for days; the token lives as long as the session.
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
-        # Cookies are SameSite, so no other site can have pages made to measure what is in them
-        # (BREACH). What never ends is sent as it comes (chat.web.event_stream).
+        # Compression is safe from BREACH: cookies are SameSite, so no other site can request pages
+        # and measure them. A response that never ends is not compressed (chat.web.event_stream).
         COMPRESS_ALGORITHM=["zstd", "gzip"],
         COMPRESS_LEVEL=4,
-        COMPRESS_ZSTD_LEVEL=1,  # 3 % more bytes than the library's own choice, a third less work
+        COMPRESS_ZSTD_LEVEL=1,  # 3 % more bytes than the default level, and a third less work
         COMPRESS_STREAMS=False,
-        # What has an ETag sees to that itself (chat.rendering.assets).
+        # Responses with an ETag handle that themselves (chat.rendering.assets).
         COMPRESS_EVALUATE_CONDITIONAL_REQUEST=False,
     )
     Compress(app)
-    compression.bound()
+    compression.install()
     local_time.set_clock(store.clock.estimate)
-    form_limits.bound()
+    form_limits.install()
     request_limits.init(app)
     auth.init(app)
     csrf = protect(app)
-    csrf.exempt(endpoints.bp)  # a token is sent by no page that was not given it
+    csrf.exempt(endpoints.bp)  # no page of another site can send a token
     csrf.exempt(jwt_sign_in.sign_in)
 
     file_limits: dict[str, FileLimit] = {}  # by endpoint, when all views are registered
 
     @app.before_request
     def admit() -> None:
-        """Every request passes these checks, in this order, before its blueprint and its view."""
+        """Check every request, in this order, before its blueprint and its view."""
         asked = present()
-        form_limits.bound_address(asked)
+        form_limits.check_address(asked)
         check_host(asked)
         is_unsafe = not is_safe(asked)
         if is_unsafe:

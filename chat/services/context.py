@@ -1,4 +1,4 @@
-"""The parts of the application that serves the present request."""
+"""The parts of the application, for code that serves a request."""
 
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -21,7 +21,7 @@ from .uploads import Uploads
 
 
 class Parts(Protocol):
-    """What `chat.app.create_app` builds, and what services and routes use of it."""
+    """What `chat.app.create_app` builds for services and routes."""
 
     settings: Settings
     store: Store
@@ -36,21 +36,16 @@ class Parts(Protocol):
     outbound: PublicClient
     provider: Provider
     jwt_keys: Keys | Secret
-    # Each returns what this process cannot do at present, or "" (web.health).
+    # Each returns what this process cannot do at the moment, or "" (web.health).
     problems: list[Callable[[], str]]
 
 
 def chat() -> Parts:
-    """The parts of the present application."""
-    return cast("Parts", current_app)
-
-
-def app() -> Parts:
-    """The same, for what goes on after the request has ended."""
+    """The parts of the application that serves the current request. They may be kept after it."""
     return cast("Parts", current_app._get_current_object())  # type: ignore[attr-defined]
 
 
 def present() -> Request:
-    """The present request itself. `request` is a proxy that looks it up for each attribute, and the
+    """The current request itself. `request` is a proxy that looks it up for each attribute, and the
     hooks of every request read a dozen of them."""
     return cast("Request", request._get_current_object())  # type: ignore[attr-defined]

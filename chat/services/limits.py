@@ -1,11 +1,11 @@
-"""Rate limits: how often a person, or an address, may do something that costs others something.
+"""Rate limits: how often a person, or an address, may do something that has a cost for others.
 rate_limits says which request counts against which bucket.
 
 Each kind of action has a bucket (store.rate_limits) for each person or address. For frequent ones,
 a few units are taken from the bucket at a time and used up in this process, so that most messages
 do not ask Redis. Other processes do not know of these few units.
 
-If Redis does not answer, `use` raises its error: nobody signs in or writes uncounted.
+If Redis does not respond, `use` raises its error. So nothing is done without being counted.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ MAX_ENTRIES = 50_000  # people and addresses with unused units, and paces
 class Rate:
     """`most` units at once, and as many again within `seconds`.
 
-    why: what a person who exceeds it is told.
-    ahead: how many units are taken from the bucket at a time.
+    why: the text for a person who exceeds it.
+    ahead: how many units a process takes from the bucket at a time.
     """
 
     most: int
@@ -60,9 +60,9 @@ RATES = {
     "token": Rate(60, 3600, "You have made a lot of tokens."),
     "admin": Rate(300, 60, "You are doing a lot at once.", 10),
     "api": Rate(1200, 120, "This program asks for more than the chat can answer.", 50),
-    # By login and address: who guesses elsewhere does not keep the owner out.
+    # By login and address, so that somebody who guesses elsewhere does not lock the owner out.
     "login": Rate(10, 15 * 60, _TRIES),
-    # By login alone, wherever from: it takes 30 networks to use that up.
+    # By login alone, from all addresses: it takes 30 networks to use that up.
     "account": Rate(300, 15 * 60, _TRIES),
     # By address, which may be a whole school.
     "address": Rate(100, 15 * 60, _TRIES),
@@ -71,21 +71,21 @@ RATES = {
     "guest-day": Rate(2000, 24 * 3600, _NEIGHBOURS),
     "oidc": Rate(1000, 3600, _NEIGHBOURS),
     "hand-over": Rate(3000, 3600, _NEIGHBOURS),
-    # By address: what visitors who are not signed in ask for, and what all people ask for.
+    # By address: the requests of visitors who are not signed in, and those of all people.
     "anonymous": Rate(6000, 120, _NEIGHBOURS, 100),
     "network": Rate(40_000, 100, _NEIGHBOURS, 400),
-    # All new guests of the chat, wherever from.
+    # All new guests of the chat, from all addresses.
     "guests": Rate(10_000, 24 * 3600, "Too many guests have come today."),
 }
 
 
 class Pace:
-    """The frames of all pages that a person has open in this process, and the answers to them, in
-    bytes: BURST_BYTES at once, then BYTES_PER_SECOND. Nothing above it is refused. It is read more
-    slowly, until the network holds up the sender.
+    """Limits the frames of all pages that a person has open in this process, and the responses to
+    them: BURST_BYTES at once, then BYTES_PER_SECOND. Frames beyond that are not refused but read
+    later, which slows the sender down.
 
-    Catch-up data is read and sent for one page of a person after the other. So the answers to many
-    pages that ask at once are counted before the next one is read.
+    Catch-up data is read and sent for one page of a person after the other. So if many pages ask at
+    once, each response is counted before the next one is read.
     """
 
     BURST_BYTES = 16 * 2**20
@@ -99,12 +99,12 @@ class Pace:
 
     @property
     def is_full(self) -> bool:
-        """True if nothing is owed: forgetting this object changes nothing."""
+        """True if the whole burst is available again, so this object can be forgotten."""
         is_paid = self.due <= time.monotonic() - self.BURST_BYTES / self.BYTES_PER_SECOND
         return is_paid and not self._turn.locked()
 
     def owe(self, size: int) -> None:
-        """Count bytes; the next to wait waits for them too."""
+        """Count bytes. Whoever calls `keep` next waits for them."""
         now = time.monotonic()
         start = max(self.due, now - self.BURST_BYTES / self.BYTES_PER_SECOND)
         self.due = min(start + size / self.BYTES_PER_SECOND, now + self.MAX_WAIT_SECONDS)
@@ -117,7 +117,7 @@ class Pace:
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Let one page in after the other, each when the bytes so far are paid."""
+        """Admit one page after the other, each when the bytes so far are paid."""
         await_(self._turn.acquire())
         try:
             self.keep(0)
@@ -127,7 +127,7 @@ class Pace:
 
 
 class Limits:
-    """The units that this process has taken from buckets.
+    """The rate limits, with the units that this process has taken from buckets.
 
     pages: the number of open pages that an address may have. Twice as many may be opened at once,
         and again within a minute.
@@ -155,12 +155,12 @@ class Limits:
             self._keep(what, whose, left)
 
     def owe(self, what: str, whose: str, count: int) -> None:
-        """Count units that the next `use` pays. Never asks Redis, never refuses."""
+        """Count units that the next `use` pays. Never asks Redis, and never refuses."""
         if self.on:
             self._keep(what, whose, -count)
 
     def check(self, what: str, whose: str) -> None:
-        """Raise TooOften if `use` would; nothing is counted."""
+        """Raise TooOften if `use` would. Nothing is counted."""
         if self.on and self._left.get((what, whose), 0) < 1:
             rate = self.rates[what]
             _, wait = self.buckets.take(what, whose, rate.most, rate.seconds, 0)
@@ -168,7 +168,7 @@ class Limits:
                 raise _refusal(rate, wait)
 
     def prepare(self, what: str, whose: str) -> None:
-        """Take units now if the next `use` would have to."""
+        """Take units from the bucket now if the next `use` would have to."""
         if self.on and self._left.get((what, whose), 0) < 1:
             with suppress(TooOften, RedisError, OSError):  # the next `use` raises them
                 self._keep(what, whose, self._take(what, whose))
@@ -203,7 +203,7 @@ def _refusal(rate: Rate, wait: float) -> TooOften:
 
 
 def span(seconds: float) -> str:
-    """A time to wait, in words."""
+    """A time to wait, in words, such as "30 seconds"."""
     if seconds <= 2:
         return "a moment"
     if seconds < 90:

@@ -10,8 +10,8 @@ from .rooms import check_can_be_added, room_to_manage
 
 
 def add(parts: Parts, by: Person, rid: str, people: list[Person]) -> None:
-    """Add people to a room. Raises NotFound, Refused, TooOften; Invalid if there are no people, or
-    one of them is in too many rooms."""
+    """Add people to a room. Raises NotFound, Refused, TooOften, and Invalid if there are no people
+    or one of them is in too many rooms."""
     rooms = parts.store.rooms
     room_to_manage(parts.store, rid, by)
     if not people:
@@ -40,7 +40,7 @@ def set_owner(store: Store, by: Person, rid: str, uid: str) -> None:
     """Make a member the owner of a room; nothing happens if they own it already. Raises NotFound,
     Refused, Invalid."""
     room = store.rooms.member(rid, by.uid)
-    if room.owner == uid != by.uid:  # the same request again, by who is no longer the owner
+    if room.owner == uid != by.uid:  # the same request again, by the previous owner
         return
     check_manage(by, room)
     person = store.people.get(uid)

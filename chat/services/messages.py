@@ -82,7 +82,7 @@ def edit(parts: Parts, by: Person, rid: str, seq: int, body: str, address: str) 
     clean = clean_caption(body) if event.files else clean_body(body)
     parts.limits.use("post", by.uid)
     others = may_change_others(by, room)
-    if others:  # written first, so that the audit log has every edit by a moderator
+    if others:  # logged first, so that the audit log has every edit by a moderator
         _note_in_audit(store, by, "changed", event, address)
     store.messages.edit(rid, by, seq, clean, others)
 

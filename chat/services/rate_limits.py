@@ -2,7 +2,7 @@
 
 web.request_limits counts every request, and the page's socket every frame. Some buckets are counted
 by the service that the request calls (`within`): those that do not count requests but messages,
-files or attempts to sign in, and those whose refusal appears next to the text that was typed.
+files or attempts to sign in, and those whose errors appear next to the typed text.
 tests/integration/test_rate_limits.py tries each row.
 """
 
@@ -44,17 +44,19 @@ def _rows(bucket: str, names: str) -> dict[str, Budget]:
     return dict.fromkeys(names.split(), Budget(bucket))
 
 
-_POST = Budget("view", within=("post",))  # what is refused is shown in its room
+_POST = Budget("view", within=("post",))  # the error appears in the room
 _API_POST = Budget("api", within=("post",))
 _MEMBERS = Budget("change", within=("members",))
 
 ROUTES: dict[str, Budget] = {
     "assets.static": Budget(free="a file in memory with an ETag, which costs less than counting"),
-    "health.healthz": Budget(free="one word from memory, which must come under any load"),
-    "health.readyz": Budget(free="one PING; a balancer that is refused sends nobody here"),
+    "health.healthz": Budget(free="one word from memory, which must be sent under any load"),
+    "health.readyz": Budget(
+        free="one PING; a load balancer that is refused sends no requests here"
+    ),
     "health.prometheus": Budget(free="for those of CHAT_METRICS only; a 404 to others"),
     "composer.next_composer": Budget(
-        free="a template in memory, which people go on writing with while Redis is away"
+        free="a template in memory, with which people can write while Redis is unavailable"
     ),
     **_rows(
         "view",
@@ -97,7 +99,7 @@ ROUTES: dict[str, Budget] = {
     "reactions.react": _POST,
     "room_settings.edit": _POST,
     "profiles.edit": Budget("change", within=("profile",)),
-    # Where people come in: by network, and by login.
+    # Signing in, by network and by login.
     "sign_in.sign_in": Budget(within=("guest", "guest-day", "guests", "address", "login")),
     "sign_up.sign_up": Budget(within=("sign-up",)),
     "passwords.change": Budget("change", within=("login", "account")),

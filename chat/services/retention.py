@@ -1,6 +1,6 @@
-"""Removes old messages in the background, where CHAT_KEEP_MESSAGES or CHAT_KEEP_DAYS say so.
+"""Removes old messages in the background, as CHAT_KEEP_MESSAGES and CHAT_KEEP_DAYS say.
 
-One process at a time does it, in small steps, so that nobody waits for it.
+One process at a time does this, in small steps, so that nobody waits for it.
 """
 
 from greenback import with_portal_run_sync
@@ -10,7 +10,7 @@ from ..store import Store, keys
 from ..store.leases import run_leased
 from ..store.retention import STEP
 
-LEASE_SECONDS = 30.0  # renewed with every step
+LEASE_SECONDS = 30.0  # until an unrenewed lease ends; each step renews it
 PAUSE_SECONDS = 0.1  # between two steps
 REST_SECONDS = 10.0  # between two rounds through all rooms
 
@@ -21,11 +21,11 @@ class Trimmer:
         self.days = settings.keep_days
         self.store = store.retention
         self.lease = store.lease(keys.TRIM_LEASE, LEASE_SECONDS)
-        self.rooms = self.store.rooms()  # that are still to come in this round
-        self.room = ""  # that is being trimmed
+        self.rooms = self.store.rooms()  # that this round has yet to reach
+        self.room = ""  # the one that is being trimmed
 
     async def run(self) -> None:
-        """Trim until cancelled; nothing to do where all messages are kept."""
+        """Trim until cancelled. Does nothing if all messages are kept."""
         if self.messages or self.days:
             await run_leased(self.lease, self._work, REST_SECONDS, "old messages")
 
@@ -33,7 +33,7 @@ class Trimmer:
         return PAUSE_SECONDS if await with_portal_run_sync(self.step) else REST_SECONDS
 
     def step(self) -> bool:
-        """Do a little; False when the round through all rooms is over."""
+        """Do one step. False if the round through all rooms is over."""
         gone = looked = 0
         while gone < STEP and looked < STEP:
             self.room = self.room or next(self.rooms, "")

@@ -8,8 +8,8 @@ from ..store.room_kinds import CLOSED, DIRECT, OPEN
 from .context import Parts
 from .permissions import check_create_rooms, check_manage
 
-MAX_ROOMS = 500  # that one person joins or creates; guests add nobody to more
-MAX_ROOMS_BY_OTHERS = 2000  # that people with accounts add somebody to
+MAX_ROOMS = 500  # that a person can join or create, and that a guest can add somebody to
+MAX_ROOMS_BY_OTHERS = 2000  # that people with accounts can add somebody to
 
 
 def create(
@@ -36,13 +36,10 @@ def create(
         return rooms.direct(by, members)
     check_create_rooms(parts.settings, by)
     _check_may_have_more(parts, by)
-    if kind not in (OPEN, CLOSED):
-        raise Invalid("A room is open or closed.")
-    clean = clean_name(name, "name of the room", MAX_ROOM_NAME)
-    topic = clean_line(about, "topic", MAX_ABOUT)
+    clean = _clean({"name": name, "kind": kind, "about": about})
     parts.limits.use("start", by.uid)
     check_can_be_added(parts, by, members)
-    return rooms.create(clean, kind, by, members, topic, nonce)
+    return rooms.create(clean["name"], kind, by, members, clean["about"], nonce)
 
 
 def join(parts: Parts, by: Person, rid: str) -> None:
@@ -62,13 +59,7 @@ def edit(parts: Parts, by: Person, rid: str, fields: dict[str, str]) -> None:
     """Change the `name`, `about` and `kind` of a room, those of them that `fields` has; all or
     none. Raises NotFound, Refused, Invalid, TooOften."""
     room_to_manage(parts.store, rid, by)
-    clean = dict(fields)
-    if "name" in fields:
-        clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME)
-    if "about" in fields:
-        clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT)
-    if fields.get("kind", OPEN) not in (OPEN, CLOSED):
-        raise Invalid("A room is open or closed.")
+    clean = _clean(fields)
     parts.limits.use("post", by.uid)
     for field, value in clean.items():
         parts.store.rooms.edit(rid, by, field, value)
@@ -83,9 +74,21 @@ def end(store: Store, by: Person, rid: str, address: str) -> None:
     address: the IP address of the person, for the audit log.
     """
     room = room_to_manage(store, rid, by)
-    if by.is_at_least(MEMBER) or store.rooms.size(rid) > 1:  # written first: it is never missing
+    if by.is_at_least(MEMBER) or store.rooms.size(rid) > 1:  # logged first, so it is never missing
         store.audit_log.note(by, "ended the room", f"{room.name} ({rid})", address)
     store.rooms.end(rid, by)
+
+
+def _clean(fields: dict[str, str]) -> dict[str, str]:
+    """The `name`, `about` and `kind` of a room, those of them that `fields` has. Raises Invalid."""
+    clean = dict(fields)
+    if fields.get("kind", OPEN) not in (OPEN, CLOSED):
+        raise Invalid("A room is open or closed.")
+    if "name" in fields:
+        clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME)
+    if "about" in fields:
+        clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT)
+    return clean
 
 
 def room_to_read(store: Store, rid: str, uid: str) -> Room:
@@ -107,9 +110,9 @@ def room_to_manage(store: Store, rid: str, by: Person) -> Room:
 def check_can_be_added(parts: Parts, by: Person, people: list[Person]) -> None:
     """Raise Invalid if one of the people is in too many rooms to be added to another by `by`.
 
-    Every page of a person has their whole list of rooms. Nobody is asked before they are added to a
-    room, and one visitor may sign in as many guests. So guests are stopped earlier than people with
-    accounts.
+    Every page of a person contains their whole list of rooms. Nobody is asked before they are added
+    to a room, and one visitor may sign in as many guests. So the limit is lower for guests than for
+    people with accounts.
     """
     most = MAX_ROOMS if by.role == GUEST else MAX_ROOMS_BY_OTHERS
     others = [person for person in people if person.uid != by.uid]

@@ -1,8 +1,8 @@
 """Finding messages in the rooms that a person is in.
 
-The index of this host (chat.search.index) returns places. Before it is asked, the store says which
-rooms the person may read; after it, the rooms say what each message is now. So a message that was
-deleted or edited, or that is in another room, is never shown, however far behind the index is.
+The index of this host (chat.search.index) returns places of messages. Before that, the store says
+which rooms the person may read; after that, it says how each message reads now. So a message that
+was deleted or edited, or that is in another room, is never shown, even if the index is out of date.
 """
 
 import os
@@ -26,7 +26,7 @@ from ..store.name_index import folded
 from .context import Parts
 
 PAGE_SIZE = 20  # messages on a page of results
-MIN_MISSING_EVENTS = 100  # that the page mentions: the index is always a little behind
+MIN_MISSING_EVENTS = 100  # below which the page says nothing: the index is always a bit behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResults:
-    """The hits, newest first.
+    """What was found, newest first.
 
     older: the cursor of the next page, "" if there is none.
     missing: how many events of the person's rooms are not in the index yet, 0 for only a few.
@@ -159,7 +159,7 @@ def _hits(store: Store, query: Query, places: list[Place], rows: list[Row]) -> l
 
 
 def _ms(day: date | None, person: Person) -> int:
-    """When a day begins for a person, in ms since 1970; 0 for no day."""
+    """The beginning of a day in the time zone of a person, in ms since 1970; 0 for no day."""
     return ms_of(day, person.zone) if day else 0
 
 

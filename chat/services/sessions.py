@@ -1,4 +1,4 @@
-"""Ending sessions, and asking whether one goes on."""
+"""Ending sessions, and checking whether a session is still valid."""
 
 from ..bridge import await_
 from ..store import Person, Store
@@ -29,8 +29,8 @@ def revoke_access(store: Store, uid: str, but: str = "") -> None:
 
 
 def is_active(parts: Parts, uid: str, sid: str) -> bool:
-    """True if the session `sid` of a person goes on. For a page that stays open, after it was
-    connected to the hub: the subscriber reports the end of a session from here on, but not one
-    before."""
+    """True if the session `sid` of a person is still valid. For an open page, after it was
+    connected to the hub: the subscriber reports sessions that end later, but not those that have
+    ended before."""
     await_(parts.realtime.subscriber.ready(f"user:{uid}"))
     return parts.store.sessions.is_on(uid, sid)

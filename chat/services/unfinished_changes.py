@@ -1,8 +1,8 @@
-"""Finishes changes that were left unfinished: the server died between two writes, or an answer was
+"""Finishes changes that were left unfinished: the server died between two writes, or a response was
 lost and nobody sent the same request again (store.unfinished describes them).
 
-One process at a time does it. No clock of a host is compared with another's: a change counts as
-left behind when this process has known it for SETTLE_SECONDS.
+One process at a time does this. The clocks of hosts are not compared: a change counts as left
+behind if this process has known it for SETTLE_SECONDS.
 """
 
 import logging
@@ -15,9 +15,9 @@ from ..store.leases import run_leased
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 30.0  # far longer than a change takes whose server is alive: each command has 2 s
-REST_SECONDS = 10.0  # between two looks
-LEASE_SECONDS = 30.0  # renewed with each look
+SETTLE_SECONDS = 30.0  # far longer than a change takes: each of its commands has 2 s
+REST_SECONDS = 10.0  # between two checks
+LEASE_SECONDS = 30.0  # until an unrenewed lease ends; each check renews it
 
 
 class UnfinishedChanges:
@@ -30,7 +30,7 @@ class UnfinishedChanges:
         self._since: dict[str, float] = {}  # when each entry was first seen, monotonic
 
     async def run(self) -> None:
-        """Look now and then, until cancelled."""
+        """Check every REST_SECONDS, until cancelled."""
         await run_leased(self.lease, self._work, REST_SECONDS, "unfinished changes")
 
     async def _work(self) -> float:
@@ -38,7 +38,7 @@ class UnfinishedChanges:
         return REST_SECONDS
 
     def look(self) -> int:
-        """Finish the changes that were left behind; returns how many there were."""
+        """Finish the changes that were left behind. Returns how many there were."""
         now, entries = time.monotonic(), self.store.unfinished.entries()
         self._since = {entry: self._since.get(entry, now) for entry in entries}
         left = [entry for entry, since in self._since.items() if now - since >= self.settle]

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from ..domain.errors import FilesAway, TooOften
 from ..media.avatars import FREE_BYTES, FREE_FRACTION
 
-MAX_OF_PERSON = 4  # requests with files at the same time
-MAX_OF_NETWORK = 40  # of all people of one network, which may be a school
+MAX_UPLOADS_OF_PERSON = 4  # requests with files at the same time
+MAX_UPLOADS_OF_NETWORK = 40  # of all people of one network, which may be a school
 RETRY_AFTER_SECONDS = 5.0
 
 
@@ -36,11 +36,14 @@ class Uploads:
     def begin(self, uid: str, whence: str, size: int) -> Callable[[], None]:
         """Count a request of at most `size` bytes of a person in a network. Returns the function to
         call at its end. Raises TooOften and FilesAway."""
-        whose = {f"person {uid}": MAX_OF_PERSON, f"network {whence}": MAX_OF_NETWORK}
+        whose = {
+            f"person {uid}": MAX_UPLOADS_OF_PERSON,
+            f"network {whence}": MAX_UPLOADS_OF_NETWORK,
+        }
         if self._is_limited and any(self._under_way[who] >= most for who, most in whose.items()):
             raise TooOften(
-                "Other files of yours, or of people in your network, are on their way here. "
-                "Wait until they are there, then try again.",
+                "Other files of yours, or of people in your network, are still being sent. "
+                "Wait until they have arrived, then try again.",
                 RETRY_AFTER_SECONDS,
             )
         free, total = self._free()
@@ -52,10 +55,7 @@ class Uploads:
 
         def end() -> None:
             self.bytes -= size
-            self._under_way.subtract(whose.keys())
-            for who in whose:
-                if not self._under_way[who]:
-                    del self._under_way[who]
+            self._under_way -= Counter(whose.keys())  # keeps positive counts only
 
         return end
 

@@ -1,4 +1,4 @@
-"""For admins: people's roles, who may come in, and what was done."""
+"""Pages for admins: people and their roles, stored files, and the audit log."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from .client_address import network_of
 from .paging import PAGE_ROWS, Paging, address
 from .security import is_public, own_origin
 
-MAX_OWNERS_LISTED = 50  # on the page of files
+MAX_OWNERS_LISTED = 50  # people on the page about files
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -27,8 +27,8 @@ bp.before_request(require_admin)
 
 @bp.get("/people")
 def people() -> Any:
-    """Everybody, by name; `?q=` finds a login, or people by a word of their name. `after` and
-    `before` name places in that order."""
+    """Everybody, by name. `?q=` finds a person by login, or people by a word of their name. `after`
+    and `before` are the places in that order where a page begins or ends."""
     return _page()
 
 
@@ -40,14 +40,15 @@ def role(uid: str) -> Any:
 
 @bp.post("/people/<uid>/deactivate")
 def deactivate(uid: str) -> Any:
-    """Nobody signs in as this person any more, and their rooms are another member's. With
-    `networks` nobody else comes in either from where they are signed in, which the page says where
-    it cannot be; with `messages` all that they wrote is deleted: also later."""
+    """Deactivate a person: they can no longer sign in, and their rooms get other owners. With
+    `networks`, nobody can sign in from the networks in which the person is signed in; if that is
+    not possible, the page says so. With `messages`, everything that they wrote is deleted, which
+    can also be done later."""
     person = _other(uid)
     if person.role == ADMIN:
         raise Refused("Take the admin role away first.")
-    # Each step leaves what the steps before it need, so that all may be repeated: the sessions say
-    # which networks to keep out, and end after that.
+    # If this is interrupted, it can be repeated, because no step destroys what an earlier one
+    # needs: the sessions say which networks to ban, and end after that.
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
@@ -68,7 +69,8 @@ def deactivate(uid: str) -> Any:
 
 @bp.post("/people/<uid>/activate")
 def activate(uid: str) -> Any:
-    """The person may come back, and so may others from there; what was deleted does not."""
+    """Let a person sign in again, and lift the bans of their networks. Deleted messages stay
+    deleted."""
     person = _other(uid)
     chat().store.people.edit(person, off="")
     chat().store.bans.lift(uid)
@@ -79,8 +81,8 @@ def activate(uid: str) -> Any:
 
 @bp.post("/people/<uid>/sign-out")
 def sign_out(uid: str) -> Any:
-    """End all sessions of a person, in all places at once, all tokens, and a link for a new
-    password."""
+    """End all sessions of a person, revoke all their tokens, and make a link for a new password
+    invalid."""
     person = _other(uid)
     revoke_access(chat().store, uid)
     audit_log.record("signed out everywhere", person)
@@ -89,7 +91,7 @@ def sign_out(uid: str) -> Any:
 
 @bp.post("/people/<uid>/reset")
 def reset(uid: str) -> Any:
-    """A link with which the person sets a new password. It is shown once."""
+    """Show a link with which the person can set a new password. It is shown only once."""
     person = _other(uid)
     if not person.login:
         raise Invalid("This person has no account with a password.")
@@ -100,7 +102,7 @@ def reset(uid: str) -> Any:
 
 @bp.get("/files")
 def files() -> Any:
-    """How many bytes of files are kept, and whose they are: those with most of them."""
+    """How many bytes of files are stored, and the people who have the most."""
     store = chat().store
     largest = store.stored_files.largest(MAX_OWNERS_LISTED)
     found = {person.uid: person for person in store.people.several([uid for uid, _ in largest])}
@@ -116,7 +118,7 @@ def files() -> Any:
 
 @bp.get("/audit")
 def audit() -> Any:
-    """What admins did, newest first; `?before=` goes back."""
+    """What admins did, newest first. `before` is the place where the page begins."""
     try:
         entries = chat().store.audit_log.before(request.args.get("before", ""))
     except ResponseError:
@@ -125,25 +127,24 @@ def audit() -> Any:
 
 
 def change_role(by: Person, uid: str, role: str) -> None:
-    """Give a person another role. Nobody takes the admin role from themselves, so that there is
-    always one. Two who take it from each other at the same time do not both succeed: whoever finds
-    to have lost it gives it back. Raises Invalid, NotFound, Refused."""
-    person = _other(uid)
+    """Give a person another role. Admins cannot change their own role, so there is always an admin.
+    If two admins take the role from each other at the same time, they do not both succeed: whoever
+    finds that they are no longer an admin undoes the change. Raises Invalid, NotFound, Refused."""
+    person, people = _other(uid), chat().store.people
     if role not in ROLES:
         raise Invalid("There is no such role.")
-    people = chat().store.people
     people.edit(person, role=role)
     now = people.get(by.uid)
     if now is None or now.role != ADMIN:
         people.edit(person, role=person.role)
         raise Refused("You are not an admin any more.")
     people.keep(uid)
-    chat().store.people.signal_change(uid)
+    people.signal_change(uid)
     audit_log.record(f"gave the role {role} to", person)
 
 
 def _other(uid: str) -> Person:
-    """The person with this id, who must not be the admin who asks."""
+    """The person with this id. Raises NotFound, and Refused for the admin who is signed in."""
     person = chat().store.people.get(uid)
     if person is None:
         raise NotFound("There is no such person.")
@@ -161,17 +162,13 @@ def _page(**more: Any) -> str:
     after, before = request.args.get("after", ""), request.args.get("before", "")
     page = chat().store.people.page(q, PAGE_ROWS, after, before)
     found = page.people
-    here = Paging(
-        0,
-        0,  # how many people there are is not known
-        address(before=page.before, after="") if page.before else "",
-        address(after=page.after, before="") if page.after else "",
-    )
+    earlier = page.before and address(before=page.before, after="")
+    later = page.after and address(after=page.after, before="")
+    here = Paging(0, 0, earlier, later)  # how many people there are is not known
     if q and not (after or before) and (person := _of_login(q)):
         found = [person, *(one for one in found if one.uid != person.uid)]
-    out = chat().store.bans.all()
-    told = {"q": q, "paging": here, "roles": ROLES, "out": out}
-    return render_template("admin/people.html", found=found, **told, **more)
+    shown = {"q": q, "paging": here, "roles": ROLES, "out": chat().store.bans.all()}
+    return render_template("admin/people.html", found=found, **shown, **more)
 
 
 def _of_login(login: str) -> Person | None:

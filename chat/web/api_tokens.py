@@ -1,4 +1,4 @@
-"""Tokens for programs, on pages: one's own, and for admins those of bots."""
+"""Pages for the tokens of programs: one's own, and for admins those of bots."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def bots() -> Any:
 
 @bp.post("/admin/bots")
 def make_bot() -> Any:
-    """A bot is a person without a way to sign in; it is added to rooms like anybody."""
+    """Create a bot: a person who cannot sign in, and can be added to rooms like anybody."""
     check_admin(g.person)
     try:
         name = clean_name(request.form.get("name", ""), "name", MAX_NAME)
@@ -55,19 +55,16 @@ def of_bot(uid: str) -> Any:
 
 @bp.post("/tokens/<uid>")
 def make(uid: str) -> Any:
-    """A new token; the page that answers is the only one that ever shows it."""
+    """Create a token. Only the page in the response ever shows it."""
     owner = _owner(uid)
     scopes = [scope for scope in SCOPES if scope in request.form.getlist("scopes")]
     try:
         name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME)
         if not scopes:
             raise Invalid("Choose what the token may do.")
-    except Invalid as error:
-        return _page(owner, error=error.text), 400
-    try:
         by = g.person.uid if owner.bot else ""
         secret = chat().store.tokens.make(owner.uid, name, scopes, by, sent_nonce())
-    except Refused as error:
+    except (Invalid, Refused) as error:
         return _page(owner, error=error.text), error.status
     if owner.bot:
         audit.record("made a token for", owner)
@@ -84,7 +81,8 @@ def revoke(uid: str) -> Any:
 
 
 def _owner(uid: str) -> Person:
-    """Oneself, or for admins a bot. Raises NotFound, Refused."""
+    """The owner of the tokens: the person who is signed in or, for admins, a bot. Raises NotFound,
+    Refused."""
     if uid == g.person.uid:
         return g.person  # type: ignore[no-any-return]
     check_admin(g.person)
@@ -112,5 +110,5 @@ def _page(owner: Person, error: str = "", secret: str = "") -> str:
 
 def _bots(error: str = "") -> str:
     bots, here = part(chat().store.people.bots())
-    told = {"paging": here, "error": error, "nonce": new_nonce()}
-    return render_template("admin/bots.html", bots=bots, **told)
+    shown = {"paging": here, "error": error, "nonce": new_nonce()}
+    return render_template("admin/bots.html", bots=bots, **shown)

@@ -1,4 +1,4 @@
-"""Entries in the audit log for what the present request does."""
+"""Entries of the audit log about the current request."""
 
 from flask import g
 
@@ -8,6 +8,6 @@ from .security import address
 
 
 def record(what: str, person: Person) -> None:
-    """Record what the admin of the present request does to a person."""
+    """Record what the admin who is signed in does to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
     chat().store.audit_log.note(g.person, what, whom, address())

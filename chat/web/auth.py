@@ -1,4 +1,4 @@
-"""Who is signed in: the person of the present request, and signing a person in."""
+"""The person who is signed in, and signing a person in."""
 
 from typing import Any
 from urllib.parse import quote
@@ -101,8 +101,8 @@ def check_network(person: Person | None = None) -> None:
 
 
 def _is_of_another(person: Person, session: Session) -> bool:
-    """True if the session is not of the person whom the proxy names, or the proxy does not name
-    anybody clearly. The session is ended then."""
+    """True if the proxy names another person than that of the session, or nobody clearly. Then the
+    session is ended."""
     named = trusted_proxy.named()
     if named is not None and (not named or cookie.get("proxied") == named):
         return False

@@ -1,16 +1,16 @@
-"""IP addresses as connections and proxies write them, and the network that one counts for.
+"""IP addresses in the spellings of connections and proxies, and the network of an address.
 
 Proxies spell the address of a visitor in several ways: with a port (`192.0.2.7:1000`,
 `[2001:db8::7]:1000`: Azure's gateway, AWS's load balancer), with a zone (RFC 4007), in quotes
 (RFC 7239, section 4), or an IPv4 address mapped into IPv6 (RFC 4291, section 2.5.5.2). All
-spellings of an address are the same address here. Anything else is no address: nothing is guessed.
+spellings of an address give the same address. Anything else is refused; nothing is guessed.
 """
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 MAX_ADDRESS_CHARS = 128  # longer than every spelling of an address
-PREFIX_BITS = 64  # who has one IPv6 address has all of its /64 (RFC 6177)
+IPV6_PREFIX_BITS = 64  # of a network: whoever has one IPv6 address has its whole /64 (RFC 6177)
 
 # Headers that proxies and tunnels add to a request.
 FORWARDING_HEADERS = (
@@ -29,8 +29,8 @@ _ZONE = re.compile(r"%[A-Za-z0-9._~-]{1,64}\Z")
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address:
-    """The address that `text` spells, without port and zone; IPv4 where it is mapped into IPv6.
-    Raises ValueError for everything else, such as a name, "unknown" or a port above 65535."""
+    """The address in `text`, without port and zone. A mapped address is returned as IPv4. Raises
+    ValueError for anything else, such as a name, "unknown" or a port above 65535."""
     if len(text) > MAX_ADDRESS_CHARS or not text.isascii():
         raise ValueError("not an IP address")
     text = text.strip(" \t")
@@ -40,7 +40,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address:
     if found := _BRACKETED.fullmatch(text):
         text, port = found[1], found[2] or port
         if ":" not in text:
-            raise ValueError("only an IPv6 address stands in brackets")
+            raise ValueError("only an IPv6 address can be in brackets")
     elif found := _IPV4_PORT.fullmatch(text):
         text, port = found[1], found[2]
     if int(port) > 65535:
@@ -53,10 +53,12 @@ def parse_address(text: str) -> IPv4Address | IPv6Address:
 
 
 def network_of(text: str) -> str:
-    """The network whose visitors count as one: an IPv4 address, or the /64 of an IPv6 address.
-    "" for a text that is no address."""
+    """The network that limits and bans count as one visitor: an IPv4 address, or the /64 of an IPv6
+    address. "" for a text that is no address."""
     try:
         ip = parse_address(text)
     except ValueError:
         return ""
-    return str(ip if isinstance(ip, IPv4Address) else ip_network((ip, PREFIX_BITS), strict=False))
+    return str(
+        ip if isinstance(ip, IPv4Address) else ip_network((ip, IPV6_PREFIX_BITS), strict=False)
+    )

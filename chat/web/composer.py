@@ -18,19 +18,6 @@ from .nonces import is_nonce, new_nonce
 from .room_page import RoomView, message_to_answer, newest_page
 
 SEVERAL_LINES = "This text has several lines. Send it first, then write on one."
-# The Markdown that the help page explains, as it is typed.
-EXAMPLES = (
-    "**bold**, *italic*, ~~struck out~~",
-    "`code` in a line",
-    "[the words of a link](https://example.org)",
-    "https://example.org or ann@example.org",
-    "> a quote\n> of two lines",
-    "- a list\n- of things\n  - and a smaller one",
-    "1. first\n2. second",
-    '```python\nprint("code in colours")\n```',
-    ":tada: :+1:",
-    r"\*no italic\*",
-)
 
 bp = Blueprint("composer", __name__)
 
@@ -59,7 +46,7 @@ def next_composer(rid: str) -> Any:
 
 @bp.post("/rooms/<rid>/composer")
 def choose_lines(rid: str) -> Any:
-    """Write on several lines from now on (field `lines`), or on one. The text stays."""
+    """Switch the composer to several lines (field `lines`), or back to one. The text stays."""
     room = _room(rid)
     body, is_wanted = _body(), bool(request.form.get("lines"))
     note = "" if is_wanted or "\n" not in body else SEVERAL_LINES
@@ -86,7 +73,7 @@ def attach(rid: str) -> Any:
 
 @bp.post("/rooms/<rid>/preview")
 def preview(rid: str) -> Any:
-    """The text as it will look: a fragment for htmx, else the room's page with it."""
+    """Show how the text will look: a fragment for htmx, else on the room's page."""
     room = _room(rid)
     body, error, clean = _body(), "", ""
     try:
@@ -100,8 +87,8 @@ def preview(rid: str) -> Any:
 
 @bp.get("/rooms/<rid>/draft")
 def draft(rid: str) -> Any:
-    """The person's draft in this room, for the empty composer named `nonce`. Only htmx asks for it:
-    without scripts no drafts are kept."""
+    """The person's draft in this room, for the empty composer with this `nonce`. Only htmx requests
+    it: without JavaScript no drafts are stored."""
     room = _room(rid)
     nonce = _nonce(request.args.get("nonce", ""))
     body = chat().store.drafts.of(g.person.uid, room.rid)
@@ -110,7 +97,7 @@ def draft(rid: str) -> Any:
 
 @bp.get("/help/text")
 def text_help() -> Any:
-    return render_template("help.html", examples=EXAMPLES)
+    return render_template("help.html")
 
 
 def _page(room: Room, **shown: Any) -> str:

@@ -1,8 +1,9 @@
-"""Answers compressed in pieces, so that a large one holds up nobody.
+"""Compresses responses in pieces, so that a large one does not block the event loop.
 
-Flask-Compress packs an answer in one go, on the event loop: the API's answer with 200 long messages
-has 10 MB, and gzip takes a tenth of a second for it. It has no setting for that, so `bound` puts a
-function of ours in the place of its own. tests/unit/test_compression.py fails when that moves.
+Flask-Compress compresses a response at once, on the event loop: the API's response with 200 long
+messages has 10 MB, and gzip takes a tenth of a second for it. There is no setting for that, so
+`install` replaces its function with ours. tests/unit/test_compression.py fails if the function
+moves.
 """
 
 import zlib
@@ -14,19 +15,19 @@ from flask_compress.compat import compression as codecs
 
 from ..runtime.cooperation import in_pieces
 
-PIECE_BYTES = 128 * 1024  # packed in one turn of the loop: about 2 ms
-GZIP = 16 + zlib.MAX_WBITS  # zlib's format 31 is that of gzip (RFC 1952)
+PIECE_BYTES = 128 * 1024  # compressed in one turn of the event loop, in about 2 ms
+GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS  # 16 selects the format of gzip (RFC 1952) in zlib
 
 _at_once = flask_compress._compress_data
 
 
 def compressed(app: Flask, data: bytes, algorithm: str) -> bytes:
-    """The data packed with "gzip" or "zstd", by the levels of `app`."""
+    """Return the data, compressed with "gzip" or "zstd" at the level that `app` sets."""
     if len(data) <= PIECE_BYTES:
         return _at_once(app, data, algorithm)
     packer: Any
     if algorithm == "gzip":
-        packer = zlib.compressobj(app.config["COMPRESS_LEVEL"], zlib.DEFLATED, GZIP)
+        packer = zlib.compressobj(app.config["COMPRESS_LEVEL"], zlib.DEFLATED, GZIP_WINDOW_BITS)
     else:
         level = app.config["COMPRESS_ZSTD_LEVEL"]
         packer = codecs.zstd.ZstdCompressor(level=level)
@@ -35,6 +36,6 @@ def compressed(app: Flask, data: bytes, algorithm: str) -> bytes:
     return b"".join([*packed, packer.flush()])
 
 
-def bound() -> None:
-    """Have answers packed in pieces, in the whole process."""
+def install() -> None:
+    """Compress responses in pieces, in the whole process."""
     flask_compress._compress_data = compressed

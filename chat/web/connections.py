@@ -1,4 +1,4 @@
-"""Telling a page why it cannot connect."""
+"""The reason why a page cannot connect."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ bp = Blueprint("connections", __name__)
 
 @bp.get("/connection")
 def connection() -> Any:
-    """The reason why a page cannot connect, for the page to show; empty if it could now."""
+    """The reason why a page cannot connect, which the page shows; empty if it could now."""
     try:
         if current_person():
             chat().limits.check("page", network())

@@ -14,6 +14,6 @@ bp.before_request(require_person)
 
 @bp.get("/rooms/<rid>/files/<fid>/<name>")
 def download(rid: str, fid: str, name: str) -> Any:
-    """A file, for members of its room; `?small` is the preview of an image. The name in the address
-    is for people only: the response has the stored name."""
+    """A file, for members of its room. With `?small`, the preview of an image. The name in the
+    address is for people only: the response has the stored name."""
     return file_response(rid, chat().store.messages.file(rid, g.person.uid, fid))

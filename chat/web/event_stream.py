@@ -1,16 +1,16 @@
 """A live room without JavaScript, as a frame whose response never ends.
 
-The response has the same fragments as the socket. Without htmx their wrappers are unknown elements,
-which CSS shows or hides. After some minutes the response ends with a refresh that continues from
-the last number, so that viewers who left unnoticed are forgotten.
+The response contains the same fragments as the socket. Without htmx their wrappers are unknown
+elements, which CSS shows or hides. After some minutes the response ends with a refresh that
+continues from the last number, so that viewers who left unnoticed are forgotten.
 
-What was written to the frame was not necessarily read. The next requests of the browser say what it
-has shown: the frame with its `after`, and empty images with a number (`seen`), which the frame
+What was written to the frame may not have been shown. The browser confirms it with its next
+requests: those of the frame with `after`, and those of empty images (`seen`), which the frame
 contains from time to time.
 
-A frame whose response ends without a refresh stays dead until its page is reloaded. So every
-response ends with one: also if the process stops, or Redis does not respond. A response that is
-refused for the moment has it as a header, because it is an error page.
+A frame whose response ends without a refresh shows nothing new until its page is reloaded. So every
+response ends with a refresh, also if the process stops or Redis does not respond. An error page
+that may succeed later has it as a header.
 """
 
 import asyncio
@@ -44,18 +44,18 @@ log = logging.getLogger(__name__)
 bp = Blueprint("event_stream", __name__)
 bp.before_request(require_person)
 
-MAX_RESPONSE_SECONDS = 240.0  # then the response ends, and the browser asks for the next
-KEEPALIVE_SECONDS = 15.0  # without an event, after which a comment keeps proxies from closing
-MAX_WAITING_WRITES = 1000  # for a slow reader, after which the response ends
-RELOAD_SECONDS = 1  # after which a page comes back when another process has taken over already
-RETRY_SECONDS = 5  # after which a page comes back that could not be served
-TRY_AGAIN = (429, 500, 502, 503)  # statuses of answers after which it is worth trying again
+MAX_RESPONSE_SECONDS = 240.0  # then the response ends, and the browser requests the next one
+KEEPALIVE_SECONDS = 15.0  # without an event; then a comment keeps proxies from closing it
+MAX_WAITING_WRITES = 1000  # for a slow reader; the response ends if there are more
+RELOAD_SECONDS = 1  # until the frame reloads if another process has taken over already
+RETRY_SECONDS = 5  # until a frame that could not be served reloads
+RETRY_STATUSES = (429, 500, 502, 503)  # of responses after which the frame reloads itself
 
 
 @bp.get("/rooms/<rid>/stream")
 def stream(rid: str) -> Response:
-    """The messages after number `after` (default: the newest), as they are posted. A number from
-    another `epoch` of the database does not count: then the newest messages come first."""
+    """The messages after number `after` (default: the newest), and then those that are posted. If
+    the number is of another `epoch` of the database, the newest messages come first."""
     room, read = chat().store.rooms.row(rid, g.person.uid)
     if read is None:
         raise NotMember("Join the room first to read it.")
@@ -75,8 +75,8 @@ def stream(rid: str) -> Response:
 
 @bp.get("/rooms/<rid>/seen/<seq>")
 def seen(rid: str, seq: str) -> tuple[str, int]:
-    """The frame has shown the room up to event `seq` (domain.validation.cursor). The browser loads
-    this as an image: there is no other way without a script or a click."""
+    """Confirm that the frame has shown the room up to event `seq` (domain.validation.cursor). The
+    browser loads this as an image, because nothing else works without a script or a click."""
     if not is_nonce(rid) or not chat().store.messages.seen(rid, g.person.uid, *cursor(seq)):
         raise NotFound("You are not in this room.")
     return "", 204
@@ -84,8 +84,8 @@ def seen(rid: str, seq: str) -> tuple[str, int]:
 
 @bp.after_request
 def come_back(response: Response) -> Response:
-    """Let a frame that is refused for the moment reload itself."""
-    if response.status_code in TRY_AGAIN:
+    """Let a frame reload itself after an error that may pass."""
+    if response.status_code in RETRY_STATUSES:
         wait = number(response.headers.get("Retry-After", "")) or 0
         response.headers["Refresh"] = str(max(wait, RETRY_SECONDS))
     return response
@@ -104,24 +104,24 @@ class Place:
     is_shown: bool = True
 
     def refresh(self, seconds: int) -> str:
-        """The last piece of a response: the page loads itself again after so many seconds."""
-        where = urlencode({"after": self.seq, "epoch": self.epoch})  # which came from the browser
+        """The last piece of a response, which reloads the frame after some seconds."""
+        where = urlencode({"after": self.seq, "epoch": self.epoch})  # quoted: a browser sent it
         address = f"/rooms/{self.rid}/stream?{where}"
         return f'<meta http-equiv="refresh" content="{seconds}; url={address}">'
 
 
 class Waiting:
-    """What is to be written to one reader; `push` and `close` are what the hub calls."""
+    """What is still to be written to one reader. The hub calls `push` and `close`."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[str] = asyncio.Queue()
         self.ended = False
         self.is_draining = False
-        self.pause = 0  # seconds after which the page comes back
+        self.pause = 0  # seconds until the frame reloads
         self.asked = 0  # the last number that the browser was asked to confirm
 
     def drain(self, replaced: bool) -> None:
-        """The process stops; another process may have replaced it already."""
+        """The process stops. `replaced`: another process has taken over already."""
         self.is_draining = True
         self.pause = RELOAD_SECONDS if replaced else RESTART_SECONDS
         self.queue.put_nowait("")
@@ -134,7 +134,7 @@ class Waiting:
         return not self.ended
 
     def ask(self, hub: Hub, viewer: Viewer) -> bool:
-        """Ask the browser to confirm that it has shown what was written. True if it was asked."""
+        """Ask the browser to confirm what it has shown. True if it was asked."""
         rid, seq = viewer.watching, viewer.sent
         if rid is None or seq <= self.asked or self.ended:
             return False
@@ -149,7 +149,7 @@ class Waiting:
         self.queue.put_nowait("")
 
     def next(self) -> str:
-        """The next write; a comment if there is none for some time."""
+        """The next text to write; a comment if there is none for KEEPALIVE_SECONDS."""
         try:
             text: str = await_(asyncio.wait_for(self.queue.get(), KEEPALIVE_SECONDS))
         except TimeoutError:
@@ -158,7 +158,7 @@ class Waiting:
 
 
 def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[str]:
-    """The whole page, piece by piece."""
+    """The whole response, piece by piece."""
     yield head
     try:
         yield from _events(room, place, waiting)
@@ -171,7 +171,7 @@ def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[s
 
 
 def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
-    """What happens in the room, and the refresh; `place` moves on with what was written."""
+    """The events of the room, and the refresh. `place` moves on with what was written."""
     hub, store, fragments = chat().realtime.hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
     viewer = hub.connect(waiting.push, waiting.close, uid, g.session.sid, g.person.zone)
@@ -196,7 +196,7 @@ def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
         end = time.monotonic() + MAX_RESPONSE_SECONDS
         while not _is_over(waiting, end) and viewer.watching == rid:
             yield waiting.next()
-        # Nothing is added any more; what waits is written, and the next response goes on there.
+        # Nothing is added any more. Write what waits; the next response continues there.
         hub.unwatch(viewer)
         while not waiting.queue.empty():
             yield waiting.queue.get_nowait()

@@ -1,4 +1,4 @@
-"""Failed sign-ins of the present request (observability.failed_sign_ins writes them)."""
+"""Failed sign-ins in the current request (observability.failed_sign_ins logs them)."""
 
 from ..services.context import chat
 from .security import network
@@ -7,8 +7,8 @@ MAX_DETAIL_CHARS = 200
 
 
 def failed(reason: str, uid: str = "", detail: object = "") -> None:
-    """The visitor who makes the present request could not sign in. `uid` is the person they claimed
-    to be, if there is one; `detail` is for the operator, and must not contain a secret."""
+    """Record that the visitor could not sign in. `uid` is the person they claimed to be, if there
+    is one. `detail` is for the operator, and must not contain a secret."""
     if uid:
         reason += f" (person {uid})"
     if detail:

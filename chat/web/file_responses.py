@@ -1,12 +1,12 @@
 """Responses with the files of messages.
 
-No uploaded file runs or is shown as a page of this site. Images, audio and video have a type from
-our own table, every other file is an attachment, and the policy of each response takes all rights
-away from a page. Players ask for parts of a file (RFC 9110, section 14).
+No uploaded file can run or appear as a page of this site. Images, audio and video have a type from
+our own table, every other file is an attachment, and the content security policy of each response
+allows a page nothing. Players request parts of a file (RFC 9110, section 14).
 
 A browser may cache a file, but must ask each time before it shows it again (`no-cache`, RFC 9111,
 section 5.2.2.4). A file id never changes its content, so the answer is 304 (RFC 9110, section
-13.1.2), which costs no byte of the file. A person who may no longer have the file, because the
+13.1.2), which does not read the file. A person who may no longer see the file, because the
 message was deleted or they left the room, gets 404, and the cached file is not shown.
 """
 
@@ -24,14 +24,14 @@ POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; sandbox"
 
 
 def file_response(rid: str, file: File) -> Response:
-    """The response with a file of room `rid`, or with the part that was asked for. Raises NotFound
-    and FilesAway."""
+    """The response with a file of room `rid`, or with the requested part of it. Raises NotFound and
+    FilesAway."""
     if request.if_none_match.contains_weak(file.fid):
         return _with_headers(Response(status=304), file)
     small = file.is_image and "small" in request.args
     size, pieces = chat().attachments.read(rid, file.fid, small)
     response = send_file(
-        io.BytesIO(),  # the body follows when it is known which part is asked for
+        io.BytesIO(),  # the body follows below, when the requested part is known
         mimetype=file.type,
         as_attachment=file.type.partition("/")[0] not in INLINE_KINDS,
         download_name=file.name,
@@ -54,8 +54,8 @@ def file_response(rid: str, file: File) -> Response:
 
 
 def _environ() -> Any:
-    """The request, without a Range that is answered with the whole file: one in another unit, with
-    several parts, or without sense. Werkzeug would refuse it."""
+    """The request, without a Range in another unit, with several parts, or with an error. Werkzeug
+    would refuse it; we respond with the whole file."""
     asked = request.range
     if asked and asked.units == "bytes" and len(asked.ranges) == 1:
         return request.environ
@@ -68,7 +68,7 @@ def _with_headers(response: Response, file: File) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
     disposition = response.headers.get("Content-Disposition", "")
     if "filename*" in disposition:
-        # Some browsers end the plain name at a quotation mark, though it is escaped. The name in
+        # Some browsers end the plain name at a quotation mark, even if it is escaped. The name in
         # `filename*` (RFC 6266) is complete.
         plain = disposition.replace(r"\\", "_").replace(r"\"", "_")
         response.headers["Content-Disposition"] = plain

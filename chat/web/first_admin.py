@@ -1,9 +1,9 @@
-"""How a chat gets its first admin: by the link that its operator was shown (chat.auth.setup_link).
+"""How a chat gets its first admin: with the link that its operator was shown (auth.setup_link).
 
-The link works in every way of signing in. Where passwords are on, it leads to the form for an
-account, which becomes the admin's; whoever is signed in already, as a member or in a chat without
-passwords, becomes the admin themselves. Only a chat that nobody but this machine reaches, and that
-nobody has used, opens that form without the link.
+The link works with every method of signing in. If passwords are on, it leads to a form that creates
+the account of the admin. A person who is already signed in, as a member or in a chat without
+passwords, becomes the admin. The form opens without the link only if nobody has used the chat yet,
+and only this machine can reach it.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def only_without_admin() -> None:
 
 @bp.get("/first-run")
 def page() -> Any:
-    """The form for the first account where it opens without the link, else where to find that."""
+    """The form for the first account if it opens without the link, else where to find the link."""
     if _opens_without_link():
         return _form()
     return render_template("first_run.html", hours=setup_link.VALID_HOURS)
@@ -52,30 +52,22 @@ def make_account() -> Any:
     return _make_account(None)
 
 
-@bp.get("/first-run/<secret>")
-def page_of_link(secret: str) -> Any:
-    """What the link leads to. Only the form uses it up: programs that look into links beforehand
-    do not."""
+@bp.get("/first-run/<secret>", endpoint="page_of_link")
+@bp.post("/first-run/<secret>", endpoint="use_link")
+def link(secret: str) -> Any:
+    """The page that the link leads to, and its form, which makes the person who is signed in the
+    admin, or an account for them. Only the form uses the link up: some programs open links in
+    advance."""
     if not chat().store.setup_links.is_valid(secret):
         return _wrong_link()
-    person = current_person()
-    if _takes_over(person):
+    person, is_sent = current_person(), request.method == "POST"
+    # A guest gets an account where there are accounts.
+    if person and (person.role != GUEST or "password" not in auth_methods()):
+        if is_sent:
+            return _take_over(person)
         return render_template("first_run.html", becomes=person, secret=secret)
     if "password" in auth_methods():
-        return _form()
-    return redirect(f"/sign-in?next={quote(request.path, safe='')}", 303)
-
-
-@bp.post("/first-run/<secret>")
-def use_link(secret: str) -> Any:
-    """Make the person who is signed in the admin, or an account for them."""
-    if not chat().store.setup_links.is_valid(secret):
-        return _wrong_link()
-    person = current_person()
-    if _takes_over(person):
-        return _take_over(person)
-    if "password" in auth_methods():
-        return _make_account(person)
+        return _make_account(person) if is_sent else _form()
     return redirect(f"/sign-in?next={quote(request.path, safe='')}", 303)
 
 
@@ -84,9 +76,9 @@ def _opens_without_link() -> bool:
 
 
 def _is_from_this_machine() -> bool:
-    """True for a request that came straight from this machine: over a loopback connection, under a
-    loopback name (a foreign page whose name leads here has another one: DNS rebinding), from no
-    page of another origin, and with no header of a proxy or tunnel."""
+    """True for a request that came directly from this machine: over a loopback connection, to a
+    loopback name (DNS rebinding would use another name), not from a page of another origin, and
+    without a header of a proxy or tunnel."""
     named = [f"//{request.host}", request.headers.get("Origin", "//localhost")]
     return (
         is_loopback(request.remote_addr or "")
@@ -96,20 +88,14 @@ def _is_from_this_machine() -> bool:
 
 
 def _host(url: str) -> str:
-    """The name of the host in an address, "" for none."""
+    """The name of the host in an address, "" if there is none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _takes_over(person: Person | None) -> bool:
-    """True for who becomes the admin as they are. Where there are accounts, a guest makes one."""
-    return person is not None and (person.role != GUEST or "password" not in auth_methods())
-
-
-def _take_over(person: Person | None) -> Any:
-    assert person is not None
+def _take_over(person: Person) -> Any:
     admin = chat().store.accounts.become_first_admin(person)
     chat().store.audit_log.note(admin, "became the first admin by the server's link", "", address())
     sign_in(admin, g.session.way)  # more rights, so another cookie
@@ -117,7 +103,7 @@ def _take_over(person: Person | None) -> Any:
 
 
 def _make_account(guest: Person | None) -> Any:
-    """Make the admin's account, and sign in to it; a `guest` goes on as the same person."""
+    """Create the admin's account, and sign in to it. A `guest` stays the same person."""
     try:
         login, name, kept = new_account()
         admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
@@ -129,16 +115,15 @@ def _make_account(guest: Person | None) -> Any:
 
 
 def _form(error: ChatError | None = None) -> Any:
-    text, status = (error.text, error.status) if error else ("", 200)
     others = [way for way in auth_methods() if way not in ("guest", "password")]
-    told = {"first": True, "action": request.path, "others": others}
-    headers = error.headers if error else {}
-    return render_template("sign_up.html", **told, **typed(text)), status, headers
+    shown = {"first": True, "action": request.path, "others": others}
+    page = render_template("sign_up.html", **shown, **typed(error.text if error else ""))
+    return (page, error.status, error.headers) if error else page
 
 
 def _wrong_link() -> Any:
-    """A link that is used, too old or made up. Right links are not counted: they cannot be
-    guessed, and nobody should be able to keep the operator from using theirs."""
+    """The page for a link that was used, is too old, or never existed. Only wrong links count for
+    the limit, so that nobody can keep the operator from using theirs."""
     failed("a wrong link for the first admin")
     chat().limits.use("address", network())
     return render_template("first_run.html", wrong=True, hours=setup_link.VALID_HOURS), 404

@@ -1,11 +1,11 @@
-"""How much work a form is, besides its bytes: fields, and what parts of a form say of themselves.
+"""Limits on the work that a form causes: the number of its fields, and the headers of its parts.
 
-Werkzeug reads forms on the event loop. It splits the parameters of a part's header one by one, each
-time with a copy of the rest, so that one header of 480 KB held up everybody for half a second; and
-it counts the parts of a multipart form only, not the fields of other forms and of addresses.
+Werkzeug reads forms on the event loop. It splits the parameters of a part's header one by one, and
+copies the rest each time, so that a header of 480 KB blocked the loop for half a second. It counts
+the parts of multipart forms only, not the fields of other forms and of addresses.
 
-Werkzeug has no setting for the class of its decoder, so `Decoder` is put in its place.
-tests/integration/test_forms.py fails when Werkzeug looks for it elsewhere.
+Werkzeug has no setting for the class of its decoder, so `install` replaces it with `Decoder`.
+tests/integration/test_forms.py fails if Werkzeug looks for it elsewhere.
 """
 
 import io
@@ -17,13 +17,14 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
 from werkzeug.sansio.multipart import Event, Field, File, MultipartDecoder
 
-MAX_FIELDS = 1000  # of a form, or of an address; Werkzeug's own limit for the parts of a form
-MAX_PART_HEAD_BYTES = 4096  # before the content of a part; the longest name of a file fits
+MAX_FIELDS = 1000  # in a form or an address, as Werkzeug's limit for the parts of a form
+MAX_PART_HEAD_BYTES = 4096  # of a part; the longest name of a file fits
 
 
 class Decoder(MultipartDecoder):
-    """Raises RequestEntityTooLarge for a part with a long header, and ValueError, which makes the
-    form an empty one, for a part without a name: HTML has none, and Flask-WTF fails on it."""
+    """Raises RequestEntityTooLarge for a part whose header is too long. Raises ValueError, which
+    makes the form empty, for a part without a name: no HTML form has one, and Flask-WTF fails on
+    it."""
 
     def next_event(self) -> Event:
         event = super().next_event()
@@ -37,8 +38,8 @@ class Decoder(MultipartDecoder):
         return super()._parse_headers(data)
 
 
-class Forms(formparser.FormDataParser):
-    """Raises RequestEntityTooLarge for more than MAX_FIELDS in any form."""
+class FormParser(formparser.FormDataParser):
+    """Raises RequestEntityTooLarge for a form with more than MAX_FIELDS fields."""
 
     def _parse_urlencoded(self, stream: IO[bytes], *more: Any) -> Any:
         body = stream.read()
@@ -48,17 +49,17 @@ class Forms(formparser.FormDataParser):
 
 
 class Request(flask.Request):
-    """A request whose form is bounded."""
+    """A request whose form is limited."""
 
-    form_data_parser_class = Forms
+    form_data_parser_class = FormParser
 
 
-def bound() -> None:
-    """Bound the parts of multipart forms, in the whole process."""
+def install() -> None:
+    """Limit the parts of multipart forms, in the whole process."""
     formparser.MultipartDecoder = Decoder  # type: ignore[attr-defined, misc]
 
 
-def bound_address(asked: flask.Request) -> None:
+def check_address(asked: flask.Request) -> None:
     """Raise RequestURITooLarge for an address with more fields than a form may have."""
     if asked.query_string.count(b"&") >= MAX_FIELDS:
         raise RequestURITooLarge

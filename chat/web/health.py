@@ -1,4 +1,4 @@
-"""For those who run the chat: is the process alive, can it work, what does it do."""
+"""For operators: whether the process is alive and ready, and its metrics."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -17,14 +17,14 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/healthz")
 def healthz() -> Any:
-    """200 as long as the process answers."""
+    """200 as long as the process responds."""
     return "ok\n", 200, {"Content-Type": "text/plain; charset=utf-8"}
 
 
 @bp.get("/readyz")
 def readyz() -> Any:
-    """200 when Redis answers, what is published comes in (where sockets are served), and the
-    processes that this one needs answer; else 503 with the reason."""
+    """200 if Redis responds, published events arrive (in a process that serves sockets), and the
+    processes that this one needs respond. Otherwise 503 with the reason."""
     plain = {"Content-Type": "text/plain; charset=utf-8"}
     try:
         chat().store.ping()
@@ -38,14 +38,15 @@ def readyz() -> Any:
 
 @bp.get("/metrics")
 def prometheus() -> Any:
-    """What this process counts, for those of CHAT_METRICS; for others there is no such page."""
+    """The metrics of this process, for the networks of CHAT_METRICS; a 404 for others."""
     if not _may_measure():
         raise NotFound("There is no such page.")
     return metrics.text(), 200, {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
 
 def _may_measure() -> bool:
-    """A request that has come through a proxy unknown to us is everybody's, wherever that is."""
+    """True for a visitor from a network of CHAT_METRICS. Behind an unknown proxy anybody may be, so
+    its requests are refused."""
     passed_on = any(name in request.headers for name in FORWARDING_HEADERS)
     if passed_on and not is_proxy(request.remote_addr or ""):
         return False

@@ -1,4 +1,4 @@
-"""What kind of response the browser asks for: htmx replaces parts of a page, a form loads one."""
+"""Whether the response is for htmx, which replaces a part of the page, or is a page itself."""
 
 from flask import request
 
@@ -9,6 +9,6 @@ def is_htmx() -> bool:
 
 
 def is_panel() -> bool:
-    """True if htmx replaces the panel beside the list of rooms. Going back in the history asks for
-    the whole page, although htmx makes that request too."""
+    """True if htmx replaces the panel next to the list of rooms. When the person goes back in the
+    history, htmx requests the whole page."""
     return is_htmx() and not request.headers.get("HX-History-Restore-Request")

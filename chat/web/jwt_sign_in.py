@@ -1,8 +1,8 @@
 """Signing in with a token (JWT) that another site has signed for its user.
 
-The form is on another site, so it cannot have our CSRF token, and a person with a token of their
-own could make somebody else's browser post it. So a token can be used once, within an hour at most,
-and a browser may send it only from the pages of CHAT_JWT_ORIGIN.
+The form is on another site, so it cannot have our CSRF token, and anybody who has a token could
+make somebody else's browser post it. So a token can be used once, within an hour at most, and a
+browser may send it only from the pages of CHAT_JWT_ORIGIN.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 bp = Blueprint("jwt_sign_in", __name__)
 
-MAX_TOKEN_SECONDS = 3600  # until a token expires; Firebase's last as long
+MAX_TOKEN_SECONDS = 3600  # until a token expires, as Firebase's do
 
 
 @bp.post("/sign-in/token")
@@ -72,7 +72,7 @@ def _verified(token: str) -> dict[str, Any]:
     now = chat().store.clock.now()
     jwt.check_claims(claims, settings.jwt_issuer, settings.jwt_audience, now)
     if claims["exp"] > now + MAX_TOKEN_SECONDS + LEEWAY_SECONDS:
-        raise BadToken(f"it is good for more than {MAX_TOKEN_SECONDS} s")
+        raise BadToken(f"it is valid for more than {MAX_TOKEN_SECONDS} s")
     return claims
 
 

@@ -18,8 +18,8 @@ sock = Sock()
 
 @bp.before_request
 def only_own_pages() -> Response | None:
-    """Refuse a handshake of another site (403), of a visitor (401), or one too many (429). htmx
-    tries again after ever longer waits, until a socket opens."""
+    """Refuse a handshake from another site (403), without a session (401), or above the limit
+    (429). htmx tries again, after ever longer pauses, until a socket opens."""
     if not is_own_origin():
         return Response("This socket is for the chat's own pages.\n", 403, mimetype="text/plain")
     if current_person() is None:
@@ -39,5 +39,5 @@ def leave(_: Any) -> None:
 
 @sock.route("/live", bp=bp)  # type: ignore[untyped-decorator]
 def live(ws: WebSocket) -> None:
-    """The request ends here, and the page's connection goes on."""
+    """Detach the socket from the request, which ends here. The page's connection goes on."""
     ws.detach(PageConnection(ws, g.person, g.pop("leave")))

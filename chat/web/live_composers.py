@@ -1,7 +1,7 @@
 """The composers of an open page: posts on the socket, drafts, name suggestions, and typing.
 
-A page has one composer for the next message, and those whose message is not acknowledged yet. Each
-has a nonce, so a message that is sent again is stored once.
+A page has one composer for the next message, and one for each message that is not acknowledged yet.
+Each has a nonce, so a message that is sent again is stored once.
 """
 
 import time
@@ -23,7 +23,7 @@ from .nonces import is_nonce, new_nonce
 
 TYPING_INTERVAL_SECONDS = 2.0  # between two signals of one page that its person is typing
 MAX_SENT_COMPOSERS = 20  # whose text is remembered for each page
-TYPED_ON = "You typed this while the message before it was on its way."
+TYPED_WHILE_SENDING = "You typed this while the message before it was on its way."
 
 
 @dataclass(slots=True, eq=False)
@@ -123,15 +123,15 @@ class LiveComposers:
             self.parts.store.drafts.keep(self._person.uid, rid, text)
 
     def _delete_draft(self, rid: str, nonce: str, kept: bool) -> None:
-        """The text of a composer is stored: delete the draft of it that was kept on this page, or
-        (`kept`) before."""
+        """The text of a composer is stored: delete its draft, which was kept on this page, or
+        earlier (`kept`)."""
         if self.draft[0] == nonce or (kept and not self.draft[0]):
             self.draft = ("", "")
             self.parts.store.drafts.keep(self._person.uid, rid, "")
 
     def typed(self, frame: Frame) -> None:
-        """The text of a composer that was sent, when it accepts no more keys. Text beyond what was
-        sent becomes a composer of its own; without any, the composer is removed."""
+        """Handle the final text of a composer that was sent. Text beyond what was sent becomes a
+        composer of its own; if there is none, the composer is removed."""
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
         sent = self.posted.pop(nonce, "")
         if sent and is_nonce(rid):
@@ -161,7 +161,8 @@ class LiveComposers:
     def _replace_composer(self, rid: str, nonce: str, rest: str) -> None:
         """Remove a composer that was sent; text beyond that becomes a composer of its own."""
         if rest.strip():
-            self.send(self.parts.fragments.fresh_composer(rid, nonce, new_nonce(), rest, TYPED_ON))
+            fragments = self.parts.fragments
+            self.send(fragments.fresh_composer(rid, nonce, new_nonce(), rest, TYPED_WHILE_SENDING))
         else:
             self.send(self.parts.fragments.composer_done(nonce))
 

@@ -27,7 +27,7 @@ from ..realtime.resume_cache import Answer, Cursor
 from ..realtime.viewers import Viewer
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
-from ..services.context import app
+from ..services.context import chat
 from ..services.limits import Pace
 from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
@@ -92,7 +92,7 @@ class PageConnection:
     def __init__(self, ws: WebSocket, person: Person, leave: Callable[[], None]) -> None:
         self.ws = ws
         self.leave = leave
-        self.app = app()
+        self.app = chat()
         self.store = self.app.store
         self.hub = self.app.realtime.hub
         self.resume_cache = self.app.realtime.resume_cache

@@ -10,7 +10,7 @@ from chat.app import create_app
 from chat.config import Settings
 from chat.domain.errors import FilesAway, TooOften
 from chat.media.avatars import FREE_BYTES
-from chat.services.uploads import MAX_OF_NETWORK, MAX_OF_PERSON, Uploads
+from chat.services.uploads import MAX_UPLOADS_OF_NETWORK, MAX_UPLOADS_OF_PERSON, Uploads
 
 from ..running import Server, Visitor, opened, wait_until
 from .test_api import Program
@@ -74,10 +74,10 @@ def test_one_person_sends_a_few_at_once(server, ann, bob, tea, way):
         target = "/me" if way == "a picture" else f"/rooms/{tea}/messages"
         return begun.post(target, "picture" if way == "a picture" else "files")
 
-    socks = [begin() for _ in range(MAX_OF_PERSON + 3)]
+    socks = [begin() for _ in range(MAX_UPLOADS_OF_PERSON + 3)]
     wait_until(lambda: len(answered(socks)) >= 3, "refusals")
     assert {sock.recv(12).split()[1] for sock in answered(socks)} == {b"429"}
-    assert len(set(socks) - set(answered(socks))) == MAX_OF_PERSON
+    assert len(set(socks) - set(answered(socks))) == MAX_UPLOADS_OF_PERSON
     assert send(bob, tea, ("b.bin", b"x" * 100_000)).status_code == 303
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     begun.end()
@@ -101,7 +101,7 @@ def app(store):
 
 def test_what_is_under_way_is_counted_by_person_and_network(app):
     uploads = Uploads(free=lambda: (100 * GB, 200 * GB))
-    ends = [uploads.begin(f"u{n}", "192.0.2.1", MB) for n in range(MAX_OF_NETWORK)]
+    ends = [uploads.begin(f"u{n}", "192.0.2.1", MB) for n in range(MAX_UPLOADS_OF_NETWORK)]
     with pytest.raises(TooOften):
         uploads.begin("another", "192.0.2.1", MB)
     uploads.begin("another", "192.0.2.2", MB)()

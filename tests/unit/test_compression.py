@@ -9,7 +9,7 @@ from flask_compress import Compress
 from flask_compress.compat import compression as codecs
 
 from chat.web import compression
-from chat.web.compression import PIECE_BYTES, bound
+from chat.web.compression import PIECE_BYTES, install
 
 TEXT = random.Random(1).randbytes(3 * PIECE_BYTES).hex().encode()[: 5 * PIECE_BYTES + 1]
 
@@ -34,7 +34,7 @@ def test_an_answer_is_packed_in_pieces(turns, algorithm, size):
     app = Flask(__name__)
     app.config.update(COMPRESS_ALGORITHM=["zstd", "gzip"], COMPRESS_LEVEL=4)
     Compress(app)
-    bound()
+    install()
     app.add_url_rule("/", view_func=lambda: TEXT[:size].decode())
     answer = app.test_client().get("/", headers={"Accept-Encoding": algorithm})
     assert answer.headers["Content-Encoding"] == algorithm
