@@ -37,43 +37,43 @@ class Rate:
     ahead: int = 1
 
 
-_TRIES = "There were too many tries."
-_NEIGHBOURS = "Too many people have come from your network at once."
+_ATTEMPTS = "There were too many attempts."
+_NETWORK_BUSY = "Too many people have come from your network at once."
 
 RATES = {
     # By person.
     "post": Rate(20, 4, "You are writing faster than anyone can read.", 5),
     "file": Rate(100, 600, "You have sent a lot of files."),
     "join": Rate(30, 60, "You have joined a lot of rooms just now."),
-    "members": Rate(30, 60, "You have changed a lot in who is in your rooms."),
+    "members": Rate(30, 60, "You have added and removed a lot of people just now."),
     "start": Rate(30, 3600, "You have started a lot of rooms."),
     "write": Rate(100, 3600, "You have written to a lot of people."),
     "profile": Rate(30, 3600, "You have changed your profile a lot."),
-    "search": Rate(60, 20, "You are searching faster than we can look.", 5),
-    "lookup": Rate(200, 40, "You are searching faster than we can look.", 10),
+    "search": Rate(60, 20, "You are searching faster than the chat can answer.", 5),
+    "lookup": Rate(200, 40, "You are searching faster than the chat can answer.", 10),
     "view": Rate(600, 100, "You are loading pages faster than the chat can make them.", 50),
     "picture": Rate(3000, 100, "You are loading a lot of pictures.", 100),
     "download": Rate(3000, 100, "You are loading a lot of files.", 100),
-    "preview": Rate(60, 30, "You are looking at your text more often than it can be shown.", 5),
+    "preview": Rate(60, 30, "You are asking for previews faster than the chat can make them.", 5),
     "change": Rate(120, 60, "You have changed a lot just now.", 5),
     "socket": Rate(120, 60, "You are opening pages faster than the chat can follow.", 5),
     "token": Rate(60, 3600, "You have made a lot of tokens."),
     "admin": Rate(300, 60, "You are doing a lot at once.", 10),
-    "api": Rate(1200, 120, "This program asks for more than the chat can answer.", 50),
+    "api": Rate(1200, 120, "This program sends more requests than the chat can answer.", 50),
     # By login and address, so that somebody who guesses elsewhere does not lock the owner out.
-    "login": Rate(10, 15 * 60, _TRIES),
+    "login": Rate(10, 15 * 60, _ATTEMPTS),
     # By login alone, from all addresses: it takes 30 networks to use that up.
-    "account": Rate(300, 15 * 60, _TRIES),
+    "account": Rate(300, 15 * 60, _ATTEMPTS),
     # By address, which may be a whole school.
-    "address": Rate(100, 15 * 60, _TRIES),
-    "sign-up": Rate(100, 3600, _NEIGHBOURS),
-    "guest": Rate(600, 3600, _NEIGHBOURS),
-    "guest-day": Rate(2000, 24 * 3600, _NEIGHBOURS),
-    "oidc": Rate(1000, 3600, _NEIGHBOURS),
-    "hand-over": Rate(3000, 3600, _NEIGHBOURS),
+    "address": Rate(100, 15 * 60, _ATTEMPTS),
+    "sign-up": Rate(100, 3600, _NETWORK_BUSY),
+    "guest": Rate(600, 3600, _NETWORK_BUSY),
+    "guest-day": Rate(2000, 24 * 3600, _NETWORK_BUSY),
+    "oidc": Rate(1000, 3600, _NETWORK_BUSY),
+    "hand-over": Rate(3000, 3600, _NETWORK_BUSY),
     # By address: the requests of visitors who are not signed in, and those of all people.
-    "anonymous": Rate(6000, 120, _NEIGHBOURS, 100),
-    "network": Rate(40_000, 100, _NEIGHBOURS, 400),
+    "anonymous": Rate(6000, 120, _NETWORK_BUSY, 100),
+    "network": Rate(40_000, 100, _NETWORK_BUSY, 400),
     # All new guests of the chat, from all addresses.
     "guests": Rate(10_000, 24 * 3600, "Too many guests have come today."),
 }
@@ -137,7 +137,7 @@ class Limits:
     def __init__(self, buckets: RateLimits, pages: int, on: bool = True) -> None:
         self.buckets = buckets
         self.on = on
-        self.rates = {**RATES, "page": Rate(2 * pages, 60, _NEIGHBOURS, max(1, pages // 10))}
+        self.rates = {**RATES, "page": Rate(2 * pages, 60, _NETWORK_BUSY, max(1, pages // 10))}
         self._left: dict[tuple[str, str], int] = {}  # negative: owed
         self._paces: dict[str, Pace] = {}
         self._forget_at = MAX_ENTRIES  # the number of paces

@@ -83,7 +83,7 @@ def _find(
         return SEARCH.run(person.uid, find, folder, wanted, rooms, limit)
     except TooSlow:
         raise Invalid(
-            "That takes too long. Say more: a room (in:), a person (from:) or days (after:)."
+            "This search takes too long. Add a room (in:), a person (from:) or a day (after:)."
         ) from None
     except Unready:
         raise Invalid(_why_not_ready(str(folder))) from None
@@ -93,8 +93,8 @@ def _why_not_ready(folder: str) -> str:
     if os.access(folder, os.W_OK):
         return "The chat is still reading what was written. Try again in a moment."
     return (
-        "Messages cannot be searched here: the chat has no folder in which it may keep an index. "
-        "Who runs it can give it one (CHAT_DATA)."
+        "Messages cannot be searched here, because the chat has no folder for an index. "
+        "Whoever runs it can set one (CHAT_DATA)."
     )
 
 

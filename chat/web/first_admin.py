@@ -47,7 +47,7 @@ def page() -> Any:
 def make_account() -> Any:
     if not _opens_without_link():
         failed("the first account was asked for without the link")
-        text = "The first account is made with the link that the server printed at its start."
+        text = "To make the first account, use the link that the server printed when it started."
         return _form(Refused(text))
     return _make_account(None)
 
