@@ -7,6 +7,7 @@ import pytest
 
 from chat.store import Store
 
+from ..running import Visitor
 from .page import Page, reads
 
 LIKE = "👍"
@@ -123,7 +124,15 @@ def test_a_stored_symbol_that_is_no_emoji_can_be_taken_back_and_not_added(
         assert react(ann, tea, 3, stored, shown=4).status_code == 303
         assert row(ann.room(tea), 3) == []
     assert react(ann, tea, 3, stored, shown=5).status_code == 400
-    assert row(ann.room(tea), 3) == []
+    react(ann, tea, 3, LIKE)
+    assert react(ann, tea, 3, stored, shown=0).status_code == 303, "as a form sent twice"
+    assert row(ann.room(tea), 3) == [f"{LIKE} 1: Ann"]
+
+
+def test_a_symbol_tells_a_stranger_no_more_than_an_emoji(server, ann, tea):
+    eve = Visitor(server.url, "Eve")
+    answers = [react(eve, rid, 3, text) for rid in (tea, "none") for text in (LIKE, "→\ufe0f")]
+    assert [answer.status_code for answer in answers] == [404] * 4
 
 
 @pytest.mark.parametrize("react", ["", "3", "x y 👍", "99 0 👍", "1 0 👍", "3 x 👍 👍", "-3 0 👍"])
