@@ -41,29 +41,22 @@ __all__ = [
     "spawn",
 ]
 
-_MODULES = {
-    "ON_DRAIN": ".http",
-    "RESTART_SECONDS": ".bridge",
-    "Bridge": ".bridge",
-    "BroadcastMessage": ".frames",
-    "ConnectionClosed": "simple_websocket",
-    "ConnectionHandler": ".websocket",
-    "Headers": ".wsgi",
-    "Message": ".wsgi",
-    "Receive": ".wsgi",
-    "Scope": ".wsgi",
-    "Send": ".wsgi",
-    "ServerSettings": ".config",
-    "WebSocket": ".websocket",
-    "await_": "greenback",
-    "listen": ".sockets",
-    "run": ".server",
-    "serve": ".server",
-    "spawn": ".wsgi",
+_NAMES = {  # by module
+    "greenback": {"await_"},
+    "simple_websocket": {"ConnectionClosed"},
+    ".bridge": {"RESTART_SECONDS", "Bridge"},
+    ".config": {"ServerSettings"},
+    ".frames": {"BroadcastMessage"},
+    ".http": {"ON_DRAIN"},
+    ".server": {"run", "serve"},
+    ".sockets": {"listen"},
+    ".websocket": {"ConnectionHandler", "WebSocket"},
+    ".wsgi": {"Headers", "Message", "Receive", "Scope", "Send", "spawn"},
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name], __name__), name)
+    for module, names in _NAMES.items():
+        if name in names:
+            return getattr(import_module(module, __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

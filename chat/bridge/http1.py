@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import h11
@@ -25,24 +24,11 @@ class HTTP1(H11Protocol):
 
     config: ServerSettings
 
-    def __init__(
-        self,
-        app: Any,
-        config: Any,
-        context: Any,
-        task_group: Any,
-        connection_state: Any,
-        ssl: bool,
-        client: tuple[str, int] | None,
-        server: tuple[str, int] | None,
-        send: Callable[..., Awaitable[None]],
-    ) -> None:
-        super().__init__(
-            app, config, context, task_group, connection_state, ssl, client, server, send
-        )
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         # Over TLS, HTTP/2 is agreed to in the handshake (RFC 9113, section 3.2).
-        h2c = config.h2c and not ssl
-        self.connection = StrictConnection(config.h11_max_incomplete_size, h2c)
+        h2c = self.config.h2c and not self.ssl
+        self.connection = StrictConnection(self.config.h11_max_incomplete_size, h2c)
 
     async def handle(self, event: Any) -> None:
         stream = self.stream

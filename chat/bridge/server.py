@@ -13,7 +13,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import sniffio
@@ -120,16 +121,11 @@ def run(
         format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s",
     )
     with asyncio.Runner(loop_factory=_loop_factory(loop)) as runner:
-        runner.run(_main(make_bridge, sock, ready, drain, config))
+        serving = partial(serve, sock=sock, ready=ready, drain=drain, config=config)
+        runner.run(_main(make_bridge, serving))
 
 
-async def _main(
-    make_bridge: Callable[[], Any],
-    sock: socket.socket,
-    ready: Callable[[], None],
-    drain: float,
-    config: dict[str, Any] | None,
-) -> None:
+async def _main(make_bridge: Callable[[], Any], serving: Callable[..., Awaitable[None]]) -> None:
     # `await_` asks sniffio each time, which would look for the library: a third of the call.
     sniffio.thread_local.name = "asyncio"
     loop = asyncio.get_running_loop()
@@ -145,7 +141,7 @@ async def _main(
     bridge = make_bridge()
     if inspect.isawaitable(bridge):
         bridge = await bridge
-    await serve(bridge, sock, stop=stop, ready=ready, drain=drain, config=config)
+    await serving(bridge, stop=stop)
 
 
 def _settings(config: dict[str, Any] | None) -> ServerSettings:
@@ -167,6 +163,5 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
         except ImportError:
             log.warning("uvloop is not installed: using asyncio")
         else:
-            factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-            return factory
+            return uvloop.new_event_loop
     return asyncio.new_event_loop

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import h2.errors
 import h2.exceptions
-from hypercorn.config import Config
 from hypercorn.protocol.events import Data, EndBody, EndData, Response, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState as State
@@ -37,20 +36,9 @@ class WebSocketOutput(WSStream):
 
     config: ServerSettings
 
-    def __init__(
-        self,
-        app: Any,
-        config: Config,
-        context: Any,
-        task_group: Any,
-        ssl: bool,
-        client: tuple[str, int] | None,
-        server: tuple[str, int] | None,
-        send: Callable[..., Awaitable[None]],
-        stream_id: int,
-    ) -> None:
-        super().__init__(app, config, context, task_group, ssl, client, server, send, stream_id)
-        self._receive_queue = ReceiveQueue(config.max_app_queue_size)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._receive_queue = ReceiveQueue(self.config.max_app_queue_size)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._failed = False  # the client broke the rules: discard what it sends
@@ -58,7 +46,7 @@ class WebSocketOutput(WSStream):
         self._peer_ended = False  # HTTP/2: the client has ended its half of the stream
         self._on_lost: Callable[[], None] | None = None  # called when `direct_writer` is over
         self._pings = Pings(self._ping)
-        protocol: Any = send.__self__  # type: ignore[attr-defined]
+        protocol: Any = self.send.__self__  # type: ignore[attr-defined]
         self._h2: Any = None
         self._writer: asyncio.StreamWriter | None = None
         self._transport: Any = None

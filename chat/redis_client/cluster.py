@@ -4,7 +4,6 @@ https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,8 +19,6 @@ from .client import Asking, Command, LoopRedis, fail
 from .connection import pack
 from .topology import ClusterTopology
 from .urls import TIMEOUT
-
-log = logging.getLogger(__name__)
 
 # Before a command that no node has run is sent again. It is given up after TIMEOUT.
 RETRY_SECONDS = 0.05
