@@ -36,13 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     check.add_argument("--repair", action="store_true", help="repair what can be repaired")
     _archive_commands(commands)
     worker = commands.add_parser("worker")  # started by `serve`, not by people
-    worker.add_argument("listener", type=int)
-    worker.add_argument("lifeline", type=int)
-    worker.add_argument("replaced", type=int)
-    worker.add_argument("heartbeat", type=int)
+    for descriptor in ("listener", "lifeline", "replaced", "heartbeat"):
+        worker.add_argument(descriptor, type=int)
     indexer = commands.add_parser("indexer")  # the same
-    indexer.add_argument("lifeline", type=int)
-    indexer.add_argument("heartbeat", type=int)
+    for descriptor in ("lifeline", "heartbeat"):
+        indexer.add_argument(descriptor, type=int)
     args = parser.parse_args(argv)
     os.umask(data_folder.PRIVATE_UMASK)
     # Read before the other settings, so that errors in them are logged in this format, too. Other

@@ -9,8 +9,6 @@ a time, and other tasks run between two pieces. The limit on the total bounds ev
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Iterable
 from typing import Any
 
 import httpcore
@@ -31,16 +29,8 @@ class BoundedBackend(httpcore.AsyncNetworkBackend):
         self.bytes_left = max_bytes
         self._backend = httpcore.AnyIOBackend()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _Stream(stream, self)
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._backend.connect_tcp(*args, **options), self)
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -63,14 +53,8 @@ class _Stream(httpcore.AsyncNetworkStream):
     async def aclose(self) -> None:
         await self._stream.aclose()
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        return _Stream(stream, self._backend)
+    async def start_tls(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._stream.start_tls(*args, **options), self._backend)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -8,28 +8,27 @@ STOPPED, DISK = "T", "D"  # proc(5), /proc/PID/stat: stopped by a signal; in uni
 
 def state(pid: int) -> str:
     """Return the state letter of the main thread (proc(5)), or "" when it is unknown."""
-    return _state_letter(Path(f"/proc/{pid}/stat"))
+    return _fields(Path(f"/proc/{pid}/stat"))[0]
 
 
 def cpu_ticks(pid: int) -> int | None:
     """Return the processor time used, in kernel clock ticks, or None when it is unknown."""
-    with suppress(OSError, IndexError, ValueError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])  # utime and stime of proc(5), after pid and name
-    return None
+    _, *fields = _fields(Path(f"/proc/{pid}/stat"))
+    return int(fields[10]) + int(fields[11]) if fields else None  # utime and stime of proc(5)
 
 
 def waits_for_disk(pid: int) -> bool:
     """Return True while any thread of the process waits for a disk (False when unknown)."""
     with suppress(OSError):
         return any(
-            _state_letter(task / "stat") == DISK for task in Path(f"/proc/{pid}/task").iterdir()
+            _fields(task / "stat")[0] == DISK for task in Path(f"/proc/{pid}/task").iterdir()
         )
     return False
 
 
-def _state_letter(path: Path) -> str:
-    with suppress(OSError, IndexError):
+def _fields(path: Path) -> list[str]:
+    """Return the fields behind the program's name, beginning with the state; [""] when unknown."""
+    with suppress(OSError):
         # The program name is in parentheses and can contain any character.
-        return path.read_text().rpartition(")")[2].split()[0]
-    return ""
+        return path.read_text().rpartition(")")[2].split() or [""]
+    return [""]

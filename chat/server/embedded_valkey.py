@@ -105,10 +105,10 @@ class EmbeddedValkey:
         """Wait until the server answers. Raises CannotStart. Loading a large append-only file can
         take any time, as long as the server answers that it is loading."""
         deadline = time.monotonic() + MAX_SILENCE_SECONDS
-        while not self.answers():
+        while not (answer := self._ping()):
             if self.process is None or self.process.poll() is not None:
                 raise CannotStart(f"the embedded Valkey did not start: {self._last_log_line()}")
-            if self._is_loading():
+            if answer is False:
                 deadline = time.monotonic() + MAX_SILENCE_SECONDS
             if time.monotonic() > deadline:
                 raise CannotStart(
@@ -118,22 +118,19 @@ class EmbeddedValkey:
 
     def answers(self) -> bool:
         """Return True when a server answers on the socket and has loaded its data."""
-        try:
-            with self.client() as client:
-                return bool(client.ping())
-        except (RedisError, OSError):
-            return False
+        return bool(self._ping())
 
-    def _is_loading(self) -> bool:
-        """Return True when a server answers that it is loading its data."""
+    def _ping(self) -> bool | None:
+        """Return False when a server answers that it is loading its data, None when none answers,
+        and True otherwise."""
         try:
             with self.client() as client:
                 client.ping()
+                return True
         except BusyLoadingError:
-            return True
-        except (RedisError, OSError):
             return False
-        return False
+        except (RedisError, OSError):
+            return None
 
     def stop(self) -> None:
         """Stop the server cleanly and unlock the folder."""

@@ -63,8 +63,7 @@ def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartb
 
 def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
     """Return the ASGI application. Must be called on the event loop."""
-    loop = asyncio.get_running_loop()
-    loop.add_reader(lifeline, _supervisor_died, lifeline)
+    asyncio.get_running_loop().add_reader(lifeline, _supervisor_died, lifeline)
     topology, client = _redis(settings.redis_url)
     texts = TextRenderer(children.connect)
     app = create_app(settings, Store(client), topology, texts)
@@ -94,14 +93,9 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         await topology.aclose()
 
     _watch(app.realtime)
-    options: dict[str, Any] = {
-        "startup": startup,
-        "shutdown": shutdown,
-        "on_slow_reader": metrics.SLOW.inc,
-    }
-    if settings.log == "json":
-        return IdentifiedBridge(app, proxies=settings.proxies, **options)
-    return Bridge(app, **options)
+    is_json = settings.log == "json"
+    make = partial(IdentifiedBridge, proxies=settings.proxies) if is_json else Bridge
+    return make(app, startup=startup, shutdown=shutdown, on_slow_reader=metrics.SLOW.inc)
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:
@@ -146,12 +140,15 @@ def _beat(heartbeat: Heartbeat) -> None:
 
 def _supervisor_died(lifeline: int) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
-    log.warning("The supervisor has ended: stopping")
-    os.kill(os.getpid(), signal.SIGTERM)
+    _stop("The supervisor has ended")
 
 
 def _forking_ended() -> None:
     """Stop this worker, for which the supervisor starts another. Without the fork server, messages
     would be shown as they were typed as soon as the child that renders them ends."""
-    log.warning("The fork server has ended: stopping")
+    _stop("The fork server has ended")
+
+
+def _stop(why: str) -> None:
+    log.warning("%s: stopping", why)
     os.kill(os.getpid(), signal.SIGTERM)
