@@ -63,6 +63,7 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
+@dataclass(eq=False)
 class PublicClient:
     """An HTTP client for public addresses.
 
@@ -71,17 +72,10 @@ class PublicClient:
     seconds: the limit for a whole request.
     """
 
-    def __init__(
-        self,
-        networks: Networks = (),
-        resolve: Resolve = resolve,
-        context: ssl.SSLContext | None = None,
-        seconds: float = TIMEOUT_SECONDS,
-    ) -> None:
-        self.networks = networks
-        self.resolve = resolve
-        self.context = context
-        self.seconds = seconds
+    networks: Networks = ()
+    resolve: Resolve = resolve
+    context: ssl.SSLContext | None = None
+    seconds: float = TIMEOUT_SECONDS
 
     async def check(self, address: str) -> None:
         """Raise Invalid if nothing would be sent to this address."""

@@ -3,6 +3,7 @@ name, somebody who is typing. The store publishes a signal, and every process re
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from ..bridge import await_
@@ -22,27 +23,18 @@ from .viewers import Viewer
 MAX_READS = 10  # of a message that changes during each read
 
 
+@dataclass(eq=False)
 class Refresh:
     """Shows open pages what has changed in the store. All methods but `on_signal` wait for the
     store: call them in a greenlet."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        store: Store,
-        fragments: Fragments,
-        texts: Texts,
-        presence: Presence,
-        resume_cache: ResumeCache,
-        background: Background,
-    ) -> None:
-        self.hub = hub
-        self.store = store
-        self.fragments = fragments
-        self.texts = texts
-        self.presence = presence
-        self.resume_cache = resume_cache
-        self.background = background
+    hub: Hub
+    store: Store
+    fragments: Fragments
+    texts: Texts
+    presence: Presence
+    resume_cache: ResumeCache
+    background: Background
 
     def on_signal(self, rid: str, signal: str) -> None:
         """A signal was published to a room (store.keys): `here`, `names`, `typing <person>`,
