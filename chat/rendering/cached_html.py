@@ -32,8 +32,6 @@ CACHED_HEADERS = 512
 # as its text, and must not fill the cache.
 MAX_CACHED_MESSAGE_CHARS = 1_000
 MAX_CACHED_LIST_CHARS = 20_000
-# Open pages drop old messages whenever this many have been posted to a room (macro `for_viewers`).
-TRIM_EVERY_MESSAGES = 50
 
 # attrgetter runs in C; each room page reads these of all its messages.
 _body, _mentions, _reactions = map(attrgetter, ("body", "mentions", "reactions"))
@@ -53,7 +51,6 @@ def init(env: Environment, texts: Texts) -> None:
         "room_header": cached.room_header,
         "room_list_row": cached.room_row,
         "tombstone": tombstone,
-        "trim_every": TRIM_EVERY_MESSAGES,
         "unread_elsewhere": unread_elsewhere,
     }
     env.filters |= {"gist": texts.gist, "markdown": texts.render}

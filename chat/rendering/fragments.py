@@ -5,19 +5,24 @@ catch-up share one definition of a message. No fragment depends on who sees it: 
 everyone in a time zone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
-from ..domain.events import POST, Event
+from ..domain.events import CHANGES, EDIT, POST, RENAME, Event
+from ..runtime.cooperation import in_pieces
 from ..store import Row
-from .cached_html import CACHED_MESSAGES, TRIM_EVERY_MESSAGES
+from .cached_html import CACHED_MESSAGES
 from .local_time import short_time
 from .precompiled import PrecompiledTemplate
 
 FILE = "pushes/event.html"
+# Pages that are left open keep this many messages. They drop older ones whenever so many have been
+# posted to the room (macro `trim`).
+KEPT_ON_SCREEN, TRIM_EVERY_MESSAGES = 300, 50
 
 
 class Fragments:
@@ -35,7 +40,7 @@ class Fragments:
         self.macros: Any = env.get_template(FILE).module
         self._message: Any = env.globals["message"]
         self._gist: Any = env.filters["gist"]
-        self._plain_mark = lru_cache(maxsize=CACHED_MESSAGES)(self._make_plain_mark)
+        self._plain_marks = lru_cache(maxsize=CACHED_MESSAGES)(self._make_plain_marks)
         self._put = PrecompiledTemplate(env, FILE, "put")
         self._post_row = PrecompiledTemplate(env, FILE, "post_row")
         self._message_stored = PrecompiledTemplate(env, FILE, "message_stored")
@@ -47,19 +52,45 @@ class Fragments:
 
     def for_viewers(self, event: Event, zone: str) -> str:
         """An event for pages that show its room."""
-        if event.kind == POST and not event.mentions and event.seq % TRIM_EVERY_MESSAGES:
-            return self._put.text(rid=event.room, messages=self._message(event, zone))
-        return str(self.macros.for_viewers(event, zone))
+        parts = [self._put.text(rid=event.room, messages=self._message(event, zone))]
+        if event.kind != POST:
+            parts += self._changes(event, zone, is_new=True)
+        elif event.mentions:
+            parts.append(self.macros.mention_sound(event))
+        oldest = event.seq - KEPT_ON_SCREEN
+        if event.seq % TRIM_EVERY_MESSAGES == 0 and oldest > 0:
+            parts.append(self.macros.trim(event.room, oldest))
+        return "".join(parts)
+
+    def _changes(self, event: Event, zone: str, is_new: bool = False) -> Iterator[str]:
+        """What an event changes on screen besides its own line. An edit without a body is of a
+        message with files if it is new; one that is read later, of a message that may be gone."""
+        if event.number and event.kind not in CHANGES:
+            yield self.macros.size_changed(event)
+        if event.kind != EDIT or is_new or event.body or event.edited:
+            changed = getattr(self.macros, f"changed_by_{event.kind}", None)
+            if changed is not None:
+                yield changed(event, zone)
 
     def for_members(self, event: Event, zone: str) -> str:
         """An event for pages of members that show another room: the unread mark and the alert."""
         if event.kind == POST and not event.mentions:
-            return self._plain_mark(event.room, event.uid)
-        return str(self.macros.for_members(event))
+            return self._plain_marks(event.room, event.uid)
+        return "".join(self._marks(event))
 
-    def _make_plain_mark(self, rid: str, uid: str) -> str:
+    def _make_plain_marks(self, rid: str, uid: str) -> str:
         """`for_members` for any message by this person that mentions nobody."""
-        return str(self.macros.for_members(Event(rid, 0, 0, POST, uid, "", "")))
+        return "".join(self._marks(Event(rid, 0, 0, POST, uid, "", "")))
+
+    def _marks(self, event: Event) -> Iterator[str]:
+        if event.counts:
+            yield self.macros.unread_mark(event)
+        if event.kind == POST:
+            yield self.macros.message_alert(event)
+            if event.mentions:
+                yield self.macros.mention_alert(event)
+        elif event.kind == RENAME:
+            yield self.macros.row_renamed(event)
 
     def room_row(self, event: Event, zone: str) -> str:
         """The room's row in the room list, with this as its newest event."""
@@ -71,7 +102,14 @@ class Fragments:
 
     def missed_events(self, events: list[Event], zone: str) -> str:
         """The events (at least one) that a page lacks, each put in its place."""
-        return str(self.macros.missed_events(events, zone))
+        messages = Markup("").join(self._message(event, zone) for event in in_pieces(events))
+        parts = [self._put.text(rid=events[0].room, messages=messages)]
+        if heard := [event for event in events if not event.is_silent]:
+            parts.append(self.room_row(heard[-1], zone))
+        for event in in_pieces(events):
+            if event.kind != POST:
+                parts += self._changes(event, zone)
+        return "".join(parts)
 
     def replaced_list(
         self, rid: str, events: list[Event], epoch: str, zone: str, first: int = 1
