@@ -39,7 +39,7 @@ def edit_own_profile(**fields: str) -> Any:
 @operations.add("people", "GET", "/people", "People", query=PEOPLE_QUERY)
 def list_people(q: str = "", limit: int = DEFAULT_LIMIT, after: str = "") -> Any:
     """Find people by a word of their name."""
-    page = chat().store.people.page(q, limit, after, off=False)
+    page = chat().store.people.page(q, limit, after, deactivated=False)
     return {"people": [person_json(person) for person in page.people], "next": page.after}
 
 
@@ -55,7 +55,7 @@ def get_person(uid: str) -> Any:
 def active_people(uids: Iterable[str]) -> list[Person]:
     """The people with these ids, each once. Raises Invalid unless all of them are active."""
     unique = list(dict.fromkeys(uids))
-    people = [person for person in chat().store.people.several(unique) if not person.off]
+    people = [person for person in chat().store.people.several(unique) if not person.deactivated]
     if len(people) < len(unique):
         raise Invalid("One of the members is nobody.")
     return people

@@ -87,7 +87,7 @@ def make_admin(settings: Settings, who: str) -> None:
     with running(settings) as store:
         uid = store.accounts.by_login(who)[0] or who.rpartition("/")[2]
         person = store.people.get(uid)
-        if person is None or person.bot or person.off:
+        if person is None or person.bot or person.deactivated:
             listed = "".join(f"\n  {_described(found)}" for found in store.people.find(who))
             raise CannotStart(
                 f"nobody has the login or id {who!r}. People with that name:{listed or ' none'}"

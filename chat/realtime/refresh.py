@@ -67,7 +67,7 @@ class Refresh:
         mine = {row.room.rid for row in rows}
         shown = []
         for viewer in open_pages:
-            if person is None or person.off or viewer.session not in sessions:
+            if person is None or person.deactivated or viewer.session not in sessions:
                 self.hub.sign_out(viewer, self.fragments.signed_out())
                 continue
             if not self.keep_current(viewer, person):

@@ -13,7 +13,9 @@ def unread_elsewhere(rows: list[Row], current: str) -> int:
 
 def digest(rows: list[Row]) -> str:
     """A short text that changes when the room list does, followed by `numbers_digest`."""
-    state = "".join(f"{row.room.rid}{row.room.seq}.{row.read}{row.level};" for row in rows)
+    state = "".join(
+        f"{row.room.rid}{row.room.seq}.{row.read}{row.notification_level};" for row in rows
+    )
     numbers = numbers_digest((row.room.rid, row.room.seq) for row in rows)
     return f"{zlib.crc32(state.encode()):x}.{numbers}"
 

@@ -44,6 +44,6 @@ def set_owner(store: Store, by: Person, rid: str, uid: str) -> None:
         return
     check_manage(by, room)
     person = store.people.get(uid)
-    if person is None or person.off:
+    if person is None or person.deactivated:
         raise Invalid("Choose the new owner of the room.")
     store.rooms.edit(rid, by, "owner", person.uid, person.name)

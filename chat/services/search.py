@@ -128,7 +128,7 @@ def _people(store: Store, person: Person, name: str) -> list[str]:
     if name.casefold() == "me":
         return [person.uid]
     uid = _by_login(store, person, name)
-    found = store.people.find(name, off=True)
+    found = store.people.find(name, deactivated=True)
     same = [other.uid for other in found if likeness(name, other.name) == SAME]
     uids = ([uid] if uid else []) + (same or ([] if uid else [other.uid for other in found]))
     if not uids:

@@ -192,7 +192,7 @@ class Accounts:
         if newest != digest or not self.people.is_active_admin(by or ""):
             return None
         person = self.people.get(uid)
-        return None if person is None or person.off else person
+        return None if person is None or person.deactivated else person
 
     def use_reset(self, uid: str, secret: str, password_hash: str) -> bool:
         """Set the hash of a person's password by a link; False if the link was used before."""

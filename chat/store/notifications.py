@@ -85,7 +85,7 @@ class Notifications:
         """Those of the people with these ids who are in the room."""
         joined = self.client.zmscore(keys.members(rid), uids) if uids else []
         members = [uid for uid, at in zip(uids, joined, strict=True) if at is not None]
-        return [person for person in self.people.several(members) if not person.off]
+        return [person for person in self.people.several(members) if not person.deactivated]
 
     def _here(self, rid: str, by: str) -> str:
         here: set[str] = set()

@@ -42,11 +42,13 @@ class People(PeopleSearch):
         return person
 
     def edit(self, person: Person, kept: str = "", **fields: str) -> Person:
-        """Change what is known of a person (`off`: "1" or ""; `kept`: the hash of a password);
-        returns the person as it is now. Who becomes more than a guest is never forgotten. Every
-        process is told, so that the open pages of this person and of others use it."""
-        off = bool(fields["off"]) if "off" in fields else person.off
-        changed = replace(person, **{**fields, "off": off})  # type: ignore[arg-type]
+        """Change stored fields of a person (`off`: "1" for a deactivated one, or ""; `kept`: the
+        hash of a password); returns the person as it is now. Somebody who becomes more than a guest
+        is never forgotten. Every process is told, so that open pages show the change."""
+        known = {name: value for name, value in fields.items() if name != "off"}
+        changed = replace(person, **known)  # type: ignore[arg-type]
+        if "off" in fields:
+            changed = replace(changed, deactivated=bool(fields["off"]))
         if changed.name != person.name or _is_told_apart(changed) != _is_told_apart(person):
             changed = replace(changed, tag=self.tag(person.uid, changed.name, changed.role))
             fields = {**fields, "tag": changed.tag}

@@ -28,16 +28,18 @@ class PeoplePage:
 
 
 class PeopleSearch(PeopleReads):
-    def find(self, text: str = "", limit: int = PAGE_SIZE, off: bool = False) -> list[Person]:
+    def find(
+        self, text: str = "", limit: int = PAGE_SIZE, deactivated: bool = False
+    ) -> list[Person]:
         """People by the beginning of a word of their name, in the order of names; at most
-        `limit`. Those who were deactivated only with `off`."""
+        `limit`. Those who were deactivated only with `deactivated`."""
         start = folded(text)
         low, high = range_of(start) if start else ("-", "+")
         entries = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit)
         found = dict.fromkeys(entry.rpartition("\0")[2] for entry in entries)
         people = self.several(list(found))
         self._forget(entries, {person.uid for person in people})
-        return [person for person in people if off or not person.off][:limit]
+        return [person for person in people if deactivated or not person.deactivated][:limit]
 
     def page(
         self,
@@ -45,7 +47,7 @@ class PeopleSearch(PeopleReads):
         limit: int = PAGE_SIZE,
         after: str = "",
         before: str = "",
-        off: bool = True,
+        deactivated: bool = True,
     ) -> "PeoplePage":
         """A page of people by the beginning of a word of their name, or of everybody, in order:
         those behind the place `after` or in front of the place `before`, which pages name. Of all
@@ -60,7 +62,7 @@ class PeopleSearch(PeopleReads):
         for _ in range(MAX_INDEX_READS):
             some = self._entries(start, low, high, 2 * limit, back)
             for entry, person in self._of_entries(start, some):
-                if (off or not person.off) and person.uid not in seen:
+                if (deactivated or not person.deactivated) and person.uid not in seen:
                     seen.add(person.uid)
                     found.append((entry, person))
             if not some or len(found) > limit:

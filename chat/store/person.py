@@ -16,7 +16,7 @@ Names = dict[str, list[str | None]]
 class Person:
     """`tag` stands beside a name that could be taken for another (`People.tag`), "" for none;
     `picture` names the version of a picture, "" for initials; `login` is the name of an account,
-    "" for guests; `off` is True for who was deactivated; `bot` is the id of who made a bot, ""
+    "" for guests; `deactivated` is stored as `off`; `bot` is the id of who made a bot, ""
     for people; `sound` is "1" for who wants to hear of what is new."""
 
     uid: str
@@ -28,7 +28,7 @@ class Person:
     zone: str = ""
     theme: str = ""
     login: str = ""
-    off: bool = False
+    deactivated: bool = False
     bot: str = ""
     sound: str = ""
 

@@ -56,24 +56,24 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a person's room list; `read` is the newest number that person has seen, `quiet`
-    how many of the events since count for nothing, `mentions` how many mention that person, and
-    `level` is one of attention.LEVELS."""
+    """A room in a person's list. `read` is the number of the newest event that the person has seen,
+    `uncounted` how many of the events since then do not count as unread, and `mentions` how many
+    mention the person. `notification_level` is one of notifications.LEVELS."""
 
     room: Room
     read: int
-    quiet: int = 0
+    uncounted: int = 0
     mentions: int = 0
-    level: str = ALL
+    notification_level: str = ALL
 
     @property
     def unread(self) -> int:
-        return max(0, self.room.seq - self.read - self.quiet)
+        return max(0, self.room.seq - self.read - self.uncounted)
 
     @property
     def calls(self) -> int:
         """How much of what is unread the person wants to hear of."""
-        return {ALL: self.unread, MENTIONS: self.mentions}.get(self.level, 0)
+        return {ALL: self.unread, MENTIONS: self.mentions}.get(self.notification_level, 0)
 
 
 class RoomReads:

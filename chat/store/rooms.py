@@ -184,7 +184,7 @@ class Rooms(RoomReads):
         """Who has been in the room longest and may own it instead of `uid`."""
         for start in range(0, self.size(rid), AT_ONCE):
             some = self.members(rid, start, AT_ONCE)
-            able = (one for one in some if one.uid != uid and not one.off and not one.bot)
+            able = (one for one in some if one.uid != uid and not one.deactivated and not one.bot)
             if heir := next(able, None):
                 return heir
         return None

@@ -64,7 +64,7 @@ class Sessions:
             ("HMGET", keys.user(uid), *FIELDS), ("HGET", keys.sessions(uid), sid)
         )
         person = person_of(uid, fields)
-        if person is None or packed is None or person.off:
+        if person is None or packed is None or person.deactivated:
             return None
         session, now = _unpacked(sid, packed), int(self.clock.now())
         if session.is_over(now):

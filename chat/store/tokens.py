@@ -71,7 +71,7 @@ class Tokens:
         a bot and whoever made it is no admin any more (they still know it)."""
         token = self._get(_public(secret))
         person = self.people.get(token.uid) if token else None
-        if token is None or person is None or person.off or not self.works(person, token):
+        if token is None or person is None or person.deactivated or not self.works(person, token):
             return None
         now = int(self.clock.now())
         if token.used < now - NOTED:

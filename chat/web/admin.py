@@ -54,7 +54,7 @@ def deactivate(uid: str) -> Any:
     if "networks" in request.form and networks:
         chat().store.bans.ban(uid, networks)
         audit_log.record(f"kept {', '.join(networks)} out for", person)
-    if not person.off:
+    if not person.deactivated:
         audit_log.record("deactivated", person)
     chat().store.people.edit(person, off="1")
     revoke_access(chat().store, uid)

@@ -108,7 +108,7 @@ def _leave_page(rid: str, error: str = "") -> str:
         others, _ = rooms.members_named(rid, q, MAX_OFFERED_OWNERS)
     else:
         others = rooms.members(rid, 0, MAX_OFFERED_OWNERS) if size else []
-    others = [person for person in others if person.uid != g.person.uid and not person.off]
+    others = [person for person in others if person.uid != g.person.uid and not person.deactivated]
     is_last = not others and not q and size <= MAX_OFFERED_OWNERS
     shown = {"others": others, "is_last": is_last, "many": size > MAX_OFFERED_OWNERS, "q": q}
     return render_template("rooms/leave.html", room=room, error=error, **shown)

@@ -43,4 +43,4 @@ def is_search() -> bool:
 
 def _ticked() -> list[Person]:
     people = chat().store.people.several(request.values.getlist("members")[:MAX_PICKED_PEOPLE])
-    return [person for person in people if not person.off]
+    return [person for person in people if not person.deactivated]

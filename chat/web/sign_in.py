@@ -79,7 +79,7 @@ def _with_password(login: str, password: str) -> Any:
     uid, stored_hash = store.accounts.by_login(login)
     is_correct = PASSWORDS.run(network(), passwords.is_correct, stored_hash, password)
     person = store.people.get(uid) if is_correct else None
-    if person is None or person.off:
+    if person is None or person.deactivated:
         reason = "wrong password" if uid else "unknown login"
         failed("deactivated account" if person else reason, uid)
         raise Invalid(WRONG_PASSWORD)

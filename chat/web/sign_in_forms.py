@@ -39,7 +39,7 @@ def can_sign_up() -> bool:
 def complete_sign_in(person: Person, method: str, next: str) -> Any:
     """Sign in a person whom another site has authenticated, and redirect to `next`. Somebody else
     who was signed in here is signed out."""
-    if person.off:
+    if person.deactivated:
         failed("deactivated account", person.uid)
         return sign_in_refused("Your account here has been deactivated. Ask an admin.", 403, next)
     sign_in(person, method)

@@ -38,7 +38,7 @@ def is_on(store: Store, bot: Person, hook: Webhook) -> bool:
     """False also where whoever saved the webhook is no admin any more: its address, where all
     messages would go, is that person's choice."""
     saved_by = hook.by or bot.bot
-    return not bot.off and not hook.off and store.people.is_active_admin(saved_by)
+    return not bot.deactivated and not hook.off and store.people.is_active_admin(saved_by)
 
 
 def now_ms(store: Store) -> int:

@@ -261,7 +261,7 @@ def test_mentions_move_with_their_room_and_levels_with_their_person(store, other
     put(list(store.exporter(whole=True).everything()), other)
     assert set(other.messages.get(tea, seq).reaches.split()) == {bob.uid, "*"}
     (row,) = [row for row in other.rooms.of(bob.uid) if row.room.rid == tea]
-    assert (row.level, row.mentions) == ("mentions", 1)
+    assert (row.notification_level, row.mentions) == ("mentions", 1)
     assert len(other.notifications.newest(bob.uid, [tea], 0, 9)) == 1
     store.messages.post(tea, ann, "@room")
     put(room(store, tea), other)

@@ -187,8 +187,8 @@ def test_a_direct_room_keeps_its_name(store, client, ann):
     assert forget(store) == {guest.uid}
     assert forget(store) == set()
     assert store.rooms.get(rid, ann.uid).name == "Gus"
-    assert store.people.get(guest.uid).off
-    assert store.people.find("Gus", off=True) == []
+    assert store.people.get(guest.uid).deactivated
+    assert store.people.find("Gus", deactivated=True) == []
     assert not client.exists(keys.sessions(guest.uid), keys.tokens(guest.uid))
     assert wrong(store) == []
 

@@ -191,7 +191,9 @@ class World:
     def _start(self, kind: str) -> str:
         uids = [self[name].uid for name in ("member", "moderator", "ex", "off", "bot")]
         # `off` is in the first rooms: later ones nobody can take a deactivated person into.
-        members = [person.uid for person in self.store.people.several(uids) if not person.off]
+        members = [
+            person.uid for person in self.store.people.several(uids) if not person.deactivated
+        ]
         fields = {"name": f"Room {kind}", "kind": kind, "members": members}
         rid = str(self._do("owner", "/rooms", fields)["id"])
         owner = self["owner"]
