@@ -53,7 +53,7 @@ def deactivate(uid: str) -> Any:
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
         chat().store.bans.ban(uid, networks)
-        audit_log.record(f"kept {', '.join(networks)} out for", person)
+        audit_log.record(f"banned {', '.join(networks)} because of", person)
     if not person.deactivated:
         audit_log.record("deactivated", person)
     chat().store.people.edit(person, off="1")

@@ -44,7 +44,7 @@ def make_bot() -> Any:
     is_new = not uid or chat().store.people.get(uid) is None
     bot = chat().store.people.create(name, MEMBER, uid=uid, bot=g.person.uid)
     if is_new:
-        audit.record("made the bot", bot)
+        audit.record("created the bot", bot)
     return redirect(f"/tokens/{bot.uid}", 303)
 
 
@@ -67,7 +67,7 @@ def make(uid: str) -> Any:
     except (Invalid, Refused) as error:
         return _page(owner, error=error.text), error.status
     if owner.bot:
-        audit.record("made a token for", owner)
+        audit.record("created a token for", owner)
     return _page(owner, secret=secret)
 
 
@@ -76,7 +76,7 @@ def revoke(uid: str) -> Any:
     owner = _owner(uid)
     chat().store.tokens.revoke(owner.uid, request.form.get("tid", ""))
     if owner.bot:
-        audit.record("ended a token of", owner)
+        audit.record("revoked a token of", owner)
     return redirect(f"/tokens/{uid}" if owner.bot else "/me/tokens", 303)
 
 

@@ -14,7 +14,6 @@ from ..services.context import chat
 from ..services.permissions import check_admin
 from ..store import Person
 from ..store.person import ADMIN
-from ..store.sessions import Session
 from . import served_pages, trusted_proxy
 from .failed_sign_ins import failed
 from .htmx import is_htmx
@@ -36,7 +35,8 @@ def current_person() -> Person | None:
         return known
     uid, secret = cookie.get("uid"), cookie.get("secret")
     found = chat().store.sessions.person(uid, secret) if uid and secret else None
-    if found and _is_of_another(*found):
+    if found and _is_of_another():
+        chat().store.sessions.end(found[0].uid, found[1].sid)
         found = None
     g.person, g.session = person, _ = found or (None, None)
     on_behalf_of.set(person.uid if person else "")
@@ -94,21 +94,16 @@ def check_network(person: Person | None = None) -> None:
     if current_person() or (person and person.is_at_least(ADMIN)):
         return
     if chat().store.bans.is_banned(network()):
-        failed("the network is kept out", person.uid if person else "")
+        failed("the network is banned", person.uid if person else "")
         raise Refused(
             "Signing in from your network is not possible at the moment. Ask an admin of this chat."
         )
 
 
-def _is_of_another(person: Person, session: Session) -> bool:
-    """True if the proxy names another person than that of the session, or nobody clearly. Then the
-    session is ended."""
+def _is_of_another() -> bool:
+    """True if the proxy names another person than the cookie, or nobody clearly."""
     named = trusted_proxy.named()
-    if named is not None and (not named or cookie.get("proxied") == named):
-        return False
-    chat().store.sessions.end(person.uid, session.sid)
-    cookie.clear()
-    return True
+    return named is None or (named != "" and cookie.get("proxied") != named)
 
 
 def _renew() -> None:
