@@ -37,7 +37,8 @@ class Person:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-FIELDS = tuple(field.name for field in fields(Person))
+# Their names in Redis, where `deactivated` is called `off`.
+FIELDS = tuple({"deactivated": "off"}.get(one.name, one.name) for one in fields(Person))
 
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
