@@ -19,6 +19,8 @@ import redis
 from chat.redis_client import urls
 from chat.server.embedded_valkey import EmbeddedValkey
 
+from . import commands
+
 ROOT = Path(__file__).parents[1]
 opened = contextlib.ExitStack()  # what a test has opened; closed at its end
 DEADLINE = 30.0  # seconds for anything to become true
@@ -121,6 +123,8 @@ class Server:
     def console(self, *args: str) -> subprocess.CompletedProcess[str]:
         """The `chat` command, on the same machine."""
         env = {**os.environ, "PYTHONPATH": str(ROOT), "CHAT_DATA": str(self.data), **self.env}
+        if env["PYTHONPATH"] == str(ROOT):
+            return commands.run(args, env)
         command = [sys.executable, "-m", "chat", *args]
         return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
 
