@@ -17,7 +17,7 @@ from .test_people import picture, save
 SOMEBODY = 65534  # a user who is not root
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def open_umask():
     """Most systems let everybody read new files."""
     before = os.umask(0o022)
@@ -39,6 +39,17 @@ def open_to_others(folder: Path) -> list[str]:
     """Files and folders that anybody else may do anything with; chat.log is the test's own."""
     found = [path for path in [folder, *folder.rglob("*")] if path.name != "chat.log"]
     return [str(path) for path in found if stat.S_IMODE(path.lstat().st_mode) & 0o077]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, open_umask, survivor):
+    """A backup of a chat with everything in it."""
+    if not survivor.is_ready():
+        survivor.start()
+    use(survivor)
+    backup = tmp_path_factory.mktemp("kept") / "backup"
+    assert survivor.console("backup", str(backup)).returncode == 0
+    return backup
 
 
 def kinds(folder: Path) -> set[str]:
@@ -64,57 +75,45 @@ def test_what_serve_makes_is_private(tmp_path):
         server.clean_up()
 
 
-def test_a_folder_that_was_open_is_mended_when_the_chat_starts(fresh_server, tmp_path):
-    use(fresh_server)
-    fresh_server.stop()
-    foreign = tmp_path / "elsewhere"
-    foreign.write_text("somebody else's")
-    foreign.chmod(0o644)
-    (fresh_server.data / "files" / "link").symlink_to(foreign)
-    for path in [fresh_server.data, *fresh_server.data.rglob("*")]:
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() else 0o644)
-    fresh_server.forget_log()
-    fresh_server.start()
-    left = open_to_others(fresh_server.data)
-    assert left == [str(fresh_server.data / "files" / "link")]  # the mode of links is nothing
-    assert "could be read by others; now they cannot" in fresh_server.log()
-    assert stat.S_IMODE(foreign.stat().st_mode) == 0o644
-    fresh_server.stop()
-    fresh_server.forget_log()
-    fresh_server.start()
-    assert "could be read" not in fresh_server.log()
-
-
-def test_a_folder_with_other_things_in_it_stays_as_it_is(fresh_server):
-    fresh_server.stop()
-    other = fresh_server.data / "website"
-    other.mkdir()
-    for path in (other, fresh_server.data):
-        path.chmod(0o755)
-    fresh_server.start()
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (other, fresh_server.data)] == [0o755] * 2
-
-
-def test_backups_restored_folders_and_exports_are_private(fresh_server, tmp_path):
-    use(fresh_server)
-    kept, restored = tmp_path / "backup", Server(tmp_path / "restored")
-    for args in (("backup", str(kept)), ("export", "--all", str(tmp_path / "all.jsonl"))):
-        assert fresh_server.console(*args).returncode == 0
+def test_backups_restored_folders_and_exports_are_private(mortal_server, kept, tmp_path):
+    restored, exported = Server(tmp_path / "restored"), tmp_path / "all.jsonl"
+    assert mortal_server.console("export", "--all", str(exported)).returncode == 0
     assert restored.console("restore", str(kept)).returncode == 0
-    for made in (kept, restored.data, tmp_path / "all.jsonl"):
+    for made in (kept, restored.data, exported):
         assert open_to_others(made) == []
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A backup of a chat with everything in it."""
-    folder = tmp_path_factory.mktemp("kept")
-    server = Server(folder / "chat", CHAT_LIMITS="off").start()
-    use(server)
-    assert server.console("backup", str(folder / "backup")).returncode == 0
-    server.clean_up()
-    return folder / "backup"
+def test_a_folder_that_was_open_is_mended_when_the_chat_starts(mortal_server, kept, tmp_path):
+    mortal_server.stop()
+    foreign = tmp_path / "elsewhere"
+    foreign.write_text("somebody else's")
+    foreign.chmod(0o644)
+    (mortal_server.data / "files" / "link").symlink_to(foreign)
+    for path in [mortal_server.data, *mortal_server.data.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    mortal_server.forget_log()
+    mortal_server.start()
+    left = open_to_others(mortal_server.data)
+    assert left == [str(mortal_server.data / "files" / "link")]  # the mode of links is nothing
+    assert "could be read by others; now they cannot" in mortal_server.log()
+    assert stat.S_IMODE(foreign.stat().st_mode) == 0o644
+    mortal_server.stop()
+    mortal_server.forget_log()
+    mortal_server.start()
+    assert "could be read" not in mortal_server.log()
+
+
+def test_a_folder_with_other_things_in_it_stays_as_it_is(mortal_server):
+    mortal_server.stop()
+    other = mortal_server.data / "website"
+    other.mkdir()
+    for path in (other, mortal_server.data):
+        path.chmod(0o755)
+    mortal_server.start()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (other, mortal_server.data)] == [
+        0o755
+    ] * 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")

@@ -48,8 +48,24 @@ def firebase(data, provider):
     )
 
 
+ALGORITHMS = {
+    "RS256": (RSAKey, 2048),
+    "PS256": (RSAKey, 2048),
+    "ES256": (ECKey, "P-256"),
+    "Ed25519": (OKPKey, "Ed25519"),
+    "EdDSA": (OKPKey, "Ed25519"),
+}
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, provider):
+def keys():
+    """A key for each algorithm."""
+    return {alg: kind.generate_key(size) for alg, (kind, size) in ALGORITHMS.items()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, provider, keys):
+    provider.published = [*keys.values(), *provider.published]
     running = firebase(tmp_path_factory.mktemp("chat"), provider).start()
     yield running
     running.clean_up()
@@ -250,29 +266,13 @@ def test_tokens_of_another_project_are_refused(server, provider):
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
-@pytest.mark.parametrize(
-    ("alg", "kind", "size"),
-    [
-        ("RS256", RSAKey, 2048),
-        ("PS256", RSAKey, 2048),
-        ("ES256", ECKey, "P-256"),
-        ("Ed25519", OKPKey, "Ed25519"),
-        ("EdDSA", OKPKey, "Ed25519"),
-    ],
-)
-def test_keys_of_all_kinds(tmp_path, provider, alg, kind, size):
-    key = kind.generate_key(size)
-    before, provider.published = provider.published, [key, *provider.published]
-    running = firebase(tmp_path / "chat", provider).start()
-    try:
-        header = {"alg": alg, "kid": KeySet([key]).keys[0].kid}
-        said = firebase_claims()
-        token, again = (jwt.encode(header, said, key, [alg]) for _ in range(2))
-        assert hand_over(running, token).answer.status_code == 303
-        assert refused(hand_over(running, again)), "of a signature there may be several"
-    finally:
-        provider.published = before
-        running.clean_up()
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_keys_of_all_kinds(server, keys, alg):
+    header = {"alg": alg, "kid": KeySet([keys[alg]]).keys[0].kid}
+    said = firebase_claims()
+    token, again = (jwt.encode(header, said, keys[alg], [alg]) for _ in range(2))
+    assert hand_over(server, token).answer.status_code == 303
+    assert refused(hand_over(server, again)), "of a signature there may be several"
 
 
 def test_the_public_key_signs_nothing(server, provider):
