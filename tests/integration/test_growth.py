@@ -25,6 +25,9 @@ MOST_ROWS = 210  # of a page, without the side list: people who are ticked are t
 MOST_READ = 16_000  # values from Redis for one page: of each of 500 rooms one is in, up to 30
 MOST_BYTES = 200_000  # of a page without the side list
 
+# Some take 10 s of the processor, for what counts is called at each call of a function.
+pytestmark = pytest.mark.timeout(600)  # seconds, for a machine that does much else besides
+
 # Answers that are not pages of rows: files, redirects, streams that never end, what is off here.
 NOT_WALKED = {
     "assets.file": "a file",
