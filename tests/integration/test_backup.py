@@ -19,9 +19,10 @@ from .test_people import picture, save
 
 
 @pytest.fixture
-def restored(mortal_server, tmp_path):
-    """Another chat, over an empty folder until something is put into it."""
-    running = Server(tmp_path / "restored")
+def restored(mortal_server, tmp_path_factory):
+    """Another chat, over an empty folder until something is put into it. With the name of the test
+    in it, the path would soon be too long for the socket of Valkey."""
+    running = Server(tmp_path_factory.mktemp("to") / "chat")
     yield running
     running.clean_up()
 
