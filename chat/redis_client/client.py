@@ -1,17 +1,17 @@
 """redis-py's blocking API on the event loop.
 
-The store is written against redis-py's synchronous client. In the server it is handed this
-one: the same methods, but each call awaits in its greenlet and costs no thread. What all
-greenlets ask in one turn of the loop leaves as one write on one connection, and nobody waits
-for what others asked before.
+The store is written against redis-py's synchronous client. The server gives it this client
+instead: it has the same methods, but each call waits in its greenlet and needs no thread. The
+commands of all greenlets in one turn of the loop leave as one write on one connection, and none
+waits for the answers to earlier ones.
 
-Many callers share the connection, and only the order of the replies says which reply is whose. So a
-command is packed when it is asked for: what cannot be packed is an error of its caller alone, and
-never enters the queue. What is in the queue is exactly what was written. Anything unexpected closes
-the connection, and everyone who waits gets `link.OutcomeUnknown`.
+Many callers share the connection, and only the order of the replies tells which reply belongs to
+whom. So a command is packed when it is issued: if it cannot be packed, only its caller gets an
+error, and it never enters the queue. The queue contains exactly what was written. Anything
+unexpected closes the connection, and every caller that waits gets `connection.OutcomeUnknown`.
 
 No command is ever sent twice: a write whose answer was lost may have happened, and only the
-caller knows whether repeating it is safe (redis-py's default retries turned one XADD into two).
+caller knows whether it is safe to repeat it (redis-py's default retries turned one XADD into two).
 """
 
 import asyncio
@@ -29,16 +29,17 @@ from redis.exceptions import DataError, InvalidResponse, NoScriptError, ReadOnly
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from .connection import Link, OutcomeUnknown, pack, pack_script
-from .urls import TIMEOUT
+from .urls import TIMEOUT_SECONDS
 
-MAX_NAMES = 1000  # of commands that are known to be harmless; Redis has some hundred
-HELD_UP = 0.05  # seconds in which a loop that was held up reads what came meanwhile
-LOOK_EVERY = TIMEOUT / 4  # seconds between two looks at whether the connection moves
+MAX_SHARED_NAMES = 1000  # names of permitted commands that are remembered; Redis has hundreds
+LATE_READ_SECONDS = 0.05  # in which a loop that was held reads what has arrived meanwhile
+LOOK_SECONDS = TIMEOUT_SECONDS / 4  # between two checks whether anything moves on the connection
 
-# The types of replies in RESP 2 beside errors. Others, such as what a server pushes, are nobody's.
+# The types of replies in RESP 2, apart from errors. Any other is no answer to a command.
 _REPLY_TYPES = frozenset({str, int, list, type(None)})
 
-# What changes the connection for all who share it, or is not answered by exactly one reply.
+# Commands that change the connection for everyone who shares it, or that do not get exactly one
+# reply.
 _NOT_SHARED = frozenset(
     {
         *("AUTH", "CLIENT", "CLIENT REPLY", "CLIENT TRACKING", "HELLO", "QUIT", "RESET", "SELECT"),
@@ -47,26 +48,26 @@ _NOT_SHARED = frozenset(
         *("ASKING", "READONLY", "READWRITE", "SHUTDOWN"),
     }
 )
-_shared: set[str] = set()  # commands that were found to be none of those
+_shared: set[str] = set()  # commands that were checked and are none of those
 
 
 def _check_shared(name: str) -> None:
-    """Raise DataError for what cannot be asked on a connection that is shared."""
+    """Raise DataError for a command that is not permitted on a shared connection."""
     if name.upper() in _NOT_SHARED:
         raise DataError(f"{name} cannot be asked on a connection that others use too")
-    if name.isupper() and len(_shared) < MAX_NAMES:
+    if name.isupper() and len(_shared) < MAX_SHARED_NAMES:
         _shared.add(name)
 
 
-# A command on its way: its bytes, who waits for its answer, its name, what redis-py says of how the
-# answer is read, and what a cluster keeps of it. A tuple, which costs half of what an object does.
+# A command on its way: its bytes, the future for its answer, its name, redis-py's options for
+# reading the answer, and what a cluster needs to route it. A tuple costs half as much as an object.
 _NO_OPTIONS: dict[str, Any] = {}
 Command = tuple[bytes, "asyncio.Future[Any]", str, dict[str, Any], Any]
 
 
 class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
-    """What redis-py needs to make commands of its methods, over `ask`. `await_` blocks the
-    greenlet only."""
+    """Sends what redis-py's methods make of their arguments. `await_` waits for an awaitable and
+    blocks only the greenlet."""
 
     _event_dispatcher: Any = None  # a part of redis-py's interface that is not used here
 
@@ -76,47 +77,47 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         self._future = self.loop.create_future
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command; returns its answer or raises what redis-py raises."""
+        """Send a command and return its answer. Raises what redis-py raises."""
         return self.await_(self.ask(args, options))
 
     def pipeline(self, transaction: bool = False) -> "LoopPipeline":
-        """Collect commands and send them together; they are not a transaction."""
+        """Return a pipeline, whose commands are sent together. They are not a transaction."""
         return LoopPipeline(self)
 
     def register_script(self, script: str) -> "Script":  # type: ignore[override, unused-ignore]
         return Script(self, script)
 
     def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
-        """Send a command when this turn of the loop is over; returns the answer to come. Raises
-        DataError, and then nothing is sent."""
+        """Send a command at the end of this turn of the loop. Returns a future for the answer.
+        Raises DataError if the command is invalid; then nothing is sent."""
         command = self.make(words, options)
         self.put(command)
         return command[1]
 
     def make(self, words: tuple[Any, ...], options: dict[str, Any]) -> Command:
-        """A command that can be sent; raises DataError for one that cannot."""
+        """Return a command that `put` can send. Raises DataError if it is invalid."""
         packed = pack(words)
         if (name := words[0]) not in _shared:
             _check_shared(name)
         return packed, self._future(), name, options, None
 
     def make_script(self, sha: str, keys: Sequence[str], args: Sequence[Any]) -> Command:
-        """As `make`, of EVALSHA."""
+        """Like `make`, for EVALSHA."""
         return pack_script(sha, keys, args), self._future(), "EVALSHA", _NO_OPTIONS, None
 
     def put(self, command: Command) -> None:
-        """Send a command when this turn of the loop is over."""
+        """Send a command at the end of this turn of the loop."""
         raise NotImplementedError
 
     def wait_all(self, answers: "Sequence[asyncio.Future[Any]]") -> list[Any]:
-        """The results of all answers, as they were asked for; raises the first error of them."""
-        # They come in order, so that the last is waited for, as a rule, and no other.
+        """Return the results of all answers, in the same order. Raises the first error."""
+        # Answers arrive in order, so as a rule it is enough to wait for the last one.
         try:
             for answer in reversed(answers):
                 if not answer.done():
-                    with suppress(Exception):  # it is raised below, if it is the first
+                    with suppress(Exception):  # the first error is raised below
                         self.await_(answer)
-        except BaseException:  # the caller was cancelled, and nobody looks at the others
+        except BaseException:  # the caller was cancelled; nobody will look at the other answers
             for answer in answers:
                 if not answer.cancel() and not answer.cancelled():
                     answer.exception()
@@ -127,8 +128,8 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
 
 
 class Script:
-    """A Lua script, which each server learns when it is first asked for it. redis-py's asks what
-    its client is each time, and in a cluster would have one node learn it."""
+    """A Lua script. Each server gets its text when it does not know it yet. (redis-py's class would
+    send the text to one node of a cluster only, and checks the type of its client at each call.)"""
 
     def __init__(self, client: Asking, text: str) -> None:
         self.client = client
@@ -136,7 +137,8 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """Its answer; the keys are of one slot. Raises what redis-py raises."""
+        """Run the script and return its answer. All keys must be in one slot. Raises what redis-py
+        raises."""
         client = self.client
         try:
             command = client.make_script(self.sha, keys, args)
@@ -147,8 +149,8 @@ class Script:
             return client.await_(client.ask(words, _NO_OPTIONS))
 
     def many(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        """Its answers to several calls (keys, arguments), which leave together; the keys of each
-        are of one slot. Raises the first error of them."""
+        """Run the script several times and return the answers. Each call is a pair of keys, which
+        must be in one slot, and arguments; all are sent together. Raises the first error."""
         client = self.client
         commands = [client.make_script(self.sha, keys, args) for keys, args in calls]
         for command in commands:
@@ -166,12 +168,12 @@ class LoopRedis(Asking):
     def __init__(self, client: "Redis", await_: Callable[[Awaitable[Any]], Any]) -> None:
         super().__init__(await_)
         self.client = client
-        # As they are now. redis-py's dictionary takes each name into capitals, which ours are in.
+        # A plain copy: redis-py's dictionary converts each name to capitals, and ours are capitals.
         self._callbacks: Any = dict(client.response_callbacks)
         self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
-        self._sent: deque[Command] = deque()  # their answers come in this order
-        self._since = 0.0  # when the first of them began to be waited for, or moved last
-        # The first of them when it was last looked at, and how many of its bytes were unsent then.
+        self._sent: deque[Command] = deque()  # waiting for answers, which arrive in this order
+        self._since = 0.0  # when the wait for the first of them began, or its bytes last moved
+        # The first of them at the last look, and how many of its bytes were unsent then.
         self._leaving: tuple[Command | None, int] = (None, 0)
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -184,7 +186,7 @@ class LoopRedis(Asking):
         self._asked.append(command)
 
     def _wake(self) -> None:
-        """Have `_write` called at the end of this turn of the loop."""
+        """Call `_write` at the end of this turn of the loop."""
         if self._over:
             raise RedisConnectionError("the server is stopping")
         self.loop.call_soon(self._write)
@@ -197,7 +199,7 @@ class LoopRedis(Asking):
             self._link.close(InvalidResponse(why))
 
     async def aclose(self) -> None:
-        """End the connection; who still waits is told that the server is stopping."""
+        """Close the connection. Callers that still wait get an error."""
         self._over = True
         if self._opening is not None:
             self._opening.cancel()
@@ -218,19 +220,19 @@ class LoopRedis(Asking):
                 self._opening = self.loop.create_task(self._open())
             return
         if not self._asked or self._link.ended.done():
-            return  # `_lost` is about to make another connection
+            return  # `_lost` is about to open another connection
         asked, self._asked = self._asked, []
         if not self._sent:
             self._since = self.loop.time()
-        # From here on these wait for replies, in this order. Should writing fail, so does the
-        # connection: there is no telling how much of it Redis gets.
+        # From here on these wait for replies, in this order. If the write fails, the connection is
+        # closed, because it is unknown how much of it reaches Redis.
         self._sent.extend(asked)
         try:
             self._link.write(b"".join([command[0] for command in asked]))
         except Exception as error:
             self._link.close(error)
         if self._watch is None:
-            self._watch = self.loop.call_later(LOOK_EVERY, self._look)
+            self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
     async def _open(self) -> None:
         try:
@@ -246,12 +248,12 @@ class LoopRedis(Asking):
             self._write()
 
     def _take(self, reply: Any) -> None:
-        """Give a reply to who waits for it. What this raises ends the connection, and with it the
-        wait of all others: so what a caller's own reading raises is that caller's alone."""
+        """Pass a reply to the caller that waits for it. An exception from here would close the
+        connection for everyone, so an error in reading the reply is raised to its caller only."""
         try:
             command = self._sent.popleft()
         except IndexError:
-            raise InvalidResponse("a reply for which nobody waits") from None
+            raise InvalidResponse("a reply that nobody waits for") from None
         _, answer, name, options, _ = command
         if type(reply) not in _REPLY_TYPES:
             if (refused := self._refused(command, reply)) is None:
@@ -262,12 +264,12 @@ class LoopRedis(Asking):
                 return
             reply = options[EMPTY_RESPONSE]
         if answer.done():
-            return  # the greenlet that asked was cancelled; it kept its place
+            return  # the greenlet was cancelled; its command kept its place in the queue
         try:
             read = self._callbacks.get(name)
             if read is not None:
-                reply = read(reply, **_told(options)) if options else read(reply)
-        except StopIteration as error:  # a future takes none
+                reply = read(reply, **_reading_options(options)) if options else read(reply)
+        except StopIteration as error:  # a future does not accept this exception
             answer.set_exception(InvalidResponse(f"{name}: {error!r}"))
         except Exception as error:
             answer.set_exception(error)
@@ -275,8 +277,8 @@ class LoopRedis(Asking):
             answer.set_result(reply)
 
     def _refused(self, command: Command, reply: Any) -> Exception | None:
-        """The error that answers a command; None when another server is asked instead. Raises, and
-        leaves the command among those that wait, for what answers nothing."""
+        """Return the error that answers a command, or None if another server is asked instead.
+        Raises for a reply that answers nothing; then the command goes on waiting."""
         try:
             if not isinstance(reply, Exception):
                 raise InvalidResponse(f"a reply of the type {type(reply).__name__}")
@@ -288,14 +290,14 @@ class LoopRedis(Asking):
         return reply
 
     def _is_elsewhere(self, command: Command, error: Exception) -> bool:
-        """True when this server has not run a command and another one is asked instead."""
+        """Return True if this server has not run a command and another one is asked instead."""
         if isinstance(error, ReadOnlyError):
             self.loop.call_soon(self._look_elsewhere)
         return False
 
     def _look_elsewhere(self) -> None:
-        """This server has become a replica: connect anew, to what the address means now, as soon
-        as nobody waits for an answer of the old connection."""
+        """This server has become a replica: connect again, to the server that the address means
+        now, as soon as nobody waits for an answer on the old connection."""
         if self._link is None or self._link.ended.done():
             return
         if self._sent:
@@ -304,10 +306,10 @@ class LoopRedis(Asking):
             self._link.close(RedisConnectionError("Redis has become a replica"))
 
     def _look(self, doubted: float = -1.0) -> None:
-        """Give a connection up on which answers are due and nothing has moved for TIMEOUT. An
-        answer that is long may take longer, as long as bytes come, and so may a command that is
-        long, as long as its bytes leave. A loop that was held up for so long looks (at `doubted`,
-        when something last moved) once more, after it has read."""
+        """Close the connection if answers are due and nothing has moved for TIMEOUT_SECONDS. A long
+        answer may take longer while bytes arrive, and a long command while its bytes leave. If the
+        event loop itself was held for so long, this looks once more after it has read; `doubted` is
+        then when something last moved."""
         self._watch = None
         if not self._sent or self._link is None:
             self._leaving = None, 0
@@ -315,17 +317,17 @@ class LoopRedis(Asking):
         if self._leaves():
             self._since = self.loop.time()
         moved = max(self._since, self._link.heard)
-        left = moved + TIMEOUT - self.loop.time()
+        left = moved + TIMEOUT_SECONDS - self.loop.time()
         if left > 0:
-            self._watch = self.loop.call_later(min(left, LOOK_EVERY), self._look)
+            self._watch = self.loop.call_later(min(left, LOOK_SECONDS), self._look)
         elif moved != doubted:
-            self._watch = self.loop.call_later(HELD_UP, self._look, moved)
+            self._watch = self.loop.call_later(LATE_READ_SECONDS, self._look, moved)
         else:
-            self._link.close(RedisTimeout(f"nothing came for {TIMEOUT:.0f} seconds"))
+            self._link.close(RedisTimeout(f"nothing came for {TIMEOUT_SECONDS:.0f} seconds"))
 
     def _leaves(self) -> bool:
-        """True when more of the first command that waits has left since the last look. What is
-        written behind it does not count: Redis's host may take that and Redis be dead."""
+        """Return True if more of the first waiting command has left since the last look. What was
+        written after it does not count: the host may accept that although Redis is dead."""
         assert self._link is not None
         first, before = self._sent[0], self._leaving
         behind = sum(len(command[0]) for command in self._sent) - len(first[0])
@@ -334,7 +336,8 @@ class LoopRedis(Asking):
         return before[0] is first and unsent < before[1]
 
     def _lost(self, ended: "asyncio.Future[Exception | None]") -> None:
-        """What was sent may have happened or not; who asked is told, and nothing is repeated."""
+        """The connection is lost. Commands that were sent may have run or not: their callers get
+        OutcomeUnknown, and nothing is repeated."""
         self._link = None
         sent, self._sent = self._sent, deque()
         self._fail(sent, OutcomeUnknown, str(ended.result() or "the connection was closed"))
@@ -346,7 +349,7 @@ class LoopRedis(Asking):
 
 
 class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
-    """Commands that leave together; `execute` returns their answers in order."""
+    """Collects commands; `execute` sends them together."""
 
     _event_dispatcher: Any = None
 
@@ -359,8 +362,8 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         return self
 
     def execute(self) -> list[Any]:
-        """Send all; raises the first error among the answers. Where one of the commands cannot be
-        sent none is, and DataError is raised."""
+        """Send all commands and return their answers in order. Raises the first error among them,
+        or DataError if one of the commands is invalid; then none is sent."""
         commands, self._commands = self._commands, []
         made = [self.client.make(words, options) for words, options in commands]
         for command in made:
@@ -375,6 +378,6 @@ def fail(commands: Iterable[Command], kind: type[Exception], text: str) -> None:
             answer.set_exception(kind(text))
 
 
-def _told(options: dict[str, Any]) -> dict[str, Any]:
-    """What redis-py's reading of an answer is told; `keys` is for its cache."""
+def _reading_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that redis-py's parser of the answer gets; `keys` is for its cache."""
     return {name: options[name] for name in options if name not in ("keys", EMPTY_RESPONSE)}

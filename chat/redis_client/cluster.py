@@ -18,9 +18,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from .client import Asking, Command, LoopRedis, fail
 from .connection import pack
 from .topology import ClusterTopology
-from .urls import TIMEOUT
+from .urls import TIMEOUT_SECONDS
 
-# Before a command that no node has run is sent again. It is given up after TIMEOUT.
+# Before a command that no node has run is sent again. It is given up after TIMEOUT_SECONDS.
 RETRY_SECONDS = 0.05
 
 
@@ -113,9 +113,9 @@ class LoopCluster(Asking):
 
     def reroute(self, command: Command, error: Exception, place: str) -> bool:
         """Send a command that the node at `place` has not run to another node, or again. Returns
-        False if the error means something else, or the command has been tried for TIMEOUT."""
+        False if the error means something else, or TIMEOUT_SECONDS have passed."""
         now, routing = self.loop.time(), command[-1]
-        first, routing.until = not routing.until, routing.until or now + TIMEOUT
+        first, routing.until = not routing.until, routing.until or now + TIMEOUT_SECONDS
         if now > routing.until:
             return False
         if isinstance(error, MovedError):

@@ -1,11 +1,11 @@
-"""One connection to Redis with nothing between its bytes and those who wait for them.
+"""A connection to Redis that passes replies on as they arrive.
 
-redis-py makes the connection, which may mean TLS, a password, a database number; then its
-transport is taken over. From there on commands are packed and replies are read by hiredis, as
-they come, in order: no lock, no stream, no timer for each.
+redis-py opens the connection, with TLS, a password or a database number if necessary; then this
+module takes its transport over. From there on hiredis packs the commands and parses the replies,
+without a lock, a stream or a timer for each.
 
-Replies carry no number: the n-th reply answers the n-th command. So a connection on which anything
-unexpected happens is closed, and a command that cannot be packed is refused before it is sent.
+Replies have no number: the n-th reply answers the n-th command. So a connection is closed when
+anything unexpected happens on it, and a command that cannot be packed is refused before it is sent.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 log = logging.getLogger(__name__)
 
-PING_EVERY = 5.0  # seconds without a word after which Redis is asked for one
-MAX_INT = 1 << 64  # beyond any number in a command; Redis counts with 64 bits
-MAX_HEADS = 1024  # of scripts, each with its keys, that are kept as bytes
+PING_SECONDS = 5.0  # of silence, after which `outlive` sends PING
+MAX_INT = 1 << 64  # numbers in commands are smaller; Redis counts with 64 bits
+MAX_CACHED_HEADS = 1024  # beginnings of EVALSHA commands, one for each script and its keys
 MAX_COMMAND_BYTES = 1 << 26  # of one packed command; Redis closes the connection at 512 MB
 
 _NOTHING = object()
@@ -41,17 +41,17 @@ class OutcomeUnknown(RedisConnectionError):
 
 
 def _nowhere(data: bytes) -> None:
-    """What writes once the connection is over: uvloop's transport would raise."""
+    """Replaces `write` when the connection is closed: uvloop's transport would raise."""
 
 
 def _drop(reply: Any) -> None:
-    """What takes replies once the connection is over."""
+    """Replaces the function that takes replies when the connection is closed."""
 
 
 def pack(words: tuple[Any, ...]) -> bytes:
-    """A command as bytes. The first of its words is text, and may be two, as in `SCRIPT LOAD`; the
-    others are text, bytes or numbers. Raises redis.exceptions.DataError, and nothing else, for what
-    Redis cannot take. redis-py's own takes three times as long."""
+    """Return a command as bytes. The first of `words` is text, and may be two words, as in
+    `SCRIPT LOAD`; the others are text, bytes or numbers. Raises only redis.exceptions.DataError,
+    for what Redis cannot accept. redis-py's function takes three times as long."""
     try:
         if " " in words[0]:
             words = (*words[0].split(" "), *words[1:])
@@ -61,7 +61,8 @@ def pack(words: tuple[Any, ...]) -> bytes:
 
 
 def pack_script(sha: str, keys: Sequence[str], args: Sequence[Any]) -> bytes:
-    """EVALSHA as `pack` makes it, in less time: what does not change from call to call is kept."""
+    """Return an EVALSHA command as bytes. Faster than `pack`, because the part that does not change
+    from call to call is cached."""
     try:
         count, head = _head(sha, tuple(keys))
         tail = _packed(tuple(args))
@@ -70,9 +71,9 @@ def pack_script(sha: str, keys: Sequence[str], args: Sequence[Any]) -> bytes:
         raise DataError(f"This script cannot be sent to Redis: {error}") from error
 
 
-@lru_cache(maxsize=MAX_HEADS)
+@lru_cache(maxsize=MAX_CACHED_HEADS)
 def _head(sha: str, keys: tuple[str, ...]) -> tuple[int, bytes]:
-    """How many words EVALSHA has before its arguments, and these as bytes."""
+    """Return the number of words of EVALSHA before its arguments, and these words as bytes."""
     words = ("EVALSHA", sha, len(keys), *keys)
     packed = _packed(words)
     return len(words), packed[packed.index(b"$") :]
@@ -89,9 +90,9 @@ def _packed(words: tuple[Any, ...]) -> bytes:
 
 
 def _check(word: Any) -> None:
-    """Raise DataError for what hiredis must not be given. Its C code does not look at whether
-    Python could write a number out: an int of more than 4,300 digits, or a float of a class of its
-    own, ends the process."""
+    """Raise DataError for a word that hiredis must not get. Its C code does not check whether
+    Python could convert a number to text: an int of more than 4,300 digits, or an instance of a
+    subclass of float, ends the process."""
     kind = type(word)
     if kind is int:
         raise DataError("a number has more than 64 bits")
@@ -100,8 +101,8 @@ def _check(word: Any) -> None:
 
 
 class Link(asyncio.Protocol):
-    """Make one with `Link.open`. `ended` is done when the connection is over; its result is the
-    error that ended it, or None."""
+    """A connection, made by `Link.open`. The future `ended` is done when it is closed; its result
+    is the error that closed it, or None."""
 
     def __init__(self, connection: Any, take: Callable[[Any], None]) -> None:
         self.loop = asyncio.get_running_loop()
@@ -120,28 +121,28 @@ class Link(asyncio.Protocol):
         self._transport.set_protocol(self)
         if not self._transport.is_reading():
             self._transport.resume_reading()
-        # Takes bytes; nothing happens once the connection is over.
+        # Writes bytes; does nothing when the connection is closed.
         self.write: Callable[[bytes], None] = self._transport.write
 
     @classmethod
     async def open(cls, client: Any, take: Callable[[Any], None]) -> "Link":
-        """A new connection of a redis.asyncio `client` that speaks RESP 2; each reply, errors
-        among them, goes to `take`. Raises what redis-py raises."""
+        """Open a connection of a redis.asyncio `client` for RESP 2. `take` is called with each
+        reply, also with errors. Raises what redis-py raises."""
         connection = client.connection_pool.make_connection()
         try:
             await connection.connect()
-        except RuntimeError as error:  # uvloop's, of a transport that was closed meanwhile
+        except RuntimeError as error:  # from uvloop, if the transport was closed meanwhile
             connection._close()
             raise RedisConnectionError(str(error)) from error
         return cls(connection, take)
 
     async def outlive(self) -> NoReturn:
-        """Wait until the connection is over, which it is too when Redis says nothing for
-        PING_EVERY and then does not answer a PING; raises what ended it."""
+        """Wait until the connection is closed, and raise the error that closed it. Closes it if
+        Redis is silent for PING_SECONDS and then does not answer a PING."""
         asked = False
         while not self.ended.done():
             heard = self.heard
-            await asyncio.wait({self.ended}, timeout=PING_EVERY)
+            await asyncio.wait({self.ended}, timeout=PING_SECONDS)
             if heard != self.heard:
                 asked = False
             elif asked:
@@ -152,14 +153,14 @@ class Link(asyncio.Protocol):
         raise self.ended.result() or RedisConnectionError("closed")
 
     def command(self, *words: str) -> None:
-        """Send a command; its reply goes where all go. Raises DataError, and then nothing was
-        sent."""
+        """Send a command; its reply is passed on like any other. Raises DataError if the command is
+        invalid; then nothing is sent."""
         self.write(pack(words))
 
     def unsent(self) -> int:
-        """How many bytes were written and have not reached Redis's host yet: those in the
-        transport, and those in the system's buffer for the socket (SIOCOUTQ, tcp(7), which is 0
-        where the system does not tell it)."""
+        """Return the number of bytes that were written and have not reached Redis's host yet: those
+        in the transport, and those in the kernel's buffer of the socket (SIOCOUTQ, tcp(7); counted
+        as 0 where the kernel does not tell)."""
         size: int = self._transport.get_write_buffer_size()
         if (sock := self._transport.get_extra_info("socket")) is not None:
             with suppress(OSError, ValueError):  # ValueError: it was closed meanwhile
@@ -168,8 +169,8 @@ class Link(asyncio.Protocol):
         return size
 
     def close(self, error: Exception | None = None) -> None:
-        """End the connection, because of `error`. Replies that came and were not taken are
-        dropped."""
+        """Close the connection because of `error`. Replies that have arrived and were not passed on
+        are dropped."""
         if not self.ended.done():
             self.ended.set_result(error)
         self.write = _nowhere
@@ -178,8 +179,8 @@ class Link(asyncio.Protocol):
         self._connection._close()
 
     def data_received(self, data: bytes) -> None:
-        """Give away each reply that is complete. Whatever goes wrong here ends the connection,
-        for it is not known any more which reply is whose."""
+        """Pass on each complete reply. Any error closes the connection, because it is then unknown
+        which reply belongs to which command."""
         self.heard = self.loop.time()
         try:
             self._reader.feed(data)

@@ -1,12 +1,12 @@
-"""What REDIS_URL leads to: one server, the primary that Sentinels name, or a cluster.
+"""The forms of REDIS_URL, and clients for them: a server, the primary behind Sentinels, a cluster.
 
     redis://host:6379/0          rediss:// with TLS, unix:// for a socket
     redis+sentinel://host:26379,host:26379/name-of-the-service
     redis+cluster://host:6379,host:6379
 
-User and password before the hosts are those of the servers; `?sentinel_password=` is that of the
-Sentinels, where they have one. What else may follow the question mark is in OPTIONS and
-TLS_OPTIONS, for example `ssl_ca_certs=/etc/ca.pem`; redis-py says what each means.
+The user and the password before the hosts are for the servers; `?sentinel_password=` is for the
+Sentinels. OPTIONS and TLS_OPTIONS list what can follow the question mark, for example
+`ssl_ca_certs=/etc/ca.pem`; redis-py documents what each means.
 """
 
 import re
@@ -24,15 +24,14 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-TIMEOUT = 2.0  # seconds for connecting, and for Redis to say anything when an answer is due
+TIMEOUT_SECONDS = 2.0  # for connecting, and for silence of Redis while an answer is due
 FORMS = (
     *("redis", "rediss", "unix"),
     *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
 )
 
-
-# Behind the question mark. What redis-py knows besides is not for people to choose: how the chat
-# reads answers, how long it waits and that it repeats nothing depend on it.
+# The parameters that an operator can set. The chat depends on redis-py's other parameters: how
+# answers are read, how long it waits, and that nothing is repeated.
 OPTIONS = (
     *("db", "username", "password", "sentinel_username", "sentinel_password"),
     *("client_name", "socket_keepalive"),
@@ -41,14 +40,14 @@ TLS_OPTIONS = (
     *("ssl_ca_certs", "ssl_ca_data", "ssl_certfile", "ssl_keyfile", "ssl_password"),
     *("ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version", "ssl_ciphers"),
 )
-MAX_DATABASE = 9999  # the highest number of a database
+MAX_DATABASE = 9999  # the highest database number
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 
 
 def check(url: str) -> None:
-    """Raise ValueError where `url` is none of the above. The text says what is expected, and holds
-    nothing of the address, which may have a password."""
+    """Raise ValueError unless `url` has one of these forms. The text says what is expected, and
+    quotes nothing of the address, which may contain a password."""
     parts = urlsplit(url)
     if parts.scheme not in FORMS or not url.startswith(parts.scheme):
         raise ValueError(f"expected {', '.join(f'{form}://' for form in FORMS)}")
@@ -93,7 +92,7 @@ def _check_options(query: str, scheme: str) -> None:
 
 
 def _check_together(url: str) -> None:
-    """Make what would connect, which connects to nothing yet: redis-py and ssl look at values."""
+    """Prepare a connection without connecting, so that redis-py and ssl check the values."""
     try:
         pool = connect(at(url, hosts(url)[0]) if is_cluster(url) else url).connection_pool
         pool.make_connection()  # type: ignore[no-untyped-call, unused-ignore]
@@ -102,7 +101,7 @@ def _check_together(url: str) -> None:
 
 
 def _is_number(text: str) -> bool:
-    """True for the number of a database, and for none."""
+    """Return True for a database number, and for ""."""
     return not text or (text.isascii() and text.isdecimal() and int(text[:9]) <= MAX_DATABASE)
 
 
@@ -115,12 +114,12 @@ def is_sentinel(url: str) -> bool:
 
 
 def hosts(url: str) -> list[str]:
-    """The hosts of the address, each as `host:port` or without a port."""
+    """Return the hosts of the address, each as `host:port` or without a port."""
     return urlsplit(url).netloc.rpartition("@")[2].split(",")
 
 
 def at(url: str, host: str) -> str:
-    """The address of the one server `host` that is reached as those of `url` are."""
+    """Return the address of a single server `host`, with the user and parameters of `url`."""
     parts = urlsplit(url)
     user = parts.netloc.rpartition("@")[0]
     netloc = f"{user}@{host}" if user else host
@@ -129,16 +128,16 @@ def at(url: str, host: str) -> str:
 
 
 def connect(url: str) -> "AsyncRedis":
-    """What makes connections for the event loop to the server at `url`, or to what is the primary
-    when the connection is made; without retries. RESP 2: an answer is never overtaken by
-    something else."""
+    """Return a client that makes connections for the event loop: to the server at `url`, or to
+    the primary at that moment. It does not retry. With RESP 2, nothing arrives between a command
+    and its answer."""
     options: dict[str, Any] = {
         "decode_responses": True,
         "protocol": 2,
         "retry": AsyncRetry(NoBackoff(), 0),
         "health_check_interval": 0,
-        "socket_timeout": TIMEOUT,
-        "socket_connect_timeout": TIMEOUT,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
     }
     if is_sentinel(url):
         return _primary(AsyncSentinel, url, options)  # type: ignore[no-any-return]
@@ -146,10 +145,10 @@ def connect(url: str) -> "AsyncRedis":
 
 
 def client(url: str, **options: Any) -> Any:
-    """A redis-py client of the database, which waits for its answers; `options` are redis-py's."""
+    """Return a blocking redis-py client of the database; `options` are redis-py's."""
     options = {"decode_responses": True, **options}
     if is_sentinel(url):
-        options = {"socket_connect_timeout": TIMEOUT, **options}
+        options = {"socket_connect_timeout": TIMEOUT_SECONDS, **options}
         return _primary(Sentinel, url, {"retry": Retry(NoBackoff(), 0), **options})
     if is_cluster(url):
         node: Callable[..., Any] = ClusterNode
@@ -171,7 +170,7 @@ def _primary(sentinel: Callable[..., Any], url: str, options: dict[str, Any]) ->
 
 
 def _given(url: str) -> dict[str, Any]:
-    """What the address says beside hosts, as redis-py calls it."""
+    """Return what the address says apart from its hosts, as arguments for redis-py."""
     parse: Callable[[str], dict[str, Any]] = parse_url
     given = parse(at(url, hosts(url)[0]))
     if given.pop("connection_class", None) is not None:
@@ -191,11 +190,11 @@ def _has_port(host: str) -> bool:
 
 
 def place_of(host: str, port: int) -> str:
-    """`host:port`, as it stands in an address."""
+    """Return `host:port` as it is written in an address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def pair(host: str, port: int = 6379) -> tuple[str, int]:
-    """Host and port of `host:port`; `port` where it has none."""
+    """Return the host and the port of `host:port`; `port` is the default."""
     parts = urlsplit(f"//{host}")
     return parts.hostname or "", parts.port or port

@@ -19,7 +19,7 @@ from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import Link, OutcomeUnknown
 from chat.redis_client.pubsub import PubSub
 from chat.redis_client.topology import SingleServer
-from chat.redis_client.urls import TIMEOUT, connect
+from chat.redis_client.urls import TIMEOUT_SECONDS, connect
 
 
 @pytest.fixture
@@ -438,13 +438,13 @@ def test_bytes_that_keep_coming_are_waited_for_and_silence_is_not(strange):
         redis._link.loop = clock
         redis._since = clock.now
         for byte in (b"$5\r\nabcde\r\n+").hex(" ").split():
-            clock.now += 0.9 * TIMEOUT
+            clock.now += 0.9 * TIMEOUT_SECONDS
             server.say(bytes.fromhex(byte))
             await until(lambda: redis._link.heard == clock.now)
             redis._look()
             clock.later.pop()()
         assert await asked[0] == "abcde"
-        clock.now += 1.1 * TIMEOUT
+        clock.now += 1.1 * TIMEOUT_SECONDS
         redis._look()
         assert not redis._link.ended.done(), "a loop that was held up reads first"
         clock.later.pop()()

@@ -23,7 +23,7 @@ FUZZING = int(os.environ.get("FUZZ_EXAMPLES", 0))  # examples, other ones each t
 def machine(valkey, client, monkeypatch):
     """Run the machine with a class of clients; raises what it finds."""
     # Silence is another test's matter: on a busy machine it would end a connection that is whole.
-    monkeypatch.setattr(loopredis, "TIMEOUT", 60.0)
+    monkeypatch.setattr(loopredis, "TIMEOUT_SECONDS", 60.0)
     monkeypatch.setattr(Machine, "path", str(valkey.socket))
     monkeypatch.setattr(Machine, "client", client)
 

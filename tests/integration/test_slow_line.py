@@ -31,8 +31,8 @@ SILENT = 0.8  # seconds
 @pytest.fixture
 def slowly(valkey, client, monkeypatch):
     """Run a coroutine with a client that is connected through a slow line."""
-    monkeypatch.setattr(loopredis, "TIMEOUT", SILENT)
-    monkeypatch.setattr(loopredis, "LOOK_EVERY", SILENT / 4)
+    monkeypatch.setattr(loopredis, "TIMEOUT_SECONDS", SILENT)
+    monkeypatch.setattr(loopredis, "LOOK_SECONDS", SILENT / 4)
 
     def run(conversation):
         async def main():
