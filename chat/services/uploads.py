@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ..domain.errors import FilesAway, TooOften
 from ..media.avatars import FREE_BYTES, FREE_FRACTION
@@ -18,35 +19,39 @@ MAX_UPLOADS_OF_NETWORK = 40  # of all people of one network, which may be a scho
 RETRY_AFTER_SECONDS = 5.0
 
 
+def _free() -> tuple[int, int]:
+    disk = shutil.disk_usage(tempfile.gettempdir())
+    return disk.free, disk.total
+
+
+@dataclass(eq=False)
 class Uploads:
     """The requests with files that this process is receiving.
 
     is_limited: False lifts the limits for each person and network (CHAT_LIMITS).
     free: returns the free bytes and the size of the disk for temporary files.
+    bytes: the sum of the maximum sizes of the requests.
     """
 
-    def __init__(
-        self, is_limited: bool = True, free: Callable[[], tuple[int, int]] | None = None
-    ) -> None:
-        self._is_limited = is_limited
-        self._free = free or _free
-        self._under_way: Counter[str] = Counter()
-        self.bytes = 0  # the sum of their maximum sizes
+    is_limited: bool = True
+    free: Callable[[], tuple[int, int]] = _free
+    bytes: int = 0
+    _under_way: Counter[str] = field(default_factory=Counter)
 
-    def begin(self, uid: str, whence: str, size: int) -> Callable[[], None]:
+    def begin(self, uid: str, network: str, size: int) -> Callable[[], None]:
         """Count a request of at most `size` bytes of a person in a network. Returns the function to
         call at its end. Raises TooOften and FilesAway."""
         whose = {
             f"person {uid}": MAX_UPLOADS_OF_PERSON,
-            f"network {whence}": MAX_UPLOADS_OF_NETWORK,
+            f"network {network}": MAX_UPLOADS_OF_NETWORK,
         }
-        if self._is_limited and any(self._under_way[who] >= most for who, most in whose.items()):
+        if self.is_limited and any(self._under_way[who] >= most for who, most in whose.items()):
             raise TooOften(
                 "Other files of yours, or of people in your network, are still being sent. "
                 "Wait until they have arrived, then try again.",
                 RETRY_AFTER_SECONDS,
             )
-        free, total = self._free()
+        free, total = self.free()
         # The other requests have already used some of `self.bytes`; how much is unknown.
         if free - self.bytes - size < min(FREE_BYTES, total // FREE_FRACTION):
             raise FilesAway
@@ -58,8 +63,3 @@ class Uploads:
             self._under_way -= Counter(whose.keys())  # keeps positive counts only
 
         return end
-
-
-def _free() -> tuple[int, int]:
-    disk = shutil.disk_usage(tempfile.gettempdir())
-    return disk.free, disk.total

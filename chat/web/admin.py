@@ -167,7 +167,7 @@ def _page(**more: Any) -> str:
     here = Paging(0, 0, earlier, later)  # how many people there are is not known
     if q and not (after or before) and (person := _of_login(q)):
         found = [person, *(one for one in found if one.uid != person.uid)]
-    shown = {"q": q, "paging": here, "roles": ROLES, "out": chat().store.bans.all()}
+    shown = {"q": q, "paging": here, "roles": ROLES, "bans": chat().store.bans.all()}
     return render_template("admin/people.html", found=found, **shown, **more)
 
 
