@@ -19,13 +19,13 @@ class Budget:
         requests of visitors, who count by their network.
     within: the buckets that the service counts.
     by_network: the bucket is that of the visitor's network, not of the person.
-    free: the reason why a request does not count at all.
+    free: the request does not count at all.
     """
 
     bucket: str = ""
     within: tuple[str, ...] = ()
     by_network: bool = False
-    free: str = ""
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +40,19 @@ class Frame:
     within: tuple[str, ...] = ()
 
 
-def _rows(bucket: str, names: str) -> dict[str, Budget]:
-    return dict.fromkeys(names.split(), Budget(bucket))
+def _rows(bucket: str, names: str, *within: str) -> dict[str, Budget]:
+    return dict.fromkeys(names.split(), Budget(bucket, within))
 
 
-_POST = Budget("view", within=("post",))  # the error appears in the room
-_API_POST = Budget("api", within=("post",))
-_MEMBERS = Budget("change", within=("members",))
+_FREE = Budget(free=True)
 
 ROUTES: dict[str, Budget] = {
-    "assets.static": Budget(free="a file in memory with an ETag, which costs less than counting"),
-    "health.healthz": Budget(free="one word from memory, which must be sent under any load"),
-    "health.readyz": Budget(
-        free="one PING; a load balancer that is refused sends no requests here"
-    ),
-    "health.prometheus": Budget(free="for those of CHAT_METRICS only; a 404 to others"),
-    "composer.next_composer": Budget(
-        free="a template in memory, with which people can write while Redis is unavailable"
-    ),
+    "assets.static": _FREE,  # a file in memory with an ETag, which costs less than counting
+    "health.healthz": _FREE,  # one word from memory, which must be sent under any load
+    "health.readyz": _FREE,  # one PING; a load balancer that is refused sends no requests here
+    "health.prometheus": _FREE,  # for the networks of CHAT_METRICS only; a 404 to others
+    # A template in memory, with which people can write while Redis is unavailable.
+    "composer.next_composer": _FREE,
     **_rows(
         "view",
         "rooms.home rooms.index rooms.new rooms.people rooms.random_page rooms.show "
@@ -77,13 +72,10 @@ ROUTES: dict[str, Budget] = {
     **_rows(
         "change",
         "composer.attach composer.choose_lines notifications.set_level notifications.complete "
-        "messages.unread unread.read members.leave room_settings.end sessions.sign_out "
-        "sessions.end api_tokens.revoke",
+        "messages.unread unread.read members.leave members.set_owner room_settings.end "
+        "sessions.sign_out sessions.end api_tokens.revoke",
     ),
     **_rows("join", "rooms.join rooms.join_random"),
-    "members.add": _MEMBERS,
-    "members.remove": _MEMBERS,
-    "members.set_owner": Budget("change"),
     **_rows("token", "api_tokens.make"),
     **_rows(
         "admin",
@@ -94,19 +86,17 @@ ROUTES: dict[str, Budget] = {
     "live.live": Budget("socket", within=("page",)),
     "rooms.create": Budget("change", within=("start", "write")),
     "messages.post": Budget("view", within=("post", "file")),
-    "messages.edit": _POST,
-    "messages.delete": _POST,
-    "reactions.react": _POST,
-    "room_settings.edit": _POST,
+    # Counted in the room, where the error appears.
+    **_rows("view", "messages.edit messages.delete reactions.react room_settings.edit", "post"),
     "profiles.edit": Budget("change", within=("profile",)),
     # Signing in, by network and by login.
     "sign_in.sign_in": Budget(within=("guest", "guest-day", "guests", "address", "login")),
     "sign_up.sign_up": Budget(within=("sign-up",)),
     "passwords.change": Budget("change", within=("login", "account")),
     "first_admin.make_account": Budget("address", by_network=True),
+    "passwords.reset": Budget("address", by_network=True),
     "first_admin.page_of_link": Budget("view", within=("address",)),  # wrong links
     "first_admin.use_link": Budget("change", within=("address",)),
-    "passwords.reset": Budget("address", by_network=True),
     "oidc_sign_in.start": Budget("oidc", by_network=True),
     "jwt_sign_in.sign_in": Budget("hand-over", by_network=True),
     # The API: an endpoint is named by the id of its operation (chat.api.operation).
@@ -122,15 +112,14 @@ ROUTES: dict[str, Budget] = {
     "api.write_to": Budget("api", within=("write",)),
     **_rows("join", "api.join_room api.random_room"),
     **_rows("change", "api.leave_room api.end_room api.hand_over"),
-    "api.add_members": _MEMBERS,
-    "api.remove_member": _MEMBERS,
-    "api.edit_room": _API_POST,
-    "api.post_message": _API_POST,
+    **_rows("change", "members.add members.remove api.add_members api.remove_member", "members"),
+    **_rows(
+        "api",
+        "api.edit_room api.post_message api.edit_message api.delete_message api.react "
+        "api.take_back",
+        "post",
+    ),
     "api.post_file": Budget("api", within=("post", "file")),
-    "api.edit_message": _API_POST,
-    "api.delete_message": _API_POST,
-    "api.react": _API_POST,
-    "api.take_back": _API_POST,
 }
 """By Flask's endpoint."""
 

@@ -59,6 +59,5 @@ def network_of(text: str) -> str:
         ip = parse_address(text)
     except ValueError:
         return ""
-    return str(
-        ip if isinstance(ip, IPv4Address) else ip_network((ip, IPV6_PREFIX_BITS), strict=False)
-    )
+    is_ipv4 = isinstance(ip, IPv4Address)
+    return str(ip if is_ipv4 else ip_network((ip, IPV6_PREFIX_BITS), strict=False))
