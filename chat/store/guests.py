@@ -19,7 +19,7 @@ from . import keys
 from .batches import ask_each, batched, scanned
 from .lua import Script
 from .name_index import remove_from_indexes
-from .people import FORGOTTEN_SECONDS, People
+from .people import GUEST_SECONDS, People
 from .person import GUEST, Person
 from .room_kinds import DIRECT, ENDED
 from .rooms import Rooms, event_by
@@ -96,7 +96,7 @@ class Guests:
         """Whether nobody has come as this guest for so many days. `expires`: seconds until the
         guest goes by itself, -1 for never; those are the ones who have joined a room."""
         now = self.sessions.clock.now()
-        if expires >= 0 and FORGOTTEN_SECONDS - expires < NEW_SECONDS:
+        if expires >= 0 and GUEST_SECONDS - expires < NEW_SECONDS:
             return False
         used = [max(token.made, token.used) for token in self.tokens.of(uid)]
         seen = max([session.seen for session in self.sessions.of(uid)] + used, default=0)

@@ -11,7 +11,7 @@ from .findings import repair_all
 from .import_rules import check_id
 from .integrity import IntegrityCheck
 from .people import People
-from .person import GUEST, ROLES
+from .person import GUEST, ROLES, Person
 from .sessions import SESSION_SECONDS
 
 STAFF_ROLES = ("admin", "moderator")  # roles that are told when somebody comes with them
@@ -42,7 +42,7 @@ class PeopleImport:
             self._trusted_person(uid, record, here, expires)
         elif not here:
             fields = import_rules.public_person(record["fields"])
-            tag = self.people.tag(uid, fields["name"], GUEST)
+            tag = self.people.tag(Person(uid, fields["name"]))
             self.client.hset(keys.user(uid), mapping={**fields, "uid": uid, "tag": tag})
         if not here:
             self.came.add(uid)

@@ -1,4 +1,4 @@
-"""Finding people by their names, and telling apart those whose names look the same."""
+"""Finding people by their names, and tags for people whose names look the same."""
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,17 +10,16 @@ from . import keys
 from .batches import INDEXED_AT_ONCE, ask_each
 from .name_index import entries, folded, range_of
 from .people_reads import PeopleReads
-from .person import ROLES, STAFF, Person
+from .person import ROLES, Person
 
-PAGE_SIZE = 50  # people in one answer of `find`
-MAX_INDEX_READS = 10  # pieces of the index that are read for one page of people
-SCAN_COUNT = 500  # entries of it in one answer, where all are looked at
+PAGE_SIZE = 50  # people whom `find` returns, or on a page
+MAX_INDEX_READS = 10  # of the index, for one page
+SCAN_COUNT = 500  # entries in one answer, where all are read
 
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage:
-    """`before` and `after` name the places at its ends where there are more people; "" where there
-    are not."""
+    """`before` and `after` are cursors for the pages before and after this one, "" for none."""
 
     people: list[Person]
     before: str
@@ -31,13 +30,12 @@ class PeopleSearch(PeopleReads):
     def find(
         self, text: str = "", limit: int = PAGE_SIZE, deactivated: bool = False
     ) -> list[Person]:
-        """People by the beginning of a word of their name, in the order of names; at most
-        `limit`. Those who were deactivated only with `deactivated`."""
+        """At most `limit` people with a word in their name that begins with the text, ordered by
+        name. Deactivated people are among them only if `deactivated`."""
         start = folded(text)
         low, high = range_of(start) if start else ("-", "+")
         entries = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit)
-        found = dict.fromkeys(entry.rpartition("\0")[2] for entry in entries)
-        people = self.several(list(found))
+        people = self.several(list(dict.fromkeys(map(_uid, entries))))
         self._forget(entries, {person.uid for person in people})
         return [person for person in people if deactivated or not person.deactivated][:limit]
 
@@ -48,13 +46,13 @@ class PeopleSearch(PeopleReads):
         after: str = "",
         before: str = "",
         deactivated: bool = True,
-    ) -> "PeoplePage":
-        """A page of people by the beginning of a word of their name, or of everybody, in order:
-        those behind the place `after` or in front of the place `before`, which pages name. Of all
-        people somebody may be on two pages, whose name looks like two others."""
+    ) -> PeoplePage:
+        """A page of the people with a word in their name that begins with the text, or of all
+        people, in order: the ones behind the cursor `after` or in front of the cursor `before`.
+        On the pages of all people, a person whose name looks like two others may appear twice."""
         start, back = folded(text), bool(before)
         low, high = range_of(start) if start else (b"-", b"+")
-        if edge := _place_of(after or before):
+        if edge := _entry_at(after or before):
             low, high = (low, b"(" + edge) if back else (b"(" + edge, high)
         found: list[tuple[str, Person]] = []
         seen: set[str] = set()
@@ -76,41 +74,37 @@ class PeopleSearch(PeopleReads):
         first, last = (page[0][0], page[-1][0]) if page else ("", "")
         earlier, later = (end, last or before) if back else (first if after else "", end)
         people = [person for _, person in page]
-        return PeoplePage(people, _name_of(earlier), _name_of(later))
+        return PeoplePage(people, _cursor(earlier), _cursor(later))
 
     def _entries(self, start: str, low: bytes, high: bytes, limit: int, back: bool) -> list[str]:
-        """Entries of an index in order; `back`: the last of them, the last one first. In that of
-        words everybody is several times, in that of names that look alike hardly anybody."""
+        """The first entries in a range of an index, or with `back` the last ones, last one first.
+        With a `start`, it is the index of words, which has most people several times. Otherwise
+        it is that of what names look like, which has hardly anybody twice."""
         key = keys.NAMES if start else keys.LOOKALIKES
         if back:
             return list(self.client.zrevrangebylex(key, high, low, start=0, num=limit))
         return list(self.client.zrangebylex(key, low, high, start=0, num=limit))
 
     def _of_entries(self, start: str, found: list[str]) -> list[tuple[str, Person]]:
-        """The people of some entries: of those who fit a `start` several times only the first."""
-        uids = [entry.rpartition("\0")[2] for entry in found]
-        people = {person.uid: person for person in self.several(list(dict.fromkeys(uids)))}
+        """The people of some entries. For a person with several words that begin with `start`,
+        only the first entry counts."""
+        uids = list(dict.fromkeys(map(_uid, found)))
+        people = {person.uid: person for person in self.several(uids)}
         self._forget(found, people.keys())
-        pairs = zip(found, uids, strict=True)
-        return [
-            (entry, people[uid])
-            for entry, uid in pairs
-            if uid in people and (not start or entry == _entry(start, people[uid]))
-        ]
+        pairs = ((entry, people[_uid(entry)]) for entry in found if _uid(entry) in people)
+        return [pair for pair in pairs if not start or pair[0] == _first_entry(start, pair[1])]
 
     def called(self, names: Sequence[str], limit: int) -> list[str]:
-        """The ids of at most `limit` people of each of these names, and of some whose name merely
-        ends so."""
-        ends = [range_of(f"{folded(name)}\0") for name in names]
-        return self._indexed(ends, limit)
+        """The ids of at most `limit` people for each of these names. Some may have names that only
+        end with it."""
+        return self._indexed([range_of(f"{folded(name)}\0") for name in names], limit)
 
     def beginning(self, text: str, limit: int) -> list[str]:
-        """The ids of at most `limit` people with a word in their name that begins so."""
-        start = folded(text)
-        return self._indexed([range_of(start)], limit)
+        """The ids of at most `limit` people with a word in their name that begins with the text."""
+        return self._indexed([range_of(folded(text))], limit)
 
     def _indexed(self, ends: list[tuple[bytes, bytes]], limit: int) -> list[str]:
-        """The ids behind the first `limit` entries between each of these ends, read in pieces."""
+        """The ids of the first `limit` entries in each of these ranges, read in pieces."""
         found: list[list[str]] = [[] for _ in ends]
         going, step = list(range(len(ends))), min(limit, INDEXED_AT_ONCE)
         while going:
@@ -126,61 +120,63 @@ class PeopleSearch(PeopleReads):
                 if len(batch) == step and len(found[n]) < limit:
                     going.append(n)
         entries = [entry for of_one in found for entry in of_one[:limit]]
-        return list(dict.fromkeys(entry.rpartition("\0")[2] for entry in entries))
+        return list(dict.fromkeys(map(_uid, entries)))
 
-    def tag(self, uid: str, name: str, role: str) -> str:
-        """Four letters of this person's own, or "" for a name that looks like nobody else's.
-
-        The first who bears a name goes without; whoever comes later with a name that looks the
-        same, or calls themselves by a name that is reserved or of mixed scripts, has a tag."""
-        is_told = lookalikes.is_told_apart(name, role in STAFF)
-        return _own_tag(uid) if is_told or self._looking_like(uid, name, 2) else ""
+    def tag(self, person: Person) -> str:
+        """Four characters for this person, or "" for a name that looks like nobody else's. The
+        first person with a name has no tag. Whoever comes later with a name that looks the same
+        has one, and so does anybody with a reserved name or one in mixed scripts."""
+        return _own_tag(person) if person.needs_tag or self._looking_like(person, 2) else ""
 
     def tag_beside_older(self, person: Person) -> str:
-        """The tag for somebody who was here before tags told apart what looks the same: only the
-        one with most rights of those who look the same goes without, of equal ones the one whose
-        id comes first."""
+        """The tag for a person from before names were compared by what they look like. Among
+        people whose names look the same, only the one with the highest role has no tag; among
+        equal ones, the one whose id comes first."""
         rank = -ROLES.index(person.role), person.uid
-        others = self.several(self._looking_like(person.uid, person.name, PAGE_SIZE))
+        others = self.several(self._looking_like(person, PAGE_SIZE))
         first = not any((-ROLES.index(other.role), other.uid) < rank for other in others)
-        is_told = lookalikes.is_told_apart(person.name, person.role in STAFF)
-        return "" if first and not is_told else _own_tag(person.uid)
+        return "" if first and not person.needs_tag else _own_tag(person)
 
-    def _looking_like(self, uid: str, name: str, limit: int) -> list[str]:
-        """The ids of others whose names look like this one, of `limit` found for each form."""
-        forms = sorted(lookalikes.keys(name))
+    def _looking_like(self, person: Person, limit: int) -> list[str]:
+        """The ids of others whose names look like this person's: of the first `limit` entries for
+        each form of the name."""
+        forms = sorted(lookalikes.keys(person.name))
         asked = ((keys.LOOKALIKES, *range_of(f"{form}\0"), 0, limit) for form in forms)
         answers = ask_each(self.client, "zrangebylex", asked)
-        found = {entry.rpartition("\0")[2] for some in answers for entry in some}
-        return sorted(found - {uid})
+        return sorted({_uid(entry) for some in answers for entry in some} - {person.uid})
 
     def _forget(self, entries: Sequence[str], there: Collection[str]) -> None:
-        """Guests who are forgotten leave their names behind: these entries go as soon as somebody
-        sees them, all others when `Guests.forget` comes by."""
-        gone = [entry for entry in entries if entry.rpartition("\0")[2] not in there]
+        """Remove the entries of guests who no longer exist. `Guests.forget` removes those that
+        nobody comes across."""
+        gone = [entry for entry in entries if _uid(entry) not in there]
         if gone:
             self.client.zrem(keys.NAMES, *gone)
             self.client.zrem(keys.LOOKALIKES, *gone)
 
 
-def _entry(start: str, person: Person) -> str:
-    """The first in order of the entries of a person that begin so; "" for none."""
+def _uid(entry: str) -> str:
+    """The id of the person whose name the entry of an index is."""
+    return entry.rpartition("\0")[2]
+
+
+def _first_entry(start: str, person: Person) -> str:
+    """The first of a person's entries, in order, that begins with `start`; "" for none."""
     its = (entry for entry in entries(person.uid, person.name) if entry.startswith(start))
     return min(its, key=str.encode, default="")
 
 
-def _name_of(entry: str) -> str:
-    """An entry as it may stand in an address."""
+def _cursor(entry: str) -> str:
+    """An entry as a cursor, which can be part of a URL."""
     return urlsafe_b64encode(entry.encode()).decode().rstrip("=")
 
 
-def _place_of(name: str) -> bytes:
-    """The entry that is named so, b"" for none."""
+def _entry_at(cursor: str) -> bytes:
+    """The entry of a cursor, b"" for none."""
     try:
-        return urlsafe_b64decode(name + "=" * (-len(name) % 4))
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         return b""
 
 
-def _own_tag(uid: str) -> str:
-    return f"{zlib.crc32(uid.encode()) & 0xFFFF:04x}"
+def _own_tag(person: Person) -> str:
+    return f"{zlib.crc32(person.uid.encode()) & 0xFFFF:04x}"

@@ -1,23 +1,27 @@
-"""A person: a stable id behind a name, and what they may do."""
+"""A person: a permanent id, a name that can change, and a role."""
 
 from dataclasses import dataclass, fields
 
+from ..domain import lookalikes
 from . import keys
 from .verified import is_own, refused
 
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
-STAFF = (MODERATOR, ADMIN)  # who may be called "Admin" without a tag
-# Name, tag and picture by the id of a person; None where there is none.
+STAFF = (MODERATOR, ADMIN)  # may be called "Admin" without a tag
+# Name, tag and picture by the id of a person, each None if it is missing.
 Names = dict[str, list[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`tag` stands beside a name that could be taken for another (`People.tag`), "" for none;
-    `picture` names the version of a picture, "" for initials; `login` is the name of an account,
-    "" for guests; `deactivated` is stored as `off`; `bot` is the id of who made a bot, ""
-    for people; `sound` is "1" for who wants to hear of what is new."""
+    """tag: shown next to a name that could be mistaken for another one (`People.tag`), or "".
+    picture: the version of the profile picture, "" for none (initials are shown).
+    login: the name of the account, "" for guests.
+    deactivated: stored as `off`.
+    bot: for bots, the id of the person who made the bot; "" for people.
+    sound: "1" for a person who wants a sound for new messages, else "".
+    """
 
     uid: str
     name: str
@@ -36,14 +40,19 @@ class Person:
         """True when this person has the rights of `role`."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
+    @property
+    def needs_tag(self) -> bool:
+        """True if the name must not be shown without a tag, whoever else is here."""
+        return lookalikes.is_told_apart(self.name, self.role in STAFF)
+
 
 # Their names in Redis, where `deactivated` is called `off`.
 FIELDS = tuple({"deactivated": "off"}.get(one.name, one.name) for one in fields(Person))
 
 
 def person_of(uid: str, values: list[str | None]) -> Person | None:
-    """The person whose stored FIELDS are `values`, or None for nobody's. Raises WrongReply for
-    those of somebody else."""
+    """The person with these stored FIELDS, or None if nobody is stored there. Raises WrongReply if
+    they are those of another person."""
     if not is_own(uid, values, len(FIELDS)):
         raise refused(keys.user(uid))
     _, name, role, tag, picture, about, zone, theme, login, off, bot, sound = (

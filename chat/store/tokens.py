@@ -1,10 +1,9 @@
-"""Tokens for programs: each belongs to a person or a bot, and may do what that one may do."""
+"""API tokens: each belongs to a person or a bot, and gives a program the same rights."""
 
 import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from ..domain.errors import Refused
@@ -13,20 +12,22 @@ from .batches import ask_each
 from .clock import Clock
 from .people import People
 from .person import Person
-from .verified import Verified, pairs, refused
+from .verified import Verified, hset, pairs, refused
 
 SCOPES = ("read", "write")
-MOST = 20  # tokens of one person or bot
-MAKING = 60  # seconds after which a server that makes a token has died of it
-NOTED = 3600  # seconds between two notes of a use
+MAX_TOKENS = 20  # of one person or bot
+LISTED_WITHIN_SECONDS = 60  # after which a token disappears if it is not in the person's list
+NOTE_SECONDS = 3600  # between two updates of the time of the last use
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`tid` is the public id, by which it can be revoked. Times are in seconds since 1970, by the
-    database's clock; `used` is 0 for never. `by` is the id of the admin who made it for a bot, ""
-    where a person made it for themselves, or before this was written down; `nonce` names the form
-    it was made with, "" for none."""
+    """tid: the public id, by which the token can be revoked.
+    made, used: times in seconds since 1970, by the database's clock. used: 0 for never.
+    by: the id of the admin who made the token for a bot. "" if a person made it for themselves,
+    or if an earlier version made it.
+    nonce: of the form with which it was made, or "".
+    """
 
     tid: str
     uid: str
@@ -48,43 +49,46 @@ class Tokens:
     def make(
         self, uid: str, name: str, scopes: Iterable[str], by: str = "", nonce: str = ""
     ) -> str:
-        """A new token; returns its secret, which is not kept. It replaces the token that was made
-        with the same nonce: nobody has seen its secret. Raises Refused for one too many."""
+        """Make a token. Returns its secret, which is not stored. The token replaces one that was
+        made with the same nonce, because nobody has seen its secret. Raises Refused for more than
+        MAX_TOKENS."""
         there = self.of(uid)
-        if same := [token.tid for token in there if nonce and token.nonce == nonce]:
-            self._end(uid, same)
-        if len(there) - len(same) >= MOST:
-            raise Refused(f"There are {MOST} tokens already. End one that is not needed any more.")
+        same = [token.tid for token in there if nonce and token.nonce == nonce]
+        self._end(uid, same)
+        if len(there) - len(same) >= MAX_TOKENS:
+            raise Refused(
+                f"There are {MAX_TOKENS} tokens already. End one that is not needed any more."
+            )
         secret = f"chat_{secrets.token_urlsafe(30)}"
         tid, made = _public(secret), int(self.clock.now())
         fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}
-        # What is in no list could not be revoked: a token that is not listed at once goes.
-        words = chain.from_iterable({**fields, "by": by, "nonce": nonce}.items())
-        key = keys.token(tid)
-        self._verified.ask(("HSET", key, *words), ("EXPIRE", key, MAKING))
+        # A token that is in no list cannot be revoked, so it expires unless it is listed at once.
+        key, fields = keys.token(tid), {**fields, "by": by, "nonce": nonce}
+        self._verified.ask(hset(key, fields), ("EXPIRE", key, LISTED_WITHIN_SECONDS))
         self.client.sadd(keys.tokens(uid), tid)
-        self.client.persist(keys.token(tid))
+        self.client.persist(key)
         return secret
 
     def person(self, secret: str) -> tuple[Person, Token] | None:
-        """Whose token this is; None when it was revoked, that person was deactivated, or it is of
-        a bot and whoever made it is no admin any more (they still know it)."""
-        token = self._get(_public(secret))
+        """The person with this token. None if the token was revoked, the person was deactivated, or
+        the token is of a bot and its maker, who still knows it, is not an admin any more."""
+        tid = _public(secret)
+        token = _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
         person = self.people.get(token.uid) if token else None
         if token is None or person is None or person.deactivated or not self.works(person, token):
             return None
         now = int(self.clock.now())
-        if token.used < now - NOTED:
+        if token.used < now - NOTE_SECONDS:
             self.client.hset(keys.token(token.tid), "used", now)
         return person, token
 
     def works(self, person: Person, token: Token) -> bool:
-        """False for a token of the bot `person` whose maker is no active admin. Of a token that
-        does not say who made it, that is whoever made the bot."""
+        """False for a token of a bot whose maker is not an active admin. If a token does not say
+        who made it, that is the person who made the bot."""
         return not person.bot or self.people.is_active_admin(token.by or person.bot)
 
     def of(self, uid: str) -> list[Token]:
-        """The tokens of a person, the newest first."""
+        """The tokens of a person, newest first."""
         tids = self._tids(uid)
         answers = ask_each(self.client, "hgetall", ((keys.token(tid),) for tid in tids))
         tokens = list(map(_token, tids, answers))
@@ -97,22 +101,18 @@ class Tokens:
         return sorted(found, key=lambda token: token.made, reverse=True)
 
     def revoke(self, uid: str, tid: str) -> None:
-        """End a token of this person at once; somebody else's stays."""
-        if self._verified.one("SISMEMBER", keys.tokens(uid), tid):
-            self._end(uid, [tid])
+        """Revoke a token of this person at once; a token of another person stays."""
+        self._end(uid, [own for own in self._tids(uid) if own == tid])
 
     def revoke_all(self, uid: str) -> None:
-        """End all tokens of this person at once."""
-        if tids := self._tids(uid):
-            self._end(uid, tids)
+        """Revoke all tokens of this person at once."""
+        self._end(uid, self._tids(uid))
 
     def _end(self, uid: str, tids: list[str]) -> None:
-        """First what lets in, then the list: what is not ended can be ended again."""
+        """First the tokens, then their entries in the list: after a crash it can be repeated."""
         ask_each(self.client, "delete", ((keys.token(tid),) for tid in tids))
-        self.client.srem(keys.tokens(uid), *tids)
-
-    def _get(self, tid: str) -> Token | None:
-        return _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
+        if tids:
+            self.client.srem(keys.tokens(uid), *tids)
 
     def _tids(self, uid: str) -> list[str]:
         return list(self._verified.one("SMEMBERS", keys.tokens(uid)))
@@ -128,5 +128,5 @@ def _token(tid: str, fields: dict[str, str]) -> Token | None:
 
 
 def _public(secret: str) -> str:
-    """What is kept of a token: nobody makes it of this."""
+    """The public id of a token, from which nobody can find out its secret."""
     return hashlib.sha256(secret.encode()).hexdigest()[:40]

@@ -10,7 +10,7 @@ contains its own id instead, which costs less.
 import itertools
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -63,7 +63,12 @@ def refused(key: str) -> WrongReply:
     return WrongReply("Redis answered another question")
 
 
+def hset(key: str, fields: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The command that stores these fields of a hash."""
+    return ("HSET", key, *itertools.chain.from_iterable(fields.items()))
+
+
 def pairs(flat: Sequence[str]) -> dict[str, str]:
-    """A hash, as `Verified` has it."""
+    """A hash, from the answer to HGETALL."""
     names = iter(flat)
     return dict(zip(names, names, strict=True))

@@ -9,7 +9,7 @@ from flask import g
 from chat.app import create_app
 from chat.config import AUTH_METHODS, Settings
 from chat.domain.errors import Refused
-from chat.store.tokens import MOST
+from chat.store.tokens import MAX_TOKENS
 from chat.web.admin import change_role
 
 from ..running import Server, Visitor
@@ -441,7 +441,7 @@ def test_a_login_is_nothing_to_search_for_but_for_those_in_a_room_with_its_owner
 
 
 def test_nobody_has_more_tokens_than_anybody_needs(ben):
-    for _ in range(MOST):
+    for _ in range(MAX_TOKENS):
         token_of(ben)
     answer = ben.submit(f"/tokens/{ben.uid}", "/me/tokens", name="one more", scopes="read")
     assert answer.status_code == 403
