@@ -20,11 +20,11 @@ from .web.view_options import FileLimit
 log = logging.getLogger(__name__)
 
 _TEXTS = {
-    400: ("That cannot be used", "The browser sent something the chat does not understand."),
+    400: ("That did not work", "The browser sent something the chat does not understand."),
     404: ("Not found", "There is no such page."),
     405: ("Not found", "This address is not a page."),
-    413: ("Too long", "What was sent is larger than the chat takes."),
-    414: ("Too long", "The address has more in it than the chat takes."),
+    413: ("Too long", "This is larger than the chat accepts."),
+    414: ("Too long", "The address is longer than the chat accepts."),
 }
 
 
@@ -78,13 +78,14 @@ class ErrorPages:
     def _cannot_be_stored(self, error: DataError) -> Any:
         """Redis is available, but no check has refused a value that it cannot store."""
         log.error("in %s %r: %s", request.method, request.path, error)
-        return self._refused(Invalid("This holds something that the chat cannot store."))
+        return self._refused(Invalid("This contains something that the chat cannot store."))
 
     def _expired_form(self, error: CSRFError) -> Any:
         return self._page(
             400,
             "This form has expired",
-            "The page was made before you last signed in. Go back, reload it, and send it again.",
+            "You have signed in again since the page was loaded. Go back, reload it, and send the "
+            "form again.",
         )
 
     def _http_error(self, error: HTTPException) -> Any:
@@ -103,4 +104,4 @@ class ErrorPages:
             return self._refused(FilesAway())  # the temporary file of an upload did not fit
         # Quoted: a path may contain anything, line ends too.
         log.error("in %s %r", request.method, redacted(request.path), exc_info=error)
-        return self._page(500, "Something broke", "It has been written down. Please try again.")
+        return self._page(500, "Something went wrong", "The error was logged. Please try again.")

@@ -24,7 +24,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 CLIENT, SECRET = "chat", "a~secret-with.dots"
 PAGE = """<!DOCTYPE html><html lang="en"><head><title>Provider</title>
-<link rel="icon" href="data:,"></head><body><h1>Who are you?</h1>
+<link rel="icon" href="data:,"></head><body><h1>Please sign in</h1>
 <form method="post"><label>Subject <input name="sub" autofocus></label>
 <label>Name <input name="name"></label>
 <button>Sign in</button><button name="deny" value="1">Cancel</button></form></body></html>"""

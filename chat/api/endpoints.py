@@ -43,7 +43,7 @@ def authorize() -> None:
     if found is None:
         if secret:
             failed("unknown token")
-        raise Unauthorized("Send a token that is in use: Authorization: Bearer chat_…")
+        raise Unauthorized("Send a valid token: Authorization: Bearer chat_…")
     g.person, g.token = found
 
 

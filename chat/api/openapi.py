@@ -10,13 +10,13 @@ from .schemas import PATH_PARAMETERS, RESPONSES, Schema, fields, reference
 
 _BYTES = {PLAIN: {"schema": {"type": "string", "format": "binary"}}}
 _ERRORS = {
-    400: "what was sent cannot be used",
-    401: "no token, or one that is not in use",
-    403: "not with this token or these rights",
-    404: "not there, or not for this person",
-    413: "too large",
-    429: "too often; Retry-After says when it is worth trying again",
-    503: "the database or the files cannot be reached, or the server is busy; try again",
+    400: "the request is invalid",
+    401: "the token is missing or invalid",
+    403: "this token or person is not allowed to do this",
+    404: "not found, or not visible to this person",
+    413: "the request is too large",
+    429: "too many requests; Retry-After says when to try again",
+    503: "the database or the file storage is unavailable, or the server is busy; try again",
 }
 
 
@@ -45,7 +45,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "responses": {str(operation.status if operation.response else 204): _success(operation)},
     }
     if operation.scope == "write" and operation.response and not operation.id_field:
-        described["responses"]["204"] = {"description": "done, for a token that may not read"}
+        described["responses"]["204"] = {"description": "done, if the token cannot read"}
     for status, why in _ERRORS.items():
         content = _json(reference("Error"))
         described["responses"][str(status)] = {"description": why, "content": content}
@@ -60,12 +60,12 @@ def _success(operation: Operation) -> dict[str, Any]:
     if not operation.response:
         return {"description": "done"}
     if operation.response == "File":
-        return {"description": "its bytes", "content": {"*/*": _BYTES[PLAIN]}}
+        return {"description": "the content of the file", "content": {"*/*": _BYTES[PLAIN]}}
     answer = reference(operation.response)
     if name := operation.id_field:
         schema = RESPONSES[operation.response]["properties"][name]
         ids = fields({name: schema}, (name,))
-        answer = {"anyOf": [answer, {**ids, "description": "for a token that may not read"}]}
+        answer = {"anyOf": [answer, {**ids, "description": "if the token cannot read"}]}
     return {"description": "done", "content": _json(answer)}
 
 

@@ -57,5 +57,5 @@ def active_people(uids: Iterable[str]) -> list[Person]:
     unique = list(dict.fromkeys(uids))
     people = [person for person in chat().store.people.several(unique) if not person.deactivated]
     if len(people) < len(unique):
-        raise Invalid("One of the members is nobody.")
+        raise Invalid("One of the members does not exist.")
     return people

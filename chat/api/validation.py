@@ -36,7 +36,7 @@ def compiled(schema: Schema) -> Check:
         for name, value in sent.items():
             if not is_whole(value):
                 raise Invalid(
-                    f"{name} holds a lone surrogate (\\ud800 to \\udfff), which is no character."
+                    f"{name} contains a lone surrogate (\\ud800 to \\udfff), which is no character."
                 )
 
     return check
@@ -74,15 +74,15 @@ def explained(error: JsonSchemaValueException) -> str:
             return f"{missing} is missing."
         if error.rule == "additionalProperties":
             unknown = next(name for name in error.value if name not in schema["properties"])
-            return f"{unknown[:MAX_SHOWN_NAME_CHARS]!r} is not taken here."
+            return f"{unknown[:MAX_SHOWN_NAME_CHARS]!r} is not allowed here."
         return "Send a JSON object."
     return f"{error.path[1]} {_RULES[error.rule or ''](schema)}"
 
 
 _TYPES: dict[str, Callable[[Schema], str]] = {
-    "string": lambda _: "must be a text.",
+    "string": lambda _: "must be a string.",
     "integer": lambda _: "must be a whole number.",
-    "array": lambda schema: f"must be a list of at most {schema['maxItems']} texts.",
+    "array": lambda schema: f"must be a list of at most {schema['maxItems']} strings.",
 }
 
 
@@ -98,5 +98,5 @@ _RULES: dict[str, Callable[[Schema], str]] = {
     "minimum": lambda _: "is out of range.",
     "maximum": lambda _: "is out of range.",
     "maxItems": _TYPES["array"],
-    "pattern": lambda _: "has letters, digits, dashes and underscores only.",
+    "pattern": lambda _: "can contain only letters, digits, dashes and underscores.",
 }

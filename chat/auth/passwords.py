@@ -38,16 +38,16 @@ def check_strength(password: str, about: Sequence[str] = ()) -> None:
     frequent ones in breaches, which zxcvbn knows. `about` are words that an attacker of this person
     would try first, such as the login."""
     if len(password) < MIN_CHARS:
-        raise Invalid(f"The password is too short: at least {MIN_CHARS} characters, please.")
+        raise Invalid(f"The password is too short. Use at least {MIN_CHARS} characters.")
     if len(password) > MAX_CHARS:
-        raise Invalid(f"The password is too long: {MAX_CHARS} characters are allowed.")
+        raise Invalid(f"The password is too long. The limit is {MAX_CHARS} characters.")
     rated: dict[str, Any] = {}
     for piece in pieces(_REPEATED.sub(r"\1\1", password[:MAX_RATED_CHARS])):
         rated = zxcvbn(piece, user_inputs=list(about))
         if rated["score"] >= MIN_SCORE:
             return
-    why = rated["feedback"]["warning"] or "It would not take long to guess."
-    raise Invalid(f"Choose another password. {why} Several unrelated words make a good one.")
+    why = rated["feedback"]["warning"] or "It is easy to guess."
+    raise Invalid(f"Choose another password. {why} Several unrelated words work well.")
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ def clean_emoji(text: str) -> str:
     emoji = text.strip() if len(text) <= MAX_EMOJI_CHARS else ""
     bare = emoji.replace(_AS_EMOJI, "")  # not every keyboard writes it where it belongs
     if not (is_emoji(emoji) or is_emoji(bare)):
-        raise Invalid("A reaction is one emoji.")
+        raise Invalid("A reaction must be a single emoji.")
     return _with_selector(emoji, bare)
 
 

@@ -36,7 +36,7 @@ class ChatError(Exception):
 
 class Invalid(ChatError):
     status = 400
-    title = "That cannot be used"
+    title = "That does not work"
 
 
 class OverQuota(Invalid):
@@ -46,7 +46,7 @@ class OverQuota(Invalid):
 
 class Unauthorized(ChatError):
     status = 401
-    title = "Who are you?"
+    title = "Please sign in"
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
@@ -83,13 +83,13 @@ class TooOften(ChatError):
 
 class Unreachable(ChatError):
     status = 502
-    title = "Another site does not answer"
+    title = "Another site is not responding"
 
 
 class Busy(ChatError):
     status = 503
     title = "The server is busy"
-    text = "The server is busy just now. Nothing you wrote is lost: try again in a moment."
+    text = "The server is busy. Nothing you wrote is lost. Try again in a moment."
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
@@ -97,15 +97,12 @@ class FilesAway(ChatError):
     status = 503
     title = "The file storage is unavailable"
     text = (
-        "The server cannot reach the place where files are kept, or has no room left there. "
-        "Nothing you wrote is lost: try again later, or send the text without files."
+        "The server cannot reach its file storage, or the storage is full. Nothing you wrote "
+        "is lost. Try again later, or send the text without files."
     )
 
 
 class StoreAway(ChatError):
     status = 503
     title = "The database is unavailable"
-    text = (
-        "The server cannot reach its database just now. Nothing you wrote is lost: "
-        "try again in a moment."
-    )
+    text = "The server cannot reach its database. Nothing you wrote is lost. Try again in a moment."

@@ -61,10 +61,10 @@ def clean_body(text: str) -> str:
     _check_size(text, MAX_BODY, "message")
     body = _clean(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if _BLANK.fullmatch(body):
-        raise Invalid("Write something first: the message is empty.")
+        raise Invalid("The message is empty. Write something first.")
     if len(body) > MAX_BODY:
         raise Invalid(
-            f"The message is too long: {len(body):,} characters, and {MAX_BODY:,} are allowed."
+            f"The message is too long: {len(body):,} characters. The limit is {MAX_BODY:,}."
         )
     return body
 
@@ -83,7 +83,7 @@ def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
     if _BLANK.fullmatch(name):
         raise Invalid(f"The {what} is empty.")
     if len(name) > limit:
-        raise Invalid(f"The {what} is too long: {limit} characters are allowed.")
+        raise Invalid(f"The {what} is too long. The limit is {limit} characters.")
     return name
 
 
@@ -107,7 +107,7 @@ def cursor(text: str) -> tuple[int, int]:
 def _check_size(text: str, limit: int, what: str) -> None:
     """Refuse what is far too long before any work is done on it."""
     if len(text) > 4 * limit:
-        raise Invalid(f"The {what} is too long: {limit:,} characters are allowed.")
+        raise Invalid(f"The {what} is too long. The limit is {limit:,} characters.")
 
 
 def _without_unseen(name: str) -> str:

@@ -83,7 +83,7 @@ class PublicClient:
             async with asyncio.timeout(self.seconds):
                 await self._find(address)
         except TimeoutError:
-            raise Invalid("The host of this address cannot be found just now.") from None
+            raise Invalid("The host of this address cannot be found at the moment.") from None
 
     async def post(self, address: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Post to an address. Raises Invalid as `check` does, and Unreachable."""
@@ -94,9 +94,9 @@ class PublicClient:
         except TimeoutError:
             raise Unreachable(f"There was no answer within {self.seconds:g} seconds.") from None
         except ResponseTooLarge:
-            raise Unreachable("The answer is longer than the chat reads.") from None
+            raise Unreachable("The response is too long.") from None
         except httpcore.ProtocolError as error:
-            raise Unreachable(f"The answer is no HTTP: {_why(error)}") from None
+            raise Unreachable(f"The response is not valid HTTP: {_why(error)}") from None
         except _FAILURES as error:
             raise Unreachable(f"The connection failed: {_why(error)}") from None
 
@@ -120,11 +120,11 @@ class PublicClient:
         if self._is_allowed(ip):
             return
         if not is_public(ip):
-            raise Invalid(f"{url.host} is at {ip}, which is no public address.")
+            raise Invalid(f"{url.host} is at {ip}, which is not a public address.")
         if url.scheme != "https":
             raise Invalid("The address must begin with https://.")
         if url.port not in (None, 443):
-            raise Invalid("The address must not name another port than 443.")
+            raise Invalid("The address must use port 443.")
 
     def _is_allowed(self, ip: str) -> bool:
         try:
@@ -193,16 +193,16 @@ def _why(error: Exception) -> str:
 def _parsed(address: str) -> httpx.URL:
     """Return the address as httpx, which also sends, understands it. Raises Invalid."""
     if len(address) > MAX_ADDRESS_CHARS:
-        raise Invalid(f"The address is too long: {MAX_ADDRESS_CHARS} characters are allowed.")
+        raise Invalid(f"The address is too long. The limit is {MAX_ADDRESS_CHARS} characters.")
     try:
         url = httpx.URL(address)
         host, port = url.host, url.port  # httpx decodes a name here and may raise an error of idna
     except (httpx.InvalidURL, ValueError):
-        raise Invalid("This is no address of the web.") from None
+        raise Invalid("This is not a web address.") from None
     if url.scheme not in ("http", "https") or not host:
         raise Invalid("The address must begin with https:// and name a host.")
     if url.userinfo:
-        raise Invalid("The address must not hold a user name or a password.")
+        raise Invalid("The address must not contain a user name or a password.")
     if port is not None and not 0 < port < 65536:
         raise Invalid("The address names a port that does not exist.")
     return url

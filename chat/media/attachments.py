@@ -37,7 +37,7 @@ LIST_CHUNK_FILES = 1000  # that are listed at a time
 FOLDER = "files"
 DATABASE_NAME_PATH = "files/database"  # the name of the database that the files belong to
 
-_UNCHANGED = "It is kept unchanged, with its metadata."
+_UNCHANGED = "It is stored unchanged, with its metadata."
 NOTES = {
     PIXELS: f"Not shown because it has too many pixels. {_UNCHANGED}",
     FRAMES: f"Not shown because it has too many frames. {_UNCHANGED}",
@@ -81,16 +81,16 @@ class Files:
         together = file_size(self.max_message_bytes)
         # The limits, in a sentence for people; and the error for a request too large to be read.
         self.limits = (
-            f"Up to {MOST_FILES} files of {file_size(max_bytes)} each, {together} together. "
-            "Anything but programs."
+            f"Up to {MOST_FILES} files of {file_size(max_bytes)} each, {together} in total. "
+            "Programs are not allowed."
         )
-        self.too_large = f"Together the files are too large: {together} are allowed."
+        self.too_large = f"The files are too large together. The limit is {together}."
 
     def keep(self, rid: str, sent: Sequence[Upload], by: Person) -> list[File]:
         """Store the files of a message of person `by` in room `rid`, all or none. Raises Invalid,
         which names the file and the error, OverQuota, Busy and FilesAway."""
         if len(sent) > MOST_FILES:
-            raise Invalid(f"These are {len(sent)} files: {MOST_FILES} are allowed in one message.")
+            raise Invalid(f"You chose {len(sent)} files. A message can have {MOST_FILES}.")
         checked = [self._checked(one) for one in sent]
         if sum(file.size for file in checked) > self.max_message_bytes:
             raise Invalid(self.too_large)
@@ -116,26 +116,21 @@ class Files:
         if full.what == "person":
             allowed = file_size(self.quotas.of(by))
             return (
-                f"You have {file_size(full.used)} of files here, and {allowed} are allowed: "
-                f"{file_size(more)} more do not fit. Delete messages with files that nobody needs "
-                "any more, or send the text without files."
+                f"Your files use {file_size(full.used)} of {allowed}: {file_size(more)} more do "
+                "not fit. Delete messages with files, or send the text without files."
             )
         whose = "Guests" if full.what == "guests" else "The people of this chat"
-        return (
-            f"{whose} have sent as many files as are kept here. "
-            "Send the text without files, and tell an admin."
-        )
+        return f"{whose} have used all space for files. Send only the text, and tell an admin."
 
     def _checked(self, sent: Upload) -> File:
         name, count = clean_file_name(sent.name), sent.size()
         if PurePosixPath(name).suffix.lower() in PROGRAMS:
-            raise Invalid(f"“{name}” is a program, and none are taken here.")
+            raise Invalid(f"“{name}” is a program. Programs cannot be sent.")
         if not count:
             raise Invalid(f"“{name}” is empty.")
         if count > self.max_bytes:
             raise Invalid(
-                f"“{name}” is too large: it has {file_size(count)}, "
-                f"and {file_size(self.max_bytes)} are allowed."
+                f"“{name}” has {file_size(count)}. The limit is {file_size(self.max_bytes)}."
             )
         return File(secrets.token_urlsafe(12), name, count, type_of(name))
 
@@ -148,8 +143,8 @@ class Files:
         except NotMade as error:
             if error.reason == BROKEN:
                 raise Invalid(
-                    f"“{file.name}” is not a picture that can be shown: "
-                    "send JPEG, PNG, WebP or GIF, or a .zip."
+                    f"“{file.name}” is not a picture that can be shown. "
+                    "Send a JPEG, PNG, WebP or GIF, or a .zip."
                 ) from error
             self.put(rid, file.fid, stream)
             return replace(file, type=PLAIN, note=error.reason)
@@ -225,7 +220,7 @@ class Files:
             found = await_(self.pictures.files.get_async(path, options=options))
             return found.meta["size"], _pieces(found.stream(min_chunk_size=READ_CHUNK_BYTES))
         except MISSING:
-            raise NotFound("The file is gone.") from None
+            raise NotFound("This file no longer exists.") from None
         except (BaseError, OSError) as error:
             raise FilesAway from error
 

@@ -22,12 +22,12 @@ FREE_FRACTION = 20  # a twentieth of the disk stays free where that is less than
 MISSING = (NotFoundError, FileNotFoundError)  # what obstore raises for a file that is not there
 
 ERRORS = {
-    BROKEN: "This is not a picture that can be shown: send JPEG, PNG, WebP or GIF.",
-    PIXELS: "The picture has too many pixels: send a smaller one.",
-    FRAMES: "The picture has too many frames: send one that does not move.",
-    BYTES: "The picture would be too large: send a smaller one.",
-    MEMORY: "The picture takes too much memory to read: send a smaller one.",
-    TIME: "The picture takes too long to read: send a smaller one.",
+    BROKEN: "This is not a picture that the chat can read. Choose a JPEG, PNG, WebP or GIF.",
+    PIXELS: "The picture has too many pixels. Choose a smaller one.",
+    FRAMES: "The picture has too many frames. Choose one that is not animated.",
+    BYTES: "The picture would be too large. Choose a smaller one.",
+    MEMORY: "The picture takes too much memory to read. Choose a smaller one.",
+    TIME: "The picture takes too long to read. Choose a smaller one.",
 }
 """The error for a picture that is refused, by the reason."""
 
@@ -46,7 +46,7 @@ class Pictures:
         """Crop an uploaded picture of person `by` to a small square WebP. Raises Invalid, Busy and
         FilesAway."""
         if len(sent) > MAX_AVATAR_BYTES:
-            raise Invalid(f"The picture is too large: {MAX_AVATAR_BYTES // 2**20} MB are allowed.")
+            raise Invalid(f"The picture is too large. The limit is {MAX_AVATAR_BYTES // 2**20} MB.")
         try:
             made = await_(images.make(SQUARE, io.BytesIO(sent), by))
         except NotMade as error:

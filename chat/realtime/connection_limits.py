@@ -24,12 +24,12 @@ UPDATE_SECONDS = 2.0  # between two updates
 REWRITTEN_KEYS = 20  # unchanged counts that each update writes again
 RETRY_AFTER_SECONDS = 10  # for a page that was refused
 TOO_MANY_OF_PERSON = (
-    "You have {most} pages open, and that is as many as there may be. "
-    "Close one, and this page goes on by itself."
+    "You have {most} pages open, which is the limit. "
+    "Close one, and this page will continue by itself."
 )
 TOO_MANY_OF_ADDRESS = (
-    "{most} pages are open from your network, and that is as many as there may be. "
-    "This page goes on by itself when others close."
+    "{most} pages are open from your network, which is the limit. "
+    "This page will continue by itself when others are closed."
 )
 
 
@@ -55,7 +55,7 @@ class ConnectionLimits:
         except TooOften:
             self._leave(keys.user_pages(uid))
             log.warning(
-                "no more pages for %s; if that is a proxy, name it in CHAT_PROXIES", address
+                "too many open pages from %s; if this is a proxy, add it to CHAT_PROXIES", address
             )
             raise
 

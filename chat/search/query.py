@@ -23,7 +23,7 @@ _PART = re.compile(r'((?i:from|in|before|after|on):)?(?:"([^"]*)("?)|(\S*))')
 _QUOTES = str.maketrans("“”„«»", '"""""')
 _DAY = re.compile(r"[0-9]{4}(-[0-9]{1,2}){0,2}")
 _MISSING = {
-    "from": "Write whose messages after from:, such as from:ann.",
+    "from": "Write a name after from:, such as from:ann.",
     "in": "Write the name of a room after in:, such as in:tea.",
 }
 
@@ -155,6 +155,4 @@ def _days(value: str, today: date) -> tuple[date, date] | None:
 
 def _not_a_day(key: str, value: str) -> str:
     like = f"{key}:2026-11-25, {key}:2026-11 or {key}:yesterday"
-    return (
-        f"“{value}” is no day. Write {like}." if value else f"Write a day after {key}: as {like}."
-    )
+    return f"“{value}” is not a date. Write {like}." if value else f"Write a date, such as {like}."

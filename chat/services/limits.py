@@ -38,27 +38,27 @@ class Rate:
 
 
 _ATTEMPTS = "There were too many attempts."
-_NETWORK_BUSY = "Too many people have come from your network at once."
+_NETWORK_BUSY = "Too many people are using the chat from your network at once."
 
 RATES = {
     # By person.
-    "post": Rate(20, 4, "You are writing faster than anyone can read.", 5),
-    "file": Rate(100, 600, "You have sent a lot of files."),
-    "join": Rate(30, 60, "You have joined a lot of rooms just now."),
+    "post": Rate(20, 4, "You are sending messages too fast.", 5),
+    "file": Rate(100, 600, "You have sent too many files."),
+    "join": Rate(30, 60, "You have joined too many rooms."),
     "members": Rate(30, 60, "You have added and removed a lot of people just now."),
-    "start": Rate(30, 3600, "You have started a lot of rooms."),
-    "write": Rate(100, 3600, "You have written to a lot of people."),
-    "profile": Rate(30, 3600, "You have changed your profile a lot."),
+    "start": Rate(30, 3600, "You have created too many rooms."),
+    "write": Rate(100, 3600, "You have started too many conversations."),
+    "profile": Rate(30, 3600, "You have changed your profile too often."),
     "search": Rate(60, 20, "You are searching faster than the chat can answer.", 5),
     "lookup": Rate(200, 40, "You are searching faster than the chat can answer.", 10),
-    "view": Rate(600, 100, "You are loading pages faster than the chat can make them.", 50),
-    "picture": Rate(3000, 100, "You are loading a lot of pictures.", 100),
-    "download": Rate(3000, 100, "You are loading a lot of files.", 100),
+    "view": Rate(600, 100, "You are loading pages too fast.", 50),
+    "picture": Rate(3000, 100, "You are loading too many pictures.", 100),
+    "download": Rate(3000, 100, "You are loading too many files.", 100),
     "preview": Rate(60, 30, "You are asking for previews faster than the chat can make them.", 5),
-    "change": Rate(120, 60, "You have changed a lot just now.", 5),
-    "socket": Rate(120, 60, "You are opening pages faster than the chat can follow.", 5),
-    "token": Rate(60, 3600, "You have made a lot of tokens."),
-    "admin": Rate(300, 60, "You are doing a lot at once.", 10),
+    "change": Rate(120, 60, "You have made too many changes.", 5),
+    "socket": Rate(120, 60, "You are opening pages too fast.", 5),
+    "token": Rate(60, 3600, "You have created too many tokens."),
+    "admin": Rate(300, 60, "You are doing too much at once.", 10),
     "api": Rate(1200, 120, "This program sends more requests than the chat can answer.", 50),
     # By login and address, so that somebody who guesses elsewhere does not lock the owner out.
     "login": Rate(10, 15 * 60, _ATTEMPTS),
@@ -75,7 +75,7 @@ RATES = {
     "anonymous": Rate(6000, 120, _NETWORK_BUSY, 100),
     "network": Rate(40_000, 100, _NETWORK_BUSY, 400),
     # All new guests of the chat, from all addresses.
-    "guests": Rate(10_000, 24 * 3600, "Too many guests have come today."),
+    "guests": Rate(10_000, 24 * 3600, "Too many new guests have come today."),
 }
 
 

@@ -15,7 +15,7 @@ def add(parts: Parts, by: Person, rid: str, people: list[Person]) -> None:
     rooms = parts.store.rooms
     room_to_manage(parts.store, rid, by)
     if not people:
-        raise Invalid("Tick the people to add.")
+        raise Invalid("Select the people to add.")
     parts.limits.use("members", by.uid)
     inside = rooms.inside(rid, [person.uid for person in people])
     check_can_be_added(parts, by, [person for person in people if person.uid not in inside])

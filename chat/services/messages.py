@@ -155,7 +155,7 @@ def error_text(error: Exception) -> str:
     """What to show to an author whose message was not stored because of `error`."""
     if isinstance(error, ChatError):
         return error.text
-    return StoreAway().text if isinstance(error, RedisError) else "Something broke. Try again."
+    return StoreAway().text if isinstance(error, RedisError) else "Something went wrong. Try again."
 
 
 def _note_in_audit(store: Store, by: Person, did: str, event: Event, address: str) -> None:

@@ -83,7 +83,7 @@ def _clean(fields: dict[str, str]) -> dict[str, str]:
     """The `name`, `about` and `kind` of a room, those of them that `fields` has. Raises Invalid."""
     clean = dict(fields)
     if fields.get("kind", OPEN) not in (OPEN, CLOSED):
-        raise Invalid("A room is open or closed.")
+        raise Invalid("A room must be open or closed.")
     if "name" in fields:
         clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME)
     if "about" in fields:
@@ -129,4 +129,4 @@ def _check_may_have_more(parts: Parts, by: Person) -> None:
     if not parts.settings.limits or rooms.counts([by.uid])[by.uid] < MAX_ROOMS:
         return
     if sum(row.room.kind != DIRECT for row in rooms.of(by.uid)) >= MAX_ROOMS:
-        raise Refused(f"You are in {MAX_ROOMS} rooms, which is the most. Leave one first.")
+        raise Refused(f"You are in {MAX_ROOMS} rooms, which is the limit. Leave one first.")

@@ -91,7 +91,7 @@ def _find(
 
 def _why_not_ready(folder: str) -> str:
     if os.access(folder, os.W_OK):
-        return "The chat is still reading what was written. Try again in a moment."
+        return "Messages are still being indexed. Try again in a moment."
     return (
         "Messages cannot be searched here, because the chat has no folder for an index. "
         "Whoever runs it can set one (CHAT_DATA)."
@@ -107,7 +107,7 @@ def _rooms(query: Query, rows: list[Row]) -> list[Row]:
     for name in dict.fromkeys(query.rooms):
         matching = _rooms_with_name(name, named)
         if not matching:
-            raise Invalid(f"You are in no room called “{name}”.")
+            raise Invalid(f"You are not in a room called “{name}”.")
         found.update((row.room.rid, row) for row in matching)
     return list(found.values())
 

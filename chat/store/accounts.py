@@ -60,7 +60,7 @@ class Accounts:
                 raise Invalid("This login is taken. Choose another.")
             if self._verified.one("HGET", keys.user(uid), "login") == login:
                 self.client.persist(keys.login(login))
-                raise Invalid("This account was made before. Sign in to it.")
+                raise Invalid("This account already exists. Sign in to it.")
             # Login, password and role are written together, so there is no half an account.
             if guest and guest.role == GUEST:
                 person = self.people.edit(guest, password_hash, name=name, login=login, role=role)

@@ -119,7 +119,7 @@ class MessageReads:
         if events and events[0].seq == seq:
             return events[0]
         if 0 < seq < int(self.client.hget(keys.room(rid), "first") or 1):
-            raise NotFound("This message is old, and old messages are not kept here.")
+            raise NotFound("This message was removed, because old messages are not kept here.")
         raise NotFound("There is no such message in this room.")
 
     def several(self, rid: str, seqs: Sequence[int]) -> list[Event]:

@@ -186,6 +186,6 @@ def _check(answer: int) -> None:
     if answer == -1:
         raise NotFound("There is no such message in this room.")
     if answer == -2:
-        raise Refused("Only the author may change that message.")
+        raise Refused("Only the author can change this message.")
     if answer == -3:
-        raise Refused("That message has as many reactions as it can take.")
+        raise Refused("This message already has as many reactions as possible.")

@@ -59,7 +59,7 @@ class Rooms(RoomReads):
         rid = keys.repeatable_id("room", owner.uid, *said) if nonce else keys.new_id()
         created = self._create(rid, name, kind, owner, uids, owner.uid, about)
         if not created and not self.is_member(rid, owner.uid):
-            raise Invalid("You have started this room before and left it. Start another one?")
+            raise Invalid("You have already created this room and left it. Create another one?")
         return rid
 
     def direct(self, person: Person, others: Iterable[Person]) -> str:
@@ -204,7 +204,7 @@ class Rooms(RoomReads):
             if size == -2:
                 raise Refused("The owner cannot leave before another member owns the room.")
             if size == -3:
-                raise Refused("A direct room has the same people for good.")
+                raise Refused("The members of a direct room cannot change.")
             # Also of who was out of it before: the answer that said so may have been lost.
             self.pointers.agree(rid, [uid])
             if size == -1:

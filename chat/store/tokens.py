@@ -57,7 +57,7 @@ class Tokens:
         self._end(uid, same)
         if len(there) - len(same) >= MAX_TOKENS:
             raise Refused(
-                f"There are {MAX_TOKENS} tokens already. End one that is not needed any more."
+                f"There are already {MAX_TOKENS} tokens. Revoke one that is no longer needed."
             )
         secret = f"chat_{secrets.token_urlsafe(30)}"
         tid, made = _public(secret), int(self.clock.now())

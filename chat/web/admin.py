@@ -46,7 +46,7 @@ def deactivate(uid: str) -> Any:
     can also be done later."""
     person = _other(uid)
     if person.role == ADMIN:
-        raise Refused("Take the admin role away first.")
+        raise Refused("Remove the admin role first.")
     # If this is interrupted, it can be repeated, because no step destroys what an earlier one
     # needs: the sessions say which networks to ban, and end after that.
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
@@ -137,7 +137,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
     now = people.get(by.uid)
     if now is None or now.role != ADMIN:
         people.edit(person, role=person.role)
-        raise Refused("You are not an admin any more.")
+        raise Refused("You are no longer an admin.")
     people.keep(uid)
     people.signal_change(uid)
     audit_log.record(f"gave the role {role} to", person)
@@ -149,7 +149,7 @@ def _other(uid: str) -> Person:
     if person is None:
         raise NotFound("There is no such person.")
     if person.uid == g.person.uid:
-        raise Refused("Another admin has to do that with your account.")
+        raise Refused("Only another admin can do this with your account.")
     return person
 
 

@@ -17,7 +17,7 @@ from .htmx import is_htmx
 from .nonces import is_nonce, new_nonce
 from .room_page import RoomView, message_to_answer, newest_page
 
-SEVERAL_LINES = "This text has several lines. Send it first, then write on one."
+SEVERAL_LINES = "This text has several lines. Send it before you switch to a single line."
 
 bp = Blueprint("composer", __name__)
 

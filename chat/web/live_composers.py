@@ -23,7 +23,7 @@ from .nonces import is_nonce, new_nonce
 
 TYPING_INTERVAL_SECONDS = 2.0  # between two signals of one page that its person is typing
 MAX_SENT_COMPOSERS = 20  # whose text is remembered for each page
-TYPED_WHILE_SENDING = "You typed this while the message before it was on its way."
+TYPED_WHILE_SENDING = "You typed this while the previous message was being sent."
 
 
 @dataclass(slots=True, eq=False)

@@ -98,7 +98,7 @@ def on(rid: str) -> Any:
     try:
         day = date.fromisoformat(request.args.get("day", ""))
     except ValueError:
-        raise Invalid("Choose a day first.") from None
+        raise Invalid("Choose a date first.") from None
     seq = chat().store.messages.first_since(rid, ms_of(day, g.person.zone)) or room.seq
     return redirect(f"/rooms/{rid}/messages/{seq}#m-{seq}", 303)
 
@@ -123,7 +123,7 @@ def edit_page(rid: str, seq: str) -> Any:
     try:
         room, event = room_and_message(rid, seq)
         if not may_change(g.person, room, event):
-            raise Refused("Only the author may change that message.")
+            raise Refused("Only the author can change this message.")
     except ChatError as error:
         if not is_htmx():
             raise

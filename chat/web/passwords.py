@@ -77,8 +77,8 @@ def _check_old_password(person: Person) -> None:
     stored = chat().store.accounts.password(person.uid)
     typed = request.form.get("old", ""), request.form.get("password", "")
     if not any(PASSWORDS.run(network(), passwords.is_correct, stored, text) for text in typed):
-        failed("wrong present password", person.uid)
-        raise Invalid("That is not your present password.")
+        failed("wrong current password", person.uid)
+        raise Invalid("That is not your current password.")
 
 
 def _change_page(error: str = "") -> str:

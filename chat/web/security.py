@@ -49,9 +49,9 @@ def check_host(asked: Request) -> None:
             parse_host(host)
             g.host = host
     except ValueError:
-        raise Invalid("The Host header of the request names no host.") from None
+        raise Invalid("The Host header of the request is invalid.") from None
     if not is_ours and asked.endpoint not in _FOR_ANY_HOST:
-        raise Misdirected(f"This chat is at {origin}. The address you came by leads nowhere.")
+        raise Misdirected(f"This chat is at {origin}. The address you used does not work.")
 
 
 def own_origin() -> str:
@@ -83,10 +83,12 @@ def _address() -> str:
         try:
             ip = parse_address(hop)
         except ValueError:
-            log.warning("no address of a visitor: %r, by %s", hop[:MAX_ADDRESS_CHARS], seen)
+            log.warning(
+                "not the address of a visitor: %r, sent by %s", hop[:MAX_ADDRESS_CHARS], seen
+            )
             raise Invalid(
-                "A proxy before the chat does not say from which address you come. "
-                "Whoever runs the chat has to set up X-Forwarded-For."
+                "A proxy in front of the chat does not pass on your address. "
+                "The operator of the chat has to set up X-Forwarded-For."
             ) from None
         seen = str(ip)
         if not is_proxy(seen):
@@ -146,8 +148,8 @@ def check_site(asked: Request) -> None:
     if _comes_from_another_site() or origin not in (None, own_origin()):
         raise Refused(
             "Your browser says that this was sent from another site. Open the chat in a new tab "
-            "and try again. If it happens there too, the chat does not know its own address, and "
-            "whoever runs it has to set CHAT_ORIGIN."
+            "and try again. If that fails too, the chat does not know its own address, and its "
+            "operator has to set CHAT_ORIGIN."
         )
 
 

@@ -97,7 +97,7 @@ def new_password_hash(*about: str) -> str:
     """
     password = request.form.get("password", "")
     if request.form.get("again", password) != password:
-        raise Invalid("The two passwords are not the same.")
+        raise Invalid("The passwords do not match.")
     PASSWORDS.run(network(), passwords.check_strength, password, about)
     return PASSWORDS.run(network(), passwords.hashed, password)
 

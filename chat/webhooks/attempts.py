@@ -67,7 +67,7 @@ class Attempts:
         except Exception:
             log.exception("a delivery to a webhook failed")
             self._failing.add(delivery.uid)
-            why = "Something broke in the chat."
+            why = "An error occurred in the chat."
             await with_portal_run_sync(self._sender.fail, delivery, why)
         else:
             self._note(delivery.uid, outcome)

@@ -131,7 +131,9 @@ class Sender:
             return "Delivered."
         listener = self._listener(delivery.uid)
         if listener is None:
-            return "Delivered. The answer was not posted: the bot was stopped meanwhile."
+            return (
+                "Delivered. The reply was not posted, because the bot was stopped in the meantime."
+            )
         bot, _ = listener
         try:
             if self._store.messages.posted(delivery.rid, bot, delivery.did) is None:
@@ -139,15 +141,15 @@ class Sender:
         except TooOften:
             raise
         except ChatError as error:
-            return f"Delivered, but the answer was not posted: {error.text}"
-        return "Delivered, and the answer is in the room."
+            return f"Delivered, but the reply was not posted: {error.text}"
+        return "Delivered, and the reply was posted."
 
     def _finish(self, delivery: Delivery, outcome: str) -> None:
         self._store.webhooks.done(delivery)
         self._store.webhooks.note(delivery, now_ms(self._store), outcome)
 
     def _switch_off(self, delivery: Delivery) -> None:
-        why = "The program answered 410: no more of this."
+        why = "The program answered 410 (Gone)."
         self._store.webhooks.note(delivery, now_ms(self._store), why)
         self._store.webhooks.switch_off(delivery.uid, why)
 

@@ -91,7 +91,7 @@ def test_what_is_refused_stays_with_its_reason(ann: Person, room: str, tmp_path:
     field.set_input_files(tmp_path / "run.exe")
     ann.page.locator(".composer--files").get_by_role("button", name="Send").click()
     problem = ann.page.locator(".composer--files").get_by_role("alert")
-    expect(problem).to_have_text("“run.exe” is a program, and none are taken here.")
+    expect(problem).to_have_text("“run.exe” is a program. Programs cannot be sent.")
     text = ann.page.locator(".composer--files .composer__body")
     expect(text).to_have_value("my words")
     field.set_input_files(photo(tmp_path))

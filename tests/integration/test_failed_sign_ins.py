@@ -48,7 +48,7 @@ def present_password(visitor):
 TRIES = {
     "wrong password (person {ada})": post("/sign-in", login="ada", password=SECRET),
     "unknown login": post("/sign-in", login=SECRET, password=SECRET),
-    "wrong present password (person {ada})": present_password,
+    "wrong current password (person {ada})": present_password,
     "a wrong link for a new password": get(f"/sign-in/reset/{SECRET}"),
     "a token was refused": post("/sign-in/token", token=SECRET),
     "a token from a page": lambda visitor: visitor.http.post(

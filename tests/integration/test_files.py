@@ -202,7 +202,7 @@ def test_a_resend_is_stored_once(server, ann, tea):
         ("a.zip", b"", "“a.zip” is empty"),
         ("virus.exe", b"MZ", "“virus.exe” is a program"),
         ("a.jpg", b"no picture", "“a.jpg” is not a picture"),
-        ("a.zip", b"x" * (25 * 2**20 + 1), "25 MB are allowed"),
+        ("a.zip", b"x" * (25 * 2**20 + 1), "The limit is 25 MB"),
     ],
 )
 def test_what_is_refused_says_why_and_keeps_the_text(server, ann, tea, name, content, why):
@@ -221,12 +221,12 @@ def test_what_is_refused_says_why_and_keeps_the_text(server, ann, tea, name, con
 
 def test_too_many_and_too_large_together(ann, tea):
     many = send(ann, tea, *[(f"{n}.txt", b"x") for n in range(11)])
-    assert "10 are allowed" in many.text
+    assert "A message can have 10" in many.text
     assert "Choose a file first" in send(ann, tea, body="x").text
     heavy = [(f"{n}.zip", b"x" * (18 * 2**20)) for n in range(3)]
     answer = send(ann, tea, *heavy, live=True)
     assert answer.status_code == 413
-    assert "50 MB are allowed" in answer.text
+    assert "The limit is 50 MB" in answer.text
     assert "<form" not in answer.text
 
 
@@ -309,7 +309,7 @@ def test_where_nothing_can_be_kept_it_is_said_and_the_text_stays(server, ann, te
     folder.write_text("in the way")
     answer = send(ann, tea, ("a.zip", b"x"), body="typed")
     assert answer.status_code == 503
-    assert "cannot reach the place where files are kept" in answer.text
+    assert "cannot reach its file storage" in answer.text
     assert 'value="typed"' in answer.text
 
 
@@ -318,7 +318,7 @@ def test_a_disk_that_is_full_while_a_file_comes_in_is_said(store, tmp_path):
     with app.test_request_context("/rooms/x/messages", method="POST", data={"body": "typed"}):
         answer = app.make_response(app.handle_user_exception(OSError(ENOSPC, "no space")))
     assert answer.status_code == 503
-    assert "has no room left" in answer.get_data(as_text=True)
+    assert "the storage is full" in answer.get_data(as_text=True)
     assert "typed" in answer.get_data(as_text=True)
 
 

@@ -56,7 +56,7 @@ def test_a_form_whose_room_is_over_can_be_sent_once_more(ann):
     ann.submit(f"{place}/end")
     answer = form.send("/rooms")
     assert answer.status_code == 400
-    assert "You have started this room before" in answer.text
+    assert "You have already created this room" in answer.text
     assert 'value="Tea"' in answer.text
     nonce = re.search(r'name="nonce" value="([^"]+)"', answer.text)[1]
     assert form.send("/rooms", nonce=nonce).headers["location"] != place

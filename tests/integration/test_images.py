@@ -351,7 +351,7 @@ def test_what_is_broken_is_refused_and_the_text_stays(watched, ann, tea, name):
 def test_a_picture_of_a_person_that_is_over_a_limit_is_refused_with_the_reason(watched, ann):
     answer = save(ann, hostile_images.png(9000, 9000), name="Ann", about="About me")
     assert answer.status_code == 400
-    assert "too many pixels: send a smaller one" in answer.text
+    assert "too many pixels. Choose a smaller one" in answer.text
     assert 'value="About me"' in answer.text
 
 

@@ -80,7 +80,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(server, ann, broken, pi
 
 def test_what_is_broken_says_nothing_of_how(server, ann, broken):
     text = ann.get(f"/rooms/{broken}").text
-    assert "Something broke" in text
+    assert "Something went wrong" in text
     assert "Traceback" not in text
     assert "ValueError" not in text
 

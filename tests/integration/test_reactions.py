@@ -100,7 +100,7 @@ def test_without_scripts_a_form_reacts_and_leads_back(ann, bob, tea):
 def test_what_is_no_emoji_comes_back_with_the_reason(ann, tea):
     answer = ann.submit(f"/rooms/{tea}/reactions", react="3 0", emoji="<lol>")
     assert answer.status_code == 400
-    assert "one emoji" in answer.text
+    assert "a single emoji" in answer.text
     assert 'value="&lt;lol&gt;"' in answer.text
     headers = {"HX-Request": "true"}
     token = re.search(r'name="csrf_token" value="([^"]+)"', ann.room(tea))[1]

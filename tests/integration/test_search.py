@@ -103,10 +103,10 @@ def test_a_room_leads_to_a_search_of_its_own(ann, name):
 @pytest.mark.parametrize(
     ("q", "told"),
     [
-        ("in:nowhere-at-all", "You are in no room called “nowhere-at-all”."),
+        ("in:nowhere-at-all", "You are not in a room called “nowhere-at-all”."),
         ("from:nobody-at-all", "Nobody here is called “nobody-at-all”."),
-        ("on:someday", "“someday” is no day."),
-        ("from:", "Write whose messages"),
+        ("on:someday", "“someday” is not a date."),
+        ("from:", "Write a name after from:"),
         ("never-written-anywhere", "No messages found"),
         ("", "both words, in any order"),
         ('") OR (*', "both words, in any order"),
@@ -184,7 +184,7 @@ def test_a_chat_that_cannot_keep_an_index_says_so(fresh_server):
     (fresh_server.data / "search.sqlite").mkdir()
     fresh_server.start()
     text = ann.get("/search?q=tea").text
-    assert "still reading what was written" in text
+    assert "Messages are still being indexed" in text
     (fresh_server.data / "search.sqlite").rmdir()
 
 

@@ -187,7 +187,7 @@ def test_all_is_told_in_a_direct_room_and_the_answer_is_said_there(ada, robot):
     wait_until(lambda: ">Beep</div>" in ada.room(rid), "the answer")
     assert program.requests[0].json["event"] == "direct"
     assert program.requests[0].json["room"]["name"] == "Ada"
-    robot.waits_to_read("Delivered, and the answer is in the room.")
+    robot.waits_to_read("Delivered, and the reply was posted.")
     ada.post(rid, "and now?")
     wait_until(lambda: ada.room(rid).count(">Beep</div>") == 2, "another answer")
     assert program.bodies() == ["how are you?", "and now?"], "not what it said itself"
@@ -197,13 +197,13 @@ def test_what_is_told_twice_is_answered_once(server, ada, robot, lab):
     """As when a worker dies after it has posted the answer and before it has written that down."""
     program = robot.tell(BEEP)
     ada.post(lab, "@Robot 1")
-    robot.waits_to_read("the answer is in the room")
+    robot.waits_to_read("the reply was posted")
     seq = program.requests[0].json["message"]["seq"]
     with redis.Redis.from_url(EmbeddedValkey(server.data / "valkey").url) as client:
         client.zadd(keys.webhook_queue(robot.uid), {f"{lab} {seq}": 0})
     ada.post(lab, "@Robot 2")
     wait_until(lambda: len(program.requests) == 3, "three deliveries")
-    wait_until(lambda: robot.page().count("the answer is in the room") == 3, "three answers")
+    wait_until(lambda: robot.page().count("the reply was posted") == 3, "three answers")
     assert ada.room(lab).count(">Beep</div>") == 2
 
 
@@ -241,8 +241,8 @@ def test_of_an_answer_that_is_no_http_little_is_kept(ada, robot):
         rid = direct(ada, robot.uid)
         for n in range(4):
             ada.post(rid, f"message {n}")
-        robot.waits_to_read("The answer is")
-        wait_until(lambda: robot.page().count("The answer is") >= 4, "four tries")
+        robot.waits_to_read("The response is")
+        wait_until(lambda: robot.page().count("The response is") >= 4, "four tries")
         assert len(robot.page()) < 60_000
 
 
@@ -258,7 +258,7 @@ def test_who_is_busy_is_left_alone_for_as_long_as_asked(ada, robot, lab):
 def test_an_answer_that_cannot_be_posted_is_explained(ada, robot, lab):
     robot.tell((200, {"Content-Type": "text/plain"}, b"x" * 5000))
     ada.post(lab, "@Robot 1")
-    robot.waits_to_read("Delivered, but the answer was not posted: The message is too long")
+    robot.waits_to_read("Delivered, but the reply was not posted: The message is too long")
 
 
 def test_answers_count_for_the_bots_limit_and_wait_for_it(tmp_path):
@@ -412,10 +412,10 @@ def test_an_inner_address_is_refused_on_the_page_and_when_it_comes_to_it(tmp_pat
         running.start()
         answer = robot.hook(program.url)
         assert answer.status_code == 400
-        assert "127.0.0.1 is at 127.0.0.1, which is no public address." in answer.text
+        assert "127.0.0.1 is at 127.0.0.1, which is not a public address." in answer.text
         assert program.url in answer.text, "what was typed is still there"
         ada.post(lab, "@Robot 1")
-        robot.waits_to_read("which is no public address.")
+        robot.waits_to_read("which is not a public address.")
         assert not program.requests
     finally:
         running.clean_up()

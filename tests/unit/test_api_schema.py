@@ -74,30 +74,30 @@ EVIL = "<b>'\\n{}%s"
     [
         *((sent, "Send a JSON object.") for sent in (None, [], "number", 5, True)),
         ({}, "number is missing."),
-        ({"number": 1, "nmber": 2}, "'nmber' is not taken here."),
-        ({"number": 1, "x" * 90: 2}, f"'{'x' * 40}' is not taken here."),
-        ({"number": 1, EVIL: 2}, f"{EVIL!r} is not taken here."),
+        ({"number": 1, "nmber": 2}, "'nmber' is not allowed here."),
+        ({"number": 1, "x" * 90: 2}, f"'{'x' * 40}' is not allowed here."),
+        ({"number": 1, EVIL: 2}, f"{EVIL!r} is not allowed here."),
         *(({"number": n}, "number must be a whole number.") for n in ("1", 1.5, 2.0, True, None)),
         *(({"number": float(n)}, "number must be a whole number.") for n in ("inf", "nan")),
         *(({"number": n}, "number is out of range.") for n in (0, 11, -1, 10**400)),
-        *(({"number": 1, "text": t}, "text must be a text.") for t in (None, 5, [], {})),
+        *(({"number": 1, "text": t}, "text must be a string.") for t in (None, 5, [], {})),
         *(
             ({"number": 1, "text": t}, "text must have 2 to 5 characters.")
             for t in ("", "x", "x" * 6)
         ),
-        ({"number": 1, "text": "a\ud800"}, "text holds a lone surrogate"),
-        ({"number": 1, "texts": "ab"}, "texts must be a list of at most 2 texts."),
-        ({"number": 1, "texts": ["a", "b", "c"]}, "texts must be a list of at most 2 texts."),
-        ({"number": 1, "texts": ["a", 5]}, "texts must be a text."),
+        ({"number": 1, "text": "a\ud800"}, "text contains a lone surrogate"),
+        ({"number": 1, "texts": "ab"}, "texts must be a list of at most 2 strings."),
+        ({"number": 1, "texts": ["a", "b", "c"]}, "texts must be a list of at most 2 strings."),
+        ({"number": 1, "texts": ["a", 5]}, "texts must be a string."),
         ({"number": 1, "texts": ["a", ""]}, "texts must have 1 to 3 characters."),
-        ({"number": 1, "texts": ["\ud800"]}, "texts holds a lone surrogate"),
+        ({"number": 1, "texts": ["\ud800"]}, "texts contains a lone surrogate"),
         *(
             ({"number": 1, "kind": k}, "kind must be one of: open, closed.")
             for k in ("", "direct", EVIL)
         ),
-        ({"number": 1, "kind": 5}, "kind must be a text."),
+        ({"number": 1, "kind": 5}, "kind must be a string."),
         *(
-            ({"number": 1, "nonce": n}, "nonce has letters, digits, dashes and underscores only.")
+            ({"number": 1, "nonce": n}, "nonce can contain only letters, digits, dashes and")
             for n in ("a b", "é", "a\n", "\n", "a/b")
         ),
     ],

@@ -66,7 +66,7 @@ def test_no_spelling_of_an_inner_address_is_taken(host):
 
 def test_a_name_of_an_inner_address_is_refused():
     for ips in (["10.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["2606:4700::1", "::1"]):
-        with pytest.raises(Invalid, match="no public address"):
+        with pytest.raises(Invalid, match="not a public address"):
             check("https://inner.example/", resolve=named(inner=ips))
     check("https://outer.example/", resolve=named(outer=["8.8.8.8", "2606:4700::1"]))
 
@@ -81,9 +81,9 @@ def test_a_name_of_an_inner_address_is_refused():
         ("https:///x", "host"),
         ("outer.example", "https"),
         ("", "https"),
-        ("https://[x]/", "no address"),
+        ("https://[x]/", "not a web address"),
         ("https://outer.example/" + "x" * 500, "too long"),
-        ("https://outer.example\r\nX: y/", "no address"),
+        ("https://outer.example\r\nX: y/", "not a web address"),
     ],
 )
 def test_what_else_is_refused_says_why(address, why):
@@ -100,7 +100,7 @@ def test_a_name_of_very_many_addresses_is_refused():
 @pytest.mark.parametrize("ip", ["", "x", "8.8.8.8.8", "8.8.8", "::g", "8.8.8.8/8", "\ud800"])
 def test_what_a_resolver_says_is_an_address_or_refused(ip):
     for networks in ([], HOME):
-        with pytest.raises(Invalid, match="no public address"):
+        with pytest.raises(Invalid, match="not a public address"):
             check("https://outer.example/", resolve=named(outer=[ip]), networks=networks)
 
 
@@ -292,9 +292,9 @@ def test_nor_one_over_tls(name, certificate, parsed_in_a_turn):
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
-        ((b"<html>" + b"x" * 10**6,), "longer than"),
-        ((b"hello\r\n\r\n",), "no HTTP"),
-        ((b"HTTP/1.1 103 a\r\n\r\n" * 10**5,), "longer than"),
+        ((b"<html>" + b"x" * 10**6,), "too long"),
+        ((b"hello\r\n\r\n",), "not valid HTTP"),
+        ((b"HTTP/1.1 103 a\r\n\r\n" * 10**5,), "too long"),
         ((b"",), "without sending a response"),
     ],
 )
