@@ -22,7 +22,7 @@ from .auth import current_person, sign_in
 from .client_address import FORWARDING_HEADERS
 from .failed_sign_ins import failed
 from .nonces import sent_nonce
-from .security import address, network
+from .security import address, network, own_origin
 from .sign_in_forms import auth_methods, new_account, typed
 
 bp = Blueprint("first_admin", __name__)
@@ -79,20 +79,12 @@ def _is_from_this_machine() -> bool:
     """True for a request that came directly from this machine: over a loopback connection, to a
     loopback name (DNS rebinding would use another name), not from a page of another origin, and
     without a header of a proxy or tunnel."""
-    named = [f"//{request.host}", request.headers.get("Origin", "//localhost")]
     return (
         is_loopback(request.remote_addr or "")
-        and all(is_loopback(_host(name)) for name in named)
+        and is_loopback(urlsplit(f"//{request.host}").hostname or "")
+        and request.headers.get("Origin") in (None, own_origin())
         and not any(name in request.headers for name in FORWARDING_HEADERS)
     )
-
-
-def _host(url: str) -> str:
-    """The name of the host in an address, "" if there is none."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def _take_over(person: Person) -> Any:
