@@ -52,7 +52,7 @@ def join_random(parts: Parts, by: Person, nonce: str = "") -> str:
     """Take a seat in a random room and return the room's id. The same nonce again is the same seat.
     Raises Refused."""
     _check_may_have_more(parts, by)
-    return parts.store.rooms.random(by, parts.settings.random_seats, nonce)
+    return parts.store.rooms.join_random(by, parts.settings.random_seats, nonce)
 
 
 def edit(parts: Parts, by: Person, rid: str, fields: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What is written in all rooms, as the index of messages (chat.search.index) follows it."""
+"""What changes in rooms, for the search index (chat.search.indexer), which follows them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ _AT_ONCE = 500  # rooms in one pipeline
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What came in a room after an event: some of the events, the bodies of messages as they are
-    now. `first` is the oldest number that is kept, `seq` the newest; `follows` is False where the
-    event is another one than it was (in a failover to a replica that lagged)."""
+    """Some of the events of a room after a certain one, with the present bodies of messages.
+    `first` is the oldest number that is kept, `seq` the newest. `follows` is False if another event
+    has the number of that one now, after a failover to a lagging replica."""
 
     epoch: str
     seq: int
@@ -27,7 +27,7 @@ class Since:
 
     @property
     def more(self) -> bool:
-        """True when the room has events behind these."""
+        """True if the room has events after these."""
         return bool(self.events) and self.events[-1].seq < self.seq
 
 
@@ -37,8 +37,8 @@ class RoomChanges:
         self.history = History(client)
 
     def since(self, rid: str, seq: int, at: int, limit: int) -> Since | None:
-        """The first events after number `seq`, which was of the time `at` (ms): `limit` of them at
-        most, and no more than a piece holds. None where there is no such room any more."""
+        """The first events after number `seq`, whose time was `at` (ms): at most `limit`, and at
+        most one piece. None if the room does not exist any more."""
         piece = self.history.piece(rid, "after", seq, limit)
         if piece.seq is None or piece.kind == ENDED:
             return None
@@ -47,8 +47,8 @@ class RoomChanges:
         return Since(piece.epoch, piece.seq, piece.first, self._now(rid, events), follows)
 
     def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-        """Epoch, newest number and oldest number that is kept, of those of the rooms that are
-        there and have not ended. They are texts as stored: whoever reads the room finds out
+        """The epoch, the newest number and the oldest number that is kept, of those of the rooms
+        that exist and have not ended. They are texts as stored; whoever reads the room finds out
         whether they are numbers."""
         asked = ((keys.room(rid), "kind", "epoch", "seq", "first") for rid in rids)
         answers = ask_each(self.client, "hmget", asked, _AT_ONCE)

@@ -1,97 +1,113 @@
-"""Every key and channel the chat uses in Redis, named here and nowhere else.
+"""Every key and channel that the chat uses in Redis; no other module formats one.
 
-A room's keys share the hash tag {room id}, a person's share {user id}, so that each lives in
-one slot of a Redis Cluster and one script never touches two tags.
+The keys of a room have the hash tag {room id}, those of a person {user id}. So each group is in one
+slot of a Redis Cluster, and no script touches two groups.
 
-| key                       | type   | holds                                                    |
+| key                       | type   | contents                                                 |
 |---------------------------|--------|----------------------------------------------------------|
 | chat:room:{r}             | hash   | rid, its own id; name, about, kind, owner, epoch,        |
-|                           |        | created; seq, number of                                  |
-|                           |        | the newest event, and last, the line of the newest that  |
-|                           |        | is something to read; first, the oldest number that is   |
-|                           |        | kept, where some are no longer. The name of a direct     |
-|                           |        | room is the ids of those in it                           |
-| chat:room:{r}:events      | stream | entry <seq>-0: at (ms), data (events.pack)               |
-| chat:room:{r}:members     | zset   | user ids by time of joining (ms)                         |
-| chat:room:{r}:edits       | hash   | number of a message: its body, where that was changed    |
-| chat:room:{r}:reactions   | hash   | number of a message: who reacted how (scripts/react.lua) |
-| chat:room:{r}:quiet       | zset   | numbers of what makes no room unread (append.lua)        |
+|                           |        | created (ms); seq, the number of the newest event; last, |
+|                           |        | the newest event that is not silent, as `<seq> <at>      |
+|                           |        | <data>`; first, the oldest number that is kept, if older |
+|                           |        | ones were trimmed. The name of a direct room is the ids  |
+|                           |        | of its members                                           |
+| chat:room:{r}:events      | stream | entry <seq>-0: at (ms), data (events.StoredEvent)        |
+| chat:room:{r}:members     | zset   | user ids by the time of joining (ms)                     |
+| chat:room:{r}:edits       | hash   | number of a message: its present body, if it was edited  |
+| chat:room:{r}:reactions   | hash   | number of a message: its reactions (scripts/react.lua)   |
+| chat:room:{r}:quiet       | zset   | numbers of events that do not count as unread            |
 | chat:room:{r}:files       | zset   | ids of files by the number of their message              |
 | chat:room:{r}:mentions    | hash   | number of a message: whom it mentions (mentions.pack)    |
-| chat:room:{r}:mentioned   | zset   | `<user id> <at> <number>` of the same, all 0: what is in |
-|                           |        | it for somebody is read by the id, in order of time      |
+| chat:room:{r}:mentioned   | zset   | `<user id> <at> <number>` for each mention, all 0: the   |
+|                           |        | mentions of a person in order of time                    |
 | chat:room:{r}:nonces      | zset   | author, nonce and digest of recent posts, by number      |
-| chat:room:{r}:past        | zset   | who was in a room when it ended, until their lists lack  |
-|                           |        | it (room_pointers)                                       |
-| chat:room:{r}:read        | hash   | user id: number of the newest event that person has seen |
-| chat:room:{r}:…:made      |        | a room that is being imported, until it is whole         |
+| chat:room:{r}:past        | zset   | the members when the room ended, until it is gone from   |
+|                           |        | their lists (room_pointers)                              |
+| chat:room:{r}:read        | hash   | user id: number of the newest event the person has seen  |
+| chat:room:{r}:…:made      |        | parts of a room that is being imported                   |
 | chat:user:{u}             | hash   | uid, its own id; name, role and the rest of person.Person|
 | chat:user:{u}:sessions    | hash   | session id: how, where and when (sessions.Session)       |
-| chat:user:{u}:rooms       | set    | ids of the rooms joined (their members are the truth)    |
-| chat:user:{u}:levels      | hash   | room id: how much of it the person wants to hear, where  |
-|                           |        | that is not everything (notifications.LEVELS)            |
-| chat:user:{u}:drafts      | hash   | room id: what the person wrote and has not sent          |
+| chat:user:{u}:rooms       | set    | ids of joined rooms (the truth is in their members)      |
+| chat:user:{u}:levels      | hash   | room id: the notification level, if it is not the        |
+|                           |        | default (notifications.LEVELS)                           |
+| chat:user:{u}:drafts      | hash   | room id: what the person has typed and not sent          |
+| chat:user:{u}:pages       | hash   | process: how many pages the person has open there        |
+| chat:user:{u}:tokens      | set    | digests of the API tokens of this person or bot          |
+| chat:user:{u}:hook        | hash   | a bot's webhook (webhooks.Webhook)                       |
+| chat:user:{u}:hook:rooms  | hash   | room id: number up to which the webhook was queued for   |
+| chat:user:{u}:hook:queue  | zset   | `<room id> <number>` to deliver, by the due time (ms)    |
+| chat:user:{u}:hook:tries  | hash   | the same: how many attempts have failed                  |
+| chat:user:{u}:hook:log    | list   | results of attempts (webhooks.Try), newest first         |
 | chat:login:{l}            | string | user id of the account with this login                   |
-| chat:subject:{s}          | string | user id of who another site knows by this digest         |
-| chat:used:{s}             | string | says that the signed token of this digest was used        |
-| chat:reset:{s}            | string | user id that a link with this digest sets a password for |
+| chat:subject:{s}          | string | user id of a person of another site, by a digest         |
+| chat:used:{s}             | string | exists if the signed token with this digest was used     |
+| chat:reset:{s}            | string | user id of the password link with this digest            |
 | chat:admin                | string | login (or id) of the first admin                         |
-| chat:first-run            | zset   | digests of the links that make the first admin, by the   |
-|                           |        | time (s) until which they work                           |
-| chat:schema               | string | number of the form in which all this is (schema.Schema)  |
-| chat:schema:lease         | string | the server that brings it up to a newer one              |
-| chat:trim:lease           | string | the process that lets old messages go                    |
-| chat:files                | string | names the place where the files of this database are     |
-| chat:files:lease          | string | the process that lets files go which nothing holds       |
+| chat:first-run            | zset   | digests of the links for the first admin, by the time (s)|
+|                           |        | until which they work                                    |
+| chat:schema               | string | number of the schema (migrations.Schema)                 |
+| chat:schema:lease         | string | the server that migrates                                 |
+| chat:trim:lease           | string | the process that trims old messages                      |
+| chat:files                | string | name of the place that has the files of this database    |
+| chat:files:lease          | string | the process that deletes files without a message         |
 | chat:{stored}:files       | hash   | file id: `<user id> <bytes> <time (s)> <room id> <1>`,   |
 |                           |        | the 1 for a file of a guest (stored_files.StoredFiles)   |
 | chat:{stored}:people      | zset   | user ids by the bytes of their files                     |
 | chat:{stored}:all         | hash   | bytes, of all files; guests, of those of guests          |
-| chat:guests:lease         | string | the process that forgets guests who are gone             |
-| chat:guests:gone          | zset   | user ids of guests who are signed out everywhere, by the |
-|                           |        | time (s) since when that is known                        |
-| chat:audit                | stream | what admins did (audit.Entry)                            |
-| chat:banned               | zset   | `<network> <user id>`, all 0: nobody comes in from there |
+| chat:guests:lease         | string | the process that forgets absent guests                   |
+| chat:guests:gone          | zset   | user ids of guests without a session, by the time (s)    |
+|                           |        | since when this is known                                 |
+| chat:audit                | stream | the audit log (audit_log.AuditEntry)                     |
+| chat:banned               | zset   | `<network> <user id>`, all 0: the network is banned      |
 |                           |        | because of this person                                   |
-| chat:throttle:{w}:{x}     | string | when the bucket of `whose` for `what` is full again (µs)  |
-| chat:user:{u}:pages       | hash   | process: how many pages the person has open there        |
-| chat:pages:{a}            | hash   | the same of an address                                   |
+| chat:throttle:{w}:{x}     | string | when the bucket of `whose` for `what` is full again (µs) |
+| chat:pages:{a}            | hash   | process: how many pages an address has open there        |
 | chat:processes            | zset   | processes by the time (s) until which they are alive     |
-| chat:here                 | zset   | user ids by the time (s) until which they count as here  |
-| chat:untold:{chat:here}   | zset   | user ids of those who came or went and of whom nobody    |
-|                           |        | was told yet, by the time (s) at which a process began   |
-|                           |        | to tell. The same slot as chat:here                      |
-| chat:looked:{chat:here}   | string | the time (s) at which a process last looked who is here  |
+| chat:here                 | zset   | user ids by the time (s) until which they are present    |
+| chat:untold:{chat:here}   | zset   | user ids of people who came or went and were not         |
+|                           |        | announced yet, by the time (s) at which a process began  |
+|                           |        | to announce them. The same slot as chat:here             |
+| chat:looked:{chat:here}   | string | time (s) of the last check of who is present             |
 | chat:bots                 | set    | user ids of the bots                                     |
-| chat:token:{t}            | hash   | a token by the digest of its secret (tokens.Token)       |
-| chat:user:{u}:tokens      | set    | digests of the tokens of this person or bot              |
+| chat:token:{t}            | hash   | an API token by the digest of its secret (tokens.Token)  |
 | chat:hooks                | set    | user ids of the bots that have a webhook                 |
 | chat:hooks:lease          | string | the process that delivers to webhooks                    |
-| chat:user:{u}:hook        | hash   | a bot's webhook (webhooks.Webhook)                       |
-| chat:user:{u}:hook:rooms  | hash   | room id: number up to which the webhook was queued for   |
-| chat:user:{u}:hook:queue  | zset   | `<room id> <number>` to deliver, by the time of it (ms)  |
-| chat:user:{u}:hook:tries  | hash   | the same: how often it has failed                        |
-| chat:user:{u}:hook:log    | list   | how the last tries went (webhooks.Try),newest first        |
 | chat:names                | zset   | `<name from one of its words on>\\0<user id>`, all 0      |
 | chat:lookalikes           | zset   | `<what a name looks like>\\0<user id>`, all 0             |
-| chat:rooms:open           | zset   | ids of the rooms anyone may join, by time of creation    |
+| chat:rooms:open           | zset   | ids of the open rooms, by time of creation               |
 | chat:{random}:rooms       | zset   | ids of the random rooms by seats taken                   |
 | chat:{random}:seats       | zset   | `<user id> <room id>` for each seat taken, all 0         |
 | chat:{random}:count       | string | how many random rooms there ever were                    |
-| chat:{random}:given:{u} {n}| string| id of the room in which the form with this nonce has     |
-|                           |        | given this person a seat                                 |
-| chat:unfinished           | set    | `<room id> <user id> <word>`: changes that have begun    |
-|                           |        | and not ended (room_pointers)                            |
+| chat:{random}:given:{u} {n}| string| id of the random room that this person's form with this  |
+|                           |        | nonce has joined                                         |
+| chat:unfinished           | set    | `[kind, …what it is about, random]`: changes that have   |
+|                           |        | begun and not ended (unfinished)                         |
 | chat:unfinished:lease     | string | the process that finishes them                           |
 
-Channels, which are sharded (SPUBLISH), have the same hash tags, for a script publishes where its
-keys are. chat:room:{r} carries `<seq> <at> <data>`, `~new` when its stream is to be read (after an
-import), `~here` when somebody in it came or went,
-`~<user id>` when that member is called or looks otherwise, and `~typing <user id>` and
-`~typed <user id>` when that member writes a message and has sent it; a word on chat:user:{u} says
-that the sessions, the rooms or the rights of this person have changed, and are to be read again;
-a user id on chat:hooks, that the webhook of this bot has; a room id on chat:rooms, that the room
-is new.
+Some stored names are older than those in Python:
+
+| stored                            | in Python                                                |
+|-----------------------------------|----------------------------------------------------------|
+| off, of chat:user:{u}             | Person.deactivated                                       |
+| …:quiet                           | keys.uncounted, events.UNCOUNTED, Row.uncounted          |
+| …:past                            | keys.past_members                                        |
+| …:levels                          | keys.notification_levels, Row.notification_level         |
+| …:hook, chat:hooks                | keys.webhook, keys.WEBHOOKS                              |
+| …:hook:rooms                      | keys.webhook_cursors                                     |
+| …:hook:tries                      | keys.webhook_attempts                                    |
+| chat:throttle                     | keys.rate_limit                                          |
+| chat:first-run                    | keys.SETUP_LINKS                                         |
+| chat:here, chat:untold,           | keys.PRESENT, keys.UNANNOUNCED, keys.PRESENCE_CHECKED    |
+| chat:looked                       |                                                          |
+| {stored}                          | StoredFiles; keys.STORED                                 |
+
+Channels are sharded (SPUBLISH) and have the same hash tags, because a script publishes on the node
+that has its keys. chat:room:{r} carries events as `<seq> <at> <data>`, and signals: `~new` to read
+the stream again (after an import), `~here` after a member came or went, `~<user id>` after a member
+changed name or picture, `~typing <user id>` and `~typed <user id>` when a member types and has sent
+a message. Any message on chat:user:{u} says that the person's sessions, rooms or rights changed and
+are to be read again. chat:hooks carries the id of a bot whose webhook changed, and chat:rooms the
+id of a new room.
 """
 
 import hashlib
@@ -105,13 +121,11 @@ LOOKALIKES = "chat:lookalikes"
 BOTS = "chat:bots"
 WEBHOOKS = "chat:hooks"
 ROOMS = "chat:rooms"
-RELOAD = "~new"  # said of a room whose stream has more than was published
+RELOAD = "~new"  # the signal that the stream of a room has more than was published
 WEBHOOKS_LEASE = "chat:hooks:lease"
 PRESENT = "chat:here"
-UNANNOUNCED, PRESENCE_CHECKED = (
-    "chat:untold:{chat:here}",
-    "chat:looked:{chat:here}",
-)  # in the slot of PRESENT
+UNANNOUNCED = "chat:untold:{chat:here}"  # in the slot of PRESENT, like the next
+PRESENCE_CHECKED = "chat:looked:{chat:here}"
 PROCESSES = "chat:processes"
 FIRST_ADMIN = "chat:admin"
 SETUP_LINKS = "chat:first-run"
@@ -133,8 +147,8 @@ UNFINISHED_LEASE = "chat:unfinished:lease"
 
 
 def new_id() -> str:
-    """A new id of a room or a person: 22 characters that may stand in an address, 128 bits of
-    chance. None begins with "-", which the console takes for an option."""
+    """A new id of a room or a person: 128 random bits in 22 characters that URLs allow. It never
+    begins with "-", which the console would take for an option."""
     while (made := secrets.token_urlsafe(16)).startswith("-"):
         pass
     return made
@@ -146,8 +160,7 @@ def direct_room_id(uids: list[str]) -> str:
 
 
 def repeatable_id(*said: str) -> str:
-    """The id of what is made with these words, of which one is a nonce: the same when it is made
-    again."""
+    """An id that is made of these texts, one of which is a nonce: a repeat gets the same id."""
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
 
 
@@ -187,8 +200,8 @@ webhook_attempts = _keys_of("user", "hook:tries")
 webhook_log = _keys_of("user", "hook:log")
 login = _keys_of("login")
 
-# The keys of a room by name. This declares their order for Python and for the scripts with `@room`
-# (store.lua). The last two are left out for a message without mentions.
+# The keys of a room by name, in the order in which Python and the scripts with `@room` (store.lua)
+# have them. The last two are left out for a message without mentions.
 ROOM_KEYS: dict[str, Callable[[str], str]] = {
     "room": room,
     "events": events,
@@ -206,7 +219,7 @@ ROOM_KEYS: dict[str, Callable[[str], str]] = {
 
 @lru_cache(maxsize=4096)
 def of_room(rid: str) -> tuple[str, ...]:
-    """The ROOM_KEYS of a room. They are cached: making them took a twentieth of the time of a
+    """The ROOM_KEYS of a room; cached, because formatting them took a twentieth of the time of a
     post."""
     return tuple(make(rid) for make in ROOM_KEYS.values())
 
@@ -217,8 +230,8 @@ def of_ending(rid: str) -> tuple[str, ...]:
 
 
 def imported(rid: str) -> dict[str, str]:
-    """Temporary keys by their names in ROOM_KEYS (without "room"), for a room that is being
-    imported."""
+    """The temporary keys of a room that is being imported, by their names in ROOM_KEYS (without
+    "room")."""
     return {name: f"{make(rid)}:made" for name, make in ROOM_KEYS.items() if name != "room"}
 
 
@@ -227,7 +240,7 @@ def address_pages(address: str) -> str:
 
 
 def parse_channel(channel: str) -> tuple[str, str]:
-    """What a channel is of, "room" or "user", and the id."""
+    """Whether a channel belongs to a "room" or a "user", and the id."""
     _, what, ident = channel.split(":", 2)
     return what, ident[1:-1]
 
@@ -237,11 +250,9 @@ def token(tid: str) -> str:
 
 
 def of_webhook(uid: str) -> list[str]:
-    """All that is kept of a webhook."""
-    return [
-        make(uid)
-        for make in (webhook, webhook_cursors, webhook_queue, webhook_attempts, webhook_log)
-    ]
+    """All keys of a webhook."""
+    makers = webhook, webhook_cursors, webhook_queue, webhook_attempts, webhook_log
+    return [make(uid) for make in makers]
 
 
 def subject(digest: str) -> str:

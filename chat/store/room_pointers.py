@@ -1,12 +1,12 @@
-"""What points to a room is made to agree with the room: the lists of its members, the index of open
-rooms, the seats of random rooms.
+"""Makes what points to a room agree with it: its members' lists, the index of open rooms, and the
+seats of random rooms.
 
 A room's own keys are the truth, and one script changes them. What points to the room is in other
 slots of a cluster, so other commands write it afterwards, as one change (`unfinished`).
 
-Two changes of one membership may overlap: somebody leaves in one tab and joins in another. So after
-each write the room is read again, and what it says now is written, until it says what was written
-last. Whoever writes last has therefore read the room after its last change.
+Two changes of the same membership can overlap: somebody leaves in one tab and joins in another. So
+the room is read again after each write, and its present state written, until it has not changed.
+Whoever writes last has therefore read the room after its last change.
 """
 
 from collections.abc import Sequence
@@ -26,29 +26,29 @@ class RoomPointers:
         self._forget_webhook_room = Script(client, "forget_webhook_room")
 
     def agree_room(self, rid: str) -> None:
-        """Everything that points to the room agrees with it; of a room that has ended, the lists
-        of everybody who was in it then."""
+        """Make everything that points to the room agree with it. If it has ended, that includes the
+        lists of its last members."""
         past = self._uids(keys.past_members(rid))
         self.agree(rid, [*self._uids(keys.members(rid)), *past])
         if past:
             self.client.delete(keys.past_members(rid))
 
     def _uids(self, key: str) -> list[str]:
-        """The ids of all these people, read some at a time."""
+        """All ids in a sorted set, read in batches."""
         uids: list[str] = []
         while some := self.client.zrange(key, len(uids), len(uids) + IDS_AT_ONCE - 1):
             uids += some
         return uids
 
     def agree_seats(self, uid: str) -> None:
-        """Each seat of this person is one in a room that the person is in."""
+        """Make the seats of this person agree with the random rooms that the person is in."""
         seats = self.client.zrangebylex(keys.RANDOM_SEATS, f"[{uid} ", f"[{uid}!")
         for seat in seats:
             self.agree(seat.partition(" ")[2], [uid])
 
     def agree(self, rid: str, uids: Sequence[str]) -> None:
-        """The lists and seats of these people, and the index of open rooms, say what the room
-        says. The people's open pages are told."""
+        """Make the lists and seats of these people, and the index of open rooms, agree with the
+        room. The people's open pages are told."""
         for some in batched(uids, AT_ONCE) if uids else [[]]:
             written: Any = None
             while (now := self._read(rid, some)) != written:
@@ -65,7 +65,7 @@ class RoomPointers:
         return kind, [at is not None for at in joined]
 
     def _write(self, rid: str, uids: Sequence[str], kind: str | None, joined: list[bool]) -> None:
-        if kind in (RANDOM, None):  # a seat may be given before its room is made
+        if kind in (RANDOM, None):  # a seat can be reserved before its room exists
             for uid, is_in in zip(uids, joined, strict=True):
                 self._set_seat(
                     rooms=keys.RANDOM_ROOMS,
@@ -74,7 +74,9 @@ class RoomPointers:
                     uid=uid,
                     is_member="1" if is_in else "",
                 )
-        self._tell_no_more(rid, [uid for uid, is_in in zip(uids, joined, strict=True) if not is_in])
+        self._leave_webhooks(
+            rid, [uid for uid, is_in in zip(uids, joined, strict=True) if not is_in]
+        )
         pipeline = self.client.pipeline(transaction=False)
         if kind == ENDED:
             pipeline.zrem(keys.RANDOM_ROOMS, rid)
@@ -97,8 +99,8 @@ class RoomPointers:
             pipeline.spublish(keys.user_channel(uid), "")
         pipeline.execute()
 
-    def _tell_no_more(self, rid: str, uids: Sequence[str]) -> None:
-        """The webhooks of those of these people who are bots have nothing to do with the room."""
+    def _leave_webhooks(self, rid: str, uids: Sequence[str]) -> None:
+        """Remove the room from the webhooks of those of these people who are bots."""
         hooks = ask_each(self.client, "exists", ((keys.webhook(uid),) for uid in uids))
         for uid in compress(uids, hooks):
             self._forget_webhook_room(

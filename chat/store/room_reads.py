@@ -21,22 +21,23 @@ from .room_kinds import DIRECT, ENDED, OPEN
 from .room_pointers import RoomPointers
 from .verified import Verified, is_own, pairs, refused
 
-MAX_SCANNED_MEMBERS = 500  # members of a room that is looked through for a name
-MAX_SEARCHED = 2000  # rooms or people that are looked through for one page
+MAX_SCANNED_MEMBERS = 500  # of a room whose members are all read to find a name
+MAX_SEARCHED = 2000  # rooms or people that are read to find those for one page
 ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _OF_ROW = keys.room, keys.members, keys.read, keys.uncounted, keys.mentioned
 NO_SUCH_ROOM = "There is no such room."
-# Of the newest message, for the room list, which shows less (markdown.GIST_SOURCE_CHARS).
+# Characters of the newest message that the room list gets; it shows fewer
+# (markdown.GIST_SOURCE_CHARS).
 MAX_LINE_CHARS = 420
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`seq` is the number of the newest event, `last` the newest that is something to read.
-    `epoch` differs in another life of the database, where the same numbers mean other events.
-    `first` is the oldest number that is kept. `owner` is "" where nobody owns it. The name of a
-    direct room is that of the others in it."""
+    """`seq` is the number of the newest event, `last` the newest event that is not silent. If the
+    database is lost and the room begins anew, `epoch` changes, because the same numbers then mean
+    other events. `first` is the oldest number that is kept. `owner` is "" if there is none. The
+    name of a direct room is the names of the others in it."""
 
     rid: str
     name: str
@@ -50,7 +51,8 @@ class Room:
 
     @property
     def at(self) -> int:
-        """The time of the newest event in ms; 0 where that is a quiet one and it is not known."""
+        """The time of the newest event in ms; 0 if that is silent, because its time is not stored
+        here."""
         return self.last.at if self.last.seq == self.seq else 0
 
 
@@ -72,7 +74,7 @@ class Row:
 
     @property
     def calls(self) -> int:
-        """How much of what is unread the person wants to hear of."""
+        """How many unread events the person wants to be notified of."""
         return {ALL: self.unread, MENTIONS: self.mentions}.get(self.notification_level, 0)
 
 
@@ -85,7 +87,7 @@ class RoomReads:
         self._read_row = Script(client, "read_row")
 
     def get(self, rid: str, uid: str = "") -> Room:
-        """The room as `uid` calls it; raises NotFound."""
+        """The room, by the name that `uid` sees; raises NotFound."""
         values = self.client.hmget(keys.room(rid), _FIELDS) if ROOM_ID.fullmatch(rid) else None
         room = _room(rid, values) if values else None
         if room is None:
@@ -93,8 +95,8 @@ class RoomReads:
         return self._named([room], uid)[0]
 
     def row(self, rid: str, uid: str) -> tuple[Room, int | None]:
-        """The room, and the newest number `uid` has seen there: None for who is no member.
-        Raises NotFound when there is no such room or it is closed to `uid`."""
+        """The room, and the number of the newest event that `uid` has seen; None if `uid` is not a
+        member. Raises NotFound if there is no such room or `uid` cannot see it."""
         if not ROOM_ID.fullmatch(rid):
             raise NotFound(NO_SUCH_ROOM)
         values, member, read = self._verified.ask(
@@ -122,8 +124,8 @@ class RoomReads:
         return self._rows(uid, *pipeline.execute())
 
     def of_session(self, uid: str, sid: str) -> tuple[Person, list[Row]] | None:
-        """The person and the same rooms, while the session with this id goes on; None when it has
-        ended. Reads all of it in the round trips that the rooms take."""
+        """The person and their rooms while the session with this id lasts; None after it. Needs no
+        more round trips than the rooms alone."""
         is_on, stored, ids, levels = self._verified.ask(
             ("HEXISTS", keys.sessions(uid), sid),
             ("HMGET", keys.user(uid), *PERSON_FIELDS),
@@ -151,7 +153,7 @@ class RoomReads:
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
     def _read(self, rids: Sequence[str], uid: str) -> list[list[Any]]:
-        """What read_row.lua reads of each of these rooms (at most ROOMS_AT_ONCE)."""
+        """The results of read_row.lua for each of these rooms (at most ROOMS_AT_ONCE)."""
         return self._read_row.each(
             ([make(rid) for make in _OF_ROW] for rid in rids),
             uid=uid,
@@ -161,12 +163,12 @@ class RoomReads:
         )
 
     def unread(self, rid: str, read: int, seq: int) -> int:
-        """How many of the events behind number `read`, up to number `seq`, count as unread."""
+        """How many of the events after number `read`, up to number `seq`, count as unread."""
         return max(0, seq - read - int(self.client.zcount(keys.uncounted(rid), f"({read}", seq)))
 
     def open(self, limit: int = 200, start: int = 0) -> list[Room]:
-        """The rooms anyone may join, most recently active first: `limit` of them from the one at
-        place `start` (0: the newest) on."""
+        """Open rooms: `limit` of them from index `start` (0: the newest room), most recently active
+        first."""
         ids = self.client.zrevrange(keys.OPEN_ROOMS, start, start + limit - 1)
         there = []
         for some in batched(ids, ROOMS_AT_ONCE):
@@ -178,8 +180,8 @@ class RoomReads:
         return sorted(there, key=lambda room: room.last.at, reverse=True)
 
     def open_named(self, text: str, limit: int) -> list[Room]:
-        """The newest `limit` open rooms with this text in their name, the last active first. They
-        are looked for among the newest MAX_SEARCHED: there is no index of names of rooms."""
+        """The newest `limit` open rooms with this text in their name, most recently active first.
+        There is no index of room names, so only the newest MAX_SEARCHED rooms are searched."""
         wanted = folded(text)
         found: list[Room] = []
         for start in range(0, MAX_SEARCHED, AT_ONCE):
@@ -190,7 +192,7 @@ class RoomReads:
         return sorted(found, key=lambda room: room.last.at, reverse=True)[:limit]
 
     def open_count(self) -> int:
-        """How many rooms anyone may join."""
+        """How many open rooms there are."""
         return int(self.client.zcard(keys.OPEN_ROOMS))
 
     def joined(self, uid: str, rids: Collection[str]) -> set[str]:
@@ -208,8 +210,8 @@ class RoomReads:
         return int(self.client.zcard(keys.members(rid)))
 
     def members(self, rid: str, start: int = 0, limit: int = 0) -> list[Person]:
-        """Who is in the room, those who joined first first: `limit` of them (0: all) from the one
-        at place `start` (0: the first) on."""
+        """Members of the room in the order in which they joined: `limit` of them (0: all) from
+        index `start`."""
         if not limit:
             return self.people.several(self.uids(rid)[start:])
         uids = self.client.zrange(keys.members(rid), start, start + limit - 1)
@@ -221,9 +223,9 @@ class RoomReads:
         return {uid for uid, at in zip(uids, scores, strict=True) if at is not None}
 
     def members_named(self, rid: str, text: str, limit: int) -> tuple[list[Person], bool]:
-        """At most `limit` members of the room with a word in their name that begins so, and whether
-        there may be more. Small rooms are looked through; of large ones those are found who are
-        among the first MAX_SEARCHED people of such names."""
+        """At most `limit` members with a word in their name that begins with this text, and whether
+        there may be more. All members of a small room are read; of a large one, only those among
+        the first MAX_SEARCHED people with such a name are found."""
         start = f" {folded(text)}"
         if self.size(rid) <= MAX_SCANNED_MEMBERS:
             people = self.members(rid)
@@ -240,7 +242,8 @@ class RoomReads:
         return named[:limit], len(named) > limit
 
     def uids(self, rid: str) -> list[str]:
-        """The ids of the members. Of many those who come or go meanwhile may be there or not."""
+        """The ids of the members. In a large room, members who join or leave meanwhile may be
+        missing or included."""
         key = keys.members(rid)
         uids = list(self.client.zrange(key, 0, IDS_AT_ONCE - 1))
         if len(uids) < IDS_AT_ONCE:
@@ -256,15 +259,15 @@ class RoomReads:
         return self._verified.one("ZSCORE", keys.members(rid), uid) is not None
 
     def are_together(self, uid: str, other: str) -> bool:
-        """True when these two, or this one, are in the same room."""
+        """True if these two people share a room, or are the same person."""
         lists = ((keys.user_rooms(uid),), (keys.user_rooms(other),))
         rooms, others = ask_each(self.client, "smembers", lists)
         return uid == other or not set(rooms).isdisjoint(others)
 
     def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
-        """A person's rooms, as `of` has them, and of the room `rid`, which is to be shown beside
-        them, how many members it has and whether a draft of the person is kept. Round trips less
-        than to ask for each."""
+        """A person's rooms, as from `of`; and of the room `rid`, which is shown beside them, how
+        many members it has and whether the person has a draft there. All in the round trips of
+        `of`."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.smembers(keys.user_rooms(uid))
         pipeline.hgetall(keys.notification_levels(uid))
@@ -274,7 +277,7 @@ class RoomReads:
         return self._rows(uid, ids, levels), int(size), bool(draft)
 
     def _named(self, rooms: list[Room], uid: str) -> list[Room]:
-        """Direct rooms under the names of those in them, without `uid`."""
+        """The rooms, direct ones with the names of their members without `uid`."""
         uids = {u for room in rooms if room.kind == DIRECT for u in room.name.split(" ")} - {uid}
         names = {uid: found[0] for uid, found in self.people.names(list(uids)).items() if found[0]}
         return [

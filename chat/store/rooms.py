@@ -1,8 +1,8 @@
-"""Rooms and who is in them.
+"""Changing rooms and their members.
 
-A room's own keys are the truth. What points to it (its members' lists, the index of open rooms,
-the seats of random ones) is written after it, and made to agree with it (`room_pointers`). Every
-change may be made again after an unknown outcome: it then finishes what was begun.
+A room's own keys are the truth. What points to it (its members' lists, the index of open rooms, the
+seats of random rooms) is written afterwards and made to agree with it (`room_pointers`). Every
+change can be repeated after an unknown outcome: it then completes what was begun.
 """
 
 import secrets
@@ -23,9 +23,9 @@ from .room_pointers import RoomPointers
 from .room_reads import NO_SUCH_ROOM, ROOM_ID, RoomReads
 from .unfinished import MEMBER, ROOM, SEATS
 
-NONCE_SECONDS = 24 * 3600  # for which the seat that a form asked for is known by its nonce
-MAX_MEMBERS = 10_000  # of a room, when it is started
-MAX_DIRECT_MEMBERS = 10  # people in a direct room
+NONCE_SECONDS = 24 * 3600  # for which a form that is sent again gets the same seat
+MAX_MEMBERS = 10_000  # of a new room
+MAX_DIRECT_MEMBERS = 10  # of a direct room
 
 
 class Rooms(RoomReads):
@@ -49,11 +49,10 @@ class Rooms(RoomReads):
         about: str = "",
         nonce: str = "",
     ) -> str:
-        """A new room, open or closed, with its owner as first member; returns its id.
+        """Create an open or closed room, with its owner as the first member; returns its id.
 
-        The id is made of the owner, the nonce and the rest, so the same again with the same nonce
-        is the same room. An empty nonce is never a repeat. Raises Invalid for a repeat when the
-        owner is in that room no longer."""
+        The id is made of all arguments, so a repeat with the same nonce gives the same room. An
+        empty nonce is never a repeat. Raises Invalid for a repeat if the owner has left."""
         uids = list(dict.fromkeys([owner.uid, *(person.uid for person in members)]))[:MAX_MEMBERS]
         said = (nonce, name, kind, about, *sorted(uids))
         rid = keys.repeatable_id("room", owner.uid, *said) if nonce else keys.new_id()
@@ -63,8 +62,8 @@ class Rooms(RoomReads):
         return rid
 
     def direct(self, person: Person, others: Iterable[Person]) -> str:
-        """The room of exactly these people, begun when it is the first time; returns its id,
-        which is made of theirs. Raises Invalid for fewer than two or too many."""
+        """The direct room of exactly these people, created if there is none; returns its id, which
+        is made of theirs. Raises Invalid for fewer than two or too many people."""
         uids = sorted({person.uid, *(other.uid for other in others)})
         if not 2 <= len(uids) <= MAX_DIRECT_MEMBERS:
             raise Invalid(f"Choose between one and {MAX_DIRECT_MEMBERS - 1} people to write to.")
@@ -81,15 +80,14 @@ class Rooms(RoomReads):
         return [uid for uid, is_listed in zip(uids, listed, strict=True) if not is_listed]
 
     def has_direct(self, person: Person, others: Iterable[Person]) -> bool:
-        """True when `direct` would begin no room."""
+        """True if `direct` would create no room."""
         uids = sorted({person.uid, *(other.uid for other in others)})
         return bool(self.client.exists(keys.room(keys.direct_room_id(uids))))
 
-    def random(self, person: Person, seats: int, nonce: str = "") -> str:
-        """A seat in the fullest random room with one free, never one the person is in, or in a
-        new one; returns its id. At most `seats` people are in one, whoever comes when. The same
-        nonce again is the same seat, as long as the person has it; an empty one is never a
-        repeat."""
+    def join_random(self, person: Person, seats: int, nonce: str = "") -> str:
+        """Join the fullest random room with a free seat that the person is not in, or a new one;
+        returns its id. A room never has more than `seats` members. A repeat with the same nonce
+        gives the same room while the person is in it. An empty nonce is never a repeat."""
         mine = [row.room.rid for row in self.of(person.uid) if row.room.kind == RANDOM]
         given = [keys.given_seat(person.uid, nonce)] if nonce else []
         with self._change(SEATS, person.uid):
@@ -102,11 +100,11 @@ class Rooms(RoomReads):
                     nonce_seconds=NONCE_SECONDS,
                     rest=mine,
                 )
-                if self._sit(rid, person, f"Random chat {count}", seats):
+                if self._take_seat(rid, person, f"Random chat {count}", seats):
                     return str(rid)
 
-    def _sit(self, rid: str, person: Person, name: str, seats: int) -> bool:
-        """Take the seat; False when the room has ended, or is full after all."""
+    def _take_seat(self, rid: str, person: Person, name: str, seats: int) -> bool:
+        """Take a reserved seat; False if the room has ended, or is full after all."""
         if self._create(rid, name, RANDOM, person, [person.uid], ""):
             return True
         joined = self._join(rid, person.uid, event_by(events.JOIN, person), RANDOM, seats)
@@ -127,7 +125,7 @@ class Rooms(RoomReads):
         owner: str,
         about: str = "",
     ) -> bool:
-        """Make a room; False when it was there already. Then, too, what points to it agrees."""
+        """Create a room; False if it exists. In both cases what points to it agrees with it."""
         with self._change(ROOM, rid):
             created = bool(
                 self._create_room(
@@ -141,21 +139,21 @@ class Rooms(RoomReads):
                     rest=uids,
                 )
             )
-            if created or kind != RANDOM:  # the others of a random room have nothing to do with it
+            if created or kind != RANDOM:  # the others in a random room are not concerned
                 self.pointers.agree_room(rid)
                 self.client.spublish(keys.ROOMS, rid)
         return created
 
     def join(self, rid: str, person: Person) -> None:
-        """Make the person a member of an open room; a member stays one. Raises NotFound when
-        there is no such open room."""
-        self._come(rid, person.uid, event_by(events.JOIN, person), OPEN)
+        """Make the person a member of an open room; a member stays one. Raises NotFound if there
+        is no such open room."""
+        self._enter(rid, person.uid, event_by(events.JOIN, person), OPEN)
 
     def add(self, rid: str, by: Person, person: Person) -> None:
         """`by` adds a person to an open or closed room; a member stays one. Raises NotFound."""
-        self._come(rid, person.uid, event_by(events.ADD, by, person.name), "")
+        self._enter(rid, person.uid, event_by(events.ADD, by, person.name), "")
 
-    def _come(self, rid: str, uid: str, event: Sequence[str], kind: str) -> None:
+    def _enter(self, rid: str, uid: str, event: Sequence[str], kind: str) -> None:
         if not ROOM_ID.fullmatch(rid):
             raise NotFound(NO_SUCH_ROOM)
         with self._change(MEMBER, rid, uid):
@@ -164,29 +162,28 @@ class Rooms(RoomReads):
             self.pointers.agree(rid, [uid])
 
     def leave(self, rid: str, person: Person) -> None:
-        """The person leaves; with the last one the room ends. Raises NotFound for who is no
-        member (any more), Refused for an owner who has not handed over, and in direct rooms."""
+        """The person leaves the room; it ends with the last one. Raises NotFound for somebody who
+        is not a member (any more), and Refused in direct rooms and for the owner while others are
+        in the room."""
         self._leave(rid, person.uid, event_by(events.LEAVE, person))
 
     def release_ownership(self, person: Person) -> None:
-        """Who will not come back gives up seats among strangers, and rooms to whoever has been in
-        them longest. What they wrote stays, and where they were."""
+        """Let a person who will not come back leave random rooms, and give their own rooms to the
+        longest-standing members. Their messages and memberships stay."""
         for room in [row.room for row in self.of(person.uid)]:
             if room.kind == RANDOM:
                 with suppress(NotFound):  # left meanwhile
                     self.leave(room.rid, person)
-            elif room.owner == person.uid:
-                heir = self._heir(room.rid, person.uid)
-                if heir:
-                    self.edit(room.rid, person, "owner", heir.uid, heir.name)
+            elif room.owner == person.uid and (owner := self._next_owner(room.rid, person.uid)):
+                self.edit(room.rid, person, "owner", owner.uid, owner.name)
 
-    def _heir(self, rid: str, uid: str) -> Person | None:
-        """Who has been in the room longest and may own it instead of `uid`."""
+    def _next_owner(self, rid: str, uid: str) -> Person | None:
+        """The longest-standing member who can own the room instead of `uid`."""
         for start in range(0, self.size(rid), AT_ONCE):
             some = self.members(rid, start, AT_ONCE)
             able = (one for one in some if one.uid != uid and not one.deactivated and not one.bot)
-            if heir := next(able, None):
-                return heir
+            if owner := next(able, None):
+                return owner
         return None
 
     def remove(self, rid: str, by: Person, person: Person) -> None:
@@ -205,14 +202,15 @@ class Rooms(RoomReads):
                 raise Refused("The owner cannot leave before another member owns the room.")
             if size == -3:
                 raise Refused("The members of a direct room cannot change.")
-            # Also of who was out of it before: the answer that said so may have been lost.
+            # Also for somebody who was not a member: an earlier answer may have been lost.
             self.pointers.agree(rid, [uid])
             if size == -1:
                 raise NotFound("That person is not in this room.")
 
     def edit(self, rid: str, by: Person, field: str, value: str, to: str = "") -> None:
-        """Change `name`, `about`, `kind` (open or closed) or `owner` (a member's id, `to` being
-        the name) of an open or closed room. Raises NotFound."""
+        """Change `name`, `about`, `kind` (open or closed) or `owner` (a member's id; `to` is the
+        name) of an open or closed room. Raises NotFound, and Invalid for an owner who is not a
+        member."""
         kind = {"kind": value}.get(field, field)
         event = event_by(kind, by, to or ("" if field == "kind" else value))
         with self._change(ROOM, rid):
@@ -225,13 +223,13 @@ class Rooms(RoomReads):
                 self.pointers.agree(rid, [])
 
     def end(self, rid: str, by: Person) -> None:
-        """The room is over: nobody is in it, nobody finds it, and what was said is kept for 30
-        days. Repeating it changes nothing."""
+        """End the room: nobody is in it or finds it any more. Its messages are kept for 30 days.
+        Repeating it changes nothing."""
         with self._change(ROOM, rid):
             self._end_room(keys.of_ending(rid), event_by(events.END, by))
             self.pointers.agree_room(rid)
 
 
 def event_by(kind: str, person: Person, body: str = "") -> tuple[str, ...]:
-    """A new event of a person, as scripts take it."""
+    """A new event of a person, as the scripts expect it."""
     return authored(kind, person.uid, person.name, body, person.tag, person.picture)

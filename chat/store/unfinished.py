@@ -1,13 +1,13 @@
 """Changes that consist of several writes, while they last.
 
-What belongs together is in one slot of a cluster and is changed by one command or script. Where a
-change is more than that, a server may die between two of its writes, or the answer of one may be
-lost. Such a change is written down in `chat:unfinished` before it begins, and taken out when it has
-ended. What stays there is finished by the background job (`chat.services.unfinished_changes`);
-making the same change again finishes it too.
+Data that belong together are in one slot of a cluster, where one command or script changes them. If
+a change is more than that, a server may die between two writes, or an answer may be lost. Such a
+change is recorded in `chat:unfinished` before it begins, and removed when it has ended. Changes
+that stay there are finished by a background job (`chat.services.unfinished_changes`), or when
+somebody makes the same change again.
 
-To finish is to make what was written second agree with what was written first. It needs no word on
-how far the change came, may be repeated, and may happen while the change goes on.
+Finishing means to make what is written second agree with what is written first. It does not need to
+know how far the change came, can be repeated, and can happen while the change goes on.
 """
 
 import json
@@ -21,9 +21,9 @@ from redis.exceptions import RedisError
 from ..domain.errors import ChatError
 from . import keys
 
-ROOM, MEMBER, SEATS, NAME = "room", "member", "seats", "name"  # the kinds of changes
+ROOM, MEMBER, SEATS, NAME = "room", "member", "seats", "name"  # kinds of changes
 LOGIN, SUBJECT, FIRST_ADMIN = "login", "subject", "admin"
-AT_ONCE = 100  # entries that are read in one command
+AT_ONCE = 100  # entries that one command reads
 
 
 class Unfinished:
@@ -32,8 +32,8 @@ class Unfinished:
 
     @contextmanager
     def change(self, kind: str, *about: str) -> Iterator[None]:
-        """Write down that a change begins, and take it out when it has succeeded or was refused.
-        `about` is what `Store.finish` needs to know of a change of this kind."""
+        """Record that a change begins, and remove the record if it succeeds or is refused. `about`
+        is what `Store.finish` needs to know about a change of this kind."""
         entry = json.dumps([kind, *about, secrets.token_urlsafe(9)], ensure_ascii=False)
         self.client.sadd(keys.UNFINISHED, entry)
         try:
@@ -44,17 +44,17 @@ class Unfinished:
         self.take_out(entry)
 
     def take_out(self, entry: str) -> None:
-        """The change has ended. Where that cannot be written down, it is finished once more, which
-        changes nothing; so no RedisError is raised."""
+        """Remove the record of a change that has ended. If that fails, no RedisError is raised: the
+        change will be finished once more, which does no harm."""
         with suppress(RedisError, OSError):
             self.client.srem(keys.UNFINISHED, entry)
 
     def entries(self) -> set[str]:
-        """The changes that have begun and not ended."""
+        """The records of changes that have begun and not ended."""
         return set(self.client.sscan_iter(keys.UNFINISHED, count=AT_ONCE))
 
 
 def parsed(entry: str) -> tuple[str, list[str]]:
-    """The kind of a change, and what it is about."""
+    """The kind of a recorded change, and what it is about."""
     kind, *about, _ = json.loads(entry)
     return kind, about

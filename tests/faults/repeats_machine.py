@@ -251,7 +251,7 @@ class Machine(RuleBasedStateMachine):
     def sit_down(self, number, tries):
         by, nonce = self.person(number), self.world.new()
         before = self.seats_of(by)
-        done, rid = self.world.do(lambda: self.store.rooms.random(by, SEATS, nonce), tries)
+        done, rid = self.world.do(lambda: self.store.rooms.join_random(by, SEATS, nonce), tries)
         if done is True:
             self.world.rooms.append(rid)
             self.moved(True, rid, by.uid, True)

@@ -73,19 +73,21 @@ def seat_twice(patch):
 
 def sits_twice(patch):
     """Who sits down again has another seat."""
-    random = Rooms.random
-    patch.setattr(Rooms, "random", lambda self, by, seats, nonce="": random(self, by, seats))
+    join_random = Rooms.join_random
+    patch.setattr(
+        Rooms, "join_random", lambda self, by, seats, nonce="": join_random(self, by, seats)
+    )
 
 
 def list_once(patch):
     """Who joins again is in the room already, and nothing more is done."""
-    come = Rooms._come
+    come = Rooms._enter
 
     def early(self, rid, uid, data, kind):
         if not self.client.zscore(keys.members(rid), uid):
             come(self, rid, uid, data, kind)
 
-    patch.setattr(Rooms, "_come", early)
+    patch.setattr(Rooms, "_enter", early)
 
 
 def forgets_who_was_in_it(patch):

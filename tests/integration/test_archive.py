@@ -50,7 +50,7 @@ def everything(store, ann, bob, tea):
     """One of everything that is kept for good."""
     store.people.edit(bob, zone="Europe/Paris", about="short")
     store.rooms.direct(ann, [bob])
-    store.rooms.random(bob, 10)
+    store.rooms.join_random(bob, 10)
     store.rooms.end(store.rooms.create("Over", "closed", ann), ann)
     store.sessions.begin(ann.uid, "password", "Firefox", "192.0.2.7")
     store.tokens.make(ann.uid, "laptop", ["read"])

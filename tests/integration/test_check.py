@@ -35,7 +35,7 @@ def tea(store, ann, bot):
 def chat(store, ann, bot, tea):
     """One of everything, by name; all is right."""
     store.tokens.make(ann.uid, "laptop", ["read"])
-    random = store.rooms.random(ann, 10)
+    random = store.rooms.join_random(ann, 10)
     ended = store.rooms.create("Over", "closed", ann)
     store.rooms.end(ended, ann)
     store.webhooks.queue(bot.uid, tea, "", 3, [2], 1)

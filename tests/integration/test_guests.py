@@ -167,7 +167,7 @@ def test_rooms_of_theirs_go_to_others_or_end(store, client, ann):
     guest, secret = come(store, "Gus")
     alone = store.rooms.create("Alone", "open", guest)
     shared = store.rooms.create("Shared", "closed", guest, [ann])
-    seat = store.rooms.random(guest, 10)
+    seat = store.rooms.join_random(guest, 10)
     be_seen(store, guest, secret, DAYS + 1)
     assert forget(store) == {guest.uid}
     assert store.rooms.kind(alone) == "ended"

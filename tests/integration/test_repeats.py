@@ -41,9 +41,9 @@ class Chat:
         store.webhooks.set(self.bot.uid, "https://bots.example.org", "secret", self.ann.uid)
         self.tea = store.rooms.create("Tea", "open", self.ann, [self.bob, self.bot], "", "tea")
         self.den = store.rooms.create("Den", "closed", self.ann, [self.bob])
-        self.seat = store.rooms.random(self.ann, 3, "seat")
-        assert store.rooms.random(self.bob, 3) == self.seat
-        self.alone = store.rooms.random(self.cid, 1)
+        self.seat = store.rooms.join_random(self.ann, 3, "seat")
+        assert store.rooms.join_random(self.bob, 3) == self.seat
+        self.alone = store.rooms.join_random(self.cid, 1)
         self.said = store.messages.post(self.tea, self.bob, "hello @Ann", "said")
         store.messages.react(self.tea, self.bob, self.said, "👍", "on")
         store.notifications.set_level(self.bob.uid, self.den, "mentions")
@@ -109,9 +109,9 @@ WRITES = {
         "Tea", "open", c.ann, [c.bob, c.bot], "", "tea"
     ),
     "write to somebody": lambda s, c: s.rooms.direct(c.ann, [c.bob, c.gus]),
-    "sit down": lambda s, c: s.rooms.random(c.gus, 3, "n1"),
-    "sit down in a new room": lambda s, c: s.rooms.random(c.bob, 2, "n1"),
-    "sit down again": lambda s, c: s.rooms.random(c.ann, 3, "seat"),
+    "sit down": lambda s, c: s.rooms.join_random(c.gus, 3, "n1"),
+    "sit down in a new room": lambda s, c: s.rooms.join_random(c.bob, 2, "n1"),
+    "sit down again": lambda s, c: s.rooms.join_random(c.ann, 3, "seat"),
     "join": lambda s, c: s.rooms.join(c.tea, c.gus),
     "add": lambda s, c: s.rooms.add(c.den, c.ann, c.gus),
     "leave": lambda s, c: s.rooms.leave(c.den, c.bob),

@@ -279,7 +279,7 @@ def test_every_key_is_named_in_one_place(store, client, ann, bob, tea):
     store.rooms.join(tea, bob)
     store.messages.post(tea, ann, "hello", "n1")
     store.sessions.begin(ann.uid, "guest")
-    store.rooms.random(bob, 10)
+    store.rooms.join_random(bob, 10)
     named = {keys.OPEN_ROOMS, keys.NAMES, keys.LOOKALIKES, keys.sessions(ann.uid)}
     named |= {keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT}
     named |= {make(tea) for make in (keys.room, keys.events, keys.members, keys.nonces, keys.read)}

@@ -184,42 +184,42 @@ def test_a_direct_room_has_the_names_of_today(store, ann, bob):
 
 
 def test_two_strangers_meet_and_nobody_sits_down_twice(store, ann, bob):
-    rid = store.rooms.random(ann, 10)
-    assert store.rooms.random(bob, 10) == rid
-    assert store.rooms.random(ann, 10) != rid
+    rid = store.rooms.join_random(ann, 10)
+    assert store.rooms.join_random(bob, 10) == rid
+    assert store.rooms.join_random(ann, 10) != rid
     assert kinds(store, rid) == [START, JOIN]
 
 
 def test_the_fullest_room_comes_first(store, ann, bob, cid):
-    one = store.rooms.random(ann, 10)
-    other = store.rooms.random(ann, 10)
-    assert store.rooms.random(bob, 10) in (one, other)
+    one = store.rooms.join_random(ann, 10)
+    other = store.rooms.join_random(ann, 10)
+    assert store.rooms.join_random(bob, 10) in (one, other)
     fuller = store.rooms.of(bob.uid)[0].room.rid
-    assert store.rooms.random(cid, 10) == fuller
+    assert store.rooms.join_random(cid, 10) == fuller
 
 
 def test_an_empty_random_room_vanishes(store, client, ann, bob):
-    rid = store.rooms.random(ann, 10)
+    rid = store.rooms.join_random(ann, 10)
     store.rooms.leave(rid, ann)
     assert client.zrange(keys.RANDOM_ROOMS, 0, -1) == client.zrange(keys.RANDOM_SEATS, 0, -1) == []
-    assert store.rooms.random(bob, 10) != rid
+    assert store.rooms.join_random(bob, 10) != rid
 
 
 def test_an_empty_random_room_takes_no_other_with_it(store, client, ann, bob, cid):
-    full, empty = store.rooms.random(ann, 2), None
-    assert store.rooms.random(bob, 2) == full
-    empty = store.rooms.random(cid, 2)
+    full, empty = store.rooms.join_random(ann, 2), None
+    assert store.rooms.join_random(bob, 2) == full
+    empty = store.rooms.join_random(cid, 2)
     store.rooms.leave(empty, cid)
     assert client.zrange(keys.RANDOM_ROOMS, 0, -1, withscores=True) == [(full, 2)]
     store.rooms.leave(full, bob)
-    assert store.rooms.random(cid, 2) == full
+    assert store.rooms.join_random(cid, 2) == full
     assert {person.name for person in store.rooms.members(full)} == {"Ann", "Cid"}
 
 
 def test_a_new_random_room_is_new(store, client):
     """The twelfth is not the eleventh again."""
     people = [store.people.create(f"P{n}") for n in range(24)]
-    rooms = [store.rooms.random(person, 2) for person in people]
+    rooms = [store.rooms.join_random(person, 2) for person in people]
     assert Counter(Counter(rooms).values()) == {2: 12}
     names = {store.rooms.get(rid).name for rid in rooms}
     assert names == {f"Random chat {n}" for n in range(1, 13)}
@@ -227,31 +227,34 @@ def test_a_new_random_room_is_new(store, client):
 
 def test_who_will_not_come_back_gives_up_seats_and_rooms(store, ann, bob, cid):
     """To whoever has been there longest and can still come; a bot, or who is out, cannot."""
-    seat, tea = store.rooms.random(ann, 2), store.rooms.create("Tea", "closed", ann, [bob, cid])
+    seat, tea = (
+        store.rooms.join_random(ann, 2),
+        store.rooms.create("Tea", "closed", ann, [bob, cid]),
+    )
     own, other = store.rooms.create("Own", "closed", ann), store.rooms.create("Other", "open", bob)
     store.rooms.join(other, ann)
     store.people.edit(bob, off="1")
     store.rooms.release_ownership(ann)
-    assert store.rooms.random(cid, 2) != seat
+    assert store.rooms.join_random(cid, 2) != seat
     owners = [store.rooms.get(rid).owner for rid in (tea, own, other)]
     assert owners == [cid.uid, ann.uid, bob.uid]
     assert ann.uid in store.rooms.uids(tea)
 
 
 def test_a_seat_that_becomes_free_is_taken(store, ann, bob, cid):
-    rid = store.rooms.random(ann, 2)
-    assert store.rooms.random(bob, 2) == rid
-    assert store.rooms.random(cid, 2) != rid
+    rid = store.rooms.join_random(ann, 2)
+    assert store.rooms.join_random(bob, 2) == rid
+    assert store.rooms.join_random(cid, 2) != rid
     store.rooms.leave(rid, bob)
     dan = store.people.create("Dan")
     store.rooms.leave(store.rooms.of(cid.uid)[0].room.rid, cid)
-    assert store.rooms.random(dan, 2) == rid
+    assert store.rooms.join_random(dan, 2) == rid
 
 
 def test_a_seat_given_by_a_server_that_died_is_taken_next_time(store, client, ann):
     keys_ = [keys.RANDOM_ROOMS, keys.RANDOM_SEATS, keys.RANDOM_COUNT]
     rid, _ = Script(client, "seat")(keys_, uid=ann.uid, limit=10, new_rid="lost", nonce_seconds=60)
-    assert store.rooms.random(ann, 10) == rid == "lost"
+    assert store.rooms.join_random(ann, 10) == rid == "lost"
     assert client.zscore(keys.RANDOM_ROOMS, "lost") == 1
 
 
@@ -261,7 +264,7 @@ def sit(url, people, seats):
         for uid in people:
             person = store.people.get(uid)
             assert person
-            store.rooms.random(person, seats)
+            store.rooms.join_random(person, seats)
 
 
 def test_500_at_once_never_exceed_the_seats(store, client, valkey):

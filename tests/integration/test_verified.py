@@ -236,7 +236,7 @@ def test_everybody_and_every_room_carries_its_own_id(client, store):
     rids = [
         store.rooms.create("Tea", "open", bob),
         store.rooms.direct(bob, [ann]),
-        store.rooms.random(bob, 4),
+        store.rooms.join_random(bob, 4),
     ]
     for uid in (ann.uid, bob.uid):
         assert client.hget(keys.user(uid), "uid") == uid
