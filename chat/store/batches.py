@@ -40,6 +40,12 @@ def stored_ids(
             yield found
 
 
+def members_among(client: Any, key: str, values: Sequence[str]) -> list[str]:
+    """Those of the values that the sorted set `key` contains, in this order."""
+    scores = client.zmscore(key, values) if values else []
+    return [value for value, score in zip(values, scores, strict=True) if score is not None]
+
+
 def ask_each(
     client: Any, method: str, arguments: Iterable[Sequence[Any]], size: int = AT_ONCE
 ) -> list[Any]:

@@ -25,7 +25,7 @@ from .room_kinds import DIRECT, ENDED
 from .rooms import Rooms, event_by
 from .sessions import Sessions
 from .tokens import Tokens
-from .verified import is_own, refused
+from .verified import check_own
 
 SCAN_COUNT = 100  # people, or entries of an index, that are looked at in one step
 NEW_SECONDS = 24 * 3600  # for which a guest without a session may just be coming in
@@ -69,8 +69,7 @@ class Guests:
             pipeline.ttl(keys.user(uid))
         answers, gone = iter(pipeline.execute()), []
         for uid, values, expires in zip(uids, answers, answers, strict=True):
-            if not is_own(uid, values, len(_FIELDS)):
-                raise refused(keys.user(uid))
+            check_own(keys.user(uid), uid, values, len(_FIELDS))
             fields = dict(zip(_FIELDS, values, strict=True))
             if not fields["name"]:
                 left.add(uid)

@@ -8,7 +8,7 @@ from . import keys
 from .batches import PEOPLE_AT_ONCE, ask_each, batched
 from .current_names import uids_in, with_names
 from .person import ADMIN, FIELDS, Names, Person, person_of
-from .verified import Verified, is_own, refused
+from .verified import Verified, check_own
 
 
 class PeopleReads:
@@ -21,7 +21,7 @@ class PeopleReads:
         return person_of(uid, self._verified.one("HMGET", keys.user(uid), *FIELDS))
 
     def several(self, uids: Sequence[str]) -> list[Person]:
-        """Those of the people with these ids who are there, in this order."""
+        """The people with these ids, in this order, without those who do not exist."""
         people: list[Person] = []
         for some in batched(uids, PEOPLE_AT_ONCE):
             answers = ask_each(self.client, "hmget", ((keys.user(uid), FIELDS) for uid in some))
@@ -38,27 +38,25 @@ class PeopleReads:
         return sorted(bots, key=lambda bot: bot.name.casefold())
 
     def exist(self) -> bool:
-        """True when somebody has used this chat, if only as a guest."""
+        """True if anybody has used this chat, even as a guest."""
         return bool(self._verified.one("EXISTS", keys.NAMES))
 
     def is_active_admin(self, uid: str) -> bool:
-        """True for an admin who has not been deactivated. What an admin made for others (tokens
-        and webhooks of bots, links for a new password) works only as long as this is so."""
+        """True for an admin who is not deactivated. Only as long as this is true, what they made
+        for others works: tokens and webhooks of bots, links for a new password."""
         role, off = self._verified.one("HMGET", keys.user(uid), "role", "off")
         return role == ADMIN and not off
 
     def named(self, events: list[Event]) -> list[Event]:
-        """The events with the names and pictures that their authors, and those who reacted, have
-        now."""
+        """The events with the present names and pictures of their authors, and of the people who
+        reacted."""
         return with_names(events, self.names(uids_in(events)))
 
     def names(self, uids: Sequence[str]) -> Names:
-        """What these people are called now, with tag and picture. One round trip for AT_ONCE of
-        them."""
+        """The present names, tags and pictures of these people."""
         asked = ((keys.user(uid), "uid", "name", "tag", "picture") for uid in uids)
         found: Names = {}
         for uid, values in zip(uids, ask_each(self.client, "hmget", asked), strict=True):
-            if not is_own(uid, values, 4):
-                raise refused(keys.user(uid))
+            check_own(keys.user(uid), uid, values, 4)
             found[uid] = values[1:]
         return found

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from ..domain import lookalikes
 from . import keys
-from .verified import is_own, refused
+from .verified import check_own
 
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
@@ -53,8 +53,7 @@ FIELDS = tuple({"deactivated": "off"}.get(one.name, one.name) for one in fields(
 def person_of(uid: str, values: list[str | None]) -> Person | None:
     """The person with these stored FIELDS, or None if nobody is stored there. Raises WrongReply if
     they are those of another person."""
-    if not is_own(uid, values, len(FIELDS)):
-        raise refused(keys.user(uid))
+    check_own(keys.user(uid), uid, values, len(FIELDS))
     _, name, role, tag, picture, about, zone, theme, login, off, bot, sound = (
         value or "" for value in values
     )

@@ -1,8 +1,8 @@
-"""Who is here: has a page open in any process, or had one a moment ago.
+"""Presence: who has a page open in any process, or had one a moment ago.
 
-All times are the database's, so that hosts with different clocks agree. Who came or went is written
-down until a process has told it (`look`, `tell`): when a process dies in between, or the database
-goes away, another look finds it and tells it.
+All times are the database's, so that hosts with different clocks agree. Who came or went is stored
+until a process has announced it (`look`, `tell`). If the process dies before, or the database is
+unavailable, a later look finds it again.
 """
 
 import time
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import keys
-from .batches import ask_each, batched
+from .batches import ask_each, batched, members_among
 from .clock import Clock
 from .lua import Script
 
-PRESENT_SECONDS = 20  # after the last report of them: a reload does not show
-UNWATCHED_SECONDS = 6  # without a look by anybody, after which nobody is taken to have gone
-TELL_SECONDS = 5  # that a process has to tell who came and went, before another one does
+PRESENT_SECONDS = 20  # after the last report of a person, so that nobody leaves by a reload
+UNWATCHED_SECONDS = 6  # without a look by any process, after which nobody counts as gone
+TELL_SECONDS = 5  # for a process to announce who came and went, before another one does
 _AT_ONCE = 1000  # people in one command
-_LISTS_AT_ONCE = 20  # people whose rooms are read in one pipeline
+_LISTS_AT_ONCE = 20  # people whose rooms are read in one round trip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Presence:
         return Changes(stamp, changed)
 
     def tell(self, changes: Sequence[Changes], known: Mapping[str, Iterable[str]]) -> None:
-        """Tell the rooms of the people who came or went; `known` has the rooms of those whose rooms
-        need not be asked for."""
+        """Announce who came or went to their rooms. `known` has the rooms of the people for whom
+        the database need not be asked."""
         uids = {uid for found in changes for uid in found.uids}
         rooms = set().union(*(known[uid] for uid in uids if uid in known))
         for some in batched(uids - known.keys(), _LISTS_AT_ONCE):
@@ -77,11 +77,10 @@ class Presence:
         """Those of these people who are here."""
         here: set[str] = set()
         for some in batched(uids, _AT_ONCE):
-            until = self.client.zmscore(keys.PRESENT, some)
-            here |= {uid for uid, at in zip(some, until, strict=True) if at is not None}
+            here.update(members_among(self.client, keys.PRESENT, some))
         return here
 
     def typing(self, rid: str, uid: str, is_typing: bool) -> None:
-        """Tell those who look at a room that a member writes a message, or has sent it. Nothing
-        is stored."""
+        """Announce to the open pages of a room that a member is typing, or has sent the message.
+        Nothing is stored."""
         self.client.spublish(keys.room_channel(rid), f"~{'typing' if is_typing else 'typed'} {uid}")

@@ -9,7 +9,7 @@ from ..domain.errors import NotFound
 from ..domain.events import Event
 from ..domain.mentions import EVERYBODY
 from . import keys
-from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, ask_each, batched
+from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, ask_each, batched, members_among
 from .lua import Script
 from .name_index import folded
 from .notifications import ALL, MAX_COUNTED_MENTIONS, MENTIONS
@@ -19,7 +19,7 @@ from .person import FIELDS as PERSON_FIELDS
 from .person import Person, person_of
 from .room_kinds import DIRECT, ENDED, OPEN
 from .room_pointers import RoomPointers
-from .verified import Verified, is_own, pairs, refused
+from .verified import Verified, check_own, pairs
 
 MAX_SCANNED_MEMBERS = 500  # of a room whose members are all read to find a name
 MAX_SEARCHED = 2000  # rooms or people that are read to find those for one page
@@ -219,8 +219,7 @@ class RoomReads:
 
     def inside(self, rid: str, uids: Sequence[str]) -> set[str]:
         """Those of these people who are in the room."""
-        scores = self.client.zmscore(keys.members(rid), uids) if uids else []
-        return {uid for uid, at in zip(uids, scores, strict=True) if at is not None}
+        return set(members_among(self.client, keys.members(rid), uids))
 
     def members_named(self, rid: str, text: str, limit: int) -> tuple[list[Person], bool]:
         """At most `limit` members with a word in their name that begins with this text, and whether
@@ -291,8 +290,7 @@ def _others(room: Room, names: dict[str, str]) -> str:
 
 
 def _room(rid: str, values: list[str | None]) -> Room | None:
-    if not is_own(rid, values, len(_FIELDS)):
-        raise refused(keys.room(rid))
+    check_own(keys.room(rid), rid, values, len(_FIELDS))
     _, name, about, kind, owner, epoch, seq, last, first = values
     if name is None or kind is None or seq is None or last is None or kind == ENDED:
         return None

@@ -1,8 +1,8 @@
-"""How many bytes of files are kept, for each person, for all guests together and for the chat.
+"""The bytes of stored files: of each person, of all guests together and of the whole chat.
 
-Every file that is kept has an entry here, made before its first byte is written and dropped after
-its last is gone; the sums change with the entries in the same script. So they are exact, and what
-a crash leaves behind is an entry too many, which is found by its age (`stored_bytes.miscounted`).
+Every stored file has an entry here. It is made before the file is written and removed after the
+file is deleted. The same scripts change the sums, so the sums are exact. A crash leaves an entry
+too many, which is found by its age (`stored_bytes.miscounted`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ SCAN_COUNT = 500  # entries in one answer
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The most bytes of files: of one person, of one guest, of all guests together, of the whole
-    chat. 0 is no limit."""
+    """The maximum bytes of files: of one person, of one guest, of all guests together and of the
+    whole chat. 0 for no limit."""
 
     person: int = 0
     guest: int = 0
@@ -28,14 +28,14 @@ class Quotas:
     chat: int = 0
 
     def of(self, person: Person) -> int:
-        """The most bytes of this person."""
+        """The maximum for this person."""
         return self.guest if person.role == GUEST else self.person
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file `fid` of room `rid` that counts for the person `uid`; `at` is in s since 1970, by
-    the database's clock."""
+    """A file `fid` of room `rid` that counts for the person `uid`. `at` is in seconds since 1970,
+    by the database's clock."""
 
     fid: str
     uid: str
@@ -46,7 +46,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """What has no room: "person", "guests" or "chat"; and how many bytes that has."""
+    """A quota that a file would exceed: "person", "guests" or "chat"; and the bytes used of it."""
 
     what: str
     used: int
@@ -62,8 +62,8 @@ class StoredFiles:
     def keep(
         self, fid: str, rid: str, by: Person, size: int, quotas: Quotas | None = None
     ) -> Full | None:
-        """Count `size` bytes for a file of a person, instead of those that it counted before.
-        Returns what is full, and then nothing is counted; None when there is room."""
+        """Count `size` bytes for a file of a person, instead of what was counted for it before.
+        Returns the quota that this would exceed, and then counts nothing; otherwise None."""
         limits = quotas or Quotas()
         what, used = self._count(
             keys.STORED,
@@ -79,42 +79,42 @@ class StoredFiles:
         return Full(what, int(used)) if what else None
 
     def drop(self, fids: Sequence[str]) -> None:
-        """These files are gone. May be repeated."""
+        """Stop counting these files. It may be repeated."""
         for some in batched(fids, SCAN_COUNT):
             self._uncount(keys.STORED, rest=some)
 
     def of(self, uid: str) -> int:
-        """Bytes of a person."""
+        """The bytes of a person."""
         return int(self.client.zscore(keys.STORED[1], uid) or 0)
 
     def largest(self, count: int) -> list[tuple[str, int]]:
-        """The ids of those with most bytes, and how many."""
+        """The ids of the people with the most bytes, with these."""
         found = self.client.zrevrange(keys.STORED[1], 0, count - 1, withscores=True)
         return [(uid, int(size)) for uid, size in found]
 
     def sums(self) -> tuple[int, int]:
-        """Bytes of the whole chat, and those of guests among them."""
+        """The bytes of the whole chat, and those of guests among them."""
         size, guests = self.client.hmget(keys.STORED[2], "bytes", "guests")
         return int(size or 0), int(guests or 0)
 
     def missing(self, fids: Sequence[str]) -> list[str]:
-        """Those of the files that are not counted."""
+        """Those of these files that are not counted."""
         found = self.client.hmget(keys.STORED[0], fids) if fids else []
         return [fid for fid, entry in zip(fids, found, strict=True) if entry is None]
 
     def since(self, fids: Sequence[str], at: float) -> set[str]:
-        """Those of the files that were counted at this time (s since 1970) or later."""
+        """Those of these files that were counted at this time (s since 1970) or later."""
         found = self.client.hmget(keys.STORED[0], fids) if fids else []
-        entries = [_stored(fid, entry) for fid, entry in zip(fids, found, strict=True) if entry]
-        return {one.fid for one in entries if one.at >= at}
+        entries = zip(fids, found, strict=True)
+        return {fid for fid, entry in entries if entry and _stored(fid, entry).at >= at}
 
     def all(self) -> Iterator[list[Stored]]:
-        """All entries, some at a time. One may come twice."""
+        """All entries, some at a time. An entry may come twice."""
         for some in scanned(self.client.hscan_iter, keys.STORED[0], SCAN_COUNT):
             yield [_stored(fid, entry) for fid, entry in some]
 
     def wrong_sums(self, repair: bool = False) -> int:
-        """How many sums are not those of the entries; with `repair` they are afterwards."""
+        """How many sums differ from those of the entries. With `repair`, they are corrected."""
         return int(self._recount(keys.STORED, repair="1" if repair else ""))
 
 

@@ -1,10 +1,10 @@
-"""Reads that decide who somebody is, and what they may do: each reply says what it answers.
+"""Reads that decide who somebody is and what they may do. Each reply proves what it answers.
 
-Many callers share a connection to Redis, and its replies carry no number. The client keeps them in
-step (`chat.redis_client.client`). Should that ever fail, nobody must be taken for somebody else:
-such a read is a script that returns a token of the question before the answers. A reply with
-another token, or without one, is refused. Where many people or rooms are read at once, each record
-contains its own id instead, which costs less.
+Many callers share a connection to Redis, and replies have no numbers. The client keeps them in
+order (`chat.redis_client.client`). Should that ever fail, nobody may be mistaken for somebody else.
+So such a read is a script that returns a token of the question before the answers, and a reply
+with another token, or without one, is refused. When many people or rooms are read at once, each
+record contains its own id instead, which costs less.
 """
 
 import itertools
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class WrongReply(RedisConnectionError):
-    """Redis answered with what was asked by, or is about, somebody else."""
+    """Redis sent the answer to another question, or the record of somebody else."""
 
 
 class Verified:
-    """Commands whose replies are known to be theirs, over a redis-py client."""
+    """Commands whose replies are checked, over a redis-py client."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -33,10 +33,10 @@ class Verified:
         self._tokens: Iterator[str] = map(f"{secrets.token_hex(8)}-%d".__mod__, itertools.count())
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The answers of some commands, each of which has its key as its second word; all keys are
-        of one slot. The answers are as Redis gives them: a hash is a list of names and values. One
-        round trip. Raises WrongReply, and has the connection closed, for the answer to another
-        question."""
+        """The answers to some commands, in one round trip. The second word of each command is its
+        key, and all keys are in one slot. Answers are as Redis sends them: a hash is a list of
+        names and values. For the answer to another question, it closes the connection and raises
+        WrongReply."""
         token = next(self._tokens)
         words = [word for command in commands for word in (len(command), *command)]
         reply = self._script([command[1] for command in commands], token=token, rest=words)
@@ -47,18 +47,20 @@ class Verified:
         return reply[1:]
 
     def one(self, *words: Any) -> Any:
-        """The answer of one command; as `ask`."""
+        """The answer to one command, as from `ask`."""
         return self.ask(words)[0]
 
 
-def is_own(own: str, values: Any, count: int) -> bool:
-    """False for a reply that is not the record with the id `own`: a list of `count` values that
-    begins with the id. An older record begins with None, and so does one that is not there."""
-    return type(values) is list and len(values) == count and values[0] in (own, None)
+def check_own(key: str, own: str, values: Any, count: int) -> None:
+    """Raise WrongReply for a reply to a question about `key` that is not the record with the id
+    `own`: a list of `count` values that begins with the id. A record of an earlier version begins
+    with None, and so does one that does not exist."""
+    if type(values) is not list or len(values) != count or values[0] not in (own, None):
+        raise refused(key)
 
 
 def refused(key: str) -> WrongReply:
-    """The error for a reply that is not about `key`; it is in the log."""
+    """The error for a reply that is not about `key`. Logs it."""
     log.error("Redis was asked about %s and answered something else; the reply is refused", key)
     return WrongReply("Redis answered another question")
 

@@ -80,7 +80,7 @@ def test_here_is_who_is_here_and_room_is_everybody(store, ann, bob, cyd, tea, mo
     assert reached(store, tea, store.messages.post(tea, ann, "@here")) == {bob.uid}
     assert reached(store, tea, store.messages.post(tea, ann, "@Room")) == {"*"}
     assert (inbox(store, bob), inbox(store, cyd)) == (["@Room", "@here"], ["@Room"])
-    monkeypatch.setattr(notifications, "MOST_HERE", 0)
+    monkeypatch.setattr(notifications, "MAX_HERE", 0)
     assert reached(store, tea, store.messages.post(tea, ann, "@here")) == {"*"}
 
 
