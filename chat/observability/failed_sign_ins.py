@@ -2,13 +2,13 @@
 
     sign-in failed from 203.0.113.7: wrong password (person q3ZkT0c5…)
 
-A line has the network that the attempt came from, the reason, and, if the login exists, the id of
-its person. It never has what was typed: a password is easily typed into the field for the login.
-The reason always begins with words of ours, so nobody can forge a line.
+A line names the network of the attempt, the reason, and the person's id if the login exists. It
+never quotes what was typed, because people type passwords into the login field by mistake. The
+reason always begins with our own words, so nobody can forge a line.
 
-Many attempts must not fill the disk. Within a minute a process writes MAX_LINES_PER_NETWORK lines
-about one network and MAX_LINES in all; it counts the rest, and writes the number as one line at the
-end of the minute.
+Many attempts must not fill the disk. A process writes at most MAX_LINES_PER_NETWORK lines a minute
+about one network, and MAX_LINES in total. It counts the other attempts and writes their number as
+one line at the end of the minute.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ log = logging.getLogger("chat.failed_sign_ins")  # the filter in docs/hosting.md
 MINUTE_SECONDS = 60.0
 MAX_LINES_PER_NETWORK = 10  # in a minute; fail2ban bans after fewer
 MAX_LINES = 100  # in a minute
-MAX_NETWORKS = 10_000  # that are told apart among those without a line
+MAX_NETWORKS = 10_000  # that are counted separately among those without a line
 
 
 class FailedSignIns:
-    """The failures of this process. `clock` says the time in seconds."""
+    """Logs the failures of this process. `clock` returns the time in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._over = 0.0  # when the minute that is counted ends
+        self._over = 0.0  # when the current minute ends
         self._lines: Counter[str] = Counter()  # by network
-        self._more = 0
-        self._networks: set[str] = set()  # of those without a line
+        self._more = 0  # failures without a line
+        self._networks: set[str] = set()  # of those failures
 
     def note(self, network: str, reason: str) -> None:
         """Write a line about a failure, or count it."""
@@ -53,7 +53,7 @@ class FailedSignIns:
             self._networks.add(seen)
 
     def sum_up(self) -> None:
-        """Write how many failures got no line, and begin anew."""
+        """Write how many failures got no line, and start a new minute."""
         if self._more:
             log.warning(
                 "sign-in failed %d more times within a minute, from %d networks",
@@ -66,7 +66,7 @@ class FailedSignIns:
         self._over = 0.0
 
     def _sum_up_later(self) -> None:
-        """Where there is no event loop, the next failure does it."""
+        """Call `sum_up` at the end of the minute. Without an event loop, the next failure does."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -75,8 +75,8 @@ class FailedSignIns:
 
 
 def _written(network: str) -> str:
-    """A network as it may stand in a line: anything but an address could be made to look like the
-    rest of one."""
+    """Return a network as it is logged. Only addresses are: any other text could look like a part
+    of the line."""
     try:
         ip = ip_network(network)
     except ValueError:

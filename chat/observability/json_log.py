@@ -1,10 +1,10 @@
-"""The log as JSON, one object a line, for programs that collect logs (CHAT_LOG=json).
+"""The log as JSON, one object per line, for programs that collect logs (CHAT_LOG=json).
 
-A line has `timestamp` (ISO 8601, UTC), `level`, `logger` and `message`; `exception` is the
-traceback, where there is one. `request_id` and `connection_id` are there for what happens on behalf
-of a request or an open socket (`request_ids`). JSON escapes every line end and control character,
-so nothing that a visitor sends can end a line or begin one. A line is short enough for the kernel
-to write it into a pipe at once, so the lines of several processes do not mix.
+A line has `timestamp` (ISO 8601, UTC), `level`, `logger` and `message`, and `exception` if there is
+a traceback. Lines that a request or an open socket causes also have `request_id` or `connection_id`
+(`request_ids`). JSON escapes every line end and control character, so nothing that a visitor sends
+can end a line or begin one. The kernel writes lines of this length into a pipe at once, so the
+lines of several processes do not mix.
 """
 
 import json
@@ -34,7 +34,7 @@ class JsonLines(JsonFormatter):
         super().__init__(tuple(FIELDS), rename_fields=renamed, timestamp=True)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Takes secrets out of the texts, before JSON escapes them, and adds the ids."""
+        """Remove secrets from the texts before JSON escapes them, and add the ids."""
         fields = {
             name: redacted(value) if isinstance(value, str) else value
             for name, value in log_data.items()
@@ -46,7 +46,7 @@ class JsonLines(JsonFormatter):
         return fields
 
     def serialize_log_record(self, log_data: dict[str, Any]) -> str:
-        """The line, without the middle of its longest texts where it would be too long."""
+        """Return the line. If it is too long, the middle of its longest texts is left out."""
         line = super().serialize_log_record(log_data)
         while (excess := len(line) + 1 - MAX_LINE_BYTES) > 0:  # ASCII, and a line end
             name = max(log_data, key=lambda name: len(str(log_data[name])))

@@ -1,4 +1,4 @@
-"""The log while Redis is unavailable: one line a minute, though every page and request fails."""
+"""Limits the log while Redis is unavailable to one line a minute: every page and request fails."""
 
 import logging
 

@@ -1,7 +1,7 @@
-"""Where the log goes, and in which format (the setting CHAT_LOG).
+"""Configures the log: where it goes, and its format (the setting CHAT_LOG).
 
-Everything that is logged goes to standard error. What the supervisor has to say to the operator
-(the logger OPERATOR) goes to standard output as plain text, or into the JSON log.
+Everything that is logged goes to standard error. Messages of the supervisor to the operator (the
+logger OPERATOR) go to standard output as plain text, or into the JSON log.
 """
 
 import logging

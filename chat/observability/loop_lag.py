@@ -1,8 +1,8 @@
-"""How late the event loop is, and what it was doing instead.
+"""Measures how late the event loop is, and logs what held it.
 
-All pages of a process wait while the loop runs one piece of work. How long is measured for
-`/metrics`. When the loop is late, a thread looks at what the loop's thread is running, so that the
-log names the work and not only its length. The thread wakes ten times a second to read a number.
+While the loop runs one piece of work, all pages of the process wait. The delay is measured for
+`/metrics`. When the loop is late, a thread looks at what the loop's thread is running, so the log
+names the work. The thread wakes ten times a second to read a number.
 """
 
 import asyncio
@@ -18,27 +18,27 @@ from .once_per_minute import OncePerMinute
 
 log = logging.getLogger(__name__)
 
-MEASURE_SECONDS = 0.1  # between two looks at the loop
-LATE_SECONDS = 0.1  # of lag from which on the log says what was running
-MAX_FRAMES = 8  # of the stack in a line, the innermost first
+MEASURE_SECONDS = 0.1  # between two measurements
+LATE_SECONDS = 0.1  # with more lag, the log says what was running
+MAX_FRAMES = 8  # of the stack in a log line, the innermost first
 
 _PACKAGE = Path(__file__).parents[2]
 
 
 class LoopLag:
-    """Measures the loop it runs in."""
+    """Measures the loop in which it runs."""
 
     def __init__(self) -> None:
-        self._due = 0.0  # when the loop should run `run` again (time.monotonic)
-        self._seen = ""  # what it was running when it was late
+        self._due = 0.0  # when the loop should continue `run` (time.monotonic)
+        self._seen = ""  # what the loop was running when it was late
         self._lines = OncePerMinute()
 
     async def run(self) -> None:
         """Measure until cancelled."""
         self._due = time.monotonic() + MEASURE_SECONDS
         stopped = threading.Event()
-        told = threading.get_ident(), stopped
-        threading.Thread(target=self._watch, args=told, name="loop-lag", daemon=True).start()
+        args = threading.get_ident(), stopped
+        threading.Thread(target=self._watch, args=args, name="loop-lag", daemon=True).start()
         try:
             while True:
                 self._seen = ""
@@ -47,14 +47,15 @@ class LoopLag:
                 lag = max(0.0, time.monotonic() - due)
                 LAG.observe(lag)
                 if lag > LATE_SECONDS:
-                    running = self._seen or "something that was over before it was looked at"
+                    running = self._seen or "something that ended before it could be seen"
                     self._lines.warn(log, "the event loop was held for %.2f s by: %s", lag, running)
         finally:
             stopped.set()
 
     def _watch(self, loop_thread: int, stopped: threading.Event) -> None:
-        """In a thread: look once at what the loop's thread runs whenever it is late."""
-        looked = 0.0  # the `_due` for which that was done
+        """Look once at the stack of the loop's thread whenever the loop is late. Runs in a thread
+        of its own."""
+        looked = 0.0  # the `_due` for which this was done last
         pause = MEASURE_SECONDS
         while not stopped.wait(pause):
             due = self._due
@@ -69,8 +70,8 @@ class LoopLag:
 
 
 def stack_line(stack: traceback.StackSummary) -> str:
-    """A stack in one line, the innermost frame first, with paths inside the package or its
-    libraries."""
+    """Return a stack as one line, the innermost frame first. Paths are relative to the chat's
+    folder or to that of its libraries."""
     frames = [f"{_short(frame.filename)}:{frame.lineno} {frame.name}" for frame in reversed(stack)]
     line = " < ".join(frames[:MAX_FRAMES])
     return f"{line} < …" if len(frames) > MAX_FRAMES else line

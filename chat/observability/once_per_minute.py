@@ -1,4 +1,4 @@
-"""A warning that every request could cause, written once a minute."""
+"""Limits warnings that every request could cause to one line a minute."""
 
 import logging
 import time
@@ -7,7 +7,7 @@ MINUTE_SECONDS = 60.0
 
 
 class OncePerMinute:
-    """For one kind of warning in this process."""
+    """Limits one kind of warning in this process."""
 
     def __init__(self) -> None:
         self._next = float("-inf")

@@ -1,4 +1,4 @@
-"""On whose behalf the present task works: a request, or an open socket."""
+"""Which request or open socket the current task works for."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Origin:
-    """The request, and perhaps the open socket, on whose behalf something happens. A task that it
-    leaves behind has it still when `is_over`, and logs on nobody's behalf."""
+    """A request, and the open socket if it has become one. A task that outlives them still has this
+    object, but `is_over` is then True, and its log lines have no ids."""
 
     request_id: str
     connection_id: str = ""
@@ -18,11 +18,11 @@ _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 
 def set_origin(origin: Origin) -> None:
-    """The present task, the tasks that it makes and its greenlets work on behalf of this one."""
+    """Set the origin of the current task, of the tasks that it starts, and of its greenlets."""
     _origin.set(origin)
 
 
 def current_origin() -> Origin | None:
-    """On whose behalf the present task works, None for nobody's."""
+    """Return the origin of the current task, or None."""
     origin = _origin.get()
     return None if origin is None or origin.is_over else origin

@@ -1,22 +1,22 @@
-"""Secrets are taken out of every line before it is written to the log.
+"""Removes secrets from every line before it is written to the log.
 
-A link for a new password or for the first admin is a secret that stands in an address, and an error
-names the address where it happened. `Redacted` is the formatter of all that the chat logs, so that
-tracebacks and the lines of libraries pass here, too.
+A link for a new password or for the first administrator has a secret in its address, and the log of
+an error names the address of the request. `Redacted` formats everything that the chat logs, also
+tracebacks and the lines of libraries.
 """
 
 import logging
 import re
 import traceback
 
-_SLASH = r"(?:/|%2F)"  # an address may stand within another one, as `next=`
+_SLASH = r"(?:/|%2F)"  # an address may be a parameter of another one, such as `next=`
 _PATTERNS = (
-    # The rest of the segment behind these paths.
+    # The rest of the path segment after these paths.
     rf"{_SLASH}(?:sign-in{_SLASH}reset|first-run){_SLASH}()[^\s/?&#\"'\\<>%]+",
-    # What other sites hand over, and forms.
+    # Parameters from other sites, and fields of forms.
     r"[?&](?:code|state|token|id_token|access_token|secret|client_secret|password|old|again|"
     r"csrf_token|nonce)=()[^\s&#\"'\\]+",
-    # Tokens and secrets that are known by their look.
+    # Tokens and secrets that have a recognizable form.
     r"\bchat_()[\w-]{20,}",
     r"\bwhsec_()[\w+/=-]{8,}",
     r"\beyJ()[\w-]+\.[\w-]+\.[\w-]*",
@@ -29,8 +29,8 @@ _SECRETS = re.compile("|".join(_PATTERNS), re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
-    """`text` with `…` in place of the secrets that can be told by where they stand or how they
-    look."""
+    """Return `text` with `…` in place of secrets, which are recognized by their position or their
+    form."""
     return _SECRETS.sub(_without, text)
 
 
@@ -41,14 +41,14 @@ def _without(found: re.Match[str]) -> str:
 
 
 class Redacted(logging.Formatter):
-    """Lines and tracebacks without secrets."""
+    """Formats lines and tracebacks without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
 
 
 def without_message(error: BaseException) -> str:
-    """The type of an error and where it was raised. Its message is left out because it may quote
-    what somebody wrote."""
+    """Return the type of an error and where it was raised. Its message is left out, because it may
+    quote what somebody has written."""
     where = "".join(traceback.format_tb(error.__traceback__))
     return f"{type(error).__name__}\n{where}"

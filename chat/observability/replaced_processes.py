@@ -1,7 +1,7 @@
-"""How many processes the supervisor has replaced, for the `/metrics` of its workers.
+"""Counts the processes that the supervisor has replaced, for the `/metrics` of its workers.
 
-The supervisor serves no requests. It writes the numbers into a file without a name that its
-workers have open, and each of them reads the numbers when it is asked.
+The supervisor serves no requests. So it writes the numbers into an unnamed file that its workers
+have open, too, and each worker reads them for its response.
 """
 
 import os
@@ -18,14 +18,14 @@ _NUMBER = struct.Struct("=Q")
 
 
 class ReplacedCounts(Collector):
-    """`descriptor` of the file: the supervisor's own, or what it has passed on."""
+    """The counts in the file `descriptor`, which the supervisor has opened and passed on."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
     @classmethod
     def new(cls) -> "ReplacedCounts":
-        """All 0."""
+        """Return counts that are all 0, in a new file."""
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
         os.set_inheritable(descriptor, True)
@@ -33,7 +33,7 @@ class ReplacedCounts(Collector):
         return cls(descriptor)
 
     def add(self, kind: str, reason: str) -> None:
-        """One more of KINDS, for one of REASONS."""
+        """Count one more process of a kind (KINDS) that was replaced for a reason (REASONS)."""
         at = self._place(kind, reason)
         os.pwrite(self.descriptor, _NUMBER.pack(self.get(kind, reason) + 1), at)
 
@@ -42,8 +42,8 @@ class ReplacedCounts(Collector):
         return int(_NUMBER.unpack(stored)[0])
 
     def collect(self) -> Iterator[Metric]:
-        """For Prometheus."""
-        what = "Processes of this host that died or hung, and were replaced"
+        """Yield the counts for Prometheus."""
+        what = "Processes that died or hung and were replaced"
         counter = CounterMetricFamily("chat_processes_replaced", what, labels=("kind", "reason"))
         for kind in KINDS:
             for reason in REASONS:

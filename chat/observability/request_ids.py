@@ -1,8 +1,8 @@
-"""Ids of requests and open sockets, for the lines that they cause in the log (CHAT_LOG=json).
+"""Ids of requests and open sockets, for the log lines that they cause (CHAT_LOG=json).
 
-`IdentifiedBridge` gives each request an id, which its response carries as `X-Request-Id`, and each
-websocket a connection id besides. `chat.observability.json_log` writes them into every line that is
-logged on behalf of one. The plain format has no ids: there the chat runs in a plain `Bridge`.
+`IdentifiedBridge` gives each request an id, which its response has as `X-Request-Id`, and each
+websocket also a connection id. `chat.observability.json_log` adds them to every line that the
+request or the socket causes. The plain format has no ids, and the chat then runs in a `Bridge`.
 """
 
 import re
@@ -17,12 +17,12 @@ from .origin import Origin, set_origin
 HEADER = b"x-request-id"
 ID_BYTES = 9  # random bytes of an id, which is a third longer as text
 
-_PLAIN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # an id of a proxy that is used as it is
+_PLAIN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # a proxy's id that is used unchanged
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class IdentifiedBridge(Bridge):
-    """A bridge whose requests have ids. `proxies` are the networks whose X-Request-Id is used."""
+    """A bridge whose requests have ids. The X-Request-Id of `proxies` is used."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class IdentifiedBridge(Bridge):
             origin.is_over = True
 
     def _proxy_id(self, scope: Scope) -> str:
-        """The id that a proxy of ours has given to the request, "" for none that can be used."""
+        """Return the valid id that one of our proxies has given to the request, or ""."""
         if not self._proxies:
             return ""
         sent = [value for name, value in scope["headers"] if name == HEADER]

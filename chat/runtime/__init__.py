@@ -1,1 +1,1 @@
-"""Work beside the event loop: thread pools, child processes, giving way."""
+"""Processes and the event loop: forking, thread pools, heartbeats, cooperation, limits."""

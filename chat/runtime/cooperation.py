@@ -1,16 +1,15 @@
-"""Giving way: who computes for long lets others have the event loop in between.
+"""Lets other tasks run during long computations.
 
-A page of a hundred rows is rendered in one piece by Jinja, in a greenlet on the loop, where nobody
-else is answered meanwhile. So what makes many pieces (rows of a list, messages of a page) calls
-`give_way` between them: after SECONDS of work it waits for one turn of the loop, in which everybody
-else comes forward, and goes on.
+Jinja renders a page of a hundred rows in one go, in a greenlet on the event loop, and no other
+request is answered meanwhile. So code that makes many pieces (rows of a list, messages of a page)
+calls `give_way` between them: after TURN_SECONDS of work, it waits for one turn of the loop, in
+which all other tasks run.
 
-What calls it must be right when others run in the middle: what it read before may be old after it.
-So it is called by pages and lists, never by what the hub calls, which writes in the order of what
-it renders. Templates loop over `in_pieces(rows)`.
+The caller must be correct when other tasks run in between: what it has read may be out of date
+afterwards. So pages and lists call it, but never code that the hub calls, because the hub writes in
+the order in which it renders. Templates loop over `in_pieces(rows)`.
 
-Where there is no greenlet that could wait (callbacks of the loop, the command line, most tests) it
-does nothing.
+Where no greenlet can wait (callbacks of the loop, the command line, most tests), it does nothing.
 """
 
 import asyncio
@@ -23,19 +22,19 @@ from greenback import await_, has_portal
 
 T = TypeVar("T")
 
-SECONDS = 0.005  # of work in one turn of the loop, after which others are let in
+TURN_SECONDS = 0.005  # of work in one turn of the loop, after which other tasks run
 
 _began = 0.0  # when `give_way` was first called in this turn of the loop `_loop`; 0.0: not yet
 _loop: asyncio.AbstractEventLoop | None = None
 
 
 def give_way() -> None:
-    """Wait for one turn of the loop if this one has lasted for SECONDS since it was first asked
-    for."""
+    """Wait for one turn of the loop, if TURN_SECONDS have passed since the first call in this
+    turn."""
     now = time.monotonic()
     if not _began:
         _begin(now)
-    elif now - _began >= SECONDS:
+    elif now - _began >= TURN_SECONDS:
         if has_portal():
             await_(asyncio.sleep(0))
         else:
@@ -43,14 +42,14 @@ def give_way() -> None:
 
 
 def in_pieces(many: Iterable[T]) -> Iterator[T]:
-    """Each of many, giving way before it."""
+    """Yield each of many, giving way before it."""
     for one in many:
         give_way()
         yield one
 
 
 def _begin(now: float) -> None:
-    """Remember when this turn of the loop was first asked for, until it ends."""
+    """Remember the time of the first call in this turn of the loop."""
     global _began, _loop
     with suppress(RuntimeError):  # no loop runs
         loop = asyncio.get_running_loop()
@@ -60,6 +59,6 @@ def _begin(now: float) -> None:
 
 
 def _end() -> None:
-    """The next turn of the loop has come."""
+    """The next turn of the loop has begun."""
     global _began
     _began = 0.0

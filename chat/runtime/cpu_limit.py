@@ -1,7 +1,7 @@
-"""A limit on the processor time of one piece of work, kept by a signal.
+"""Limits the processor time of a piece of work by a signal.
 
-A timer of the process's own time (setitimer(2), ITIMER_VIRTUAL) raises an exception in the middle
-of the work. It reaches a regular expression too: `re` looks for signals while it matches.
+A timer of the process's processor time (setitimer(2), ITIMER_VIRTUAL) raises an exception in the
+middle of the work. It can interrupt a regular expression, too: `re` checks for signals.
 """
 
 import signal
@@ -9,13 +9,13 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-AGAIN_SECONDS = 0.01  # after a signal that ended nothing
+AGAIN_SECONDS = 0.01  # of processor time, after which the signal is repeated
 
 T = TypeVar("T")
 
 
 class OutOfTime(Exception):
-    """The work took longer than it may."""
+    """The work took more processor time than allowed."""
 
 
 class _Alarm:
@@ -28,14 +28,15 @@ class _Alarm:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """The result of `work`, which may use this much processor time; raises OutOfTime. Calls must
-    not be nested. Signals reach the main thread alone: in any other thread there is no limit."""
+    """Return the result of `work`. Raises OutOfTime when it has used this much processor time.
+    Calls must not be nested. In any thread but the main one there is no limit, because signals
+    reach only the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return work()
     signal.signal(signal.SIGVTALRM, _Alarm.ring)
     try:
         _Alarm.armed = True
-        # Again and again: Python ignores what is raised in a destructor.
+        # Repeated, because Python ignores exceptions in destructors.
         signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN_SECONDS)
         return work()
     finally:

@@ -1,9 +1,9 @@
-"""A small process that forks others, made while the server process is still simple.
+"""A small process that forks child processes for the server process.
 
-A server process has threads, an event loop and connections: to fork it later is not safe, and to
-start Python anew takes a third of a second. So it forks once, before all that, and the process made
-then forks a child whenever one is asked for. A child inherits what was imported, and nothing else:
-no open file, no connection, no signal handler.
+A server process has threads, an event loop and connections, so forking it is not safe, and starting
+a new Python takes a third of a second. So it forks once, before it has any of them. The new process
+then forks a child whenever one is needed. A child inherits imported modules and nothing else: no
+open files, connections or signal handlers.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ log = logging.getLogger(__name__)
 
 Serve = Callable[[socket.socket], None]
 
-FORK, PING, PONG = b"+", b"?", b"!"  # what is said on the control connection
-PING_SECONDS = 2.0
-LATE_PINGS = 2  # without an answer, after which it is late, ...
-MAX_PINGS = 5  # ... and after which it hangs, and is killed
+FORK, PING, PONG = b"+", b"?", b"!"  # the messages on the control connection
+PING_SECONDS = 2.0  # between two pings
+LATE_PINGS = 2  # with more pings without an answer, the process is late, ...
+MAX_PINGS = 5  # ... and with so many it hangs, and is killed
 
 
 class ForkServer:
-    """Make one with `ForkServer.start`. It ends when this process does."""
+    """The fork server, made by `ForkServer.start`. It ends when this process ends."""
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
@@ -36,18 +36,20 @@ class ForkServer:
 
     @classmethod
     def start(cls, serve: Serve) -> "ForkServer":
-        """Fork the process whose children run `serve`. Call it before there is any thread."""
+        """Start the fork server, whose children run `serve`. Must be called before this process has
+        any other threads."""
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         if pid := os.fork():
             theirs.close()
-            ours.setblocking(False)  # the event loop waits for nobody
+            ours.setblocking(False)  # the event loop must not block
             return cls(ours, pid)
         _run(partial(_fork_for_each, theirs, serve))
         raise AssertionError("not reached")
 
     def connect(self) -> socket.socket:
-        """A connection to a new child, which ends when the connection is closed. Raises OSError."""
+        """Return a connection to a new child, which ends when the connection is closed. Raises
+        OSError."""
         ours, theirs = socket.socketpair()
         try:
             socket.send_fds(self._control, [FORK], [theirs.fileno()])
@@ -60,24 +62,24 @@ class ForkServer:
 
     @property
     def is_late(self) -> bool:
-        """True while it does not answer."""
+        """True while the fork server does not answer."""
         return self._unanswered > LATE_PINGS
 
     async def watch(self, ended: Callable[[], None]) -> None:
-        """Ask it every PING_SECONDS whether it is alive, until it has ended: then `ended` is
-        called. When it hangs it is killed. Pings are counted and not seconds, for those in which
-        the whole machine was suspended are no silence."""
+        """Ping the fork server until it has ended, then call `ended`. It is killed if it hangs.
+        Pings are counted instead of seconds, because time during which the machine was suspended
+        does not count."""
         loop = asyncio.get_running_loop()
         over = loop.create_future()
         loop.add_reader(self._control.fileno(), self._hear, over)
         try:
             while not over.done():
-                with suppress(OSError):  # what has ended, or takes nothing in
+                with suppress(OSError):  # it has ended, or its buffer is full
                     self._control.send(PING)
                 self._unanswered += 1
                 await asyncio.wait({over}, timeout=PING_SECONDS)
                 if self._unanswered >= MAX_PINGS and not over.done():
-                    log.error("the process that forks does not answer and is killed")
+                    log.error("the fork server does not answer and is killed")
                     os.kill(self._pid, signal.SIGKILL)
         finally:
             loop.remove_reader(self._control.fileno())
@@ -88,7 +90,7 @@ class ForkServer:
             answer = self._control.recv(64)
         except BlockingIOError:
             return
-        except OSError:  # it has ended without reading all
+        except OSError:  # it has ended without reading everything
             answer = b""
         if answer:
             self._unanswered = 0
@@ -105,16 +107,16 @@ def _fork_for_each(control: socket.socket, serve: Serve) -> None:
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
-            return  # the server process is gone
+            return  # the server process has ended
         if message == PING:
             control.sendall(PONG)
         for descriptor in descriptors:
             try:
                 if os.fork() == 0:
                     _run(partial(_serve, control, descriptor, serve))
-            except OSError as error:  # too many processes, or no memory, for the moment
+            except OSError as error:  # too many processes or too little memory at the moment
                 log.error("cannot fork: %s", error)
-            os.close(descriptor)  # whoever asked sees that there is no child
+            os.close(descriptor)  # so a caller without a child sees a closed connection
 
 
 def _serve(control: socket.socket, descriptor: int, serve: Serve) -> None:
@@ -124,8 +126,8 @@ def _serve(control: socket.socket, descriptor: int, serve: Serve) -> None:
 
 
 def _forget_all_but(kept: int) -> None:
-    """Close what was inherited, a listening socket above all, and leave signals that are meant for
-    the server process (Ctrl-C in a terminal reaches all of its group) to that process."""
+    """Close inherited files, above all the listening socket, and ignore signals that are meant for
+    the server process: Ctrl-C in a terminal reaches the whole process group."""
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.closerange(3, kept)
@@ -136,8 +138,8 @@ def _forget_all_but(kept: int) -> None:
 
 
 def _run(work: Callable[[], None]) -> None:
-    """Do the work of a new process, and end it here: what the server process has to do at its end
-    is not this one's business."""
+    """Do the work of a new process, and end the process here, without the exit handlers of the
+    server process."""
     status = 1
     try:
         work()

@@ -1,8 +1,8 @@
-"""How a process tells the supervisor that it is alive: with a byte a second over a pipe.
+"""Tells the supervisor that a process is alive: one byte per second through a pipe.
 
-The byte comes from what does the work (the event loop of a worker, the loop of the indexer) and
-not from a thread beside it, for a thread goes on where the work hangs. What happens when the
-bytes stay out is the business of chat.server.watchdog.
+The code that does the work writes it (the event loop of a worker, the loop of the indexer), not a
+separate thread, which would continue while the work hangs. chat.server.watchdog decides what
+happens when no bytes arrive.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ STACK_SIGNAL = signal.SIGUSR1
 
 
 def write_stacks_when_asked() -> None:
-    """Have STACK_SIGNAL write the stacks of all threads to the log (standard error). It is written
-    by C code in a signal handler, so also while Python runs nothing."""
+    """Let STACK_SIGNAL write the stacks of all threads to the log (standard error). C code in a
+    signal handler does it, so it works even if Python code does not run."""
     faulthandler.register(STACK_SIGNAL, all_threads=True)
 
 
 class Heartbeat:
-    """`descriptor` is the end of the pipe that is written to."""
+    """Writes to the pipe `descriptor`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -32,16 +32,16 @@ class Heartbeat:
         os.set_blocking(descriptor, False)
 
     def beat(self) -> None:
-        """Say that there was progress; costs next to nothing where the last byte is young."""
+        """Report progress. Costs almost nothing if the last byte is recent."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + BEAT_SECONDS
-            # The pipe is full where the supervisor hangs, and closed where it is gone.
+            # The pipe is full if the supervisor hangs, and closed if it has ended.
             with suppress(BlockingIOError, BrokenPipeError):
                 os.write(self._descriptor, b".")
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and go on saying so."""
+        """Wait, and report progress meanwhile."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.beat()

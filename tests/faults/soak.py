@@ -41,7 +41,7 @@ SAMPLE_EVERY = 5.0  # seconds
 MOST_MB, MOST_DESCRIPTORS = 6.0, 20.0
 MOST_SHARE = 0.1
 EMPTY_WITHIN = 60.0  # seconds after which the hubs must have let go of everything
-LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAGS
+LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAG_BUCKETS
 
 
 class Silent(Journal):

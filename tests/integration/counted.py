@@ -83,13 +83,16 @@ class Counted:
         warm_up(self.app.jinja_env)
         self.bridge = Bridge(self.app)
         self._listening = asyncio.create_task(self.app.realtime.subscriber.run())
-        self._seconds, cooperation.SECONDS = cooperation.SECONDS, 0.0  # at every opportunity
+        self._seconds, cooperation.TURN_SECONDS = (
+            cooperation.TURN_SECONDS,
+            0.0,
+        )  # at every opportunity
         self._count_steps()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         asyncio.events.Handle._run = self._run
-        cooperation.SECONDS = self._seconds
+        cooperation.TURN_SECONDS = self._seconds
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
         self.texts.close()
