@@ -8,11 +8,11 @@ from flask import Flask
 from flask_compress import Compress  # type: ignore[attr-defined, unused-ignore]
 from werkzeug.utils import find_modules, import_string
 
+from . import error_pages
 from .api import endpoints
 from .auth.oidc_client import Provider
 from .auth.signed_cookies import SignedCookies
 from .config import Settings
-from .error_pages import ErrorPages
 from .http_client.public_only import PublicClient
 from .media.attachments import Files, quotas
 from .media.avatars import MAX_AVATAR_BYTES, Pictures
@@ -39,10 +39,8 @@ from .web import (
     jwt_sign_in,
     request_limits,
     upload_limits,
-    view_options,
 )
 from .web.security import check_host, check_site, is_safe, protect, secure
-from .web.view_options import FileLimit
 from .webhooks.delivery import Sender
 from .webhooks.dispatcher import Dispatcher
 
@@ -152,8 +150,6 @@ def create_app(
     csrf.exempt(endpoints.bp)  # no page of another site can send a token
     csrf.exempt(jwt_sign_in.sign_in)
 
-    file_limits: dict[str, FileLimit] = {}  # by endpoint, when all views are registered
-
     @app.before_request
     def admit() -> None:
         """Check every request, in this order, before its blueprint and its view."""
@@ -164,7 +160,7 @@ def create_app(
         if is_unsafe:
             check_site(asked)
         request_limits.count(asked)
-        upload_limits.limit_size(asked, file_limits.get(asked.endpoint or ""))
+        upload_limits.limit_size(asked)
         if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # `csrf.protect` ignores the setting
             csrf.protect(apply_exemptions=True)
 
@@ -173,6 +169,5 @@ def create_app(
         if bp := getattr(import_string(name), "bp", None):
             app.register_blueprint(bp)
     secure(app)
-    file_limits |= view_options.file_limits(app, app)
-    ErrorPages(file_limits, view_options.refusal_templates(app)).register(app)
+    error_pages.register(app)
     return app

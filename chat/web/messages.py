@@ -5,9 +5,8 @@ from datetime import date
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
-from redis.exceptions import RedisError
 
-from ..domain.errors import Busy, ChatError, FilesAway, Invalid, Refused, StoreAway, TooOften
+from ..domain.errors import Busy, FilesAway, Invalid, Refused, TooOften
 from ..domain.events import DELETED, Event
 from ..domain.validation import cursor, number
 from ..media.attachments import Upload
@@ -42,7 +41,7 @@ def attachments_limit(parts: Parts) -> FileLimit:
 
 
 @bp.post("/rooms/<rid>/messages")
-@shows_refusals("rooms/refused.html")
+@shows_refusals(lambda text, rid: render_template("rooms/refused.html", text=text))
 @accepts_files(attachments_limit)
 def post(rid: str) -> Any:
     """Post a message from a form. Files (`files`) can be posted in no other way."""
@@ -118,31 +117,31 @@ def permalink(rid: str, seq: str) -> Any:
 
 
 @bp.get("/rooms/<rid>/messages/<seq>/edit")
+@shows_refusals(lambda text, rid, seq: chat().fragments.reaction_refused(number(seq), text))
 def edit_page(rid: str, seq: str) -> Any:
     """The text of a message in a field: in the message for htmx, else on a page of its own."""
-    try:
-        room, event = room_and_message(rid, seq)
-        if not may_change(g.person, room, event):
-            raise Refused("Only the author can change this message.")
-    except ChatError as error:
-        if not is_htmx():
-            raise
-        return chat().fragments.reaction_refused(number(seq), error.text), error.status
+    room, event = room_and_message(rid, seq)
+    if not may_change(g.person, room, event):
+        raise Refused("Only the author can change this message.")
     if is_htmx():
         return chat().fragments.message_editor(event, csrf_token())
     return _edit_page(room, event, event.body)
 
 
+def _not_changed(text: str, rid: str, seq: str) -> str:
+    """The reason why a message was not changed, for htmx to show in the message."""
+    return chat().fragments.edit_refused(rid, number(seq), text)
+
+
 @bp.post("/rooms/<rid>/messages/<seq>/edit")
+@shows_refusals(_not_changed)
 def edit(rid: str, seq: str) -> Any:
     """Edit a message. A text that is refused stays in its field, with the reason next to it."""
     body = request.form.get("body", "")
     try:
         messages.edit(chat(), g.person, rid, number(seq), body, address())
-    except (ChatError, RedisError) as error:
+    except (Invalid, TooOften) as error:
         if is_htmx():
-            return _refused(rid, seq, error)
-        if not isinstance(error, Invalid | TooOften):
             raise
         page = _edit_page(*room_and_message(rid, seq), body, error.text)
         return page, error.status, error.headers
@@ -152,24 +151,14 @@ def edit(rid: str, seq: str) -> Any:
 
 
 @bp.post("/rooms/<rid>/messages/<seq>/delete")
+@shows_refusals(_not_changed)
 def delete(rid: str, seq: str) -> Any:
     """Delete a message for everyone."""
-    try:
-        event = messages.delete(chat(), g.person, rid, number(seq), address())
-    except (ChatError, RedisError) as error:
-        if not is_htmx():
-            raise
-        return _refused(rid, seq, error)
+    event = messages.delete(chat(), g.person, rid, number(seq), address())
     if is_htmx():
         deleted = Event(rid, event.seq, event.at, DELETED, "", "", "")
         return chat().fragments.message_deleted(deleted, g.person.zone)
     return redirect(f"/rooms/{rid}", 303)
-
-
-def _refused(rid: str, seq: str, error: Exception) -> Any:
-    """The reason why a message was not changed, to be shown in the message by htmx."""
-    status = error.status if isinstance(error, ChatError) else StoreAway.status
-    return chat().fragments.edit_refused(rid, number(seq), messages.error_text(error)), status
 
 
 def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:

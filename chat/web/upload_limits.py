@@ -5,15 +5,16 @@ from flask import Request, g
 from ..services.context import chat
 from .auth import current_person
 from .security import network
-from .view_options import FileLimit
+from .view_options import file_limit
 
 MAX_FORM_BYTES = 64 * 1024  # of a request's body without files
 
 
-def limit_size(asked: Request, files: FileLimit | None) -> None:
-    """Limit the body of a request; `files` is the limit of its view, None for a view that accepts
-    none. Only signed-in people may send files. Must be called before the form is read."""
+def limit_size(asked: Request) -> None:
+    """Limit the body of a request by what its view accepts. Only signed-in people may send files.
+    Must be called before the form is read."""
     asked.max_content_length = MAX_FORM_BYTES
+    files = file_limit(asked.endpoint)
     if files is None:
         return
     if files.is_body:

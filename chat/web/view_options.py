@@ -1,15 +1,12 @@
-"""What views declare about themselves: that they accept files, and how they show a refusal.
-
-The application reads it once, when it is built (`file_limits`, `refusal_templates`).
-"""
+"""What views declare about themselves: that they accept files, and how they show a refusal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask
+from flask import current_app, request
 
-from ..services.context import Parts
+from ..services.context import Parts, chat
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -31,35 +28,35 @@ class FileLimit:
 
 def accepts_files(limit: Callable[[Parts], FileLimit]) -> Callable[[View], View]:
     """Decorate a view that accepts files; `limit` gets the parts of the application."""
+    return _option("file_limit", limit)
 
-    def mark(view: View) -> View:
-        view.file_limit = limit  # type: ignore[attr-defined]
+
+def shows_refusals(fragment: Callable[..., str]) -> Callable[[View], View]:
+    """Decorate a view whose errors htmx puts into the page: `fragment` makes HTML of the text of
+    an error and the arguments of the view."""
+    return _option("refusal", fragment)
+
+
+def file_limit(endpoint: str | None) -> FileLimit | None:
+    """The limit of the view, None for one that does not accept files."""
+    limit = _declared(endpoint, "file_limit")
+    return limit(chat()) if limit else None
+
+
+def refusal(text: str) -> str:
+    """The HTML that htmx puts into the page for an error of the present view, "" if the view has
+    none of its own."""
+    fragment = _declared(request.endpoint, "refusal")
+    return fragment(text, **(request.view_args or {})) if fragment else ""
+
+
+def _option(name: str, value: Any) -> Callable[[View], View]:
+    def declare(view: View) -> View:
+        setattr(view, name, value)
         return view
 
-    return mark
+    return declare
 
 
-def shows_refusals(template: str) -> Callable[[View], View]:
-    """Decorate a view whose errors htmx puts into the page: `template` gets the `text`."""
-
-    def mark(view: View) -> View:
-        view.refusal_template = template  # type: ignore[attr-defined]
-        return view
-
-    return mark
-
-
-def file_limits(app: Flask, parts: Parts) -> dict[str, FileLimit]:
-    """The limits of the views that accept files, by endpoint."""
-    marked = _marked(app, "file_limit")
-    return {endpoint: limit(parts) for endpoint, limit in marked.items()}
-
-
-def refusal_templates(app: Flask) -> dict[str, str]:
-    """The templates of the views that have one for refusals, by endpoint."""
-    return _marked(app, "refusal_template")
-
-
-def _marked(app: Flask, name: str) -> dict[str, Any]:
-    views = app.view_functions.items()
-    return {endpoint: getattr(view, name) for endpoint, view in views if hasattr(view, name)}
+def _declared(endpoint: str | None, name: str) -> Any:
+    return getattr(current_app.view_functions.get(endpoint or ""), name, None)
