@@ -66,7 +66,7 @@ ROUTES: dict[str, Budget] = {
     ),
     **_rows("picture", "profiles.picture profiles.style"),
     **_rows("download", "downloads.download"),
-    **_rows("lookup", "quick_switcher.page people_picker.found"),
+    **_rows("lookup", "quick_switcher.page rooms.picker"),
     "search.page": Budget("view", within=("search",)),
     **_rows("preview", "composer.preview"),
     **_rows(

@@ -13,7 +13,7 @@ from ..store import Person
 from ..store.room_kinds import DIRECT
 from .auth import require_person
 from .paging import PAGE_ROWS, Paging, paging
-from .people_form import is_search, people_fields, picked_people
+from .people_picker import is_search, people_fields, picked_people
 
 MAX_OFFERED_OWNERS = 100  # members on the page for leaving
 

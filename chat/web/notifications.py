@@ -14,7 +14,7 @@ from ..store import Room
 from ..store.notifications import LEVELS
 from .auth import require_person
 from .htmx import is_htmx
-from .nonces import is_nonce
+from .nonces import sent_nonce
 from .room_page import RoomView, newest_page
 
 PAGE_SIZE = 30  # mentions
@@ -79,7 +79,5 @@ def complete(rid: str) -> Any:
     body = typed if len(body) > MAX_BODY else body
     if not is_htmx():
         return newest_page(room, RoomView(body=body))
-    nonce = request.form.get("nonce", "")
-    if not is_nonce(nonce):
-        abort(404)
+    nonce = sent_nonce() or abort(404)
     return render_template("rooms/names.html", rid=rid, nonce=nonce, body=body)

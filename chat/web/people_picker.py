@@ -1,21 +1,46 @@
-"""The results of the people picker as one types; `people_form` has the rest of it."""
+"""Choosing people in a form: a search with checkboxes that keeps the people already ticked."""
 
 from typing import Any
 
-from flask import Blueprint, g, render_template, request
+from flask import g, request
 
+from ..domain.errors import Invalid
 from ..services.context import chat
-from .auth import require_person
-from .people_form import people_fields
+from ..store import Person
+from ..store.people_search import PAGE_SIZE
 
-bp = Blueprint("people_picker", __name__)
-bp.before_request(require_person)
+MAX_PICKED_PEOPLE = 200  # at once
 
 
-@bp.get("/people/picker")
-def found() -> Any:
-    """The checkboxes for the search `q`, as a fragment for htmx. The members of the room `room` are
-    left out."""
-    rid = request.args.get("room", "")
-    is_inside = bool(rid) and chat().store.rooms.is_member(rid, g.person.uid)
-    return render_template("rooms/picker.html", **people_fields(rid if is_inside else ""))
+def people_fields(rid: str = "") -> dict[str, Any]:
+    """The variables of the macro `picker`: the search `q`, the people `picked` and those `found`;
+    `more` if the search has more results. The person themselves and the members of the room `rid`
+    are left out."""
+    q, store = request.values.get("q", ""), chat().store
+    picked, found = _ticked(), store.people.find(q)
+    hidden = {g.person.uid}
+    if rid:
+        hidden |= store.rooms.inside(rid, [person.uid for person in (*picked, *found)])
+    picked = [person for person in picked if person.uid not in hidden]
+    hidden |= {person.uid for person in picked}
+    more = len(found) >= PAGE_SIZE
+    found = [person for person in found if person.uid not in hidden]
+    return {"q": q, "picked": picked, "found": found, "more": more}
+
+
+def picked_people() -> list[Person]:
+    """The people whose boxes are ticked (the form's fields `members`). Raises Invalid for more than
+    MAX_PICKED_PEOPLE."""
+    if len(request.values.getlist("members")) > MAX_PICKED_PEOPLE:
+        raise Invalid(f"You can add {MAX_PICKED_PEOPLE} people at once. Add the others afterwards.")
+    return _ticked()
+
+
+def is_search() -> bool:
+    """True if Enter was pressed in the search field of a form, instead of its button."""
+    return bool(request.form.get("q")) and "do" not in request.form
+
+
+def _ticked() -> list[Person]:
+    people = chat().store.people.several(request.values.getlist("members")[:MAX_PICKED_PEOPLE])
+    return [person for person in people if not person.deactivated]

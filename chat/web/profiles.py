@@ -15,8 +15,16 @@ from . import upload_limits
 from .auth import current_person, require_person
 from .view_options import FileLimit, accepts_files
 
+FIELDS = ("name", "about", "theme", "zone", "sound")
+
 bp = Blueprint("profiles", __name__)
 bp.teardown_request(upload_limits.end)
+
+
+@bp.before_request
+def check_person() -> Any:
+    """Visitors may have the style sheet only."""
+    return None if request.endpoint == "profiles.style" else require_person()
 
 
 @bp.get("/me.css")
@@ -32,35 +40,28 @@ def style() -> Any:
 
 @bp.get("/me")
 def profile_page() -> Any:
-    if refused := require_person():
-        return refused
-    person = g.person
-    return _profile(person.name, person.about, person.theme, person.zone, person.sound)
+    return _profile({name: getattr(g.person, name) for name in FIELDS})
 
 
 @bp.post("/me")
 @accepts_files(lambda parts: FileLimit(MAX_AVATAR_BYTES))
 def edit() -> Any:
     """Change the name, text, theme, time zone, sound and picture."""
-    if refused := require_person():
-        return refused
     form = request.form
-    fields = {name: form.get(name, "") for name in ("name", "about", "theme", "zone")}
-    fields["sound"] = "1" if form.get("sound") else ""
+    fields = {name: form.get(name, "") for name in FIELDS}
+    fields["sound"] = "1" if fields["sound"] else ""
     file = request.files.get("picture")
     picture = file.read() if file and file.filename else None
     try:
         profiles.edit(chat(), g.person, fields, picture, "no_picture" in form)
     except (Invalid, TooOften, Busy, FilesAway) as error:
-        return _profile(**fields, error=error.text), error.status, error.headers
+        return _profile(fields, error.text), error.status, error.headers
     return redirect("/me?saved=1", 303)
 
 
 @bp.get("/people/<uid>")
 def person_page(uid: str) -> Any:
     """The page of a person, with a button to write to them."""
-    if refused := require_person():
-        return refused
     person = chat().store.people.get(uid)
     if person is None:
         raise NotFound("There is no such person.")
@@ -73,8 +74,6 @@ def picture(uid: str) -> Any:
     """A person's picture. The address in pages has its version, so a browser may cache it for good:
     no page has that address once the picture was changed or removed. A response to any other
     address, such as an older one, must not be cached."""
-    if refused := require_person():
-        return refused
     person = chat().store.people.get(uid)
     image = chat().pictures.get(uid) if person and person.picture else None
     if person is None or image is None:
@@ -86,16 +85,11 @@ def picture(uid: str) -> Any:
     return response
 
 
-def _profile(name: str, about: str, theme: str, zone: str, sound: str, error: str = "") -> str:
+def _profile(fields: dict[str, str], error: str = "") -> str:
     settings, store, uid = chat().settings, chat().store, g.person.uid
     regions = groupby(zones(), lambda name: name.partition("/")[0])
     return render_template(
         "me/profile.html",
-        name=name,
-        about=about,
-        theme=theme,
-        zone=zone,
-        sound=sound,
         error=error,
         zones=[(region, list(names)) for region, names in regions],
         now=time_of_day(),
@@ -103,4 +97,5 @@ def _profile(name: str, about: str, theme: str, zone: str, sound: str, error: st
         quota=chat().attachments.quotas.of(g.person),
         saved="saved" in request.args,
         can_sign_up="password" in settings.sign_in and settings.sign_up,
+        **fields,
     )

@@ -1,5 +1,6 @@
 """The list of rooms, one room on screen, and finding, creating and joining rooms."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
@@ -10,13 +11,12 @@ from ..rendering.room_list import digest
 from ..services import rooms as service
 from ..services.context import chat
 from ..services.permissions import check_create_rooms, may_create_rooms, may_manage
-from ..store import Person
 from ..store.room_kinds import DIRECT, OPEN
 from .auth import require_person
 from .htmx import is_htmx, is_panel
 from .nonces import new_nonce, sent_nonce
 from .paging import PAGE_ROWS, Paging, address, paging
-from .people_form import is_search, people_fields, picked_people
+from .people_picker import is_search, people_fields, picked_people
 from .room_page import RoomView, message_to_answer, room_page
 from .served_pages import served
 
@@ -27,11 +27,7 @@ bp.before_request(require_person)
 @bp.app_context_processor
 def permissions() -> dict[str, Any]:
     """Functions with which templates ask what a person may do."""
-    settings = chat().settings
-
-    def may_create(person: Person) -> bool:
-        return may_create_rooms(settings, person)
-
+    may_create = partial(may_create_rooms, chat().settings)
     return {"may_create_rooms": may_create, "may_manage": may_manage}
 
 
@@ -71,6 +67,15 @@ def new() -> Any:
 def people() -> Any:
     """The form that finds people, to write to one or several of them."""
     return _creation_form(DIRECT)
+
+
+@bp.get("/people/picker")
+def picker() -> Any:
+    """The people found for `q`, as a fragment for htmx, as one types. The members of the room
+    `room` are left out."""
+    rid = request.args.get("room", "")
+    is_inside = bool(rid) and chat().store.rooms.is_member(rid, g.person.uid)
+    return render_template("rooms/picker.html", **people_fields(rid if is_inside else ""))
 
 
 @bp.post("/rooms")
