@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import InitVar, dataclass, field
 from functools import partial
 
 from flask import g
@@ -27,7 +28,7 @@ from ..realtime.resume_cache import Answer, Cursor
 from ..realtime.viewers import Viewer
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
-from ..services.context import chat
+from ..services.context import Parts, chat
 from ..services.limits import Pace
 from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
 from ..store import Person, Row
@@ -37,6 +38,7 @@ from .read_position import ReadPosition
 
 log = logging.getLogger(__name__)
 
+BURST_FRAMES, FRAME_SECONDS = 60, 0.05
 MAX_UNKNOWN_FRAMES = 20  # before the socket is closed for good
 UNAVAILABLE = RedisError, OSError, TimeoutError  # raised if Redis does not respond
 # Close codes (RFC 6455, section 7.4): htmx connects again after the first only.
@@ -45,77 +47,54 @@ TRY_AGAIN_LATER, POLICY_VIOLATION = 1013, 1008
 FRAME_TYPES = ("watch", *HANDLERS)
 
 
+@dataclass(slots=True, eq=False)
 class FramePace:
-    """Limits the frames of one page to BURST, and then one each INTERVAL_SECONDS. Frames beyond
+    """Limits the frames of one page to BURST_FRAMES, and then one each FRAME_SECONDS. Frames beyond
     that are not refused but read later, which slows the sender down."""
 
-    BURST, INTERVAL_SECONDS = 60, 0.05
-    __slots__ = ("due",)
-
-    def __init__(self) -> None:
-        self.due = 0.0  # when all frames so far would have come at that pace
+    due: float = 0.0  # when all frames so far would have come at that pace
 
     def wait(self) -> None:
         now = time.monotonic()
-        self.due = max(self.due, now - self.BURST * self.INTERVAL_SECONDS) + self.INTERVAL_SECONDS
+        self.due = max(self.due, now - BURST_FRAMES * FRAME_SECONDS) + FRAME_SECONDS
         if self.due > now:
             await_(asyncio.sleep(self.due - now))
 
 
+@dataclass(slots=True, eq=False)
 class PageConnection:
     """One open page and its socket. `leave` is called when the page closes."""
 
-    __slots__ = (
-        "_send",
-        "app",
-        "budget",
-        "composers",
-        "fragments",
-        "hub",
-        "is_behind",
-        "is_fresh",
-        "leave",
-        "limits",
-        "pace",
-        "presence",
-        "read_position",
-        "refresh",
-        "resume_cache",
-        "rows",
-        "store",
-        "subscriber",
-        "unknown_frames",
-        "viewer",
-        "ws",
-    )
+    ws: WebSocket
+    signed_in: InitVar[Person]
+    leave: Callable[[], None]
+    parts: Parts = field(default_factory=chat)
+    hub: Hub = field(init=False)
+    budget: Pace = field(init=False)
+    viewer: Viewer = field(init=False)
+    read_position: ReadPosition = field(init=False)
+    composers: LiveComposers = field(init=False)
+    _send: Callable[[str], None] = field(init=False)
+    pace: FramePace = field(default_factory=FramePace)
+    is_fresh: bool = True  # no `watch` has come on this socket yet
+    # The rooms when the socket opened, until the first `watch`.
+    rows: list[Row] = field(default_factory=list)
+    is_behind: bool = False  # other pages have been told of newer events than these
+    unknown_frames: int = 0
 
-    def __init__(self, ws: WebSocket, person: Person, leave: Callable[[], None]) -> None:
-        self.ws = ws
-        self.leave = leave
-        self.app = chat()
-        self.store = self.app.store
-        self.hub = self.app.realtime.hub
-        self.resume_cache = self.app.realtime.resume_cache
-        self.subscriber = self.app.realtime.subscriber
-        self.fragments = self.app.fragments
-        self.presence = self.app.realtime.presence
-        self.refresh = self.app.realtime.refresh
-        self.limits = self.app.limits
-        self.pace = FramePace()
-        self.budget = self.limits.pace(person.uid)
-        self.viewer: Viewer = self.hub.connect(
-            ws.push, ws.close_nowait, person.uid, g.session.sid, person.zone, ws.direct_writer
+    def __post_init__(self, signed_in: Person) -> None:
+        ws, uid, zone = self.ws, signed_in.uid, signed_in.zone
+        self.hub = self.parts.realtime.hub
+        self.budget = self.parts.limits.pace(uid)
+        self.viewer = self.hub.connect(
+            ws.push, ws.close_nowait, uid, g.session.sid, zone, ws.direct_writer
         )
-        self.viewer.person = person
-        self.read_position = ReadPosition(self.app, self.viewer, ws)
+        self.viewer.person = signed_in
+        self.read_position = ReadPosition(self.parts, self.viewer, ws)
         self.viewer.ask = self.read_position.ask
-        self.is_fresh = True  # no `watch` has come on this socket yet
-        self.rows: list[Row] = []  # the rooms when the socket opened, until the first `watch`
-        self.is_behind = False  # other pages have been told of newer events than these
-        self.unknown_frames = 0
         # Not a method: the page and its composers would be a cycle (Viewer.forget_page).
         self._send = partial(_send, self.hub, self.viewer, self.budget)
-        self.composers = LiveComposers(self.app, self.viewer, self._send)
+        self.composers = LiveComposers(self.parts, self.viewer, self._send)
 
     @property
     def person(self) -> Person:
@@ -138,7 +117,7 @@ class PageConnection:
         frame = parse(text)
         on_behalf_of.set(self.person.uid)
         kind = one(frame, "type")
-        if self.limits.on:
+        if self.parts.limits.on:
             self.pace.wait()
             self.budget.keep(FRAMES.get(kind, UNKNOWN_FRAME).cost + len(text))
         handle = HANDLERS.get(kind)
@@ -172,19 +151,19 @@ class PageConnection:
         """Connect the page to the person's rooms in the hub, or sign it out if the session ended
         before the hub knew the page."""
         uid = self.person.uid
-        await_(self.subscriber.ready(f"user:{uid}"))
-        found = self.store.rooms.of_session(uid, self.viewer.session)
+        await_(self.parts.realtime.subscriber.ready(f"user:{uid}"))
+        found = self.parts.store.rooms.of_session(uid, self.viewer.session)
         if found is None:
-            self.hub.sign_out(self.viewer, self.fragments.signed_out())
+            self.hub.sign_out(self.viewer, self.parts.fragments.signed_out())
             return
         person, self.rows = found
-        self.refresh.keep_current(self.viewer, person)
+        self.parts.realtime.refresh.keep_current(self.viewer, person)
         # The page gets nothing that was sent before it was connected, so it needs the list then.
         self.is_behind = self.hub.marks.is_older(numbers(self.rows), self.viewer)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
             if row.room.kind == DIRECT:
-                self.presence.dirty.add(row.room.rid)
+                self.parts.realtime.presence.dirty.add(row.room.rid)
 
     def watch(self, frame: Frame) -> None:
         """Show a room: the events after the last one that the page has, then everything live."""
@@ -195,11 +174,11 @@ class PageConnection:
             self.read_position.leave_room(before)
             is_unsure = self.read_position.is_unsure()
             if not is_unsure:
-                self._send(self.fragments.room_read(before))
+                self._send(self.parts.fragments.room_read(before))
         for to, nonce, body, reply in pending(frame):
             self.composers.post_pending(to, nonce, body, number(reply))
         if rid:
-            with self.budget.in_turn() if self.limits.on else nullcontext():
+            with self.budget.in_turn() if self.parts.limits.on else nullcontext():
                 self._resume(rid, cursor(one(frame, "after")), one(frame, "epoch"), before != rid)
         else:
             self.hub.unwatch(self.viewer)
@@ -207,7 +186,9 @@ class PageConnection:
             self.is_fresh = False
             self._list(one(frame, "digest"))
         elif is_unsure:
-            self.refresh.read_and_send_list(self.viewer)  # with the marks that are left
+            self.parts.realtime.refresh.read_and_send_list(
+                self.viewer
+            )  # with the marks that are left
         elif (before or "") != rid:
             self._compare_list(one(frame, "digest"))
 
@@ -216,7 +197,7 @@ class PageConnection:
         (`shown` is its digest). This follows the missed events, so that both are one write."""
         rows, self.rows = self.rows, []
         if shown != digest(rows) or self.is_behind:
-            self.refresh.send_list(self.viewer, rows, 0)
+            self.parts.realtime.refresh.send_list(self.viewer, rows, 0)
 
     def _compare_list(self, shown: str) -> None:
         """The page got its list of rooms with the panel, over another connection. It may lack marks
@@ -224,7 +205,7 @@ class PageConnection:
         rooms = self.hub.rooms
         told = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)
         if shown and shown.partition(".")[2] != told:
-            self.refresh.read_and_send_list(self.viewer)
+            self.parts.realtime.refresh.read_and_send_list(self.viewer)
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:
         if not self._belong(rid):
@@ -232,20 +213,20 @@ class PageConnection:
         # Subscribe first, hold new events, read the history, and then go live: an event in between
         # is in at least one of the two, and is sent once.
         self.hub.watch(self.viewer, rid)
-        await_(self.subscriber.ready(f"room:{rid}"))
+        await_(self.parts.realtime.subscriber.ready(f"room:{rid}"))
         answer = self._missed(Cursor(rid, *last, epoch))
         if answer is None:
             self.hub.leave(self.viewer, rid)
             return
-        packet = answer.packet(self.fragments, self.viewer.zone)
+        packet = answer.packet(self.parts.fragments, self.viewer.zone)
         if self.viewer.watching != rid:
             return  # the person was removed from the room while another greenlet ran
         if packet:
             self.budget.owe(len(packet.text))
             self.hub.send(self.viewer, packet)
         if entered:
-            self._send(self.fragments.room_read(rid))
-        self.presence.dirty.add(rid)  # a new panel shows nobody as online
+            self._send(self.parts.fragments.room_read(rid))
+        self.parts.realtime.presence.dirty.add(rid)  # a new panel shows nobody as online
         self.hub.live(self.viewer, answer.missed.seq)
         if answer.shown:
             self.read_position.store(rid, answer.shown)
@@ -253,27 +234,27 @@ class PageConnection:
             self.read_position.ask()  # the person has opened this room
         elif packet:
             # Asked later, with others: thousands of pages may reconnect at once.
-            self.app.realtime.confirmations.add(self.viewer)
+            self.parts.realtime.confirmations.add(self.viewer)
 
     def _missed(self, cursor: Cursor) -> Answer | None:
         """The events after those that the page shows. None if the person is not a member."""
-        answer = self.resume_cache.find(cursor)
+        answer = self.parts.realtime.resume_cache.find(cursor)
         if answer and self.read_position.store(cursor.rid, answer.shown):
             return answer
         rid, after, at, epoch = cursor
-        forgotten = self.resume_cache.forgotten
-        missed = self.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
+        forgotten = self.parts.realtime.resume_cache.forgotten
+        missed = self.parts.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
         if missed is None:
             return None
         answer = Answer(cursor, missed)
-        self.resume_cache.keep(answer, forgotten)
+        self.parts.realtime.resume_cache.keep(answer, forgotten)
         return answer
 
     def _belong(self, rid: str) -> bool:
         """True if the person is a member. They may have joined after the page opened."""
         if rid not in self.viewer.rooms:
             try:
-                room, read = self.store.rooms.row(rid, self.person.uid)
+                room, read = self.parts.store.rooms.row(rid, self.person.uid)
             except NotFound:
                 return False
             if read is None:
