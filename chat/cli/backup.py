@@ -15,6 +15,7 @@ import stat
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
     if settings.files:
         left_out += "; it does not contain the pictures and files, which are in CHAT_FILES"
     made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    note = {"format": "chat backup", "version": 1, "made": made}
-    digest = {"sha256": _digest(folder / AOF / BASE)}
-    (folder / NOTE).write_text(json.dumps({**note, **digest}) + "\n")
+    digest = _digest(folder / AOF / BASE)
+    note = {"format": "chat backup", "version": 1, "made": made, "sha256": digest}
+    (folder / NOTE).write_text(json.dumps(note) + "\n")
     return f"The backup is in {folder}{left_out}."
 
 
@@ -130,16 +131,14 @@ def restore(settings: Settings, folder: Path) -> str:
 
 def _check_plain(folder: Path) -> None:
     """Raise CannotStart when a backup has anything but folders and regular files."""
-    for path, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            found = os.lstat(os.path.join(path, name))
-            if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
-                continue
-            raise CannotStart(
-                f"{os.path.join(path, name)} is a link or a device: "
-                "a backup has regular files only. "
-                "If the backup is yours and has hard links, copy it first (cp -r)"
-            )
+    for path in folder.rglob("*"):
+        found = path.lstat()
+        if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
+            continue
+        raise CannotStart(
+            f"{path} is a link or a device: a backup has regular files only. "
+            "If the backup is yours and has hard links, copy it first (cp -r)"
+        )
 
 
 def _write_manifest(folder: Path, base: str) -> None:
@@ -201,16 +200,12 @@ def _copy_beside(data: Path, folder: Path, trusted: bool = False) -> str:
     messages. `trusted`: the data folder is the chat's own, in which the operator may have put
     links. Returns what was left out, as the end of a sentence."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    for picture in (data / "pictures").glob("*.webp"):
-        with suppress(FileNotFoundError):  # its person has just deleted it
-            _copy(picture, folder / "pictures" / picture.name, trusted)
-    for path, _, files in os.walk(data / "files"):
-        for name in files:
-            file = Path(path, name)
-            copy = folder / file.relative_to(data)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # its message has just been deleted
-                _copy(file, copy, trusted)
+    files = (Path(path, name) for path, _, names in os.walk(data / "files") for name in names)
+    for file in chain((data / "pictures").glob("*.webp"), files):
+        copy = folder / file.relative_to(data)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # its person or message has just been deleted
+            _copy(file, copy, trusted)
     if not (data / "secret").exists():
         return "; it does not contain the key in SECRET_KEY"
     _copy(data / "secret", folder / "secret", trusted)

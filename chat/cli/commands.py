@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from greenback import with_portal_run_sync
 from redis.exceptions import DataError, RedisClusterException, RedisError, ResponseError
@@ -32,6 +33,8 @@ from ..store.importer import Importer
 from ..store.migrations import TooNew
 from . import archive
 from . import backup as backups
+
+Returned = TypeVar("Returned")
 
 NOT_REPAIRABLE = " (this cannot be repaired)"
 MAX_ERROR_CHARS = 200
@@ -114,23 +117,17 @@ def check(settings: Settings, repair: bool) -> None:
     CannotStart when something is still wrong afterwards."""
     printed: set[str] = set()
     wrong = 0
-    with running(settings) as store:
-        for finding in chain(store.integrity.everything(), _wrong_bytes(settings, store)):
+    with running(settings) as store, _explained("CHAT_FILES"):
+        for finding in _findings(store, files(settings)):
             if finding.text in printed:
                 continue  # found twice: the database changes while it is read
             printed.add(finding.text)
-            repaired = bool(repair and finding.repair)
-            if repaired and finding.repair:
+            if repair and finding.repair:
                 finding.repair()
-            wrong += not repaired
-            cannot = "" if finding.repair else NOT_REPAIRABLE
-            print(f"{'Repaired: ' if repaired else ''}{finding.text}{cannot}")
-        with _explained("CHAT_FILES"):
-            missing = _missing_files(settings, store)
-        wrong += len(missing)
-        printed.update(missing)
-        for text in missing:
-            print(f"{text}{NOT_REPAIRABLE}")
+                print(f"Repaired: {finding.text}")
+            else:
+                wrong += 1
+                print(finding.text + ("" if finding.repair else NOT_REPAIRABLE))
     if wrong:
         hint = "" if repair else "; chat check --repair repairs what can be repaired"
         raise CannotStart(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong{hint}")
@@ -145,8 +142,8 @@ def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -
         records = chain(*map(dump.room, rids)) if rids else dump.everything()
 
         def write() -> None:
-            found = archive.with_pictures(records, _pictures(settings))
-            found = archive.with_files(found, files(settings))
+            stored = files(settings)
+            found = archive.with_files(archive.with_pictures(records, stored.pictures), stored)
             count = archive.write(Path(file), found, not rids, secrets)
             print(f"{file} has {count} records. Only you can read it.")
 
@@ -238,31 +235,22 @@ def _explained(file: str) -> Iterator[None]:
         raise CannotStart(error.text) from None
 
 
-def _missing_files(settings: Settings, store: Store) -> list[str]:
-    found: list[str] = []
-    _run(lambda: found.extend(missing_files(store, files(settings))))
-    return found
+def _findings(store: Store, stored: Files) -> Iterator[Finding]:
+    """What is wrong in the database and in the storage of files."""
+    yield from store.integrity.everything()
+    yield from _run(lambda: list(stored_bytes.miscounted(store, stored)))
+    for text in _run(lambda: list(missing_files(store, stored))):
+        yield Finding(text, None)
 
 
-def _wrong_bytes(settings: Settings, store: Store) -> list[Finding]:
-    found: list[Finding] = []
-    with _explained("CHAT_FILES"):
-        _run(lambda: found.extend(stored_bytes.miscounted(store, files(settings))))
-    return found
-
-
-def _run(function: Callable[[], None]) -> None:
+def _run(function: Callable[[], Returned]) -> Returned:
     """Call a function that reads or writes pictures and files, which needs an event loop."""
-    asyncio.run(with_portal_run_sync(function))
+    return asyncio.run(with_portal_run_sync(function))
 
 
 def files(settings: Settings) -> Files:
-    """The place of the files of messages."""
-    return Files(_pictures(settings), settings.file_size_bytes)
-
-
-def _pictures(settings: Settings) -> Pictures:
-    return Pictures(settings.files or str(settings.data))
+    """The storage of the files of messages."""
+    return Files(Pictures(settings.files or str(settings.data)), settings.file_size_bytes)
 
 
 def _room_id(store: Store, room: str) -> str:
