@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from greenback import with_portal_run_sync
 from redis.exceptions import RedisError
@@ -20,68 +21,63 @@ MAX_RUNNING_PER_BOT = 4  # of these; one for a bot whose last delivery failed
 REST_SECONDS = 5.0  # before a delivery is tried again whose end could not be written down
 
 
+@dataclass(eq=False)
 class Attempts:
     """The deliveries that this process has under way. `on_end` is called after each."""
 
-    def __init__(
-        self, store: Store, sender: Sender, queueing: Queueing, on_end: Callable[[], None]
-    ) -> None:
-        self._store = store
-        self._sender = sender
-        self._queueing = queueing
-        self._on_end = on_end
-        self._failing: set[str] = set()  # bots whose last delivery failed
-        self._running: dict[tuple[str, str, int], asyncio.Task[None]] = {}
+    store: Store
+    sender: Sender
+    queueing: Queueing
+    on_end: Callable[[], None]
+    failing: set[str] = field(default_factory=set)  # bots whose last delivery failed
+    running: dict[tuple[str, str, int], asyncio.Task[None]] = field(default_factory=dict)
 
     def start_due(self) -> None:
         """Begin what is due, as much as may be under way at once. A program that is slow delays
         no bot but its own."""
-        pending = self._queueing.pending
+        pending = self.queueing.pending
         for uid in random.sample(sorted(pending), len(pending)):
-            running = sum(key[0] == uid for key in self._running)
-            most = 1 if uid in self._failing else MAX_RUNNING_PER_BOT
-            free = min(most - running, MAX_RUNNING - len(self._running))
+            running = sum(key[0] == uid for key in self.running)
+            most = 1 if uid in self.failing else MAX_RUNNING_PER_BOT
+            free = min(most - running, MAX_RUNNING - len(self.running))
             if free <= 0:
                 continue
             limit = MAX_RUNNING_PER_BOT + free
-            due, queued = self._store.webhooks.due(uid, now_ms(self._store), limit)
-            due = [delivery for delivery in due if _key(delivery) not in self._running]
+            due, queued = self.store.webhooks.due(uid, now_ms(self.store), limit)
+            due = [delivery for delivery in due if _key(delivery) not in self.running]
             for delivery in due[:free]:
-                self._running[_key(delivery)] = asyncio.create_task(self._attempt(delivery))
+                self.running[_key(delivery)] = asyncio.create_task(self._attempt(delivery))
             if not queued:
                 pending.discard(uid)
 
     async def cancel(self) -> None:
         """End all that is under way; it stays in its queue."""
-        tasks = list(self._running.values())
+        tasks = list(self.running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _attempt(self, delivery: Delivery) -> None:
         try:
-            outcome = await self._sender.attempt(delivery)
+            outcome = await self.sender.attempt(delivery)
         except (RedisError, OSError) as error:
             log.warning("how a delivery to a webhook went could not be written down: %s", error)
             await asyncio.sleep(REST_SECONDS)
         except Exception:
             log.exception("a delivery to a webhook failed")
-            self._failing.add(delivery.uid)
+            self.failing.add(delivery.uid)
             why = "An error occurred in the chat."
-            await with_portal_run_sync(self._sender.fail, delivery, why)
+            await with_portal_run_sync(self.sender.fail, delivery, why)
         else:
-            self._note(delivery.uid, outcome)
+            if outcome is Outcome.FAILED:
+                self.failing.add(delivery.uid)
+            elif outcome is Outcome.DELIVERED:
+                self.failing.discard(delivery.uid)
+            else:
+                self.queueing.mark_changed(delivery.uid)
         finally:
-            self._running.pop(_key(delivery), None)
-            self._on_end()
-
-    def _note(self, uid: str, outcome: Outcome) -> None:
-        if outcome is Outcome.FAILED:
-            self._failing.add(uid)
-        elif outcome is Outcome.DELIVERED:
-            self._failing.discard(uid)
-        else:
-            self._queueing.mark_changed(uid)
+            self.running.pop(_key(delivery), None)
+            self.on_end()
 
 
 def _key(delivery: Delivery) -> tuple[str, str, int]:

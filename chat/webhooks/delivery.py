@@ -7,6 +7,7 @@ twice when a process dies, with the same id; its answer is posted once, for that
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -18,9 +19,9 @@ from ..http_client.public_only import Answer, PublicClient
 from ..rendering.serializers import message_json, person_json, room_json
 from ..store import Person, Store
 from ..store.room_kinds import DIRECT
-from ..store.webhooks import Delivery, Webhook
+from ..store.webhooks import Delivery
 from . import signing
-from .queueing import is_on, now_ms
+from .queueing import active_webhook, now_ms
 
 PostReply = Callable[[Person, str, str, str], object]
 """Posts a text: author, room id, text, nonce. Raises ChatError, TooOften among them."""
@@ -34,17 +35,15 @@ class Outcome(Enum):
     STOPPED = "stopped"
 
 
+@dataclass(eq=False)
 class Sender:
     """`first_wait` is the time in seconds between the first two attempts; `post_reply` posts what
     a program answers, within the limits that everybody has."""
 
-    def __init__(
-        self, store: Store, outbound: PublicClient, first_wait: float, post_reply: PostReply
-    ) -> None:
-        self._store = store
-        self._outbound = outbound
-        self._first_wait = first_wait
-        self._post_reply = post_reply
+    store: Store
+    outbound: PublicClient
+    first_wait: float
+    post_reply: PostReply
 
     async def attempt(self, delivery: Delivery) -> Outcome:
         """Send a delivery, and write down how it went. Raises RedisError and OSError where that
@@ -53,7 +52,7 @@ class Sender:
         if request is None:
             return Outcome.STOPPED
         try:
-            answer = await self._outbound.post(*request)
+            answer = await self.outbound.post(*request)
         except ChatError as error:
             await with_portal_run_sync(self.fail, delivery, error.text)
             return Outcome.FAILED
@@ -69,48 +68,41 @@ class Sender:
 
     def fail(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
         """Try again later, after `wait` seconds at least, or give up."""
-        hooks, tries = self._store.webhooks, delivery.tries + 1
+        hooks, tries = self.store.webhooks, delivery.tries + 1
         if tries >= signing.MAX_TRIES:
             hooks.done(delivery)
-            hooks.note(delivery, now_ms(self._store), f"{why} Given up.")
+            hooks.note(delivery, now_ms(self.store), f"{why} Given up.")
             return
-        wait = max(wait, signing.retry_wait(tries, self._first_wait))
-        hooks.again(delivery, now_ms(self._store) + int(wait * 1000))
-        hooks.note(delivery, now_ms(self._store), why)
+        wait = max(wait, signing.retry_wait(tries, self.first_wait))
+        hooks.again(delivery, now_ms(self.store) + int(wait * 1000))
+        hooks.note(delivery, now_ms(self.store), why)
 
     # What is sent
 
     def _request(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
         """Address, body and headers; None when there is nothing to deliver any more."""
-        listener = self._listener(delivery.uid)
-        if listener is None:
+        active = active_webhook(self.store, delivery.uid)
+        if active is None:
             return None
-        bot, hook = listener
+        bot, hook = active
         message = self._message(delivery)
         if message is None:
-            self._store.webhooks.done(delivery)
+            self.store.webhooks.done(delivery)
             return None
         is_direct = message["room"]["kind"] == DIRECT
         event = {"event": "direct" if is_direct else "mention", "bot": person_json(bot), **message}
         body = json.dumps(event, ensure_ascii=False).encode()
-        now = now_ms(self._store) // 1000
+        now = now_ms(self.store) // 1000
         return hook.address, body, signing.signed_headers(hook.secret, delivery.did, body, now)
-
-    def _listener(self, uid: str) -> tuple[Person, Webhook] | None:
-        """The bot and its webhook, None when that is off."""
-        bot, hook = self._store.people.get(uid), self._store.webhooks.get(uid)
-        if bot is None or hook is None or not is_on(self._store, bot, hook):
-            return None
-        return bot, hook
 
     def _message(self, delivery: Delivery) -> dict[str, Any] | None:
         """Room and message as the API gives them to the bot; None when the message is deleted or
         the bot is not there any more."""
         try:
-            room = self._store.rooms.member(delivery.rid, delivery.uid)
+            room = self.store.rooms.member(delivery.rid, delivery.uid)
         except NotFound:
             return None
-        events = self._store.messages.before(delivery.rid, delivery.seq + 1, 1)
+        events = self.store.messages.before(delivery.rid, delivery.seq + 1, 1)
         if not events or events[0].seq != delivery.seq or events[0].kind != POST:
             return None
         return {"room": room_json(room), "message": message_json(events[0])}
@@ -129,15 +121,15 @@ class Sender:
     def _reply(self, delivery: Delivery, text: str) -> str:
         if not text:
             return "Delivered."
-        listener = self._listener(delivery.uid)
-        if listener is None:
+        active = active_webhook(self.store, delivery.uid)
+        if active is None:
             return (
                 "Delivered. The reply was not posted, because the bot was stopped in the meantime."
             )
-        bot, _ = listener
+        bot, _ = active
         try:
-            if self._store.messages.posted(delivery.rid, bot, delivery.did) is None:
-                self._post_reply(bot, delivery.rid, text, delivery.did)
+            if self.store.messages.posted(delivery.rid, bot, delivery.did) is None:
+                self.post_reply(bot, delivery.rid, text, delivery.did)
         except TooOften:
             raise
         except ChatError as error:
@@ -145,16 +137,16 @@ class Sender:
         return "Delivered, and the reply was posted."
 
     def _finish(self, delivery: Delivery, outcome: str) -> None:
-        self._store.webhooks.done(delivery)
-        self._store.webhooks.note(delivery, now_ms(self._store), outcome)
+        self.store.webhooks.done(delivery)
+        self.store.webhooks.note(delivery, now_ms(self.store), outcome)
 
     def _switch_off(self, delivery: Delivery) -> None:
         why = "The program answered 410 (Gone)."
-        self._store.webhooks.note(delivery, now_ms(self._store), why)
-        self._store.webhooks.switch_off(delivery.uid, why)
+        self.store.webhooks.note(delivery, now_ms(self.store), why)
+        self.store.webhooks.switch_off(delivery.uid, why)
 
     def _refuse(self, delivery: Delivery, answer: Answer) -> None:
         why = f"The program answered {answer.status}."
         if 300 <= answer.status < 400:
             why += " Redirects are not followed."
-        self.fail(delivery, why, signing.requested_wait(answer, self._store.clock.now()))
+        self.fail(delivery, why, signing.requested_wait(answer, self.store.clock.now()))

@@ -5,6 +5,7 @@ that takes the lease reads everything anew, and goes on where the one before it 
 """
 
 import asyncio
+from contextlib import suppress
 
 from greenback import with_portal_run_sync
 
@@ -57,7 +58,9 @@ class Dispatcher:
                 if not await with_portal_run_sync(self._turn, queueing, attempts):
                     return RENEW_SECONDS
                 _subscribe(channels, queueing.channels())
-                await self._wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
         finally:
             subscription.cancel()
             await attempts.cancel()
@@ -70,13 +73,6 @@ class Dispatcher:
         queueing.queue_new()
         attempts.start_due()
         return True
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
 
 
 def _subscribe(channels: PubSub, wanted: set[str]) -> None:

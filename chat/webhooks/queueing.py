@@ -9,7 +9,7 @@ to be read, and every SWEEP_SECONDS all streams are compared with their cursors.
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..domain.events import POST, Event
 from ..domain.mentions import mentioned
@@ -34,11 +34,13 @@ class Listener:
     rooms: dict[str, str]
 
 
-def is_on(store: Store, bot: Person, hook: Webhook) -> bool:
-    """False also where whoever saved the webhook is no admin any more: its address, where all
-    messages would go, is that person's choice."""
-    saved_by = hook.by or bot.bot
-    return not bot.deactivated and not hook.off and store.people.is_active_admin(saved_by)
+def active_webhook(store: Store, uid: str) -> tuple[Person, Webhook] | None:
+    """The bot and its webhook; None while that is off. It is off, too, if the person who saved it
+    is no longer an admin: that person chose the address to which all messages would go."""
+    bot, hook = store.people.get(uid), store.webhooks.get(uid)
+    if bot is None or hook is None or bot.deactivated or hook.off:
+        return None
+    return (bot, hook) if store.people.is_active_admin(hook.by or bot.bot) else None
 
 
 def now_ms(store: Store) -> int:
@@ -46,36 +48,36 @@ def now_ms(store: Store) -> int:
     return int(store.clock.now() * 1000)
 
 
+@dataclass(eq=False)
 class Queueing:
-    """The bots that have a webhook, as this process last read them, and what is to be read anew.
-    `pending` are the bots whose queue may hold something."""
+    """The bots that have a webhook, as this process last read them, and what is to be read anew."""
 
-    def __init__(self, store: Store) -> None:
-        self.pending: set[str] = set()
-        self._store = store
-        self._listeners: dict[str, Listener] = {}  # by the bot's id
-        self._changed: set[str] = set()  # bots whose webhook, rooms or rights are to be read
-        self._rooms: set[str] = set()  # rooms whose streams are to be read
-        self._swept_at = float("-inf")  # by the monotonic clock
+    store: Store
+    pending: set[str] = field(default_factory=set)  # bots whose queue may hold something
+    listeners: dict[str, Listener] = field(default_factory=dict)  # by the bot's id
+    # Bots whose webhook, rooms or rights are to be read.
+    changed: set[str] = field(default_factory=set)
+    rooms: set[str] = field(default_factory=set)  # whose streams are to be read
+    swept_at: float = float("-inf")  # by the monotonic clock
 
     # What is published
 
     def channels(self) -> set[str]:
         """The channels on which something is published that matters here."""
-        rooms = {rid for listener in self._listeners.values() for rid in listener.rooms}
-        channels = {keys.WEBHOOKS, *map(keys.user_channel, self._listeners)}
+        rooms = {rid for listener in self.listeners.values() for rid in listener.rooms}
+        channels = {keys.WEBHOOKS, *map(keys.user_channel, self.listeners)}
         return channels.union(map(keys.room_channel, rooms))
 
     def on_message(self, channel: str, text: str) -> bool:
         """Take note of what was published. True when there is something to do."""
         if channel == keys.WEBHOOKS:
-            self._changed.add(text)
+            self.changed.add(text)
             return True
         kind, ident = keys.parse_channel(channel)
         if kind == "user":
-            self._changed.add(ident)
+            self.changed.add(ident)
         elif self._concerns_somebody(ident, text):
-            self._rooms.add(ident)
+            self.rooms.add(ident)
         else:
             return False
         return True
@@ -83,14 +85,14 @@ class Queueing:
     def on_subscribed(self, channel: str) -> None:
         """Have read what the channel is about: something may have been published before."""
         if channel == keys.WEBHOOKS:
-            self._swept_at = float("-inf")
+            self.swept_at = float("-inf")
         else:
             kind, ident = keys.parse_channel(channel)
-            self._changed.update([ident] if kind == "user" else self._listeners_in(ident))
+            self.changed.update([ident] if kind == "user" else self._listeners_in(ident))
 
     def mark_changed(self, uid: str) -> None:
         """Have a bot read anew."""
-        self._changed.add(uid)
+        self.changed.add(uid)
 
     def _concerns_somebody(self, rid: str, line: str) -> bool:
         """False for what cannot concern any bot; the cursor passes it later."""
@@ -105,46 +107,46 @@ class Queueing:
 
     def _listeners_in(self, rid: str) -> dict[str, Listener]:
         """The bots that are in a room, by their ids."""
-        return {uid: bot for uid, bot in self._listeners.items() if rid in bot.rooms}
+        return {uid: bot for uid, bot in self.listeners.items() if rid in bot.rooms}
 
     # What is queued
 
     def queue_new(self) -> None:
         """Read everything that was noted, and queue what concerns a bot."""
         now = time.monotonic()
-        if now > self._swept_at + SWEEP_SECONDS:
-            self._swept_at = now
-            self._changed.update(self._store.webhooks.uids(), self._listeners)
-        changed, self._changed = self._changed, set()
+        if now > self.swept_at + SWEEP_SECONDS:
+            self.swept_at = now
+            self.changed.update(self.store.webhooks.uids(), self.listeners)
+        changed, self.changed = self.changed, set()
         for uid in changed:
             self._refresh(uid)
-        rooms, self._rooms = self._rooms, set()
+        rooms, self.rooms = self.rooms, set()
         for rid in rooms:
             for listener in self._listeners_in(rid).values():
                 self._read(listener, rid)
 
     def _refresh(self, uid: str) -> None:
         """Read a bot, its webhook and its rooms."""
-        bot, hook = self._store.people.get(uid), self._store.webhooks.get(uid)
-        if bot is None or hook is None or not is_on(self._store, bot, hook):
-            self._listeners.pop(uid, None)
+        active = active_webhook(self.store, uid)
+        if active is None:
+            self.listeners.pop(uid, None)
             self.pending.discard(uid)
             return
-        rooms = self._store.webhooks.rooms(uid)
-        self._listeners[uid] = Listener(bot, hook, rooms)
-        self._rooms.update(self._store.webhooks.behind(uid, list(rooms)))
+        rooms = self.store.webhooks.rooms(uid)
+        self.listeners[uid] = Listener(*active, rooms)
+        self.rooms.update(self.store.webhooks.behind(uid, list(rooms)))
         self.pending.add(uid)
 
     def _read(self, listener: Listener, rid: str) -> None:
         """Queue for a bot what was posted in a room since its cursor."""
-        uid, now, hooks = listener.bot.uid, now_ms(self._store), self._store.webhooks
+        uid, now, hooks = listener.bot.uid, now_ms(self.store), self.store.webhooks
         while True:
             cursor, newest, joined = hooks.cursor(uid, rid)
             if joined is None:
                 return
             since = max(joined, listener.hook.since, now - MAX_AGE_MS)
             start = int(cursor) if cursor else max(0, newest - MAX_FIRST_EVENTS)
-            events = self._store.messages.after(rid, start, EVENTS_PER_READ)
+            events = self.store.messages.after(rid, start, EVENTS_PER_READ)
             if not events:
                 return
             seqs = [e.seq for e in events if e.at >= since and self._concerns(listener, rid, e)]
@@ -165,5 +167,5 @@ class Queueing:
             names = [other.bot.name for other in self._listeners_in(rid).values()]
             if listener.bot.name not in mentioned(event.body, names):
                 return False
-        author = self._store.people.get(event.uid)
+        author = self.store.people.get(event.uid)
         return author is not None and not author.bot
