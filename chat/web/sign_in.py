@@ -28,6 +28,7 @@ from .sign_in_forms import (
     local_path,
     sign_in_and_go_on,
     sign_in_page,
+    use_limits,
 )
 
 bp = Blueprint("sign_in", __name__)
@@ -73,7 +74,7 @@ def _as_guest(name: str) -> Any:
 
 def _with_password(login: str, password: str) -> Any:
     check_method("password")
-    _count_attempt_of_network()
+    use_limits("too many tries from the network", address=network())
     count_attempt(login)
     store = chat().store
     uid, stored_hash = store.accounts.by_login(login)
@@ -84,15 +85,6 @@ def _with_password(login: str, password: str) -> Any:
         failed("deactivated account" if person else reason, uid)
         raise Invalid(WRONG_PASSWORD)
     return sign_in_and_go_on(person, "password")
-
-
-def _count_attempt_of_network() -> None:
-    """Count an attempt to enter a password from the visitor's network. Raises TooOften."""
-    try:
-        chat().limits.use("address", network())
-    except TooOften:
-        failed("too many tries from the network")
-        raise
 
 
 def _is_unused() -> bool:

@@ -105,11 +105,17 @@ def new_password_hash(*about: str) -> str:
 def count_attempt(login: str) -> None:
     """Count an attempt to enter the password of a login. Raises TooOften."""
     login = login.strip().lower()[:MAX_LOGIN_CHARS]
+    use_limits("too many tries for a login", login=f"{login} {network()}", account=login)
+
+
+def use_limits(reason: str, **owners: str) -> None:
+    """Count an attempt against limits: for each bucket, whose it is. Raises TooOften, and notes a
+    failed sign-in with the reason then."""
     try:
-        chat().limits.use("login", f"{login} {network()}")
-        chat().limits.use("account", login)
+        for bucket, owner in owners.items():
+            chat().limits.use(bucket, owner)
     except TooOften:
-        failed("too many tries for a login")
+        failed(reason)
         raise
 
 
