@@ -1,11 +1,11 @@
-"""Everything the pages can do, for programs: JSON under /api, with a token.
+"""Programs can do everything that the pages can: JSON under /api, with a token.
 
-The operations are in the modules named after what they work on. The OpenAPI document is made from
-the same rows as the routes and the checks, so it cannot say anything else than what is checked.
+Each operation is declared once, at its handler (`operation`). Its route, its checks and the OpenAPI
+document are made from this declaration, so they cannot disagree. The first line above is the
+description in that document.
 """
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify
@@ -17,7 +17,7 @@ from ..web import upload_limits
 from ..web.failed_sign_ins import failed
 from ..web.request_limits import charge
 from ..web.view_options import FileLimit, accepts_files
-from . import files, members, messages, people, rooms, search
+from . import messages, people, rooms
 from .openapi import document
 from .operation import Operation
 from .schemas import MAX_INTEGER
@@ -25,14 +25,12 @@ from .schemas import MAX_INTEGER
 bp = Blueprint("api", __name__, url_prefix="/api")
 bp.teardown_request(upload_limits.end)
 
-OPERATIONS = list(
-    chain(*(module.operations for module in (people, search, rooms, members, messages, files)))
-)
+OPERATIONS = [*people.operations, *rooms.operations, *messages.operations]
 
 
 @bp.before_request
 def authorize() -> None:
-    """Find out whose token it is, and count the request. Raises Unauthorized, TooOften."""
+    """Find the person of the token, and count the request. Raises Unauthorized, TooOften."""
     asked = present()
     if asked.endpoint == "api.openapi":
         charge(asked, "")
@@ -67,7 +65,7 @@ def _file_limit(parts: Parts) -> FileLimit:
 
 
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:
-    """The one shape of every error."""
+    """The JSON of every error."""
     return jsonify(error={"status": status, "title": title, "text": text}), status
 
 
@@ -77,7 +75,7 @@ def refused(error: ChatError) -> Any:
 
 
 def http_error(error: HTTPException) -> Any:
-    """An error that Flask raises under /api, in the same shape."""
+    """The JSON of an error that Flask raises under /api."""
     response, status = error_json(error.code or 500, error.name, error.description or "")
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(error.valid_methods)
@@ -87,7 +85,7 @@ def http_error(error: HTTPException) -> Any:
 @bp.get("/openapi.json")
 def openapi() -> Any:
     """The OpenAPI 3.1 document of all operations."""
-    return jsonify(document(OPERATIONS, __doc__ or ""))
+    return jsonify(document(OPERATIONS, (__doc__ or "").partition("\n")[0]))
 
 
 for _operation in OPERATIONS:

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document of the API (spec.openapis.org/oas/v3.1.0)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..domain.file_types import PLAIN
@@ -41,7 +41,7 @@ def _described(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
+        "parameters": list(_parameters(operation)),
         "responses": {str(operation.status if operation.response else 204): _success(operation)},
     }
     if operation.scope == "write" and operation.response and not operation.id_field:
@@ -73,15 +73,9 @@ def _json(schema: Schema) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
-        for name in re.findall(r"<(?:int:)?(\w+)>", path)
-    ]
-
-
-def _query_parameters(operation: Operation) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "query", "required": name in operation.required, "schema": schema}
-        for name, schema in operation.query.items()
-    ]
+def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"<(?:int:)?(\w+)>", operation.path):
+        yield {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
+    for name, schema in operation.query.items():
+        required = name in operation.required
+        yield {"name": name, "in": "query", "required": required, "schema": schema}

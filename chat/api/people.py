@@ -1,4 +1,4 @@
-"""Operations on people and on one's own profile."""
+"""Operations on people, and on the profile of the token's person."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -26,13 +26,13 @@ operations = Operations()
 
 @operations.add("me", "GET", "/me", "Person")
 def get_own_profile() -> Any:
-    """Who the token belongs to."""
+    """The person of the token."""
     return person_json(g.person)
 
 
 @operations.add("edit_me", "PATCH", "/me", "Person", body=PROFILE_FIELDS)
 def edit_own_profile(**fields: str) -> Any:
-    """Change one's profile."""
+    """Change your profile."""
     return person_json(profiles.edit(chat(), g.person, fields) if fields else g.person)
 
 

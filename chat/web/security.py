@@ -138,11 +138,7 @@ def check_site(asked: Request) -> None:
     (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454). Old browsers and programs send neither; for
     them the token alone decides. Requests that bring their own proof instead of a cookie may come
     from anywhere."""
-    if (
-        asked.endpoint is None
-        or asked.blueprint == "api"
-        or asked.endpoint == "jwt_sign_in.sign_in"
-    ):
+    if asked.blueprint == "api" or asked.endpoint in (None, "jwt_sign_in.sign_in"):
         return
     origin = asked.headers.get("Origin")
     if _comes_from_another_site() or origin not in (None, own_origin()):
