@@ -1,7 +1,7 @@
-"""Signed tokens of other sites (JWT, RFC 7519): checks of the signature and of the claims.
+"""Signed tokens of other sites (JWT, RFC 7519): checks their signatures and claims.
 
-The algorithms that are accepted depend on the keys, never on the token. With public keys only a
-signature that needs the private key is valid, so nobody can sign with what everybody can read.
+Which algorithms are accepted depends on the keys, never on the token. With public keys, only
+signatures made with a private key are valid, so nobody can sign with a key that everybody can read.
 `none` is never accepted.
 """
 

@@ -1,7 +1,7 @@
 """Passwords: how strong they must be, and how they are hashed.
 
-Stored are argon2id hashes (RFC 9106, the library's defaults: 64 MiB and tens of milliseconds each).
-In the server, hashing and rating run in the pool `executors.PASSWORDS`.
+The store has argon2id hashes (RFC 9106, with the library's defaults: 64 MiB and tens of
+milliseconds each). In the server, hashing and rating run in the pool `executors.PASSWORDS`.
 """
 
 import re

@@ -1,9 +1,9 @@
 """Backups of the embedded Valkey's data, made while people write, and their restoration.
 
-Valkey writes a snapshot of one moment without stopping (BGREWRITEAOF). Everything acknowledged
-before is in it, and nothing that was deleted before. A backup has the form of a data folder whose
-append-only file begins with this snapshot, so restoring is copying. Only the epochs of rooms are
-new.
+Valkey writes a snapshot of one moment without stopping (BGREWRITEAOF). It has everything that was
+acknowledged before, and nothing that was deleted before. A backup has the form of a data folder
+whose append-only file begins with this snapshot, so restoring means copying. Only the epochs of
+rooms are new.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ BASE = "appendonly.aof.1.base.aof"
 SNAPSHOT = "appendonly.aof.1.base.rdb"  # its name in backups of older chats
 MANIFEST = "file {} seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n"
 POLL_SECONDS = 0.05  # while Valkey writes its file
-# What a backup by somebody else could make Valkey do, while it reads it and at each start of the
-# chat: become the replica of another server, open a port, send data away, run programs. Our backups
-# have commands that create data, and no others.
+# With these commands, a hostile backup could make Valkey replicate a server, open a port, send data
+# away or run programs, when it is restored and at each start of the chat. Our own backups have only
+# commands that create data.
 _NOT_IN_A_BACKUP = (
     *("ACL", "CLUSTER", "CONFIG", "DEBUG", "FAILOVER", "MIGRATE", "MODULE", "REPLICAOF", "SLAVEOF"),
     *("BGREWRITEAOF", "BGSAVE", "SAVE", "SHUTDOWN", "PSYNC", "SYNC", "REPLCONF", "MONITOR"),
@@ -162,7 +162,7 @@ def _begin_anew(folder: Path) -> None:
 
 
 def _copy_database(client: redis.Redis, target: Path) -> None:
-    """Have the server write its present state, and copy that."""
+    """Let the server write its current state, and copy that."""
     for _ in range(MAX_TRIES):
         _wait(client)
         with suppress(redis.ResponseError):  # another rewrite has just begun

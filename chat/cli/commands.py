@@ -113,8 +113,8 @@ def print_setup_link(settings: Settings) -> None:
 
 
 def check(settings: Settings, repair: bool) -> None:
-    """Print what is wrong in the database, and repair what can be if `repair` is set. Raises
-    CannotStart when something is still wrong afterwards."""
+    """Print what is wrong in the database. With `repair`, repair what can be repaired. Raises
+    CannotStart if something is still wrong afterwards."""
     printed: set[str] = set()
     wrong = 0
     with running(settings) as store, _explained("CHAT_FILES"):
@@ -164,8 +164,8 @@ def export_html(settings: Settings, room: str, file: str) -> None:
 
 
 def import_(settings: Settings, file: str, trusted: bool) -> None:
-    """Add what an archive has and the running chat does not. `trusted`: the archive was made by
-    this chat, so people keep their rights. Raises CannotStart when some of it was not imported."""
+    """Add what an archive has and the running chat lacks. `trusted`: the archive was made by this
+    chat, so people keep their rights. Raises CannotStart if some of it was not imported."""
     with running(settings) as store, _explained(file):
         header, records = archive.read(Path(file), settings.file_size_bytes)
         if header.get("whole") and not trusted:

@@ -1,4 +1,4 @@
-"""The pages of a room's members: seeing, adding and removing them, its owner, and leaving."""
+"""The pages of a room's members: listing, adding and removing them, changing the owner, leaving."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def remove(rid: str, uid: str) -> Any:
 
 @bp.post("/rooms/<rid>/owner")
 def set_owner(rid: str) -> Any:
-    """Make the member `uid` the owner; with `leave`, leave the room then."""
+    """Make the member `uid` the owner; with `leave`, leave the room afterwards."""
     try:
         members.set_owner(chat().store, g.person, rid, request.form.get("uid", ""))
     except Invalid as error:
@@ -57,7 +57,7 @@ def set_owner(rid: str) -> Any:
 
 @bp.get("/rooms/<rid>/leave")
 def leave_page(rid: str) -> Any:
-    """Asks for confirmation, and asks the owner who is to own the room."""
+    """Asks for confirmation, and asks the owner to choose the next one."""
     return _leave_page(rid)
 
 
@@ -88,8 +88,8 @@ def _page(rid: str, error: str = "") -> str:
 
 
 def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
-    """The members on this page of the list, or those with the name `member`; and the variables of
-    the template for the other pages."""
+    """The members on this page of the list, or those whose name matches `member`; and the variables
+    of the template for paging."""
     rooms, name = chat().store.rooms, request.args.get("member", "").strip()[:MAX_NAME]
     if name:
         found, more = rooms.members_named(rid, name, PAGE_ROWS)
@@ -100,7 +100,7 @@ def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
 
 
 def _leave_page(rid: str, error: str = "") -> str:
-    """In a large room only some members are offered as its owner; `q` finds others."""
+    """In a large room, only some members are offered as the next owner; `q` finds others."""
     rooms, q = chat().store.rooms, request.args.get("q", "").strip()[:MAX_NAME]
     room = rooms.member(rid, g.person.uid)
     size = 0 if room.kind == DIRECT else rooms.size(rid)

@@ -1,4 +1,4 @@
-"""Mentions of a person, the notification level of a room, and completing names in the composer."""
+"""Mentions, the notification level of a room, and completing names in the composer."""
 
 from dataclasses import dataclass
 from typing import Any

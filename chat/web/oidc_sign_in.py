@@ -1,8 +1,8 @@
 """Signing in at an OpenID Connect provider, by an authorization code with PKCE (RFC 7636).
 
-It starts with a link and not with a form: Chromium applies `form-action 'self'` to every redirect
-after a form, and the second redirect leads to the provider. The link changes only the visitor's
-cookie, which stores what was started. A code is accepted only in the browser that started the
+It starts with a link, not a form: Chromium applies `form-action 'self'` to each redirect after a
+form, and this one leads to the provider. The link changes only the visitor's cookie, which stores
+the sign-ins that were started. A code is accepted only in the browser that started the
 sign-in (`state`), and only for the token that it asked for (`nonce`).
 """
 
@@ -58,7 +58,7 @@ def callback() -> Any:
     if entry is None and current_person():
         return redirect("/", 303)  # the page was reloaded, or the sign-in started in two tabs
     if entry is None:
-        failed("OpenID Connect", detail="not begun in this browser, or too long ago")
+        failed("OpenID Connect", detail="not started in this browser, or too long ago")
         text = "The sign-in took too long, or was started in another browser. Please try again."
         return sign_in_refused(text, 400)
     nonce, verifier, next = entry
@@ -80,8 +80,8 @@ def callback() -> Any:
 
 
 def _take_started(state: str) -> tuple[str, str, str] | None:
-    """Nonce, verifier and the address to go to, of the sign-in that this browser has started with
-    `state`. None if there is none, or it took too long. Each can be taken once."""
+    """Nonce, verifier and target address of the sign-in that this browser has started with `state`;
+    None if there is none, or it took too long. Each can be taken once."""
     started, now = cookie.get("oidc", []), chat().store.clock.now()
     for entry in started:
         if entry[0] == state:

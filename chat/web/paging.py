@@ -1,4 +1,4 @@
-"""A page of a long list: which part of it the address asks for, and how to get to the others."""
+"""Pages of a long list: the part that the address asks for, and links to the next ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ PAGE_ROWS = 100  # of a list on one page
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """The rows from place `start` on (0: the first), of `total`; `before` and `after` are the
-    addresses of the pages beside it, "" for none."""
+    """A page of a list. It begins with row `start` (0: the first) of `total` rows. `before` and
+    `after` are the addresses of the previous and the next page, "" for none."""
 
     start: int
     total: int
@@ -24,12 +24,12 @@ class Paging:
 
     @property
     def is_part(self) -> bool:
-        """True when there is more than this page."""
+        """True if there are other pages."""
         return bool(self.before or self.after)
 
     @property
     def last(self) -> int:
-        """How many rows there are up to the end of this page."""
+        """The number of rows up to the end of this page."""
         return min(self.total, self.start + PAGE_ROWS)
 
 
@@ -43,13 +43,13 @@ def paging(total: int) -> Paging:
 
 
 def part(rows: Sequence[Any]) -> tuple[Sequence[Any], Paging]:
-    """The rows of the page that the address asks for, of all of them."""
+    """Those of `rows` that are on the page that the address asks for."""
     here = paging(len(rows))
     return rows[here.start : here.start + PAGE_ROWS], here
 
 
 def address(**changes: str) -> str:
-    """The address of the present page with other fields; "" takes a field out."""
+    """The address of this page with changed query fields; "" removes a field."""
     fields = {**request.args.to_dict(), **changes}
     query = urlencode({name: value for name, value in fields.items() if value})
     return f"{request.path}?{query}" if query else request.path

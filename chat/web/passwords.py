@@ -26,8 +26,8 @@ def change_page() -> Any:
 
 @bp.post("/me/password")
 def change() -> Any:
-    """Set a new password; the old one is required. All sessions end, and this one goes on under a
-    new cookie: somebody else may know more than the old password."""
+    """Set a new password; the old one is required. All sessions end, and this browser gets a new
+    one: somebody else may have the old cookie, too."""
     if response := require_person():
         return response
     check_method("password")
@@ -47,8 +47,8 @@ def change() -> Any:
 
 @bp.get("/sign-in/reset/<secret>")
 def reset_page(secret: str) -> Any:
-    """The page that an admin's link leads to. Only its form uses the link up: some programs open
-    links in advance."""
+    """The page of the link that an admin has sent. Only its form uses up the link, because some
+    programs open links in advance."""
     person = chat().store.accounts.by_reset(secret)
     return _reset_page(person) if person else _wrong_link()
 
@@ -72,8 +72,8 @@ def reset(secret: str) -> Any:
 
 
 def _check_old_password(person: Person) -> None:
-    """Raise Invalid unless the form has the person's password. If the form was sent again because
-    its response was lost, the new password is theirs already."""
+    """Raise Invalid unless the form has the person's old password. If the form was sent again
+    because its response was lost, the new password is already stored."""
     stored = chat().store.accounts.password(person.uid)
     typed = request.form.get("old", ""), request.form.get("password", "")
     if not any(PASSWORDS.run(network(), passwords.is_correct, stored, text) for text in typed):

@@ -1,4 +1,4 @@
-"""Choosing people in a form: a search with checkboxes that keeps the people already ticked."""
+"""Picking people in a form: a search with checkboxes that keeps the people already ticked."""
 
 from typing import Any
 

@@ -29,8 +29,8 @@ def check_person() -> Any:
 
 @bp.get("/me.css")
 def style() -> Any:
-    """CSS rules for the viewer's own messages. The page's address of it has the user id and the
-    version of the rules, so a browser may cache it for an hour."""
+    """CSS rules for the viewer's own messages. Pages link to it with the user id and the version of
+    the rules in the address, so a browser may cache it for an hour."""
     person = current_person()
     response = make_response(render_template("me.css", uid=person.uid) if person else "")
     response.mimetype = "text/css"
@@ -71,9 +71,8 @@ def person_page(uid: str) -> Any:
 
 @bp.get("/people/<uid>/picture")
 def picture(uid: str) -> Any:
-    """A person's picture. The address in pages has its version, so a browser may cache it for good:
-    no page has that address once the picture was changed or removed. A response to any other
-    address, such as an older one, must not be cached."""
+    """A person's picture. Pages link to it with its version in the address, so a browser may cache
+    it forever. A response to any other address, such as an older one, must not be cached."""
     person = chat().store.people.get(uid)
     image = chat().pictures.get(uid) if person and person.picture else None
     if person is None or image is None:

@@ -1,4 +1,4 @@
-"""The quick switcher: opens a room or a person by the beginning of the name."""
+"""The quick switcher: opens a room, or the page of a person, by a part of the name."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an open page has shown of the room on screen, and what the store knows of that."""
+"""How far an open page has shown its room, and how far the store has it as read."""
 
 import logging
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class ReadPosition:
             is_member = self.parts.store.messages.seen(rid, self.viewer.uid, seq, at)
             self.stored = rid, seq
         except (RedisError, OSError) as error:
-            log.warning("cannot remember what was seen: %s", error)
+            log.warning("cannot store what was read: %s", error)
             return False
         return is_member
 

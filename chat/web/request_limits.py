@@ -1,9 +1,9 @@
 """Counts every request against the rate limits of services.rate_limits.
 
-The signed cookie, or the API's token, says who the person is. So counting asks Redis only now and
-then, for the next few requests of a bucket (limits.Rate.ahead). Visitors who are not signed in
-count by their network. All people of one network count together as well, against a budget that a
-school does not use up.
+The person is known from the signed cookie or the API's token. Redis is asked only now and then, for
+the next few requests of a bucket (limits.Rate.ahead). Visitors who are not signed in are counted by
+their network. All people of one network are counted together as well, against a budget large enough
+for a school.
 """
 
 from contextlib import suppress

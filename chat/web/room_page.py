@@ -1,4 +1,4 @@
-"""The page of a room, which several routes return."""
+"""The page of a room, for the routes that return it."""
 
 from dataclasses import dataclass, fields
 from typing import Any

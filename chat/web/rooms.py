@@ -58,7 +58,7 @@ def index() -> Any:
 
 @bp.get("/rooms/new")
 def new() -> Any:
-    """The form for a new room. With `q` it offers the people found, and keeps what was typed."""
+    """The form for a new room. With `q` it lists the people found, and keeps what was typed."""
     check_create_rooms(chat().settings, g.person)
     return _creation_form(request.args.get("kind", OPEN))
 
@@ -101,7 +101,7 @@ def random_page() -> Any:
 
 @bp.post("/rooms/random")
 def join_random() -> Any:
-    """Take a seat among strangers."""
+    """Join a random room."""
     return redirect(f"/rooms/{service.join_random(chat(), g.person, sent_nonce())}", 303)
 
 
@@ -131,8 +131,7 @@ def show(rid: str) -> Any:
 def _creation_form(kind: str, error: str = "") -> str:
     """The form that creates a room of this kind, with what was typed into it.
 
-    Its nonce is a new one: neither a search nor a form that was refused has created a room, or the
-    room has ended since.
+    It has a new nonce: a search or a refused form has created no room, or that room has ended.
     """
     fields = {name: request.values.get(name, "") for name in ("name", "about")} | people_fields()
     template = "rooms/direct.html" if kind == DIRECT else "rooms/new.html"

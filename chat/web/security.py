@@ -1,10 +1,10 @@
-"""What every response says to the browser, and which sites may send requests.
+"""The content security policy of pages, and the checks of where a request comes from.
 
-The policy allows no inline script or style, no eval, and scripts from the vendored folder only,
-named by its full address: a bare 'self' would run an uploaded file. A websocket is not subject
-to the same-origin policy, so its handshake must come from our own origin exactly (RFC 6455,
-section 10.2); a missing, null or foreign Origin is refused. Requests that change something must
-not come from another site either, whatever token they have.
+The policy allows no inline script or style, no eval, and only scripts of the vendored folder, by
+its full address: a bare 'self' would run an uploaded file. A websocket is not subject to the
+same-origin policy, so its handshake must come from our own origin exactly (RFC 6455, section 10.2);
+a missing, null or foreign Origin is refused. Requests that change something must not come from
+another site either, whatever token they have.
 """
 
 import logging
@@ -35,13 +35,13 @@ _POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
-# Asked by probes and Prometheus, by address or by the name of a container, and of no use to a page.
+# Probes and Prometheus ask for these by an IP address or the name of a container. Pages do not.
 _FOR_ANY_HOST = ("health.healthz", "health.readyz", "health.prometheus")
 
 
 def check_host(asked: Request) -> None:
-    """Raise Invalid for a Host that is none, and Misdirected for one that is not CHAT_ORIGIN's
-    (RFC 9110, section 7.4). HTTP/1.0 has requests without a Host."""
+    """Raise Invalid if the Host header is not a host, and Misdirected if it is not the host of
+    CHAT_ORIGIN (RFC 9110, section 7.4). HTTP/1.0 has requests without a Host."""
     host, origin = asked.headers.get("Host"), chat().settings.origin
     try:
         is_ours = names_origin(host, origin) if origin and host is not None else not origin
@@ -64,10 +64,10 @@ def own_origin() -> str:
 
 
 def address() -> str:
-    """The visitor's address: what the connection says, or, where that is a proxy of
-    CHAT_PROXIES, the nearest in X-Forwarded-For that is none. "" for a connection without an
-    address, such as a Unix socket. Raises Invalid when a proxy of ours wrote no address there:
-    a visitor who counts for no network would be under no limit and no ban."""
+    """The visitor's IP address: that of the connection or, if it is a proxy of CHAT_PROXIES, the
+    nearest one in X-Forwarded-For that is not a proxy. "" for a connection without an address, such
+    as a Unix socket. Raises Invalid if a proxy of ours wrote no address there: limits and bans
+    could not apply to that visitor."""
     if "address" not in g:
         g.address = _address()
     return str(g.address)
@@ -97,13 +97,14 @@ def _address() -> str:
 
 
 def network() -> str:
-    """Whose tries and pages count as one (client_address.network_of). Raises as `address` does."""
+    """The visitor's network (client_address.network_of): attempts and open pages are counted for
+    each network. Raises as `address` does."""
     return network_of(address())
 
 
 def is_public(network: str) -> bool:
-    """True for a network of the internet. Any other is this machine, one's own house, or a proxy
-    that is missing in CHAT_PROXIES, behind which everybody is."""
+    """True for a network of the internet. Any other is this machine, a local network, or a proxy
+    that is missing in CHAT_PROXIES, through which everybody comes."""
     try:
         return ip_network(network).is_global
     except ValueError:
@@ -111,9 +112,9 @@ def is_public(network: str) -> bool:
 
 
 def is_proxy(seen: str) -> bool:
-    """True for the address of a proxy of CHAT_PROXIES."""
+    """True for the address of a proxy of CHAT_PROXIES, also in the form ::ffff:10.0.0.1, which a
+    socket for both families has for IPv4."""
     try:
-        # A socket for both families says ::ffff:10.0.0.1 of an IPv4 neighbour.
         ip = parse_address(seen)
     except ValueError:
         return False
@@ -121,7 +122,7 @@ def is_proxy(seen: str) -> bool:
 
 
 def is_own_origin() -> bool:
-    """True when the browser says that a page of this site made the request, and nothing else."""
+    """True if the browser says that a page of this site made the request."""
     return request.headers.get("Origin") == own_origin() and not _comes_from_another_site()
 
 
@@ -131,13 +132,13 @@ def is_safe(asked: Request) -> bool:
 
 
 def check_site(asked: Request) -> None:
-    """Raise Refused for an unsafe request that a browser says was made by a page of another site.
-    This is checked besides the form's token, which such a page may have come by.
+    """Raise Refused for an unsafe request if the browser says that a page of another site made it.
+    This comes on top of the form's token, which such a page may have got hold of.
 
-    What a browser cannot be made to leave out or forge is believed: `Sec-Fetch-Site`
-    (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454). Old browsers and programs send neither; for
-    them the token alone decides. Requests that bring their own proof instead of a cookie may come
-    from anywhere."""
+    The headers `Sec-Fetch-Site` (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454) are trusted,
+    because no page can make a browser omit or forge them. Old browsers and programs send neither;
+    for them only the token counts. Requests that are authenticated by other means than a cookie may
+    come from anywhere."""
     if asked.blueprint == "api" or asked.endpoint in (None, "jwt_sign_in.sign_in"):
         return
     origin = asked.headers.get("Origin")
@@ -150,13 +151,13 @@ def check_site(asked: Request) -> None:
 
 
 def _comes_from_another_site() -> bool:
-    """`none` is what the person did without any page, such as sending a form again."""
+    """`none`: the person did it without a page, such as sending a form again."""
     return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
 
 
 def csrf_token() -> str:
-    """The token of the forms of this session, which `protect` verifies. The secret is in the
-    signed cookie; the token does not expire (WTF_CSRF_TIME_LIMIT)."""
+    """The token of this session's forms, which `protect` verifies. Its secret is in the signed
+    cookie. It does not expire (WTF_CSRF_TIME_LIMIT)."""
     secret = cookie.get("csrf_token")
     if not secret:
         secret = cookie["csrf_token"] = secrets.token_hex(20)
@@ -171,8 +172,8 @@ def _signed(secret: str) -> str:
 
 
 def protect(app: Flask) -> CSRFProtect:
-    """What asks a form for its token; templates get it from `csrf_token`. Its hook looks for an
-    exemption before it looks at the method, so it is off, and app.admit calls `protect`."""
+    """Returns what verifies the tokens of forms; templates get a token from `csrf_token`. Its own
+    hook is off, because it looks for exemptions even in safe requests; app.admit calls it."""
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     csrf = CSRFProtect(app)
     app.jinja_env.globals["csrf_token"] = csrf_token
@@ -180,14 +181,14 @@ def protect(app: Flask) -> CSRFProtect:
     return csrf
 
 
-@lru_cache(maxsize=16)  # a Host header may say anything
+@lru_cache(maxsize=16)  # not more: a Host header may contain anything
 def _policy(origin: str) -> str:
     return _POLICY.format(origin=origin)
 
 
 def secure(app: Flask) -> None:
-    """Say on every response what a page may do, and that it is not to be kept. The headers that
-    are the same for every response are added below Flask (chat.web.security_headers)."""
+    """Add the content security policy to every response, and forbid caching unless the view allows
+    it. Headers that are the same for every response are added below Flask (security_headers)."""
 
     @app.after_request
     def headers(response: Response) -> Response:

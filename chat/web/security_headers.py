@@ -1,10 +1,10 @@
 """The security headers that every response has, and the stricter ones of responses without a page.
 
-The server adds them, below Flask (see `server_settings`), so that
-no response is sent without them. Some responses never reach Flask: those to a malformed request, to
-headers that are too long, to a refused handshake, or from a server that is stopping. Adding them
-there is also cheaper: each header that Flask adds costs 3 µs. Flask adds the content security
-policy of a page (chat.web.security); a response without one gets the strictest.
+The server adds them, below Flask (see `server_settings`), so that no response is sent without them.
+Some responses never reach Flask: those to a malformed request, to headers that are too long, to a
+refused handshake, or from a server that is stopping. It is also cheaper: each header that Flask
+adds costs 3 µs. Flask adds the content security policy of pages (chat.web.security); a response
+without one gets the strictest.
 """
 
 from __future__ import annotations

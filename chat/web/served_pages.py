@@ -1,9 +1,9 @@
-"""Which room a plain page showed, confirmed by what the browser asks for next.
+"""Marks as read what a plain page has shown, when the browser's next request confirms the page.
 
-An HTTP answer confirms nothing by itself: it may never have arrived. So a page that shows the
-newest messages of a room also sets a cookie that says up to which number, and the browser sends it
-along with its next request. Then what the page showed counts as read, and the cookie goes.
-A page whose socket opens says the same in its first frame (PageConnection.watch).
+The server does not know whether an HTTP response has arrived. So a page with the newest messages of
+a room also sets a cookie with the number of the last one, which the browser sends with its next
+request. Then the messages count as read, and the cookie is deleted. A page whose socket opens sends
+the same in its first frame (PageConnection.watch).
 """
 
 import logging
@@ -19,31 +19,31 @@ from .nonces import is_nonce
 
 log = logging.getLogger(__name__)
 
-MAX_AGE_SECONDS = 24 * 3600  # until a browser forgets a page after which it asked for nothing
+COOKIE_SECONDS = 24 * 3600  # the browser forgets a page that no request followed
 
 
 def served(rid: str, seq: int, at: int) -> None:
-    """The answer to this request shows the room `rid` up to event `seq`, of the time `at` (ms). Not
-    where it has no body, or is fetched for somebody who may never look at it."""
+    """The response to this request shows the room `rid` up to event `seq`, of the time `at` (ms
+    since 1970). It does not count if it has no body, or is fetched before anybody looks at it."""
     if request.method == "HEAD" or _is_prefetch():
         return
     text = f"{g.person.uid}.{rid}.{seq}-{at}"
 
     @after_this_request
     def remember(response: Response) -> Response:
-        response.set_cookie(_name(), text, max_age=MAX_AGE_SECONDS, **_flags())
+        response.set_cookie(_name(), text, max_age=COOKIE_SECONDS, **_flags())
         return response
 
 
 def _is_prefetch() -> bool:
-    """True when the browser says that it fetches the page ahead (Fetch Standard, "Sec-Purpose", and
-    the names that browsers had for it before)."""
+    """True if the browser says that it fetches the page in advance (Fetch Standard, "Sec-Purpose",
+    and the names that browsers used before)."""
     said = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
     return any("prefetch" in text or "preview" in text for text in said)
 
 
 def confirm(person: Person) -> None:
-    """The browser of this person asks for something: the page before has arrived."""
+    """The browser of this person has sent its next request, so the page before has arrived."""
     uid, _, place = request.cookies.get(_name(), "").partition(".")
     rid, _, shown = place.partition(".")
     if uid != person.uid or not is_nonce(rid):
@@ -51,7 +51,7 @@ def confirm(person: Person) -> None:
     try:
         chat().store.messages.seen(rid, uid, *cursor(shown))
     except (RedisError, OSError) as error:
-        log.warning("cannot remember what was seen: %s", error)
+        log.warning("cannot store what was read: %s", error)
     else:
         after_this_request(_forget)
 

@@ -31,7 +31,7 @@ def sign_out() -> Any:
 
 @bp.get("/me/sessions")
 def index() -> Any:
-    """Where the person is signed in."""
+    """The browsers in which the person is signed in."""
     if response := require_person():
         return response
     return render_template(

@@ -3,8 +3,8 @@
 For the methods in which another site authenticates the person, see oidc_sign_in, jwt_sign_in and
 trusted_proxy.
 
-Nobody can find out whether a login exists: a wrong login and a wrong password have the same text
-and take the same time. Making an account tells it, and must; it is limited (services.limits).
+Signing in does not reveal whether a login exists: a wrong login and a wrong password give the same
+text and take the same time. Creating an account has to reveal it, and is limited (services.limits).
 """
 
 from typing import Any
@@ -88,7 +88,7 @@ def _with_password(login: str, password: str) -> Any:
 
 
 def _is_unused() -> bool:
-    """True for a chat with passwords that nobody has used: its first account is to be made."""
+    """True for a chat with passwords that nobody has used: the first account is to be created."""
     store = chat().store
     is_on = "password" in auth_methods()
     return is_on and not store.accounts.has_admin() and not store.people.exist()

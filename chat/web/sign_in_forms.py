@@ -1,4 +1,4 @@
-"""What the pages for signing in and for making an account have in common."""
+"""What the pages for signing in and for creating an account have in common."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ def check_method(method: str) -> None:
 
 
 def can_sign_up() -> bool:
-    """True if visitors may make accounts. The first account is the admin's."""
+    """True if visitors may create accounts. They cannot before there is an admin."""
     is_on = "password" in auth_methods() and chat().settings.sign_up
     return is_on and chat().store.accounts.has_admin()
 
 
 def complete_sign_in(person: Person, method: str, next: str) -> Any:
-    """Sign in a person whom another site has authenticated, and redirect to `next`. Somebody else
-    who was signed in here is signed out."""
+    """Sign in a person whom another site has authenticated, and redirect to `next`. Anybody else
+    who was signed in in this browser is signed out."""
     if person.deactivated:
         failed("deactivated account", person.uid)
         return sign_in_refused("Your account here has been deactivated. Ask an admin.", 403, next)
@@ -69,12 +69,12 @@ def sign_in_page(error: str = "", **more: str) -> str:
 
 
 def sign_in_refused(text: str, status: int, next: str = "/") -> Any:
-    """The sign-in page with the reason why another site's visitor was not signed in."""
+    """The sign-in page with the reason why signing in through another site failed."""
     return sign_in_page(trouble=text, next=next), status
 
 
 def typed(error: str = "") -> dict[str, str]:
-    """The variables of the templates: what was typed into the form, without passwords."""
+    """The variables of the templates with what was typed into the form, except passwords."""
     values = request.values
     fields = {field: values.get(field, "") for field in ("name", "login")}
     nonce = sent_nonce() or new_nonce()
@@ -120,7 +120,7 @@ def use_limits(reason: str, **owners: str) -> None:
 
 
 def local_path(path: str) -> str:
-    """`path` if it is an address of this site, else the home page: `//host`, `/\\host` and
-    control characters would lead to another site."""
+    """Returns `path` if it is a path of this site, else "/": `//host`, `/\\host` and control
+    characters would lead to another site."""
     is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path
     return path if is_local and path.isprintable() else "/"

@@ -1,4 +1,4 @@
-"""The page on which visitors make accounts."""
+"""The page on which visitors create accounts."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ bp = Blueprint("sign_up", __name__)
 
 @bp.before_request
 def only_where_allowed() -> None:
-    """Raise 404 if visitors may not make accounts."""
+    """Raise 404 if visitors may not create accounts."""
     if not can_sign_up():
         raise NoPage
 
@@ -29,7 +29,7 @@ def page() -> Any:
 
 @bp.post("/sign-up")
 def sign_up() -> Any:
-    """Make an account. A guest stays the same person."""
+    """Create an account. A guest stays the same person."""
     try:
         check_network()
         chat().limits.use("sign-up", network())

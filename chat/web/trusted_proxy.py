@@ -1,9 +1,9 @@
-"""A proxy in front that has signed the visitor in, and says so in a header.
+"""Signing in by a proxy in front of the chat, which names the visitor in a header.
 
-It is believed when the connection itself comes from an address of CHAT_PROXIES; what anyone else
-says in that header is as if it were not there. The proxy must replace the header that a visitor
-sends: two of them are joined by a comma, and such a value names nobody. Neither does one that is
-not UTF-8 or holds control characters: read some other way, two people could become one.
+The header counts only if the connection comes from an address of CHAT_PROXIES; from anyone else it
+is ignored. The proxy must replace the header that a visitor sends: two of them are joined by a
+comma, and such a value names nobody. A value that is not UTF-8 or has control characters names
+nobody either: decoded in another way, two people could become one.
 """
 
 import logging
@@ -23,13 +23,13 @@ _unusable = OncePerMinute()
 
 
 def subject() -> str:
-    """Whom the proxy has let in; "" when no proxy says so, or not clearly."""
+    """The name of the person whom the proxy has signed in; "" if no proxy names one clearly."""
     return named() or ""
 
 
 def named() -> str | None:
-    """As `subject`; None where the proxy names somebody in a way that does not tell who it is. The
-    header is read once in a request."""
+    """Like `subject`, but None if the proxy names somebody in a form that cannot be used. Reads the
+    header once in a request."""
     if "proxy" not in chat().settings.sign_in:
         return ""
     if "proxy_named" not in g:
@@ -51,7 +51,7 @@ def _named() -> str | None:
 
 
 def person(subject: str) -> Person:
-    """The person whom the proxy names."""
+    """The person whom the proxy names, who is created when they come for the first time."""
     header = chat().settings.proxy_name_header
     name = header_text(request.headers.get(header, "")) if header else ""
     called = first_usable_name(name, subject.partition("@")[0]) or "New member"

@@ -1,4 +1,4 @@
-"""The unread messages of all rooms on one page."""
+"""The page with the unread messages of all rooms."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +33,8 @@ class UnreadRoom:
 
 @bp.get("/unread")
 def page() -> Any:
-    """The rooms with unread messages of which the person wants to know, last active first."""
+    """The rooms with unread messages, last active first, without those whose notification level
+    hides them."""
     rows = [row for row in chat().store.rooms.of(g.person.uid) if row.calls]
     waiting = [_unread_room(row) for row in rows[:MAX_ROOMS_SHOWN]]
     listed, more = rows[:MAX_ROOMS_LISTED], max(0, len(rows) - MAX_ROOMS_LISTED)

@@ -1,4 +1,4 @@
-"""Requests with files while they are received (services.uploads)."""
+"""Limits the size and the number of uploads in progress (services.uploads)."""
 
 from flask import Request, g
 
@@ -36,6 +36,6 @@ def begin(asked: Request, uid: str, most: int) -> None:
 
 
 def end(_: object = None) -> None:
-    """The request has ended, however it did."""
+    """Stop counting the request; it has ended, with or without an error."""
     if "end_upload" in g:
         g.pop("end_upload")()

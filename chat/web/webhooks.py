@@ -1,4 +1,4 @@
-"""The webhook of a bot, on a page for admins: where it is, its secret, and how it went lately."""
+"""The page of a bot's webhook, for admins: its address, its secret and its last deliveries."""
 
 from typing import Any
 
@@ -24,15 +24,14 @@ def page(uid: str) -> Any:
 
 @bp.post("")
 def save(uid: str) -> Any:
-    """Deliver to this address from now on. The secret stays where there is one, unless whoever
-    saved the webhook before is no admin any more."""
+    """Deliver to this address from now on. An existing secret stays, unless the webhook had stopped
+    because the person who saved it is no longer an admin: that person knows the secret."""
     bot, address = _bot(uid), request.form.get("address", "").strip()
     try:
         await_(chat().outbound.check(address))
     except Invalid as error:
         return _page(bot, address=address, error=error.text), 400
     before = chat().store.webhooks.get(uid)
-    # A secret that somebody knows who is no admin any more is one no longer.
     secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
     chat().store.webhooks.set(uid, address, secret, g.person.uid)
     audit.record(f"set the webhook {address} of", bot)
@@ -49,8 +48,8 @@ def remove(uid: str) -> Any:
 
 @bp.post("/secret")
 def secret(uid: str) -> Any:
-    """Show the secret, with `renew` a new one in its place. Not a GET, so that it is in no
-    history, and who looked is written down."""
+    """Show the secret; with `renew`, replace it by a new one first. A POST, so that browsers keep
+    the page in no history. The audit log says who looked."""
     bot, hook = _bot(uid), _hook(uid)
     if "renew" in request.form:
         hook = chat().store.webhooks.renew(hook, new_secret())
@@ -68,7 +67,7 @@ def _bot(uid: str) -> Person:
 
 
 def _is_stopped(bot: Person, hook: Webhook) -> bool:
-    """True for a webhook that stopped because whoever saved it is no active admin."""
+    """True for a webhook that stopped because the person who saved it is not an active admin."""
     return not chat().store.people.is_active_admin(hook.by or bot.bot)
 
 

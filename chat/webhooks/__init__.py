@@ -1,1 +1,1 @@
-"""Webhooks of bots: what is sent, when, and how it is signed."""
+"""Webhooks of bots: which messages are sent, when, and how they are signed."""

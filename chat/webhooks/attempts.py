@@ -1,4 +1,4 @@
-"""What is due, and how much of it is under way at once."""
+"""Starts the deliveries that are due, within limits of how many run at once."""
 
 import asyncio
 import logging
@@ -16,14 +16,14 @@ from .queueing import Queueing, now_ms
 
 log = logging.getLogger(__name__)
 
-MAX_RUNNING = 100  # deliveries under way
+MAX_RUNNING = 100  # deliveries at once
 MAX_RUNNING_PER_BOT = 4  # of these; one for a bot whose last delivery failed
-REST_SECONDS = 5.0  # before a delivery is tried again whose end could not be written down
+REST_SECONDS = 5.0  # before a delivery is repeated whose result could not be stored
 
 
 @dataclass(eq=False)
 class Attempts:
-    """The deliveries that this process has under way. `on_end` is called after each."""
+    """The deliveries that this process is running. `on_end` is called after each."""
 
     store: Store
     sender: Sender
@@ -33,8 +33,8 @@ class Attempts:
     running: dict[tuple[str, str, int], asyncio.Task[None]] = field(default_factory=dict)
 
     def start_due(self) -> None:
-        """Begin what is due, as much as may be under way at once. A program that is slow delays
-        no bot but its own."""
+        """Start the deliveries that are due, as many as may run at once. A slow program delays only
+        its own bot."""
         pending = self.queueing.pending
         for uid in random.sample(sorted(pending), len(pending)):
             running = sum(key[0] == uid for key in self.running)
@@ -51,7 +51,7 @@ class Attempts:
                 pending.discard(uid)
 
     async def cancel(self) -> None:
-        """End all that is under way; it stays in its queue."""
+        """Cancel all running deliveries; they stay in their queues."""
         tasks = list(self.running.values())
         for task in tasks:
             task.cancel()
@@ -61,7 +61,7 @@ class Attempts:
         try:
             outcome = await self.sender.attempt(delivery)
         except (RedisError, OSError) as error:
-            log.warning("how a delivery to a webhook went could not be written down: %s", error)
+            log.warning("the result of a delivery to a webhook could not be stored: %s", error)
             await asyncio.sleep(REST_SECONDS)
         except Exception:
             log.exception("a delivery to a webhook failed")

@@ -1,7 +1,7 @@
-"""What is sent for one delivery, and what becomes of the answer.
+"""Sends one delivery, and handles the program's answer.
 
-A delivery stays in its bot's queue until it went well or is given up. A program may get a message
-twice when a process dies, with the same id; its answer is posted once, for that id is the nonce.
+A delivery stays in its bot's queue until it succeeds or is given up. If a process dies, a program
+may get a message twice, with the same id. Its answer is posted once, because the id is the nonce.
 """
 
 import asyncio
@@ -46,8 +46,8 @@ class Sender:
     post_reply: PostReply
 
     async def attempt(self, delivery: Delivery) -> Outcome:
-        """Send a delivery, and write down how it went. Raises RedisError and OSError where that
-        cannot be written down."""
+        """Send a delivery, and store the result. Raises RedisError and OSError if it cannot be
+        stored."""
         request = await with_portal_run_sync(self._request, delivery)
         if request is None:
             return Outcome.STOPPED
@@ -67,7 +67,7 @@ class Sender:
         return Outcome.FAILED
 
     def fail(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
-        """Try again later, after `wait` seconds at least, or give up."""
+        """Schedule another try after at least `wait` seconds, or give up."""
         hooks, tries = self.store.webhooks, delivery.tries + 1
         if tries >= signing.MAX_TRIES:
             hooks.done(delivery)
@@ -77,10 +77,10 @@ class Sender:
         hooks.again(delivery, now_ms(self.store) + int(wait * 1000))
         hooks.note(delivery, now_ms(self.store), why)
 
-    # What is sent
+    # The request
 
     def _request(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
-        """Address, body and headers; None when there is nothing to deliver any more."""
+        """Address, body and headers; None if there is nothing left to deliver."""
         active = active_webhook(self.store, delivery.uid)
         if active is None:
             return None
@@ -96,8 +96,8 @@ class Sender:
         return hook.address, body, signing.signed_headers(hook.secret, delivery.did, body, now)
 
     def _message(self, delivery: Delivery) -> dict[str, Any] | None:
-        """Room and message as the API gives them to the bot; None when the message is deleted or
-        the bot is not there any more."""
+        """Room and message as the API gives them to the bot; None if the message was deleted or the
+        bot has left the room."""
         try:
             room = self.store.rooms.member(delivery.rid, delivery.uid)
         except NotFound:
@@ -107,11 +107,11 @@ class Sender:
             return None
         return {"room": room_json(room), "message": message_json(events[0])}
 
-    # What becomes of the answer
+    # The answer
 
     async def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
-        """Post what the program says; returns how the delivery went. A bot that answers faster
-        than anyone may write waits: nothing is lost, and its next deliveries wait too."""
+        """Post the program's answer; returns the result of the delivery. A bot that answers faster
+        than anyone may post has to wait: nothing is lost, and its next deliveries wait too."""
         while True:
             try:
                 return await with_portal_run_sync(self._reply, delivery, text)

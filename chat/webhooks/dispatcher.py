@@ -1,7 +1,8 @@
 """Sends messages to the webhooks of bots: one process at a time, which holds the lease.
 
-`queueing` has what is queued and why, `attempts` what is due, `delivery` what is sent. The process
-that takes the lease reads everything anew, and goes on where the one before it was.
+`queueing` decides which messages are queued, `attempts` starts the deliveries that are due, and
+`delivery` sends one. A process that takes the lease reads everything again, and goes on where the
+previous one stopped.
 """
 
 import asyncio
@@ -19,11 +20,11 @@ from .queueing import Queueing
 
 LEASE_SECONDS = 12.0
 RENEW_SECONDS = 3.0  # between two renewals of the lease, or two tries to take it
-POLL_SECONDS = 1.0  # between two looks at what is due
+POLL_SECONDS = 1.0  # between two searches for deliveries that are due
 
 
 class Dispatcher:
-    """Runs in every process; `run` goes on until it is cancelled."""
+    """Runs in every process, until it is cancelled."""
 
     def __init__(self, store: Store, topology: Topology, sender: Sender) -> None:
         self._store = store
@@ -67,7 +68,7 @@ class Dispatcher:
             await asyncio.gather(subscription, return_exceptions=True)
 
     def _turn(self, queueing: Queueing, attempts: Attempts) -> bool:
-        """Queue what is new and begin what is due; False when another process has the lease."""
+        """Queue new messages and start due deliveries; False if another process has the lease."""
         if not self._lease.renew(RENEW_SECONDS):
             return False
         queueing.queue_new()

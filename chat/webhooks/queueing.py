@@ -1,10 +1,10 @@
-"""What is queued for the webhooks: which messages concern which bot.
+"""Decides which messages are queued for the webhook of which bot.
 
-Posting a message does nothing for this: a room's stream is the queue that everything is in
-already. For each bot and room there is a cursor. queue_deliveries.lua moves it and puts what
-concerns the bot into the bot's queue, both or neither, so each message is queued once, however many
-processes there are and wherever one dies. What is published in a room only says that its stream is
-to be read, and every SWEEP_SECONDS all streams are compared with their cursors.
+Posting a message does nothing for this, because the room's stream has every message already. For
+each bot and room there is a cursor. queue_deliveries.lua moves the cursor and puts the messages for
+the bot into the bot's queue, both or neither. So each message is queued once, however many
+processes there are, and whenever one of them dies. An event that is published in a room only means
+that its stream is to be read. Every SWEEP_SECONDS, all streams are compared with their cursors.
 """
 
 import logging
@@ -19,9 +19,9 @@ from ..store.webhooks import Webhook
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 60.0  # between two looks at all webhooks
+SWEEP_SECONDS = 60.0  # between two comparisons of all streams with their cursors
 EVENTS_PER_READ = 500
-MAX_FIRST_EVENTS = 200  # that are read of a room in which the bot was told of nothing yet
+MAX_FIRST_EVENTS = 200  # read of a room that has no cursor for the bot yet
 MAX_AGE_MS = 24 * 3600 * 1000  # of a message; older ones are not queued
 
 
@@ -44,13 +44,13 @@ def active_webhook(store: Store, uid: str) -> tuple[Person, Webhook] | None:
 
 
 def now_ms(store: Store) -> int:
-    """Milliseconds since 1970, by the database's clock, which has dated the messages too."""
+    """Milliseconds since 1970, by the database's clock, as in the times of messages."""
     return int(store.clock.now() * 1000)
 
 
 @dataclass(eq=False)
 class Queueing:
-    """The bots that have a webhook, as this process last read them, and what is to be read anew."""
+    """The bots with a webhook, as this process last read them, and what it has to read again."""
 
     store: Store
     pending: set[str] = field(default_factory=set)  # bots whose queue may hold something
@@ -60,16 +60,16 @@ class Queueing:
     rooms: set[str] = field(default_factory=set)  # whose streams are to be read
     swept_at: float = float("-inf")  # by the monotonic clock
 
-    # What is published
+    # Published messages
 
     def channels(self) -> set[str]:
-        """The channels on which something is published that matters here."""
+        """The channels to subscribe to."""
         rooms = {rid for listener in self.listeners.values() for rid in listener.rooms}
         channels = {keys.WEBHOOKS, *map(keys.user_channel, self.listeners)}
         return channels.union(map(keys.room_channel, rooms))
 
     def on_message(self, channel: str, text: str) -> bool:
-        """Take note of what was published. True when there is something to do."""
+        """Note what has to be read because of this message. True if there is something to do."""
         if channel == keys.WEBHOOKS:
             self.changed.add(text)
             return True
@@ -83,7 +83,7 @@ class Queueing:
         return True
 
     def on_subscribed(self, channel: str) -> None:
-        """Have read what the channel is about: something may have been published before."""
+        """Note that the subject of the channel is to be read: messages may have been missed."""
         if channel == keys.WEBHOOKS:
             self.swept_at = float("-inf")
         else:
@@ -91,11 +91,11 @@ class Queueing:
             self.changed.update([ident] if kind == "user" else self._listeners_in(ident))
 
     def mark_changed(self, uid: str) -> None:
-        """Have a bot read anew."""
+        """Note that a bot is to be read again."""
         self.changed.add(uid)
 
     def _concerns_somebody(self, rid: str, line: str) -> bool:
-        """False for what cannot concern any bot; the cursor passes it later."""
+        """False for a line that concerns no bot; the cursor passes it later."""
         if line.startswith("~"):
             return False
         event = Event.parse_line(rid, line)
@@ -109,10 +109,10 @@ class Queueing:
         """The bots that are in a room, by their ids."""
         return {uid: bot for uid, bot in self.listeners.items() if rid in bot.rooms}
 
-    # What is queued
+    # Queueing
 
     def queue_new(self) -> None:
-        """Read everything that was noted, and queue what concerns a bot."""
+        """Read everything that was noted, and queue the messages for bots."""
         now = time.monotonic()
         if now > self.swept_at + SWEEP_SECONDS:
             self.swept_at = now
@@ -138,7 +138,7 @@ class Queueing:
         self.pending.add(uid)
 
     def _read(self, listener: Listener, rid: str) -> None:
-        """Queue for a bot what was posted in a room since its cursor."""
+        """Queue the messages for a bot that were posted in a room since its cursor."""
         uid, now, hooks = listener.bot.uid, now_ms(self.store), self.store.webhooks
         while True:
             cursor, newest, joined = hooks.cursor(uid, rid)
@@ -159,8 +159,8 @@ class Queueing:
                 return
 
     def _concerns(self, listener: Listener, rid: str, event: Event) -> bool:
-        """True for a message in a direct room with the bot or one that mentions it, but not for
-        one by a bot: two of them would never stop."""
+        """True for a message in a direct room with the bot, or one that mentions the bot. False for
+        messages by bots: two of them would answer each other for ever."""
         if event.kind != POST or event.uid == listener.bot.uid:
             return False
         if listener.rooms[rid] != DIRECT:

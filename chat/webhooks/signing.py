@@ -1,7 +1,7 @@
-"""How a delivery is signed and repeated, and what its answer means (Standard Webhooks).
+"""Signatures, retries and answers of deliveries (Standard Webhooks).
 
 The specification is spec/standard-webhooks.md at github.com/standard-webhooks/standard-webhooks.
-It asks for the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, for HMAC-SHA256,
+It requires the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`, for HMAC-SHA256,
 and for secrets that begin with `whsec_`. Receivers find a library for it in every language.
 """
 
@@ -21,7 +21,7 @@ MAX_WAIT_SECONDS = 24 * 3600  # that a program may ask for
 
 
 def new_secret() -> str:
-    """A secret to sign with: 32 random bytes (24 to 64 are asked for)."""
+    """A secret to sign with: 32 random bytes (the specification requires 24 to 64)."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
@@ -39,8 +39,8 @@ def signed_headers(secret: str, did: str, body: bytes, now: int) -> dict[str, st
 
 
 def retry_wait(tries: int, first: float) -> float:
-    """Seconds between the last of `tries` tries and the next: `first`, then WAIT_FACTOR times as
-    long each time, give or take a fifth, so that what failed together does not come back
+    """Seconds to wait after `tries` tries: `first` after the first one, then WAIT_FACTOR times as
+    long each time. It varies by a fifth, so that deliveries that failed together are not repeated
     together."""
     spread: float = random.uniform(0.8, 1.2)
     return spread * first * float(WAIT_FACTOR ** (tries - 1))
@@ -55,14 +55,14 @@ def requested_wait(answer: Answer, now: float) -> float:
     else:
         try:
             seconds = parsedate_to_datetime(text).timestamp() - now
-        except (ValueError, TypeError, OverflowError):  # OverflowError: of a date with huge numbers
+        except (ValueError, TypeError, OverflowError):  # OverflowError: a date with huge numbers
             return 0.0
     return min(max(seconds, 0.0), MAX_WAIT_SECONDS)
 
 
 def reply_text(answer: Answer) -> str:
-    """What the program wants to be posted: a plain text, or the field `body` of a JSON object; ""
-    for nothing."""
+    """The text that the program wants to post: a plain text, or the field `body` of a JSON object;
+    "" for none."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answer.headers.get("content-encoding", "identity") != "identity":
         return ""
