@@ -88,11 +88,14 @@ def test_every_line_is_an_object_and_names_its_request(logging_server):
         answer = ann.get(f"/rooms/{rid}", headers={"X-Request-Id": bad.encode()})
         assert answer.headers["x-request-id"] != bad
 
+    with server.redis() as client:  # a room id that is no UTF-8, for the indexer alone
+        wait_until(lambda: client.spublish(keys.ROOMS, b"\xff"), "the indexer's subscription")
+    uncaught = {"exception": "search/indexer.py", "message": "not caught"}
+    assert "request_id" not in server.wait_for_line(**uncaught)
     os.kill(server.valkey(), signal.SIGKILL)
     for found in (
         {"logger": "chat.operator", "message": "the embedded Valkey has died"},
         {"logger": "chat.redis_client.pubsub"},
-        {"exception": "search/indexer.py", "message": "not caught"},  # by the number that is none
     ):
         assert "request_id" not in server.wait_for_line(**found)
     wait_until(server.is_ready, "readiness")
