@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from ipaddress import ip_network
 
 import pytest
@@ -141,3 +143,32 @@ def test_which_ids_of_others_are_used(client, sent, is_used):
     assert headers[b"x-request-id"] == origin.request_id.encode()
     assert (origin.request_id.encode() == sent[0]) == is_used
     assert origin.is_over
+
+
+UNCAUGHT = """
+import threading
+from chat.observability.log_setup import set_up
+
+set_up("json")
+
+class Ends:
+    def __del__(self):
+        raise ValueError("a destructor")
+
+def fail(where):
+    raise ValueError(where)
+
+del [Ends()][0]
+thread = threading.Thread(target=fail, args=("a thread",))
+thread.start()
+thread.join()
+fail("the main thread")
+"""
+
+
+def test_what_nobody_catches_is_a_line_as_well():
+    done = subprocess.run([sys.executable, "-c", UNCAUGHT], capture_output=True, text=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    for line, where in zip(lines, ("a destructor", "a thread", "the main thread"), strict=True):
+        assert line["exception"].endswith(f"ValueError: {where}")
+        assert (line["level"], line["message"]) == ("CRITICAL", "an exception was not caught")
