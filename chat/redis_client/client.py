@@ -192,9 +192,9 @@ class LoopRedis(Asking):
         self.loop.call_soon(self._write)
 
     def drop(self, why: str) -> None:
-        """End the connection, which is not to be trusted any more; the next command makes another
-        one. Who waits for an answer gets OutcomeUnknown. store.verified calls this, if it gets
-        the answer to another question."""
+        """Close the connection, because its replies are out of step; the next command opens another
+        one. Callers that wait get OutcomeUnknown. store.verified calls this (by getattr) when it
+        gets the answer to another question."""
         if self._link is not None:
             self._link.close(InvalidResponse(why))
 

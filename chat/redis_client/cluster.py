@@ -89,7 +89,7 @@ class LoopCluster(Asking):
             self.topology.invalidate()
 
     def drop(self, why: str) -> None:
-        """As LoopRedis.drop, for the connections to all nodes."""
+        """Like LoopRedis.drop, for the connections to all nodes."""
         for node in self._nodes.values():
             node.drop(why)
 
