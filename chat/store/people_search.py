@@ -105,22 +105,18 @@ class PeopleSearch(PeopleReads):
 
     def _indexed(self, ends: list[tuple[bytes, bytes]], limit: int) -> list[str]:
         """The ids of the first `limit` entries in each of these ranges, read in pieces."""
-        found: list[list[str]] = [[] for _ in ends]
-        going, step = list(range(len(ends))), min(limit, INDEXED_AT_ONCE)
-        while going:
-            some = going[: max(1, INDEXED_AT_ONCE // step)]
-            going = going[len(some) :]
-            pipeline = self.client.pipeline(transaction=False)
-            for n in some:
-                low, high = ends[n]
-                low = b"(" + found[n][-1].encode() if found[n] else low
-                pipeline.zrangebylex(keys.NAMES, low, high, start=0, num=step)
-            for n, batch in zip(some, pipeline.execute(), strict=True):
-                found[n] += batch
-                if len(batch) == step and len(found[n]) < limit:
-                    going.append(n)
-        entries = [entry for of_one in found for entry in of_one[:limit]]
-        return list(dict.fromkeys(map(_uid, entries)))
+        uids: dict[str, None] = {}
+        for low, high in ends:
+            entries: list[str] = []
+            while len(entries) < limit:
+                step = min(limit, INDEXED_AT_ONCE)
+                some = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=step)
+                entries += some
+                if len(some) < step:
+                    break
+                low = b"(" + some[-1].encode()
+            uids.update(dict.fromkeys(map(_uid, entries[:limit])))
+        return list(uids)
 
     def tag(self, person: Person) -> str:
         """Four characters for this person, or "" for a name that looks like nobody else's. The

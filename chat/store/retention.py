@@ -1,4 +1,4 @@
-"""How much of each room is kept. What is older goes, from the front of its stream."""
+"""Deleting old events from the rooms' streams, and the files that messages still have."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,9 +7,9 @@ from . import keys
 from .batches import ask_each, stored_ids
 from .lua import Script
 
-STEP = 500  # events that go in one script, and keys that are looked at in one command
+STEP = 500  # events that one script deletes, and keys that are read in one command
 DAY_MS = 24 * 3600 * 1000
-NONCE_MS = DAY_MS  # ms after which a message that has gone is not sent again
+NONCE_MS = DAY_MS  # after which nobody sends a deleted message again
 
 
 class Retention:
@@ -18,34 +18,33 @@ class Retention:
         self._trim = Script(client, "trim")
 
     def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether messages hold these files, each a room's id and its own."""
+        """For each of these files, given by the id of its room and its own, whether a message has
+        it."""
         asked = ((keys.files(rid), fid) for rid, fid in files)
         return [score is not None for score in ask_each(self.client, "zscore", asked)]
 
     def held(self) -> Iterator[tuple[str, set[str]]]:
-        """The rooms whose messages hold files, each with the ids of those."""
+        """The rooms whose messages have files, each with the ids of these."""
         for rid in stored_ids(self.client, keys.files, "zset", STEP):
             yield rid, {fid for fid, _ in self.client.zscan_iter(keys.files(rid), count=STEP)}
 
     def place(self, name: str) -> str:
-        """The name of the place where this database's files are; `name` where it has none yet."""
+        """The id of the file storage that belongs to this database, which becomes `name` if it has
+        none yet."""
         self.client.set(keys.FILES, name, nx=True)
         return str(self.client.get(keys.FILES))
 
     def rooms(self) -> Iterator[str]:
-        """The ids of all rooms, a few at a time. One may come twice."""
+        """The ids of all rooms. An id may come twice."""
         return stored_ids(self.client, keys.room, size=STEP)
 
     def trim(self, rid: str, messages: int, days: int) -> int:
-        """Let go what is beyond the newest so many events (0: all are kept) or older than so
-        many days (0: however old), STEP of them at most. Returns how many have gone: when it is
+        """Delete what is not among the newest `messages` events (0: no limit), or is older than so
+        many days (0: no limit), but STEP events at most. Returns how many were deleted: if it is
         STEP, there may be more."""
+        age_ms = days * DAY_MS
         return int(
             self._trim(
-                keys.of_room(rid),
-                kept=messages,
-                age_ms=days * DAY_MS,
-                limit=STEP,
-                nonce_ms=NONCE_MS,
+                keys.of_room(rid), kept=messages, age_ms=age_ms, limit=STEP, nonce_ms=NONCE_MS
             )
         )
