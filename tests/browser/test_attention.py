@@ -59,7 +59,7 @@ def test_a_mention_is_seen_from_another_room_and_in_the_inbox(ann: Person, bob: 
     bob.until(lambda: "2 unread, you are mentioned" in name_of(bob, f"#room-{room} a"), "the sign")
     bob.until(lambda: "1 unread" in name_of(bob, ".side__mentions a"), "the count")
     bob.page.locator(".side__mentions a").click()
-    item = bob.page.locator(".called__item")
+    item = bob.page.locator(".mention-list__item")
     expect(item).to_contain_text("@Bob, tea?")
     expect(item).to_contain_text("New")
     item.get_by_role("link").click()
@@ -96,7 +96,7 @@ def test_without_scripts(people: People, server, ann: Person, room: str):
     frame = cyd.page.frame_locator("iframe.stream")
     expect(frame.locator(".mention")).to_have_text("@Cyd")
     cyd.open("/mentions")
-    expect(cyd.page.locator(".called__item")).to_contain_text("yes, @Cyd")
+    expect(cyd.page.locator(".mention-list__item")).to_contain_text("yes, @Cyd")
 
 
 def name_of(person: Person, selector: str) -> str:

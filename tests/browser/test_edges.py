@@ -33,7 +33,7 @@ def test_nothing_stands_over_an_edge(people: People, server: Server):
     found = []
     room = f"/rooms/{rid}"
     search = "/search?q=example"
-    wait_until(lambda: "found__one" in bob.get(search).text, "the message being found")
+    wait_until(lambda: "found__result" in bob.get(search).text, "the message being found")
     lists = ("/go", "/mentions", "/unread", "/rooms", "/me", search)
     for path in ("/", room, f"{room}/people", *lists):
         ann.open(path)

@@ -123,7 +123,7 @@ def test_on_a_phone_the_menu_and_the_head_have_room(people: People, server: Serv
     rid = ann.create_room("A room")
     other.join_room(rid)
     other.send("from the other")
-    expect(ann.page.locator(".panel__here")).to_have_text("2 online")
+    expect(ann.page.locator(".panel__online")).to_have_text("2 online")
     about = ann.page.locator(".panel__about")
     assert about.evaluate("about => about.scrollWidth <= about.clientWidth")
     ann.send("mine")

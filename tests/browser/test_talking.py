@@ -56,10 +56,10 @@ def test_who_is_typing_is_seen_by_the_other(ann: Person, bob: Person, room: str)
     ann.type("I am wri")
     expect(bob.page.locator("#typing")).to_contain_text("Ann")
     expect(bob.page.locator("#typing")).to_contain_text("is typing")
-    expect(ann.page.locator(".typing__who:visible")).to_have_count(0)
+    expect(ann.page.locator(".typing__person:visible")).to_have_count(0)
     ann.enter("ting this")
     bob.wait_for("I am writing this")
-    expect(bob.page.locator(".typing__who")).to_have_count(0)
+    expect(bob.page.locator(".typing__person")).to_have_count(0)
 
 
 def test_typing_ahead_of_a_slow_server(slow: Person, far: Proxy):

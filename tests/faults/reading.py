@@ -103,7 +103,7 @@ _PARTS = re.compile(
             r"hx-target=\"#panel\[data-room=(?:'|&#39;)(?P<gone>[\w-]+)(?:'|&#39;)\]\" "
             r'hx-swap="outerHTML"',
             r"hx-target=\"#panel\[data-room=(?:'|&#39;)(?P<present>[\w-]+)(?:'|&#39;)\] "
-            r'\.panel__here" hx-swap="innerHTML">(?P<count>\d+) online',
+            r'\.panel__online" hx-swap="innerHTML">(?P<count>\d+) online',
         )
     ),
     re.S,

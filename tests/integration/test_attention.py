@@ -31,7 +31,7 @@ def row(visitor, rid):
 
 def listed(visitor, path="/mentions"):
     """The inbox as it reads, item by item."""
-    items = re.findall(r'<li class="called__item">(.*?)</li>', visitor.get(path).text, re.S)
+    items = re.findall(r'<li class="mention-list__item">(.*?)</li>', visitor.get(path).text, re.S)
     return [" ".join(reads(item).split()) for item in items]
 
 

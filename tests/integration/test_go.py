@@ -21,7 +21,7 @@ def goes(visitor, q):
 def offered(visitor, q):
     """Names as one types, the first first."""
     page = visitor.get("/go", params={"q": q}, headers={"HX-Request": "true"}).text
-    return [html.unescape(n) for n in re.findall(r'targets__name"><bdi>(.*?)</bdi>', page)]
+    return [html.unescape(n) for n in re.findall(r'switcher-results__name"><bdi>(.*?)</bdi>', page)]
 
 
 # By name

@@ -402,7 +402,7 @@ def test_messages_in_a_row_stand_together(ann, bob):
     for who, text in ((ann, "one"), (ann, "two"), (bob, "three"), (ann, "four")):
         who.post(rid, text)
     page = ann.room(rid)
-    same = re.findall(r'<li id="m-(\d+)" class="message message--same"', page)
+    same = re.findall(r'<li id="m-(\d+)" class="message message--continued"', page)
     assert same == ["4"]
     assert page.count('class="day"') == 1
 

@@ -308,7 +308,7 @@ def test_dots_are_there_again_when_the_list_of_rooms_is_sent_anew(ann, bob):
     elsewhere, dot = Page(ann).watch(""), f'class="dot" data-uid="{bob.uid}"'
     elsewhere.wait_for(dot)
     ann.create_room("Rain")
-    elsewhere.wait_for('class="row__here"')
+    elsewhere.wait_for('class="row__online"')
     elsewhere.wait_for(dot)
 
 

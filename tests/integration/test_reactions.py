@@ -145,8 +145,8 @@ def test_what_makes_no_sense_is_refused(ann, tea, react):
 def test_a_menu_is_shown_in_the_message_or_on_its_page(ann, bob, tea):
     answer = bob.get(f"/rooms/{tea}/menu?after=3")
     assert answer.headers["location"] == f"/rooms/{tea}/messages/3?menu=1#m-3"
-    assert '<details class="about" open>' in bob.get(answer.headers["location"]).text
-    assert '<details class="about">' in bob.get(f"/rooms/{tea}/messages/3").text
+    assert '<details class="message-actions" open>' in bob.get(answer.headers["location"]).text
+    assert '<details class="message-actions">' in bob.get(f"/rooms/{tea}/messages/3").text
     told = {v: v.get(f"/rooms/{tea}/menu?after=3", headers={"HX-Request": "1"}) for v in (ann, bob)}
     for answer in told.values():
         assert 'hx-target="#messages > #m-3 .message__main"' in answer.text

@@ -167,7 +167,7 @@ def test_the_rare_pieces_of_a_message_are_there_where_they_are(made):
     plain, day = said("text"), 86_400_000
     pieces = {
         'class="day"': {"before": plain.at - day},
-        "message--same": {"before": plain.at - 1, "same": True},
+        "message--continued": {"before": plain.at - 1, "same": True},
         '<small class="tag">#x1': {"tag": "x1"},
         'class="message__edited"': {"edited": True},
         'class="quote"': {"quote": Quote("u2", "Bob", "before"), "number": 3},
@@ -178,7 +178,9 @@ def test_the_rare_pieces_of_a_message_are_there_where_they_are(made):
     for piece, fields in pieces.items():
         assert piece not in made.for_viewers(plain)
         assert piece in made.for_viewers(replace(plain, **fields))
-    assert "message--same" not in made.for_viewers(replace(plain, before=plain.at - day, same=True))
+    assert "message--continued" not in made.for_viewers(
+        replace(plain, before=plain.at - day, same=True)
+    )
 
 
 @given(kind=st.sampled_from([POST, START, JOIN]), body=st.text(), name=st.text())
