@@ -1,10 +1,10 @@
-"""Files of messages: checking, converting and storing them.
+"""Checks, converts and stores the files of messages.
 
 Images are decoded and encoded again (chat.media.images), so that only their pixels are stored, and
-get a preview. An image that is over one of the limits is stored unchanged, as a file that is not
-shown, with a note that says why. An image that cannot be decoded is refused. All other files are
-stored unchanged. Their type comes from the end of their name (chat.domain.file_types), never from
-the sender.
+get a preview. An image that exceeds a limit is stored unchanged, as a file that is not shown, with
+a note that says why. An image that cannot be decoded is refused. All other files are stored
+unchanged. Their type is derived from their name (chat.domain.file_types), never from what the
+sender says.
 """
 
 import io
@@ -32,8 +32,8 @@ from .image_protocol import ATTACHMENT, BROKEN, BYTES, FRAMES, MEMORY, PIXELS, T
 
 log = logging.getLogger(__name__)
 
-READ_CHUNK_BYTES = 1 << 18  # that are read from the storage at a time, at least
-LIST_CHUNK_FILES = 1000  # that are listed at a time
+READ_CHUNK_BYTES = 1 << 18  # read from the storage at a time, at least
+LIST_CHUNK_FILES = 1000  # listed at a time
 FOLDER = "files"
 DATABASE_NAME_PATH = "files/database"  # the name of the database that the files belong to
 
@@ -45,12 +45,12 @@ NOTES = {
     MEMORY: f"Not shown because it takes too much memory to open. {_UNCHANGED}",
     TIME: f"Not shown because it takes too long to open. {_UNCHANGED}",
 }
-"""Shown next to an image that is stored as a file, by the code of its note."""
+"""The text next to an image that is stored as a file, by the code of its note."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that is being sent: its name, and a stream at its first byte."""
+    """A file that is being uploaded: its name, and a stream at its first byte."""
 
     name: str
     stream: IO[bytes]
@@ -63,8 +63,8 @@ class Upload:
 
 
 class Files:
-    """Stores files in the same place as `pictures`. `max_bytes` is the limit of one file; the files
-    of one message may have twice as many together."""
+    """Stores files in the same place as `pictures`. `max_bytes` is the limit for one file; the
+    files of a message may have twice as many bytes together."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Files:
         self.max_bytes = max_bytes
         self.max_message_bytes = 2 * max_bytes
         together = file_size(self.max_message_bytes)
-        # The limits, in a sentence for people; and the error for a request too large to be read.
+        # The limits as a sentence, and the error for a request that is too large to be read.
         self.limits = (
             f"Up to {MOST_FILES} files of {file_size(max_bytes)} each, {together} in total. "
             "Programs are not allowed."
@@ -87,8 +87,8 @@ class Files:
         self.too_large = f"The files are too large together. The limit is {together}."
 
     def keep(self, rid: str, sent: Sequence[Upload], by: Person) -> list[File]:
-        """Store the files of a message of person `by` in room `rid`, all or none. Raises Invalid,
-        which names the file and the error, OverQuota, Busy and FilesAway."""
+        """Store all files of a message by person `by` in room `rid`, or none. Raises Invalid, which
+        names the file and the error, OverQuota, Busy and FilesAway."""
         if len(sent) > MOST_FILES:
             raise Invalid(f"You chose {len(sent)} files. A message can have {MOST_FILES}.")
         checked = [self._checked(one) for one in sent]
@@ -211,9 +211,9 @@ class Files:
     def read(
         self, rid: str, fid: str, small: bool = False, part: tuple[int, int] | None = None
     ) -> tuple[int, Iterator[bytes]]:
-        """The size in bytes of a file (`small`: of the preview of an image), and its content. With
-        `part`, only the bytes from its first number up to, not including, its second. Raises
-        NotFound and FilesAway."""
+        """The size of a file in bytes (`small`: of an image's preview), and its content. With
+        `part`, the content from its first number up to, not including, its second. Raises NotFound
+        and FilesAway."""
         path = _path(rid, fid, small)
         options = {"range": part} if part else None
         try:
@@ -232,8 +232,8 @@ class Files:
             return None
 
     def all(self, rid: str = "") -> Iterator[list[tuple[str, str, str, datetime]]]:
-        """Room, file id, path and time of all stored files, or of those of one room, some at a
-        time. Raises obstore's errors."""
+        """The room, file id, path and time of all stored files, or of those of one room, in pages.
+        Raises obstore's errors."""
         folder = f"{FOLDER}/{rid}/" if rid else f"{FOLDER}/"
         pages = self.pictures.files.list(folder, chunk_size=LIST_CHUNK_FILES).__aiter__()
         while (page := await_(anext(pages, None))) is not None:
@@ -245,7 +245,7 @@ class Files:
             ]
 
     def named(self, name: str) -> bool:
-        """Whether the storage belongs to the database of this name. One without a name gets it."""
+        """Whether the storage belongs to the database of this name. A new storage gets the name."""
         try:
             found = await_(self.pictures.files.get_async(DATABASE_NAME_PATH))
             return bytes(await_(found.bytes_async())) == name.encode()
@@ -261,13 +261,13 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def _named(name: str, type: str) -> str:
-    """The name with the suffix of the image's present type."""
+    """The name, with the suffix of the image's new type."""
     path = PurePosixPath(name)
     return name if type_of(name) == type else f"{path.stem}{SUFFIXES[type][0]}"
 
 
 def file_size(count: int) -> str:
-    """A number of bytes in readable form, such as 1.5 MB."""
+    """A number of bytes for people, such as 1.5 MB."""
     if count < 1000:
         return f"{count} B"
     for unit in ("KB", "MB"):

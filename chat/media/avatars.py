@@ -16,10 +16,10 @@ from . import images
 from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME, NotMade
 
 MAX_AVATAR_BYTES = 5 * 2**20  # of the file that is sent
-FREE_BYTES = 2**30  # of the disk that files never take
-FREE_FRACTION = 20  # a twentieth of the disk stays free where that is less than FREE_BYTES
+FREE_BYTES = 2**30  # of the disk that files leave free
+FREE_FRACTION = 20  # they leave a twentieth of the disk free if that is less than FREE_BYTES
 
-MISSING = (NotFoundError, FileNotFoundError)  # what obstore raises for a file that is not there
+MISSING = (NotFoundError, FileNotFoundError)  # obstore's errors for a file that does not exist
 
 ERRORS = {
     BROKEN: "This is not a picture that the chat can read. Choose a JPEG, PNG, WebP or GIF.",
@@ -37,7 +37,7 @@ class Pictures:
 
     def __init__(self, place: str) -> None:
         is_url = "://" in place
-        # Where the pictures are, if that is on this machine.
+        # The folder of the pictures; "" if they are not on this machine.
         local = urlsplit(place).scheme == "file" if is_url else True
         self.folder = (unquote(urlsplit(place).path) if is_url else place) if local else ""
         self.files: Any = from_url(place) if is_url else LocalStore(place, mkdir=True)
@@ -60,7 +60,7 @@ class Pictures:
         return secrets.token_urlsafe(6)
 
     def has_room(self, more: int) -> bool:
-        """False if so many more bytes would fill the disk, which the database is on too."""
+        """False if this many more bytes would fill the disk, which the database may use too."""
         try:
             disk = shutil.disk_usage(self.folder) if self.folder else None
         except OSError:

@@ -1,7 +1,7 @@
-"""The program of the child process that decodes and encodes one image (see chat.media.images).
+"""The program of the child process that converts one image (see chat.media.images).
 
-Besides Pillow it imports only two small modules of the chat, so it starts in a twentieth of a
-second, and nothing in its memory is worth stealing.
+Besides Pillow, it imports only two small modules of the chat. So it starts in a twentieth of a
+second, and its memory contains nothing worth stealing.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import sys
 from . import image_codec
 from .image_protocol import BYTES, FULL, STATUS, Limits, NotMade
 
-NICENESS = 5  # added to that of the server, whose answers go first
+NICENESS = 5  # added to that of the server, which has precedence
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -30,27 +30,27 @@ def run() -> None:
     except NotMade as error:
         os._exit(STATUS[error.reason])
     _answer([header.to_line(), small, content], limits)
-    os._exit(0)  # without the time that Python takes to tidy up
+    os._exit(0)  # saves the time that Python takes to clean up
 
 
 def restrict(limits: Limits) -> None:
-    """Limit what this process may use from here on. What the system does not know is left out: on
-    macOS there is no limit of memory."""
+    """Limit what this process may use from now on. Limits that the system does not have are left
+    out: macOS has none for memory."""
     os.nice(NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")  # where memory is short, this goes first, not the server
+        file.write("1000")  # if memory is short, the system kills this process, not the server
     _limit("RLIMIT_AS", limits.memory_bytes)
     _limit("RLIMIT_FSIZE", limits.output_bytes + 2**16)
     _limit("RLIMIT_CPU", limits.cpu_seconds, 1)
     _limit("RLIMIT_CORE", 0)
-    # The server ends this sooner, unless it was killed itself.
+    # The server kills this process earlier, unless it was killed itself.
     signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds + 1)
-    # No file, socket or pipe can be opened any more: there is no number left for one.
+    # No file, socket or pipe can be opened any more: no descriptor is left.
     _limit("RLIMIT_NOFILE", 3)
 
 
 def _limit(name: str, most: int, beyond: int = 0) -> None:
-    # ValueError: there is a lower limit already, or the system has another idea of this one.
+    # ValueError: there is a lower limit already, or the system refuses this one.
     with contextlib.suppress(AttributeError, ValueError, OSError):
         resource.setrlimit(getattr(resource, name), (most, most + beyond))
 

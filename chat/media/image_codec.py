@@ -1,8 +1,8 @@
-"""Images decoded and encoded anew, so that nothing of what was sent is left but pixels: no
-metadata, no place where a photo was taken, no file that is two things at once.
+"""Decodes images and encodes them again, so that only the pixels of an uploaded file are stored: no
+metadata, no location of a photo, no file that is two formats at once.
 
-This is the only module that imports Pillow, and the server never imports it: it runs in a child
-process (chat.media.images), because no decoder withstands every file.
+This is the only module that imports Pillow. The server never imports it: it runs in a child process
+(chat.media.images), because no decoder is safe against every file.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ from .image_protocol import (
 )
 
 SQUARE_SIDE = 256  # pixels of a person's picture
-SMALL_SIZE = (720, 540)  # pixels, at most, of the small image beside an attachment
+SMALL_SIZE = (720, 540)  # pixels of the preview of an attachment, at most
 MAX_WEBP_SIDE = 16_383  # pixels
-DEFAULT_FRAME_MS = 100  # how long a frame is shown whose file does not say it
+DEFAULT_FRAME_MS = 100  # how long a frame is shown if the file does not say it
 MAX_FRAME_MS = 600_000
 
 DECODERS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
@@ -51,18 +51,18 @@ DECODERS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     (0, b"GIF89a", GifImagePlugin.GifImageFile),
     (8, b"WEBP", WebPImagePlugin.WebPImageFile),
 )
-"""The decoders that are used, each with the bytes that its files have at an offset. Pillow has 40
-more, which `Image.open` would try."""
+"""The decoders that are used, each with an offset and the bytes that its files have there. Pillow
+has 40 more, which `Image.open` would try."""
 
-# Pillow imports these when an image is saved, or has EXIF data. By then nothing can be opened.
+# Pillow imports these when it saves an image or reads EXIF data. Then no file can be opened.
 Image.preinit()
 assert TiffImagePlugin
 
 
 @dataclass
 class Decoded:
-    """The pixels of each frame, and how long it is shown, in ms. `format`: what to make of it, by
-    Pillow's name."""
+    """The frames of an image, and for how many ms each is shown. `format`: the format to encode it
+    in, by Pillow's name."""
 
     format: str
     frames: list[Image.Image]
@@ -71,30 +71,24 @@ class Decoded:
 
 
 def make(task: str, sent: IO[bytes], limits: Limits) -> tuple[Header, bytes, bytes]:
-    """What the image is now, the small image (empty for SQUARE), and the image. Raises NotMade."""
-    with _settings(limits):
-        with _refusing(BROKEN):
-            decoded = _square(sent, limits) if task == SQUARE else _decode(sent, limits)
-        with _refusing(MEMORY):  # it could be decoded, so it is an image
-            return _encode(task, decoded)
-
-
-@contextlib.contextmanager
-def _settings(limits: Limits) -> Iterator[None]:
+    """The header, the preview (empty for SQUARE) and the image. Raises NotMade."""
     before = Image.MAX_IMAGE_PIXELS
     # Pillow raises DecompressionBombError at twice as many, before it takes the memory.
     Image.MAX_IMAGE_PIXELS = limits.pixels // 2
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # to show one, Python opens its source
-            yield
+        # To show a warning, Python opens its source.
+        with warnings.catch_warnings(action="ignore"):
+            with _refusing(BROKEN):
+                decoded = _square(sent, limits) if task == SQUARE else _decode(sent, limits)
+            with _refusing(MEMORY):  # it could be decoded, so it is an image
+                return _encode(task, decoded)
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
 
 @contextlib.contextmanager
 def _refusing(reason: str) -> Iterator[None]:
-    """Turn whatever is raised into NotMade, for `reason` where it does not say better itself."""
+    """Convert all errors to NotMade, with `reason` unless the error has a more specific one."""
     try:
         yield
     except NotMade:
@@ -103,7 +97,7 @@ def _refusing(reason: str) -> Iterator[None]:
         raise NotMade(PIXELS) from error
     except MemoryError as error:
         raise NotMade(MEMORY) from error
-    except Exception as error:  # a decoder raises whatever it trips over
+    except Exception as error:  # decoders raise anything
         raise NotMade(reason) from error
 
 
@@ -117,7 +111,7 @@ def _opened(sent: IO[bytes]) -> ImageFile.ImageFile:
 
 
 def _count(image: Image.Image, frames: int, limits: Limits) -> None:
-    """Raise NotMade when so many frames of this size are too much."""
+    """Raise NotMade if this many frames of this size exceed the limits."""
     if frames > limits.frames:
         raise NotMade(FRAMES)
     if image.width * image.height * frames > limits.pixels:
@@ -125,10 +119,10 @@ def _count(image: Image.Image, frames: int, limits: Limits) -> None:
 
 
 def _square(sent: IO[bytes], limits: Limits) -> Decoded:
-    """The middle of a picture."""
+    """The square in the middle of a picture."""
     side = (SQUARE_SIDE, SQUARE_SIDE)
     with _opened(sent) as image:
-        _count(image, 1, limits)  # of what moves, the first frame is taken
+        _count(image, 1, limits)  # an animation is reduced to its first frame
         image.draft("RGB", (2 * SQUARE_SIDE, 2 * SQUARE_SIDE))
         middle = ImageOps.fit(image.convert("RGBA"), side, Image.Resampling.LANCZOS)
     upright = ImageOps.exif_transpose(middle)
@@ -137,9 +131,9 @@ def _square(sent: IO[bytes], limits: Limits) -> Decoded:
 
 
 def _decode(sent: IO[bytes], limits: Limits) -> Decoded:
-    """All of an image. What moves becomes a WebP, and a GIF that does not, a PNG."""
+    """The whole image. Animations become WebP, and other GIF files PNG."""
     with _opened(sent) as image:
-        # How many frames a GIF has is known at its end only.
+        # The number of frames of a GIF is known only at its end.
         is_gif = isinstance(image, GifImagePlugin.GifImageFile)
         _count(image, 1 if is_gif else getattr(image, "n_frames", 1), limits)
         if getattr(image, "is_animated", False):
@@ -163,7 +157,7 @@ def _frames(image: ImageFile.ImageFile, limits: Limits) -> Decoded:
 
 
 def _clean(image: Image.Image) -> Image.Image:
-    """The pixels alone, in the colours of the web."""
+    """The pixels without metadata, in sRGB."""
     image.load()
     profile = image.info.get("icc_profile")
     mode = "RGBA" if image.has_transparency_data else "RGB"

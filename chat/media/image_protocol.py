@@ -1,13 +1,13 @@
 """The protocol between the server and the child process that converts an image (see
 chat.media.images).
 
-The child inherits three descriptors: the uploaded file as its standard input, an empty file for
-its answer as standard output, and a pipe for what a crash prints as standard error. Its command
-line names the task and the limits.
+The child inherits three descriptors: the uploaded file as standard input, an empty file for its
+answer as standard output, and a pipe for the output of a crash as standard error. Its command line
+contains the task and the limits.
 
-When an image was made, the answer is a line of JSON (`Header`), the small image, and the image.
-Otherwise the exit status, one of STATUS, says why there is none. A signal means that the system
-ended the process: at a limit, or after a crash.
+If the child has made an image, its answer is a line of JSON (`Header`), the preview and the image.
+Otherwise its exit status, one of STATUS, says why not. If a signal ended the process, it reached a
+limit or crashed.
 """
 
 import json
@@ -16,7 +16,7 @@ from dataclasses import asdict, astuple, dataclass
 
 BROKEN, FULL = "broken", "full"
 PIXELS, FRAMES, BYTES, MEMORY, TIME = OVER = ("pixels", "frames", "bytes", "memory", "time")
-"""Why no image was made: the file cannot be decoded; the disk is full; or, in OVER, the limit that
+"""Why no image was made: the file cannot be decoded, the disk is full, or, in OVER, the limit that
 was reached."""
 
 STATUS = {BROKEN: 10, FULL: 11, PIXELS: 12, FRAMES: 13, BYTES: 14, MEMORY: 15}
@@ -25,7 +25,7 @@ REASONS: Mapping[int, str] = {status: reason for reason, status in STATUS.items(
 SQUARE, ATTACHMENT = "square", "attachment"  # the tasks
 
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-"""What is made, by Pillow's names."""
+"""The media types of the images that are made, by Pillow's name of the format."""
 
 MAX_HEADER_BYTES = 200
 
@@ -40,13 +40,13 @@ class NotMade(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What the work on one image may use. `pixels` and `frames` are counted before the pixels are
-    decoded, the rest is held by the system."""
+    """What the conversion of one image may use. `pixels` and `frames` are counted before pixels are
+    decoded; the system enforces the other limits."""
 
     pixels: int = 40_000_000  # of all frames together
     frames: int = 1000
-    output_bytes: int = 48 * 2**20  # of the image and the small one together
-    memory_bytes: int = 2**30  # of address space; Python and Pillow take 40 MB of it
+    output_bytes: int = 48 * 2**20  # of the image and its preview together
+    memory_bytes: int = 2**30  # of address space, of which Python and Pillow take 40 MB
     cpu_seconds: int = 20
     wall_seconds: int = 60
 
@@ -56,8 +56,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Header:
-    """The media type of an image, width and height in pixels, and how many bytes the small image
-    and the image have."""
+    """An image's media type, its width and height in pixels, and the bytes of its preview (`small`)
+    and of the image (`content`)."""
 
     type: str
     width: int
@@ -70,9 +70,8 @@ class Header:
 
 
 def parse_header(line: bytes, rest: int, limits: Limits) -> Header | None:
-    """The header in a line that `rest` bytes follow; None when it is not one, or promises what is
-    not there or not allowed. The child has run somebody else's file, so nothing is taken from it
-    unchecked."""
+    """The header in a line that `rest` bytes follow. None if it is no header, or does not match the
+    bytes or the limits. The child has processed a foreign file, so its answer is not trusted."""
     try:
         header = Header(**json.loads(line))
     except (ValueError, RecursionError, TypeError):  # not JSON, or not these fields

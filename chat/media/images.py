@@ -1,33 +1,32 @@
-"""Images are decoded and encoded in child processes, which can be killed.
+"""Converts images in child processes, which can be killed.
 
-No decoder withstands every file. One frees memory it does not own, another takes a gigabyte for a
-file of 40 KB, a third is busy for hours with a million frames. So an image is never decoded in the
-server: each one gets a process of its own (chat.media.image_child), which
+No decoder is safe against every file. One frees memory that it does not own, another uses a
+gigabyte for a file of 40 KB, a third spends hours on a million frames. So the server never decodes
+an image: each image gets its own process (chat.media.image_child), which
 
-- may use so much memory, processor time, time and output, and no more (`Limits`),
-- can open nothing: no file, no socket; it has the image, a file for the answer, and a pipe for
-  what a crash prints,
-- has an empty environment, a session of its own, the lowest claim to the processor beside the
-  server, and is the first to go where memory is short,
-- is believed nothing: its answer is a line of JSON and bytes, all of them counted.
+- has limits for memory, processor time, time and output (`Limits`),
+- can open no files and no sockets; it has only the image, a file for its answer and a pipe for the
+  output of a crash,
+- has an empty environment, its own session and a lower priority than the server, and is the first
+  to be killed if memory is short,
+- is not trusted: its answer is a line of JSON and bytes, and all of it is checked.
 
-A process for each image, rather than some that are kept: nothing of one person's file can stay for
-the next person's, and there is no state to get wrong. It costs 50 ms of one processor (measured:
-7 ms Python without `site`, 40 ms Pillow; the chat itself would be 500 ms), where a photo of
-12 million pixels takes 500 ms. The largest image takes 350 MB as JPEG or PNG, 750 MB as WebP.
+Processes are not reused, so nothing of one person's file can leak to the next, and there is no
+state to get wrong. A process costs 50 ms of processor time (measured: 7 ms for Python without
+`site`, 40 ms for Pillow; the chat itself would take 500 ms). A photo of 12 million pixels takes
+500 ms. The largest image takes 350 MB as JPEG or PNG, 750 MB as WebP.
 
-An image gets a short time first (`QUICK`: a photo takes a fifth of it). The few that take longer
-begin again among themselves, with all the time there is (`SLOW`). So those who send what takes long
-wait for each other, and nobody waits for them longer than one short time each.
+An image first gets a short time (`QUICK`; a photo takes a fifth of it). The few that take longer
+start again in a pool of their own, with more time (`SLOW`). So people who send slow images wait for
+each other, and delay everybody else by one short time each at most.
 
-What this does not hold: it is no container. Somebody who makes a decoder run code of theirs is the
-chat's user, may close one of the three descriptors and open a file in its place. Against that help
-an up-to-date Pillow and a host that runs nothing but the chat.
+This is not a container. Somebody who makes a decoder run their code has the rights of the chat's
+user, and may close one of the three descriptors and open a file instead. An up-to-date Pillow and a
+host that runs nothing but the chat help against that.
 """
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import select
@@ -40,6 +39,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import IO
 
@@ -63,13 +64,13 @@ log = logging.getLogger(__name__)
 
 SLOW = Limits()
 QUICK = replace(SLOW, cpu_seconds=3, wall_seconds=10)
-MAX_WAIT_SECONDS = 90  # for a turn in a pool, and the work there; then the chat is busy
-STUCK_SECONDS = 8.0  # without processor time, after which a child is killed
-POLL_SECONDS = 1.0  # between two checks of that
-MAX_CRASH_BYTES = 2000  # of what a child prints, for the log
+MAX_WAIT_SECONDS = 90  # in the queue of a pool and for the work there; then Busy is raised
+STUCK_SECONDS = 8.0  # without progress, after which a child is killed
+POLL_SECONDS = 1.0  # between two checks for progress
+MAX_CRASH_BYTES = 2000  # of a child's error output that are logged
 
-# Only the standard library, Pillow's folder and the chat's: neither the packages beside them nor
-# what an environment variable names. (-X: Python 3.15 would import some modules when it is late.)
+# The child's path contains only the standard library, Pillow's folder and the chat's; environment
+# variables do not change it. (-X: Python 3.15 would import some modules when it is too late.)
 _START = "import sys; sys.path += sys.argv[1:3]; from chat.media.image_child import run; run()"
 _PYTHON = (sys.executable, "-I", "-S", "-X", "lazy_imports=none", "-c", _START)
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # Python itself may be linked by these
@@ -77,8 +78,8 @@ _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # Python itself may be li
 
 @dataclass(frozen=True)
 class Made:
-    """An image. `content` is an open file that stands at the image's first byte and ends behind
-    its last; whoever gets it closes it."""
+    """A converted image. `content` is an open file at the image's first byte, which the caller must
+    close. `small` is the preview."""
 
     type: str
     width: int
@@ -89,9 +90,9 @@ class Made:
 
 
 async def make(task: str, sent: IO[bytes], by: str) -> Made:
-    """Decode and encode the file `sent` for person `by`: `task` is one of image_protocol. People
-    take turns, and each has one child at a time in each pool. `sent` is at its beginning
-    afterwards. Raises NotMade, Busy and FilesAway."""
+    """Convert the image `sent` of person `by`. `task` is SQUARE or ATTACHMENT (image_protocol).
+    People take turns, and each has one child at a time in each pool. Leaves `sent` at its
+    beginning. Raises NotMade, Busy and FilesAway."""
     try:
         return await _try(IMAGES, Child(task, QUICK), sent, by)
     except NotMade as error:
@@ -121,15 +122,15 @@ class Child:
         self._stopped = False
 
     def stop(self) -> None:
-        """Kill the child if it is there; one that has not been started never is."""
+        """Kill the child. If it has not been started, it never will be."""
         with self._lock:
             self._stopped = True
             if self._process is not None:
                 self._process.kill()
 
     def run(self, sent: IO[bytes]) -> Made:
-        """Run the child to its end, or until it is over `limits.wall_seconds`. Raises NotMade,
-        Busy when it does not run at all, FilesAway when there is no room for its answer."""
+        """Run the child until it ends, for at most `limits.wall_seconds`. Raises NotMade, Busy if
+        the child cannot run, and FilesAway if there is no room for its answer."""
         try:
             with contextlib.ExitStack() as opened:
                 answer = opened.enter_context(tempfile.TemporaryFile())
@@ -144,12 +145,12 @@ class Child:
             raise FilesAway from error
 
     def _run(self, file: IO[bytes], answer: IO[bytes]) -> tuple[bytes, int | None]:
-        """What it printed, and its exit status; None when it took too long."""
+        """The child's error output, and its exit status; None if it took too long."""
         with self._start(file, answer) as process:
             assert process.stderr is not None
             work = Progress(process.pid)
             said, ended = _until_closed(process.stderr.fileno(), self.limits.wall_seconds, work)
-            # It leads a group: whatever it has started ends too.
+            # Its process group includes everything that it has started.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             status = process.wait()
@@ -175,23 +176,21 @@ class Child:
             return self._process
 
 
-def _folders() -> list[str]:
+@cache
+def _folders() -> tuple[str, str]:
     """Where the chat and Pillow are."""
-    pillow = importlib.util.find_spec("PIL")
-    assert pillow is not None
-    assert pillow.origin is not None
-    return [str(Path(__file__).parents[2]), str(Path(pillow.origin).parents[1])]
+    return str(Path(__file__).parents[2]), str(distribution("pillow").locate_file(""))
 
 
 @contextlib.contextmanager
 def _as_file(sent: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The same bytes in a file that has a descriptor, at its beginning."""
+    """The same bytes in a file with a descriptor, at its beginning."""
     sent.seek(0)
     try:
         if (number := _descriptor(sent)) is not None:
             try:
                 yield sent
-            finally:  # the child has moved the position, which it shares with us
+            finally:  # the child shares the position with us, and has moved it
                 os.lseek(number, 0, os.SEEK_SET)
         else:
             with tempfile.TemporaryFile() as copy:
@@ -205,12 +204,12 @@ def _as_file(sent: IO[bytes]) -> Iterator[IO[bytes]]:
 def _descriptor(sent: IO[bytes]) -> int | None:
     try:
         return sent.fileno()
-    except OSError:  # it is in memory only
+    except OSError:  # the file is in memory only
         return None
 
 
 class Progress:
-    """Whether a child still does anything: it uses processor time, or waits for a disk."""
+    """Whether a child makes progress: it uses processor time or waits for a disk."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -218,7 +217,7 @@ class Progress:
         self._moved = time.monotonic()
 
     def is_stuck(self) -> bool:
-        """True when it has done nothing for STUCK_SECONDS."""
+        """True if the child has made no progress for STUCK_SECONDS."""
         ticks = cpu_ticks(self._pid)
         if ticks is None or ticks != self._ticks or waits_for_disk(self._pid):
             self._ticks, self._moved = ticks, time.monotonic()
@@ -226,8 +225,8 @@ class Progress:
 
 
 def _until_closed(pipe: int, seconds: float, work: Progress) -> tuple[bytes, bool]:
-    """Read until the other end is closed, `seconds` at most, and no longer than there is progress;
-    returns the end of what came, and whether it was closed."""
+    """Read until the other end is closed, for at most `seconds` and while there is progress.
+    Returns the last MAX_CRASH_BYTES, and whether the pipe was closed."""
     deadline, said = time.monotonic() + seconds, b""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
@@ -244,7 +243,7 @@ def _until_closed(pipe: int, seconds: float, work: Progress) -> tuple[bytes, boo
 
 
 def _read(answer: IO[bytes], limits: Limits) -> Made | None:
-    """What the child has made; None when it has not, or not to the end."""
+    """The image that the child has made; None if it is missing or incomplete."""
     answer.seek(0)
     line = answer.readline(MAX_HEADER_BYTES)
     rest = os.fstat(answer.fileno()).st_size - len(line)
@@ -256,10 +255,10 @@ def _read(answer: IO[bytes], limits: Limits) -> Made | None:
 
 
 def _failure(status: int | None, said: bytes) -> Exception:
-    """What to raise for a child that ended with this status and without an image."""
+    """The error for a child that ended with this status and without an image."""
     if status is None or status in (-signal.SIGXCPU, -signal.SIGALRM):
         return NotMade(TIME)
-    if status == -signal.SIGKILL:  # not by us: the system had no memory left
+    if status == -signal.SIGKILL:  # by the system, which had no memory left
         return NotMade(MEMORY)
     if status < 0:
         log.warning("the decoder of an image has crashed (signal %d): %r", -status, said)

@@ -1,9 +1,9 @@
-"""Deletes files that no message has: of posts that failed, and of messages that were deleted with
-their room or because of their age. The files of a deleted message are deleted at once
-(services.messages); those that could not be reached then are deleted here.
+"""Deletes files that belong to no message: files of posts that failed, and of messages that were
+deleted with their room or because of their age. The files of a deleted message are deleted at once
+(chat.services.messages); this module deletes those that could not be reached then.
 
-One process at a time does this. The storage and the database both contain the same name: a chat
-with an empty or a different database must not delete the files of another one.
+One process at a time does this. The storage and the database contain the same name, so that a chat
+with an empty or a different database does not delete the files of another chat.
 """
 
 import asyncio
@@ -22,15 +22,14 @@ from .stored_bytes import miscounted
 
 log = logging.getLogger(__name__)
 
-MIN_AGE_SECONDS = 24 * 3600.0  # the message of a newer file may not have been stored yet
-LEASE_SECONDS = 1800.0  # for which one process has the work
+MIN_AGE_SECONDS = 24 * 3600.0  # the message of a newer file may not be stored yet
+LEASE_SECONDS = 1800.0  # for which one process does this work
 INTERVAL_SECONDS = 3600.0
 FIRST_RUN_SECONDS = 60.0  # after the start
 
 
 def missing_files(store: Store, files: Files) -> Iterator[str]:
-    """A sentence for each file that a message has and that is not in the storage. Raises
-    FilesAway."""
+    """A sentence for each file of a message that is not in the storage. Raises FilesAway."""
     for rid, fids in store.retention.held():
         there = {fid for page in files.all(rid) for _, fid, _, _ in page}
         gone = sorted(fids - there)
@@ -61,11 +60,11 @@ class OrphanCleanup:
         self.sweep(self.store.clock.now() - MIN_AGE_SECONDS)
 
     def sweep(self, until: float) -> int:
-        """Delete files that no message has and that are older than `until` (s since 1970), and
-        correct the bytes that are counted. Returns how many paths were deleted.
+        """Delete files that belong to no message and are older than `until` (s since 1970), and
+        correct the counted bytes. Returns how many paths were deleted.
 
-        The age of a file comes from the clock of the storage, which may be wrong by days. The
-        database has dated the files that it counted. A file must be old by both."""
+        The storage dates files by its own clock, which may be wrong by days; the database dates the
+        files that it has counted. A file must be old by both clocks."""
         gone = 0
         if not self._is_ours():
             return gone
@@ -87,7 +86,7 @@ class OrphanCleanup:
         return gone
 
     def _is_ours(self) -> bool:
-        """Whether the files belong to this database. The first to ask gives them its name."""
+        """Whether the files belong to this database. A new storage gets the database's name."""
         ours = self.store.retention.place(secrets.token_urlsafe(12))
         found = self.files.named(ours)
         if not found:

@@ -1,8 +1,8 @@
 """Compares the bytes counted for files with the files in the storage.
 
-An entry is made before its file and removed after it, so a crash leaves an entry too many. Files
-that are older than the counting, or were imported, have no entry. Both are found here, for
-`chat check` and for the cleanup (orphan_cleanup), which corrects them every hour.
+An entry is made before its file is stored and removed after it is deleted, so a crash leaves an
+entry without a file. Files that are older than the counting, or were imported, have no entry.
+`chat check` reports both, and the cleanup (orphan_cleanup) corrects them every hour.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from ..store.person import MEMBER, Person
 from ..store.stored_files import Stored
 from .attachments import Files
 
-BATCH_FILES = 500  # that are asked for in one command
-MAX_UPLOAD_SECONDS = 3600  # a file that was counted earlier is stored by now, or never will be
+BATCH_FILES = 500  # looked up by one command
+MAX_UPLOAD_SECONDS = 3600  # between counting a file and storing it
 
 
 def miscounted(store: Store, files: Files) -> Iterator[Finding]:
-    """Findings about what is counted wrongly, with their repair. Raises FilesAway."""
+    """The errors in the counts, with their repair. Raises FilesAway."""
     for rid, fids in store.retention.held():
         for some in batched(sorted(fids), BATCH_FILES):
             for fid in store.stored_files.missing(some):
@@ -34,7 +34,7 @@ def miscounted(store: Store, files: Files) -> Iterator[Finding]:
 
 
 def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Finding]:
-    """A file of a message that counts for nobody."""
+    """A file of a message that is counted for nobody."""
     uid, size = store.messages.author_of_file(rid, fid), files.bytes_of(rid, fid)
     if uid and size is not None:
         by = store.people.get(uid) or Person(uid, "", MEMBER)
@@ -43,7 +43,7 @@ def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Findi
 
 
 def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
-    """Entries of files that no message has and that do not exist."""
+    """Entries of files that belong to no message and do not exist."""
     held = store.retention.hold([(one.rid, one.fid) for one in old])
     for one, is_held in zip(old, held, strict=True):
         if not is_held and files.bytes_of(one.rid, one.fid) is None:

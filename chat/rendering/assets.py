@@ -1,8 +1,8 @@
-"""Static files: fingerprinted names that may be kept for ever, compressed once.
+"""Serves static files, compressed once, under fingerprinted names that browsers cache for ever.
 
-`asset("chat.css")` gives `/static/chat.<digest>.css`. The style sheets in static/css are served
-as this one file; the vendored htmx files keep their version in the name. What a page asks for
-under its plain name is answered too, to be revalidated by its ETag (RFC 9110, section 13).
+`asset("chat.css")` returns `/static/chat.<digest>.css`. The style sheets in static/css are served
+as this one file. The vendored htmx files have their version in the name. Files are also served
+under their plain names; browsers revalidate these by ETag (RFC 9110, section 13).
 """
 
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flask import Blueprint, Flask, Response, abort, request
 
-# The order in which the sheets apply: from general to particular.
+# The order in which the sheets apply, from general to particular.
 SHEETS = (
     "reset",
     "colors",
@@ -42,7 +42,7 @@ _TYPES = {
 
 
 def folder(name: str) -> Path:
-    """`templates` or `static`: inside the installed package, or beside it in a checkout."""
+    """The folder `templates` or `static`: in the installed package, or next to it in a checkout."""
     inside = Path(__file__).parents[1] / name
     return inside if inside.is_dir() else Path(__file__).parents[2] / name
 
@@ -50,13 +50,13 @@ def folder(name: str) -> Path:
 @dataclass(frozen=True)
 class Asset:
     content: bytes
-    packed: bytes  # gzip, or empty where it would not help
+    packed: bytes  # by gzip; empty if that is no shorter
     etag: str
     mimetype: str
 
 
 class Assets:
-    """Every static file, read once at start; names are paths relative to static/."""
+    """All static files, read once at start. Names are paths relative to static/."""
 
     def __init__(self, root: Path) -> None:
         self.files = {
@@ -87,7 +87,7 @@ class Assets:
 
 
 def init(app: Flask) -> None:
-    """Serve the static files of this project under /static and give templates `asset`."""
+    """Serve the static files under /static, and give templates the function `asset`."""
     assets = Assets(folder("static"))
     app.jinja_env.globals["asset"] = assets.urls.__getitem__
     template = (folder("templates") / "me.css").read_bytes()

@@ -1,8 +1,8 @@
-"""HTML that pages and pushes share and that a process caches: messages, lists of messages, rows of
-the room list, avatars and room headers.
+"""Caches HTML that pages and pushes share: messages, lists of messages, rows of the room list,
+avatars and room headers.
 
-Each is cached by what it shows, the time zone and the date there. `init` gives them to templates,
-with the filters.
+The key of a cache is the content, the time zone and the date there. `init` gives the functions and
+the filters to templates.
 """
 
 import logging
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 CACHED_MESSAGES = 4096  # also of room rows and of avatars
 CACHED_LISTS = 128  # whole pages of messages
 CACHED_HEADERS = 512
-# Larger messages and lists (Event.size) are not cached: the HTML of dense code is ten times as long
+# Longer messages and lists (Event.size) are not cached. The HTML of dense code is ten times as long
 # as its text, and must not fill the cache.
 MAX_CACHED_MESSAGE_CHARS = 1_000
 MAX_CACHED_LIST_CHARS = 20_000

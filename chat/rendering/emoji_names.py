@@ -1,14 +1,14 @@
-"""Emoji for their names, as in `:tada:`, and messages of nothing but emoji."""
+"""Replaces the names of emoji, such as `:tada:`, and recognizes messages of nothing but emoji."""
 
 import re
 
 import emoji
 
-MAX_LARGE_EMOJI = 3  # emoji in a message of nothing else, up to which they are shown large
+MAX_LARGE_EMOJI = 3  # in a message of nothing else; up to this many are shown large
 MAX_EMOJI_ONLY_CHARS = 100  # of such a message
 KEYCAP = "[0-9#*]\ufe0f?\u20e3"
 
-# What may be nothing but emoji. No two of the alternatives begin with the same character.
+# Texts that may be nothing but emoji. No two alternatives begin with the same character.
 _EMOJI_ONLY = re.compile(rf"(?:[ \n]|:[^\s:]+:|{KEYCAP}|[^\0-\x7f])+")
 _NAME = re.compile(r":[^\s:]+:")
 # Not emoji.emojize, which searches the whole table for each name that is not in it.
@@ -21,12 +21,12 @@ _BY_NAME = {
 
 
 def replace_names(text: str) -> str:
-    """Text with emoji in the place of their names."""
+    """The text with the names of emoji replaced by the emoji."""
     return _NAME.sub(lambda name: _BY_NAME.get(name[0], name[0]), text)
 
 
 def large_emoji(body: str) -> str:
-    """The emoji of a text that is nothing but a few emoji; "" for any other."""
+    """The emoji of a text that consists of a few emoji; "" for any other text."""
     if len(body) > MAX_EMOJI_ONLY_CHARS or not _EMOJI_ONLY.fullmatch(body):
         return ""
     text = replace_names(body).replace(" ", "")

@@ -1,10 +1,10 @@
 """The Jinja environment of the application.
 
 Everything that depends on Jinja's internals is in this module: a code generator whose templates
-escape and call more cheaply, and two lookups without locks and copies. Together they take about a
-third off the rendering of a room page. They are used only with the minor versions of Jinja in
-TESTED_JINJA. With any other version, templates are rendered by Flask's own environment: more
-slowly, with the same output (tests/unit/test_environment.py compares the two).
+escape and call functions faster, and two lookups without locks and copies. Together they save about
+a third of the time to render a room page. They are used only with the minor versions of Jinja in
+TESTED_JINJA. With any other version, Flask's own environment renders the templates, more slowly and
+with the same output (tests/unit/test_environment.py compares the two).
 """
 
 import logging

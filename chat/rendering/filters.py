@@ -1,4 +1,4 @@
-"""Filters for templates that need no request."""
+"""Filters for templates. None of them needs a request."""
 
 import zlib
 from functools import lru_cache
@@ -23,7 +23,7 @@ MAX_AGENT_CHARS = 40  # of a User-Agent that names neither a browser nor a syste
 
 
 def browser(agent: str) -> str:
-    """A User-Agent header in plain words, such as "Firefox on Linux"."""
+    """The browser and system of a User-Agent header, such as "Firefox on Linux"."""
     name = next((name for part, name in BROWSERS.items() if part in agent), "")
     system = next((system for system in SYSTEMS if system in agent), "")
     found = " on ".join(part for part in (name, system) if part)
@@ -38,21 +38,21 @@ def hue(uid: str) -> int:
 
 @lru_cache(maxsize=CACHED_NAMES)
 def initials(name: str) -> str:
-    """One or two letters of a name, for an avatar without a picture."""
+    """The initials of a name, one or two letters, for an avatar without a picture."""
     words = name.split() or ["?"]
     return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
 
 
 def search_scope(room: Room) -> str:
-    """The beginning of a search query for messages of one room (chat.search.query)."""
+    """The beginning of a search query that finds only messages of this room (chat.search.query)."""
     return f"in:{room.rid} " if '"' in room.name else f'in:"{room.name}" '
 
 
 def file_note(note: str) -> str:
-    """Why an image is not shown, in a sentence; "" for a file without a note."""
+    """A sentence that says why an image is not shown; "" for a file without a note."""
     return NOTES.get(note, "")
 
 
-# Templates know them by their names.
+# Their names are those of the functions.
 FILTERS: tuple[Any, ...] = (browser, file_note, file_size, hue, initials)
 FILTERS += (new_day, search_scope, short_time, when)

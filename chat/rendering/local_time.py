@@ -1,7 +1,7 @@
-"""Times as people read them, in the time zone of the person who reads.
+"""Formats times in the time zone of the reader.
 
-Every function takes the name of a zone; "" is the server's (the TZ variable). No zone is kept
-anywhere: one task of the event loop makes what people in many zones read.
+Every function takes the name of a zone; "" is the server's (the TZ variable). No zone is stored
+anywhere, because one task of the event loop renders for people in many zones.
 """
 
 import time
@@ -22,24 +22,24 @@ _clock: Callable[[], float] = time.time
 
 
 def set_clock(clock: Callable[[], float]) -> None:
-    """Take the time from `clock`, in seconds since 1970. It must not wait."""
+    """Use `clock`, which returns seconds since 1970 and must not wait."""
     global _clock
     _clock = clock
 
 
 @cache
 def zones() -> list[str]:
-    """The names people choose from: places in alphabetical order, and UTC."""
+    """The names that people can choose: places in alphabetical order, and UTC."""
     return [*sorted(name for name in available_timezones() if _is_place(name)), "UTC"]
 
 
 def today(zone: str) -> date:
-    """The date now."""
+    """The current date."""
     return _today(zone, int(_clock()) // 60)
 
 
 def time_of_day() -> str:
-    """The time in the server's zone, such as 21:04."""
+    """The current time in the server's zone, such as 21:04."""
     return f"{datetime.fromtimestamp(_clock()):%H:%M}"
 
 
@@ -57,13 +57,13 @@ def short_time(at: int, zone: str) -> str:
 def new_day(at: int, before: int, zone: str) -> Markup:
     """The day of the time `at` as a `<time>`; "" if it is the day of `before`. Both in ms since
     1970."""
-    # No two of today's zones differ by less than a quarter of an hour: its day is the same.
+    # Days begin at a multiple of a quarter of an hour in all zones, so this needs no zone.
     return Markup("") if at // 900_000 == before // 900_000 else _new_day(at, before, zone)
 
 
 def ms_of(day: date, zone: str) -> int:
-    """When a day begins, in ms since 1970. A day before FIRST_DAY or after
-    LAST_DAY counts as that one: in some zone, it begins in no year that Python has."""
+    """When a day begins, in ms since 1970. Days before FIRST_DAY and after LAST_DAY are replaced by
+    these: in some zones, Python cannot represent when they begin."""
     day = min(max(day, FIRST_DAY), LAST_DAY)
     return int(datetime(day.year, day.month, day.day, tzinfo=_zone(zone)).timestamp() * 1000)
 
@@ -104,12 +104,12 @@ def _short(minute: int, name: str, today: date) -> str:
 
 @cache
 def _zone(name: str) -> tzinfo | None:
-    if not isinstance(name, str):  # a template that was given none: it would show the server's
+    if not isinstance(name, str):  # an undefined variable of a template
         raise TypeError("times need the name of a zone")
     return ZoneInfo(name) if name in zones() else None
 
 
 def _is_place(name: str) -> bool:
-    """Not an old or technical name of one: Etc/GMT+5, US/Eastern, EST5EDT, posix/…"""
+    """False for old and technical names such as Etc/GMT+5, US/Eastern, EST5EDT and posix/…"""
     region, slash, _ = name.partition("/")
     return bool(slash) and region in REGIONS.split()

@@ -1,14 +1,13 @@
-"""The text of messages as HTML: a part of Markdown, and nothing else.
+"""Converts the text of messages, a subset of Markdown, to HTML.
 
-The store keeps what was typed; this module turns it into the HTML of a message. The text between
-the tags keeps the order in which it was typed. The only markup is the tags and attributes of
-`_clean`: nh3 removes anything else, so that a mistake in the parser, or here, is not a security
-hole.
+The store contains messages as they were typed. The text between the tags keeps its order. The only
+tags and attributes are those of `_clean`: nh3 removes all others, so that a bug in the parser or in
+this module is not a security hole.
 
-Rendering takes time, so in the server another process does it (chat.rendering.text_renderer). A
-text has a budget of MAX_STEPS (chat.rendering.markdown_parser), which depends on the text alone, so
-that every process shows it alike; a text over it is shown as it was typed. MAX_PARSE_SECONDS is a
-second limit, for kinds of text that nobody has thought of.
+Rendering takes time, so servers do it in a child process (chat.rendering.text_renderer). A text has
+a budget of MAX_STEPS (chat.rendering.markdown_parser). What a text uses of it depends on the text
+alone, so all processes render it alike. A text that exceeds the budget is shown as it was typed.
+MAX_PARSE_SECONDS is a second limit, for kinds of text that nobody has thought of.
 """
 
 import logging
@@ -35,15 +34,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Env = MutableMapping[str, Any]  # of markdown-it
 
-MAX_PARSE_SECONDS = 0.1  # of processor time; MAX_STEPS of the slowest kind take a sixth of that
-MAX_COLOR_SECONDS = 0.05  # for the colours of all code in a message; 4,000 characters take 5 ms
-MAX_GIST_CHARS = 80  # of a message in the room list
-GIST_SOURCE_CHARS = 400  # of a message, in which its first line is looked for
+MAX_PARSE_SECONDS = 0.1  # of processor time; MAX_STEPS of the slowest kind take a sixth of this
+MAX_COLOR_SECONDS = 0.05  # to highlight all code in a message; 4,000 characters take 5 ms
+MAX_GIST_CHARS = 80  # of a message that are shown in the room list
+GIST_SOURCE_CHARS = 400  # at the beginning of a message, which the gist is made from
 
-# A character that is in every text shown otherwise than it was typed: line ends, what has a meaning
-# in Markdown (brackets have one only around an address, which has a colon), and what begins names
-# of emoji and addresses, but not the @ before a name nor the colon after a word. Written so that
-# nearly all characters fail its first test.
+# Every text with markup contains one of these characters or begins with one of those below: line
+# ends, characters that Markdown uses (brackets only around an address, which has a colon), and the
+# first characters of emoji names and addresses. The @ before a name and the colon after a word do
+# not count. The expression is written so that nearly all characters fail its first test.
 _HAS_MARKUP = re.compile(r"[\n*_~`\\:@](?<!\W@)(?<!^@)(?!(?<=:)(?:\s|$))")
 # The beginning of a list, a quote or an emoji.
 _BEGINS_MARKUP = re.compile(
@@ -60,7 +59,7 @@ _clean = nh3.Cleaner(
     tag_attribute_values={
         tag: {"dir": {"auto", "ltr"}} for tag in ("blockquote", "ol", "p", "pre", "ul")
     },
-    set_tag_attribute_values={"a": {"target": "_blank"}},  # the page, and what is typed, stays
+    set_tag_attribute_values={"a": {"target": "_blank"}},  # keeps the page, and text typed in it
     allowed_classes={"a": {"named"}, "span": {"emoji", "mention", *CLASSES}},
     link_rel="noopener noreferrer nofollow ugc",
     url_schemes=set(markdown_links.SCHEMES),
@@ -69,8 +68,8 @@ _clean = nh3.Cleaner(
 
 
 def render(body: str, mentions: Mentions = ()) -> Markup:
-    """The HTML of a message's body, with elements for Markdown and for the people it mentions. A
-    text that cannot be rendered, or would take too much work, is shown as it was typed."""
+    """The HTML of a message's body, with elements for Markdown and mentions. A text that cannot be
+    rendered, or would take too much work, is shown as it was typed."""
     if not mentions and not is_marked_up(body):
         return escape(body)
     html = _attempt(body, lambda: _html(body, mentions))
@@ -78,7 +77,7 @@ def render(body: str, mentions: Mentions = ()) -> Markup:
 
 
 def gist(body: str) -> str:
-    """The first line of a body without markup: MAX_GIST_CHARS characters at most."""
+    """The first line of a body without markup, with at most MAX_GIST_CHARS characters."""
     if not is_marked_up(body):
         return body[:MAX_GIST_CHARS]
     text = body[:GIST_SOURCE_CHARS]
@@ -87,19 +86,19 @@ def gist(body: str) -> str:
     return next(filter(None, map(str.strip, lines)), "")[:MAX_GIST_CHARS]
 
 
-@lru_cache(maxsize=8)  # a message is asked about before it is shown, when it is, and for its line
+@lru_cache(maxsize=8)  # called several times in a row for each message
 def is_marked_up(body: str) -> bool:
-    """False for a text that is shown as it is: most are, and need no parser."""
+    """False for a text that is shown as it was typed. Most texts are, and need no parser."""
     return bool(_HAS_MARKUP.search(body) or _BEGINS_MARKUP.match(body)) or "ww." in body
 
 
 def as_typed(body: str) -> Markup:
-    """A body with no markup but its line ends."""
+    """A body with no markup except line breaks."""
     return escape(body).replace("\n", Markup("<br>"))
 
 
 def _attempt(body: str, render: Callable[[], T]) -> T | None:
-    """What `render` returns; None for a text that is to be shown as it was typed."""
+    """The result of `render`, or None if the text must be shown as it was typed."""
     try:
         return render()
     except (TooMuchWork, OutOfTime):
@@ -110,7 +109,8 @@ def _attempt(body: str, render: Callable[[], T]) -> T | None:
 
 
 def _tokens(body: str, mentions: Mentions = ()) -> list[Token]:
-    """Raises TooMuchWork, also for too many levels, and OutOfTime. Empty: there is only markup."""
+    """The tokens of a body; none if it contains only markup. Raises TooMuchWork, also for too many
+    levels, and OutOfTime."""
     tokens = within(MAX_PARSE_SECONDS, lambda: parse(body, mentions))
     if any(token.level >= MAX_LEVELS - 1 for token in tokens):
         raise TooMuchWork
@@ -121,7 +121,7 @@ def _tokens(body: str, mentions: Mentions = ()) -> list[Token]:
 
 
 def _plain_text(body: str) -> str | None:
-    """A text without markup, with an end of line after each block."""
+    """A text without markup, with a line end after each block. None if nothing is left."""
     if large := large_emoji(body):
         return large
     return "".join(map(_text_of, _tokens(body))) or None
@@ -148,9 +148,8 @@ def _html(body: str, mentions: Mentions) -> Markup | None:
 
 
 def _color(tokens: list[Token]) -> None:
-    """Replace the content of each block of code by its HTML, with colours as far as the time for
-    all of them goes."""
-    # Loading a lexer for the first time takes longer than there is for colours.
+    """Highlight as many blocks of code as MAX_COLOR_SECONDS allows."""
+    # Find the lexers first: loading one takes longer than MAX_COLOR_SECONDS.
     blocks = [(token, *_code_of(token)) for token in tokens if token.type == "fence"]
 
     def color() -> None:
@@ -163,7 +162,7 @@ def _color(tokens: list[Token]) -> None:
 
 
 def _code_of(token: Token) -> tuple[str, Lexer | None]:
-    """The code of a block, and the lexer of its language."""
+    """The code of a block, and the lexer for its language."""
     code, words = token.content, token.info.strip()
     lexer = find_lexer(words.lower())
     if lexer is None and words and words.lower() not in PLAIN:
@@ -173,7 +172,7 @@ def _code_of(token: Token) -> tuple[str, Lexer | None]:
 
 
 class _Renderer(RendererHTML):
-    """Without line ends between elements, which would be seen: white space in messages is kept."""
+    """Leaves out line ends between elements, because white space in messages is visible."""
 
     def renderToken(self, tokens: Sequence[Token], idx: int, options: Any, env: Env) -> str:
         if tokens[idx].block and tokens[idx].level == 0 and tokens[idx].nesting == 1:
@@ -182,7 +181,7 @@ class _Renderer(RendererHTML):
 
     def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: Env) -> str:
         code = tokens[idx].meta.get("html")
-        if code is None:  # there was no time left for this block
+        if code is None:  # no time was left to highlight this block
             code = escape(_code_of(tokens[idx])[0])
         return f'<pre dir="ltr"><code>{code}</code></pre>'
 

@@ -1,4 +1,4 @@
-"""Links in messages: which addresses may be one, and where one begins and ends in plain text."""
+"""Links in messages: which addresses are allowed, and where an address begins and ends in text."""
 
 import re
 from functools import cache
@@ -21,20 +21,20 @@ _clean_link = nh3.Cleaner(
 
 
 def is_allowed(url: str) -> bool:
-    """Whether a message may link there."""
+    """Whether a message may contain a link to this address."""
     return bool(_ADDRESS.match(url))
 
 
 def configure(finder: Any) -> None:
-    """Have a LinkifyIt find addresses with `www.` and of mail, but not `setup.py` or `main.rs`,
-    which end like the domains of countries."""
+    """Make a LinkifyIt find mail addresses and addresses with `www.`, but not `setup.py` or
+    `main.rs`, which end like the domains of countries."""
     finder.set({"fuzzy_link": False, "fuzzy_email": True})
     for scheme in ("ftp:", "//"):
         finder.add(scheme, None)
     host_and_path = _host_and_path(finder.re["src_host_port_strict"], finder.re["src_path"])
 
     def www_length(_: object, text: str, start: int) -> int:
-        """How many characters of an address follow its `www.`; 0 where that begins none."""
+        """How many characters of an address follow `www.`; 0 if this is not an address."""
         before = text[start - 5 : start - 4] if start > 4 else ""
         if before in ("/", "@", ".", "-", "="):
             return 0
@@ -54,9 +54,9 @@ def _add_https(_: object, match: Any) -> None:
 
 
 def address_rule(state: StateInline, silent: bool) -> bool:
-    """An inline rule: an address with http: or https: is a link before anything in it can be taken
-    for markup. It replaces the parser's own rule, which searches all text before the colon for a
-    scheme."""
+    """An inline rule: an address with http: or https: becomes a link before anything in it can be
+    mistaken for markup. Replaces the parser's own rule, which searches all text before the colon
+    for a scheme."""
     if not state.src.startswith("://", state.pos) or state.linkLevel or state.env["crowded"]:
         return False
     scheme = _SCHEME_AT_END.search(state.pending[-6:])
@@ -80,14 +80,14 @@ def address_rule(state: StateInline, silent: bool) -> bool:
 
 
 def linkify_rule(state: StateCore) -> None:
-    """A core rule: addresses of mail and those with `www.`, and what `address_rule` did not see."""
+    """A core rule: mail addresses, addresses with `www.`, and those that `address_rule` missed."""
     if not state.env["crowded"]:
         linkify(state)
 
 
 def dead_links_rule(state: StateCore) -> None:
-    """A core rule: text is not a link where nh3 would take its address away, such as one with an
-    impossible port."""
+    """A core rule: removes links whose address nh3 would remove, such as one with an impossible
+    port."""
     for block in state.tokens:
         is_dead, kept = False, []
         for token in block.children or ():
@@ -104,8 +104,8 @@ def _is_address(url: str) -> bool:
 
 
 def is_crowded(body: str) -> bool:
-    """True where many addresses follow one another without a space, which nobody writes: from
-    each, linkify-it reads to the end of all."""
+    """True for many addresses in a row without a space, which nobody writes: from each of them,
+    linkify-it reads to the end of the last."""
     marks = body.count("://") + body.count("ww.")
     return marks > MAX_ADDRESSES_IN_WORD and any(
         word.count("://") + word.count("ww.") > MAX_ADDRESSES_IN_WORD for word in body.split()

@@ -1,5 +1,5 @@
-"""The parser for messages: CommonMark without what a chat does not need or people do not mean, with
-emoji for their names, mentions, and a budget of steps."""
+"""The parser for messages: CommonMark without the parts that a chat does not need or that people
+trigger by accident, plus emoji names, mentions, and a budget of steps."""
 
 import re
 from collections.abc import MutableMapping
@@ -16,10 +16,10 @@ from ..search.tokenizer import is_alone
 from . import markdown_links
 from .emoji_names import replace_names
 
-MAX_STEPS = 1500  # places in a text at which the parser tries its rules; dense prose has 500
-MAX_LEVELS = 12  # of quotes and lists; a text with more is shown as it was typed
-# In all mention marks of a message together. A name that a thousand people have, or `@here` in a
-# room of hundreds, can stand in a message many times, and each mark holds all their ids.
+MAX_STEPS = 1500  # places in a text where the parser tries its rules; dense prose has 500
+MAX_LEVELS = 12  # of nested quotes and lists; a text with more is shown as it was typed
+# Of ids in all mentions of a message together. Each mention contains the ids of all people it
+# reaches, and a message can repeat a name that a thousand people have, or `@here` in a large room.
 MAX_MARK_CHARS = 30_000
 
 _STARS = re.compile(r"\*+")
@@ -27,7 +27,7 @@ _NO_ADDRESS = re.compile(r"\(\s*\)")
 
 
 class TooMuchWork(Exception):
-    """A text is over MAX_STEPS."""
+    """A text exceeds MAX_STEPS or MAX_LEVELS."""
 
 
 def parse(body: str, mentions: Mentions = ()) -> list[Token]:
@@ -47,14 +47,14 @@ class _Parser(MarkdownIt):
         return markdown_links.is_allowed(url)
 
     def normalizeLinkText(self, url: str) -> str:
-        """An address as it was typed, never as the name that its punycode stands for, which may
-        look like another one."""
+        """An address as it was typed. Its punycode is never decoded, because the decoded name may
+        look like another address."""
         return url
 
 
 def _count(state: StateBlock | StateInline, *_: object) -> bool:
-    """A block rule and an inline rule that matches nothing, but counts: it is tried before all
-    others at each line and at each place in it."""
+    """A rule that matches nothing and counts a step. It is tried before all other rules: as a block
+    rule at each line, as an inline rule at each place in a line."""
     state.env["steps"] -= 1
     if state.env["steps"] < 0:
         raise TooMuchWork
@@ -65,7 +65,7 @@ def _count(state: StateBlock | StateInline, *_: object) -> bool:
 
 
 def _link(state: StateInline, silent: bool) -> bool:
-    """`[text](address)`; without an address, as in `list[0]()`, it is no link."""
+    """`[text](address)`. Without an address, as in `list[0]()`, it is not a link."""
     if state.src[state.pos] != "[":
         return False
     end = state.md.helpers.parseLinkLabel(state, state.pos, True)
@@ -73,8 +73,8 @@ def _link(state: StateInline, silent: bool) -> bool:
 
 
 def _image(state: StateInline, silent: bool) -> bool:
-    """`![text](address)` is a plain link: nothing is loaded from other sites. A `silent` look finds
-    nothing, so that the link is seen where none may stand inside another."""
+    """`![text](address)` is an ordinary link: nothing is loaded from other sites. Finds nothing if
+    `silent`, so that the parser notices a link inside another one."""
     if silent or not state.src.startswith("![", state.pos):
         return False
     state.pos += 1
@@ -85,8 +85,8 @@ def _image(state: StateInline, silent: bool) -> bool:
 
 
 def _emphasis(state: StateInline, silent: bool) -> bool:
-    """A star within a word, as in `2*3*4`, emphasizes nothing: CommonMark's rule for `_`. In
-    scripts without spaces, as in `很**重要**的`, it must."""
+    """A star inside a word, as in `2*3*4`, does not emphasize: CommonMark's rule for `_`. In
+    scripts without spaces, as in `很**重要**的`, it does."""
     run = _STARS.match(state.src, state.pos)
     if (
         silent
@@ -108,7 +108,7 @@ def _in_word(text: str, at: int) -> bool:
 
 
 def _ends_quote(state: StateBlock, line: int, end: int, silent: bool) -> bool:
-    """The line after a quote is the answer to it, even without an empty line between them."""
+    """The line after a quote is not part of it, even without an empty line between them."""
     return silent
 
 
@@ -129,12 +129,12 @@ def _name_emoji(state: StateCore) -> None:
                 token.content = replace_names(token.content)
             before = token.markup if token.type == "link_open" else ""
             if token.type == "link_open" and not before:
-                token.attrSet("class", "named")  # its address is printed on paper
+                token.attrSet("class", "named")  # so its address appears in print
 
 
 def _mark_mentions(state: StateCore) -> None:
-    """Make an element of each mention, with the ids of the people it reaches: of the first with
-    each name, and of the others up to MAX_MARK_CHARS."""
+    """Make an element of each mention, with the ids of the people it reaches. The first mention of
+    each name is always marked, the others up to MAX_MARK_CHARS."""
     if not state.env["mentions"]:
         return
     for block in state.tokens:
@@ -158,7 +158,7 @@ def _marked(token: Token, env: MutableMapping[str, Any]) -> list[Token]:
 
 
 def _may_mark(uids: str, env: MutableMapping[str, Any]) -> bool:
-    """Whether one more mark with these ids is within MAX_MARK_CHARS; the first one always is."""
+    """Whether one more mention with these ids may be marked; the first one always may."""
     env["mark_chars"] -= len(uids)
     is_first = uids not in env["marked"]
     env["marked"].add(uids)

@@ -1,4 +1,4 @@
-"""Macros that are rendered once and then only filled in."""
+"""Macros that are rendered once, after which only their slots are filled in."""
 
 import re
 from functools import lru_cache
@@ -15,11 +15,11 @@ _SLOT = re.compile(f"{SLOT_MARK}(\\w+){SLOT_MARK}")
 
 
 class PrecompiledTemplate:
-    """A macro that is rendered once for the same positional arguments. Keyword arguments are slots:
-    they differ from call to call, and filling them in takes a tenth of the time of rendering.
+    """A macro that is rendered once for each set of positional arguments. Keyword arguments are
+    slots: they differ from call to call. Filling them in takes a tenth of the time of rendering.
 
-    The macro may output a slot as often as it likes, but must not test or change it. Text in a slot
-    is not searched for slots. Never pass text that people write as a positional argument.
+    The macro can output a slot any number of times, but must not test or change it. The text in a
+    slot is not searched for slots. Never pass text that people write as a positional argument.
     """
 
     def __init__(self, env: Environment, file: str, macro: str) -> None:

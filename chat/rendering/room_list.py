@@ -1,4 +1,4 @@
-"""What pages and pushes compute from the rows of the room list."""
+"""Values that pages and pushes compute from the rows of the room list."""
 
 import zlib
 from collections.abc import Iterable

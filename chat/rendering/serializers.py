@@ -1,6 +1,6 @@
-"""People, rooms and messages as programs get them, from the API and in webhooks.
+"""People, rooms and messages as JSON, for the API and for webhooks.
 
-The schemas of these are in chat.api.openapi.
+Their schemas are in chat.api.schemas.
 """
 
 from typing import Any
@@ -52,8 +52,8 @@ def message_json(event: Event) -> dict[str, Any]:
 
 
 def file_json(rid: str, file: File) -> dict[str, Any]:
-    """`url` is where a program gets it, with its token; `note` says why an image is not shown as
-    one, in a sentence for people, or is empty."""
+    """`url` is the file's address in the API. `note` is a sentence that says why an image is not
+    shown, or empty."""
     return {
         "id": file.fid,
         "name": file.name,

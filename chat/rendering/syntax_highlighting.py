@@ -1,4 +1,4 @@
-"""Colours for code in messages: a block of code as spans with a few classes of our own."""
+"""Highlights code in messages: converts a block of code to spans with a few classes."""
 
 from functools import lru_cache
 from itertools import groupby
@@ -8,7 +8,7 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Token, _TokenType
 
-# What may stand behind ```.
+# The names that may follow ```.
 LANGUAGES = frozenset(
     {"bash", "c", "c#", "c++", "cpp", "cs", "csharp", "css", "diff", "docker", "dockerfile", "go"}
     | {"golang", "html", "java", "javascript", "js", "json", "kotlin", "lua", "make", "makefile"}
@@ -17,7 +17,7 @@ LANGUAGES = frozenset(
 )
 PLAIN = frozenset({"text", "txt", "plain", "plaintext", "console", "output", "log"})
 
-# What is coloured, by the class that says so. What is not listed looks like what it is a kind of.
+# The tokens that are highlighted, by class. A token that is not listed has the class of its parent.
 CLASSES = {
     "code-comment": (Token.Comment, Token.Generic.Subheading),
     "code-deleted": (Token.Generic.Deleted,),
@@ -32,14 +32,13 @@ CLASSES = {
 }
 _CLASS_OF = {token: name for name, tokens in CLASSES.items() for token in tokens}
 
-# Pieces of code with a class of their own in one message, about ten times as many characters in
-# HTML: 4,000 characters of ordinary code have 800.
+# In one block. Each is about ten times as long in HTML; 4,000 characters of ordinary code have 800.
 MAX_SPANS = 1200
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def find_lexer(language: str) -> Lexer | None:
-    """What knows `language`, in small letters, or None. The first time it takes a moment."""
+    """The lexer for a language, in lower case, or None. Loading one for the first time is slow."""
     if language not in LANGUAGES:
         return None
     options = {"startinline": True} if language == "php" else {}
@@ -47,8 +46,8 @@ def find_lexer(language: str) -> Lexer | None:
 
 
 def highlight(code: str, lexer: Lexer | None) -> Markup:
-    """The code, escaped, with MAX_SPANS spans at most. Call it with a limit of time: Pygments'
-    expressions look far ahead at every step, and code made to be slow takes a second."""
+    """The code as HTML, with at most MAX_SPANS spans. Call it with a time limit: the expressions of
+    Pygments look far ahead at every step, and code written to be slow takes a second."""
     if lexer is None:
         return escape(code)
     parts: list[Markup] = []
@@ -64,7 +63,7 @@ def highlight(code: str, lexer: Lexer | None) -> Markup:
 
 @lru_cache(maxsize=1024)
 def _kind(token: _TokenType) -> str:
-    """The class of a token: its own, or that of the nearest kind it belongs to; "" for none."""
+    """The class of a token or of its nearest parent that has one; "" if none has."""
     return next((_CLASS_OF[part] for part in reversed(token.split()) if part in _CLASS_OF), "")
 
 

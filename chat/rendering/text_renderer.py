@@ -1,13 +1,12 @@
-"""Rendering of messages away from the event loop.
+"""Renders the texts of messages in a child process, so that they do not hold the event loop.
 
-Making the HTML of a long message takes milliseconds, and of 50 that were made to be slow longer
-than anybody's answer may wait. So texts with markup are rendered by a child process, which is ended
-and replaced when it does not answer. The HTML is kept in memory, by its text.
+A long message takes milliseconds to render, and fifty that were written to be slow take longer than
+a response may. So a child process renders texts with markup; it is killed and replaced if it does
+not answer. The HTML is cached in memory by its text.
 
-A caller in a greenlet waits for its text while the loop goes on. Code that must not wait (the hub)
-has its texts prepared before. Callers take turns by person: the next text is one of those who have
-used the least processor time lately, so that a thousand hard texts of one person do not delay the
-one easy text of another.
+A caller in a greenlet waits for its text while the loop runs on. Code that must not wait (the hub)
+has texts prepared first. People take turns: the next text belongs to the person who has used the
+least processor time lately. So a thousand slow texts of one person do not delay another person's.
 """
 
 import asyncio
@@ -35,85 +34,90 @@ from .texts import Texts
 
 log = logging.getLogger(__name__)
 
-MAX_KEPT_CHARS = 8_000_000  # of texts and their HTML in memory
-ENTRY_CHARS = 400  # that each text counts for beside its characters, as a short one takes as much
-MAX_MEMORY_BYTES = 1 << 30  # of address space of the child
-ANSWER_SECONDS = 10.0  # for one text, which takes a tenth of a second at most
-LATE_SECONDS = 3.0  # for one text, after which the child is late
-START_SECONDS = 5.0  # until a new child says that it is there, which takes some milliseconds
-RETRY_SECONDS = 0.5  # before a child is asked for again that could not be made
+MAX_KEPT_CHARS = 8_000_000  # of cached texts and their HTML
+ENTRY_CHARS = (
+    400  # counted for each cached text in addition: the memory that even a short one takes
+)
+MAX_MEMORY_BYTES = 1 << 30  # of the child's address space
+ANSWER_SECONDS = (
+    10.0  # for one text, which takes a tenth of a second at most; then the child is killed
+)
+LATE_SECONDS = 3.0  # for one text, after which `is_late` is True
+START_SECONDS = 5.0  # for a new child to start, which takes some milliseconds
+RETRY_SECONDS = 0.5  # between two attempts to start a child
 GIVE_UP_SECONDS = 10.0  # without a child, after which texts are shown as they were typed
-FORGET_SECONDS = 10.0  # after which it does not count who has used how much time
-MAX_LINE_BYTES = 1 << 24  # of an answer; the longest have a few hundred thousand
-NICENESS = 5  # so that the event loop goes first where they share a processor
+FORGET_SECONDS = 10.0  # after which the processor time that people used is forgotten
+MAX_LINE_BYTES = 1 << 24  # of an answer; the longest have some hundred thousand
+NICENESS = 5  # the event loop has precedence where both share a processor
 
 HTML, GIST = "html", "gist"
-Key = tuple[str, str, Mentions]  # what is to be made, of which body, with which mentions
+Key = tuple[str, str, Mentions]  # HTML or GIST, the body, the mentions in it
 
-# Whose request or page the present task serves: the id of a person, "" for nobody's.
+# The id of the person whose request or page the current task serves; "" for nobody's.
 on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 
 
 class TextRenderer(Texts):
-    """`connect` makes a child that runs `serve` and returns the connection to it."""
+    """`connect` starts a child process that runs `serve`, and returns the connection to it."""
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
         self._connect = connect
         self._kept: OrderedDict[Key, str] = OrderedDict()
         self._kept_chars = 0
         self._waiting: dict[Key, asyncio.Future[str]] = {}
-        self._queues: dict[str, deque[Key]] = {}  # by person; none is empty
+        self._queues: dict[str, deque[Key]] = {}  # by person; no queue is empty
         self._used: dict[str, float] = {}  # seconds, by person
         self._forget_at = 0.0
         self._task: asyncio.Task[None] | None = None  # while texts wait
         self._child: _Child | None = None
-        self._childless_since = 0.0  # when a child was needed that was not there; 0.0: it is
-        self._sent_at = 0.0  # when the child got its last text; by the monotonic clock, as above
+        # By the monotonic clock:
+        self._childless_since = 0.0  # when a child was first needed and missing; 0.0: there is one
+        self._sent_at = 0.0  # when the child was last sent a text
 
     @property
     def is_late(self) -> bool:
-        """True while texts wait for a child that does not answer, or for one that does not come."""
+        """True while texts wait for a child that does not answer, or that cannot be started."""
         since = self._childless_since or self._sent_at
         return self._task is not None and time.monotonic() - since > LATE_SECONDS
 
     # For templates
 
     def render(self, body: str, mentions: Mentions = ()) -> Markup:
-        """A message's body as it is shown (`markdown.render`)."""
+        """The HTML of a message's body (`markdown.render`)."""
         if not mentions and not markdown.is_marked_up(body):
             return escape(body)
         return Markup(self._text((HTML, body, mentions)))
 
     def gist(self, body: str) -> str:
-        """The first line of a message as it reads (`markdown.gist`)."""
+        """The first line of a message without markup (`markdown.gist`)."""
         if not markdown.is_marked_up(body):
             return body[: markdown.MAX_GIST_CHARS]
         return self._text(_gist(body))
 
-    # For those who must not wait later
+    # Before code that must not wait
 
     def is_ready(self, event: Event) -> bool:
-        """True when nobody who shows this event will wait."""
+        """True if showing this event will not wait."""
         plain = event.body and not event.mentions and event.quote is None
         if plain and not markdown.is_marked_up(event.body):
-            return True  # as nearly all are, and each is asked about
+            return True  # the fast path for nearly all messages
         return all(key in self._kept for key in _keys(event))
 
     async def prepare(self, event: Event) -> None:
-        """Make it ready, on behalf of its author."""
+        """Render the texts of an event, on behalf of its author."""
         for key in _keys(event):
             if key not in self._kept:
                 await self._ask(key, event.uid)
 
     async def prepare_lines(self, events: Iterable[Event]) -> None:
-        """Make the lines of rooms ready whose newest events these are."""
+        """Render the first lines of the newest events of rooms."""
         for event in events:
             for key in _gists(event.body or event.excerpt):
                 if key not in self._kept:
                     await self._ask(key, event.uid)
 
     def close(self) -> None:
-        """End the child. Whoever waits gets the text as it was typed."""
+        """End the child. Callers that wait get their texts as they were typed."""
         if self._task is not None:
             self._task.cancel()
         if self._child is not None:
@@ -121,7 +125,7 @@ class TextRenderer(Texts):
         self._give_up()
 
     def _give_up(self) -> None:
-        """Give those who wait their texts as they were typed. Whoever asks later gets them anew."""
+        """Return the texts as they were typed to all callers that wait. These are not cached."""
         self._queues.clear()
         for key in list(self._waiting):
             self._answer(key, _as_typed(key))
@@ -166,11 +170,11 @@ class TextRenderer(Texts):
         return self._used.get(person, 0.0)
 
     async def _render(self, key: Key, person: str) -> None:
-        """Answer those who wait for a text. A text that ends two children is shown as it was typed
-        from then on."""
+        """Have the child render a text. A text that ends two children is shown as it was typed from
+        then on."""
         for _ in range(2):
             if (child := await self._living_child()) is None:
-                return  # nobody waits any more
+                return  # all callers were answered meanwhile
             self._sent_at = time.monotonic()
             try:
                 text, seconds = await child.render(key)
@@ -204,8 +208,8 @@ class TextRenderer(Texts):
             self._kept_chars -= _size(*self._kept.popitem(last=False))
 
     async def _living_child(self) -> "_Child | None":
-        """The child, or a new one in its place. Without one for GIVE_UP_SECONDS, those who wait get
-        their texts as they were typed; None when nobody waits any more."""
+        """The child, which is started if necessary. If none can be started for GIVE_UP_SECONDS, all
+        callers that wait are answered. Returns None when no caller waits."""
         if self._child is not None and not self._child.has_ended():
             return self._child
         self._childless_since = self._childless_since or time.monotonic()
@@ -224,7 +228,7 @@ class TextRenderer(Texts):
 
 @dataclass(frozen=True)
 class _Child:
-    """The connection to a child. What either side sends is a line of JSON; the child's first one is
+    """The connection to a child. Both sides send lines of JSON. The first line from the child is
     its process id."""
 
     pid: int
@@ -246,8 +250,8 @@ class _Child:
         return self.writer.is_closing() or self.reader.at_eof()
 
     async def render(self, key: Key) -> tuple[str, float]:
-        """The text, and the processor time it took, in seconds. Raises OSError and ValueError if
-        the child has ended; one that does not answer is killed."""
+        """The text, and the processor time it took, in seconds. Kills a child that does not answer.
+        Raises OSError or ValueError if the child has ended."""
         self.writer.write(_line(key))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -261,9 +265,9 @@ class _Child:
 
 
 def serve(connection: socket.socket) -> None:
-    """What the child does: render one text after the other until the connection is closed."""
+    """The child's program: render one text after another until the connection is closed."""
     os.nice(NICENESS)
-    with suppress(OSError, ValueError):  # macOS knows the limit but not how to keep it
+    with suppress(OSError, ValueError):  # macOS has the limit but refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     connection.sendall(_line(os.getpid()))
     with connection.makefile("rb") as stream:
@@ -280,13 +284,13 @@ def _line(content: Any) -> bytes:
 
 
 def _size(key: Key, text: str) -> int:
-    """What an entry counts for of MAX_KEPT_CHARS."""
+    """The characters of a cached text that count for MAX_KEPT_CHARS."""
     _, body, mentions = key
     return ENTRY_CHARS + len(body) + len(text) + sum(len(n) + len(uids) for n, uids in mentions)
 
 
 def _keys(event: Event) -> list[Key]:
-    """What is rendered of an event: its text, its line in the list of rooms, and what it quotes."""
+    """What is rendered of an event: its text, its first line for the room list, and its quote."""
     if event.kind not in (POST, EDIT):
         return []
     html: list[Key] = []

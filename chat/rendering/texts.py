@@ -1,6 +1,6 @@
-"""Rendering the texts of messages at once, in this process.
+"""Renders the texts of messages at once, in the current process.
 
-A server process has a child process for it (text_renderer), because a long text takes a while.
+Server processes use a child process instead (text_renderer), because long texts take a while.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from . import markdown
 
 
 class Texts:
-    """Renders texts at once, so it is always ready. A subclass may need `prepare` before."""
+    """Renders texts at once, so nothing needs to be prepared. A subclass may need it."""
 
     def render(self, body: str, mentions: Mentions = ()) -> Markup:
         """The HTML of a message's body."""

@@ -1,7 +1,7 @@
-"""A room as one HTML file for people to keep, read and search.
+"""Exports a room as one HTML file that people can keep, read and search.
 
-The file loads nothing and holds nobody's id: avatars are initials, files are only named, and links
-lead to other messages of the file.
+The file loads nothing and contains no ids of people. Avatars are initials, files are only named,
+and links lead to other messages in the file.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ EVENTS_IN_MEMORY = 1000
 
 
 def transcript(store: Store, rid: str) -> Iterator[str]:
-    """The file, in pieces; times are in the server's zone. Raises NotFound."""
+    """The file in pieces. Times are in the server's zone. Raises NotFound."""
     room = store.rooms.get(rid)
     env = Environment(loader=FileSystemLoader(folder("templates")), autoescape=True)
     cached_html.init(env, Texts())
@@ -41,6 +41,6 @@ def transcript(store: Store, rid: str) -> Iterator[str]:
 
 
 def _with_file_names(event: Event) -> Event:
-    """An event that names its files in the text. Nobody's id is left to mark as mentioned."""
+    """The event with its files' names in its text, and without mentions, which contain ids."""
     names = "".join(f"\n[{file.name}, {file_size(file.size)}]" for file in event.files)
     return replace(event, mentions=(), body=(event.body + names).strip())
