@@ -58,7 +58,7 @@ def test_who_looks_elsewhere_hears_nothing_of_it(ann, bob, tea):
     react(ann, tea, 3, LIKE)
     ann.post(tea, "news")
     told = page.wait_for("news")
-    assert told.count("<i></i>") == 1
+    assert told.count(f'"#unread-{tea}" hx-swap="beforeend"><i></i>') == 1
     assert LIKE not in "".join(page.frames)
     assert bob.get("/").text.count("<i></i>") == 2, "hello and news"
 
