@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from greenback import with_portal_run_sync
@@ -72,4 +73,5 @@ async def run_leased(
                 log.exception("%s have to wait", what)
             await asyncio.sleep(seconds)
     finally:
-        await with_portal_run_sync(lease.release)
+        with suppress(RedisError, OSError):  # then it ends by itself
+            await with_portal_run_sync(lease.release)

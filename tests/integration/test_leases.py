@@ -6,8 +6,10 @@ import logging
 import pytest
 from redis.exceptions import RedisError
 
-from chat.store import keys
+from chat.store import Store, keys
 from chat.store.leases import run_leased
+
+from ..cut_line import BEFORE, Cut, CutLine
 
 KEY = keys.TRIM_LEASE
 
@@ -20,7 +22,8 @@ def run_until(lease, work, errors=()):
         task = asyncio.create_task(run_leased(lease, lambda: work(done), 0.001, "tea", errors))
         await asyncio.wait_for(done.wait(), 30)
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     asyncio.run(main())
 
@@ -111,3 +114,19 @@ def test_nothing_is_done_while_another_process_holds_the_lease(store):
     run_until(Counted(), work)
     assert tries == [False, False, True]
     assert done == [3]
+
+
+def test_work_ends_in_peace_when_the_lease_cannot_be_released(valkey):
+    """A worker that stops while Redis is away. The lease ends by itself."""
+    with CutLine.from_url(valkey.url, decode_responses=True) as line:
+        lease = Store(line).lease(KEY, 60)
+        assert lease.acquire()  # now the script is known, so that each call is one command
+
+        async def work(done):
+            line.next, line.log = Cut(0, BEFORE), []
+            done.set()
+            return 60
+
+        run_until(lease, work)
+        assert line.next is None, "the release was tried"
+        assert line.exists(KEY)
