@@ -1,4 +1,4 @@
-"""Events with the names and pictures that people have now."""
+"""Puts the present names and pictures of people into events."""
 
 from dataclasses import replace
 
@@ -8,17 +8,17 @@ from .person import Names
 
 
 def uids_in(events: list[Event]) -> list[str]:
-    """The people whose names these events show, each once."""
+    """The ids of the people whose names these events show, each once."""
     return list({uid for event in events for uid in _uids(event)})
 
 
 def with_names(events: list[Event], now: Names) -> list[Event]:
-    """The events with these names of people, as `People.names` has them."""
+    """The events with these names, from `People.names`."""
     return [_named(event, now) for event in in_pieces(events)]
 
 
 def _uids(event: Event) -> list[str]:
-    """The people in an event whose names are shown."""
+    """The ids of the people whose names an event shows."""
     reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:MAX_SHOWN_NAMES]]
     quoted = event.quote.uid if event.quote else ""
     return [uid for uid in (event.uid, quoted, *reacted) if uid]

@@ -1,8 +1,8 @@
-"""A room's stream, read in pieces of limited size (store.pieces).
+"""Reads the stream of a room in pieces of limited size (store.pieces).
 
-Between two pieces others go on: a piece says what it follows, so that what happened meanwhile is
-noticed. An event that was deleted leaves a gap in the numbers, and the event that says so comes
-behind what was read.
+The room can change between two pieces. A piece says which event it follows, so such changes are
+noticed. A deleted event leaves a gap in the numbers, and the event of its deletion comes later in
+the stream.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,9 @@ from .batches import batched
 from .lua import Script
 from .pieces import Turns
 
-NEWEST = "+"  # in the place of a number: behind the newest event
-_MOST_UIDS = 2000  # whose membership is asked for in one command
-_MOST_SEQS = 500  # events, or what stands beside them, that are asked for in one command
+NEWEST = "+"  # instead of a number: after the newest event
+MAX_UIDS_AT_ONCE = 2000  # people whose membership one command checks
+_MAX_SEQS_AT_ONCE = 500  # events, or what is stored beside them, that one command reads
 
 
 class Entry(NamedTuple):
@@ -30,12 +30,11 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some events of a room, and how the room was when they were read: the number of its newest
-    event (None: there is no such room), its epoch, the oldest number that is kept, and its kind.
-    `before` is the time of the event that the piece was to follow, None where there is none with
-    that number, and `oldest` the number of the oldest event there is. There are `more` events
-    where only its size has ended the piece. `gone` are those of the people asked about who are no
-    members."""
+    """Some events of a room, and its state when they were read: the number of its newest event
+    (None if there is no such room), its epoch, the oldest number that is kept, and its kind.
+    `before` is the time of the event that the piece was to follow, None if no event has that
+    number; `oldest` is the number of the oldest event in the stream. `more` is set if only the size
+    of the piece ended it. `gone` are those of the given people who are not members."""
 
     seq: int | None
     epoch: str
@@ -48,12 +47,13 @@ class Piece:
     entries: list[Entry]
 
     def follows(self, after: int, at: int) -> bool:
-        """True when the events follow event `after`, of the time `at` (0: any). False when what
-        came next is kept no longer, or event `after` was lost (in a failover to a replica that
-        lagged) and its number is that of another now, which has another time."""
+        """True if the events follow event `after`, whose time was `at` (0: any). False if the next
+        events are not kept any more, or if event `after` was lost in a failover to a lagging
+        replica and another event, with another time, has its number now."""
         if self.before is not None:
             return not at or self.before == at
-        # The first event of a room is never deleted: what is not there before it was trimmed.
+        # The first event of a room is never deleted. So if events are missing there, they were
+        # trimmed.
         return self.oldest is not None and self.oldest <= after + 1
 
 
@@ -67,8 +67,8 @@ class History:
     def piece(
         self, rid: str, way: str, seq: int | str, most: int, uids: Sequence[str] = ()
     ) -> Piece:
-        """At most `most` events behind number `seq` (`way` "after"), the oldest first, or in front
-        of it ("before"), the newest first."""
+        """At most `most` events: with `way` "after", those after number `seq`, the oldest first;
+        with "before", those before it, the newest first."""
         newest, epoch, first, kind, at, oldest, more, gone, flat = self._read_events(
             room=keys.room(rid),
             events=keys.events(rid),
@@ -92,38 +92,38 @@ class History:
         )
 
     def after(self, rid: str, seq: int, most: int) -> tuple[int, list[Entry]]:
-        """The oldest number that is kept, and the first `most` entries behind number `seq`."""
+        """The oldest number that is kept, and the first `most` entries after number `seq`."""
         piece = self.piece(rid, "after", seq, most)
         entries = piece.entries
         while piece.more and len(entries) < most:
             piece = self.piece(rid, "after", entries[-1].seq, most - len(entries))
             if piece.first > entries[-1].seq + 1:
-                entries = []  # they, and what followed them, are kept no longer
+                entries = []  # these and the following ones are not kept any more
             entries += piece.entries
         return piece.first, entries
 
     def before(self, rid: str, seq: int | str, most: int) -> list[Entry]:
-        """The last `most` entries in front of number `seq`, the oldest first."""
+        """The last `most` entries before number `seq`, the oldest first."""
         return self.before_for(rid, (), seq, most)[0]
 
     def before_for(
         self, rid: str, uids: Sequence[str], seq: int | str, most: int, chars: int = 0
     ) -> tuple[list[Entry], list[str]]:
-        """As `before`, and those of the people `uids` who are no members after the last of it was
-        read. With `chars` no more is read when what was has so many characters together."""
+        """The entries of `before`, and those of the people `uids` who were not members when the
+        last entry was read. With `chars`, reading stops after so many characters."""
         piece = self.piece(rid, "before", seq, most, uids)
         entries, epoch = piece.entries, piece.epoch
         while piece.more and len(entries) < most and not _has(entries, chars):
             piece = self.piece(rid, "before", entries[-1].seq, most - len(entries), uids)
-            if piece.epoch != epoch:  # it is another life of the database
+            if piece.epoch != epoch:  # the room began anew
                 return self.before_for(rid, uids, seq, most, chars)
             entries += piece.entries
         return entries[::-1], piece.gone
 
     def these(self, rid: str, seqs: Sequence[int]) -> list[Entry]:
-        """Those of the entries with these numbers that are there, in this order."""
+        """The entries with these numbers that exist, in this order."""
         found: list[Entry] = []
-        for some in batched(seqs, _MOST_SEQS):
+        for some in batched(seqs, _MAX_SEQS_AT_ONCE):
             while some:
                 done, *flat = self._read_selected(
                     events=keys.events(rid), bytes=self.turns.piece, rest=some
@@ -135,13 +135,13 @@ class History:
     def beside(
         self, rid: str, asked: Sequence[tuple[int, int | str]]
     ) -> tuple[int, list[tuple[int, str, str]]]:
-        """The oldest number that is kept, and what stands beside some messages. Each is asked for
-        by its number and that of the message it answers ("" for none); each answer is a place in
-        `asked`, what it is, and the value, as read_annotations.lua has them but counted from 0."""
+        """The oldest number that is kept, and what is stored beside some messages. `asked` has the
+        number of each message and that of the message it answers ("" for none). An annotation is an
+        index in `asked`, what it is, and its value, as in read_annotations.lua."""
         found: list[tuple[int, str, str]] = []
         first, start = 1, 0
         while start < len(asked):
-            some = asked[start : start + _MOST_SEQS]
+            some = asked[start : start + _MAX_SEQS_AT_ONCE]
             kept, done, *flat = self._read_annotations(
                 [make(rid) for make in _ANNOTATIONS],
                 bytes=self.turns.piece,
@@ -154,43 +154,48 @@ class History:
         return first, found
 
     def gone(self, rid: str, uids: Sequence[str]) -> list[str]:
-        """Those of these people who are no members."""
+        """Those of these people who are not members."""
         return [
             uid
-            for some in batched(uids, _MOST_UIDS)
+            for some in batched(uids, MAX_UIDS_AT_ONCE)
             for uid in self.piece(rid, "after", 0, 0, some).gone
         ]
 
     def gap(
-        self, rid: str, after: int, at: int, most: int, uids: Sequence[str]
-    ) -> tuple[int, list[Entry] | None, list[str]]:
-        """The room's newest number; the first `most` entries behind number `after`, of the time
-        `at` (0: any), None instead of them when they do not follow it; and those of the people
-        `uids` who are no members after the last of these was read."""
-        asked, others = uids[:_MOST_UIDS], uids[_MOST_UIDS:]
-        piece = self.piece(rid, "after", after, most, asked)
-        entries: list[Entry] | None = []
-        seq, last = piece.seq or 0, after
-        while entries is not None:
-            seq = piece.seq or 0
-            if not piece.follows(last, at) or last > seq:
-                entries = None
-            else:
-                entries += piece.entries
-                if not piece.more or len(entries) >= most:
-                    break
-                last, at = entries[-1].seq, entries[-1].at
-                piece = self.piece(rid, "after", last, most - len(entries), asked)
-        return seq, entries, piece.gone + self.gone(rid, others)
+        self,
+        rid: str,
+        after: int,
+        at: int,
+        most: int,
+        uids: Sequence[str],
+        max_chars: int = 0,
+        max_seq: int = 0,
+    ) -> tuple[Piece, list[Entry] | None]:
+        """The last piece that was read, which has the room's newest number and says who of `uids`
+        is not a member; and the first `most` entries after number `after`, whose time was `at` (0:
+        any). None instead of the entries if they do not follow it, have `max_chars` characters or
+        more, or if the room has a number beyond `max_seq` (0: no limit)."""
+        entries: list[Entry] = []
+        last, epoch = after, ""
+        while True:
+            piece = self.piece(rid, "after", last, most - len(entries), uids)
+            newest = piece.seq or 0
+            is_same = piece.follows(last, at) and last <= newest and epoch in ("", piece.epoch)
+            entries += piece.entries
+            if not is_same or _has(entries, max_chars) or newest > (max_seq or newest):
+                return piece, None
+            if not piece.more or len(entries) >= most:
+                return piece, entries
+            last, at, epoch = entries[-1].seq, entries[-1].at, piece.epoch
 
 
 _ANNOTATIONS = keys.room, keys.events, keys.edits, keys.reactions, keys.mentions
 
 
 def events_of(rid: str, entries: Sequence[Entry], after: int = 0, first: int = 1) -> list[Event]:
-    """Entries as events, with something in the place of those that were deleted: their numbers are
-    missing after number `after` (0: after the first entry) and between entries. What is missing
-    before the number `first` was not deleted but is no longer kept."""
+    """Entries as events, with events of the kind DELETED for deleted ones, whose numbers are
+    missing after number `after` (0: after the first entry) and between entries. Numbers before
+    `first` were not deleted but are not kept any more."""
     events: list[Event] = []
     after = max(after, first - 1)
     for seq, at, data in entries:
@@ -207,5 +212,5 @@ def _entries(flat: Sequence[str]) -> Iterator[Entry]:
 
 
 def _has(entries: Sequence[Entry], chars: int) -> bool:
-    """True when these have so many characters together; never for 0."""
+    """True if the entries have so many characters together; never for 0."""
     return bool(chars) and sum(len(entry.data) for entry in entries) >= chars

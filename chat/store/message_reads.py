@@ -1,4 +1,4 @@
-"""Reading the messages of a room, as they are to be shown now."""
+"""Reading the messages of a room as they are to be shown now."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -21,23 +21,23 @@ from ..domain.mentions import unpack
 from ..runtime.cooperation import give_way
 from . import keys
 from .current_names import uids_in, with_names
-from .history import NEWEST, Entry, History, Piece, events_of
+from .history import MAX_UIDS_AT_ONCE, NEWEST, Entry, History, events_of
 from .people import People
 from .person import Names
 from .room_reads import Room
 
 PAGE_SIZE = 50  # events on a page
-MAX_CACHED_PAGES = 128  # rooms whose newest page is kept in memory, ...
-MAX_CACHED_PAGE_CHARS = 50_000  # ... if its events are no larger than this (Event.size)
-SCAN_COUNT = 500  # events that are looked through at a time, where all of a room are
-MAX_MISSED_CHARS = 100_000  # typed in the messages of one answer to a page that comes back
+MAX_CACHED_PAGES = 128  # rooms whose newest page is in memory, ...
+MAX_CACHED_PAGE_CHARS = 50_000  # ... if its events are not larger than this (Event.size)
+SCAN_COUNT = 500  # events that are read at once where all of a room are searched
+MAX_MISSED_CHARS = 100_000  # of the messages in one answer to a page that reconnects
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What a page lacks. `replace`: it knows another history, or lacks too much or what is no
-    longer kept; `events` are then a page of the newest, to be shown instead of its list. `first`
-    is the oldest number that is kept."""
+    """What a reconnecting page lacks. `replace` is set if the page shows another history, lacks too
+    much, or lacks events that are not kept any more; `events` are then the newest, which replace
+    its list. `first` is the oldest number that is kept."""
 
     events: list[Event]
     replace: bool
@@ -48,8 +48,8 @@ class Missed:
 
 @dataclass(slots=True)
 class Page:
-    """The newest events of a room while it is in this `state`, and how they were `shown` last: with
-    the `names` that people had then."""
+    """The newest events of a room in this `state`, and the same with the `names` that people had
+    when they were `shown` last."""
 
     state: Any
     events: list[Event]
@@ -67,11 +67,11 @@ class MessageReads:
 
     def newest(self, rid: str, limit: int = PAGE_SIZE) -> list[Event]:
         """The last `limit` events, oldest first."""
-        return self._back(rid, NEWEST, limit)
+        return self.before(rid, NEWEST, limit)
 
     def renamed(self, rid: str) -> list[Event]:
-        """Those of the newest events that show somebody whose name, tag or picture has changed
-        since they were stored, as they are to be shown now."""
+        """The newest events that show a name, tag or picture that has changed since they were
+        stored, as they are to be shown now."""
         with self.history.turns.turn():
             entries = self.history.before(rid, NEWEST, PAGE_SIZE)
             stored = self._revised(rid, _without_deleted(events_of(rid, entries)))
@@ -79,12 +79,12 @@ class MessageReads:
         return [event for before, event in zip(stored, now, strict=True) if event != before]
 
     def page(self, room: Room) -> list[Event]:
-        """The newest events of a room that was just read, as `newest` has them. They are asked for
-        once and kept until the room has another one, for whatever changes what they show has a
-        number; but who wrote them may be called otherwise any time."""
-        # A number alone does not say which event it is: a failover may lose it and give it to
-        # another. So it takes the whole of the newest event, and of a quiet one the room has the
-        # number only.
+        """The events of `newest`, of a room that was just read. They are cached until the room has
+        another event, because every change of what they show has a number. Only the names of people
+        change without one."""
+        # The number alone does not identify the newest event: a failover may lose it and give its
+        # number to another. So the cache compares the whole event, and does not hold rooms whose
+        # newest event is silent, because of that only the number is known.
         state = room.epoch, room.first, room.seq, room.last
         page = self._pages.get(room.rid)
         if page is None or page.state != state or not room.at:
@@ -103,9 +103,13 @@ class MessageReads:
             page.names, page.shown = names, with_names(page.events, names)
         return list(page.shown)
 
-    def before(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
-        """The `limit` events before number `seq`, oldest first."""
-        return self._back(rid, seq, limit) if seq > 1 else []
+    def before(self, rid: str, seq: int | str, limit: int = PAGE_SIZE) -> list[Event]:
+        """The `limit` events before number `seq` (or NEWEST), oldest first."""
+        if isinstance(seq, int) and seq <= 1:
+            return []
+        with self.history.turns.turn():
+            entries = self.history.before(rid, seq, limit)
+            return self._now(rid, events_of(rid, entries))
 
     def after(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
         """The first `limit` events after number `seq`, oldest first."""
@@ -123,14 +127,14 @@ class MessageReads:
         raise NotFound("There is no such message in this room.")
 
     def several(self, rid: str, seqs: Sequence[int]) -> list[Event]:
-        """Those of the events with these numbers that are there, in this order."""
+        """The events with these numbers that exist, in this order."""
         with self.history.turns.turn():
             found = self.history.these(rid, seqs)
             return self._now(rid, [event for one in found for event in events_of(rid, [one])])
 
     def written_by(self, rid: str, uid: str) -> Iterator[Event]:
-        """All messages of a person in a room, as they were posted, the oldest first. They are
-        looked for among all events, some at a time."""
+        """All messages of a person in a room as they were posted, the oldest first. All events of
+        the room are read, in pieces."""
         start, seq = stored_start(POST, uid), 0
         while entries := self.history.piece(rid, "after", seq, SCAN_COUNT).entries:
             for entry in entries:
@@ -139,23 +143,26 @@ class MessageReads:
             seq = entries[-1].seq
 
     def around(self, rid: str, seq: int, limit: int = PAGE_SIZE) -> list[Event]:
-        """Events around number `seq`, which is among them, oldest first. Raises NotFound."""
+        """Event `seq` and those around it, oldest first. Raises NotFound."""
         self.get(rid, seq)
         return self.before(rid, seq + 1, limit // 2 + 1) + self.after(rid, seq, limit // 2)
 
     def missed(
         self, rid: str, uid: str, after: int, epoch: str, limit: int = 300, at: int = 0
     ) -> Missed | None:
-        """What the page of `uid` that shows `rid` up to number `after`, of the time `at`, lacks;
-        None when `uid` is no member. An `epoch` of "" is taken as the present one, and so is
-        an `at` of 0."""
+        """What a page of `uid` lacks that shows room `rid` up to number `after`, whose time was
+        `at` (0: any), in this `epoch` ("": any). None if `uid` is not a member."""
         with self.history.turns.turn():
-            piece = self.history.piece(rid, "after", after, limit + 1, [uid])
+            piece, entries = self.history.gap(
+                rid, after, at, limit + 1, [uid], 2 * MAX_MISSED_CHARS, after + limit
+            )
             if piece.gone or piece.seq is None:
                 return None
             events: list[Event] | None = None
-            if (epoch or piece.epoch) == piece.epoch and after <= piece.seq <= after + limit:
-                events = self._following(rid, uid, after, at, limit, piece)
+            if entries is not None and epoch in ("", piece.epoch):
+                events = self._now(rid, events_of(rid, entries, after))
+                if len(events) > limit or events != _last_chars(events, MAX_MISSED_CHARS):
+                    events = None
             anew = events is None
             if events is None:
                 newest, gone = self.history.before_for(
@@ -167,58 +174,30 @@ class MessageReads:
             upto = events[-1].seq if events else after
             return Missed(events, anew, upto, piece.epoch, piece.first)
 
-    def _following(
-        self, rid: str, uid: str, after: int, at: int, limit: int, piece: Piece
-    ) -> list[Event] | None:
-        """The events behind number `after`, of which `piece` has the first; None when they do not
-        follow what the page shows, or are too many for it."""
-        epoch, last, chars = piece.epoch, after, 0
-        events: list[Event] = []
-        while True:
-            if not piece.follows(last, at) or piece.gone or piece.epoch != epoch:
-                return None
-            some = events_of(rid, piece.entries, last)
-            events += some
-            chars += sum(len(event.body) for event in some)
-            if len(events) > limit or chars > MAX_MISSED_CHARS:
-                return None
-            if not piece.more:
-                break
-            last, at = events[-1].seq, events[-1].at
-            piece = self.history.piece(rid, "after", last, limit + 1 - len(events), [uid])
-        events = self._now(rid, events)
-        return events if len(_last_chars(events, MAX_MISSED_CHARS)) == len(events) else None
-
     def gap(
         self, rid: str, after: int, limit: int, uids: Sequence[str], at: int = 0
     ) -> tuple[int, list[Event] | None, list[str]]:
-        """The room's newest number; the first `limit` events after number `after`, of the time
-        `at`, None instead of them when they do not follow it; and those of the people `uids` (at
-        least one) who must not see them: they are no members any more."""
+        """The room's newest number; the first `limit` events after number `after`, whose time was
+        `at`, or None if they do not follow it; and those of the people `uids` who must not see
+        them, because they are not members any more."""
         with self.history.turns.turn():
-            seq, entries, gone = self.history.gap(rid, after, at, limit, uids)
-            if entries is None:
-                return seq, None, gone
-            return seq, self._now(rid, events_of(rid, entries, after)), gone
-
-    def _back(self, rid: str, end: int | str, limit: int) -> list[Event]:
-        """The last `limit` events in front of number `end`, oldest first."""
-        with self.history.turns.turn():
-            entries = self.history.before(rid, end, limit)
-            return self._now(rid, events_of(rid, entries))
+            asked, others = uids[:MAX_UIDS_AT_ONCE], uids[MAX_UIDS_AT_ONCE:]
+            piece, entries = self.history.gap(rid, after, at, limit, asked)
+            gone = piece.gone + self.history.gone(rid, others)
+            now = None if entries is None else self._now(rid, events_of(rid, entries, after))
+            return piece.seq or 0, now, gone
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
-        """The events as they are to be shown now: as they were changed since, and with the names
-        and pictures that people have today."""
+        """The events as they are to be shown now: with later edits, and with the present names and
+        pictures of people."""
         return self.people.named(self._revised(rid, _without_deleted(events)))
 
     def _revised(self, rid: str, events: list[Event]) -> list[Event]:
-        """The events with the bodies that were changed since, the reactions, and what they
-        answer and mention."""
+        """The events with present bodies, reactions, mentions and quoted messages."""
         changed = [n for n, event in enumerate(events) if event.kind in (POST, EDIT, *SILENT)]
         if not changed:
             return events
-        answered: dict[int, int] = {}  # the place in `asked` with which each is read
+        answered: dict[int, int] = {}  # the index in `asked` with which each is read
         asked: list[tuple[int, int | str]] = []
         for n in changed:
             number = events[n].number if events[n].kind == POST else 0
@@ -238,8 +217,8 @@ class MessageReads:
 
 
 def _without_deleted(events: list[Event]) -> list[Event]:
-    """The events with something in the place of messages that were deleted after they were read,
-    in an earlier piece than the event that says so: nobody would be told that again."""
+    """The events with DELETED ones for messages that were deleted after their piece was read. The
+    event of the deletion is in a later piece, so nobody would be told of it again."""
     deleted = {event.number for event in events if event.kind == DELETE}
     if deleted.isdisjoint([event.seq for event in events]):
         return events
@@ -263,7 +242,7 @@ def _as_now(event: Event, said: dict[str, str]) -> Event:
 
 
 def _last_chars(events: list[Event], chars: int) -> list[Event]:
-    """The last of the events, as many as have so many characters together, but one at least."""
+    """As many of the last events as have so many characters together, but at least one."""
     start, left = len(events), chars
     while start and (left := left - len(events[start - 1].body)) >= 0:
         start -= 1
@@ -271,7 +250,7 @@ def _last_chars(events: list[Event], chars: int) -> list[Event]:
 
 
 def _quote(rid: str, seq: int, said: dict[str, str]) -> Quote:
-    """The quote of message `seq`, from these annotations (read_annotations.lua); an empty one when
+    """The quote of message `seq`, from these annotations (read_annotations.lua); an empty one if
     the message was deleted."""
     if "quoted" not in said:
         return Quote()

@@ -1,4 +1,4 @@
-"""Posting, changing and deleting messages, and the files and read marks that belong to them."""
+"""Posting, editing and deleting messages, and the files and read marks that belong to them."""
 
 import hashlib
 from bisect import bisect_left
@@ -19,9 +19,9 @@ from .person import Person
 from .rooms import event_by
 from .verified import Verified
 
-MAX_EMOJI = 20  # different ones on one message
+MAX_EMOJI = 20  # different emoji on one message
 MAX_REACTIONS = 500  # on one message, all emoji together
-NONCE_EVENTS = 5_000  # events after which a resend is no longer known as one
+NONCE_EVENTS = 5_000  # events of a room for which a resend is recognized
 
 
 class Messages(MessageReads):
@@ -46,19 +46,19 @@ class Messages(MessageReads):
         seen: int = 0,
     ) -> int:
         """Store and publish a message; returns its number. `reply` is the number of the message
-        that it answers; one that is not there is left out. `files` are kept already. `seen` is the
-        last number that the author was shown; what came after that stays unread.
+        that it answers, which is ignored if it does not exist. `files` are stored already. `seen`
+        is the number of the last event that the author was shown; later ones stay unread.
 
-        The same nonce with the same body, and files of the same names, by the same author is a
-        resend: nothing is stored and the first one's number is returned. An empty nonce is never a
-        resend. Raises NotFound, NotMember, and redis's errors; after one of those the message may
-        have been stored, and posting it again with its nonce is safe.
+        The same nonce with the same body and files of the same names, by the same author, is a
+        resend: nothing is stored, and the number of the first message is returned. An empty nonce
+        is never a resend. Raises NotFound, NotMember, and redis's errors. After an error of redis
+        the message may have been stored, and posting it again with its nonce is safe.
         """
         said = "\0".join([body, *(file.name for file in files)])
         digest = hashlib.sha256(said.encode()).hexdigest()[:32]
         mentions = self._mentions(rid, author, body)
         seq, new = self._post(
-            # Each key has its price; the last two are for mentions alone.
+            # Each key has its cost, and only mentions need the last two.
             keys.of_room(rid) if mentions else keys.of_room(rid)[:-2],
             event_by(POST, author, body),
             resend=f"{author.uid} {nonce} {digest}" if nonce else "",
@@ -79,7 +79,7 @@ class Messages(MessageReads):
         return int(seq)
 
     def edit(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:
-        """Change the body of message `seq`; `others`: it need not be the person's own. Raises
+        """Change the body of message `seq`. `others`: also a message of somebody else. Raises
         NotFound and Refused."""
         answer = self._edit(
             keys.of_room(rid),
@@ -92,23 +92,22 @@ class Messages(MessageReads):
         _check(answer)
 
     def _mentions(self, rid: str, by: Person, body: str) -> str:
-        """Whom a body mentions, in the stored form; "" for nobody."""
+        """The people whom a body mentions, in the stored form; "" for nobody."""
         mentions = self.notifications.mentions(rid, by.uid, body) if "@" in body else ()
         return pack(mentions) if mentions else ""
 
     def delete(
         self, rid: str, by: Person, seq: int, others: bool = False, outside: bool = False
     ) -> None:
-        """Delete message `seq` for everyone; `outside`: whoever wrote it, and `by` need not be in
-        the room. Raises as `edit` does."""
+        """Delete message `seq` for everyone. `others`: also a message of somebody else. `outside`:
+        also that, and `by` need not be a member. Raises as `edit` does."""
         rights = "all" if outside else "1" if others else ""
         _check(self._delete(keys.of_room(rid), event_by(DELETE, by), seq=seq, rights=rights))
 
     def react(self, rid: str, by: Person, seq: int, emoji: str, wanted: str | int) -> None:
-        """Set (`wanted`: "on") or take back ("off") a person's reaction to message `seq`; for a
-        number turn it round, unless that person has changed it after the event of this number,
-        the last that the page shows. `emoji` is clean (emoji.clean_emoji). Raises NotFound and
-        Refused."""
+        """Add (`wanted`: "on") or remove ("off") a person's reaction to message `seq`. If `wanted`
+        is the number of the last event that the page shows, toggle it, unless the person has
+        changed it since then. `emoji` is clean (emoji.clean_emoji). Raises NotFound and Refused."""
         answer = self._react(
             keys.of_room(rid),
             event_by(REACT, by, emoji),
@@ -120,7 +119,7 @@ class Messages(MessageReads):
         _check(answer)
 
     def posted(self, rid: str, author: Person, nonce: str) -> str | None:
-        """The body that was first posted with this nonce; None when there was none, or is none
+        """The body that was first posted with this nonce; None if there was none, or it is not kept
         any more."""
         seq = self.client.zscore(keys.nonces(rid), f"{author.uid} {nonce}")
         events = [] if seq is None else self.after(rid, int(seq) - 1, 1)
@@ -128,8 +127,8 @@ class Messages(MessageReads):
         return events[0].body if there else None
 
     def file(self, rid: str, uid: str, fid: str) -> File:
-        """The file with this id in room `rid`, for a member; raises NotFound for everybody else
-        and when it is gone with its message."""
+        """The file with this id in room `rid`. Raises NotFound for somebody who is not a member,
+        and if there is no such file."""
         member, seq = self._verified.ask(
             ("ZSCORE", keys.members(rid), uid), ("ZSCORE", keys.files(rid), fid)
         )
@@ -141,18 +140,18 @@ class Messages(MessageReads):
         return files[fid]
 
     def author_of_file(self, rid: str, fid: str) -> str:
-        """The id of who sent the file with this id in room `rid`; "" where no message has it."""
+        """The id of the person who sent this file in room `rid`; "" if no message has it."""
         seq = self.client.zscore(keys.files(rid), fid)
         entries = [] if seq is None else self.history.these(rid, [int(seq)])
         return next((event.uid for event in events_of(rid, entries)), "")
 
     def holds(self, rid: str, seq: int, files: Sequence[File]) -> bool:
-        """Whether message `seq` has these files (at least one): not when it was a repeat."""
+        """True if message `seq` has these files (at least one); False if it is a repeat."""
         return bool(self.client.zscore(keys.files(rid), files[0].fid) == seq)
 
     def first_since(self, rid: str, at: int) -> int:
-        """The number of the first event that is not older than `at` (ms), 0 for none. Numbers and
-        times grow together but for a clock that was set back, which costs some accuracy."""
+        """The number of the first event that is not older than `at` (ms), 0 for none. Times grow
+        with the numbers unless the clock was set back, which makes the result less exact."""
         first, newest = self.client.hmget(keys.room(rid), "first", "seq")
         seqs = range(int(first or 1), int(newest or 0) + 1)
 
@@ -164,20 +163,20 @@ class Messages(MessageReads):
         return seqs[place] if place < len(seqs) else 0
 
     def unsee(self, rid: str, uid: str, seq: int) -> None:
-        """Forget that the member `uid` has seen message `seq` and what followed."""
+        """Mark message `seq` and what follows as unread for the member `uid`."""
         self.client.hset(keys.read(rid), uid, max(0, seq - 1))
-        if self._verified.one("ZSCORE", keys.members(rid), uid) is None:  # who has left meanwhile
+        if self._verified.one("ZSCORE", keys.members(rid), uid) is None:  # left meanwhile
             self.client.hdel(keys.read(rid), uid)
 
     def seen(self, rid: str, uid: str, seq: int, at: int = 0) -> bool:
-        """Remember that the member `uid` has seen the room up to event `seq`, of the time `at` (ms;
-        0: not known); it never goes back. What names an event of another life of the database
-        changes nothing: a number beyond the newest, or one whose event has another time. False,
-        and nothing is kept, for who is no member."""
+        """Store that the member `uid` has seen the room up to event `seq`, whose time was `at` (ms;
+        0: unknown). The mark never goes back. It does not change if the event was lost in a
+        failover: the number is beyond the newest, or its event has another time. Returns False,
+        and stores nothing, for somebody who is not a member."""
         return self.seen_by(rid, [uid], seq, at)[0]
 
     def seen_by(self, rid: str, uids: list[str], seq: int, at: int = 0) -> list[bool]:
-        """The same for several people in one round trip; says of each whether they are a member."""
+        """The same for several people in one round trip."""
         names = [keys.read(rid), keys.room(rid), keys.members(rid), keys.events(rid)]
         return [member == 1 for member in self._mark_read(names, seq=seq, at=at, rest=uids)]
 
