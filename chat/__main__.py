@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         help="a login or an id (from the end of the address of the person's page); or the word "
         "link, for a link that makes whoever opens it the first administrator",
     )
-    commands.add_parser("reload", help="replace the processes of the running chat, one by one")
+    commands.add_parser("reload", help="replace the workers of the running chat, one by one")
     check = commands.add_parser("check", help="look for errors in the database of the running chat")
     check.add_argument("--repair", action="store_true", help="repair what can be repaired")
     _archive_commands(commands)
@@ -151,14 +151,14 @@ def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
         console.restore(settings, args.folder)
     elif args.html:
         if args.all or len(args.what) != 1:
-            raise CannotStart("--html takes one room")
+            raise CannotStart("--html requires exactly one room")
         console.export_html(settings, args.what[0], args.html)
     else:
         *rooms, file = args.what
         if args.with_secrets and not args.all:
-            raise CannotStart("--with-secrets goes with --all only")
+            raise CannotStart("--with-secrets requires --all")
         if bool(rooms) == args.all:
-            raise CannotStart("name rooms and then a file, or --all and a file")
+            raise CannotStart("give rooms and then a file, or --all and a file")
         console.export(settings, rooms, file, args.with_secrets)
 
 

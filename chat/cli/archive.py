@@ -124,7 +124,7 @@ def _record(line: bytes, number: int, max_bytes: int) -> Record:
 
 
 def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number of JSON")
+    raise ValueError(f"{text} is not a valid JSON number")
 
 
 def _packed(file: IO[bytes], path: Path) -> Any:

@@ -136,7 +136,7 @@ def _check_plain(folder: Path) -> None:
         if stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1):
             continue
         raise CannotStart(
-            f"{path} is a link or a device: a backup has regular files only. "
+            f"{path} is a link or a device: a backup contains only regular files. "
             "If the backup is yours and has hard links, copy it first (cp -r)"
         )
 
@@ -219,7 +219,7 @@ def _copy(source: Path, target: Path, trusted: bool = False) -> None:
     with open(os.open(source, flags), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not trusted):
-            raise CannotStart(f"{source} is a link or a device: a backup has regular files only")
+            raise CannotStart(f"{source} is a link or a device: a backup has only regular files")
         made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(made, "wb") as copy:
             shutil.copyfileobj(file, copy)

@@ -78,7 +78,7 @@ def reload(settings: Settings) -> None:
         raise CannotStart(
             f"process {pid} belongs to another user: run this command as that user"
         ) from None
-    print(f"Process {pid} replaces its workers, one by one. Its log says when it has finished.")
+    print(f"Process {pid} is replacing its workers, one by one. Its log says when it has finished.")
 
 
 def make_admin(settings: Settings, who: str) -> None:
@@ -97,7 +97,7 @@ def make_admin(settings: Settings, who: str) -> None:
             )
         store.accounts.make_admin(person)
         store.audit_log.note(person, "was made an admin on the console")
-        print(f"This person is an admin now: {_described(person)}")
+        print(f"This person is now an admin: {_described(person)}")
 
 
 def print_setup_link(settings: Settings) -> None:
@@ -130,8 +130,8 @@ def check(settings: Settings, repair: bool) -> None:
                 print(finding.text + ("" if finding.repair else NOT_REPAIRABLE))
     if wrong:
         hint = "" if repair else "; chat check --repair repairs what can be repaired"
-        raise CannotStart(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong{hint}")
-    print("Everything is right." if not printed else "Everything is right now.")
+        raise CannotStart(f"{wrong} {'problem' if wrong == 1 else 'problems'}{hint}")
+    print("No problems found." if not printed else "No problems are left.")
 
 
 def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -> None:
@@ -150,7 +150,7 @@ def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -
         _run(write)
     if not rids and not secrets:
         print(
-            "It has no passwords and tokens, so nobody can sign in with it. "
+            "It contains no passwords or tokens, so nobody can sign in with it. "
             "--with-secrets adds them."
         )
 
@@ -214,7 +214,7 @@ def restore(settings: Settings, folder: str) -> None:
 def _print_summary(load: Importer) -> None:
     print(
         ", ".join(f"{count} {what}" for what, count in load.done.items())
-        or "The archive has nothing new."
+        or "The archive contains nothing new."
     )
     for problem in load.problems:
         print(problem)

@@ -183,7 +183,7 @@ class Files:
             try:
                 self.stored.drop(gone)
             except (RedisError, OSError) as error:
-                log.warning("deleted files are counted until the next cleanup: %s", error)
+                log.warning("deleted files still count until the next cleanup: %s", error)
 
     def delete_path(self, path: str) -> bool:
         """Delete a path that `all` has listed. True if it is gone."""

@@ -171,7 +171,7 @@ class Child:
                     start_new_session=True,
                 )
             except OSError as error:
-                log.error("the process for an image does not start: %s", error)
+                log.error("cannot start a process that decodes an image: %s", error)
                 raise Busy from error
             return self._process
 
@@ -265,6 +265,6 @@ def _failure(status: int | None, said: bytes) -> Exception:
         return NotMade(BROKEN)
     reason = REASONS.get(status)
     if reason is None:
-        log.error("the process for an image does not work (status %d): %r", status, said)
+        log.error("the process that decodes an image has failed (status %d): %r", status, said)
         return Busy()
     return FilesAway() if reason == FULL else NotMade(reason)

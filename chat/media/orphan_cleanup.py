@@ -36,7 +36,7 @@ def missing_files(store: Store, files: Files) -> Iterator[str]:
         # Not those whose message has just been deleted.
         for fid, held in zip(gone, store.retention.hold([(rid, fid) for fid in gone]), strict=True):
             if held:
-                yield f"the file {fid} of the room {rid} is not where files are kept"
+                yield f"the file {fid} of the room {rid} is missing from the file storage"
 
 
 class OrphanCleanup:
@@ -90,5 +90,5 @@ class OrphanCleanup:
         ours = self.store.retention.place(secrets.token_urlsafe(12))
         found = self.files.named(ours)
         if not found:
-            log.warning("CHAT_FILES has the files of another database: nothing is deleted there")
+            log.warning("CHAT_FILES has the files of another database, so nothing is deleted there")
         return found

@@ -30,7 +30,7 @@ def miscounted(store: Store, files: Files) -> Iterator[Finding]:
         yield from _gone(store, files, [one for one in page if one.at < until])
     if store.stored_files.wrong_sums():
         repair = partial(store.stored_files.wrong_sums, repair=True)
-        yield Finding("the bytes of all files are not the sum of those of each", repair)
+        yield Finding("the total size of files is not the sum of their sizes", repair)
 
 
 def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Findi
     if uid and size is not None:
         by = store.people.get(uid) or Person(uid, "", MEMBER)
         keep = partial(store.stored_files.keep, fid, rid, by, size)
-        yield Finding(f"the file {fid} of the room {rid} does not count for {uid}", keep)
+        yield Finding(f"the file {fid} of the room {rid} is not counted for {uid}", keep)
 
 
 def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
@@ -48,4 +48,4 @@ def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
     for one, is_held in zip(old, held, strict=True):
         if not is_held and files.bytes_of(one.rid, one.fid) is None:
             drop = partial(store.stored_files.drop, [one.fid])
-            yield Finding(f"the file {one.fid} counts for {one.uid}, and is gone", drop)
+            yield Finding(f"the file {one.fid} is counted for {one.uid}, but is gone", drop)

@@ -236,7 +236,7 @@ class Subscriber:
         except (RedisError, OSError):
             raise
         except Exception as error:
-            log.error("cannot tell the pages of %s: %s", uid, without_message(error))
+            log.error("cannot notify the pages of %s: %s", uid, without_message(error))
             self.hub.leave_all(rid, uid)
 
 

@@ -37,7 +37,7 @@ class OutcomeUnknown(RedisConnectionError):
     """The connection ended before Redis answered: the command may have run, or may not have."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"Redis gave no answer ({why}), so it is not known if the command ran")
+        super().__init__(f"Redis gave no answer ({why}), so it is unknown whether the command ran")
 
 
 def _nowhere(data: bytes) -> None:

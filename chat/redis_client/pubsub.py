@@ -133,9 +133,9 @@ class PubSub:
             try:
                 await self._listen(place)
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("the link to Redis is lost (%s); trying again", error)
+                log.warning("lost the connection to Redis (%s); trying again", error)
             except Exception:
-                log.exception("the link to Redis has failed; trying again")
+                log.exception("the connection to Redis has failed; trying again")
             if loop.time() > began + MAX_RETRY_SECONDS:
                 wait = FIRST_RETRY_SECONDS
             self.topology.invalidate()

@@ -59,11 +59,11 @@ def check(url: str) -> None:
     elif not parts.path.strip("/") or parts.netloc.rpartition("@")[2]:
         raise ValueError("expected the path of a socket, such as unix:///run/valkey.sock")
     if is_sentinel(url) and not _service(url):
-        raise ValueError("expected the name of the service behind the Sentinels' addresses")
+        raise ValueError("expected the name of the service after the Sentinels' addresses")
     if parts.scheme in ("redis", "rediss") and not _is_number(_service(url)):
-        raise ValueError(f"expected the number of a database behind the /, up to {MAX_DATABASE}")
+        raise ValueError(f"expected the number of a database after the /, up to {MAX_DATABASE}")
     if is_cluster(url) and _service(url) not in ("", "0"):
-        raise ValueError("expected nothing behind the hosts of a cluster: it has one database")
+        raise ValueError("expected nothing after the hosts of a cluster, which has one database")
     _check_options(parts.query, parts.scheme)
     _check_together(url)
 
@@ -82,11 +82,11 @@ def _check_options(query: str, scheme: str) -> None:
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS and name not in TLS_OPTIONS:
             expected = ", ".join((*OPTIONS, *TLS_OPTIONS))
-            raise ValueError(f"{name!r} is no option: expected {expected}")
+            raise ValueError(f"{name!r} is not an option: expected {expected}")
         if name in TLS_OPTIONS and not scheme.startswith("rediss"):
             raise ValueError(f"{name} is for addresses that begin with rediss, which use TLS")
         if name == "db" and scheme.endswith("+cluster"):
-            raise ValueError("expected no db=: a cluster has one database")
+            raise ValueError("expected no db=, because a cluster has one database")
         if name == "db" and not (value and _is_number(value)):
             raise ValueError(f"expected the number of a database in db=, up to {MAX_DATABASE}")
 

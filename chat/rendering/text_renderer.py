@@ -136,7 +136,7 @@ class TextRenderer(Texts):
             self._kept.move_to_end(key)
             return kept
         if not has_portal():
-            log.error("a text was not prepared; it is shown as it was typed")
+            log.error("a text was not rendered in time; it is shown as it was typed")
             return _as_typed(key)
         text: str = await_(self._ask(key, on_behalf_of.get()))
         return text
@@ -257,7 +257,7 @@ class _Child:
             async with asyncio.timeout(ANSWER_SECONDS):
                 text, seconds = json.loads(await self.reader.readline())
         except TimeoutError:
-            log.error("a process that renders messages does not answer: it is replaced")
+            log.error("a process that renders messages does not answer and is replaced")
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             raise

@@ -40,11 +40,11 @@ class ImportedRoom:
         self.last = 0
         client.unlink(*self.made.values())
         if here and here.get("epoch") != fields["epoch"]:
-            self.problem = "here it is another one (its epoch differs)"
+            self.problem = "a different room has this id here (the epochs differ)"
         elif here and self.here + 1 < int(fields.get("first", 1)):
-            self.problem = f"here it ends at number {self.here}, and the file begins later"
+            self.problem = f"here it ends at number {self.here}, but the file begins later"
         elif here and not trusted and self.seq > self.here:
-            self.problem = "it is here, and it goes on only with --all"
+            self.problem = "it exists here, and only --all continues it"
 
     @property
     def is_news(self) -> bool:

@@ -136,7 +136,7 @@ class Importer(PeopleImport):
         room = self._present()
         for uid in uids:
             if uid and not room.problem and not room.here and self._was_here(uid):
-                room.problem = f"{uid} in it is somebody here (with --all it is taken all the same)"
+                room.problem = f"it involves {uid}, who exists here (--all imports it anyway)"
 
     def _was_here(self, uid: str) -> bool:
         """Whether somebody is here for another reason than that a foreign file brought them."""
@@ -158,11 +158,11 @@ class Importer(PeopleImport):
             return
         before = set(self.client.zrange(keys.members(room.rid), 0, -1))
         if not room.problem and not room.put(self.place):
-            room.problem = "somebody wrote in it meanwhile: import it again"
+            room.problem = "somebody wrote in it during the import: import it again"
         room.forget()
         if room.problem:
             name = f"{room.fields['name']!r} ({room.rid})"
-            self.problems.append(f"the room {name} is left alone: {room.problem}")
+            self.problems.append(f"the room {name} was skipped: {room.problem}")
             return
         self.done["rooms continued" if room.here else "new rooms"] += 1
         what = "imported more of the room" if room.here else "imported the room"

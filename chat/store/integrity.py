@@ -70,20 +70,21 @@ class IntegrityCheck:
         """Something that is kept for a room or a person who is there no longer."""
         whole = name[: name.index("}") + 1]
         if not self.client.exists(whole) and self.client.ttl(name) == -1:
-            yield Finding(f"{name} belongs to nothing", partial(self.client.unlink, name))
+            drop = partial(self.client.unlink, name)
+            yield Finding(f"{name} belongs to nothing that exists", drop)
 
     def indexed_room(self, key: str, kind: str, rid: str) -> Iterator[Finding]:
         """A room in the index of open rooms, or in that of random rooms."""
         if self.rooms.kind(rid) != kind:
             gone = partial(self.client.zrem, key, rid)
-            yield Finding(f"the index of {kind} rooms has {rid}, which is none", gone)
+            yield Finding(f"the index of {kind} rooms has {rid}, which is not one", gone)
 
     def seat(self, seat: str) -> Iterator[Finding]:
         """`<user id> <room id>`"""
         uid, _, rid = seat.partition(" ")
         if self.rooms.kind(rid) != RANDOM or not self.rooms.is_member(rid, uid):
             gone = partial(self.client.zrem, keys.RANDOM_SEATS, seat)
-            yield Finding(f"{uid} has a seat in {rid} and is not there", gone)
+            yield Finding(f"{uid} has a seat in {rid}, but is not a member", gone)
 
     def name(self, key: str, entry: str) -> Iterator[Finding]:
         """An entry of an index of names. Those of guests who are forgotten stay for an hour at most
@@ -94,34 +95,34 @@ class IntegrityCheck:
         made = all_entries if key == keys.NAMES else looks
         if name is not None and entry not in made(uid, name):
             gone = partial(self.client.zrem, key, entry)
-            yield Finding(f"{text!r} finds {uid}, whose name is another", gone)
+            yield Finding(f"{text!r} finds {uid}, who has a different name", gone)
 
     def listed(self, key: str, uid: str, what: str) -> Iterator[Finding]:
         """Somebody in the list of bots or of webhooks."""
         hook, bot = self.client.exists(keys.webhook(uid)), self.client.hget(keys.user(uid), "bot")
         if not (hook if key == keys.WEBHOOKS else bot):
             gone = partial(self.client.srem, key, uid)
-            yield Finding(f"{uid} is listed as a {what} and is none", gone)
+            yield Finding(f"{uid} is listed as a {what}, but is not one", gone)
 
     def login(self, login: str) -> Iterator[Finding]:
         uid = self.client.get(keys.login(login))
         is_kept = self.client.ttl(keys.login(login)) < 0  # others expire, or get their account
         if uid and is_kept and self.client.hget(keys.user(uid), "login") != login:
             gone = partial(self.client.delete, keys.login(login))
-            yield Finding(f"the login {login!r} leads to {uid}, whose it is not", gone)
+            yield Finding(f"the login {login!r} belongs to {uid}, who has a different login", gone)
 
     def token(self, tid: str) -> Iterator[Finding]:
         key = keys.token(tid)
         uid = self.client.hget(key, "uid") or ""
         if not self.client.exists(keys.user(uid)):
             gone = partial(self.client.delete, key)
-            yield Finding("a token belongs to nobody", gone)
+            yield Finding("a token belongs to a person who does not exist", gone)
         elif not self.client.sismember(keys.tokens(uid), tid) and self.client.ttl(key) == -1:
             add = partial(self.client.sadd, keys.tokens(uid), tid)
-            yield Finding(f"a token of {uid} is not in the list of theirs", add)
+            yield Finding(f"a token of {uid} is missing from their list", add)
 
     def subject(self, digest: str) -> Iterator[Finding]:
         uid = self.client.get(keys.subject(digest))
         if uid and not self.client.exists(keys.user(uid)):
             gone = partial(self.client.delete, keys.subject(digest))
-            yield Finding(f"somebody known by another site is {uid}, who is nobody", gone)
+            yield Finding(f"an identity of another site belongs to {uid}, who does not exist", gone)

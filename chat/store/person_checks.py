@@ -36,7 +36,7 @@ class PersonChecks:
             return
         if fields.get("role", GUEST) != GUEST and self.client.ttl(keys.user(uid)) >= 0:
             keep = partial(self.client.persist, keys.user(uid))
-            yield Finding(f"{uid}, who is no guest, is to be forgotten", keep)
+            yield Finding(f"{uid} is not a guest, but would expire", keep)
         for key, whole, what in (
             (keys.NAMES, entries(uid, name), "the name"),
             (keys.LOOKALIKES, looks(uid, name), "names that look like"),
@@ -47,7 +47,7 @@ class PersonChecks:
         if login and (owner := self.client.get(keys.login(login))) != uid:
             taken = owner is not None and self.client.exists(keys.user(owner))
             yield Finding(
-                f"the login {login!r} of {uid} leads to {owner or 'nobody'}",
+                f"the login {login!r} of {uid} belongs to {owner or 'nobody'}",
                 None if taken else partial(self.client.set, keys.login(login), uid),
             )
         for key, is_in, what in (
@@ -62,18 +62,18 @@ class PersonChecks:
         for rids in scanned(self.client.sscan_iter, keys.user_rooms(uid), SCAN_COUNT):
             for rid in self._not_in(uid, rids):
                 gone = partial(self.client.srem, keys.user_rooms(uid), rid)
-                yield Finding(f"the list of {uid} has the room {rid}, without membership", gone)
+                yield Finding(f"the room list of {uid} has {rid}, which they have not joined", gone)
 
     def _settings(self, uid: str) -> Iterator[Finding]:
         """Notification levels and drafts, each by room."""
         for key, what in (
-            (keys.notification_levels(uid), f"how much {uid} wants to hear of"),
-            (keys.drafts(uid), f"what {uid} has not sent in"),
+            (keys.notification_levels(uid), f"a notification level of {uid} for"),
+            (keys.drafts(uid), f"a draft of {uid} in"),
         ):
             for some in scanned(self.client.hscan_iter, key, SCAN_COUNT):
                 for rid in self._not_in(uid, (rid for rid, _ in some)):
                     gone = partial(self.client.hdel, key, rid)
-                    yield Finding(f"{what} {rid} is kept for no member", gone)
+                    yield Finding(f"{what} {rid} is stored, but they are not a member", gone)
 
     def _not_in(self, uid: str, rids: Iterable[str]) -> set[str]:
         """Those of the rooms in which a person is not."""
@@ -84,14 +84,14 @@ class PersonChecks:
         for tid in self.client.smembers(keys.tokens(uid)):
             if self.client.hget(keys.token(tid), "uid") != uid:
                 gone = partial(self.client.srem, keys.tokens(uid), tid)
-                yield Finding(f"{uid} is said to have a token that is not there", gone)
+                yield Finding(f"the tokens of {uid} include one that does not exist", gone)
 
     def _hook(self, uid: str) -> Iterator[Finding]:
         """How far a bot was told of its rooms, and what it is still to be told."""
         hook, *parts = keys.of_webhook(uid)
         if not self.client.exists(hook) and self.client.exists(*parts):
             drop_all = partial(self.client.unlink, *parts)
-            yield Finding(f"something is kept of a webhook of {uid}, which is gone", drop_all)
+            yield Finding(f"parts of a removed webhook of {uid} are still stored", drop_all)
         cursors, queue = keys.webhook_cursors(uid), keys.webhook_queue(uid)
         for told in scanned(self.client.hscan_iter, cursors, SCAN_COUNT):
             left = self._not_in(uid, (rid for rid, _ in told))
@@ -99,19 +99,19 @@ class PersonChecks:
                 newest = int(self.client.hget(keys.room(rid), "seq") or 0)
                 if rid in left:
                     gone = partial(self.client.hdel, cursors, rid)
-                    text = f"how far the bot {uid} was told of {rid} is kept, where it is not"
+                    text = f"the bot {uid} has a cursor in {rid}, of which it is not a member"
                     yield Finding(text, gone)
                 elif int(cursor) > newest:
                     back = partial(self.client.hset, cursors, rid, newest)
-                    yield Finding(f"the bot {uid} was told of more of {rid} than there is", back)
+                    yield Finding(f"the cursor of the bot {uid} in {rid} is beyond its end", back)
         for waiting in scanned(self.client.zscan_iter, queue, SCAN_COUNT):
             rooms = {name: name.partition(" ")[0] for name, _ in waiting}
             left = self._not_in(uid, rooms.values())
             for name, rid in rooms.items():
                 if rid in left:
                     drop = partial(self.client.zrem, queue, name)
-                    yield Finding(f"the bot {uid} is to be told of a room it is not in", drop)
+                    yield Finding(f"a delivery to the bot {uid} is from a room it has left", drop)
         for name in self.client.hkeys(keys.webhook_attempts(uid)):
             if self.client.zscore(queue, name) is None:
                 drop = partial(self.client.hdel, keys.webhook_attempts(uid), name)
-                yield Finding(f"tries for the bot {uid} are counted of what does not wait", drop)
+                yield Finding(f"a delivery to {uid} has attempts, but is not queued", drop)

@@ -72,7 +72,7 @@ class RoomChecks:
         begins = int(fields.get("first", 1))
         if first < begins or (first > 1 and begins == 1):
             yield Finding(
-                f"the room {rid} is said to begin at number {begins}, but begins at {first}",
+                f"the room {rid} should begin at number {begins}, but begins at {first}",
                 partial(self.client.hset, keys.room(rid), "first", first),
             )
 
@@ -107,16 +107,16 @@ class RoomChecks:
         rest = [key for key in keys.of_room(rid) if key not in kept]
         if self.client.exists(*rest):
             yield Finding(
-                f"the room {rid} has ended, but not all of it has gone",
+                f"the room {rid} has ended, but parts of it are still stored",
                 partial(self.client.unlink, *rest),
             )
         if self.client.exists(keys.past_members(rid)):
             agree = partial(self.rooms.pointers.agree_room, rid)
-            yield Finding(f"the room {rid} has ended, and may still be in lists of people", agree)
+            yield Finding(f"the room {rid} has ended, but may still be in lists of people", agree)
         for key in kept:
             if self.client.ttl(key) == -1:
                 yield Finding(
-                    f"the room {rid} has ended, but {key} is kept for ever",
+                    f"the room {rid} has ended, but {key} does not expire",
                     partial(self.client.expire, key, ENDED_ROOM_SECONDS),
                 )
 
@@ -128,10 +128,10 @@ class RoomChecks:
             for uid, is_there in zip(uids, there, strict=True):
                 if not is_there:
                     gone = partial(self.client.zrem, keys.members(rid), uid)
-                    yield Finding(f"the room {rid} has a member {uid}, who is nobody", gone)
+                    yield Finding(f"the room {rid} has a member {uid}, who does not exist", gone)
                 elif uid in lacking:
                     add = partial(self.rooms.pointers.agree, rid, [uid])
-                    yield Finding(f"the list of {uid} lacks the room {rid}", add)
+                    yield Finding(f"the room list of {uid} lacks the room {rid}", add)
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
         """How far people have read."""
@@ -140,10 +140,10 @@ class RoomChecks:
             for (uid, read), member in zip(marks, joined, strict=True):
                 if member is None:
                     gone = partial(self.client.hdel, keys.read(rid), uid)
-                    yield Finding(f"how far {uid} has read {rid} is kept for no member", gone)
+                    yield Finding(f"{uid} has a read mark in {rid}, but is not a member", gone)
                 elif int(read) > seq:
                     back = partial(self.client.hset, keys.read(rid), uid, seq)
-                    yield Finding(f"{uid} is said to have read {rid} beyond its end", back)
+                    yield Finding(f"the read mark of {uid} in {rid} is beyond its end", back)
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
         """What is kept beside messages, by their numbers."""
@@ -152,7 +152,7 @@ class RoomChecks:
             for seq, _ in kept:
                 if int(seq) not in there:
                     gone = partial(self.client.hdel, key, seq)
-                    yield Finding(f"the room {rid} keeps {what} {seq}, which is gone", gone)
+                    yield Finding(f"the room {rid} stores {what} {seq}, which is deleted", gone)
 
     def _there(self, rid: str, seqs: Iterable[int]) -> dict[int, Entry]:
         """Those of the events with these numbers that are there."""
@@ -165,7 +165,7 @@ class RoomChecks:
             for fid, seq in kept:
                 if int(seq) not in there or fid not in _fids(rid, there[int(seq)]):
                     gone = partial(self.client.zrem, keys.files(rid), fid)
-                    text = f"the room {rid} keeps the file {fid} of {int(seq)}, which has none such"
+                    text = f"the room {rid} lists the file {fid} of {int(seq)}, which lacks it"
                     yield Finding(text, gone)
 
     def _mentioned(self, rid: str) -> Iterator[Finding]:
@@ -181,7 +181,7 @@ class RoomChecks:
                 mentions = kept[seq]
                 if uid not in reached(unpack(mentions or "[]")):
                     gone = partial(self.client.zrem, index, entry)
-                    yield Finding(f"message {seq} of {rid} is said to mention {uid}", gone)
+                    yield Finding(f"message {seq} of {rid} is indexed for {uid} by mistake", gone)
         for some in scanned(self.client.hscan_iter, keys.mentions(rid), TEXTS_AT_ONCE):
             there = self._there(rid, (int(seq) for seq, _ in some))
             for seq, mentions in some:
@@ -190,13 +190,13 @@ class RoomChecks:
                 lacks = [entry for entry in lacks if self.client.zscore(index, entry) is None]
                 if lacks:
                     add = partial(self.client.zadd, index, dict.fromkeys(lacks, 0))
-                    yield Finding(f"message {seq} of {rid} is not found by whom it mentions", add)
+                    yield Finding(f"message {seq} of {rid} is not indexed for all it mentions", add)
 
     def _seats(self, rid: str) -> Iterator[Finding]:
         uids, score = self.rooms.uids(rid), self.client.zscore(keys.RANDOM_ROOMS, rid)
         if score != len(uids):
             count = partial(self.client.zadd, keys.RANDOM_ROOMS, {rid: len(uids)})
-            yield Finding(f"the seats of the random room {rid} are not those taken", count)
+            yield Finding(f"the random room {rid} has the wrong number of seats", count)
         for uid in uids:
             if self.client.zscore(keys.RANDOM_SEATS, f"{uid} {rid}") is None:
                 add = partial(self.client.zadd, keys.RANDOM_SEATS, {f"{uid} {rid}": 0})

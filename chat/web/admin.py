@@ -96,7 +96,7 @@ def reset(uid: str) -> Any:
     if not person.login:
         raise Invalid("This person has no account with a password.")
     secret = chat().store.accounts.reset_token(uid, g.person.uid)
-    audit_log.record("made a password link for", person)
+    audit_log.record("created a password link for", person)
     return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
 
 

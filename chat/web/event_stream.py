@@ -163,10 +163,10 @@ def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[s
     try:
         yield from _events(room, place, waiting)
     except (RedisError, RedisClusterException, OSError) as error:
-        log.warning("a frame without JavaScript has to reload: %s", error)
+        log.warning("a frame without JavaScript must reload: %s", error)
         yield place.refresh(max(waiting.pause, RETRY_SECONDS))
     except Exception as error:
-        log.error("a frame without JavaScript has to reload: %s", without_message(error))
+        log.error("a frame without JavaScript must reload: %s", without_message(error))
         yield place.refresh(max(waiting.pause, RETRY_SECONDS))
 
 

@@ -46,7 +46,7 @@ def page() -> Any:
 @bp.post("/first-run")
 def make_account() -> Any:
     if not _opens_without_link():
-        failed("the first account was asked for without the link")
+        failed("the first account was requested without the link")
         text = "To make the first account, use the link that the server printed when it started."
         return _form(Refused(text))
     return _make_account(None)
@@ -89,7 +89,7 @@ def _is_from_this_machine() -> bool:
 
 def _take_over(person: Person) -> Any:
     admin = chat().store.accounts.become_first_admin(person)
-    chat().store.audit_log.note(admin, "became the first admin by the server's link", "", address())
+    chat().store.audit_log.note(admin, "became the first admin with the link", "", address())
     sign_in(admin, g.session.way)  # more rights, so another cookie
     return redirect("/", 303)
 
@@ -101,7 +101,7 @@ def _make_account(guest: Person | None) -> Any:
         admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
     except (Busy, Invalid) as error:
         return _form(error)
-    chat().store.audit_log.note(admin, "made the first account", "", address())
+    chat().store.audit_log.note(admin, "created the first account", "", address())
     sign_in(admin, "password")
     return redirect("/", 303)
 

@@ -34,7 +34,7 @@ def sign_in() -> Any:
     next = local_path(request.form.get("next", ""))
     origin = request.headers.get("Origin")
     if origin is not None and origin not in (own_origin(), *chat().settings.jwt_origins):
-        failed("a token from a page that is not of CHAT_JWT_ORIGIN", detail=origin)
+        failed("a token from a page outside CHAT_JWT_ORIGIN", detail=origin)
         text = "This chat does not accept sign-ins from the site you came from."
         return sign_in_refused(text, 403, next)
     token = request.form.get("token", "").strip() or _bearer()

@@ -144,7 +144,7 @@ class PageConnection:
 
     def _reconnect(self, error: Exception) -> None:
         """Redis has failed: close the socket, so that the page connects again."""
-        log.warning("a page is asked to come back: %s", error)
+        log.warning("a page is closed and must reconnect: %s", error)
         self.ws.close_nowait(TRY_AGAIN_LATER)
 
     def _belong_to_all(self) -> None:

@@ -67,7 +67,7 @@ def reset(secret: str) -> Any:
     if not store.accounts.use_reset(person.uid, secret, new):
         return _wrong_link()
     revoke_access(store, person.uid)
-    store.audit_log.note(person, "set a password by a link", "", address())
+    store.audit_log.note(person, "set a password with a link", "", address())
     return sign_in_and_go_on(person, "password")
 
 

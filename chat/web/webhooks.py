@@ -53,9 +53,9 @@ def secret(uid: str) -> Any:
     bot, hook = _bot(uid), _hook(uid)
     if "renew" in request.form:
         hook = chat().store.webhooks.renew(hook, new_secret())
-        audit.record("renewed the webhook's secret of", bot)
+        audit.record("renewed the webhook secret of", bot)
     else:
-        audit.record("looked at the webhook's secret of", bot)
+        audit.record("viewed the webhook secret of", bot)
     return _page(bot, secret=hook.secret)
 
 

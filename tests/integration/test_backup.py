@@ -79,7 +79,7 @@ def test_a_backup_while_people_write_has_all_that_was_acknowledged(
     shown.wait_shown("and on")
     assert there.get(f"/people/{uid}/picture").headers["content-type"] == "image/webp"
     assert there.get(files_in(there, other)[0]).content == b"PK zip"
-    assert ok(restored.console("check")) == "Everything is right.\n"
+    assert ok(restored.console("check")) == "No problems found.\n"
 
 
 def test_a_restored_chat_survives_as_any_other(mortal_server, restored, tmp_path):

@@ -67,19 +67,19 @@ def cut_off(client, rid):
 BROKEN = {
     "a member's list lacks a room": (
         lambda client, c: client.srem(keys.user_rooms(c["ann"]), c["tea"]),
-        "the list of {ann} lacks the room {tea}",
+        "the room list of {ann} lacks the room {tea}",
     ),
     "a list has a room too many": (
         lambda client, c: client.sadd(keys.user_rooms(c["ann"]), "gone"),
-        "the list of {ann} has the room gone, without membership",
+        "the room list of {ann} has gone, which they have not joined",
     ),
     "a draft in a room one is not in": (
         lambda client, c: client.hset(keys.drafts(c["ann"]), "gone", "tea"),
-        "what {ann} has not sent in gone is kept for no member",
+        "a draft of {ann} in gone is stored, but they are not a member",
     ),
     "a member is nobody": (
         lambda client, c: client.zadd(keys.members(c["tea"]), {"nobody": 1}),
-        "the room {tea} has a member nobody, who is nobody",
+        "the room {tea} has a member nobody, who does not exist",
     ),
     "an open room is not found": (
         lambda client, c: client.zrem(keys.OPEN_ROOMS, c["tea"]),
@@ -87,19 +87,19 @@ BROKEN = {
     ),
     "an ended room is found": (
         lambda client, c: client.zadd(keys.OPEN_ROOMS, {c["ended"]: 1}),
-        "the index of open rooms has {ended}, which is none",
+        "the index of open rooms has {ended}, which is not one",
     ),
     "a random room is not found": (
         lambda client, c: client.zrem(keys.RANDOM_ROOMS, c["random"]),
-        "the seats of the random room {random} are not those taken",
+        "the random room {random} has the wrong number of seats",
     ),
     "a random room counts too many": (
         lambda client, c: client.zadd(keys.RANDOM_ROOMS, {c["random"]: 7}),
-        "the seats of the random room {random} are not those taken",
+        "the random room {random} has the wrong number of seats",
     ),
     "a random room that is gone": (
         lambda client, c: client.zadd(keys.RANDOM_ROOMS, {"gone": 3}),
-        "the index of random rooms has gone, which is none",
+        "the index of random rooms has gone, which is not one",
     ),
     "a seat is lost": (
         lambda client, c: client.zrem(keys.RANDOM_SEATS, f"{c['ann']} {c['random']}"),
@@ -107,15 +107,15 @@ BROKEN = {
     ),
     "a seat that nobody sits in": (
         lambda client, c: client.zadd(keys.RANDOM_SEATS, {f"{c['bot']} {c['random']}": 0}),
-        "{bot} has a seat in {random} and is not there",
+        "{bot} has a seat in {random}, but is not a member",
     ),
     "a file whose message is gone": (
         lambda client, c: client.zadd(keys.files(c["tea"]), {"f1": 77}),
-        "the room {tea} keeps the file f1 of 77, which has none such",
+        "the room {tea} lists the file f1 of 77, which lacks it",
     ),
     "a file that its message has not": (
         lambda client, c: client.zadd(keys.files(c["tea"]), {"f1": 2}),
-        "the room {tea} keeps the file f1 of 2, which has none such",
+        "the room {tea} lists the file f1 of 2, which lacks it",
     ),
     "a name is not found": (
         lambda client, c: client.zrem(keys.NAMES, f"lee\0{c['ann']}"),
@@ -123,7 +123,7 @@ BROKEN = {
     ),
     "a name finds somebody else": (
         lambda client, c: client.zadd(keys.NAMES, {f"eve\0{c['ann']}": 0}),
-        "'eve' finds {ann}, whose name is another",
+        "'eve' finds {ann}, who has a different name",
     ),
     "a lookalike is not found": (
         lambda client, c: client.zrem(keys.LOOKALIKES, f"annlee\0{c['ann']}"),
@@ -131,31 +131,31 @@ BROKEN = {
     ),
     "a lookalike finds somebody else": (
         lambda client, c: client.zadd(keys.LOOKALIKES, {f"eve\0{c['ann']}": 0}),
-        "'eve' finds {ann}, whose name is another",
+        "'eve' finds {ann}, who has a different name",
     ),
     "a login is lost": (
         lambda client, c: client.delete(keys.login("ann")),
-        "the login 'ann' of {ann} leads to nobody",
+        "the login 'ann' of {ann} belongs to nobody",
     ),
     "a login leads to somebody else's": (
         lambda client, c: client.set(keys.login("bob"), c["ann"]),
-        "the login 'bob' leads to {ann}, whose it is not",
+        "the login 'bob' belongs to {ann}, who has a different login",
     ),
     "a token is in no list": (
         lambda client, c: client.srem(keys.tokens(c["ann"]), c["tid"]),
-        "a token of {ann} is not in the list of theirs",
+        "a token of {ann} is missing from their list",
     ),
     "a token that is not there": (
         lambda client, c: client.sadd(keys.tokens(c["ann"]), "gone"),
-        "{ann} is said to have a token that is not there",
+        "the tokens of {ann} include one that does not exist",
     ),
     "a token of nobody": (
         lambda client, c: client.hset(keys.token("gone"), "uid", "nobody"),
-        "a token belongs to nobody",
+        "a token belongs to a person who does not exist",
     ),
     "somebody of another site is nobody": (
         lambda client, c: client.set(keys.subject("digest"), "nobody"),
-        "somebody known by another site is nobody, who is nobody",
+        "an identity of another site belongs to nobody, who does not exist",
     ),
     "a bot is in no list": (
         lambda client, c: client.srem(keys.BOTS, c["bot"]),
@@ -163,7 +163,7 @@ BROKEN = {
     ),
     "a person is listed as a bot": (
         lambda client, c: client.sadd(keys.BOTS, c["ann"]),
-        "{ann} is listed as a bot and is none",
+        "{ann} is listed as a bot, but is not one",
     ),
     "a webhook is in no list": (
         lambda client, c: client.srem(keys.WEBHOOKS, c["bot"]),
@@ -171,39 +171,39 @@ BROKEN = {
     ),
     "a webhook that is not there": (
         lambda client, c: client.sadd(keys.WEBHOOKS, c["ann"]),
-        "{ann} is listed as a webhook and is none",
+        "{ann} is listed as a webhook, but is not one",
     ),
     "a bot was told too much": (
         lambda client, c: client.hset(keys.webhook_cursors(c["bot"]), c["tea"], 99),
-        "the bot {bot} was told of more of {tea} than there is",
+        "the cursor of the bot {bot} in {tea} is beyond its end",
     ),
     "a bot was told of a room it left": (
         lambda client, c: client.hset(keys.webhook_cursors(c["bot"]), "gone", 1),
-        "how far the bot {bot} was told of gone is kept, where it is not",
+        "the bot {bot} has a cursor in gone, of which it is not a member",
     ),
     "a bot is to be told of a room it left": (
         lambda client, c: client.zadd(keys.webhook_queue(c["bot"]), {"gone 4": 1}),
-        "the bot {bot} is to be told of a room it is not in",
+        "a delivery to the bot {bot} is from a room it has left",
     ),
     "tries of nothing": (
         lambda client, c: client.hset(keys.webhook_attempts(c["bot"]), "gone 4", 1),
-        "tries for the bot {bot} are counted of what does not wait",
+        "a delivery to {bot} has attempts, but is not queued",
     ),
     "read by no member": (
         lambda client, c: client.hset(keys.read(c["tea"]), "nobody", 1),
-        "how far nobody has read {tea} is kept for no member",
+        "nobody has a read mark in {tea}, but is not a member",
     ),
     "read beyond the end": (
         lambda client, c: client.hset(keys.read(c["tea"]), c["ann"], 99),
-        "{ann} is said to have read {tea} beyond its end",
+        "the read mark of {ann} in {tea} is beyond its end",
     ),
     "the text of what is gone": (
         lambda client, c: client.hset(keys.edits(c["tea"]), 99, "x"),
-        "the room {tea} keeps the text of 99, which is gone",
+        "the room {tea} stores the text of 99, which is deleted",
     ),
     "the reactions to what is gone": (
         lambda client, c: client.hset(keys.reactions(c["tea"]), 99, "[]"),
-        "the room {tea} keeps the reactions to 99, which is gone",
+        "the room {tea} stores the reactions to 99, which is deleted",
     ),
     "the number is behind the stream": (
         lambda client, c: client.hset(keys.room(c["tea"]), mapping={"seq": 2, "last": "2 1 []"}),
@@ -219,35 +219,35 @@ BROKEN = {
     ),
     "the stream lacks its beginning": (
         lambda client, c: client.xdel(keys.events(c["tea"]), "1-0"),
-        "the room {tea} is said to begin at number 1, but begins at 2",
+        "the room {tea} should begin at number 1, but begins at 2",
     ),
     "an ended room has members": (
         lambda client, c: client.zadd(keys.members(c["ended"]), {c["ann"]: 1}),
-        "the room {ended} has ended, but not all of it has gone",
+        "the room {ended} has ended, but parts of it are still stored",
     ),
     "an ended room stays": (
         lambda client, c: client.persist(keys.events(c["ended"])),
-        "the room {ended} has ended, but chat:room:{{{ended}}}:events is kept for ever",
+        "the room {ended} has ended, but chat:room:{{{ended}}}:events does not expire",
     ),
     "an ended room is in lists": (
         lambda client, c: client.zadd(keys.past_members(c["ended"]), {c["ann"]: 1}),
-        "the room {ended} has ended, and may still be in lists of people",
+        "the room {ended} has ended, but may still be in lists of people",
     ),
     "what is left of a webhook": (
         lambda client, c: client.lpush(keys.webhook_log(c["ann"]), "[]"),
-        "something is kept of a webhook of {ann}, which is gone",
+        "parts of a removed webhook of {ann} are still stored",
     ),
     "an account that goes by itself": (
         lambda client, c: client.expire(keys.user(c["ann"]), 100),
-        "{ann}, who is no guest, is to be forgotten",
+        "{ann} is not a guest, but would expire",
     ),
     "what is left of a room": (
         lambda client, c: client.hset(keys.read("gone"), c["ann"], 1),
-        "chat:room:{{gone}}:read belongs to nothing",
+        "chat:room:{{gone}}:read belongs to nothing that exists",
     ),
     "what is left of a person": (
         lambda client, c: client.sadd(keys.user_rooms("gone"), c["tea"]),
-        "chat:user:{{gone}}:rooms belongs to nothing",
+        "chat:user:{{gone}}:rooms belongs to nothing that exists",
     ),
 }
 
@@ -323,7 +323,7 @@ def test_many_rooms_are_looked_at_page_by_page(client, store, ann):
         client.xadd(keys.events(rid), {"at": 1, "data": pack(START, "a", "A")}, id="1-0")
         client.zadd(keys.members(rid), {ann.uid: 1})
     assert {finding.text for finding in found(store)} == {
-        f"the list of {ann.uid} lacks the room r{n}" for n in range(1200)
+        f"the room list of {ann.uid} lacks the room r{n}" for n in range(1200)
     }
 
 
@@ -342,17 +342,17 @@ def test_a_chat_in_use_is_right_and_what_breaks_is_repaired(server):
     bob.submit(f"/rooms/{rid}/leave")
     page.wait_for("no longer in this room")
     checked = server.console("check")
-    assert (checked.returncode, checked.stdout) == (0, "Everything is right.\n"), checked.stdout
+    assert (checked.returncode, checked.stdout) == (0, "No problems found.\n"), checked.stdout
 
     with server.redis() as client:
         client.srem(keys.user_rooms(ann.uid), rid)
     checked = server.console("check")
     assert checked.returncode == 1
-    assert checked.stdout == f"the list of {ann.uid} lacks the room {rid}\n"
-    assert "1 thing is wrong; chat check --repair" in checked.stderr
+    assert checked.stdout == f"the room list of {ann.uid} lacks the room {rid}\n"
+    assert "1 problem; chat check --repair" in checked.stderr
     repaired = server.console("check", "--repair")
     assert repaired.returncode == 0
-    assert repaired.stdout.startswith("Repaired: the list of")
+    assert repaired.stdout.startswith("Repaired: the room list of")
     assert server.console("check").returncode == 0
     assert rid in ann.get("/").text
 

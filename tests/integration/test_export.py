@@ -68,7 +68,7 @@ def test_all_of_a_chat_moves_to_another_one(server, other, tmp_path):
     assert there.get(packed).content == b"PK zip"
     for at in (image, f"{image}?small"):
         assert there.get(at).content == ben.get(at).content
-    assert ok(other.console("check")) == "Everything is right.\n"
+    assert ok(other.console("check")) == "No problems found.\n"
 
     again = ok(other.console("import", "--all", str(file)))
     assert "new" not in again
@@ -121,10 +121,10 @@ def test_what_cannot_be_exported_is_said_in_a_line(server, tmp_path):
     for args, said in (
         (["A rare name", file], f"\n  {rid}  A rare name"),
         (["nothing", file], "there is no room"),
-        ([rid], "name rooms and then a file"),
-        (["--all", rid, file], "name rooms and then a file"),
-        ([rid, file, "--with-secrets"], "--with-secrets goes with --all"),
-        (["--all", "x", "--html", file], "--html takes one room"),
+        ([rid], "give rooms and then a file"),
+        (["--all", rid, file], "give rooms and then a file"),
+        ([rid, file, "--with-secrets"], "--with-secrets requires --all"),
+        (["--all", "x", "--html", file], "--html requires exactly one room"),
         ([rid, str(tmp_path / "no" / "x")], "No such file or directory"),
     ):
         ended = server.console("export", *args)

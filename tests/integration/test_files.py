@@ -370,7 +370,7 @@ def test_chat_check_says_which_files_are_lost(fresh_server):
     ann = Visitor(fresh_server.url, "Ann")
     rid = ann.create_room("Tea")
     send(ann, rid, ("a.zip", b"x"), ("b.zip", b"y"))
-    assert fresh_server.console("check").stdout == "Everything is right.\n"
+    assert fresh_server.console("check").stdout == "No problems found.\n"
     [lost, _] = [at.split("/")[4] for at in shown(ann, rid)]
     (fresh_server.data / "files" / rid / lost).unlink()
     told = fresh_server.console("check", "--repair")

@@ -199,7 +199,7 @@ def test_a_foreign_file_speaks_for_nobody_here(here, ann, who):  # noqa: F811
     load = here.importer()
     for record in records:
         load.take(record)
-    assert "is somebody here" in load.problems[0]
+    assert "who exists here" in load.problems[0]
     assert here.rooms.kind("forged") == ""
     assert "forged" not in {row.room.rid for row in here.rooms.of(ann.uid)}
 

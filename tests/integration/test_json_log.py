@@ -66,7 +66,7 @@ def test_every_line_is_an_object_and_names_its_request(logging_server):
     with server.redis() as client:
         client.set(keys.events(broken), "no stream")  # SET replaces a key of any type
         page.say(type="watch", room=broken, after="0-1")
-        line = server.wait_for_line(message="asked to come back", connection_id="")
+        line = server.wait_for_line(message="must reconnect", connection_id="")
         assert len(line["connection_id"]) >= 12
         assert line["request_id"]
         # What makes every request for this room fail.

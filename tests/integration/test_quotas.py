@@ -204,19 +204,19 @@ def test_check_finds_what_is_counted_wrongly_and_puts_it_right(server, inside, a
     client.zincrby("chat:{stored}:people", 5, ann.uid)
     client.zadd("chat:{stored}:people", {"nobody": 7})
     client.hincrby("chat:{stored}:all", "bytes", -9)
-    assert "sum of those of each" in " ".join(findings(server, inside))
+    assert "sum of their sizes" in " ".join(findings(server, inside))
     inside.stored_files.drop(
         [fid]
     )  # as if it had come by an import, or from before this was counted
     texts = findings(server, inside)
-    assert f"the file {fid} of the room {rid} does not count for {ann.uid}" in texts
+    assert f"the file {fid} of the room {rid} is not counted for {ann.uid}" in texts
     inside.stored_files.keep("cut-off", rid, Person(ann.uid, "Ann"), 50)
     assert len(findings(server, inside)) == 2, "an upload may yet be on its way"
     _age(inside)
-    assert f"the file cut-off counts for {ann.uid}, and is gone" in findings(server, inside)
+    assert f"the file cut-off is counted for {ann.uid}, but is gone" in findings(server, inside)
     answer = server.console("check")
     assert answer.returncode == 1
-    assert "does not count for" in answer.stdout
+    assert "is not counted for" in answer.stdout
     server.console("check", "--repair")
     assert findings(server, inside) == []
     assert inside.stored_files.of(ann.uid) == right == on_disk(server, rid)

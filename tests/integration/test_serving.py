@@ -84,8 +84,8 @@ def test_a_redis_that_cannot_be_reached_is_said_without_its_password(tmp_path):
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("redis://127.0.0.1:1?foo=bar", "'foo' is no option"),
-        ("redis+sentinel://127.0.0.1:1/chat?foo=bar", "'foo' is no option"),
+        ("redis://127.0.0.1:1?foo=bar", "'foo' is not an option"),
+        ("redis+sentinel://127.0.0.1:1/chat?foo=bar", "'foo' is not an option"),
         ("redis://127.0.0.1:1/x", "number of a database"),
         ("rediss://127.0.0.1:1?ssl_ca_certs=/nowhere", "cannot reach Redis"),
         ("redis://a..b", "host:port"),
@@ -498,7 +498,7 @@ def test_new_workers_take_over_without_a_request_that_fails(own_code):
     hammers = [Hammer(ann, rid, again) for again in (False, True, False)]
     wait_until(lambda: all(len(hammer.posted) > 5 for hammer in hammers), "the first posts")
     told = own_code.console("reload")
-    assert "replaces its workers" in told.stdout, told.stderr
+    assert "is replacing its workers" in told.stdout, told.stderr
     for page in pages:
         assert page.wait_closed() == 1012
         page.reconnect()

@@ -115,11 +115,11 @@ def test_what_was_prepared_is_there_for_those_who_cannot_wait(children_of, caplo
         assert texts.is_ready(ready)
         assert texts.render("**bold**") == markdown.render("**bold**")
         assert texts.gist("**bold**") == "bold"
-        assert "was not prepared" not in caplog.text
+        assert "was not rendered in time" not in caplog.text
         assert texts.render("**<b>**\nother") == "**&lt;b&gt;**<br>other"
 
     story(children_of, tell)
-    assert "was not prepared" in caplog.text
+    assert "was not rendered in time" in caplog.text
 
 
 def test_a_text_that_ends_the_process_is_shown_as_it_was_typed_and_harms_no_other(children_of):

@@ -214,7 +214,7 @@ def test_an_argument_with_a_space_is_one_word():
 def test_who_gets_no_answer_is_told_that_the_outcome_is_unknown():
     error = OutcomeUnknown("nothing came for 2 seconds")
     assert "nothing came for 2 seconds" in str(error)
-    assert "not known" in str(error)
+    assert "unknown whether" in str(error)
 
 
 # A link

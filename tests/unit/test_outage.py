@@ -26,9 +26,9 @@ def test_an_outage_is_one_line_however_many_find_out(log, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(once_per_minute.time, "monotonic", lambda: now[0])
     for _ in range(100):
-        log.warning("a page is asked to come back: %s", Away("refused"))
+        log.warning("a page is closed and must reconnect: %s", Away("refused"))
         log.warning("the link is lost (%s)", TimeoutError("silent"))
-    assert log.lines == ["a page is asked to come back: refused"]
+    assert log.lines == ["a page is closed and must reconnect: refused"]
     now[0] += once_per_minute.MINUTE_SECONDS
     log.warning("cannot tell who is here: %s", Away("refused"))
     assert log.lines[1:] == [
