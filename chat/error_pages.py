@@ -1,4 +1,4 @@
-"""The pages, and the answers of the API, for errors that a view raises."""
+"""Responses to errors that a view raises: pages, and JSON under /api."""
 
 import logging
 from contextlib import suppress
@@ -19,7 +19,7 @@ from .web.view_options import file_limit, refusal
 log = logging.getLogger(__name__)
 
 _TEXTS = {
-    400: ("That did not work", "The browser sent something the chat does not understand."),
+    400: ("That did not work", "The browser sent something that the chat does not understand."),
     404: ("Not found", "There is no such page."),
     405: ("Not found", "This address is not a page."),
     413: ("Too long", "This is larger than the chat accepts."),
@@ -38,18 +38,18 @@ def register(app: Flask) -> None:
 
 
 def _page(status: int, title: str, text: str) -> Any:
-    """A page that says what went wrong and keeps the typed text; JSON under /api."""
+    """A page that says what went wrong and contains the typed text; JSON under /api."""
     if request.path.startswith("/api/"):
         return endpoints.error_json(status, title, text)
     if is_htmx() and (fragment := refusal(text)):
         return fragment, status
     if status == TooOften.status and is_htmx():
-        # Next to what the person used, where they may be typing.
+        # A notice. The page stays, because the person may be typing.
         page = render_template("too_often.html", text=text)
         return page, status, {"HX-Reswap": "none"}
     typed = ""
     if status != 413 and request.method == "POST":
-        with suppress(OSError, HTTPException):  # the request could not be read to its end
+        with suppress(OSError, HTTPException):  # the rest of the request could not be read
             typed = request.form.get("body", "")
     return render_template("error.html", title=title, text=text, kept=typed), status
 
@@ -65,7 +65,7 @@ def _store_away(error: RedisError) -> Any:
 
 
 def _cannot_be_stored(error: DataError) -> Any:
-    """Redis is available, but no check has refused a value that it cannot store."""
+    """A value reached Redis that it cannot store, so a check is missing."""
     log.error("in %s %r: %s", request.method, request.path, error)
     return _refused(Invalid("This contains something that the chat cannot store."))
 
@@ -93,7 +93,7 @@ def _http_error(error: HTTPException) -> Any:
 
 def _unexpected(error: Exception) -> Any:
     if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
-        return _refused(FilesAway())  # the temporary file of an upload did not fit
-    # Quoted: a path may contain anything, line ends too.
+        return _refused(FilesAway())  # no space for the temporary file of an upload
+    # Quoted, because a path may contain line breaks.
     log.error("in %s %r", request.method, redacted(request.path), exc_info=error)
     return _page(500, "Something went wrong", "The error was logged. Please try again.")
