@@ -53,14 +53,14 @@ class Presence:
         store, present = self.store.presence, set(self.hub.people)
         began = time.monotonic()
         is_due = began - self._all_reported_at > REPORT_ALL_SECONDS
-        changes = store.look(list(present if is_due else present - self._reported))
+        changes = store.report(list(present if is_due else present - self._reported))
         self._reported = present
         if is_due:
             self._all_reported_at = began
         # The hub knows the rooms of those with a page here: it saves a command for each person.
         changed = {uid for found in changes for uid in found.uids}
         rooms = {uid: self._rooms(uid) for uid in changed & present}
-        store.tell(changes, {uid: mine for uid, mine in rooms.items() if mine})
+        store.announce(changes, {uid: mine for uid, mine in rooms.items() if mine})
         self._show_dirty()
 
     def _show_dirty(self) -> None:

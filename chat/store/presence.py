@@ -1,8 +1,8 @@
 """Presence: who has a page open in any process, or had one a moment ago.
 
 All times are the database's, so that hosts with different clocks agree. Who came or went is stored
-until a process has announced it (`look`, `tell`). If the process dies before, or the database is
-unavailable, a later look finds it again.
+until a process has announced it (`report`, `announce`). If the process dies before, or the
+database is unavailable, a later report finds it again.
 """
 
 import time
@@ -16,8 +16,8 @@ from .clock import Clock
 from .lua import Script
 
 PRESENT_SECONDS = 20  # after the last report of a person, so that nobody leaves by a reload
-UNWATCHED_SECONDS = 6  # without a look by any process, after which nobody counts as gone
-TELL_SECONDS = 5  # for a process to announce who came and went, before another one does
+UNWATCHED_SECONDS = 6  # without a report by any process, after which nobody counts as gone
+ANNOUNCE_SECONDS = 5  # for a process to announce who came and went, before another one does
 _AT_ONCE = 1000  # people in one command
 _LISTS_AT_ONCE = 20  # people whose rooms are read in one round trip
 
@@ -37,16 +37,16 @@ class Presence:
         self._update = Script(client, "update_presence")
         self._announced = Script(client, "announced")
 
-    def look(self, uids: Sequence[str]) -> list[Changes]:
+    def report(self, uids: Sequence[str]) -> list[Changes]:
         """Report that these people are present, well before PRESENT_SECONDS are over. Returns who
-        came and who went, which the caller announces with `tell`. Two callers are not given the
-        same people, unless one has not announced them within TELL_SECONDS. Corrects the clock."""
-        found = [self._look(some) for some in batched(uids, _AT_ONCE)] or [self._look(())]
+        came and who went, for `announce`. Two callers are not given the same people, unless one
+        has not announced them within ANNOUNCE_SECONDS. Corrects the clock."""
+        found = [self._report(some) for some in batched(uids, _AT_ONCE)] or [self._report(())]
         while len(found[-1].uids) >= _AT_ONCE:  # there may be more who have gone
-            found.append(self._look(()))
+            found.append(self._report(()))
         return found
 
-    def _look(self, uids: Sequence[str]) -> Changes:
+    def _report(self, uids: Sequence[str]) -> Changes:
         asked = time.monotonic()
         stamp, changed = self._update(
             present=keys.PRESENT,
@@ -54,13 +54,13 @@ class Presence:
             checked=keys.PRESENCE_CHECKED,
             present_seconds=PRESENT_SECONDS,
             silence_seconds=UNWATCHED_SECONDS,
-            announce_seconds=TELL_SECONDS,
+            announce_seconds=ANNOUNCE_SECONDS,
             rest=uids,
         )
         self.clock.correct(float(stamp), asked)
         return Changes(stamp, changed)
 
-    def tell(self, changes: Sequence[Changes], known: Mapping[str, Iterable[str]]) -> None:
+    def announce(self, changes: Sequence[Changes], known: Mapping[str, Iterable[str]]) -> None:
         """Announce who came or went to their rooms. `known` has the rooms of the people for whom
         the database need not be asked."""
         uids = {uid for found in changes for uid in found.uids}

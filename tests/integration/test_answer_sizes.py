@@ -135,7 +135,7 @@ def test_of_nothing_that_is_done_to_much(walking, large):
         await do("a new name", store.people.signal_profile, large.ann.uid)
         await do("who is there", store.rooms.uids, large.room)
         await do("who is here", store.presence.here, uids)
-        await do("who came", store.presence.tell, [Changes("0", uids[:2000])], {})
+        await do("who came", store.presence.announce, [Changes("0", uids[:2000])], {})
         await do("all members", store.rooms.members, large.room)
         await do("a message to all", store.messages.post, large.room, bob, "Hello @here @everyone")
         await do("a long message", store.messages.post, large.room, bob, WIDE * MAX_BODY)

@@ -14,7 +14,7 @@ from chat.realtime import presence
 from chat.realtime.hub import Hub
 from chat.store import Store, keys
 from chat.store.connections import SILENCE_SECONDS
-from chat.store.presence import PRESENT_SECONDS, TELL_SECONDS, UNWATCHED_SECONDS
+from chat.store.presence import ANNOUNCE_SECONDS, PRESENT_SECONDS, UNWATCHED_SECONDS
 
 from ..clocks import clock_ahead
 from .page import Page
@@ -47,7 +47,7 @@ def uids(changes):
 
 
 def tell(store, changes):
-    store.presence.tell(changes, {})
+    store.presence.announce(changes, {})
     return uids(changes)
 
 
@@ -58,7 +58,7 @@ def test_the_times_leave_room_for_each_other():
     assert PRESENT_SECONDS - last_reported > UNWATCHED_SECONDS, (
         "who was here when the last look was is kept"
     )
-    assert PRESENT_SECONDS + TELL_SECONDS + 2 * presence.UPDATE_SECONDS < MINUTE
+    assert PRESENT_SECONDS + ANNOUNCE_SECONDS + 2 * presence.UPDATE_SECONDS < MINUTE
     assert SILENCE_SECONDS > 2 * presence.UPDATE_SECONDS
 
 
@@ -66,15 +66,15 @@ def test_the_times_leave_room_for_each_other():
 def test_hosts_with_other_clocks_agree_on_who_is_here(store, client, difference):
     other, found = Store(client), []
     for turn in range(20):
-        found += tell(store, store.presence.look(["ann"]))
+        found += tell(store, store.presence.report(["ann"]))
         with clock_ahead(difference):
-            found += tell(other, other.presence.look(["bob"]))
+            found += tell(other, other.presence.report(["bob"]))
             assert other.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}
         assert store.presence.here(["ann", "bob", "cyd"]) == {"ann", "bob"}, turn
         look_on(client, presence.UPDATE_SECONDS)
     assert found == ["ann", "bob"], "each came once, and nobody went"
     for _ in range(int(PRESENT_SECONDS // presence.UPDATE_SECONDS) + 1):
-        found += tell(store, store.presence.look(["ann"]))
+        found += tell(store, store.presence.report(["ann"]))
         look_on(client, presence.UPDATE_SECONDS)
     assert found == ["ann", "bob", "bob"], "who went is gone, whatever their host's clock says"
     assert store.presence.here(["ann", "bob"]) == {"ann"}
@@ -100,72 +100,72 @@ def test_hosts_with_other_clocks_count_the_same_pages(store, client, difference)
 
 @pytest.mark.parametrize("seconds", [-HOUR, -30, 30, HOUR])
 def test_when_the_databases_clock_is_set_nobody_goes_who_is_here(store, client, seconds):
-    tell(store, store.presence.look(["ann", "bob"]))
+    tell(store, store.presence.report(["ann", "bob"]))
     assert store.connections.beat("one") == []
     assert store.connections.beat("two") == ["one"]
     move(client, seconds)
-    assert tell(store, store.presence.look([])) == []
+    assert tell(store, store.presence.report([])) == []
     assert store.presence.here(["ann", "bob"]) == {"ann", "bob"}
     assert store.connections.beat("two") == ["one"]
     found = []
     for _ in range(int(PRESENT_SECONDS // presence.UPDATE_SECONDS)):
-        found += tell(store, store.presence.look(["ann"]))
+        found += tell(store, store.presence.report(["ann"]))
         alive = store.connections.beat("two")
         assert (found, alive) == ([], ["one"]), "not before their time is over"
         look_on(client, presence.UPDATE_SECONDS)
     look_on(client, 1)
-    assert tell(store, store.presence.look([])) == ["bob"], "who went just then"
+    assert tell(store, store.presence.report([])) == ["bob"], "who went just then"
     assert store.connections.beat("two") == [], "and what died just then"
 
 
 def test_a_look_puts_the_clock_right(store, client):
     store.clock.correct(1000.0, time.monotonic())
-    store.presence.look([])
+    store.presence.report([])
     assert store.clock.now() == pytest.approx(client.time()[0], abs=2)
 
 
 def test_when_the_database_was_away_nobody_goes_who_is_here(store, client):
     """Whoever comes back first finds everybody's time over."""
-    tell(store, store.presence.look(["ann", "bob"]))
+    tell(store, store.presence.report(["ann", "bob"]))
     store.connections.beat("one")
     store.connections.beat("two")
     move(client, MINUTE)
-    assert tell(store, store.presence.look(["ann"])) == []
+    assert tell(store, store.presence.report(["ann"])) == []
     assert store.connections.beat("two") == ["one"]
 
 
 def test_what_a_process_did_not_tell_another_tells(store, client):
-    tell(store, store.presence.look(["bob"]))
+    tell(store, store.presence.report(["bob"]))
     look_on(client, PRESENT_SECONDS + 1)
-    untold = store.presence.look(["ann"])
+    untold = store.presence.report(["ann"])
     assert uids(untold) == ["ann", "bob"], "one came and one went"
     other = Store(client)
-    assert other.presence.look([])[0].uids == [], "the one who looked first tells"
-    look_on(client, TELL_SECONDS + 1)
-    found = other.presence.look([])
+    assert other.presence.report([])[0].uids == [], "the one who looked first tells"
+    look_on(client, ANNOUNCE_SECONDS + 1)
+    found = other.presence.report([])
     assert sorted(uids(found)) == ["ann", "bob"]
     tell(store, untold)
-    look_on(client, TELL_SECONDS + 1)
-    found = other.presence.look([])
+    look_on(client, ANNOUNCE_SECONDS + 1)
+    found = other.presence.report([])
     assert sorted(uids(found)) == ["ann", "bob"], (
         "the first one was too late to speak for the other"
     )
     tell(other, found)
-    look_on(client, TELL_SECONDS + 1)
-    assert uids(store.presence.look([])) == []
+    look_on(client, ANNOUNCE_SECONDS + 1)
+    assert uids(store.presence.report([])) == []
 
 
 def test_what_was_not_told_before_the_clock_was_set_back_is_told_after(store, client):
-    assert uids(store.presence.look(["ann"])) == ["ann"]
+    assert uids(store.presence.report(["ann"])) == ["ann"]
     move(client, -HOUR)
-    assert tell(store, store.presence.look([])) == ["ann"]
+    assert tell(store, store.presence.report([])) == ["ann"]
 
 
 def test_thousands_who_go_at_once_are_found_in_one_look(store, client):
     many = [f"p{n}" for n in range(2500)]
-    assert tell(store, store.presence.look(many)) == many
+    assert tell(store, store.presence.report(many)) == many
     look_on(client, PRESENT_SECONDS + 1)
-    assert sorted(tell(store, store.presence.look(()))) == sorted(many)
+    assert sorted(tell(store, store.presence.report(()))) == sorted(many)
     assert client.exists(keys.PRESENT, keys.UNANNOUNCED) == 0
 
 
@@ -202,16 +202,16 @@ def test_what_cannot_be_told_now_is_told_later(process, client, goes):
         try:
             with pytest.raises(RedisError):
                 process.update()
-            look_on(client, TELL_SECONDS + 1)
+            look_on(client, ANNOUNCE_SECONDS + 1)
             with pytest.raises(RedisError):
                 process.update()
         finally:
             client.acl_setuser("default", enabled=True, commands=["+spublish"])
         assert heard(listener) == 0
-        look_on(client, TELL_SECONDS + 1)
+        look_on(client, ANNOUNCE_SECONDS + 1)
         process.update()
         assert heard(listener) == 1
-        look_on(client, TELL_SECONDS + 1)
+        look_on(client, ANNOUNCE_SECONDS + 1)
         process.update()
         assert heard(listener) == 0
 
@@ -256,7 +256,7 @@ def test_whatever_happens_everybody_knows_a_minute_later(client, steps):
     hosts, pages, shown = [Store(client), Store(client)], [set(), set()], set()
 
     def look(host, tells):
-        changes = hosts[host].presence.look(sorted(pages[host]))
+        changes = hosts[host].presence.report(sorted(pages[host]))
         if tells:
             for uid in tell(hosts[host], changes):
                 shown.discard(uid)

@@ -76,7 +76,7 @@ def test_all_of_one_name_are_mentioned(store, ann, bob, tea):
 
 
 def test_here_is_who_is_here_and_room_is_everybody(store, ann, bob, cyd, tea, monkeypatch):
-    store.presence.look([ann.uid, bob.uid])
+    store.presence.report([ann.uid, bob.uid])
     assert reached(store, tea, store.messages.post(tea, ann, "@here")) == {bob.uid}
     assert reached(store, tea, store.messages.post(tea, ann, "@Room")) == {"*"}
     assert (inbox(store, bob), inbox(store, cyd)) == (["@Room", "@here"], ["@Room"])
@@ -170,7 +170,7 @@ def test_a_level_says_what_calls(store, ann, bob, tea):
 
 def test_names_are_offered_to_who_types(store, ann, bob, cyd, tea):
     store.people.create("Bobby")
-    store.presence.look([cyd.uid])
+    store.presence.report([cyd.uid])
     assert store.notifications.offered(tea, ann.uid, "") == ([cyd, bob], ["here", "room"])
     assert store.notifications.offered(tea, ann.uid, "bo") == ([bob], [])
     assert store.notifications.offered(tea, ann.uid, "le") == ([bob], [])
