@@ -1,7 +1,7 @@
-"""The frames that an open page sends: a form's fields as JSON. Nothing in them is trusted.
+"""Parses the frames that an open page sends: a form's fields as JSON. Nothing in them is trusted.
 
-`parse` is the one place where a frame becomes fields. Each field is a list of texts that UTF-8 can
-encode, so that no handler meets a number, a nested list or a lone surrogate.
+`parse` makes each field a list of texts that UTF-8 can encode, so no handler has to expect a
+number, a nested list or a lone surrogate.
 """
 
 import json
@@ -11,14 +11,14 @@ from ..domain.wire_text import without_surrogates
 
 Frame = dict[str, list[str]]
 
-# Messages taken from one frame: as many as a person may post at once (services.limits). The others
-# come with a later frame (macros/rooms.html), when they are within the limit.
+# Messages that are accepted from one frame: as many as a person may post at once. The page sends
+# the others again with a later frame (macros/rooms.html).
 MAX_PENDING = 20
 
 
 def parse(text: str | bytes | None) -> Frame:
-    """The fields of a frame; {} for anything but a JSON object with a `type`. Values that are not
-    texts are left out, such as htmx's own `headers`."""
+    """Return the fields of a frame, or {} for anything but a JSON object with a `type`. Values that
+    are not text are left out, such as htmx's own `headers`."""
     try:
         sent = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
@@ -33,13 +33,13 @@ def parse(text: str | bytes | None) -> Frame:
 
 
 def one(frame: Frame, name: str) -> str:
-    """A field's text: the last of several fields of the same name, "" if there is none."""
+    """Return the text of a field: of the last one if several have this name, "" if none has."""
     values = frame.get(name)
     return values[-1] if values else ""
 
 
 def several(frame: Frame, name: str) -> list[str]:
-    """All texts of the fields with this name, in the order of the page."""
+    """Return the texts of all fields with this name, in the order of the page."""
     return frame.get(name, [])
 
 
@@ -49,8 +49,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def pending(frame: Frame) -> list[tuple[str, str, str, str]]:
-    """The messages that the server has not acknowledged to the page: room, nonce, body, and the
-    number of the message they reply to."""
+    """Return the messages that the server has not acknowledged to the page. Each has a room, a
+    nonce, a body, and the number of the message that it replies to ("" for none)."""
     fields = [several(frame, name) for name in ("to", "nonce", "body")]
     if len(set(map(len, fields))) > 1:
         return []

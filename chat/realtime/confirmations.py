@@ -1,16 +1,15 @@
-"""Asking open pages to confirm what they were sent, for the read marks.
+"""Asks open pages to confirm what they were sent, for the read marks.
 
 What a page was sent counts as read when the page has confirmed it (docs/guarantees.md, I10). Pages
-that show a room where something was said are asked within ASK_SECONDS. A process asks at most
-MAX_ASKED pages each time, so that the cost does not grow with the number of viewers. The cost
-is not in the question and its answer, which take 0.07 ms: a client that has just sent something
-acknowledges what it receives later than one that only listens, and on the loopback interface that
-made each message to 500 viewers 10 % dearer when 150 were asked a second. With 25 the difference
-is below what can be measured.
+that show a room with new messages are asked within ASK_SECONDS. A process asks at most MAX_ASKED
+pages each time, so the cost does not grow with the number of viewers. The question and its answer
+take only 0.07 ms. But a client that has just sent something acknowledges received data later than
+one that only listens. On the loopback interface, asking 150 pages a second made each message to 500
+viewers 10 % more expensive. With 25, the difference cannot be measured.
 
-With more pages than that in busy rooms each is asked in its turn, 500 in twenty seconds. A page
-does not wait for it: it confirms what it shows by itself every 45 s, and when somebody goes to
-another room (macros/rooms.html).
+If more pages show busy rooms, they are asked in turn, 500 in twenty seconds. A page does not wait
+for that: it confirms what it shows every 45 s, and when the person opens another room
+(macros/rooms.html).
 """
 
 import asyncio
@@ -22,9 +21,9 @@ from .viewers import Room, Viewer
 
 log = logging.getLogger(__name__)
 
-ASK_SECONDS = 1.0  # between two rounds of questions
-MAX_ASKED = 25  # pages in a round
-MAX_VIEWERS_CHECKED = 5000  # in a round; most may have confirmed everything
+ASK_SECONDS = 1.0  # between two rounds
+MAX_ASKED = 25  # pages that are asked in a round
+MAX_VIEWERS_CHECKED = 5000  # in a round; most of them may have confirmed everything
 
 
 class Confirmations:
@@ -36,11 +35,11 @@ class Confirmations:
         self._asking: Iterator[Viewer] = iter(())  # the viewers of the rooms in this round
 
     def add(self, viewer: Viewer) -> None:
-        """A page was sent something."""
+        """A page was sent something: ask it."""
         self._viewers.append(viewer)
 
     def shown(self, room: Room) -> None:
-        """The viewers of a room were sent something."""
+        """The viewers of a room were sent something: ask them."""
         self._rooms[room] = None
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""The live part of the chat, put together: what open pages of this process are served by."""
+"""Builds the parts that serve the open pages of this process."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from .subscriber import Subscriber
 
 @dataclass(slots=True)
 class Realtime:
-    """The parts, each of which has a module of its name."""
+    """The parts. Each has a module with its name."""
 
     hub: Hub
     background: Background
@@ -35,10 +35,10 @@ class Realtime:
 
 
 def connect(store: Store, fragments: Fragments, texts: Texts, topology: Topology) -> Realtime:
-    """Put the parts together. Nothing is connected to Redis before `Subscriber.run`.
+    """Build the parts. Nothing connects to Redis before `Subscriber.run`.
 
     texts: renders the texts of messages before they are shown.
-    topology: says which Redis server has which channel.
+    topology: which Redis server has which channel.
     """
     background = Background(greenback.with_portal_run_sync)
     confirmations = Confirmations()
@@ -47,7 +47,7 @@ def connect(store: Store, fragments: Fragments, texts: Texts, topology: Topology
         fragments.for_members,
         fragments.room_row,
         _call_soon,
-        # The hub and the subscriber need each other, and there is no page before both are made.
+        # The hub and the subscriber need each other; pages open only after both exist.
         lambda channel: subscriber.opened(channel),
         lambda channel: subscriber.closed(channel),
         confirmations.shown,

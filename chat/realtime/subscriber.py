@@ -56,9 +56,9 @@ class Subscriber:
         self.changed = changed
         self.on_signal = on_signal
         self._filling: dict[str, bool] = {}  # room: True when it must be read once more
-        # By room: events whose texts are being rendered, and signals that came behind them.
+        # By room: events whose texts are being rendered, and signals that arrived after them.
         self._unready: dict[str, deque[Event | str]] = {}
-        self._signals: dict[str, list[str]] = {}  # by room: those that came while a gap was read
+        self._signals: dict[str, list[str]] = {}  # by room: those that arrived during a read
 
     @property
     def connected(self) -> bool:
@@ -133,7 +133,7 @@ class Subscriber:
 
     def _publish(self, rid: str, event: Event) -> None:
         self._count_members(event)
-        # Somebody is out: what follows is read, together with who is still in.
+        # When a member has gone, the gap is read, which also removes the pages of former members.
         if not self.hub.publish(event) or event.kind in (LEAVE, REMOVE):
             self._fill(rid)
 
@@ -211,7 +211,7 @@ class Subscriber:
                     if events:
                         GAPS.inc()
                     for event in events:
-                        room.last = max(room.last, event.seq - 1)  # what is not there is gone
+                        room.last = max(room.last, event.seq - 1)  # missing numbers were deleted
                         self.hub.publish(event)
                         self._count_members(event)
                     if len(events) < MAX_EVENTS_READ:
