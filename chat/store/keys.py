@@ -37,7 +37,7 @@ slot of a Redis Cluster, and no script touches two groups.
 | chat:user:{u}:hook:rooms  | hash   | room id: number up to which the webhook was queued for   |
 | chat:user:{u}:hook:queue  | zset   | `<room id> <number>` to deliver, by the due time (ms)    |
 | chat:user:{u}:hook:tries  | hash   | the same: how many attempts have failed                  |
-| chat:user:{u}:hook:log    | list   | results of attempts (webhooks.Try), newest first         |
+| chat:user:{u}:hook:log    | list   | results of attempts (webhooks.Attempt), newest first     |
 | chat:login:{l}            | string | user id of the account with this login                   |
 | chat:subject:{s}          | string | user id of a person of another site, by a digest         |
 | chat:used:{s}             | string | exists if the signed token with this digest was used     |

@@ -1,7 +1,7 @@
-"""So much in so much time, counted in Redis for all processes.
+"""Rate limits: so many actions in so much time, counted in Redis for all processes.
 
-The library `limits` opens connections of its own, which would block the event loop or go around
-the shared pipeline; what is needed is one key with an expiry.
+The library `limits` would open connections of its own, which block the event loop or bypass the
+shared connection. All that is needed is one key that expires.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ class RateLimits:
     def take(
         self, what: str, whose: str, most: int, seconds: int, wanted: int = 1
     ) -> tuple[int, float]:
-        """Take up to `wanted`, and of several no more than a quarter of what is there, from a
-        bucket that holds `most` and fills anew in `seconds`. Returns how many were taken and, for
-        none, the seconds until there is one."""
+        """Take up to `wanted` from a bucket that holds `most` and is full again after `seconds`; if
+        `wanted` is more than one, at most a quarter of what the bucket has. Returns how many were
+        taken and, if none, the seconds until there is one."""
         given, wait = self._take(
             full_at=keys.rate_limit(what, whose), capacity=most, seconds=seconds, wanted=wanted
         )

@@ -1,4 +1,4 @@
-"""Who is signed in where. The cookie names a session; ending the session ends the cookie."""
+"""Sessions. The cookie contains the secret of a session; when that ends, the cookie is invalid."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from .clock import Clock
 from .person import FIELDS, Person, person_of
 from .verified import Verified, pairs
 
-SESSION_SECONDS = 90 * 24 * 3600  # seconds after which a session is over, however often it is used
+SESSION_SECONDS = 90 * 24 * 3600  # after which a session is over, even if it is used
 IDLE_SECONDS = 30 * 24 * 3600  # without a visit, after which a session is over earlier
 GUEST = "guest"  # the authentication method of guests, who cannot sign in again
 MAX_SESSIONS = 100  # of one person
@@ -21,21 +21,21 @@ NOTE_SECONDS = 3600  # between two updates of the time of the last visit
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`sid` is the public id, by which it can be ended; the cookie holds what it is made of.
-    Times are in seconds since 1970, by the database's clock. `way` says how the person signed
-    in."""
+    """`sid` is the public id, by which the session can be ended; the cookie contains the secret
+    from which it is made. `method` is how the person signed in. Times are in seconds since 1970, by
+    the database's clock."""
 
     sid: str
-    way: str
+    method: str
     agent: str
     address: str
     began: int
     seen: int
 
     def is_over(self, now: float) -> bool:
-        """True when its time has passed. A guest who is signed out is gone for good, so guests are
-        only when they have not come for SESSION_SECONDS seconds."""
-        if self.way == GUEST:
+        """True if the session has expired. A guest cannot sign in again, so a guest's session only
+        expires SESSION_SECONDS after the last visit."""
+        if self.method == GUEST:
             return self.seen < now - SESSION_SECONDS
         return self.seen < now - IDLE_SECONDS or self.began < now - SESSION_SECONDS
 
@@ -46,19 +46,19 @@ class Sessions:
         self.clock = clock
         self._verified = Verified(client)
 
-    def begin(self, uid: str, way: str, agent: str = "", address: str = "") -> str:
-        """Begin a session of a person; returns the secret for the cookie. With one more than MOST,
-        the one that was used last the longest time ago ends."""
+    def begin(self, uid: str, method: str, agent: str = "", address: str = "") -> str:
+        """Begin a session of a person, and return the secret for the cookie. If there would be more
+        than MAX_SESSIONS, those end that were not used for the longest time."""
         secret, now = secrets.token_urlsafe(24), int(self.clock.now())
         there = self._all(uid)
         kept = [session for session in there if not session.is_over(now)][: MAX_SESSIONS - 1]
         over = {session.sid for session in there} - {session.sid for session in kept}
-        self._store(uid, Session(public(secret), way, agent[:200], address, now, now), over)
+        self._store(uid, Session(public(secret), method, agent[:200], address, now, now), over)
         return secret
 
     def person(self, uid: str, secret: str) -> tuple[Person, Session] | None:
-        """Whose cookie this is, or None when that session is over or that person was
-        deactivated. One round trip."""
+        """The person with this cookie and the session, in one round trip. None if the session is
+        over or the person was deactivated."""
         sid = public(secret)
         fields, packed = self._verified.ask(
             ("HMGET", keys.user(uid), *FIELDS), ("HGET", keys.sessions(uid), sid)
@@ -74,22 +74,22 @@ class Sessions:
         return person, session
 
     def is_on(self, uid: str, sid: str) -> bool:
-        """True when this session of the person has not ended."""
+        """True if this session of the person has not ended."""
         packed = self._verified.one("HGET", keys.sessions(uid), sid)
         return packed is not None and not _unpacked(sid, packed).is_over(self.clock.now())
 
     def of(self, uid: str) -> list[Session]:
-        """The sessions of a person that are not over, the last used first."""
+        """The current sessions of a person, the last used first."""
         now = self.clock.now()
         return [session for session in self._all(uid) if not session.is_over(now)]
 
     def end(self, uid: str, sid: str) -> None:
-        """End one session: its pages are closed in every process, now."""
+        """End one session. Its open pages are closed at once, in every process."""
         self.client.hdel(keys.sessions(uid), sid)
         self.client.spublish(keys.user_channel(uid), "")
 
     def end_all(self, uid: str, but: str = "") -> None:
-        """End all sessions of a person, but the one with the id `but`."""
+        """End all sessions of a person except the one with the id `but`."""
         ids = [session.sid for session in self._all(uid) if session.sid != but]
         if ids:
             self.client.hdel(keys.sessions(uid), *ids)
@@ -113,13 +113,13 @@ class Sessions:
 
 
 def public(secret: str) -> str:
-    """The id of the session whose secret a cookie holds. Who reads the database, or a page
-    that lists sessions, cannot make a cookie of it."""
+    """The id of the session with this secret. Nobody who reads the id, in the database or on the
+    page of sessions, can make a cookie from it."""
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
 def _packed(session: Session) -> str:
-    fields = [session.way, session.agent, session.address, session.began, session.seen]
+    fields = [session.method, session.agent, session.address, session.began, session.seen]
     return json.dumps(fields, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""One-time links for the first admin, kept as digests until they are used or too old."""
+"""One-time links for the first administrator, stored as digests until they are used or expire."""
 
 import hashlib
 import secrets
@@ -9,7 +9,7 @@ from .clock import Clock
 from .verified import Verified
 
 LINK_SECONDS = 24 * 3600
-MAX_LINKS = 20  # links that work at the same time: each start of the chat makes one
+MAX_LINKS = 20  # that work at the same time: each start of the chat makes one
 
 
 class SetupLinks:
@@ -19,8 +19,8 @@ class SetupLinks:
         self._verified = Verified(client)
 
     def make(self) -> str:
-        """The secret of a new link. It works for LINK_SECONDS; older links go on working, because
-        several hosts may start at the same time and each of them prints its own."""
+        """Make a link that works for LINK_SECONDS, and return its secret. Older links still work,
+        because several hosts may start at the same time, and each prints its own."""
         secret, now = secrets.token_urlsafe(24), self.clock.now()
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zadd(keys.SETUP_LINKS, {_digest(secret): now + LINK_SECONDS})

@@ -1,7 +1,7 @@
-"""Webhooks of bots: where each is told of messages, how far it was told, and what still waits.
+"""Webhooks of bots: their addresses, how far each bot has read each room, and queued deliveries.
 
-The queue holds numbers of messages and never their text: what is deleted before it was delivered
-is not delivered, and stays nowhere.
+The queue contains numbers of messages and never their text. So a message that is deleted before it
+was delivered is not delivered, and nothing of it remains.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ from .batches import ask_each, batched
 from .lua import Script
 from .verified import Verified, pairs
 
-MAX_WAITING = 1000  # deliveries of one bot; what comes on top is not queued
-MAX_LOGGED_ATTEMPTS = 30  # tries that are shown
-MAX_OUTCOME_CHARS = 300  # of how a try went, which may quote what the program answered
-_AT_ONCE = 500  # rooms in one pipeline
+MAX_WAITING = 1000  # queued deliveries of one bot; more messages are not queued
+MAX_LOGGED_ATTEMPTS = 30  # that administrators can see
+MAX_OUTCOME_CHARS = 300  # of the outcome of an attempt, which may quote the program's answer
+_AT_ONCE = 500  # rooms or bots in one round trip
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`since` is the time in ms from when messages are delivered; `off` says why the webhook was
-    switched off, "" while it is on; `by` is the id of the admin who saved it, "" where that was
-    not written down."""
+    """Messages since the time `since` (ms) are delivered. `off` is the reason why the webhook was
+    switched off, "" while it is on. `by` is the id of the admin who saved it, "" if an earlier
+    version did not store this."""
 
     uid: str
     address: str
@@ -38,7 +38,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Message `seq` of a room for a bot, tried so many times already."""
+    """The delivery of message `seq` of a room to a bot, after so many `tries`."""
 
     uid: str
     rid: str
@@ -47,14 +47,14 @@ class Delivery:
 
     @property
     def did(self) -> str:
-        """Its id: the same for each try, and no other's."""
+        """The id of the delivery, which is the same for each attempt."""
         whole = f"{self.uid} {self.rid} {self.seq}"
         return f"msg_{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """The `number`th try of the delivery `did`, at `at` ms since 1970, and how it went."""
+class Attempt:
+    """The `number`th attempt of the delivery `did`, at `at` ms since 1970, and its outcome."""
 
     at: int
     did: str
@@ -82,8 +82,8 @@ class Webhooks:
         return Webhook(uid, fields["address"], fields["secret"], since, off, by)
 
     def set(self, uid: str, address: str, secret: str, by: str = "") -> None:
-        """Tell a bot of messages at this address, from now on, and of what waits at once. A
-        webhook that is on already stays so since when it was. `by` is the admin who says so."""
+        """Deliver messages to this address from now on, and queued ones at once. A webhook that is
+        on already keeps its `since`. `by` is the id of the admin who saves it."""
         seconds, micros = self.client.time()
         now, before = int(seconds) * 1000 + int(micros) // 1000, self.get(uid)
         since = before.since if before and not before.off else now
@@ -92,37 +92,31 @@ class Webhooks:
         self.client.sadd(keys.WEBHOOKS, uid)
         if names := self.client.zrange(keys.webhook_queue(uid), 0, -1):
             self.client.zadd(keys.webhook_queue(uid), dict.fromkeys(names, now), xx=True)
-        self._tell(uid)
-
-    def renew(self, hook: Webhook, secret: str) -> Webhook:
-        """Sign with another secret from now on; returns the webhook as it is now."""
-        self._change(hook.uid, "secret", secret)
-        return replace(hook, secret=secret)
-
-    def _change(self, uid: str, field: str, value: str) -> None:
-        """Change a webhook, unless it was removed meanwhile."""
-        self._edit(webhook=keys.webhook(uid), field=field, value=value)
-
-    def remove(self, uid: str) -> None:
-        """Nothing is delivered any more, nor waits."""
-        self.client.delete(*keys.of_webhook(uid))
-        self.client.srem(keys.WEBHOOKS, uid)
-        self._tell(uid)
-
-    def switch_off(self, uid: str, why: str) -> None:
-        """As `remove`, but the address stays, to be seen with the reason and switched on."""
-        self._change(uid, "off", why)
-        self.client.delete(keys.webhook_queue(uid), keys.webhook_attempts(uid))
-        self._tell(uid)
-
-    def _tell(self, uid: str) -> None:
         self.client.spublish(keys.WEBHOOKS, uid)
 
-    # What there is to deliver
+    def renew(self, hook: Webhook, secret: str) -> Webhook:
+        """Sign with another secret from now on. Returns the webhook as it is now."""
+        self._edit(webhook=keys.webhook(hook.uid), field="secret", value=secret)
+        return replace(hook, secret=secret)
+
+    def remove(self, uid: str) -> None:
+        """Remove the webhook and its queued deliveries."""
+        self.client.delete(*keys.of_webhook(uid))
+        self.client.srem(keys.WEBHOOKS, uid)
+        self.client.spublish(keys.WEBHOOKS, uid)
+
+    def switch_off(self, uid: str, why: str) -> None:
+        """Remove the queued deliveries and stop. The address stays: administrators see it with the
+        reason, and can switch it on again."""
+        self._edit(webhook=keys.webhook(uid), field="off", value=why)
+        self.client.delete(keys.webhook_queue(uid), keys.webhook_attempts(uid))
+        self.client.spublish(keys.WEBHOOKS, uid)
+
+    # What is to be delivered
 
     def uids(self) -> list[str]:
-        """The ids of the bots that have a webhook. Their list is put right where it is not so: a
-        server may have died between the two writes of `set` or `remove`."""
+        """The ids of the bots that have a webhook. This also corrects their list: a server may have
+        died between the two writes of `set` or `remove`."""
         listed = set(self.client.smembers(keys.WEBHOOKS))
         uids = listed | self.client.smembers(keys.BOTS)
         asked = ((keys.webhook(uid),) for uid in uids)
@@ -134,14 +128,14 @@ class Webhooks:
         return sorted(there)
 
     def rooms(self, uid: str) -> dict[str, str]:
-        """The ids of a bot's rooms and their kinds."""
+        """The ids of a bot's rooms, and their kinds."""
         rids = sorted(self.client.smembers(keys.user_rooms(uid)))
         asked = ((keys.room(rid), "kind") for rid in rids)
         kinds = ask_each(self.client, "hget", asked, _AT_ONCE)
         return {rid: kind for rid, kind in zip(rids, kinds, strict=True) if kind}
 
     def behind(self, uid: str, rids: Sequence[str]) -> list[str]:
-        """Those of the rooms that have events the bot's cursor has not passed."""
+        """Those of the rooms that have events behind the bot's cursor."""
         behind: list[str] = []
         for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
@@ -154,8 +148,8 @@ class Webhooks:
         return behind
 
     def cursor(self, uid: str, rid: str) -> tuple[str, int, int | None]:
-        """How far the bot was told of a room ("" for not yet), the room's newest number, and the
-        time (ms) at which the bot joined, None for who is no member."""
+        """The bot's cursor in a room ("" for none yet), the room's newest number, and the time (ms)
+        when the bot joined the room, None if it is not a member."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hget(keys.webhook_cursors(uid), rid)
         pipeline.hget(keys.room(rid), "seq")
@@ -166,8 +160,8 @@ class Webhooks:
     def queue(
         self, uid: str, rid: str, before: str, cursor: int, seqs: Iterable[int], now: int
     ) -> int:
-        """Queue messages and move the cursor from `before`, both or neither. Returns how many
-        wait now that did not before; -1 when the cursor was not at `before`."""
+        """Queue messages and move the cursor from `before` on, both or neither. Returns how many
+        deliveries are new in the queue; -1 if the cursor was not at `before`."""
         added = self._queue(
             webhook=keys.webhook(uid),
             cursors=keys.webhook_cursors(uid),
@@ -182,8 +176,8 @@ class Webhooks:
         return int(added)
 
     def due(self, uid: str, now: int, limit: int) -> tuple[list[Delivery], int]:
-        """Up to `limit` deliveries whose time has come, the longest due first, and how many
-        there are in all."""
+        """Up to `limit` deliveries that are due, the oldest first, and how many the queue has in
+        total."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zrangebyscore(keys.webhook_queue(uid), "-inf", now, start=0, num=limit)
         pipeline.zcard(keys.webhook_queue(uid))
@@ -191,10 +185,10 @@ class Webhooks:
         tries = self.client.hmget(keys.webhook_attempts(uid), names) if names else []
         return [_delivery(uid, *entry) for entry in zip(names, tries, strict=True)], int(waiting)
 
-    # How it went
+    # Outcomes
 
-    def again(self, delivery: Delivery, at: int) -> None:
-        """It is to be tried once more at `at` ms, unless it was taken out of the queue."""
+    def retry(self, delivery: Delivery, at: int) -> None:
+        """Try a delivery again at `at` ms, unless it was removed from the queue."""
         self._retry(
             queue=keys.webhook_queue(delivery.uid),
             attempts=keys.webhook_attempts(delivery.uid),
@@ -204,31 +198,29 @@ class Webhooks:
         )
 
     def done(self, delivery: Delivery) -> None:
-        """It waits no longer."""
+        """Remove a delivery from the queue."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zrem(keys.webhook_queue(delivery.uid), _name(delivery))
         pipeline.hdel(keys.webhook_attempts(delivery.uid), _name(delivery))
         pipeline.execute()
 
-    def note(self, delivery: Delivery, at: int, outcome: str) -> None:
-        """Write down how a try went, for admins to see, unless the webhook was removed."""
-        outcome = outcome[:MAX_OUTCOME_CHARS]
-        packed = json.dumps([at, delivery.did, delivery.tries + 1, outcome], ensure_ascii=False)
-        uid = delivery.uid
+    def log_attempt(self, delivery: Delivery, at: int, outcome: str) -> None:
+        """Log the outcome of an attempt for administrators, unless the webhook was removed."""
+        entry = [at, delivery.did, delivery.tries + 1, outcome[:MAX_OUTCOME_CHARS]]
         self._log(
-            webhook=keys.webhook(uid),
-            log=keys.webhook_log(uid),
-            entry=packed,
+            webhook=keys.webhook(delivery.uid),
+            log=keys.webhook_log(delivery.uid),
+            entry=json.dumps(entry, ensure_ascii=False),
             limit=MAX_LOGGED_ATTEMPTS,
         )
 
-    def tries(self, uid: str) -> list[Try]:
-        """The last tries, newest first."""
-        packed = map(json.loads, self.client.lrange(keys.webhook_log(uid), 0, -1))
-        return [Try(at, did, number, how[:MAX_OUTCOME_CHARS]) for at, did, number, how in packed]
+    def attempts(self, uid: str) -> list[Attempt]:
+        """The last attempts, newest first."""
+        entries = map(json.loads, self.client.lrange(keys.webhook_log(uid), 0, -1))
+        return [Attempt(at, did, n, text[:MAX_OUTCOME_CHARS]) for at, did, n, text in entries]
 
     def waiting(self, uid: str) -> int:
-        """How many deliveries wait."""
+        """How many deliveries are queued."""
         return int(self.client.zcard(keys.webhook_queue(uid)))
 
 

@@ -90,7 +90,7 @@ def _is_from_this_machine() -> bool:
 def _take_over(person: Person) -> Any:
     admin = chat().store.accounts.become_first_admin(person)
     chat().store.audit_log.note(admin, "became the first admin with the link", "", address())
-    sign_in(admin, g.session.way)  # more rights, so another cookie
+    sign_in(admin, g.session.method)  # more rights, so another cookie
     return redirect("/", 303)
 
 

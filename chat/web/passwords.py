@@ -41,7 +41,7 @@ def change() -> Any:
     except (Busy, Invalid, TooOften) as error:
         return _change_page(error.text), error.status, error.headers
     revoke_access(store, person.uid)
-    auth.sign_in(person, g.session.way)
+    auth.sign_in(person, g.session.method)
     return redirect("/me/sessions", 303)
 
 

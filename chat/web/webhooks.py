@@ -92,6 +92,6 @@ def _page(bot: Person, address: str | None = None, error: str = "", secret: str 
         address=(hook.address if hook else "") if address is None else address,
         error=error,
         secret=secret,
-        tries=store.tries(bot.uid),
+        tries=store.attempts(bot.uid),
         waiting=store.waiting(bot.uid),
     )

@@ -71,11 +71,11 @@ class Sender:
         hooks, tries = self.store.webhooks, delivery.tries + 1
         if tries >= signing.MAX_TRIES:
             hooks.done(delivery)
-            hooks.note(delivery, now_ms(self.store), f"{why} Given up.")
+            hooks.log_attempt(delivery, now_ms(self.store), f"{why} Given up.")
             return
         wait = max(wait, signing.retry_wait(tries, self.first_wait))
-        hooks.again(delivery, now_ms(self.store) + int(wait * 1000))
-        hooks.note(delivery, now_ms(self.store), why)
+        hooks.retry(delivery, now_ms(self.store) + int(wait * 1000))
+        hooks.log_attempt(delivery, now_ms(self.store), why)
 
     # The request
 
@@ -138,11 +138,11 @@ class Sender:
 
     def _finish(self, delivery: Delivery, outcome: str) -> None:
         self.store.webhooks.done(delivery)
-        self.store.webhooks.note(delivery, now_ms(self.store), outcome)
+        self.store.webhooks.log_attempt(delivery, now_ms(self.store), outcome)
 
     def _switch_off(self, delivery: Delivery) -> None:
         why = "The program answered 410 (Gone)."
-        self.store.webhooks.note(delivery, now_ms(self.store), why)
+        self.store.webhooks.log_attempt(delivery, now_ms(self.store), why)
         self.store.webhooks.switch_off(delivery.uid, why)
 
     def _refuse(self, delivery: Delivery, answer: Answer) -> None:

@@ -157,7 +157,7 @@ WRITES = {
     "remove a webhook": lambda s, c: s.webhooks.remove(c.bot.uid),
     "switch a webhook off": lambda s, c: s.webhooks.switch_off(c.bot.uid, "why"),
     "queue": lambda s, c: s.webhooks.queue(c.bot.uid, c.tea, str(QUEUED), 3, [3], 1),
-    "deliver later": lambda s, c: s.webhooks.again(c.delivery, 10),
+    "deliver later": lambda s, c: s.webhooks.retry(c.delivery, 10),
     "deliver": lambda s, c: s.webhooks.done(c.delivery),
     "keep a draft": lambda s, c: s.drafts.keep(c.ann.uid, c.den, "typed"),
     "keep a network out": lambda s, c: s.bans.ban(c.bob.uid, ["192.0.2.0/24"]),

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.store import keys
-from chat.store.webhooks import MAX_OUTCOME_CHARS, MAX_WAITING, Delivery, Try
+from chat.store.webhooks import MAX_OUTCOME_CHARS, MAX_WAITING, Attempt, Delivery
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_queue_has_an_end(store, bot):
 
 def test_what_failed_is_due_later_and_counted(store, bot):
     store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
-    store.webhooks.again(Delivery(bot.uid, "r", 5), 200)
+    store.webhooks.retry(Delivery(bot.uid, "r", 5), 200)
     assert due(store, bot) == ([], 1)
     assert due(store, bot, 200) == ([("r", 5, 1)], 1)
 
@@ -48,7 +48,7 @@ def test_what_failed_is_due_later_and_counted(store, bot):
 def test_saving_the_address_again_makes_all_due(store, bot):
     store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
     later = store.webhooks.get(bot.uid).since + 10**6
-    store.webhooks.again(Delivery(bot.uid, "r", 5), later)
+    store.webhooks.retry(Delivery(bot.uid, "r", 5), later)
     store.webhooks.set(bot.uid, "https://bot.example.org/new", "whsec_eA==")
     assert due(store, bot, later - 1) == ([("r", 5, 1)], 1)
 
@@ -57,7 +57,7 @@ def test_nothing_comes_back_when_a_webhook_is_gone(store, bot, client):
     store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
     store.webhooks.remove(bot.uid)
     store.webhooks.switch_off(bot.uid, "gone")
-    store.webhooks.again(Delivery(bot.uid, "r", 5), 200)
+    store.webhooks.retry(Delivery(bot.uid, "r", 5), 200)
     assert store.webhooks.queue(bot.uid, "r", "", 6, [6], 100) == -1
     assert due(store, bot, 300) == ([], 0)
     assert store.webhooks.get(bot.uid) is None
@@ -95,11 +95,11 @@ def test_a_delivery_has_one_id():
 
 def test_little_is_kept_of_how_a_try_went(store, bot, client):
     """It may quote what a program answered."""
-    store.webhooks.note(Delivery(bot.uid, "r", 5), 100, "x" * 10**6)
+    store.webhooks.log_attempt(Delivery(bot.uid, "r", 5), 100, "x" * 10**6)
     [packed] = client.lrange(keys.webhook_log(bot.uid), 0, -1)
     assert len(packed) < 2 * MAX_OUTCOME_CHARS
     client.lset(keys.webhook_log(bot.uid), 0, json.dumps([100, "did", 1, "y" * 10**6]))
-    assert store.webhooks.tries(bot.uid) == [Try(100, "did", 1, "y" * MAX_OUTCOME_CHARS)]
+    assert store.webhooks.attempts(bot.uid) == [Attempt(100, "did", 1, "y" * MAX_OUTCOME_CHARS)]
 
 
 def test_what_was_delivered_or_removed_leaves_nothing_when_a_late_try_ends(store, bot, client):
@@ -107,10 +107,10 @@ def test_what_was_delivered_or_removed_leaves_nothing_when_a_late_try_ends(store
     store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
     late = Delivery(bot.uid, "r", 5)
     store.webhooks.done(late)
-    store.webhooks.again(late, 200)
+    store.webhooks.retry(late, 200)
     assert not client.exists(keys.webhook_queue(bot.uid), keys.webhook_attempts(bot.uid))
     store.webhooks.remove(bot.uid)
-    store.webhooks.again(late, 200)
-    store.webhooks.note(late, 200, "failed")
+    store.webhooks.retry(late, 200)
+    store.webhooks.log_attempt(late, 200, "failed")
     store.webhooks.switch_off(bot.uid, "gone")
     assert not client.exists(*keys.of_webhook(bot.uid))
