@@ -14,17 +14,6 @@ class IdleReceiver:
     6 µs.
     """
 
-    __slots__ = (
-        "_deadline",
-        "_is_waiting",
-        "_loop",
-        "_receive",
-        "_seconds",
-        "_task",
-        "_timed_out",
-        "_timer",
-    )
-
     def __init__(self, receive: Receive, seconds: float) -> None:
         self._receive = receive
         self._seconds = seconds

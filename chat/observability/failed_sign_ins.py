@@ -16,6 +16,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_network
 
 log = logging.getLogger("chat.failed_sign_ins")  # the filter in docs/hosting.md looks for the name
@@ -67,11 +68,9 @@ class FailedSignIns:
 
     def _sum_up_later(self) -> None:
         """Call `sum_up` at the end of the minute. Without an event loop, the next failure does."""
-        try:
+        with suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        loop.call_later(max(0.0, self._over - self._clock()), self.sum_up)
+            loop.call_later(max(0.0, self._over - self._clock()), self.sum_up)
 
 
 def _written(network: str) -> str:

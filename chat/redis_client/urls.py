@@ -70,8 +70,10 @@ def check(url: str) -> None:
 
 def _check_host(host: str) -> None:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        fits = _has_port(host) and _HOST.fullmatch(name) and (":" in name or name.encode("idna"))
+        parts = urlsplit(f"//{host}")
+        name = parts.hostname or ""
+        has_port = parts.port != 0
+        fits = has_port and _HOST.fullmatch(name) and (":" in name or name.encode("idna"))
     except ValueError:
         fits = False
     if not fits:
@@ -180,13 +182,6 @@ def _given(url: str) -> dict[str, Any]:
 
 def _service(url: str) -> str:
     return urlsplit(url).path.strip("/")
-
-
-def _has_port(host: str) -> bool:
-    try:
-        return urlsplit(f"//{host}").port != 0
-    except ValueError:
-        return False
 
 
 def place_of(host: str, port: int) -> str:
