@@ -1,7 +1,7 @@
 """Texts that cost as much as texts of their kind can: what people write at its longest, and what
 somebody writes to hold up a server."""
 
-from chat.domain.validation import MAX_BODY
+from chat.domain.validation import MAX_BODY_CHARS
 from chat.rendering.syntax_highlighting import LANGUAGES
 
 _CODE = """
@@ -44,12 +44,12 @@ _PIECES = {
 
 def filled(piece: str) -> str:
     """A message of nothing but a piece."""
-    return ("x" + piece * MAX_BODY)[:MAX_BODY]
+    return ("x" + piece * MAX_BODY_CHARS)[:MAX_BODY_CHARS]
 
 
 def code(language: str) -> str:
     """A message of code."""
-    body = (_CODE * 20)[: MAX_BODY - 40]
+    body = (_CODE * 20)[: MAX_BODY_CHARS - 40]
     return f"```{language}\n{body}\n```"
 
 

@@ -6,8 +6,8 @@ from typing import IO, Any, cast
 
 from flask import g, request
 
-from ..domain.file_types import MOST_NAME
-from ..domain.validation import MAX_BODY
+from ..domain.file_types import MAX_FILE_NAME_CHARS
+from ..domain.validation import MAX_BODY_CHARS
 from ..media.attachments import Upload
 from ..rendering.local_time import today
 from ..rendering.serializers import message_json
@@ -25,9 +25,9 @@ MESSAGES_PATH = "/rooms/<rid>/messages"
 MESSAGE_PATH = f"{MESSAGES_PATH}/<int:seq>"
 REACTION_PATH = f"{MESSAGE_PATH}/reactions/<emoji>"
 LIST_QUERY = {"before": integer(1), "after": integer(0), "limit": integer(1, PAGE_SIZE)}
-POST_FIELDS = {"body": string(MAX_BODY, 1), "nonce": NONCE, "reply": integer(1)}
+POST_FIELDS = {"body": string(MAX_BODY_CHARS, 1), "nonce": NONCE, "reply": integer(1)}
 MAX_BYTES_IN_MEMORY = 1 << 16  # of an uploaded file; a longer one is written to a temporary file
-FILE_QUERY = {"name": string(MOST_NAME, 1), **POST_FIELDS, "body": string(MAX_BODY)}
+FILE_QUERY = {"name": string(MAX_FILE_NAME_CHARS, 1), **POST_FIELDS, "body": string(MAX_BODY_CHARS)}
 MAX_SEARCH_CURSOR_CHARS = 200  # that name a place in the results of a search
 SEARCH_QUERY = {
     "q": string(MAX_QUERY_CHARS),
@@ -66,7 +66,9 @@ def get_message(rid: str, seq: int) -> Any:
     return message_json(chat().store.messages.get(rid, seq))
 
 
-@operations.add("edit_message", "PATCH", MESSAGE_PATH, "Message", body={"body": string(MAX_BODY)})
+@operations.add(
+    "edit_message", "PATCH", MESSAGE_PATH, "Message", body={"body": string(MAX_BODY_CHARS)}
+)
 def edit_message(rid: str, seq: int, body: str) -> Any:
     """Edit a message."""
     service.edit(chat(), g.person, rid, seq, body, address())

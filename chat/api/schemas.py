@@ -7,7 +7,7 @@ the OpenAPI document publishes it as it is (`openapi`).
 from typing import Any
 
 from ..domain.emoji import MAX_EMOJI_CHARS
-from ..domain.validation import MAX_ABOUT, MAX_NAME, MAX_ROOM_NAME
+from ..domain.validation import MAX_ABOUT_CHARS, MAX_NAME_CHARS, MAX_ROOM_NAME_CHARS
 
 Schema = dict[str, Any]
 
@@ -44,11 +44,11 @@ ID = string(MAX_ID_CHARS, 1)
 NONCE = string(MAX_ID_CHARS, 1, pattern="^[A-Za-z0-9_-]+$")
 PERSON_IDS = {"type": "array", "items": ID, "maxItems": MAX_MEMBERS}
 ROOM_FIELDS = {
-    "name": string(MAX_ROOM_NAME, 1),
-    "about": string(MAX_ABOUT),
+    "name": string(MAX_ROOM_NAME_CHARS, 1),
+    "about": string(MAX_ABOUT_CHARS),
     "kind": {"type": "string", "enum": ["open", "closed"]},
 }
-PROFILE_FIELDS = {"name": string(MAX_NAME, 1), "about": string(MAX_ABOUT)}
+PROFILE_FIELDS = {"name": string(MAX_NAME_CHARS, 1), "about": string(MAX_ABOUT_CHARS)}
 PAGING = {"limit": integer(1, PAGE_SIZE), "skip": integer(0)}
 PATH_PARAMETERS = {
     "rid": ID,

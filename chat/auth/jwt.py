@@ -15,7 +15,7 @@ from joserfc.jwk import JWKRegistry, Key, KeySet, OctKey
 from joserfc.jws import JWSRegistry
 
 from ..domain.errors import Invalid
-from ..domain.validation import MAX_NAME, clean_name
+from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..domain.wire_text import is_whole
 from ..http_client.json_documents import CachedDocument
 
@@ -95,7 +95,7 @@ def first_usable_name(*texts: object) -> str:
     for text in texts:
         if isinstance(text, str):
             try:
-                return clean_name(text[:MAX_NAME])
+                return clean_name(text[:MAX_NAME_CHARS])
             except Invalid:
                 continue
     return ""

@@ -1,5 +1,5 @@
-"""Emoji for reactions: the ones offered first, and what counts as an emoji (Unicode TS 51, as the
-`emoji` package has it)."""
+"""Emoji for reactions: those that are offered first, and what counts as an emoji (Unicode TS 51, by
+the data of the `emoji` package)."""
 
 import unicodedata
 
@@ -14,7 +14,7 @@ _PICTOGRAPHS_BEGIN = "\U0001f000"  # before it are the symbols that are emoji on
 
 
 def clean_emoji(text: str) -> str:
-    """One emoji, always written in the same way. Raises Invalid for anything else."""
+    """One emoji, always spelled in the same way. Raises Invalid for anything else."""
     emoji = text.strip() if len(text) <= MAX_EMOJI_CHARS else ""
     bare = emoji.replace(_AS_EMOJI, "")  # not every keyboard writes it where it belongs
     if not (is_emoji(emoji) or is_emoji(bare)):
@@ -23,8 +23,8 @@ def clean_emoji(text: str) -> str:
 
 
 def stored_emoji(text: str) -> str:
-    """The same for reactions that are imported: earlier versions also took symbols that are not
-    emoji, such as "→"."""
+    """The same for stored reactions. Earlier versions also accepted symbols that are not emoji,
+    such as "→"."""
     try:
         return clean_emoji(text)
     except Invalid:
@@ -39,7 +39,7 @@ def _with_selector(emoji: str, bare: str) -> str:
 
 
 def _is_symbol(char: str) -> bool:
-    """Also true of what later versions of Unicode have made of unassigned pictographs."""
+    """True for symbols, and for pictographs that Python's version of Unicode does not know."""
     if char in _JOINERS or char >= _PICTOGRAPHS_BEGIN:
         return True
     return not char.isascii() and unicodedata.category(char)[0] in "SP"

@@ -1,7 +1,7 @@
-"""The Host header: what may be one, and which names this chat.
+"""The Host header: its syntax, and whether it names this chat.
 
-A page of another site can have its own name lead to the address of this server (DNS rebinding) and
-then use the chat as a page of the same origin. The browser says that name in `Host`.
+Another site can make its own name resolve to the address of this server (DNS rebinding), and its
+page then uses the chat as a page of the same origin. The browser sends that name as `Host`.
 """
 
 import re
@@ -10,17 +10,17 @@ from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 MAX_NAME_CHARS = 253  # of a name (RFC 1035, section 2.3.4, without the dot at the end)
-MAX_KEPT_HOSTS = 64  # headers that are not read again; nearly all requests have one of a few
+MAX_CACHED_HOSTS = 64  # parsed headers; nearly all requests have one of a few
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # RFC 3986, section 3.2.2, would also take "!$&'()*+,;=" and percent signs, which no host has.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{0,5}))?")
 
 
-@lru_cache(maxsize=MAX_KEPT_HOSTS)
+@lru_cache(maxsize=MAX_CACHED_HOSTS)
 def parse_host(value: str) -> tuple[str, int | None]:
-    """Name, in lower case, and port of a Host header (RFC 9110, section 7.2); None for no port. An
-    IPv6 address comes without brackets in its one short form. Raises ValueError."""
+    """The name in lower case and the port of a Host header (RFC 9110, section 7.2), None if it has
+    no port. An IPv6 address is in its short form, without brackets. Raises ValueError."""
     found = _HOST.fullmatch(value)
     if found is None or len(found[1].rstrip(".")) > MAX_NAME_CHARS:
         raise ValueError("no host")
@@ -30,11 +30,11 @@ def parse_host(value: str) -> tuple[str, int | None]:
     return str(IPv6Address(name[1:-1])) if name.startswith("[") else name, port
 
 
-@lru_cache(maxsize=MAX_KEPT_HOSTS)
+@lru_cache(maxsize=MAX_CACHED_HOSTS)
 def names_origin(value: str, origin: str) -> bool:
-    """True when a Host header names the host of `origin`, such as https://chat.example.org. A proxy
-    may leave the port out, and say 80 where it does TLS on 443. Raises ValueError for what is no
-    host."""
+    """True if a Host header names the host of `origin`, such as https://chat.example.org. A proxy
+    may omit the port, or send 80 although it serves TLS on 443. Raises ValueError if the header is
+    not valid."""
     parts = urlsplit(origin)
     name, port = parse_host(value)
     ours, our_port = parse_host(parts.netloc)

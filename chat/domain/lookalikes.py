@@ -1,7 +1,7 @@
 """Names that look like other names: skeletons and mixed scripts, by Unicode's UTS 39.
 
 The data is Unicode's own (chat/unicode/confusables.txt says which version). Nothing here refuses
-a name: the store compares the keys and shows a tag beside a name that could be taken for another.
+a name: the store compares keys, and a tag is shown next to a name that looks like another one.
 """
 
 import re
@@ -15,9 +15,9 @@ import regex
 from .mentions import WORDS
 
 _FILE = Path(__file__).parents[1] / "unicode" / "confusables.txt"
-STEPS = 6  # of folding and mapping, after which a key does not change any more
+MAX_STEPS = 6  # of folding and mapping, after which a key does not change any more
 
-# Words by which people would take somebody for whoever runs the chat.
+# Words that suggest that a person runs the chat.
 _OFFICES = (
     "admin admins administrator administrators administration moderator moderators mod mods "
     "system sysadmin sysop support helpdesk staff root superuser operator webmaster"
@@ -27,11 +27,11 @@ OFFICES = frozenset(_OFFICES.split())
 EVERYBODY = WORDS | {"everyone", "everybody", "channel", "anyone", "nobody", "deleted"}
 
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
-# They make the letter before them longer (Arabic, N'Ko), and change nothing in how a name is read.
+# They make the letter before them longer (Arabic, N'Ko), but the name is read the same.
 _STRETCHES = "\u0640\u07fa"
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
-_NUMBER = regex.compile(r"\A\p{N}+|\p{N}+\Z")  # before or behind a word: "Admin2"
-# UAX 31, table 5, without those in which Chinese, Japanese and Korean are written together.
+_NUMBER = regex.compile(r"\A\p{N}+|\p{N}+\Z")  # before or after a word: "Admin2"
+# UAX 31, table 5, without the scripts that Chinese, Japanese and Korean combine.
 _IN_USE = (
     "Latin Cyrillic Greek Arabic Armenian Bengali Devanagari Ethiopic Georgian Gujarati Gurmukhi "
     "Hebrew Kannada Khmer Lao Malayalam Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan"
@@ -52,14 +52,14 @@ _LIKE_LETTER = re.compile(
 
 
 def is_told_apart(name: str, is_staff: bool = False) -> bool:
-    """True for a name that must not stand alone, whoever else is here: it has a reserved word, or
-    letters that are mixed as no language mixes them. `is_staff`: it is a moderator's or admin's,
-    who may be called so."""
+    """True for a name that must not be shown without a tag, whoever else is here: it has a reserved
+    word, or mixes letters as no language does. `is_staff`: it is the name of a moderator or admin,
+    who may use the words of OFFICES."""
     return is_mixed(name) or is_reserved(name, is_staff)
 
 
 def is_reserved(name: str, is_staff: bool = False) -> bool:
-    """True for a name that looks like one of EVERYBODY, or has a word that looks like one of
+    """True for a name that looks like a word of EVERYBODY, or has a word that looks like one of
     OFFICES."""
     offices, everybody = _reserved()
     if keys(name) & everybody:
@@ -86,24 +86,24 @@ def is_mixed(name: str) -> bool:
 
 
 def _has_foreign_mark(letters: list[str]) -> bool:
-    """True where a mark of one script stands on a letter of another, as no language has it: many
-    are a dot that is easily overlooked."""
+    """True if a mark of one script is on a letter of another, which no language does. Many of these
+    marks are dots, which are easily overlooked."""
     pairs = pairwise(letters)
     marked = ((_script(a), _script(b)) for a, b in pairs if unicodedata.category(b)[0] == "M")
     return any(letter and mark and letter != mark for letter, mark in marked)
 
 
 def keys(name: str) -> frozenset[str]:
-    """What a name looks like, in one or two forms. Names with a form in common look alike.
+    """What a name looks like, in one or two forms. Names look alike if they share a form.
 
-    A skeleton (UTS 39, section 4) keeps the case, and a capital may look like another letter than
-    its small one. So the case goes before the skeleton in one form and after it in the other."""
+    A skeleton (UTS 39, section 4) keeps the case, and a capital letter may look like another letter
+    than the small one does. So one form is folded before the skeleton, the other one after it."""
     seen = _IGNORABLE.sub("", name)
     return frozenset(_settled(form) for form in (_folded(seen), _folded(skeleton(seen))))
 
 
 def skeleton(text: str) -> str:
-    """The skeleton of UTS 39, section 4: texts with the same one look alike."""
+    """The skeleton of UTS 39, section 4. Texts with the same skeleton look alike."""
     prototypes, _ = _data()
     parts = unicodedata.normalize("NFD", _IGNORABLE.sub("", text))
     mapped = "".join(prototypes.get(character, character) for character in parts)
@@ -112,7 +112,7 @@ def skeleton(text: str) -> str:
 
 def _settled(text: str) -> str:
     """The letters, digits and symbols of a text, mapped and folded until nothing changes."""
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         mapped = _folded(skeleton(text))
         if mapped == text:
             break
@@ -121,7 +121,7 @@ def _settled(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Without case, accents, and what is only a form of a letter."""
+    """A text in lower case, without accents, and with plain letters instead of forms of them."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     kept = (
         c
@@ -133,7 +133,7 @@ def _folded(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _base(character: str) -> str:
-    """The Latin letter that a character is a form of, else the character."""
+    """The Latin letter of which a character is a form, otherwise the character."""
     if character.isascii():
         return character
     name = unicodedata.name(character, "")
@@ -143,7 +143,7 @@ def _base(character: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """The script of a letter; "" for what all of them use, "other" for one that is not in
+    """The script of a letter, "" if all scripts use it, "other" for a script that is not in
     everyday use."""
     return next((name for name, found in _SCRIPTS if found.match(character)), "other")
 

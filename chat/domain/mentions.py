@@ -1,6 +1,7 @@
-"""Who is mentioned in a message: `@` and the name, as it stands in what people type.
+"""Mentions in a message: `@` and a name, in the text that people type.
 
-Mentions are names, as they were typed, each with the ids of those it reaches, joined by spaces.
+`Mentions` are the names, as they were typed, each with the ids of the people whom it mentions,
+joined by spaces.
 """
 
 import json
@@ -9,25 +10,25 @@ from collections.abc import Iterable, Iterator
 
 Mentions = tuple[tuple[str, str], ...]
 
-HERE, ROOM = "here", "room"  # who is here now, and everybody in the room
+HERE, ROOM = "here", "room"  # they mention the members who are here, and all members
 WORDS = frozenset((HERE, ROOM))
-EVERYBODY = "*"  # in the place of an id
-MAX_SIGNS = 20  # of `@` in one message that are looked at
-MAX_ENDS = 8  # places behind one of them at which the name may end
+EVERYBODY = "*"  # in place of an id
+MAX_SIGNS = 20  # `@` in one message; the rest is ignored
+MAX_ENDS = 8  # places after an `@` where the name may end
 
-# Before the `@` no letter, or every e-mail address would mention somebody. After the name none
-# either, nor a hyphen that goes on: `@Ann-Marie` is not Ann.
+# There is no letter before the `@`, so that e-mail addresses mention nobody. There is no letter
+# after the name, and no hyphen with a letter: `@Ann-Marie` does not mention Ann.
 _BEFORE, _AFTER = r"(?<!\w)@", r"(?!-?\w)"
 _SIGN = re.compile(r"(?<!\w)@(?=\S)")
 _PIECE = re.compile(r"\w+|[^\w\s]")
-_MAX_NAME_CHARS = 80  # characters of a name with the spaces in it
+_MAX_NAME_CHARS = 80  # of a name with any spaces in it
 _LAST = re.compile(r"(?<!\w)@([^@\n]{0,40})\Z")
 _CODE = re.compile(r"`[^`\n]*`")
 
 
 def mentioned(body: str, names: Iterable[str]) -> set[str]:
-    """Those of `names` that `body` mentions, whatever the case of the letters. Where one name is
-    the beginning of another, the longer one that fits is meant."""
+    """Those of `names` that `body` mentions, in upper or lower case. If one name is the beginning
+    of another, the longest one that fits counts."""
     if "@" not in body:
         return set()
     known: dict[str, set[str]] = {}
@@ -41,8 +42,8 @@ def mentioned(body: str, names: Iterable[str]) -> set[str]:
 
 
 def candidates(body: str) -> list[str]:
-    """What could be names in `body`, for somebody to look up: all that begins behind an `@` and
-    ends where a name may. Their number has a limit, whatever is typed."""
+    """All texts in `body` that may be mentioned names, for a look-up: they begin after an `@` and
+    end where a name may end. Their number is limited."""
     found: dict[str, None] = {}
     for sign in list(_SIGN.finditer(body))[:MAX_SIGNS]:
         text = body[sign.end() : sign.end() + _MAX_NAME_CHARS]
@@ -52,7 +53,7 @@ def candidates(body: str) -> list[str]:
 
 
 def without_code(body: str) -> str:
-    """A body without what stands in it as code, where an `@` means something else."""
+    """A body without its code, where an `@` means something else."""
     lines, fenced = [], False
     for line in body.split("\n"):
         if line.lstrip().startswith("```"):
@@ -63,13 +64,13 @@ def without_code(body: str) -> str:
 
 
 def begun(body: str) -> str | None:
-    """The beginning of a name behind an `@` with which `body` ends; None where it does not."""
+    """The beginning of a name, if `body` ends with an `@` and this; otherwise None."""
     found = _LAST.search(body[-60:])
     return found[1] if found and not found[1].startswith(" ") else None
 
 
 def completed(body: str, name: str) -> str:
-    """`body` with a whole name in the place of what `begun` finds; behind it one can go on."""
+    """`body` with the full name in place of what `begun` finds, and a space after it."""
     start = begun(body)
     before = body if start is None else body[: len(body) - len(start) - 1]
     space = "" if start is not None or not before or before[-1].isspace() else " "
@@ -77,7 +78,7 @@ def completed(body: str, name: str) -> str:
 
 
 def marks(text: str, mentions: Mentions) -> Iterator[tuple[str, str]]:
-    """A text in pieces, each with the ids of those it mentions, "" for nobody."""
+    """A text in pieces, each with the ids of the people whom it mentions, or ""."""
     known = {folded(name): uids for name, uids in mentions}
     names = sorted(known, key=len, reverse=True)
     spaced = ("\\s+".join(map(re.escape, name.split())) for name in names)
@@ -91,20 +92,20 @@ def marks(text: str, mentions: Mentions) -> Iterator[tuple[str, str]]:
 
 
 def pack(mentions: Mentions) -> str:
-    """Mentions in their stored form."""
+    """The stored form of mentions."""
     return json.dumps(mentions, ensure_ascii=False, separators=(",", ":"))
 
 
 def unpack(text: str) -> Mentions:
-    """Build them from their stored form; raises ValueError for what is none."""
+    """Parse the stored form. Raises ValueError."""
     return tuple((str(name), str(uids)) for name, uids in json.loads(text))
 
 
 def reached(mentions: Mentions) -> list[str]:
-    """The ids of whom they reach, EVERYBODY among them."""
+    """The ids of all people who are mentioned, each once. EVERYBODY may be among them."""
     return list(dict.fromkeys(uid for _, uids in mentions for uid in uids.split()))
 
 
 def folded(text: str) -> str:
-    """A name as it is compared."""
+    """A name for comparisons: in lower case, with single spaces."""
     return " ".join(text.casefold().split())

@@ -1,8 +1,8 @@
-"""What people type, made clean: names of people and rooms, and message bodies.
+"""Cleaning and checking what people type: names of people and rooms, and message bodies.
 
-Cleaning keeps every character a person can mean and drops those that only disturb: control
-characters, and the invisible marks that reorder the text around them (Unicode TR 36, section
-2.10). Escaping for HTML is Jinja's, in the macros; nothing here makes markup.
+Cleaning keeps every character that a person can mean, and removes those that only disturb: control
+characters, and invisible marks that reorder the text around them (Unicode TR 36, section 2.10).
+Nothing here makes HTML: the templates escape texts.
 """
 
 import re
@@ -12,34 +12,33 @@ import regex
 
 from .errors import Invalid
 
-MAX_BODY = 4000  # characters in a message
-MAX_NAME = 40  # characters in the name of a person
+MAX_BODY_CHARS = 4000  # of a message
+MAX_NAME_CHARS = 40  # of the name of a person
 MAX_MARKS = 8  # combining marks on one character
-MAX_ABOUT = 200  # characters in what a room is about
-MAX_ROOM_NAME = 60  # characters in the name of a room
+MAX_ABOUT_CHARS = 200  # of the description of a person or a room
+MAX_ROOM_NAME_CHARS = 60  # of the name of a room
 
 # Lone surrogates cannot be stored as UTF-8. U+202A-E and U+2066-9 override the direction of
-# what follows; U+E0000-7F are invisible tags.
+# the text after them. U+E0000-7F are invisible tags.
 _UNWANTED = re.compile("[\ud800-\udfff\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BLANK = re.compile(
     "[\\s\u200b-\u200f\u2060-\u2064\ufeff\u115f\u1160\u3164\u2800\u00ad\u034f\u180e]*"
 )
-# What nobody sees, by Unicode's own data, and what only looks as if nothing were there (U+2800 and
-# fillers of notes and hieroglyphs). Characters that no version of Unicode knows, and those that
-# everybody may define (Private_Use), look different on each device. Pictographs are not unassigned
-# for long: they stay.
+# Invisible characters, by Unicode's own data, and fillers of notes and hieroglyphs, which look like
+# nothing. Unassigned characters, and those that everybody may define (Private_Use), look different
+# on each device. Pictographs stay, because they do not remain unassigned for long.
 _UNSEEN = regex.compile(
     r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\p{Co}\p{Cn}\p{Zl}\p{Zp}\ufffc\U00016fe4\U0001107f"
     r"--[\u200c\u200d\ufe0f\s\p{Extended_Pictographic}\p{Prepended_Concatenation_Mark}]]",
     regex.V1,
 )
-# What is piled on a character beside the marks with a combining class: marks without one that
-# normalization takes apart into two with one, and what joins or varies.
+# These count as piled on a character, like the marks with a combining class: marks without one that
+# normalization splits into two with one, joiners, and the variation selector.
 _PILED = frozenset("\u0f73\u0f75\u0f81\u200c\u200d\ufe0f")
 _BLANK_SIGN = re.compile("[\u2800\U0001d159\U00013441\U00013442]")
-# Where scripts need a joiner (UAX 31, section 2.3.1, rules A1, A2 and B), emoji are joined by one
-# (UTS 51, ED-16), and a sign is made an emoji by the variation selector 16 (UTS 51, ED-9a).
+# Places where a script needs a joiner (UAX 31, section 2.3.1, rules A1, A2 and B), where one joins
+# emoji (UTS 51, ED-16), and where variation selector 16 makes a character an emoji (UTS 51, ED-9a).
 _JOINERS = regex.compile(
     r"(?<=[\p{Joining_Type=L}\p{Joining_Type=D}]\p{Joining_Type=T}*)\u200c"
     r"(?=\p{Joining_Type=T}*[\p{Joining_Type=R}\p{Joining_Type=D}])"
@@ -54,29 +53,29 @@ _JOINERS = regex.compile(
 
 
 def clean_body(text: str) -> str:
-    """A message body: line ends as \\n, no control characters, no outer blank lines.
+    """A message body with \\n as line end, and without control characters and outer blank lines.
 
-    Raises Invalid when nothing visible is left or it is longer than MAX_BODY characters.
+    Raises Invalid if nothing visible is left, or if it has more than MAX_BODY_CHARS.
     """
-    _check_size(text, MAX_BODY, "message")
+    _check_size(text, MAX_BODY_CHARS, "message")
     body = _clean(text.replace("\r\n", "\n").replace("\r", "\n")).strip()
     if _BLANK.fullmatch(body):
         raise Invalid("The message is empty. Write something first.")
-    if len(body) > MAX_BODY:
+    if len(body) > MAX_BODY_CHARS:
         raise Invalid(
-            f"The message is too long: {len(body):,} characters. The limit is {MAX_BODY:,}."
+            f"The message is too long: {len(body):,} characters. The limit is {MAX_BODY_CHARS:,}."
         )
     return body
 
 
 def clean_caption(text: str) -> str:
-    """As `clean_body`, but it may be empty."""
-    return clean_body(text) if not _BLANK.fullmatch(text[: 4 * MAX_BODY + 1]) else ""
+    """Like `clean_body`, but it may be empty."""
+    return clean_body(text) if not _BLANK.fullmatch(text[: 4 * MAX_BODY_CHARS + 1]) else ""
 
 
-def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
-    """One line of `limit` characters at most, spaces joined, and nothing that cannot be seen.
-    Raises Invalid, naming `what`."""
+def clean_name(text: str, what: str = "name", limit: int = MAX_NAME_CHARS) -> str:
+    """One line of at most `limit` characters, with single spaces and nothing invisible. Raises
+    Invalid with a text that says `what` it is."""
     _check_size(text, limit, what)
     name = _without_unseen(_clean(_without_unseen(_BLANK_SIGN.sub(" ", text))))
     name = " ".join(name.split())
@@ -88,31 +87,31 @@ def clean_name(text: str, what: str = "name", limit: int = MAX_NAME) -> str:
 
 
 def clean_line(text: str, what: str, limit: int) -> str:
-    """As `clean_name`, but it may be empty."""
+    """Like `clean_name`, but it may be empty."""
     return clean_name(text, what, limit) if text.strip() else ""
 
 
 def number(text: str) -> int:
-    """A cursor that a page has sent; 0 for what is none."""
+    """The number in a parameter that a page has sent; 0 if it is none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
 def cursor(text: str) -> tuple[int, int]:
-    """`<number>-<time in ms>` of the last event that a page shows; 0 for what is missing. The
-    time tells it from another event with its number, in a database that has lost it."""
+    """The cursor `<number>-<time in ms>` of the last event on a page, 0 for what is missing. If the
+    database has lost that event, another one may have its number, but not its time."""
     seq, _, at = text.partition("-")
     return number(seq), number(at)
 
 
 def _check_size(text: str, limit: int, what: str) -> None:
-    """Refuse what is far too long before any work is done on it."""
+    """Refuse a text that is far too long, before it costs any work."""
     if len(text) > 4 * limit:
         raise Invalid(f"The {what} is too long. The limit is {limit:,} characters.")
 
 
 def _without_unseen(name: str) -> str:
-    """A name without what cannot be seen. A joiner may lose its reason when another one goes. Piles
-    of marks go first: the search for a reason goes through all of them, again and again."""
+    """A name without invisible characters. Removing one joiner may make another one unnecessary.
+    Piles of marks are removed first, because the search for such places reads them repeatedly."""
     name = _calm(_UNSEEN.sub("", name))
     while (kept := _JOINERS.sub(lambda found: "" if found[1] else found[0], name)) != name:
         name = kept
@@ -129,8 +128,8 @@ def _clean(text: str) -> str:
 
 
 def _calm(text: str) -> str:
-    """Text without the marks that are piled on one character beyond any script's need:
-    bringing n of them in order takes normalization n² steps."""
+    """A text without more than MAX_MARKS on one character, which no script needs: normalization
+    takes n² steps to order n marks."""
     if text.isascii():
         return text
     kept, pile = [], 0

@@ -1,10 +1,10 @@
-"""Texts from outside, made so that UTF-8 can hold them.
+"""Texts from outside, for which there may be no UTF-8.
 
-JSON can say `"\\ud800"`, a lone surrogate: half of a pair of UTF-16. Python keeps it in a `str`,
-but UTF-8 cannot hold it (RFC 3629, section 3), and so neither can Redis, SQLite nor our answers.
-Query strings, forms and cookies bring none: Werkzeug replaces them.
+JSON can contain `"\\ud800"`, a lone surrogate: half of a pair of UTF-16. A `str` of Python can
+contain it, but UTF-8 cannot (RFC 3629, section 3), so neither can Redis, SQLite nor our responses.
+Query strings, forms and cookies have none, because Werkzeug replaces them.
 
-HTTP headers are bytes, which WSGI hands over as Latin-1 (PEP 3333); names in them are UTF-8.
+HTTP headers are bytes, which WSGI passes on as Latin-1 (PEP 3333). Names in them are UTF-8.
 """
 
 import re
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-MAX_AGENT_CHARS = 200  # of a User-Agent that are kept
+MAX_AGENT_CHARS = 200  # of a stored User-Agent
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def has_surrogate(text: str) -> bool:
-    """True for a text that UTF-8 cannot hold."""
+    """True for a text that cannot be encoded as UTF-8."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
@@ -30,13 +30,13 @@ def without_surrogates(text: str) -> str:
 
 
 def is_whole(document: Any) -> bool:
-    """True when UTF-8 can hold every text and every field name of a parsed JSON document."""
+    """True if every text and field name of a parsed JSON document can be encoded as UTF-8."""
     return not any(has_surrogate(text) for text in _texts(document))
 
 
 def header_text(value: str) -> str | None:
-    """A header's value, as WSGI hands it over, read as UTF-8, without the spaces and tabs around
-    it (RFC 9110, section 5.5). None for bytes that are not UTF-8, and for control characters."""
+    """The value of a header, as WSGI passes it on, decoded as UTF-8, without the spaces and tabs
+    around it (RFC 9110, section 5.5). None if it is not UTF-8 or has control characters."""
     try:
         text = value.encode("latin-1").decode().strip(" \t")
     except UnicodeError:
@@ -45,8 +45,8 @@ def header_text(value: str) -> str | None:
 
 
 def agent_text(value: str) -> str:
-    """A User-Agent header as it is kept and shown: without unprintable characters, and cut to
-    MAX_AGENT_CHARS. Bytes that are not UTF-8 are read as Latin-1."""
+    """A User-Agent header to store and show: without unprintable characters, and cut to
+    MAX_AGENT_CHARS. If it is not UTF-8, it is decoded as Latin-1."""
     with suppress(UnicodeError):
         value = value.encode("latin-1").decode()
     return "".join(character for character in value if character.isprintable())[:MAX_AGENT_CHARS]

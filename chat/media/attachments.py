@@ -23,7 +23,7 @@ from ..bridge import await_
 from ..config import Settings
 from ..domain.errors import FilesAway, Invalid, NotFound, OverQuota
 from ..domain.events import File
-from ..domain.file_types import MOST_FILES, PLAIN, PROGRAMS, SUFFIXES, clean_file_name, type_of
+from ..domain.file_types import MAX_FILES, PLAIN, PROGRAMS, SUFFIXES, clean_file_name, type_of
 from ..store import Person
 from ..store.stored_files import Full, Quotas, StoredFiles
 from . import images
@@ -81,7 +81,7 @@ class Files:
         together = file_size(self.max_message_bytes)
         # The limits as a sentence, and the error for a request that is too large to be read.
         self.limits = (
-            f"Up to {MOST_FILES} files of {file_size(max_bytes)} each, {together} in total. "
+            f"Up to {MAX_FILES} files of {file_size(max_bytes)} each, {together} in total. "
             "Programs are not allowed."
         )
         self.too_large = f"The files are too large together. The limit is {together}."
@@ -89,8 +89,8 @@ class Files:
     def keep(self, rid: str, sent: Sequence[Upload], by: Person) -> list[File]:
         """Store all files of a message by person `by` in room `rid`, or none. Raises Invalid, which
         names the file and the error, OverQuota, Busy and FilesAway."""
-        if len(sent) > MOST_FILES:
-            raise Invalid(f"You chose {len(sent)} files. A message can have {MOST_FILES}.")
+        if len(sent) > MAX_FILES:
+            raise Invalid(f"You chose {len(sent)} files. A message can have {MAX_FILES}.")
         checked = [self._checked(one) for one in sent]
         if sum(file.size for file in checked) > self.max_message_bytes:
             raise Invalid(self.too_large)

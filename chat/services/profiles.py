@@ -1,6 +1,6 @@
 """Changing one's profile."""
 
-from ..domain.validation import MAX_ABOUT, MAX_NAME, clean_line, clean_name
+from ..domain.validation import MAX_ABOUT_CHARS, MAX_NAME_CHARS, clean_line, clean_name
 from ..rendering.local_time import zones
 from ..store import Person
 from .context import Parts
@@ -27,9 +27,9 @@ def edit(
     """
     clean = dict(fields)
     if "name" in fields:
-        clean["name"] = clean_name(fields["name"], "name", MAX_NAME)
+        clean["name"] = clean_name(fields["name"], "name", MAX_NAME_CHARS)
     if "about" in fields:
-        clean["about"] = clean_line(fields["about"], "text about you", MAX_ABOUT)
+        clean["about"] = clean_line(fields["about"], "text about you", MAX_ABOUT_CHARS)
     if "theme" in fields and fields["theme"] not in THEMES:
         clean["theme"] = ""
     if "zone" in fields and fields["zone"] not in zones():

@@ -1,7 +1,7 @@
 """Creating, joining, changing and ending rooms."""
 
 from ..domain.errors import Invalid, NotFound, NotMember, Refused
-from ..domain.validation import MAX_ABOUT, MAX_ROOM_NAME, clean_line, clean_name
+from ..domain.validation import MAX_ABOUT_CHARS, MAX_ROOM_NAME_CHARS, clean_line, clean_name
 from ..store import Person, Room, Store
 from ..store.person import GUEST, MEMBER
 from ..store.room_kinds import CLOSED, DIRECT, OPEN
@@ -85,9 +85,9 @@ def _clean(fields: dict[str, str]) -> dict[str, str]:
     if fields.get("kind", OPEN) not in (OPEN, CLOSED):
         raise Invalid("A room must be open or closed.")
     if "name" in fields:
-        clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME)
+        clean["name"] = clean_name(fields["name"], "name of the room", MAX_ROOM_NAME_CHARS)
     if "about" in fields:
-        clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT)
+        clean["about"] = clean_line(fields["about"], "topic", MAX_ABOUT_CHARS)
     return clean
 
 

@@ -14,12 +14,12 @@ from typing import Any
 from ..domain.emoji import stored_emoji
 from ..domain.errors import Invalid
 from ..domain.events import ADD, POST, START, UNCOUNTED, StoredEvent
-from ..domain.file_types import MOST_FILES, PLAIN, TYPES, clean_file_name
+from ..domain.file_types import MAX_FILES, PLAIN, TYPES, clean_file_name
 from ..domain.validation import (
-    MAX_ABOUT,
-    MAX_BODY,
-    MAX_NAME,
-    MAX_ROOM_NAME,
+    MAX_ABOUT_CHARS,
+    MAX_BODY_CHARS,
+    MAX_NAME_CHARS,
+    MAX_ROOM_NAME_CHARS,
     clean_caption,
     clean_line,
     clean_name,
@@ -125,7 +125,7 @@ def public_person(fields: Record) -> dict[str, str]:
     """What may be said of somebody new."""
     told = texts(fields)
     kept = {"name": a_name(told.get("name", "")), "imported": "1"}
-    if about := _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT):
+    if about := _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT_CHARS):
         kept["about"] = about
     if picture := told.get("picture"):
         kept["picture"] = check_id(picture)
@@ -145,11 +145,11 @@ def foreign_room(fields: Record) -> dict[str, str]:
     if kind == "direct":
         name = " ".join(check_id(uid) for uid in told.get("name", "").split(" "))
     else:
-        name = _or_nothing(clean_name, told.get("name", ""), "name", MAX_ROOM_NAME) or "?"
+        name = _or_nothing(clean_name, told.get("name", ""), "name", MAX_ROOM_NAME_CHARS) or "?"
     kept = {
         "name": name,
         "kind": kind,
-        "about": _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT),
+        "about": _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT_CHARS),
         "epoch": check_id(told.get("epoch")),
         "seq": str(number(int(told.get("seq", "")))),
         "created": str(moment(int(told.get("created", "0")))),
@@ -206,12 +206,17 @@ def people_beside(kind: str, values: dict[str, Any]) -> Iterator[str]:
 
 def a_name(found: str) -> str:
     """A person's name, made clean; "?" for none."""
-    return _or_nothing(clean_name, found[: 4 * MAX_NAME], "name", 4 * MAX_NAME)[:MAX_NAME] or "?"
+    return (
+        _or_nothing(clean_name, found[: 4 * MAX_NAME_CHARS], "name", 4 * MAX_NAME_CHARS)[
+            :MAX_NAME_CHARS
+        ]
+        or "?"
+    )
 
 
 def a_body(found: str) -> str:
     """A message's body, made clean and cut to what is allowed."""
-    return _or_nothing(clean_caption, found[:MAX_BODY])
+    return _or_nothing(clean_caption, found[:MAX_BODY_CHARS])
 
 
 def _or_nothing(clean: Any, *args: Any) -> str:
@@ -238,7 +243,7 @@ def _mentions(value: str) -> Iterator[list[str]]:
 
 def _files(value: str) -> str:
     found = json.loads(value)
-    if not isinstance(found, list) or len(found) > MOST_FILES:
+    if not isinstance(found, list) or len(found) > MAX_FILES:
         raise ValueError("no files")
     kept = []
     for fid, name, size, type, width, height, *rest in found:

@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..domain.errors import Invalid, NotFound, Refused
-from ..domain.validation import MAX_NAME, clean_name
+from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..services.context import chat
 from ..services.permissions import check_admin
 from ..store import Person, keys
@@ -36,7 +36,7 @@ def make_bot() -> Any:
     """Create a bot: a person who cannot sign in, and can be added to rooms like anybody."""
     check_admin(g.person)
     try:
-        name = clean_name(request.form.get("name", ""), "name", MAX_NAME)
+        name = clean_name(request.form.get("name", ""), "name", MAX_NAME_CHARS)
     except Invalid as error:
         return _bots(error.text), 400
     nonce = sent_nonce()
@@ -59,7 +59,7 @@ def make(uid: str) -> Any:
     owner = _owner(uid)
     scopes = [scope for scope in SCOPES if scope in request.form.getlist("scopes")]
     try:
-        name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME)
+        name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME_CHARS)
         if not scopes:
             raise Invalid("Choose what the token may do.")
         by = g.person.uid if owner.bot else ""

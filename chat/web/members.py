@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..domain.errors import Invalid, TooOften
-from ..domain.validation import MAX_NAME
+from ..domain.validation import MAX_NAME_CHARS
 from ..services import members
 from ..services.context import chat
 from ..services.permissions import may_manage
@@ -90,7 +90,7 @@ def _page(rid: str, error: str = "") -> str:
 def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
     """The members on this page of the list, or those whose name matches `member`; and the variables
     of the template for paging."""
-    rooms, name = chat().store.rooms, request.args.get("member", "").strip()[:MAX_NAME]
+    rooms, name = chat().store.rooms, request.args.get("member", "").strip()[:MAX_NAME_CHARS]
     if name:
         found, more = rooms.members_named(rid, name, PAGE_ROWS)
         return found, {"called": name, "more": more, "paging": Paging(0, len(found))}
@@ -101,7 +101,7 @@ def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
 
 def _leave_page(rid: str, error: str = "") -> str:
     """In a large room, only some members are offered as the next owner; `q` finds others."""
-    rooms, q = chat().store.rooms, request.args.get("q", "").strip()[:MAX_NAME]
+    rooms, q = chat().store.rooms, request.args.get("q", "").strip()[:MAX_NAME_CHARS]
     room = rooms.member(rid, g.person.uid)
     size = 0 if room.kind == DIRECT else rooms.size(rid)
     if q:

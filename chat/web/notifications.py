@@ -8,7 +8,7 @@ from flask import Blueprint, abort, g, redirect, render_template, request
 from ..domain.errors import Invalid
 from ..domain.events import POST, Event
 from ..domain.mentions import completed
-from ..domain.validation import MAX_BODY, number
+from ..domain.validation import MAX_BODY_CHARS, number
 from ..services.context import chat
 from ..store import Room
 from ..store.notifications import LEVELS
@@ -76,7 +76,7 @@ def complete(rid: str) -> Any:
     room = chat().store.rooms.member(rid, g.person.uid)
     typed = request.form.get("body", "").replace("\r\n", "\n")
     body = completed(typed, request.form.get("name", ""))
-    body = typed if len(body) > MAX_BODY else body
+    body = typed if len(body) > MAX_BODY_CHARS else body
     if not is_htmx():
         return newest_page(room, RoomView(body=body))
     nonce = sent_nonce() or abort(404)

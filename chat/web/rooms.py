@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..domain.errors import Invalid, TooOften
-from ..domain.validation import MAX_ROOM_NAME
+from ..domain.validation import MAX_ROOM_NAME_CHARS
 from ..rendering.room_list import digest
 from ..services import rooms as service
 from ..services.context import chat
@@ -42,7 +42,7 @@ def home() -> Any:
 @bp.get("/rooms")
 def index() -> Any:
     """The open rooms, or those of them with `q` in their name."""
-    q, rooms = request.args.get("q", "").strip()[:MAX_ROOM_NAME], chat().store.rooms
+    q, rooms = request.args.get("q", "").strip()[:MAX_ROOM_NAME_CHARS], chat().store.rooms
     more = False
     if q:
         found = rooms.open_named(q, PAGE_ROWS + 1)

@@ -13,7 +13,7 @@ from flask import Blueprint, redirect, request
 
 from ..auth import passwords
 from ..domain.errors import Busy, Invalid, Refused, TooOften
-from ..domain.validation import MAX_NAME, clean_name
+from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from . import trusted_proxy
@@ -65,7 +65,7 @@ def sign_in() -> Any:
 
 def _as_guest(name: str) -> Any:
     check_method("guest")
-    clean = clean_name(name, "name", MAX_NAME)
+    clean = clean_name(name, "name", MAX_NAME_CHARS)
     check_network()
     for bucket, owner in (("guest", network()), ("guest-day", network()), ("guests", "")):
         chat().limits.use(bucket, owner)

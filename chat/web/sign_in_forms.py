@@ -7,7 +7,7 @@ from werkzeug.exceptions import NotFound as NoPage
 
 from ..auth import passwords
 from ..domain.errors import Invalid, TooOften
-from ..domain.validation import MAX_NAME, clean_name
+from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from ..store import Person
@@ -84,7 +84,7 @@ def typed(error: str = "") -> dict[str, str]:
 def new_account() -> tuple[str, str, str]:
     """Login, name and hash of the password, from the form. Raises Invalid, Busy."""
     login = clean_login(request.form.get("login", ""))
-    name = clean_name(request.form.get("name", "") or login, "name", MAX_NAME)
+    name = clean_name(request.form.get("name", "") or login, "name", MAX_NAME_CHARS)
     return login, name, new_password_hash(login, name)
 
 

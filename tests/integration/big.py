@@ -7,7 +7,12 @@ from typing import Any, TypeVar
 import redis
 
 from chat.domain import lookalikes
-from chat.domain.validation import MAX_ABOUT, MAX_BODY, MAX_NAME, MAX_ROOM_NAME
+from chat.domain.validation import (
+    MAX_ABOUT_CHARS,
+    MAX_BODY_CHARS,
+    MAX_NAME_CHARS,
+    MAX_ROOM_NAME_CHARS,
+)
 from chat.store import Person, Store, keys
 from chat.store.name_index import entries
 
@@ -26,7 +31,7 @@ class Big:
         self.client = client
         self.longest = longest
         self.store = Store(client)
-        self.ann = self.store.accounts.create("ann", self._text("Ann", MAX_NAME), "")
+        self.ann = self.store.accounts.create("ann", self._text("Ann", MAX_NAME_CHARS), "")
         self.ann = self.store.accounts.make_admin(self.ann)
         self.uids = self._people(MEMBERS)
         self.room = self._large_room()
@@ -52,9 +57,9 @@ class Big:
             pipeline = self.client.pipeline(transaction=False)
             for n, uid in some:
                 name = f"{'Bob' if n < PEOPLE + 500 else 'Guest'} Number {n:05}"
-                name = self._text(name, MAX_NAME)
+                name = self._text(name, MAX_NAME_CHARS)
                 fields = {"uid": uid, "name": name, "role": "member", "tag": ""}
-                fields |= {"about": self._text("", MAX_ABOUT)} if self.longest else {}
+                fields |= {"about": self._text("", MAX_ABOUT_CHARS)} if self.longest else {}
                 pipeline.hset(keys.user(uid), mapping=fields)
                 pipeline.zadd(keys.NAMES, dict.fromkeys(entries(uid, name), 0))
                 forms = [f"{form}\0{uid}" for form in lookalikes.keys(name)]
@@ -71,12 +76,12 @@ class Big:
         rid = keys.new_id()
         self.store.rooms._create(
             rid,
-            self._text(name, MAX_ROOM_NAME),
+            self._text(name, MAX_ROOM_NAME_CHARS),
             "open" if is_open else "closed",
             by,
             list(uids),
             uids[0],
-            self._text("", MAX_ABOUT),
+            self._text("", MAX_ABOUT_CHARS),
         )
         if is_open:
             self.client.zadd(keys.OPEN_ROOMS, {rid: len(name)})
@@ -87,11 +92,11 @@ class Big:
         assert bob
         self.store.rooms.add(self.talk, self.ann, bob)
         for n in range(MESSAGES):
-            body = self._text(f"Message {n} says hello to @Ann ", MAX_BODY)
+            body = self._text(f"Message {n} says hello to @Ann ", MAX_BODY_CHARS)
             self.store.messages.post(self.talk, bob, body)
         for rid in self.rooms[1:]:
             self.store.rooms.add(rid, self.ann, bob)
-            body = self._text("Something that nobody has read yet ", MAX_BODY)
+            body = self._text("Something that nobody has read yet ", MAX_BODY_CHARS)
             self.store.messages.post(rid, bob, body)
 
     def _text(self, text: str, most: int) -> str:
@@ -100,7 +105,7 @@ class Big:
 
     def _bots(self, count: int) -> str:
         for n in range(count):
-            bot = self.store.people.create(self._text(f"Bot {n}", MAX_NAME), "member")
+            bot = self.store.people.create(self._text(f"Bot {n}", MAX_NAME_CHARS), "member")
             self.store.people.make_bot(bot, self.ann.uid)
         return bot.uid
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from chat.api.endpoints import OPERATIONS
-from chat.domain.validation import MAX_BODY, MAX_NAME
+from chat.domain.validation import MAX_BODY_CHARS, MAX_NAME_CHARS
 from chat.store import Person, keys
 from chat.store.changes import RoomChanges
 from chat.store.messages import MAX_EMOJI, MAX_REACTIONS
@@ -22,7 +22,7 @@ from .test_growth import children, cookie, more_paths, paths, settings  # noqa: 
 
 MOST_BYTES = 80_000  # of the answers to what one caller asks in one piece: 0.2 s at 400 KB/s
 # The reactions to one message, each with the name its author had then, are one value.
-LARGEST_VALUE = MAX_REACTIONS * (4 * MAX_NAME + 60)
+LARGEST_VALUE = MAX_REACTIONS * (4 * MAX_NAME_CHARS + 60)
 MOST_SENT = 100_000  # bytes of the commands that one caller asks in one piece
 # Who is in a room begins and ends with it, in one step: some 20 bytes each, once in a room's life.
 ALL_MEMBERS = 24 * MEMBERS
@@ -37,15 +37,17 @@ def large(valkey):
         big = Big(client, longest=True)
         people = big.uids[: MAX_REACTIONS // MAX_EMOJI]
         emoji = [chr(0x1F600 + n) for n in range(MAX_EMOJI)]
-        each = [[one, uid, WIDE * MAX_NAME, 1] for one in emoji for uid in people]
+        each = [[one, uid, WIDE * MAX_NAME_CHARS, 1] for one in emoji for uid in people]
         for seq in range(200, 250):
             client.hset(keys.reactions(big.talk), seq, json.dumps(each, ensure_ascii=False))
         bob = big.store.people.get(big.uids[0])
         for seq in range(100, 150):
-            big.store.messages.edit(big.talk, bob, seq, f"changed {seq}" + WIDE * (MAX_BODY - 20))
-            big.store.messages.post(big.talk, bob, WIDE * MAX_BODY, reply=seq)
+            big.store.messages.edit(
+                big.talk, bob, seq, f"changed {seq}" + WIDE * (MAX_BODY_CHARS - 20)
+            )
+            big.store.messages.post(big.talk, bob, WIDE * MAX_BODY_CHARS, reply=seq)
         for rid in big.rooms:
-            client.hset(keys.drafts(big.ann.uid), rid, WIDE * MAX_BODY)
+            client.hset(keys.drafts(big.ann.uid), rid, WIDE * MAX_BODY_CHARS)
         yield big
 
 
@@ -138,8 +140,8 @@ def test_of_nothing_that_is_done_to_much(walking, large):
         await do("who came", store.presence.announce, [Changes("0", uids[:2000])], {})
         await do("all members", store.rooms.members, large.room)
         await do("a message to all", store.messages.post, large.room, bob, "Hello @here @everyone")
-        await do("a long message", store.messages.post, large.room, bob, WIDE * MAX_BODY)
-        await do("an answer", store.messages.post, large.talk, bob, WIDE * MAX_BODY, "", 100)
+        await do("a long message", store.messages.post, large.room, bob, WIDE * MAX_BODY_CHARS)
+        await do("an answer", store.messages.post, large.talk, bob, WIDE * MAX_BODY_CHARS, "", 100)
         made = []
         everybody = [Person(uid, uid) for uid in uids]
         await do(

@@ -23,7 +23,7 @@ from chat.media.orphan_cleanup import OrphanCleanup
 from chat.rendering import local_time
 from chat.store import Store, keys, sessions, setup_links
 from chat.store.presence import PRESENT_SECONDS
-from chat.store.sessions import IDLE
+from chat.store.sessions import IDLE_SECONDS
 from chat.web import oidc_sign_in
 from chat.webhooks.queueing import now_ms
 
@@ -100,7 +100,7 @@ def test_a_session_of_one_host_is_one_at_the_other(store, client, there, now):
     assert (person.uid, session.began) == (ann.uid, pytest.approx(now(), abs=2))
     assert store.sessions.of(ann.uid) == [session]
     assert store.sessions.is_on(ann.uid, session.sid)
-    old = replace(session, seen=now() - IDLE - 60, began=now() - IDLE - 60)
+    old = replace(session, seen=now() - IDLE_SECONDS - 60, began=now() - IDLE_SECONDS - 60)
     client.hset(keys.sessions(ann.uid), session.sid, sessions._packed(old))
     with there() as other:
         assert other.sessions.person(ann.uid, secret) is None
@@ -112,7 +112,7 @@ def test_when_a_session_and_a_token_were_used_last_is_the_databases_time(store, 
     ann = store.people.create("Ann")
     secret, token = store.sessions.begin(ann.uid, "password"), store.tokens.make(ann.uid, "t", [])
     [session] = store.sessions.of(ann.uid)
-    used_before = replace(session, seen=now() - 2 * sessions.NOTED)
+    used_before = replace(session, seen=now() - 2 * sessions.NOTE_SECONDS)
     client.hset(keys.sessions(ann.uid), session.sid, sessions._packed(used_before))
     with there() as other:
         other.sessions.person(ann.uid, secret)

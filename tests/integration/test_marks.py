@@ -13,8 +13,8 @@ from io import BytesIO
 import pytest
 
 from chat.domain.errors import Invalid
-from chat.domain.file_types import MAX_SENT_NAME_CHARS, MOST_FILES, clean_file_name
-from chat.domain.validation import MAX_BODY, clean_body, clean_caption, clean_line, clean_name
+from chat.domain.file_types import MAX_FILES, MAX_SENT_NAME_CHARS, clean_file_name
+from chat.domain.validation import MAX_BODY_CHARS, clean_body, clean_caption, clean_line, clean_name
 from chat.media.attachments import Files, Upload
 from chat.media.avatars import Pictures
 from chat.search import tokenizer
@@ -96,7 +96,7 @@ def test_the_steps_are_counted():
     ],
 )
 def test_all_that_cleans_texts(counted, clean, pile):
-    for length in (LENGTH, 4 * MAX_BODY, 800, 160):
+    for length in (LENGTH, 4 * MAX_BODY_CHARS, 800, 160):
         try:
             clean(pile[:length])
         except Invalid:
@@ -142,7 +142,7 @@ def test_files_are_counted_before_their_names_are_read(tmp_path, monkeypatch):
         "chat.media.attachments.clean_file_name", lambda name: read.append(name) or name
     )
     with pytest.raises(Invalid, match="A message can have 10"):
-        files.keep("r", [Upload("a.txt", BytesIO(b"x"))] * (MOST_FILES + 1), Person("u", "Ann"))
+        files.keep("r", [Upload("a.txt", BytesIO(b"x"))] * (MAX_FILES + 1), Person("u", "Ann"))
     assert read == []
 
 

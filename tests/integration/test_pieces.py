@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chat.bridge import await_
 from chat.domain.events import DELETE, DELETED, EDIT, POST
-from chat.domain.validation import MAX_BODY
+from chat.domain.validation import MAX_BODY_CHARS
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import Link
 from chat.redis_client.urls import connect
@@ -22,7 +22,7 @@ from chat.store.pieces import MAX_READERS, PIECE_BYTES, TOGETHER_BYTES, Turns
 from ..proxy import Proxy
 
 RATE = 400_000  # bytes a second
-LARGEST = MAX_BODY * "😀"  # 16 KB
+LARGEST = MAX_BODY_CHARS * "😀"  # 16 KB
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ async def bytes_before_each_answer(came, redis, work):
     return waited, [task.result() for task in doing]
 
 
-LARGEST_EVENT = 4 * MAX_BODY + 500  # bytes
+LARGEST_EVENT = 4 * MAX_BODY_CHARS + 500  # bytes
 
 
 def test_who_comes_back_after_long_gets_the_room_and_nobody_waits(slowly, came, store, ann, tea):
@@ -287,7 +287,7 @@ def test_who_comes_back_after_long_gets_the_room_and_nobody_waits(slowly, came, 
         assert max(waited) <= PIECE_BYTES + LARGEST_EVENT
         assert missed.replace
         assert missed.seq == newest
-        assert len(missed.events) == MAX_MISSED_CHARS // MAX_BODY
+        assert len(missed.events) == MAX_MISSED_CHARS // MAX_BODY_CHARS
         assert [event.seq for event in missed.events] == list(range(newest - 24, newest + 1))
         assert {event.body for event in missed.events} == {LARGEST}
 

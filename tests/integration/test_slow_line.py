@@ -10,7 +10,7 @@ import uvloop
 from redis.exceptions import RedisError
 
 from chat.bridge import await_
-from chat.domain.validation import MAX_BODY
+from chat.domain.validation import MAX_BODY_CHARS
 from chat.redis_client import client as loopredis
 from chat.redis_client.client import LoopRedis
 from chat.redis_client.connection import OutcomeUnknown
@@ -174,7 +174,7 @@ def test_others_are_acknowledged_while_a_page_far_behind_gets_its_room(slow_serv
     store, said = Store(client), []
     by = store.people.get(ann.uid)
     for n in range(300):
-        said.append(f"{n:04}" + "😀" * (MAX_BODY - 4))
+        said.append(f"{n:04}" + "😀" * (MAX_BODY_CHARS - 4))
         store.messages.post(long, by, said[-1])
     writes, behind = Page(ann).watch(tea), Page(bob)
     writes.wait_for("started")
@@ -186,7 +186,7 @@ def test_others_are_acknowledged_while_a_page_far_behind_gets_its_room(slow_serv
     behind.wait_shown(said[-1])
     assert behind.bodies == said[-len(behind.bodies) :]
     assert behind.order == sorted(behind.order)
-    assert len(behind.bodies) == MAX_MISSED_CHARS // MAX_BODY
+    assert len(behind.bodies) == MAX_MISSED_CHARS // MAX_BODY_CHARS
     assert not any(
         isinstance(what, Refused) for text in writes.frames[first:] for what in told(text)
     )

@@ -7,7 +7,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from chat.api.schemas import PAGE_SIZE
-from chat.domain.validation import MAX_BODY
+from chat.domain.validation import MAX_BODY_CHARS
 from chat.realtime.packet import Packet
 from chat.rendering import markdown
 
@@ -155,7 +155,7 @@ pieces = st.lists(
 def test_any_text(valkey, tmp_path_factory, some):
     async def story(world):
         path = f"/rooms/{world.rid}"
-        for text in (filled(piece)[:MAX_BODY] for piece in some):
+        for text in (filled(piece)[:MAX_BODY_CHARS] for piece in some):
             await world.do(
                 f"preview {text[:50]!r}", world.eve.post(f"{path}/preview", data={"body": text})
             )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.domain.validation import MAX_BODY
+from chat.domain.validation import MAX_BODY_CHARS
 from chat.rendering import markdown, markdown_parser, syntax_highlighting
 from chat.rendering.markdown import gist, render
 from chat.runtime.cpu_limit import OutOfTime, within
@@ -349,7 +349,7 @@ HARD = [
 
 def filled(piece: str) -> str:
     """A message of nothing else."""
-    return (piece * MAX_BODY)[:MAX_BODY]
+    return (piece * MAX_BODY_CHARS)[:MAX_BODY_CHARS]
 
 
 @pytest.mark.parametrize("piece", HARD)
@@ -357,7 +357,7 @@ def test_work_grows_as_the_text_does(piece, monkeypatch):
     """Four times the text takes about four times the steps, where sixteen would be quadratic."""
     monkeypatch.setattr(markdown_parser, "MAX_STEPS", 10**9)
     render(piece)  # tables and expressions are made once
-    short, long = filled(piece)[: MAX_BODY // 4], filled(piece)
+    short, long = filled(piece)[: MAX_BODY_CHARS // 4], filled(piece)
     assert calls(long) < 6 * calls(short) + 5_000
 
 
@@ -429,7 +429,7 @@ def test_no_text_makes_a_long_message_of_many_mentions(people, names):
     uids = [f"{n:022}" for n in range(people)]
     mentions = tuple((f"n{k}", " ".join([str(k), *uids])) for k in range(names))
     some = " ".join(f"@n{k}" for k in range(names))
-    shown = render((f"{some} " * MAX_BODY)[: MAX_BODY // 2].strip(), mentions)
+    shown = render((f"{some} " * MAX_BODY_CHARS)[: MAX_BODY_CHARS // 2].strip(), mentions)
     once = sum(len(uids) for _, uids in mentions)
     assert len(shown) < once + markdown_parser.MAX_MARK_CHARS + 50_000
     assert all(f'data-uid="{uids}"' in shown for _, uids in mentions)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.domain.errors import Invalid
-from chat.domain.validation import MAX_BODY, MAX_NAME, clean_body, clean_name
+from chat.domain.validation import MAX_BODY_CHARS, MAX_NAME_CHARS, clean_body, clean_name
 
 piled = st.lists(st.sampled_from("ae\u0344\u0303\u0301\u0308\u033f\u0f73\u0360"), max_size=30)
 
@@ -33,9 +33,9 @@ def test_a_body_keeps_lines_and_loses_control_characters():
 
 
 def test_a_body_may_be_just_as_long_as_said():
-    assert len(clean_body("x" * MAX_BODY)) == MAX_BODY
+    assert len(clean_body("x" * MAX_BODY_CHARS)) == MAX_BODY_CHARS
     with pytest.raises(Invalid, match="4,001 characters, and 4,000"):
-        clean_body("x" * (MAX_BODY + 1))
+        clean_body("x" * (MAX_BODY_CHARS + 1))
 
 
 def test_a_lone_surrogate_is_dropped():
@@ -57,7 +57,7 @@ def test_what_is_far_too_long_is_refused_before_any_work(clean):
 def test_a_name_is_one_line():
     assert clean_name("  Ann \n  Lee ") == "Ann Lee"
     with pytest.raises(Invalid):
-        clean_name("x" * (MAX_NAME + 1))
+        clean_name("x" * (MAX_NAME_CHARS + 1))
 
 
 @pytest.mark.parametrize(
