@@ -445,7 +445,7 @@ def test_nobody_has_more_tokens_than_anybody_needs(ben):
         token_of(ben)
     answer = ben.submit(f"/tokens/{ben.uid}", "/me/tokens", name="one more", scopes="read")
     assert answer.status_code == 403
-    assert "End one that is not needed" in answer.text
+    assert "Revoke one that is no longer needed" in answer.text
     assert 'value="one more"' in answer.text
 
 
