@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
+from ..domain.validation import number
 from . import keys
 from .batches import ask_each, batched
 from .lua import Script
@@ -144,7 +145,8 @@ class Webhooks:
                 pipeline.hget(keys.room(rid), "seq")
             cursors, *newest = pipeline.execute()
             states = zip(some, newest, cursors, strict=True)
-            behind += [rid for rid, seq, cursor in states if int(seq or 0) > int(cursor or 0)]
+            # number() is 0 for a broken value: one room must not stop the deliveries of all.
+            behind += [rid for rid, seq, old in states if number(seq or "") > number(old or "")]
         return behind
 
     def cursor(self, uid: str, rid: str) -> tuple[str, int, int | None]:

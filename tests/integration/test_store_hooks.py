@@ -6,6 +6,7 @@ import pytest
 
 from chat.store import keys
 from chat.store.webhooks import MAX_OUTCOME_CHARS, MAX_WAITING, Attempt, Delivery
+from chat.webhooks.queueing import Queueing
 
 
 @pytest.fixture
@@ -71,6 +72,20 @@ def test_rooms_are_behind_until_they_were_read(store, bot):
     assert store.webhooks.behind(bot.uid, [tea]) == [tea]
     store.webhooks.queue(bot.uid, tea, "", 1, [], 100)
     assert store.webhooks.behind(bot.uid, [tea, "nowhere"]) == []
+
+
+@pytest.mark.parametrize("seq", ["", "many", "-1", "1e9", "nan", "1.5", "٣"])
+def test_a_room_with_broken_data_does_not_stop_the_others(store, bot, client, seq):
+    ann = store.people.create("Ann", "admin")
+    store.webhooks.set(bot.uid, "https://bot.example.org/", "whsec_eA==", ann.uid)
+    tea, *others = [store.rooms.create(f"Room {n}", "closed", ann, [bot]) for n in range(5)]
+    for rid in (tea, *others):
+        store.messages.post(rid, ann, "@Robot tea")
+    client.hset(keys.room(tea), "seq", seq)
+    queueing = Queueing(store)
+    queueing.queue_new()
+    queued, _ = due(store, bot, 10**15)
+    assert {rid for rid, *_ in queued} == set(others)
 
 
 def test_one_process_delivers(store):
