@@ -138,7 +138,7 @@ class CachedHtml:
     def _make_list(
         self, events: tuple[Event, ...], new: int, zone: str, silent: bool, today: date
     ) -> Markup:
-        return self._macro("messages", "each", events, new, zone, silent)
+        return self._macro("messages", "message_items", events, new, zone, silent)
 
     def _make_row(self, row: Row, current: bool, zone: str, today: date) -> Markup:
         return self._macro("rooms", "row", row, current, zone)

@@ -79,7 +79,7 @@ def message_page(
     typed: what was typed as an emoji but is none; `error` says so.
     """
     events = chat().store.messages.around(room.rid, event.seq)
-    folded = get_template_attribute("macros/reactions.html", "folded")
+    folded = get_template_attribute("macros/reactions.html", "folded_actions")
     menu = menu_fields(room, event, typed, error)
     html = folded(is_menu_open, **menu) if event.kind == POST else ""
     return room_page(room, events, RoomView(history=True, about=event, menu=html))
