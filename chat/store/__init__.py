@@ -1,7 +1,7 @@
 """Everything durable: rooms, messages and people in Redis (or Valkey), 7.0 or newer.
 
-`Store(client)` takes a redis-py client with `decode_responses=True`, or one that behaves so
-(`chat.redis_client.client`). Every write that must be whole is one Lua script in `scripts/`.
+`Store(client)` takes a redis-py client with `decode_responses=True`, or one that behaves like it
+(`chat.redis_client.client`). Every write that must be atomic is one Lua script in `scripts/`.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ __all__ = ["Messages", "People", "Person", "Room", "Rooms", "Row", "Session", "S
 
 
 class Store:
-    """The nouns of the chat over one connection."""
+    """Everything that the chat stores, over one connection."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -71,7 +71,7 @@ class Store:
         self.messages = Messages(client, self.people, self.notifications)
 
     def lease(self, key: str, seconds: float) -> Lease:
-        """The lease with this key, for work that one process at a time does."""
+        """The lease with this key, for work that only one process does at a time."""
         return Lease(self.client, key, seconds)
 
     def exporter(self, whole: bool = False, secrets: bool = False) -> Exporter:
@@ -79,15 +79,15 @@ class Store:
         return Exporter(self.client, whole, secrets)
 
     def importer(self, trusted: bool = False) -> Importer:
-        """Takes records in; `trusted` when they are the chat's own."""
+        """Imports records; `trusted` if this chat exported them."""
         return Importer(self.client, self.clock, self.integrity, self.people, trusted)
 
     def finish(self, entry: str) -> None:
-        """Finish a change that was begun (one of `unfinished.entries`). It may be repeated."""
+        """Finish a change that has begun (one of `unfinished.entries`). This can be repeated."""
         kind, about = parsed(entry)
         finishers: dict[str, Callable[..., None]] = {
             unfinished.ROOM: self.pointers.agree_room,
-            unfinished.MEMBER: self._finish_member,
+            unfinished.MEMBER: lambda rid, uid: self.pointers.agree(rid, [uid]),
             unfinished.SEATS: self.pointers.agree_seats,
             unfinished.NAME: self.people.agree_names,
             unfinished.LOGIN: self.accounts.agree_login,
@@ -97,9 +97,6 @@ class Store:
         finishers[kind](*about)
         self.unfinished.take_out(entry)
 
-    def _finish_member(self, rid: str, uid: str) -> None:
-        self.pointers.agree(rid, [uid])
-
     def ping(self) -> bool:
-        """True when Redis answers; raises redis.exceptions.RedisError otherwise."""
+        """True if Redis answers; raises redis.exceptions.RedisError otherwise."""
         return bool(self.client.ping())

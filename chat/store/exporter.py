@@ -1,9 +1,9 @@
-"""Rooms and people as records, to be put into another database (store.importer).
+"""Exports rooms and people as records, which can be imported into another database
+(store.importer).
 
-A record is a dict whose "is" says what it is. People come before what mentions them; a room is
-followed by its events in order, then by what stands beside them, and "end of room". Nothing is
-read as a whole, so that a room may have any number of events.
-"""
+A record is a dict whose "is" says what it is. People come before everything that refers to them. A
+room is followed by its events in order, by what is stored beside them, and by "end of room".
+Nothing is read as a whole, so a room may have any number of events."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,26 +22,26 @@ BESIDE = {name: name for name in keys.ROOM_KEYS if name not in ("room", "events"
 BESIDE["quiet"] = "uncounted"
 HASHES = ("read", "edits", "reactions", "mentions")  # of these kinds; the others are sorted sets
 _TEXTS = ("edits", "reactions", "mentions")
-PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # of a person, for every room's file
+PUBLIC = ("name", "tag", "picture", "about", "bot", "off")  # fields of a person in every export
 _SECRET_FIELDS = ("password", "reset", "reset_by")
 
 Record = dict[str, Any]
 
 
 class Exporter:
-    """`whole`: people with all that is known of them but how they sign in; `secrets`: with that
-    too, and with the nonces of messages. Each person is told of once."""
+    """`whole`: people with everything but how they sign in. `secrets`: with that too, and with the
+    nonces of messages. Each person is exported once."""
 
     def __init__(self, client: Any, whole: bool = False, secrets: bool = False) -> None:
         self.client = client
         self.whole = whole
         self.secrets = secrets
         self.history = History(client)
-        self._told: set[str] = set()
+        self._exported: set[str] = set()
 
     def everything(self) -> Iterator[Record]:
-        """All people and all rooms; with secrets also who is known by other sites, what admins
-        did, and which networks are kept out."""
+        """All people and all rooms; with secrets also the people of other sites, the audit log and
+        the banned networks."""
         for uid in stored_ids(self.client, keys.user):
             yield from self._people([uid])
         counted = int(self.client.get(keys.RANDOM_COUNT) or 0)
@@ -59,8 +59,8 @@ class Exporter:
         return set(stored_ids(self.client, keys.room))
 
     def room(self, rid: str) -> Iterator[Record]:
-        """A room as it is now: what is said meanwhile is not in it. Nothing where there is
-        none."""
+        """A room as it is now, without what is posted during the export. Nothing if there is no
+        such room."""
         fields = self.client.hgetall(keys.room(rid))
         if not fields.get("seq"):
             return
@@ -91,7 +91,7 @@ class Exporter:
             found = self.history.piece(rid, "after", at, SCAN_COUNT).entries
             entries = [entry for entry in found if entry.seq <= seq]
             if not entries:
-                # The newest was deleted since; the room's own copy of it is as it was.
+                # The newest event was deleted meanwhile; the room has a copy of it.
                 _, time, data = last.split(" ", 2)
                 yield {"is": "event", "n": seq, "at": int(time), "data": data}
                 return
@@ -102,8 +102,8 @@ class Exporter:
 
     def _people(self, uids: Iterable[str]) -> Iterator[Record]:
         for uid in uids:
-            if uid and uid not in self._told:
-                self._told.add(uid)
+            if uid and uid not in self._exported:
+                self._exported.add(uid)
                 if fields := self.client.hgetall(keys.user(uid)):
                     yield self._person(uid, fields)
 
@@ -148,7 +148,7 @@ class Exporter:
             at = f"({entries[-1][0]}"
 
     def _expires(self, key: str) -> int | None:
-        """When it is over with what is kept there, in ms since 1970; None for never."""
+        """When the key expires, in ms since 1970; None for never."""
         at = int(self.client.pexpiretime(key))
         return at if at > 0 else None
 

@@ -1,12 +1,12 @@
-"""Guests who will not come back, and what is left of those who are gone.
+"""Forgets guests who will not come back, and what is left of forgotten ones.
 
-A guest has no password: the only way back is a session that goes on, or a token that a program
-uses. What such a guest wrote stays, under the name that stands in each message. What else there is
-of them goes: sessions, tokens, drafts, places in rooms, entries in the indexes of names, and last
-the person. Cut off in the middle, it begins anew: the person goes last.
+A guest has no password and can only come back by a session that has not ended, or by a token. The
+messages of a forgotten guest stay, with the name that each of them contains. Everything else is
+deleted: sessions, tokens, drafts, memberships, entries in the indexes of names, and finally the
+person. If this is interrupted, it begins anew, because the person is deleted last.
 
-The other people of a direct room call it by this guest's name. So of a guest in one the person is
-left, deactivated, with nothing else (`forgotten`).
+A direct room has the name of its other members. So a guest in a direct room stays as a deactivated
+person with nothing else (`forgotten`).
 """
 
 import re
@@ -27,8 +27,8 @@ from .sessions import Sessions
 from .tokens import Tokens
 from .verified import check_own
 
-SCAN_COUNT = 100  # people, or entries of an index, that are looked at in one step
-NEW_SECONDS = 24 * 3600  # for which a guest without a session may just be coming in
+SCAN_COUNT = 100  # people, or entries of an index, that are read in one step
+NEW_SECONDS = 24 * 3600  # for which a guest without a session may still be signing in
 _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
 _FIELDS = ("uid", "name", "role", "bot", "login", "off", "forgotten")
 _PARTS = (keys.sessions, keys.tokens, keys.notification_levels, keys.drafts, keys.user_pages)
@@ -43,15 +43,15 @@ class Guests:
         self._forget_member = Script(people.client, "forget_member")
 
     def forget(self, days: int) -> Iterator[list[str]]:
-        """Forget guests who have not been here for so many days, and whatever is left of people
-        who are gone already. A step at a time; each gives the ids of those it has forgotten."""
+        """Forget guests who have not been here for so many days, and delete what is left of
+        forgotten people. Works in steps; each yields the ids of the guests it has forgotten."""
         left: set[str] = set()
         found = self.client.scan_iter(match=keys.user("*").replace("}", "*"), count=SCAN_COUNT)
         for names in batched(found, SCAN_COUNT):
             matches = [match for name in names if (match := _USER.fullmatch(name))]
             uids = list(dict.fromkeys(match[1] for match in matches))
             yield self._forget_some(uids, days, left)
-        # Not at once: an import writes what belongs to a person before the person.
+        # Later, because an import stores what belongs to a person before the person.
         for uids in batched(sorted(left), SCAN_COUNT):
             self._forget_rest(uids)
             yield []
@@ -61,8 +61,8 @@ class Guests:
                 yield []
 
     def _forget_some(self, uids: list[str], days: int, left: set[str]) -> list[str]:
-        """Forget those of these people who are guests and will not come back; put into `left` of
-        whom there is something left but no person."""
+        """Forget those of these people who are guests and will not come back; add to `left` the ids
+        of people who do not exist any more."""
         pipeline = self.client.pipeline(transaction=False)
         for uid in uids:
             pipeline.hmget(keys.user(uid), _FIELDS)
@@ -86,29 +86,29 @@ class Guests:
                 self.client.zrem(keys.GUESTS_GONE, uid)
 
     def _is_guest(self, fields: dict[str, str | None]) -> bool:
-        """Whether it is a guest who may go. Whom an admin has deactivated stays, so that what they
-        wrote can still be deleted and their networks let in again."""
+        """True for a guest who can be forgotten. A guest whom an admin has deactivated stays, so
+        that the admin can still delete their messages and lift the ban of their networks."""
         others = fields["bot"] or fields["login"] or fields["off"] or fields["forgotten"]
         return (fields["role"] or GUEST) == GUEST and not others
 
     def _is_away(self, uid: str, expires: int, days: int) -> bool:
-        """Whether nobody has come as this guest for so many days. `expires`: seconds until the
-        guest goes by itself, -1 for never; those are the ones who have joined a room."""
+        """True if this guest has not been here for so many days. `expires`: seconds until the guest
+        expires; -1 for guests who have joined a room, and do not."""
         now = self.sessions.clock.now()
         if expires >= 0 and GUEST_SECONDS - expires < NEW_SECONDS:
             return False
         used = [max(token.made, token.used) for token in self.tokens.of(uid)]
         seen = max([session.seen for session in self.sessions.of(uid)] + used, default=0)
-        if not seen:  # signed out: since when is written down the first time that is seen
+        if not seen:  # signed out: when this was first noticed is stored
             self.client.zadd(keys.GUESTS_GONE, {uid: int(now)}, nx=True)
             seen = int(self.client.zscore(keys.GUESTS_GONE, uid) or now)
         return seen < now - days * 24 * 3600
 
     def _forget_guest(self, person: Person) -> None:
         uid, direct = person.uid, False
-        # Whoever goes on with this, where it is cut off, finds no session any more.
+        # If this is interrupted, whoever continues finds no session any more.
         self.client.zadd(keys.GUESTS_GONE, {uid: 1})
-        rids = self.client.smembers(keys.user_rooms(uid))  # with those that have ended
+        rids = self.client.smembers(keys.user_rooms(uid))  # including ended ones
         self.rooms.release_ownership(person)
         for rid in rids:
             if self.rooms.kind(rid) == DIRECT and self.rooms.is_member(rid, uid):
@@ -132,17 +132,17 @@ class Guests:
         if left == -1:
             with suppress(NotFound):  # a random room, that `release_ownership` has not left
                 self.rooms.leave(rid, person)
-        if self.rooms.kind(rid) == ENDED:  # now, or before this was cut off
+        if self.rooms.kind(rid) == ENDED:  # now, or before an interruption
             self.client.zrem(keys.OPEN_ROOMS, rid)
 
     def _forget_parts(self, uid: str) -> None:
-        """What is kept beside a person."""
+        """Delete what is stored beside a person."""
         for tid in self.client.smembers(keys.tokens(uid)):
             self.client.delete(keys.token(tid))
         self.client.delete(*(part(uid) for part in _PARTS))
 
     def _forget_entries(self, index: str, entries: list[str]) -> None:
-        """Entries of people who are gone."""
+        """Delete entries of people who do not exist any more."""
         users = ((keys.user(entry.rpartition("\0")[2]),) for entry in entries)
         there = zip(entries, ask_each(self.client, "exists", users), strict=True)
         if gone := [entry for entry, exists in there if not exists]:

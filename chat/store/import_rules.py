@@ -1,8 +1,8 @@
-"""What a record of an imported file may hold. All functions raise ValueError for anything else.
+"""What an imported record may contain. All functions raise ValueError for anything else.
 
-A file may come from anybody and say anything, so each number has bounds and each text is one that
-could be stored. In a foreign file (one that is imported without --all) texts are made clean as if
-they had been typed, and only fields that we know are taken.
+A file may come from anybody and contain anything, so each number has bounds, and each text must be
+one that can be stored. Texts of a foreign file (one that is imported without --all) are cleaned as
+if they had been typed, and only known fields are imported.
 """
 
 import json
@@ -29,17 +29,17 @@ from . import keys
 
 Record = dict[str, Any]
 
-MAX_NUMBER = 2**32 - 1  # of an event; the index of messages has no more bits
+MAX_NUMBER = 2**32 - 1  # of an event; the search index has no more bits
 MAX_BYTES = 2**40  # of a file
-MAX_RANDOM_ROOMS = 10**9  # that there ever were
-MAX_TEXT_CHARS = 200_000  # of any text that is stored as it is
-MAX_ENTRIES = 10_000  # in one record; our own have 1000
+MAX_RANDOM_ROOMS = 10**9  # that ever existed
+MAX_TEXT_CHARS = 200_000  # of a text that is stored unchanged
+MAX_ENTRIES = 10_000  # of one record; an export writes 1000
 DAY_MS = 24 * 3600 * 1000
-UNEXPLAINED = 1000  # numbers that may be missing without a deletion: some go during an export
+MAX_MISSING_EVENTS = 1000  # without a deletion: events are deleted during an export
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGITS = re.compile(r"\d{1,15}")
-_NOTE = re.compile(r"[a-z]{0,20}")  # why an image is not shown (files.NOTES)
+_NOTE = re.compile(r"[a-z]{0,20}")  # why an image is not displayed (attachments.NOTES)
 _HEX = re.compile(r"[0-9a-f]{4}|")
 _KINDS = (POST, START, ADD, *UNCOUNTED)
 _ROOM_KINDS = ("open", "closed", "direct", "random", "ended")
@@ -65,7 +65,7 @@ def moment(found: Any, later: int = DAY_MS) -> int:
 
 
 def until(found: Any) -> int | None:
-    """When something is over, in ms since 1970: within ten years; None for never."""
+    """When something expires, in ms since 1970: within ten years; None for never."""
     return None if found is None else moment(found, 3650 * DAY_MS)
 
 
@@ -84,7 +84,7 @@ def texts(found: Any, most: int = MAX_ENTRIES) -> dict[str, str]:
 
 
 def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
-    """What stands beside the events of a room that ends at number `upto`."""
+    """What is stored beside the events of a room whose newest number is `upto`."""
     if not isinstance(found, dict) or len(found) > MAX_ENTRIES:
         raise ValueError(f"no mapping: {kind}")
     if kind in ("edits", "reactions", "mentions"):
@@ -122,7 +122,7 @@ def _mentioned(entry: str, upto: int) -> str:
 
 
 def public_person(fields: Record) -> dict[str, str]:
-    """What may be said of somebody new."""
+    """The fields of a new person."""
     told = texts(fields)
     kept = {"name": a_name(told.get("name", "")), "imported": "1"}
     if about := _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT_CHARS):
@@ -137,7 +137,7 @@ def public_person(fields: Record) -> dict[str, str]:
 
 
 def foreign_room(fields: Record) -> dict[str, str]:
-    """A room's own fields, but its last line, which is that of its events."""
+    """The fields of a room without `last`, which comes from its events."""
     told = texts(fields)
     kind = told.get("kind", "")
     if kind not in _ROOM_KINDS:
@@ -181,7 +181,7 @@ def foreign_event(data: Any, n: int, upto: int) -> list[str]:
 
 
 def foreign_beside(kind: str, values: dict[str, Any]) -> dict[str, Any]:
-    """The same as `beside` gave, with clean texts."""
+    """The result of `beside`, with clean texts."""
     if kind == "edits":
         return {seq: a_body(value) for seq, value in values.items()}
     if kind == "reactions":
@@ -192,7 +192,7 @@ def foreign_beside(kind: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def people_beside(kind: str, values: dict[str, Any]) -> Iterator[str]:
-    """The ids of people in what `foreign_beside` gave."""
+    """The ids of people in the result of `foreign_beside`."""
     if kind in ("members", "read"):
         yield from values
     elif kind == "reactions":
@@ -215,7 +215,7 @@ def a_name(found: str) -> str:
 
 
 def a_body(found: str) -> str:
-    """A message's body, made clean and cut to what is allowed."""
+    """A message's body, made clean and cut to the maximum length."""
     return _or_nothing(clean_caption, found[:MAX_BODY_CHARS])
 
 
@@ -265,5 +265,5 @@ def _dumps(value: Any) -> str:
 
 
 def direct_id(name: str) -> str:
-    """The id of the direct room with this name, the ids of those in it."""
+    """The id of the direct room with this name, which is the ids of its members."""
     return keys.direct_room_id(sorted(name.split(" ")))

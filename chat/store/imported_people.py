@@ -1,4 +1,4 @@
-"""Putting records of people into a database (store.importer)."""
+"""Imports records of people (store.importer)."""
 
 from collections import Counter
 from typing import Any
@@ -14,11 +14,11 @@ from .people import People
 from .person import GUEST, ROLES, Person
 from .sessions import SESSION_SECONDS
 
-STAFF_ROLES = ("admin", "moderator")  # roles that are told when somebody comes with them
+STAFF_ROLES = ("admin", "moderator")  # roles that the audit log names
 
 
 class PeopleImport:
-    """`trusted`: the records are the chat's own."""
+    """`trusted`: the records were exported by this chat."""
 
     def __init__(
         self, client: Any, clock: Clock, check: IntegrityCheck, people: People, trusted: bool
@@ -31,7 +31,7 @@ class PeopleImport:
         self.problems: list[str] = []
         self.done: Counter[str] = Counter()
         self.news: list[tuple[str, str]] = []
-        self.came: set[str] = set()  # people that these records brought
+        self.came: set[str] = set()  # people who are new because of these records
 
     def _person(self, uid: str, record: Record) -> None:
         expires = import_rules.until(record.get("expires"))
@@ -72,7 +72,7 @@ class PeopleImport:
             self.client.pexpireat(keys.user(uid), expires)
 
     def _may_have_login(self, uid: str, fields: Record, here: dict[str, str]) -> bool:
-        """Whether the login, and the password with it, is that of this person here."""
+        """True if the login, and the password with it, can be this person's here."""
         login = fields.get("login", "")
         if here.get("login", login) != login:
             return False
@@ -80,14 +80,14 @@ class PeopleImport:
         if owner in (None, uid) or not self.client.exists(keys.user(owner)):
             return True
         self.problems.append(
-            f"the login {login!r} of {fields.get('name')!r} ({uid}) is somebody else's here: "
-            "that person comes without it"
+            f"the login {login!r} of {fields.get('name')!r} ({uid}) belongs to somebody else here, "
+            "so the person was imported without it"
         )
         return False
 
     def _secrets(self, uid: str, record: Record) -> None:
-        """How somebody new signs in; before the person, so that it is not forgotten when this is
-        cut off."""
+        """Store how a new person signs in. This comes before the person, so that it is not missing
+        if the import is interrupted."""
         if sessions := import_rules.texts(record.get("sessions") or {}):
             self.client.hset(keys.sessions(uid), mapping=sessions)
             self.client.expire(keys.sessions(uid), SESSION_SECONDS)

@@ -1,4 +1,4 @@
-"""A room that is being imported: it is put together beside what is here of it."""
+"""A room during its import: it is built under temporary keys, beside what this chat has of it."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ UNFINISHED_SECONDS = 24 * 3600  # for which a room is kept whose import did not 
 
 
 class ImportedRoom:
-    """A room that comes, and what is here of it."""
+    """An imported room, and what this chat has of it (`here`)."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class ImportedRoom:
         self.expires, self.is_over = expires, is_over
         self.trusted = trusted
         self.seq = import_rules.number(int(fields["seq"]))
-        self.lasting = ""  # the line of the newest event that is something to read
+        self.lasting = ""  # the line of the newest event that is not silent
         self.count = self.deletions = 0  # of events
-        self.problem = ""  # why it is left alone
+        self.problem = ""  # why the room is not imported
         here = client.hgetall(keys.room(rid))
         self.here = int(here.get("seq", 0))  # the number of the newest event here
         self.made = keys.imported(rid)
-        self.waiting: list[tuple[int, int, str]] = []  # events that are not written yet
+        self.waiting: list[tuple[int, int, str]] = []  # events that are not stored yet
         self.first = 0  # number of the first event
         self.last = 0
         client.unlink(*self.made.values())
@@ -48,11 +48,11 @@ class ImportedRoom:
 
     @property
     def is_news(self) -> bool:
-        """Whether it has more than what is here, and is not over."""
+        """True if it has more events than this chat has, and has not expired."""
         return self.seq > self.here and not self.is_over
 
     def foreign_event(self, n: int, at: int, fields: list[str]) -> None:
-        """As `event`, of fields that are clean."""
+        """The same as `event`, with the fields of a foreign event after they were cleaned."""
         data = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         self.deletions += fields[0] == DELETE
         if fields[0] not in SILENT:
@@ -71,7 +71,7 @@ class ImportedRoom:
             self.flush()
 
     def _begin(self, n: int) -> None:
-        """Number `n` is the first. What is here of older ones stays."""
+        """Event `n` is the first. Older ones that this chat has are kept."""
         self.first, events = n, self.made["events"]
         after = "-"
         while self.here and self.is_news and not self.problem:
@@ -91,7 +91,7 @@ class ImportedRoom:
                     self._store(kind, dict(older_ones))
 
     def flush(self) -> None:
-        """Compare what waits with what is here, and write it."""
+        """Compare the waiting events with those that this chat has, and store them."""
         events, self.waiting = self.waiting, []
         if not events or self.problem:
             return
@@ -111,10 +111,10 @@ class ImportedRoom:
             pipeline.execute()
 
     def beside(self, kind: str, values: dict[str, Any]) -> None:
-        """Some of what stands beside the events."""
+        """Store some of what is beside the events."""
         if self.problem or not self.is_news:
             return
-        if kind == "read" and self.here and values:  # nobody has read less than before
+        if kind == "read" and self.here and values:  # read marks do not go back
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
             values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
@@ -129,14 +129,14 @@ class ImportedRoom:
         self.client.expire(key, UNFINISHED_SECONDS)
 
     def put(self, place: Script) -> bool:
-        """Move it into its place; False when what was here has changed. Raises ValueError when
-        its end is missing."""
+        """Move the room to its place; False if the room here has changed. Raises ValueError if
+        events are missing."""
         if self.last != self.seq:
             raise ValueError("the newest event is missing")
         fields = {**self.fields, "first": str(self.first)}
         if not self.trusted:
             missing = self.seq - self.first + 1 - self.count
-            if not self.lasting or missing > self.deletions + import_rules.UNEXPLAINED:
+            if not self.lasting or missing > self.deletions + import_rules.MAX_MISSING_EVENTS:
                 raise ValueError("events are missing that nobody deleted")
             fields["last"] = self.lasting
         if self.first == 1:

@@ -1,13 +1,13 @@
-"""Putting records (store.exporter) into a database, which may have some of it already.
+"""Imports records (store.exporter) into a database that may have some of them already.
 
-Everything keeps its id and number. Who is here stays as he is. A room is put together beside its
-place and moved there when it is whole.
+Everything keeps its id and number. People who are here do not change. A room is built under
+temporary keys and moved to its place when it is complete.
 
-Records are foreign unless whoever runs the chat says that they are the chat's own (`trusted`). Of
-foreign ones only people and rooms are taken that are new here, with clean texts; a room in which
-somebody who is here has spoken or is a member is left alone. Of the chat's own, people come with
-their rights, and a room that is here goes on where its history is the beginning of the one that
-comes; it is left alone where it is another or has gone further.
+Records are foreign unless the person who runs the chat says that this chat exported them
+(`trusted`). Of foreign records, only new people and rooms are imported, with cleaned texts, and no
+room in which somebody who is here has posted or is a member. Of trusted records, people keep their
+rights, and a room that is here continues if its history is the beginning of the imported one;
+otherwise it does not change.
 """
 
 from collections.abc import Iterable
@@ -27,10 +27,10 @@ from .room_kinds import OPEN, RANDOM
 
 
 class Importer(PeopleImport):
-    """`trusted`: the records are the chat's own.
+    """`trusted`: the records were exported by this chat.
 
-    `problems` are sentences on what was left alone; `done` counts the rest by what it is; `news`
-    has what is new, as it is written into the audit: what, and whom or which."""
+    `problems` are sentences about what was not imported; `done` counts the rest by kind; `news` has
+    what is new, as the audit log records it: what, and whom or which."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class Importer(PeopleImport):
         super().__init__(client, clock, check, people, trusted)
         self.place = Script(client, "place_room")
         self.room: ImportedRoom | None = None
-        self._settled: dict[str, bool] = {}  # whether somebody was here before
+        self._settled: dict[str, bool] = {}  # by user id: see _was_here
 
     def take(self, record: Record) -> None:
-        """Put in one record, in the order in which they came out. Raises KeyError, TypeError or
-        ValueError for what is none."""
+        """Import one record; they must be in the order of the export. Raises KeyError, TypeError or
+        ValueError for an invalid record."""
         kind = record["is"]
         if kind == "event":
             self._event(record)
@@ -74,18 +74,18 @@ class Importer(PeopleImport):
             self.client.zadd(keys.BANNED, dict.fromkeys(banned, 0))
 
     def takes_file(self, record: Record) -> bool:
-        """Whether the file of a message in this record is to be kept."""
+        """True if the file in this record is to be stored."""
         room = self.room
         if self.trusted or room is None:
             return self.trusted
         return record["room"] == room.rid and not room.here and not room.problem
 
     def takes_picture(self, record: Record) -> bool:
-        """Whether the picture of the person in this record is to be kept."""
+        """True if the picture of the person in this record is to be stored."""
         return self.trusted or record["id"] in self.came
 
     def close(self) -> None:
-        """Let go of a room that was not put together to its end."""
+        """Delete the parts of a room whose import did not come to its end."""
         if self.room:
             self.room.forget()
 
@@ -126,20 +126,20 @@ class Importer(PeopleImport):
         if not self.trusted:
             values = import_rules.foreign_beside(kind, values)
             self._check_people(import_rules.people_beside(kind, values))
-            if kind in ("members", "read"):  # of somebody of whom the file says nothing
+            if kind in ("members", "read"):  # of people whom the file does not describe
                 values = {uid: at for uid, at in values.items() if self._exists(uid)}
         room.beside(kind, values)
 
     def _check_people(self, uids: Iterable[str]) -> None:
-        """Leave the room alone where one of these was here before: nobody speaks for them, and
-        nobody puts them into a room."""
+        """Do not import the room if one of these people was here before: a file must not put words
+        into their mouths, or them into a room."""
         room = self._present()
         for uid in uids:
             if uid and not room.problem and not room.here and self._was_here(uid):
                 room.problem = f"it involves {uid}, who exists here (--all imports it anyway)"
 
     def _was_here(self, uid: str) -> bool:
-        """Whether somebody is here for another reason than that a foreign file brought them."""
+        """True if this person is here for another reason than the import of a foreign file."""
         if uid not in self._settled:
             fields = self.client.hgetall(keys.user(uid))
             is_settled = any(fields.get(name) for name in ("login", "password", "role"))
@@ -188,7 +188,7 @@ class Importer(PeopleImport):
             self.client.set(keys.RANDOM_COUNT, count)
 
     def _audit(self, record: Record) -> None:
-        """What is newer than all that is written down here."""
+        """Import an entry of the audit log if it is newer than all entries here."""
         entry = _parts(import_rules.text(record["id"], 50))
         import_rules.moment(entry[0])
         newest = self.client.xrevrange(keys.AUDIT, count=1)

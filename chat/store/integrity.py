@@ -1,9 +1,8 @@
-"""What points to rooms and people, held against them: the index of open rooms against the rooms,
-lists against members, logins against people, and so on, and what is wrong put right.
+"""The integrity check (`chat check`): compares rooms and people with what points to them, such as
+the index of open rooms, lists of rooms, and logins, and can repair what is wrong.
 
-It works on a running chat. What is half done at the moment looks wrong, so what seems wrong is
-looked at again after a while, and only what still is wrong counts.
-"""
+It works on a running chat, where a change that is half done looks wrong. So what seems wrong is
+checked again after a while, and only what is still wrong counts."""
 
 import re
 import time
@@ -31,8 +30,8 @@ class IntegrityCheck:
         self.person_checks = PersonChecks(client, rooms)
 
     def everything(self, settles: float = SETTLE_SECONDS) -> Iterator[Finding]:
-        """All that is wrong; it takes a while. What is suspect is looked at again after so many
-        seconds."""
+        """Everything that is wrong; this takes a while. What seems wrong is checked again after
+        `settles` seconds."""
         suspect = [look for look in self._looks() if any(look())]
         if suspect:
             time.sleep(settles)
@@ -67,7 +66,7 @@ class IntegrityCheck:
         return partial(self.part, name) if part else partial(checks[noun], ident)
 
     def part(self, name: str) -> Iterator[Finding]:
-        """Something that is kept for a room or a person who is there no longer."""
+        """A key of a room or a person that does not exist any more."""
         whole = name[: name.index("}") + 1]
         if not self.client.exists(whole) and self.client.ttl(name) == -1:
             drop = partial(self.client.unlink, name)
@@ -87,8 +86,8 @@ class IntegrityCheck:
             yield Finding(f"{uid} has a seat in {rid}, but is not a member", gone)
 
     def name(self, key: str, entry: str) -> Iterator[Finding]:
-        """An entry of an index of names. Those of guests who are forgotten stay for an hour at most
-        (chat.services.guest_cleanup), and those of words that are not indexed any more: neither is
+        """An entry of an index of names. Entries of forgotten guests, which stay for at most an
+        hour (chat.services.guest_cleanup), and of words that are not indexed any more are not
         wrong."""
         text, _, uid = entry.rpartition("\0")
         name = self.client.hget(keys.user(uid), "name")
@@ -98,7 +97,7 @@ class IntegrityCheck:
             yield Finding(f"{text!r} finds {uid}, who has a different name", gone)
 
     def listed(self, key: str, uid: str, what: str) -> Iterator[Finding]:
-        """Somebody in the list of bots or of webhooks."""
+        """An entry in the list of bots or of webhooks."""
         hook, bot = self.client.exists(keys.webhook(uid)), self.client.hget(keys.user(uid), "bot")
         if not (hook if key == keys.WEBHOOKS else bot):
             gone = partial(self.client.srem, key, uid)

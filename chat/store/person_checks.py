@@ -18,7 +18,7 @@ class PersonChecks:
         self.rooms = rooms
 
     def person(self, uid: str) -> Iterator[Finding]:
-        """What is wrong with a person, and with what points to them."""
+        """Everything that is wrong with a person, and with what points to them."""
         yield from self.known(uid)
         yield from self._list(uid)
         yield from self._settings(uid)
@@ -26,7 +26,7 @@ class PersonChecks:
         yield from self._hook(uid)
 
     def known(self, uid: str) -> Iterator[Finding]:
-        """Whether a person is found by name and login, and among the bots."""
+        """The person's entries in the indexes of names and logins, and in the lists of bots."""
         fields = self.client.hgetall(keys.user(uid))
         if not fields:
             return
@@ -76,7 +76,7 @@ class PersonChecks:
                     yield Finding(f"{what} {rid} is stored, but they are not a member", gone)
 
     def _not_in(self, uid: str, rids: Iterable[str]) -> set[str]:
-        """Those of the rooms in which a person is not."""
+        """Those of the rooms of which the person is not a member."""
         listed = set(rids)
         return listed - self.rooms.joined(uid, listed)
 
@@ -87,7 +87,7 @@ class PersonChecks:
                 yield Finding(f"the tokens of {uid} include one that does not exist", gone)
 
     def _hook(self, uid: str) -> Iterator[Finding]:
-        """How far a bot was told of its rooms, and what it is still to be told."""
+        """The cursors and the queue of a bot's webhook."""
         hook, *parts = keys.of_webhook(uid)
         if not self.client.exists(hook) and self.client.exists(*parts):
             drop_all = partial(self.client.unlink, *parts)

@@ -1,4 +1,4 @@
-"""Checks of one room: what is stored of it against its events and members."""
+"""Checks of one room: what is stored about it against its events and members."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -22,7 +22,7 @@ class RoomChecks:
         self.history = History(client)
 
     def room(self, rid: str) -> Iterator[Finding]:
-        """What is wrong with a room, and with what points to it."""
+        """Everything that is wrong with a room, and with what points to it."""
         fields = self.client.hgetall(keys.room(rid))
         if not fields:
             return
@@ -49,15 +49,13 @@ class RoomChecks:
             yield from self._seats(rid)
 
     def _numbers(self, rid: str, fields: dict[str, str]) -> Iterator[Finding]:
-        """The number of the newest event against the stream, which is the record."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.xrange(keys.events(rid), count=1)
-        pipeline.xrevrange(keys.events(rid), count=1)
-        oldest, newest = pipeline.execute()
-        if not newest:
+        """The room's first and newest number against the stream, which is the truth."""
+        first = self.history.piece(rid, "after", 0, 0).oldest
+        newest = self.history.before(rid, NEWEST, 1)
+        if first is None or not newest:
             yield Finding(f"the room {rid} has no events", None)
             return
-        seq, first, last = int(fields["seq"]), _number(oldest[0][0]), _number(newest[0][0])
+        seq, last = int(fields["seq"]), newest[0].seq
         if last < seq:
             yield Finding(
                 f"the room {rid} is at number {seq}, but its last event has number {last}",
@@ -77,7 +75,7 @@ class RoomChecks:
             )
 
     def _is_older(self, rid: str, line: str, seq: int) -> bool:
-        """Whether something between the line and number `seq` is to be read."""
+        """True if an event after this line, up to number `seq`, is not silent."""
         told = number(line.partition(" ")[0])
         if told >= seq:
             return told > seq
@@ -85,7 +83,7 @@ class RoomChecks:
         return bool(newest) and number(newest.partition(" ")[0]) != told
 
     def _newest_line(self, rid: str) -> str:
-        """The newest event that is something to read, as a line; "" where none is kept."""
+        """The newest event that is not silent, as a line; "" if none is kept."""
         before: int | str = NEWEST
         while entries := self.history.piece(rid, "before", before, SCAN_COUNT).entries:
             for entry in entries:
@@ -95,7 +93,8 @@ class RoomChecks:
         return ""
 
     def _put_back(self, rid: str, seq: int, line: str) -> Callable[[], object] | None:
-        """The newest event is in the room's hash too; what is missing before it is lost."""
+        """The repair of a stream without its newest event, which is in the room's hash too. Other
+        missing events are lost."""
         event = Event.parse_line(rid, line)
         if event.seq != seq:
             return None
@@ -134,7 +133,7 @@ class RoomChecks:
                     yield Finding(f"the room list of {uid} lacks the room {rid}", add)
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
-        """How far people have read."""
+        """Read marks."""
         for marks in scanned(self.client.hscan_iter, keys.read(rid), SCAN_COUNT):
             joined = self.client.zmscore(keys.members(rid), [uid for uid, _ in marks])
             for (uid, read), member in zip(marks, joined, strict=True):
@@ -146,7 +145,7 @@ class RoomChecks:
                     yield Finding(f"the read mark of {uid} in {rid} is beyond its end", back)
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
-        """What is kept beside messages, by their numbers."""
+        """What is stored beside messages, by their numbers."""
         for kept in scanned(self.client.hscan_iter, key, TEXTS_AT_ONCE):
             there = self._there(rid, (int(seq) for seq, _ in kept))
             for seq, _ in kept:
@@ -155,7 +154,7 @@ class RoomChecks:
                     yield Finding(f"the room {rid} stores {what} {seq}, which is deleted", gone)
 
     def _there(self, rid: str, seqs: Iterable[int]) -> dict[int, Entry]:
-        """Those of the events with these numbers that are there."""
+        """The events with these numbers that exist."""
         return {entry.seq: entry for entry in self.history.these(rid, list(seqs))}
 
     def _files(self, rid: str) -> Iterator[Finding]:
@@ -169,7 +168,7 @@ class RoomChecks:
                     yield Finding(text, gone)
 
     def _mentioned(self, rid: str) -> Iterator[Finding]:
-        """What mentions whom, against who is mentioned in what."""
+        """The mentions of messages against the index of mentions."""
         index = keys.mentioned(rid)
         for found in scanned(self.client.zscan_iter, index, SCAN_COUNT):
             parts = [entry.split(" ") for entry, _ in found]
@@ -206,7 +205,3 @@ class RoomChecks:
 def _fids(rid: str, entry: Entry) -> list[str]:
     """The ids of the files of the message in this stream entry."""
     return [file.fid for file in Event.parse(rid, *entry).files]
-
-
-def _number(entry: str) -> int:
-    return int(entry.partition("-")[0])

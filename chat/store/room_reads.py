@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 from ..domain.errors import NotFound
@@ -209,11 +210,9 @@ class RoomReads:
         """How many members the room has."""
         return int(self.client.zcard(keys.members(rid)))
 
-    def members(self, rid: str, start: int = 0, limit: int = 0) -> list[Person]:
-        """Members of the room in the order in which they joined: `limit` of them (0: all) from
-        index `start`."""
-        if not limit:
-            return self.people.several(self.uids(rid)[start:])
+    def members(self, rid: str, start: int = 0, limit: int = MAX_SCANNED_MEMBERS) -> list[Person]:
+        """Members of the room in the order in which they joined: at most `limit` from index
+        `start`."""
         uids = self.client.zrange(keys.members(rid), start, start + limit - 1)
         return self.people.several(uids)
 
@@ -230,13 +229,11 @@ class RoomReads:
             people = self.members(rid)
         else:
             uids = self.people.beginning(text, MAX_SEARCHED)
-            found: list[str] = []
-            for some in batched(uids, SCAN_COUNT):
-                inside = self.inside(rid, some)
-                found += [uid for uid in some if uid in inside]
-                if len(found) > limit:
-                    break
-            people = self.people.several(found[: limit + 1])
+            batches = batched(uids, SCAN_COUNT)
+            found = chain.from_iterable(
+                members_among(self.client, keys.members(rid), some) for some in batches
+            )
+            people = self.people.several(list(islice(found, limit + 1)))
         named = [person for person in people if start in f" {folded(person.name)}"]
         return named[:limit], len(named) > limit
 
