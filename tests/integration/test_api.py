@@ -75,7 +75,7 @@ def test_all_that_pages_do_with_rooms(ann, bob, anns, bobs, tea):
 
 def test_messages_are_posted_read_changed_and_deleted(ann, bob, anns, bobs, tea):
     page = Page(bob).watch(tea)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     posted = anns("POST", f"/rooms/{tea}/messages", 201, body="Hello", nonce="n1")
     assert anns("POST", f"/rooms/{tea}/messages", 201, body="Hello", nonce="n1") == posted
     page.wait_shown("Hello")

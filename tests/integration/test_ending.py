@@ -117,7 +117,7 @@ ENDS = [
 def test_a_session_ends_with_its_pages_and_its_cookie(server, ada, ben, bens_phone, end):
     rid = bens_phone.create_room("Tea")
     page = Page(bens_phone).watch(rid)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     cookie, stream = bens_phone.cookie, Stream(bens_phone, rid)
     assert end(ada, ben, bens_phone).status_code == 303
     assert page.wait_closed(AT_ONCE) == 1008
@@ -199,7 +199,7 @@ def tea(ben, ada, bens_phone):
 
 def watching(visitor, rid):
     page = Page(visitor).watch(rid)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     return page
 
 

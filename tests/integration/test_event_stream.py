@@ -105,7 +105,7 @@ def test_a_frame_that_begins_while_the_process_ends_comes_back(mortal_server):
     ann = Visitor(mortal_server.url, "Ann")
     rid = ann.create_room("Tea")
     page = Page(ann).watch(rid)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     with Raw(mortal_server) as client:
         client.request("GET", "/healthz")
         client.response()

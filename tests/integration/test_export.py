@@ -187,7 +187,7 @@ def test_a_room_is_a_page_that_can_be_read_and_searched(page):
     assert "edited" in text
     assert '<span class="reaction" title="Ann &lt;3">👍 1</span>' in page
     assert "A message was deleted" in text
-    assert "Ann <3 started this room" in text
+    assert "Ann <3 created this room" in text
     assert 'href="/rooms/x/messages/1#m-1" /people/me' in text
     assert "teh" not in text
     assert "unsaid" not in text

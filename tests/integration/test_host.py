@@ -97,7 +97,7 @@ def test_a_page_of_another_site_gets_nothing_under_its_own_name(server):
 def test_under_its_own_name_all_is_there(server):
     visitor = visit(server)
     rid = visitor.create_room("Tea")
-    assert "started this room" in visitor.room(rid)
+    assert "created this room" in visitor.room(rid)
     assert handshake(visitor, b"chat.example.org") == 101
     assert handshake(visitor, b"evil.example") == 421
     assert handshake(visitor, b"127.0.0.1:%d" % server.port) == 421

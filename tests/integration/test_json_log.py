@@ -62,7 +62,7 @@ def test_every_line_is_an_object_and_names_its_request(logging_server):
     broken = ann.create_room("Broken")
     # Shown before it breaks: of the warnings about Redis, a process writes the first only.
     page = Page(ann).watch(broken)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     with server.redis() as client:
         client.set(keys.events(broken), "no stream")  # SET replaces a key of any type
         page.say(type="watch", room=broken, after="0-1")

@@ -207,7 +207,7 @@ def test_switching_rooms_goes_on_on_the_same_socket(ann, bob, tea, pages):
     page = pages[0]
     page.wait_for("Club")
     page.watch(club, after=0)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     page.post(club, "here")
     page.wait_for("here")
     pages[1].post(tea, "there")
@@ -294,7 +294,7 @@ def test_leaving_a_room_on_screen_clears_its_mark_and_remembers_what_was_seen(an
     page.watch(tea)  # sent by the click that leads away
     page.watch(club, after=0)
     page.wait_for(f'hx-target="#unread-{tea}" hx-swap="innerHTML"></hx-partial>')
-    page.wait_for("started this room")
+    page.wait_for("created this room")
 
     def row():
         return bob.get("/").text.split(f'id="unread-{tea}"')[1].split("</span>")[0]

@@ -23,7 +23,7 @@ def tea(ann, bob):
 def reading(bob, tea):
     """Bob's open page of the room, live."""
     page = Page(bob).watch(tea)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     return page
 
 
@@ -119,5 +119,5 @@ def test_a_refused_text_of_several_lines_comes_back_whole(ann, tea):
 
 def test_the_help_shows_every_example(ann):
     page = ann.get("/help/text").text
-    for shown in ("<strong>bold</strong>", "<li>of things", "code-string", 'class="emoji"'):
+    for shown in ("<strong>bold</strong>", "<li>of items", "code-string", 'class="emoji"'):
         assert shown in page

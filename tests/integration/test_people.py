@@ -147,7 +147,7 @@ def test_coming_and_going_is_no_line_in_the_room(server, ann, bob, tea):
     reading = Page(bob).watch(tea)
     for _ in range(5):
         page = Page(ann).watch(tea)
-        page.wait_for("started this room")
+        page.wait_for("created this room")
         page.close()
     page = Page(ann).watch(tea)
     page.socket.socket.shutdown(socket.SHUT_RDWR)
@@ -194,7 +194,7 @@ def test_everybody_reads_times_in_a_zone_of_their_own(ann, bob, tea):
     save(bob, name="Bob", zone="America/Lima")
     pages = [Page(visitor).watch(tea) for visitor in (ann, bob)]
     for page in pages:
-        page.wait_for("started this room")
+        page.wait_for("created this room")
     bob.post(tea, "What time is it?")
     for visitor, page, zone in zip(
         (ann, bob), pages, ("Asia/Kolkata", "America/Lima"), strict=True
@@ -207,7 +207,7 @@ def test_everybody_reads_times_in_a_zone_of_their_own(ann, bob, tea):
 
 def test_a_new_zone_brings_open_pages_back(ann, tea):
     page = Page(ann).watch(tea)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     save(ann, name="Ann", zone="Pacific/Auckland")
     assert page.wait_closed() == 1012
     page.reconnect()

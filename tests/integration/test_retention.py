@@ -280,7 +280,7 @@ def test_a_page_comes_back_when_what_its_server_missed_is_no_longer_kept(server,
     """The server's link to Redis is cut, and before it stands again much was said and let go."""
     rid = ann.create_room("Tea")
     page = Page(ann).watch(rid)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     with server.redis() as client:
         at_once = client.pipeline(transaction=True)
         at_once.client_kill_filter(_type="pubsub")

@@ -23,7 +23,7 @@ def tea(ann, bob):
 def watching(visitor, rid):
     """An open page of the room, live."""
     page = Page(visitor).watch(rid)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     return page
 
 

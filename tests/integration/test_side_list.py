@@ -160,7 +160,7 @@ def test_a_panel_whose_list_is_true_brings_no_other_list(server, store, ann, bob
     page.show(bob.get(f"/rooms/{club}", headers={"HX-Request": "true"}).text)
     count = len(page.page.frames)
     page.page.say(type="watch", room=club, after="0", digest=page.digest)
-    page.page.wait_for("started this room")
+    page.page.wait_for("created this room")
     page.page.post(club, "the end")
     page.page.wait_shown("the end")
     assert not any('"#rooms" hx-swap="innerHTML"' in text for text in page.page.frames[count:])

@@ -10,7 +10,7 @@ def test_who_has_sent_the_message_is_not_shown_typing_afterwards(server, ann, bo
     """Both words may come at once: a text is pasted and sent. The name has to be read first."""
     cyd = Visitor(server.url, "Cyd")
     page = Page(bob).watch(tea)
-    page.wait_for("started this room")
+    page.wait_for("created this room")
     with server.redis() as database:
         channel = keys.room_channel(tea)
         with database.pipeline() as pipeline:

@@ -214,7 +214,7 @@ def test_a_text_that_comes_back_stays_in_its_element(made, text):
 def test_a_server_line_cannot_be_written_by_a_person(made, kind):
     """A person's text is a .message with an author, whatever it says."""
     line = made.for_viewers(Event("tea", 1, 0, kind, "u1", "Ann", "Tea"))
-    person = made.for_viewers(said("Ann started this room", "server"))
+    person = made.for_viewers(said("Ann created this room", "server"))
     assert 'class="server-line"' in line
     assert "data-author" not in line
     assert 'class="server-line"' not in person
