@@ -81,9 +81,9 @@ class Provider:
         jwt.check_claims(claims, self._published("issuer"), client, self._now(), nonce=nonce)
         has_several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if has_several else client) != client:
-            raise BadToken("the token was made for another client")
+            raise BadToken("the token was issued for another client")
         if "iat" not in claims:
-            raise BadToken("the token does not say when it was made")
+            raise BadToken("the token does not say when it was issued")
         return claims
 
     def _address(self, name: str) -> str:

@@ -106,7 +106,7 @@ def print_setup_link(settings: Settings) -> None:
     with running(settings) as store:
         if store.accounts.has_admin():
             raise CannotStart(
-                "this chat has an admin already, so the link would not work; "
+                "this chat already has an admin, so the link would not work; "
                 "`chat admin WHO` makes another person an admin"
             )
         print(setup_link.notice(settings, store.setup_links.make()))

@@ -130,7 +130,7 @@ class Files:
             raise Invalid(f"“{name}” is empty.")
         if count > self.max_bytes:
             raise Invalid(
-                f"“{name}” has {file_size(count)}. The limit is {file_size(self.max_bytes)}."
+                f"“{name}” is {file_size(count)}. The limit is {file_size(self.max_bytes)}."
             )
         return File(secrets.token_urlsafe(12), name, count, type_of(name))
 

@@ -110,7 +110,7 @@ class Accounts:
         with self.people.unfinished.change(FIRST_ADMIN, who):
             claim = "SET", keys.FIRST_ADMIN, who, "NX", "EX", CREATION_SECONDS
             if not self._verified.one(*claim):
-                raise Invalid("This chat has an admin already. Sign in instead.")
+                raise Invalid("This chat already has an admin. Sign in instead.")
             try:
                 yield
             except Invalid:

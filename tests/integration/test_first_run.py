@@ -160,7 +160,7 @@ def test_on_a_public_host_only_the_link_makes_the_admin(start):
     assert one_of_five_becomes_admin(running, link)
     assert visitor.get(link).status_code == 404, "it worked once"
     assert visitor.get("/first-run").status_code == 404
-    assert "chat has an admin" in running.console("admin", "link").stderr
+    assert "chat already has an admin" in running.console("admin", "link").stderr
 
 
 def test_a_link_that_was_made_up_says_where_to_get_one(start):
