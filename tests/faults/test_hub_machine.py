@@ -218,4 +218,4 @@ def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):
     bug(monkeypatch)
     monkeypatch.setattr(Machine, "focus", BUGS[bug].split())
     with pytest.raises(FOUND):
-        machine(400, steps=50 if bug is an_old_list else 20)  # which finds it soonest
+        machine(400, steps=80 if bug is an_old_list else 20)  # which finds it soonest
