@@ -352,26 +352,29 @@ def test_a_failover_that_loses_what_was_shown_is_told_to_every_page(mortal_serve
         assert each.bodies == ["message 0", "message 1", "kept 0", "kept 1", "kept 2"]
 
 
-def test_two_workers_serve_one_conversation(tmp_path):
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    running = Server(tmp_path_factory.mktemp("two"), CHAT_WORKERS="2", CHAT_LIMITS="off").start()
+    yield running
+    running.clean_up()
+
+
+def test_two_workers_serve_one_conversation(two_workers):
     """Pages on both see the same messages in the same order, whichever they are sent to."""
-    server = Server(tmp_path / "chat", CHAT_WORKERS="2").start()
-    try:
-        first, second = server.workers()
-        ann, _, rid = conversation(server, 0)
-        pages = [Page(ann).watch(rid) for _ in range(4)]
-        while {worker_of(server, page) for page in pages} != {first, second}:
-            pages.append(Page(ann).watch(rid))
-            assert len(pages) < 100, "the kernel gives everything to one worker"
-        for page in pages:
-            page.wait_for("joined")
-        for n, page in enumerate(pages):
-            page.post(rid, f"message {n}")
-        for page in pages:
-            for n in range(len(pages)):
-                page.wait_shown(f"message {n}")
-        assert len({tuple(page.bodies) for page in pages}) == 1
-    finally:
-        server.clean_up()
+    first, second = two_workers.workers()
+    ann, _, rid = conversation(two_workers, 0)
+    pages = [Page(ann).watch(rid) for _ in range(4)]
+    while {worker_of(two_workers, page) for page in pages} != {first, second}:
+        pages.append(Page(ann).watch(rid))
+        assert len(pages) < 100, "the kernel gives everything to one worker"
+    for page in pages:
+        page.wait_for("joined")
+    for n, page in enumerate(pages):
+        page.post(rid, f"message {n}")
+    for page in pages:
+        for n in range(len(pages)):
+            page.wait_shown(f"message {n}")
+    assert len({tuple(page.bodies) for page in pages}) == 1
 
 
 def worker_of(server, page):
@@ -387,27 +390,23 @@ def worker_of(server, page):
     return None
 
 
-def test_a_worker_that_dies_takes_only_its_own_pages_along(tmp_path):
-    server = Server(tmp_path / "chat", CHAT_WORKERS="2").start()
-    try:
-        first, second = server.workers()
-        ann, _, rid = conversation(server, 0)
-        pages = {}
-        while len(pages) < 2:
-            page = Page(ann).watch(rid)
-            pages.setdefault(worker_of(server, page), page)
-        os.kill(first, signal.SIGKILL)
-        assert pages[first].wait_closed() == 1006
-        pages[second].post(rid, "still here")
-        pages[second].wait_shown("still here")
-        died = time.monotonic()
-        wait_until(lambda: len(server.workers()) == 2, "another worker", 2)
-        pages[first].reconnect()
-        pages[first].watch(rid).wait_shown("still here")
-        print(f"back {time.monotonic() - died:.1f} s after the death")
-        assert second in server.workers()
-    finally:
-        server.clean_up()
+def test_a_worker_that_dies_takes_only_its_own_pages_along(two_workers):
+    first, second = two_workers.workers()
+    ann, _, rid = conversation(two_workers, 0)
+    pages = {}
+    while len(pages) < 2:
+        page = Page(ann).watch(rid)
+        pages.setdefault(worker_of(two_workers, page), page)
+    os.kill(first, signal.SIGKILL)
+    assert pages[first].wait_closed() == 1006
+    pages[second].post(rid, "still here")
+    pages[second].wait_shown("still here")
+    died = time.monotonic()
+    wait_until(lambda: len(two_workers.workers()) == 2, "another worker", 2)
+    pages[first].reconnect()
+    pages[first].watch(rid).wait_shown("still here")
+    print(f"back {time.monotonic() - died:.1f} s after the death")
+    assert second in two_workers.workers()
 
 
 def test_a_post_on_its_way_when_the_chat_stops_is_stored_and_answered(mortal_server):
