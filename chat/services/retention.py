@@ -8,7 +8,7 @@ from greenback import with_portal_run_sync
 from ..config import Settings
 from ..store import Store, keys
 from ..store.leases import run_leased
-from ..store.retention import STEP
+from ..store.retention import STEP_EVENTS
 
 LEASE_SECONDS = 30.0  # until an unrenewed lease ends; each step renews it
 PAUSE_SECONDS = 0.1  # between two steps
@@ -35,13 +35,13 @@ class Trimmer:
     def step(self) -> bool:
         """Do one step. False if the round through all rooms is over."""
         gone = looked = 0
-        while gone < STEP and looked < STEP:
+        while gone < STEP_EVENTS and looked < STEP_EVENTS:
             self.room = self.room or next(self.rooms, "")
             if not self.room:
                 self.rooms = self.store.rooms()
                 return False
             trimmed = self.store.trim(self.room, self.messages, self.days)
             gone, looked = gone + trimmed, looked + 1
-            if trimmed < STEP:
+            if trimmed < STEP_EVENTS:
                 self.room = ""
         return True

@@ -7,7 +7,7 @@ from . import keys
 from .batches import ask_each, stored_ids
 from .lua import Script
 
-STEP = 500  # events that one script deletes, and keys that are read in one command
+STEP_EVENTS = 500  # deleted by one script; and keys or ids that are read in one command
 DAY_MS = 24 * 3600 * 1000
 NONCE_MS = DAY_MS  # after which nobody sends a deleted message again
 
@@ -25,8 +25,9 @@ class Retention:
 
     def held(self) -> Iterator[tuple[str, set[str]]]:
         """The rooms whose messages have files, each with the ids of these."""
-        for rid in stored_ids(self.client, keys.files, "zset", STEP):
-            yield rid, {fid for fid, _ in self.client.zscan_iter(keys.files(rid), count=STEP)}
+        for rid in stored_ids(self.client, keys.files, "zset", STEP_EVENTS):
+            found = self.client.zscan_iter(keys.files(rid), count=STEP_EVENTS)
+            yield rid, {fid for fid, _ in found}
 
     def place(self, name: str) -> str:
         """The id of the file storage that belongs to this database, which becomes `name` if it has
@@ -36,15 +37,12 @@ class Retention:
 
     def rooms(self) -> Iterator[str]:
         """The ids of all rooms. An id may come twice."""
-        return stored_ids(self.client, keys.room, size=STEP)
+        return stored_ids(self.client, keys.room, size=STEP_EVENTS)
 
     def trim(self, rid: str, messages: int, days: int) -> int:
         """Delete what is not among the newest `messages` events (0: no limit), or is older than so
-        many days (0: no limit), but STEP events at most. Returns how many were deleted: if it is
-        STEP, there may be more."""
-        age_ms = days * DAY_MS
-        return int(
-            self._trim(
-                keys.of_room(rid), kept=messages, age_ms=age_ms, limit=STEP, nonce_ms=NONCE_MS
-            )
-        )
+        many days (0: no limit), but at most STEP_EVENTS. Returns how many were deleted: if it is
+        STEP_EVENTS, there may be more."""
+        age: dict[str, Any] = {"age_ms": days * DAY_MS, "nonce_ms": NONCE_MS}
+        gone = self._trim(keys.of_room(rid), kept=messages, limit=STEP_EVENTS, **age)
+        return int(gone)

@@ -17,7 +17,7 @@ from .batches import ask_each, batched
 from .lua import Script
 from .verified import Verified, pairs
 
-MAX_WAITING = 1000  # queued deliveries of one bot; more messages are not queued
+MAX_QUEUED = 1000  # deliveries of one bot; more are not queued
 MAX_LOGGED_ATTEMPTS = 30  # that administrators can see
 MAX_OUTCOME_CHARS = 300  # of the outcome of an attempt, which may quote the program's answer
 _AT_ONCE = 500  # rooms or bots in one round trip
@@ -172,7 +172,7 @@ class Webhooks:
             before=before,
             cursor=cursor,
             at=now,
-            limit=MAX_WAITING,
+            limit=MAX_QUEUED,
             rest=seqs,
         )
         return int(added)

@@ -7,7 +7,7 @@ import pytest
 from chat.domain.errors import NotFound
 from chat.domain.events import DELETE, DELETED, EDIT, POST, File
 from chat.store import keys
-from chat.store.retention import STEP
+from chat.store.retention import STEP_EVENTS
 
 from ..running import Server, Visitor, wait_until
 from ..stored_events import pack
@@ -90,11 +90,14 @@ def test_zero_keeps_everything(store, client, ada, tea):
 
 def test_it_goes_in_small_steps(store, client, ada):
     tea = store.rooms.create("Tea", "closed", ada)
-    for n in range(STEP + 20):
+    for n in range(STEP_EVENTS + 20):
         store.messages.post(tea, ada, f"m{n}")
-    assert store.retention.trim(tea, messages=10, days=0) == STEP
-    assert store.rooms.get(tea).first == STEP + 1
-    assert [event.seq for event in store.messages.after(tea, 0, 2)] == [STEP + 1, STEP + 2]
+    assert store.retention.trim(tea, messages=10, days=0) == STEP_EVENTS
+    assert store.rooms.get(tea).first == STEP_EVENTS + 1
+    assert [event.seq for event in store.messages.after(tea, 0, 2)] == [
+        STEP_EVENTS + 1,
+        STEP_EVENTS + 2,
+    ]
     assert store.retention.trim(tea, messages=10, days=0) == 11
     assert len(numbers(client, tea)) == 10
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.store import keys
-from chat.store.webhooks import MAX_OUTCOME_CHARS, MAX_WAITING, Attempt, Delivery
+from chat.store.webhooks import MAX_OUTCOME_CHARS, MAX_QUEUED, Attempt, Delivery
 from chat.webhooks.queueing import Queueing
 
 
@@ -33,10 +33,10 @@ def test_a_message_is_queued_once_whoever_reads_the_room(store, bot):
 
 
 def test_a_queue_has_an_end(store, bot):
-    seqs = list(range(1, MAX_WAITING + 10))
-    assert store.webhooks.queue(bot.uid, "r", "", seqs[-1], seqs, 100) == MAX_WAITING
+    seqs = list(range(1, MAX_QUEUED + 10))
+    assert store.webhooks.queue(bot.uid, "r", "", seqs[-1], seqs, 100) == MAX_QUEUED
     assert store.webhooks.queue(bot.uid, "q", "", 1, [1], 100) == 0
-    assert due(store, bot)[1] == MAX_WAITING
+    assert due(store, bot)[1] == MAX_QUEUED
 
 
 def test_what_failed_is_due_later_and_counted(store, bot):
