@@ -1,17 +1,17 @@
 """The errors that people see, with their HTTP status.
 
 ChatError
- ├── Invalid        400  what was typed cannot be used; the text says what to change
- │    └── OverQuota 413  files that do not fit into what may be kept of them
- ├── Unauthorized   401  a program without a token that is in use
- ├── NotFound       404  no such room, or none that this person may see
- ├── NotMember      403  an open room that has not been joined
- ├── Refused        403  not with this person's rights, or not as things stand
- ├── Misdirected    421  the request names another host than this chat's
- ├── TooOften       429  more often, or more at once, than one person or address may
- ├── Unreachable    502  another site that does not answer as it should
- ├── Busy           503  too many people ask for what takes long
- ├── FilesAway      503  where files are kept is full, or cannot be reached
+ ├── Invalid        400  the input is invalid; the text says what to change
+ │    └── OverQuota 413  the files do not fit into a quota
+ ├── Unauthorized   401  a program sent no valid token
+ ├── NotFound       404  the object does not exist, or this person cannot see it
+ ├── NotMember      403  the person has not joined this open room
+ ├── Refused        403  the person has no right to do this, or it is not possible now
+ ├── Misdirected    421  the request names a host other than this chat's
+ ├── TooOften       429  a person or an address exceeded a limit
+ ├── Unreachable    502  another site does not respond correctly
+ ├── Busy           503  too many slow requests are waiting
+ ├── FilesAway      503  the file storage is full, or cannot be reached
  └── StoreAway      503  Redis cannot be reached; nothing was lost
 
 One handler turns an error into a page. The live socket shows it next to the message that caused it.
@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 
 class ChatError(Exception):
-    """A refusal in plain words. `text` is shown to the person as it stands."""
+    """An error in plain words. `text` is shown to the person unchanged."""
 
     status = 500
     title = "Something went wrong"

@@ -42,7 +42,7 @@ def give_way() -> None:
 
 
 def in_pieces(many: Iterable[T]) -> Iterator[T]:
-    """Yield each of many, giving way before it."""
+    """Yield the items of `many`. Before each one, other tasks may run (`give_way`)."""
     for one in many:
         give_way()
         yield one

@@ -1,1 +1,1 @@
-"""What can be done in the chat, whoever asks for it."""
+"""Everything that can be done in the chat, for pages, the API and the command line alike."""

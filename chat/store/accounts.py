@@ -158,7 +158,7 @@ class Accounts:
             return self.people.create(name, MEMBER, uid=uid)
 
     def agree_subject(self, digest: str) -> None:
-        """Delete what another site calls a person who does not exist."""
+        """Delete an identity at another site if its person does not exist."""
         uid = self._verified.one("GET", keys.subject(digest))
         if uid and self.people.get(uid) is None:
             self.client.delete(keys.subject(digest))

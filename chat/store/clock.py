@@ -35,8 +35,8 @@ class Clock:
         return self.estimate()
 
     def estimate(self) -> float:
-        """The same without ever waiting: the machine's clock until the database has been asked
-        once. Only for display, never for what is stored or for a final refusal."""
+        """Seconds since 1970, without waiting; by the host's clock until the database was asked
+        once. Only for display, never for stored times or final refusals."""
         return time.time() if self._ahead is None else time.monotonic() + self._ahead
 
     def correct(self, now: float, asked: float) -> None:

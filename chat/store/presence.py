@@ -1,7 +1,7 @@
 """Presence: who has a page open in any process, or had one a moment ago.
 
 All times are the database's, so that hosts with different clocks agree. Who came or went is stored
-until a process has announced it (`report`, `announce`). If the process dies before, or the
+until a process has announced it (`report`, `announce`). If the process dies first, or the
 database is unavailable, a later report finds it again.
 """
 

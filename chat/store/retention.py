@@ -18,8 +18,7 @@ class Retention:
         self._trim = Script(client, "trim")
 
     def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
-        """For each of these files, given by the id of its room and its own, whether a message has
-        it."""
+        """Return for each file (the ids of its room and of the file) whether a message has it."""
         asked = ((keys.files(rid), fid) for rid, fid in files)
         return [score is not None for score in ask_each(self.client, "zscore", asked)]
 

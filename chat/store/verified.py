@@ -33,9 +33,9 @@ class Verified:
         self._tokens: Iterator[str] = map(f"{secrets.token_hex(8)}-%d".__mod__, itertools.count())
 
     def ask(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The answers to some commands, in one round trip. The second word of each command is its
-        key, and all keys are in one slot. Answers are as Redis sends them: a hash is a list of
-        names and values. For the answer to another question, it closes the connection and raises
+        """Return the replies to some commands, in one round trip. The second word of each command
+        is its key, and all keys are in one slot. Replies are as Redis sends them: a hash is a list
+        of names and values. If the reply answers another question, closes the connection and raises
         WrongReply."""
         token = next(self._tokens)
         words = [word for command in commands for word in (len(command), *command)]

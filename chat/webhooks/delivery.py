@@ -110,8 +110,8 @@ class Sender:
     # The answer
 
     async def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
-        """Post the program's answer; returns the result of the delivery. A bot that answers faster
-        than anyone may post has to wait: nothing is lost, and its next deliveries wait too."""
+        """Post the program's reply, and return the result of the delivery. At the rate limit for
+        messages, the reply waits, and so do the bot's next deliveries; nothing is lost."""
         while True:
             try:
                 return await with_portal_run_sync(self._reply, delivery, text)

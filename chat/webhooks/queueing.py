@@ -83,7 +83,7 @@ class Queueing:
         return True
 
     def on_subscribed(self, channel: str) -> None:
-        """Note that the subject of the channel is to be read: messages may have been missed."""
+        """Record that the channel's rooms must be read, because messages may have been missed."""
         if channel == keys.WEBHOOKS:
             self.swept_at = float("-inf")
         else:
@@ -91,7 +91,7 @@ class Queueing:
             self.changed.update([ident] if kind == "user" else self._listeners_in(ident))
 
     def mark_changed(self, uid: str) -> None:
-        """Note that a bot is to be read again."""
+        """Record that the rooms of a bot must be read again."""
         self.changed.add(uid)
 
     def _concerns_somebody(self, rid: str, line: str) -> bool:
