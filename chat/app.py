@@ -151,7 +151,7 @@ def create_app(
     csrf.exempt(jwt_sign_in.sign_in)
 
     @app.before_request
-    def admit() -> None:
+    def admit() -> Any:
         """Check every request, in this order, before its blueprint and its view."""
         asked = present()
         form_limits.check_address(asked)
@@ -163,6 +163,7 @@ def create_app(
         upload_limits.limit_size(asked)
         if is_unsafe and app.config["WTF_CSRF_ENABLED"]:  # `csrf.protect` ignores the setting
             csrf.protect(apply_exemptions=True)
+        return auth.require_person(asked)
 
     app.register_blueprint(endpoints.bp)
     for name in find_modules("chat.web"):

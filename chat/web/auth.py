@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, g, redirect, request
+from flask import Flask, Request, g, redirect, request
 from flask import session as cookie
 
 from ..domain.errors import Refused
@@ -20,6 +20,13 @@ from .htmx import is_htmx
 from .security import address, network
 
 WEEK_SECONDS = 7 * 24 * 3600
+# Blueprints and views that do not require a signed-in person. The API checks its tokens, `live`
+# answers without a page, and `next_composer` must not ask Redis.
+FOR_VISITORS = {
+    *("api", "assets", "connections", "first_admin", "health", "jwt_sign_in", "live"),
+    *("oidc_sign_in", "sign_in", "sign_up", "composer.next_composer", "passwords.reset"),
+    *("passwords.reset_page", "profiles.style", "sessions.sign_out"),
+}
 
 
 def init(app: Flask) -> None:
@@ -45,9 +52,11 @@ def current_person() -> Person | None:
     return person
 
 
-def require_person() -> Any:
-    """For `before_request`: redirect visitors who are not signed in to the sign-in page, which
-    leads back."""
+def require_person(asked: Request) -> Any:
+    """Redirect visitors who are not signed in to the sign-in page, which leads back, unless the
+    view is one of FOR_VISITORS. Returns None to go on with the request."""
+    if asked.endpoint is None or {asked.endpoint, asked.blueprint} & FOR_VISITORS:
+        return None
     if current_person() is not None:
         _renew()
         return None
@@ -57,12 +66,9 @@ def require_person() -> Any:
     return redirect(f"/sign-in?next={wanted}" if request.method == "GET" else "/sign-in", 303)
 
 
-def require_admin() -> Any:
-    """For `before_request`, as `require_person`. Raises Refused if the person is not an admin."""
-    response = require_person()
-    if not response:
-        check_admin(g.person)
-    return response
+def require_admin() -> None:
+    """For `before_request` of a blueprint. Raises Refused if the person is not an admin."""
+    check_admin(g.person)
 
 
 def sign_in(person: Person, method: str) -> None:

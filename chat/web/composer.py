@@ -12,7 +12,6 @@ from ..domain.errors import Invalid
 from ..domain.validation import clean_body
 from ..services.context import chat
 from ..store import Room
-from .auth import require_person
 from .htmx import is_htmx
 from .nonces import is_nonce, new_nonce
 from .room_page import RoomView, message_to_answer, newest_page
@@ -20,12 +19,6 @@ from .room_page import RoomView, message_to_answer, newest_page
 SEVERAL_LINES = "This text has several lines. Send it before you switch to a single line."
 
 bp = Blueprint("composer", __name__)
-
-
-@bp.before_request
-def require_person_or_cookie() -> Any:
-    """The next composer needs no person from Redis (see `next_composer`)."""
-    return None if request.endpoint == "composer.next_composer" else require_person()
 
 
 @bp.app_context_processor

@@ -5,11 +5,9 @@ from typing import Any
 from flask import Blueprint, g
 
 from ..services.context import chat
-from .auth import require_person
 from .file_responses import file_response
 
 bp = Blueprint("downloads", __name__)
-bp.before_request(require_person)
 
 
 @bp.get("/rooms/<rid>/files/<fid>/<name>")

@@ -11,14 +11,12 @@ from ..services.context import chat
 from ..services.permissions import may_manage
 from ..store import Person
 from ..store.room_kinds import DIRECT
-from .auth import require_person
 from .paging import PAGE_ROWS, Paging, paging
 from .people_picker import is_search, people_fields, picked_people
 
 MAX_OFFERED_OWNERS = 100  # members on the page for leaving
 
 bp = Blueprint("members", __name__)
-bp.before_request(require_person)
 
 
 @bp.get("/rooms/<rid>/people")

@@ -17,7 +17,6 @@ from ..services.permissions import may_change
 from ..services.rooms import room_to_read
 from ..store import Room
 from . import upload_limits
-from .auth import require_person
 from .htmx import is_htmx
 from .nonces import new_nonce, sent_nonce
 from .room_page import (
@@ -32,7 +31,6 @@ from .security import address, csrf_token
 from .view_options import FileLimit, accepts_files, shows_refusals
 
 bp = Blueprint("messages", __name__)
-bp.before_request(require_person)
 bp.teardown_request(upload_limits.end)
 
 

@@ -12,7 +12,6 @@ from ..domain.validation import MAX_BODY_CHARS, number
 from ..services.context import chat
 from ..store import Room
 from ..store.notifications import LEVELS
-from .auth import require_person
 from .htmx import is_htmx
 from .nonces import sent_nonce
 from .room_page import RoomView, newest_page
@@ -20,7 +19,6 @@ from .room_page import RoomView, newest_page
 PAGE_SIZE = 30  # mentions
 
 bp = Blueprint("notifications", __name__)
-bp.before_request(require_person)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from ..services.context import chat
 from ..services.sessions import revoke_access
 from ..store import Person
 from . import auth
-from .auth import require_person
 from .failed_sign_ins import failed
 from .security import address, network
 from .sign_in_forms import check_method, count_attempt, new_password_hash, sign_in_and_go_on
@@ -21,15 +20,13 @@ bp = Blueprint("passwords", __name__)
 
 @bp.get("/me/password")
 def change_page() -> Any:
-    return require_person() or _change_page()
+    return _change_page()
 
 
 @bp.post("/me/password")
 def change() -> Any:
     """Set a new password; the old one is required. All sessions end, and this browser gets a new
     one: somebody else may have the old cookie, too."""
-    if response := require_person():
-        return response
     check_method("password")
     person, store = g.person, chat().store
     try:

@@ -12,19 +12,13 @@ from ..rendering.local_time import time_of_day, zones
 from ..services import profiles
 from ..services.context import chat
 from . import upload_limits
-from .auth import current_person, require_person
+from .auth import current_person
 from .view_options import FileLimit, accepts_files
 
 FIELDS = ("name", "about", "theme", "zone", "sound")
 
 bp = Blueprint("profiles", __name__)
 bp.teardown_request(upload_limits.end)
-
-
-@bp.before_request
-def check_person() -> Any:
-    """Visitors may have the style sheet only."""
-    return None if request.endpoint == "profiles.style" else require_person()
 
 
 @bp.get("/me.css")

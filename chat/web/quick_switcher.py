@@ -8,7 +8,6 @@ from flask import Blueprint, g, redirect, render_template, request
 from ..runtime.cooperation import in_pieces
 from ..search.name_match import likeness
 from ..services.context import chat
-from .auth import require_person
 from .htmx import is_panel
 
 MAX_SUGGESTIONS = 12  # targets offered as one types
@@ -16,7 +15,6 @@ MAX_TARGETS_LISTED = 100  # on the page
 MAX_QUERY_CHARS = 60
 
 bp = Blueprint("quick_switcher", __name__)
-bp.before_request(require_person)
 
 
 @dataclass(frozen=True, slots=True)

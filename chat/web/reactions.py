@@ -9,12 +9,10 @@ from ..domain.validation import cursor, number
 from ..services import messages
 from ..services.context import chat
 from ..store.message_reads import PAGE_SIZE
-from .auth import require_person
 from .htmx import is_htmx
 from .room_page import menu_fields, message_page, room_and_message
 
 bp = Blueprint("reactions", __name__)
-bp.before_request(require_person)
 
 
 @bp.post("/rooms/<rid>/reactions")

@@ -9,11 +9,9 @@ from ..services import rooms
 from ..services.context import chat
 from ..services.rooms import room_to_manage
 from ..store import Room
-from .auth import require_person
 from .security import address
 
 bp = Blueprint("room_settings", __name__)
-bp.before_request(require_person)
 
 
 @bp.get("/rooms/<rid>/edit")

@@ -12,7 +12,6 @@ from ..services import rooms as service
 from ..services.context import chat
 from ..services.permissions import check_create_rooms, may_create_rooms, may_manage
 from ..store.room_kinds import DIRECT, OPEN
-from .auth import require_person
 from .htmx import is_htmx, is_panel
 from .nonces import new_nonce, sent_nonce
 from .paging import PAGE_ROWS, Paging, address, paging
@@ -21,7 +20,6 @@ from .room_page import RoomView, message_to_answer, room_page
 from .served_pages import served
 
 bp = Blueprint("rooms", __name__)
-bp.before_request(require_person)
 
 
 @bp.app_context_processor

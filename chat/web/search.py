@@ -9,11 +9,9 @@ from ..rendering.local_time import today
 from ..search.query import parse
 from ..services.context import chat
 from ..services.search import SearchResults, search
-from .auth import require_person
 from .htmx import is_panel
 
 bp = Blueprint("search", __name__)
-bp.before_request(require_person)
 
 
 @bp.get("/search")

@@ -8,7 +8,7 @@ from flask import session as cookie
 from ..services import sessions
 from ..services.context import chat
 from . import trusted_proxy
-from .auth import current_person, require_person
+from .auth import current_person
 
 bp = Blueprint("sessions", __name__)
 
@@ -32,8 +32,6 @@ def sign_out() -> Any:
 @bp.get("/me/sessions")
 def index() -> Any:
     """The browsers in which the person is signed in."""
-    if response := require_person():
-        return response
     return render_template(
         "me/sessions.html",
         sessions=chat().store.sessions.of(g.person.uid),
@@ -45,8 +43,6 @@ def index() -> Any:
 @bp.post("/me/sessions/end")
 def end() -> Any:
     """End the session `sid`, or all others."""
-    if response := require_person():
-        return response
     sid, store = request.form.get("sid", ""), chat().store.sessions
     if sid == g.session.sid:
         return sign_out()
