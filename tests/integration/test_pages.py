@@ -112,6 +112,32 @@ def test_a_refused_message_keeps_its_text(ann, tea):
     assert "x" * 4001 in answer.text
 
 
+@pytest.mark.parametrize(
+    ("change", "seq", "body", "is_valid_form", "status"),
+    [
+        ("edit", 3, "new", False, 400),
+        ("edit", 3, "x" * 4001, True, 400),
+        ("edit", 99, "new", True, 404),
+        ("delete", 3, "", False, 400),
+        ("delete", 99, "", True, 404),
+    ],
+)
+def test_each_error_of_a_change_appears_in_its_message(
+    ann, tea, change, seq, body, is_valid_form, status
+):
+    ann.post(tea, "hello")
+    token = re.search(r'name="csrf_token" value="([^"]+)"', ann.room(tea))[1]
+    answer = ann.http.post(
+        f"/rooms/{tea}/messages/{seq}/{change}",
+        data={"csrf_token": token if is_valid_form else "", "body": body},
+        headers={"HX-Request": "true"},
+    )
+    assert answer.status_code == status
+    assert f"#m-{seq} .editor .editor__problem" in answer.text
+    assert 'role="alert"' in answer.text
+    assert "<html" not in answer.text
+
+
 def test_older_messages_by_link(ann, tea):
     for n in range(60):
         ann.post(tea, f"message {n:02}")
