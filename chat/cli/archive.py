@@ -44,8 +44,8 @@ class BadArchive(Exception):
 
 def write(path: Path, records: Iterable[Record], whole: bool, secrets: bool) -> int:
     """Write a file completely or not at all; returns the number of records. Raises OSError."""
-    made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    header = {"format": FORMAT, "version": VERSION, "made": made, "schema": SCHEMA}
+    created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    header = {"format": FORMAT, "version": VERSION, "made": created, "schema": SCHEMA}
     count = 0
     with private_file(path) as raw, _packed(raw, path) as file:
         _put(file, {**header, "whole": whole, "secrets": secrets})
@@ -58,13 +58,13 @@ def write(path: Path, records: Iterable[Record], whole: bool, secrets: bool) -> 
 @contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
     """A file that only its owner can read (0600). It gets its name when all is written."""
-    number, made = tempfile.mkstemp(dir=path.parent, prefix=".chat-")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".chat-")
     try:
-        with open(number, "wb") as file:
+        with open(descriptor, "wb") as file:
             yield file
-        os.replace(made, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(made)
+        os.unlink(temporary)
         raise
 
 

@@ -65,9 +65,9 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
     left_out = _copy_beside(settings.data, folder, trusted=True)
     if settings.files:
         left_out += "; it does not contain the pictures and files, which are in CHAT_FILES"
-    made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     digest = _digest(folder / AOF / BASE)
-    note = {"format": "chat backup", "version": 1, "made": made, "sha256": digest}
+    note = {"format": "chat backup", "version": 1, "made": created, "sha256": digest}
     (folder / NOTE).write_text(json.dumps(note) + "\n")
     return f"The backup is in {folder}{left_out}."
 
@@ -220,8 +220,8 @@ def _copy(source: Path, target: Path, trusted: bool = False) -> None:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or (found.st_nlink > 1 and not trusted):
             raise CannotStart(f"{source} is a link or a device: a backup has only regular files")
-        made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with open(made, "wb") as copy:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb") as copy:
             shutil.copyfileobj(file, copy)
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
 

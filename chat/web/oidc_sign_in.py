@@ -40,13 +40,13 @@ def start() -> Any:
         return redirect(next, 303)
     state, nonce, verifier = (secrets.token_urlsafe(n) for n in (16, 16, 32))
     try:
-        there = chat().provider.address(_redirect_uri(), state, nonce, verifier)
+        provider_address = chat().provider.address(_redirect_uri(), state, nonce, verifier)
     except Unreachable as error:
         return _provider_unavailable(error, next)
     now = int(chat().store.clock.now())
     entry = [state, nonce, verifier, next if len(next) <= MAX_NEXT_CHARS else "/", now]
     cookie["oidc"] = [*cookie.get("oidc", [])[1 - MAX_STARTED :], entry]
-    return redirect(there, 303)
+    return redirect(provider_address, 303)
 
 
 @bp.get("/sign-in/oidc/callback")

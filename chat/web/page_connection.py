@@ -203,8 +203,8 @@ class PageConnection:
         """The page got its list of rooms with the panel, over another connection. It may lack marks
         that were pushed since the list was read. Send it again unless it has them all."""
         rooms = self.hub.rooms
-        told = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)
-        if shown and shown.partition(".")[2] != told:
+        latest = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)
+        if shown and shown.partition(".")[2] != latest:
             self.parts.realtime.refresh.read_and_send_list(self.viewer)
 
     def _resume(self, rid: str, last: tuple[int, int], epoch: str, entered: bool) -> None:

@@ -65,5 +65,5 @@ def targets(q: str) -> list[Target]:
     others = (room for room in store.rooms.open() if room.rid not in mine)
     found += [Target(f"/rooms/{room.rid}", room.name, "open") for room in others]
     ranks = ((likeness(q, target.name), target) for target in in_pieces(found))
-    there = [(rank, target) for rank, target in ranks if rank is not None]
-    return [target for _, target in sorted(there, key=lambda pair: pair[0])]
+    matches = [(rank, target) for rank, target in ranks if rank is not None]
+    return [target for _, target in sorted(matches, key=lambda pair: pair[0])]

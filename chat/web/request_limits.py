@@ -37,16 +37,16 @@ def charge(asked: Request, uid: str) -> None:
     budget, limits = ROUTES.get(asked.endpoint or "", NOT_FOUND), chat().limits
     if budget.free or not limits.on:
         return
-    g.counted_for, whence = uid, network()
+    g.counted_for, visitor_network = uid, network()
     with suppress(*((RedisError, OSError) if budget.bucket in READS else ())):
         if budget.by_network:
-            limits.use(budget.bucket, whence)
+            limits.use(budget.bucket, visitor_network)
         elif uid and budget.bucket:
             limits.use(budget.bucket, uid)
         if not uid:
-            limits.use("anonymous", whence)
+            limits.use("anonymous", visitor_network)
         elif budget.bucket not in ("picture", "download"):
-            limits.use("network", whence)
+            limits.use("network", visitor_network)
 
 
 def charge_bytes(uid: str, bucket: str, size: int) -> None:

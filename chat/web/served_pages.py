@@ -38,8 +38,8 @@ def served(rid: str, seq: int, at: int) -> None:
 def _is_prefetch() -> bool:
     """True if the browser says that it fetches the page in advance (Fetch Standard, "Sec-Purpose",
     and the names that browsers used before)."""
-    said = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
-    return any("prefetch" in text or "preview" in text for text in said)
+    purposes = (request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz"))
+    return any("prefetch" in text or "preview" in text for text in purposes)
 
 
 def confirm(person: Person) -> None:

@@ -60,7 +60,7 @@ def sign_in_page(error: str = "", **more: str) -> str:
     return render_template(
         "sign_in.html",
         settings=settings,
-        ways=methods,
+        methods=methods,
         named=named,
         can_sign_up=bool(methods) and can_sign_up(),
         no_admin=no_admin,

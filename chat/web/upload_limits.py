@@ -28,10 +28,10 @@ def limit_size(asked: Request) -> None:
         asked.max_content_length += files.max_bytes
 
 
-def begin(asked: Request, uid: str, most: int) -> None:
-    """Count the request of a person, which may have `most` bytes, until it ends. Raises as
+def begin(asked: Request, uid: str, max_bytes: int) -> None:
+    """Count the request of a person, which may have `max_bytes`, until it ends. Raises as
     `Uploads.begin` does."""
-    size = most if asked.content_length is None else min(asked.content_length, most)
+    size = max_bytes if asked.content_length is None else min(asked.content_length, max_bytes)
     g.end_upload = chat().uploads.begin(uid, network(), size)
 
 
