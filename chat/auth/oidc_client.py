@@ -98,7 +98,7 @@ class Provider:
         issuer, value = metadata.get("issuer"), metadata.get(name)
         # A slash at the end is easily forgotten in the settings.
         if str(issuer).rstrip("/") != self.settings.oidc_issuer.rstrip("/"):
-            raise Unreachable(f"{self._metadata.url} is of another issuer, {str(issuer)[:100]!r}")
+            raise Unreachable(f"{self._metadata.url} names another issuer, {str(issuer)[:100]!r}")
         if not isinstance(value, str):
             raise Unreachable(f"{self._metadata.url} has no {name}")
         return value

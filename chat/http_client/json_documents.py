@@ -99,7 +99,7 @@ async def _request_json(
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise Unreachable(f"{url}: {type(error).__name__} {error}") from None
     if len(body) > MAX_BODY_BYTES:
-        raise Unreachable(f"{url} answered more than {MAX_BODY_BYTES} bytes")
+        raise Unreachable(f"{url} answered with more than {MAX_BODY_BYTES} bytes")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

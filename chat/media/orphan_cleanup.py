@@ -49,7 +49,7 @@ class OrphanCleanup:
         """Clean up every hour, until cancelled."""
         await asyncio.sleep(FIRST_RUN_SECONDS)
         errors = BaseError, FilesAway
-        what = "files that no message has"
+        what = "orphaned files"
         await run_leased(self.lease, self._work, INTERVAL_SECONDS, what, errors)
 
     async def _work(self) -> float:
