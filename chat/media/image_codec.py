@@ -187,11 +187,9 @@ def _saved_whole(decoded: Decoded) -> bytes:
     if more:
         moving = {"save_all": True, "append_images": more, "duration": decoded.lasts, "method": 2}
         return _saved(image, "WEBP", loop=0, quality=80, **moving)
-    if decoded.format == "PNG":
-        return _saved(image, "PNG")
     if decoded.format == "JPEG":
         image = image.convert("RGB")
-    return _saved(image, decoded.format, quality=decoded.quality)
+    return _saved(image, decoded.format, quality=decoded.quality)  # PNG has none and ignores it
 
 
 def _saved(image: Image.Image, format: str, **options: Any) -> bytes:

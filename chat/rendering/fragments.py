@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from ..domain.events import CHANGES, EDIT, POST, RENAME, Event
 from ..runtime.cooperation import in_pieces
-from ..store import Row
 from .cached_html import CACHED_MESSAGES
 from .local_time import short_time
 from .precompiled import PrecompiledTemplate
@@ -110,17 +109,6 @@ class Fragments:
             if event.kind != POST:
                 parts += self._changes(event, zone)
         return "".join(parts)
-
-    def replaced_list(
-        self, rid: str, events: list[Event], epoch: str, zone: str, first: int = 1
-    ) -> str:
-        """The newest events in place of a list that cannot be continued. `first` is the number of
-        the oldest event that is kept."""
-        return str(self.macros.replaced_list(rid, events, epoch, first, zone))
-
-    def room_list(self, rows: list[Row], current: str, zone: str) -> str:
-        """The whole room list. `current` is the id of the room on screen, or ""."""
-        return str(self.macros.room_list(rows, current, zone))
 
     def message_stored(self, nonce: str) -> str:
         """Acknowledge the message of composer `nonce`."""

@@ -17,7 +17,7 @@ import resource
 import signal
 import socket
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -66,7 +66,7 @@ class TextRenderer(Texts):
         self._kept_chars = 0
         self._waiting: dict[Key, asyncio.Future[str]] = {}
         self._queues: dict[str, deque[Key]] = {}  # by person; no queue is empty
-        self._used: dict[str, float] = {}  # seconds, by person
+        self._used: defaultdict[str, float] = defaultdict(float)  # seconds, by person
         self._forget_at = 0.0
         self._task: asyncio.Task[None] | None = None  # while texts wait
         self._child: _Child | None = None
@@ -156,7 +156,7 @@ class TextRenderer(Texts):
         """Render one text after the other until none waits."""
         try:
             while self._queues:
-                person = min(self._queues, key=self._used_by)
+                person = min(self._queues, key=self._used.__getitem__)
                 queue = self._queues[person]
                 key = queue.popleft()
                 if not queue:
@@ -165,9 +165,6 @@ class TextRenderer(Texts):
         finally:
             self._task = None
             self._give_up()
-
-    def _used_by(self, person: str) -> float:
-        return self._used.get(person, 0.0)
 
     async def _render(self, key: Key, person: str) -> None:
         """Have the child render a text. A text that ends two children is shown as it was typed from
@@ -194,7 +191,7 @@ class TextRenderer(Texts):
         if now > self._forget_at:
             self._used.clear()
             self._forget_at = now + FORGET_SECONDS
-        self._used[person] = self._used_by(person) + seconds
+        self._used[person] += seconds
 
     def _answer(self, key: Key, text: str) -> None:
         answer = self._waiting.pop(key, None)

@@ -91,10 +91,10 @@ class InServersZone(fragments.Fragments):
         return super().missed_events(events, zone)
 
     def replaced_list(self, rid, events, epoch, first=1):
-        return super().replaced_list(rid, events, epoch, "", first)
+        return str(self.macros.replaced_list(rid, events, epoch, "", first))
 
     def room_list(self, rows, current, zone=""):
-        return super().room_list(rows, current, zone)
+        return str(self.macros.room_list(rows, current, zone))
 
 
 class Shape(HTMLParser):
