@@ -211,6 +211,52 @@ def test_who_is_taken_out_between_two_pieces_is_told_nothing(store, client, ann,
     assert gone == [bob.uid]
 
 
+def test_a_room_that_begins_anew_between_two_pieces_is_shown_anew(
+    store, client, ann, tea, monkeypatch
+):
+    """The next piece would follow by its number and time; only the epoch is another."""
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 900)
+    for n in range(60):
+        store.messages.post(tea, ann, f"Message {n} " + "x" * 50)
+    reader = Store(client)
+    history = reader.messages.history
+    read, calls = history._read_events, Counter()
+
+    def then_begin_anew(*args, **values):
+        calls["read"] += 1
+        if calls["read"] == 2:
+            client.hset(f"chat:room:{{{tea}}}", "epoch", "another")
+        return read(*args, **values)
+
+    history._read_events = then_begin_anew
+    missed = reader.messages.missed(tea, ann.uid, 2, "")
+    assert missed.replace
+    assert missed.epoch == "another"
+    client.hset(f"chat:room:{{{tea}}}", "epoch", "a third")
+    calls.clear()
+    _, events, _ = reader.messages.gap(tea, 2, 500, [ann.uid])
+    assert events is None
+
+
+def test_a_page_that_lacks_too_much_costs_one_piece_and_the_newest_events(
+    store, client, ann, tea, monkeypatch
+):
+    for n in range(60):
+        store.messages.post(tea, ann, f"Message {n} " + "x" * 50)
+    reader = Store(client)
+    history = reader.messages.history
+    read, directions = history._read_events, Counter()
+
+    def counted(*args, **values):
+        directions[values["direction"]] += 1
+        return read(*args, **values)
+
+    history._read_events = counted
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 900)
+    assert reader.messages.missed(tea, ann.uid, 2, "", limit=40).replace
+    assert directions["after"] == 1
+
+
 # On a slow line
 
 
