@@ -1,1 +1,1 @@
-"""Chat: a web chat whose every screen is HTML rendered by Flask, kept live by htmx and Redis."""
+"""A web chat in which every page is HTML, rendered by Flask and kept live by htmx and Redis."""

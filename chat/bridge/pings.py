@@ -54,7 +54,7 @@ class Pings:
             self._unanswered.popleft()[1]()
 
     def close(self) -> None:
-        """Confirm nothing any more, because the connection is closing."""
+        """Stop confirming, because the connection is closing."""
         self._unanswered.clear()
         self._write = _closed  # the old function refers to the connection, which refers to this
 

@@ -81,7 +81,7 @@ class Subscriber:
 
     async def ready(self, channel: str, timeout: float = 3.0) -> None:
         """Wait until `room:<id>` or `user:<id>` is subscribed to. Raises TimeoutError after
-        `timeout` seconds, and when the last viewer of the channel goes meanwhile."""
+        `timeout` seconds, or if the last viewer of the channel leaves in the meantime."""
         await self.channels.ready(_key(channel), timeout)
 
     # Called by the channels

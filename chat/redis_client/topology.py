@@ -43,7 +43,7 @@ class SingleServer:
         return self._client
 
     def invalidate(self) -> None:
-        """Nothing can have changed."""
+        """Do nothing: a single server never changes."""
 
     def moved(self, error: MovedError, place: str) -> None:
         log.warning("Redis is a node of a cluster (REDIS_URL): %s", error)

@@ -23,7 +23,7 @@ bp = Blueprint("composer", __name__)
 
 @bp.app_context_processor
 def composer_settings() -> dict[str, Any]:
-    """Templates know whether the person writes on several `lines`, and the limits on files."""
+    """Tell templates whether the person writes on several `lines`, and the limits on files."""
     return {"lines": "lines" in cookie, "file_limits": chat().attachments.limits}
 
 

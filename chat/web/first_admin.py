@@ -55,8 +55,8 @@ def make_account() -> Any:
 @bp.get("/first-run/<secret>", endpoint="page_of_link")
 @bp.post("/first-run/<secret>", endpoint="use_link")
 def link(secret: str) -> Any:
-    """The page that the link leads to, and its form, which makes the person who is signed in the
-    admin, or an account for them. Only the form uses the link up: some programs open links in
+    """The page of the link, and its form. The form makes the signed-in person the admin, or creates
+    the admin's account. Only the form uses the link up, because some programs open links in
     advance."""
     if not chat().store.setup_links.is_valid(secret):
         return _wrong_link()
