@@ -48,14 +48,14 @@ _ROOM_KINDS = ("open", "closed", "direct", "random", "ended")
 def check_id(found: Any) -> str:
     """An id of a room, a person or a file."""
     if not isinstance(found, str) or not _ID.fullmatch(found):
-        raise ValueError(f"no id: {str(found)[:40]!r}")
+        raise ValueError(f"{str(found)[:40]!r} is not an id")
     return found
 
 
 def number(found: Any, most: int = MAX_NUMBER) -> int:
     """A whole number from 0 to `most`."""
     if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= most:
-        raise ValueError(f"no number from 0 to {most}: {str(found)[:40]}")
+        raise ValueError(f"{str(found)[:40]} is not a number from 0 to {most}")
     return found
 
 
@@ -72,21 +72,21 @@ def until(found: Any) -> int | None:
 def text(found: Any, most: int = MAX_TEXT_CHARS) -> str:
     """A text that UTF-8 can hold, of `most` characters."""
     if not isinstance(found, str) or len(found) > most or has_surrogate(found):
-        raise ValueError("a text that cannot be stored")
+        raise ValueError("a text that is too long, or contains invalid characters")
     return found
 
 
 def texts(found: Any, most: int = MAX_ENTRIES) -> dict[str, str]:
     """A mapping of texts."""
     if not isinstance(found, dict) or len(found) > most:
-        raise ValueError("no mapping of texts")
+        raise ValueError("texts by name are missing")
     return {text(name, 500): text(value) for name, value in found.items()}
 
 
 def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
     """What is stored beside the events of a room whose newest number is `upto`."""
     if not isinstance(found, dict) or len(found) > MAX_ENTRIES:
-        raise ValueError(f"no mapping: {kind}")
+        raise ValueError(f"{kind} are not an object")
     if kind in ("edits", "reactions", "mentions"):
         return {str(_digits(seq, upto)): text(value) for seq, value in found.items()}
     if kind == "quiet":
@@ -105,7 +105,7 @@ def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
 def _digits(found: Any, most: int = MAX_NUMBER) -> int:
     """A whole number from 0 to `most` that is written as a text."""
     if not isinstance(found, str) or not _DIGITS.fullmatch(found):
-        raise ValueError("no number")
+        raise ValueError("a text is not a number")
     return number(int(found), most)
 
 
@@ -123,52 +123,51 @@ def _mentioned(entry: str, upto: int) -> str:
 
 def public_person(fields: Record) -> dict[str, str]:
     """The fields of a new person."""
-    told = texts(fields)
-    kept = {"name": a_name(told.get("name", "")), "imported": "1"}
-    if about := _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT_CHARS):
-        kept["about"] = about
-    if picture := told.get("picture"):
-        kept["picture"] = check_id(picture)
-    if bot := told.get("bot"):
-        kept["bot"] = check_id(bot)
-    if told.get("off"):
-        kept["off"] = "1"
-    return kept
+    given = texts(fields)
+    clean = {"name": a_name(given.get("name", "")), "imported": "1"}
+    if about := _or_nothing(clean_line, given.get("about", ""), "text", MAX_ABOUT_CHARS):
+        clean["about"] = about
+    for name in ("picture", "bot"):
+        if ident := given.get(name):
+            clean[name] = check_id(ident)
+    if given.get("off"):
+        clean["off"] = "1"
+    return clean
 
 
 def foreign_room(fields: Record) -> dict[str, str]:
     """The fields of a room without `last`, which comes from its events."""
-    told = texts(fields)
-    kind = told.get("kind", "")
+    given = texts(fields)
+    kind = given.get("kind", "")
     if kind not in _ROOM_KINDS:
-        raise ValueError("no kind of room")
+        raise ValueError("an unknown kind of room")
     if kind == "direct":
-        name = " ".join(check_id(uid) for uid in told.get("name", "").split(" "))
+        name = " ".join(check_id(uid) for uid in given.get("name", "").split(" "))
     else:
-        name = _or_nothing(clean_name, told.get("name", ""), "name", MAX_ROOM_NAME_CHARS) or "?"
-    kept = {
+        name = _or_nothing(clean_name, given.get("name", ""), "name", MAX_ROOM_NAME_CHARS) or "?"
+    clean = {
         "name": name,
         "kind": kind,
-        "about": _or_nothing(clean_line, told.get("about", ""), "text", MAX_ABOUT_CHARS),
-        "epoch": check_id(told.get("epoch")),
-        "seq": str(number(int(told.get("seq", "")))),
-        "created": str(moment(int(told.get("created", "0")))),
+        "about": _or_nothing(clean_line, given.get("about", ""), "text", MAX_ABOUT_CHARS),
+        "epoch": check_id(given.get("epoch")),
+        "seq": str(number(int(given.get("seq", "")))),
+        "created": str(moment(int(given.get("created", "0")))),
     }
-    if owner := told.get("owner"):
-        kept["owner"] = check_id(owner)
-    if first := told.get("first"):
-        kept["first"] = str(number(int(first)))
-    return kept
+    if owner := given.get("owner"):
+        clean["owner"] = check_id(owner)
+    if first := given.get("first"):
+        clean["first"] = str(number(int(first)))
+    return clean
 
 
 def foreign_event(data: Any, n: int, upto: int) -> list[str]:
     """The fields of an event in its stored form (events.StoredEvent), with clean texts."""
     fields = json.loads(text(data))
     if not isinstance(fields, list):
-        raise ValueError("no event")
+        raise ValueError("an invalid event")
     event = StoredEvent(*map(text, fields))
     if event.kind not in _KINDS or not _HEX.fullmatch(event.tag) or event.same not in ("", "1"):
-        raise ValueError("no event")
+        raise ValueError("an invalid event")
     for ident in filter(None, (event.uid, event.picture)):
         check_id(ident)
     _digits(event.number)  # of members, or of an earlier message
@@ -237,27 +236,27 @@ def _reactions(value: str) -> Iterator[list[Any]]:
 
 def _mentions(value: str) -> Iterator[list[str]]:
     for name, uids in json.loads(value):
-        kept = [uid if uid == "*" else check_id(uid) for uid in text(uids).split(" ")]
-        yield [a_name(text(name)), " ".join(kept)]
+        clean = [uid if uid == "*" else check_id(uid) for uid in text(uids).split(" ")]
+        yield [a_name(text(name)), " ".join(clean)]
 
 
 def _files(value: str) -> str:
     found = json.loads(value)
     if not isinstance(found, list) or len(found) > MAX_FILES:
-        raise ValueError("no files")
-    kept = []
+        raise ValueError("an invalid list of files")
+    clean = []
     for fid, name, size, type, width, height, *rest in found:
         if type not in (PLAIN, *TYPES.values()):
-            raise ValueError("a type of file that is none of ours")
+            raise ValueError("an unknown type of file")
         sides = number(width, 100_000), number(height, 100_000)
         if (sides[0] > 0) != (sides[1] > 0):
-            raise ValueError("an image without a side")
+            raise ValueError("an image with a width and no height, or the reverse")
         named = clean_file_name(text(name, 1000))
         (note,) = rest or [""]
         if not isinstance(note, str) or not _NOTE.fullmatch(note):
-            raise ValueError("no note on a file")
-        kept.append([check_id(fid), named, number(size, MAX_BYTES), type, *sides, note])
-    return _dumps(kept)
+            raise ValueError("an invalid note on a file")
+        clean.append([check_id(fid), named, number(size, MAX_BYTES), type, *sides, note])
+    return _dumps(clean)
 
 
 def _dumps(value: Any) -> str:

@@ -59,7 +59,7 @@ class PeopleImport:
     ) -> None:
         fields = import_rules.texts(record["fields"])
         if fields.get("role", GUEST) not in ROLES:
-            raise ValueError("no role")
+            raise ValueError("an unknown role")
         if not self._may_have_login(uid, fields, here):
             fields = {name: fields[name] for name in fields if name not in ("login", "password")}
         if not here:

@@ -61,7 +61,7 @@ class ImportedRoom:
 
     def event(self, n: int, at: int, data: str) -> None:
         if not self.last < n <= self.seq:
-            raise ValueError("numbers out of order")
+            raise ValueError("the numbers of events are out of order")
         if not self.first:
             self._begin(n)
         self.last = n

@@ -91,14 +91,14 @@ class Importer(PeopleImport):
 
     def _present(self) -> ImportedRoom:
         if self.room is None:
-            raise ValueError("no room")
+            raise ValueError("a record of a room comes before the room")
         return self.room
 
     # Rooms
 
     def _begin(self, record: Record) -> None:
-        rid, told = check_id(record["id"]), record["fields"]
-        fields = import_rules.texts(told) if self.trusted else import_rules.foreign_room(told)
+        rid, given = check_id(record["id"]), record["fields"]
+        fields = import_rules.texts(given) if self.trusted else import_rules.foreign_room(given)
         fields["rid"] = rid
         expires = import_rules.until(record.get("expires"))
         is_over = expires is not None and expires < self.clock.now() * 1000
@@ -106,7 +106,7 @@ class Importer(PeopleImport):
         if not self.trusted:
             is_direct = fields["kind"] == "direct"
             if is_direct and import_rules.direct_id(fields["name"]) != rid:
-                raise ValueError("a direct room with the id of others")
+                raise ValueError("the id of a direct room does not match its members")
             names = fields["name"].split(" ") if is_direct else []
             self._check_people([*names, fields.get("owner", "")])
 
