@@ -377,7 +377,7 @@ def test_chat_check_says_which_files_are_lost(fresh_server):
     for _ in range(5):  # however its threads stand when it ends
         assert fresh_server.console("check").returncode == 1
     assert told.returncode == 1
-    assert f"the file {lost} of the room {rid} is not where files are kept" in told.stdout
+    assert f"the file {lost} of the room {rid} is missing from the file storage" in told.stdout
     assert "(this cannot be repaired)" in told.stdout
     assert ann.get(shown(ann, rid)[0]).status_code == 404
 
