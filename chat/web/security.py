@@ -24,7 +24,7 @@ from .client_address import MAX_ADDRESS_CHARS, network_of, parse_address
 
 log = logging.getLogger(__name__)
 
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, section 9.2.1
 
 MAX_CACHED_TOKENS = 4096  # signed tokens of forms
 CSRF_SALT = "wtf-csrf-token"  # of flask_wtf.csrf.validate_csrf
@@ -124,11 +124,6 @@ def is_proxy(seen: str) -> bool:
 def is_own_origin() -> bool:
     """True if the browser says that a page of this site made the request."""
     return request.headers.get("Origin") == own_origin() and not _comes_from_another_site()
-
-
-def is_safe(asked: Request) -> bool:
-    """True for a request that changes nothing (RFC 9110, section 9.2.1)."""
-    return asked.method in _SAFE_METHODS
 
 
 def check_site(asked: Request) -> None:

@@ -74,7 +74,7 @@ class Attempts:
             elif outcome is Outcome.DELIVERED:
                 self.failing.discard(delivery.uid)
             else:
-                self.queueing.mark_changed(delivery.uid)
+                self.queueing.changed.add(delivery.uid)
         finally:
             self.running.pop(_key(delivery), None)
             self.on_end()

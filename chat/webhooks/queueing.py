@@ -90,10 +90,6 @@ class Queueing:
             kind, ident = keys.parse_channel(channel)
             self.changed.update([ident] if kind == "user" else self._listeners_in(ident))
 
-    def mark_changed(self, uid: str) -> None:
-        """Record that the rooms of a bot must be read again."""
-        self.changed.add(uid)
-
     def _concerns_somebody(self, rid: str, line: str) -> bool:
         """False for a line that concerns no bot; the cursor passes it later."""
         if line.startswith("~"):
