@@ -27,8 +27,8 @@ KEPT_ON_SCREEN, TRIM_EVERY_MESSAGES = 300, 50
 class Fragments:
     """Renders fragments. `zone` is the name of the viewer's time zone; "" is the server's.
 
-    The methods are what is made for many pages, most of it for each message. Any other macro of
-    FILE, where each is described, is called by its name: `fragments.typing(rid, person)`.
+    The methods render events, which is done for each message. All other fragments are macros of
+    FILE, which describes them, and are called by their names: `fragments.typing(rid, person)`.
 
     `missed_events`, `replaced_list` and `room_list` may let other tasks run
     (chat.runtime.cooperation). Nothing else does, because the hub writes in the order in which it
