@@ -123,10 +123,10 @@ class Exporter:
             record["sessions"] = self.client.hgetall(keys.sessions(uid))
             record["tokens"] = {tid: self.client.hgetall(keys.token(tid)) for tid in tids}
             if self.client.exists(keys.webhook(uid)):
-                record["hook"] = self._hook(uid)
+                record["hook"] = self._webhook(uid)
         return record
 
-    def _hook(self, uid: str) -> Record:
+    def _webhook(self, uid: str) -> Record:
         queue = self.client.zrange(keys.webhook_queue(uid), 0, -1, withscores=True)
         return {
             "fields": self.client.hgetall(keys.webhook(uid)),

@@ -31,7 +31,7 @@ class PeopleImport:
         self.problems: list[str] = []
         self.done: Counter[str] = Counter()
         self.news: list[tuple[str, str]] = []
-        self.came: set[str] = set()  # people who are new because of these records
+        self.new_uids: set[str] = set()  # people whom these records have added
 
     def _person(self, uid: str, record: Record) -> None:
         expires = import_rules.until(record.get("expires"))
@@ -45,7 +45,7 @@ class PeopleImport:
             tag = self.people.tag(Person(uid, fields["name"]))
             self.client.hset(keys.user(uid), mapping={**fields, "uid": uid, "tag": tag})
         if not here:
-            self.came.add(uid)
+            self.new_uids.add(uid)
             name, role = self.client.hmget(keys.user(uid), "name", "role")
             called = f"the {role}" if role in STAFF_ROLES else "a person"
             if called != "a person" or not self.trusted:

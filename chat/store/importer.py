@@ -43,7 +43,7 @@ class Importer(PeopleImport):
         super().__init__(client, clock, check, people, trusted)
         self.place = Script(client, "place_room")
         self.room: ImportedRoom | None = None
-        self._settled: dict[str, bool] = {}  # by user id: see _was_here
+        self._known: dict[str, bool] = {}  # by user id: see _was_here
 
     def take(self, record: Record) -> None:
         """Import one record; they must be in the order of the export. Raises KeyError, TypeError or
@@ -82,7 +82,7 @@ class Importer(PeopleImport):
 
     def takes_picture(self, record: Record) -> bool:
         """True if the picture of the person in this record is to be stored."""
-        return self.trusted or record["id"] in self.came
+        return self.trusted or record["id"] in self.new_uids
 
     def close(self) -> None:
         """Delete the parts of a room whose import did not come to its end."""
@@ -140,16 +140,16 @@ class Importer(PeopleImport):
 
     def _was_here(self, uid: str) -> bool:
         """True if this person is here for another reason than the import of a foreign file."""
-        if uid not in self._settled:
+        if uid not in self._known:
             fields = self.client.hgetall(keys.user(uid))
             is_settled = any(fields.get(name) for name in ("login", "password", "role"))
             known = is_settled or not fields.get("imported")
             known = known or bool(self.client.exists(keys.sessions(uid)))
-            self._settled[uid] = bool(fields) and uid not in self.came and known
-        return self._settled[uid]
+            self._known[uid] = bool(fields) and uid not in self.new_uids and known
+        return self._known[uid]
 
     def _exists(self, uid: str) -> bool:
-        return uid in self.came or bool(self.client.exists(keys.user(uid)))
+        return uid in self.new_uids or bool(self.client.exists(keys.user(uid)))
 
     def _end(self, room: ImportedRoom) -> None:
         room.flush()

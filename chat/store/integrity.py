@@ -67,8 +67,8 @@ class IntegrityCheck:
 
     def part(self, name: str) -> Iterator[Finding]:
         """A key of a room or a person that does not exist any more."""
-        whole = name[: name.index("}") + 1]
-        if not self.client.exists(whole) and self.client.ttl(name) == -1:
+        owner = name[: name.index("}") + 1]
+        if not self.client.exists(owner) and self.client.ttl(name) == -1:
             drop = partial(self.client.unlink, name)
             yield Finding(f"{name} belongs to nothing that exists", drop)
 

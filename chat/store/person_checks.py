@@ -23,7 +23,7 @@ class PersonChecks:
         yield from self._list(uid)
         yield from self._settings(uid)
         yield from self._tokens(uid)
-        yield from self._hook(uid)
+        yield from self._webhook(uid)
 
     def known(self, uid: str) -> Iterator[Finding]:
         """The person's entries in the indexes of names and logins, and in the lists of bots."""
@@ -37,12 +37,12 @@ class PersonChecks:
         if fields.get("role", GUEST) != GUEST and self.client.ttl(keys.user(uid)) >= 0:
             keep = partial(self.client.persist, keys.user(uid))
             yield Finding(f"{uid} is not a guest, but would expire", keep)
-        for key, whole, what in (
+        for key, expected, what in (
             (keys.NAMES, entries(uid, name), "the name"),
             (keys.LOOKALIKES, looks(uid, name), "names that look like"),
         ):
-            if None in self.client.zmscore(key, whole) and not fields.get("forgotten"):
-                add = partial(self.client.zadd, key, dict.fromkeys(whole, 0))
+            if None in self.client.zmscore(key, expected) and not fields.get("forgotten"):
+                add = partial(self.client.zadd, key, dict.fromkeys(expected, 0))
                 yield Finding(f"{uid} is not found by {what} {name!r}", add)
         if login and (owner := self.client.get(keys.login(login))) != uid:
             taken = owner is not None and self.client.exists(keys.user(owner))
@@ -86,16 +86,16 @@ class PersonChecks:
                 gone = partial(self.client.srem, keys.tokens(uid), tid)
                 yield Finding(f"the tokens of {uid} include one that does not exist", gone)
 
-    def _hook(self, uid: str) -> Iterator[Finding]:
+    def _webhook(self, uid: str) -> Iterator[Finding]:
         """The cursors and the queue of a bot's webhook."""
         hook, *parts = keys.of_webhook(uid)
         if not self.client.exists(hook) and self.client.exists(*parts):
             drop_all = partial(self.client.unlink, *parts)
             yield Finding(f"parts of a removed webhook of {uid} are still stored", drop_all)
         cursors, queue = keys.webhook_cursors(uid), keys.webhook_queue(uid)
-        for told in scanned(self.client.hscan_iter, cursors, SCAN_COUNT):
-            left = self._not_in(uid, (rid for rid, _ in told))
-            for rid, cursor in told:
+        for some in scanned(self.client.hscan_iter, cursors, SCAN_COUNT):
+            left = self._not_in(uid, (rid for rid, _ in some))
+            for rid, cursor in some:
                 newest = int(self.client.hget(keys.room(rid), "seq") or 0)
                 if rid in left:
                     gone = partial(self.client.hdel, cursors, rid)

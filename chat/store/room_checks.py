@@ -76,11 +76,11 @@ class RoomChecks:
 
     def _is_older(self, rid: str, line: str, seq: int) -> bool:
         """True if an event after this line, up to number `seq`, is not silent."""
-        told = number(line.partition(" ")[0])
-        if told >= seq:
-            return told > seq
+        shown = number(line.partition(" ")[0])
+        if shown >= seq:
+            return shown > seq
         newest = self._newest_line(rid)
-        return bool(newest) and number(newest.partition(" ")[0]) != told
+        return bool(newest) and number(newest.partition(" ")[0]) != shown
 
     def _newest_line(self, rid: str) -> str:
         """The newest event that is not silent, as a line; "" if none is kept."""

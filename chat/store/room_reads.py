@@ -140,11 +140,11 @@ class RoomReads:
         rows, gone = [], []
         for some in batched(sorted(ids), ROOMS_AT_ONCE):
             for rid, answer in zip(some, self._read(some, uid), strict=True):
-                *values, member, read, quiet, mentions = answer
+                *values, member, read, uncounted, mentions = answer
                 room = _room(rid, values)
                 if room and member is not None:
                     seen, level = int(read or 0), levels.get(rid, ALL)
-                    rows.append(Row(room, seen, int(quiet), int(mentions), level))
+                    rows.append(Row(room, seen, int(uncounted), int(mentions), level))
                 else:
                     gone.append(rid)
         for rid in gone:

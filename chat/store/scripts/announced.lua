@@ -1,5 +1,5 @@
--- Records that these people were announced. Those who came or went again meanwhile are left to another
--- process.
+-- Records that these people were announced. People who came or went again meanwhile are left to
+-- another process.
 -- @key unannounced  as in update_presence.lua
 -- @arg stamp  the time that update_presence.lua returned
 -- @rest uids

@@ -1,4 +1,4 @@
--- Deletes a message. It leaves the stream, where the gap in the numbers stands for it.
+-- Deletes a message. It is removed from the stream, where a gap in the numbers is left.
 -- @room
 -- @include append
 -- @include mentions
