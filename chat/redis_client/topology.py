@@ -82,7 +82,7 @@ class ClusterTopology:
             self._reading = asyncio.create_task(self._read_until_current())
 
     def moved(self, error: MovedError, place: str) -> None:
-        """Note where a slot is now, according to the node at `place`."""
+        """Record where a slot is now, according to the node at `place`."""
         if self._owners and self._owners[error.slot_id] != (owner := self.target(error, place)):
             self._owners[error.slot_id] = owner
             self.places.add(owner)

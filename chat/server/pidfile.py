@@ -11,7 +11,7 @@ NAME = "chat.pid"
 
 def write(folder: Path) -> IO[str] | None:
     """Write this process's id to the file and lock it. The lock lasts until the file is closed or
-    the process ends. Returns None where the file cannot be written: a chat with a Redis and a
+    the process ends. Returns None if the file cannot be written: a chat with a Redis and a
     secret key of its own needs no folder."""
     with suppress(OSError):
         file = open(folder / NAME, "a+")  # noqa: SIM115

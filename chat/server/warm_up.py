@@ -1,4 +1,4 @@
-"""Does before a worker is ready what takes long the first time.
+"""Does work that is slow the first time, before a worker is ready.
 
 Compiling a template when a page first needs it held the event loop for up to 56 ms. Compiling all
 60 at the start takes about 130 ms. (The lexers for highlighted code are imported by the process

@@ -111,7 +111,7 @@ class ImportedRoom:
             pipeline.execute()
 
     def beside(self, kind: str, values: dict[str, Any]) -> None:
-        """Store some of what is beside the events."""
+        """Store some of the data that is kept beside the events."""
         if self.problem or not self.is_news:
             return
         if kind == "read" and self.here and values:  # read marks do not go back
