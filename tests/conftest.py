@@ -41,17 +41,19 @@ LONG = [
     f"tests/{name}.py"
     for name in (
         *("integration/test_liveness", "integration/test_serving", "integration/test_permissions"),
-        *("browser/test_network", "faults/test_hub_machine", "browser/test_rooms"),
-        *("browser/test_talking", "integration/test_bad_values_forms", "integration/test_images"),
+        *("browser/test_network", "faults/test_hub_machine", "integration/test_bad_values_forms"),
+        *("browser/test_accessible", "integration/test_images", "integration/test_growth"),
+        *("browser/test_reading", "browser/test_rooms", "integration/test_first_run"),
+        *("browser/test_pages", "browser/test_talking", "browser/test_writing"),
         *("integration/test_read_means_seen", "integration/test_event_stream"),
-        *("browser/test_reading", "integration/test_growth", "browser/test_pages"),
-        *("browser/test_writing", "faults/test_faults", "integration/test_data_folder"),
-        *("integration/test_first_run", "integration/test_api", "browser/test_reactions"),
-        *("integration/test_rate_limits", "integration/test_sign_in", "integration/test_jwt"),
-        *("integration/test_import", "integration/test_hostile_backup", "integration/test_backup"),
-        *("faults/test_repeats_machine", "faults/test_machine", "integration/test_quotas"),
-        *("integration/test_bad_values_programs", "integration/test_bridge"),
-        *("integration/test_clocks", "integration/test_text_renderer", "integration/test_ending"),
+        *("integration/test_api", "integration/test_bad_values_programs", "faults/test_faults"),
+        *("browser/test_attention", "browser/test_reactions", "integration/test_sign_in"),
+        *("integration/test_rate_limits", "faults/test_repeats_machine", "faults/test_machine"),
+        *("integration/test_import", "integration/test_export", "integration/test_clocks"),
+        *("integration/test_backup", "integration/test_image", "integration/test_quotas"),
+        *("browser/test_files", "browser/test_finding", "integration/test_webhooks"),
+        *("integration/test_bad_values_headers", "integration/test_answer_sizes"),
+        *("integration/test_text_renderer", "integration/test_ending", "integration/test_search"),
     )
 ]
 
