@@ -54,7 +54,8 @@ class DevServer:
 
 def main() -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a script may have started it without SIGINT
+        signal.signal(number, signal.default_int_handler)
     server = DevServer(Settings.from_env().data)
     try:
         for changes in watch(*FOLDERS, debounce=DEBOUNCE_MS):

@@ -371,7 +371,7 @@ class Machine(RuleBasedStateMachine):
         for delivery in hooks.due(uid, 10**15, 1)[0]:
             if done_meanwhile:
                 hooks.done(delivery)
-            self.world.do(partial(hooks.again, delivery, 2), tries)
+            self.world.do(partial(hooks.retry, delivery, 2), tries)
             if not done_meanwhile:
                 self.world.do(partial(hooks.done, delivery), tries)
 

@@ -119,14 +119,15 @@ def tries_after_done(patch):
         self.client.zadd(keys.webhook_queue(delivery.uid), {name: at}, xx=True)
         self.client.hset(keys.webhook_attempts(delivery.uid), name, delivery.tries + 1)
 
-    patch.setattr(Webhooks, "again", again)
+    patch.setattr(Webhooks, "retry", again)
 
 
 def lists_first(patch):
     """A token that is revoked is taken out of the list first, and then nobody can revoke it."""
 
     def end(self, uid, tids):
-        self.client.srem(keys.tokens(uid), *tids)
+        if tids:
+            self.client.srem(keys.tokens(uid), *tids)
         for tid in tids:
             self.client.delete(keys.token(tid))
 

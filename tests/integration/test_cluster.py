@@ -129,7 +129,7 @@ def test_who_leaves_at_one_host_is_out_at_the_other(hosts):
     ann, bob = Visitor(one.url, "Ann"), Visitor(two.url, "Bob")
     rid = ann.create_room("Club", "closed", [bob.uid])
     page = Page(bob).watch(rid)
-    page.wait_for("started")
+    page.wait_for("created this room")
     assert at(one, bob).submit(f"/rooms/{rid}/leave").status_code == 303
     page.wait_for("You are no longer in this room")
     assert ann.post(rid, "about Bob").status_code == 303

@@ -177,7 +177,7 @@ def test_others_are_acknowledged_while_a_page_far_behind_gets_its_room(slow_serv
         said.append(f"{n:04}" + "😀" * (MAX_BODY_CHARS - 4))
         store.messages.post(long, by, said[-1])
     writes, behind = Page(ann).watch(tea), Page(bob)
-    writes.wait_for("started")
+    writes.wait_for("created this room")
     behind.watch(long, after=2)
     first = len(writes.frames)
     for n in range(20):

@@ -96,7 +96,7 @@ def test_a_stream_says_its_last_words(start, name, replaced):
 def test_handing_over(start):
     """After SIGHUP what is open is not closed before its time: a connection that stays idle ends
     when it would have ended, and one that is used is answered and told to end."""
-    server = start(keep_alive_timeout=1.0)
+    server = start(keep_alive_timeout=4.0)
     with Raw(server) as idle, Raw(server) as used:
         for client in idle, used:
             client.request("GET", "/")
@@ -108,7 +108,7 @@ def test_handing_over(start):
         used.request("GET", "/")
         assert used.response()[1]["connection"] == "close"
         assert idle.more() == b""
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - began > 2
         assert server.wait() == (0, "shut down\n")
 
 
