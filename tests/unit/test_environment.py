@@ -3,6 +3,7 @@
 import logging
 from importlib.metadata import version
 
+import flask
 import flask.templating
 import jinja2
 import pytest
@@ -21,6 +22,22 @@ KINDS = (POST, JOIN, START, DELETED, *CHANGES, "add", "name", "about", "open", "
 
 def test_the_installed_jinja_has_been_tested():
     assert environment.environment_class() is environment.FastEnvironment
+
+
+def test_an_imported_file_runs_once_though_globals_are_added_after_it_was_loaded():
+    app, runs = flask.Flask(__name__), []
+    env = environment.FastEnvironment(app)
+    env.loader = jinja2.DictLoader(
+        {
+            "macros": "{% set _ = run() %}{% macro hello() %}Hello {{ late }}{% endmacro %}",
+            "page": '{% from "macros" import hello %}{{ hello() }}',
+        }
+    )
+    env.globals["run"] = lambda: runs.append(1)
+    env.get_template("macros")
+    env.globals["late"] = "Ann"
+    assert [env.get_template("page").render() for _ in range(3)] == ["Hello Ann"] * 3
+    assert len(runs) == 1
 
 
 def test_every_minor_version_that_was_tested_is_fast_and_no_other(caplog):
