@@ -40,6 +40,7 @@ STAYS = 30.0, 300.0  # seconds a page is open
 SAMPLE_EVERY = 5.0  # seconds
 MOST_MB, MOST_DESCRIPTORS = 6.0, 20.0
 MOST_SHARE = 0.1
+PAGES = "chat_connections"  # the gauge of a worker's pages
 EMPTY_WITHIN = 60.0  # seconds after which the hubs must have let go of everything
 LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAG_BUCKETS
 
@@ -88,9 +89,7 @@ class Soak:
         before, end = await self._lag(), time.monotonic() + self.seconds
         while (left := end - time.monotonic()) > 0:
             await asyncio.sleep(min(SAMPLE_EVERY, left))
-            self._sample()
-            for gauge, count in (await self._in_hubs()).items():
-                self.hubs.setdefault(gauge, []).append(count)
+            self._sample(await hub_sizes(self.server))
         after = await self._lag()
         for task in (talking, coming, *self.open.values()):
             task.cancel()
@@ -154,16 +153,18 @@ class Soak:
             if page is not None and page.socket is not None:
                 page.send(" ".join(random.choices(WORDS, k=8)))
 
-    def _sample(self) -> None:
-        for pid in self.server.workers():
+    def _sample(self, sizes: dict[int, dict[str, float]]) -> None:
+        for pid, size in sizes.items():
             status = Path(f"/proc/{pid}/status").read_text()
             memory = int(re.search(r"VmRSS:\s+(\d+)", status)[1])
-            descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+            # Workers have more and fewer pages as time goes by, each with a descriptor.
+            descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir())) - int(size[PAGES])
             self.samples.setdefault(pid, []).append((memory, descriptors))
+        for gauge, count in _sums(sizes).items():
+            self.hubs.setdefault(gauge, []).append(count)
 
     async def _in_hubs(self) -> dict[str, float]:
-        sizes = (await hub_sizes(self.server)).values()
-        return {gauge: sum(size[gauge] for size in sizes) for gauge in HUB_GAUGES}
+        return _sums(await hub_sizes(self.server))
 
     async def _lag(self) -> dict[int, dict[str, float]]:
         """Of each worker, how often the loop was late by how much at most."""
@@ -186,7 +187,8 @@ class Soak:
             in_time = lag[pid][LATEST] / lag[pid]["all"] if pid in lag else 0.0
             print(
                 f"worker {pid}: {course(memory)} MB, at the end {rise(memory):+.1f}; "
-                f"{course(descriptors)} descriptors, at the end {rise(descriptors):+.0f}; the loop "
+                f"{course(descriptors)} descriptors beside its pages', at the end "
+                f"{rise(descriptors):+.0f}; the loop "
                 f"was in time, by {LATEST} s, {100 * in_time:.2f} times of 100"
             )
             if rise(memory) > MOST_MB:
@@ -209,6 +211,10 @@ class Soak:
         found += [line for line in lines if any(word in line for word in FAULTS_OF_OURS)]
         stuck = [page.name for page in self.open if page.over.is_set()]
         return found + [f"{name} was closed for good" for name in stuck]
+
+
+def _sums(sizes: dict[int, dict[str, float]]) -> dict[str, float]:
+    return {gauge: sum(size[gauge] for size in sizes.values()) for gauge in HUB_GAUGES}
 
 
 def rise(values: Sequence[float]) -> float:
