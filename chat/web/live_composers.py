@@ -68,7 +68,9 @@ class LiveComposers:
         if before and body.startswith(before):
             stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
         else:
-            reply, shown = number(one(frame, "reply")), cursor(one(frame, "after"))[0]
+            # A composer of another room may be sent late, with the cursor of the room on screen.
+            shown = cursor(one(frame, "after"))[0] if rid == self.viewer.watching else 0
+            reply = number(one(frame, "reply"))
             stored, before = self._post(rid, nonce, body, nonce, reply, shown), ""
         self.posted[nonce] = body if stored else before
         if stored:

@@ -303,6 +303,26 @@ def test_who_writes_has_read_what_the_page_shows(server, database, ann, bob, tea
     wait_for_mark(read_of, client.last + 1)
 
 
+def test_the_cursor_of_the_room_on_screen_counts_for_no_other(
+    server, database, ann, bob, tea, read_of
+):
+    """A composer whose message was refused is sent again when the page shows another room."""
+    client = Client(server, bob)
+    client.watch(tea)
+    client.read_to(newest(database, tea), pongs=False)
+    shown = client.last
+    for _ in range(3):
+        say(ann, tea)
+    client.read_to(newest(database, tea), pongs=False)
+    club = bob.create_room("Club")
+    client.watch(club)
+    top = newest(database, tea)
+    client.say(type="post", room=tea, body="Late", nonce="late", after=f"{top}-1")
+    wait_until(lambda: newest(database, tea) == top + 1, "the message")
+    assert read_of() <= shown
+    assert is_unread(bob, tea)
+
+
 def test_who_writes_has_not_read_what_came_meanwhile(server, database, ann, bob, tea, read_of):
     client = Client(server, bob)
     client.watch(tea)
