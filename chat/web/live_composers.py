@@ -82,10 +82,7 @@ class LiveComposers:
         """The first composer that is sent on a socket may have been sent on an earlier one: then
         remember what was posted with it. Returns the text to compare with that."""
         try:
-            before, text = (
-                self.parts.store.messages.posted(rid, self._person, nonce),
-                clean_body(body),
-            )
+            before, text = self._posted_before(rid, nonce, body)
         except (ChatError, RedisError, OSError):
             return body  # storing it reports the error
         self.is_first_post = False
@@ -93,6 +90,11 @@ class LiveComposers:
             return body
         self.posted[nonce] = before
         return text
+
+    def _posted_before(self, rid: str, nonce: str, body: str) -> tuple[str | None, str]:
+        """What was posted with this nonce, None for nothing; and the body as it would be stored, to
+        compare with that. Raises ChatError, and redis's errors."""
+        return self.parts.store.messages.posted(rid, self._person, nonce), clean_body(body)
 
     def typing(self, frame: Frame) -> None:
         """The person is typing in the room on screen. Others are told from time to time."""
@@ -145,10 +147,7 @@ class LiveComposers:
         if not is_nonce(rid) or not is_nonce(nonce):
             return
         try:
-            before, text = (
-                self.parts.store.messages.posted(rid, self._person, nonce),
-                clean_body(body),
-            )
+            before, text = self._posted_before(rid, nonce, body)
         except (ChatError, RedisError, OSError) as error:
             self.send(self.parts.fragments.message_refused(nonce, messages.error_text(error)))
             return
