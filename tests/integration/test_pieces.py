@@ -157,6 +157,21 @@ def test_whatever_happens_between_two_pieces_what_is_read_is_whole(
         assert {seq for seq in wanted if meddler.texts.get(seq)} <= {e.seq for e in several}
 
 
+def before_the_second_read(history, act) -> Counter:
+    """Have `act` called before the second piece that `history` reads. Clearing the returned count
+    of reads begins anew."""
+    read, calls = history._read_events, Counter()
+
+    def then_act(*args, **values):
+        calls["read"] += 1
+        if calls["read"] == 2:
+            act()
+        return read(*args, **values)
+
+    history._read_events = then_act
+    return calls
+
+
 def test_what_is_trimmed_between_two_pieces_is_no_deletion(store, client, ann, tea, monkeypatch):
     monkeypatch.setattr(pieces, "PIECE_BYTES", 900)
     for n in range(60):
@@ -168,15 +183,7 @@ def test_what_is_trimmed_between_two_pieces_is_no_deletion(store, client, ann, t
         client.xtrim(f"chat:room:{{{tea}}}:events", minid="41-0", approximate=False)
 
     history = reader.messages.history
-    read, calls = history._read_events, Counter()
-
-    def then_trim(*args, **values):
-        calls["read"] += 1
-        if calls["read"] == 2:
-            trim()
-        return read(*args, **values)
-
-    history._read_events = then_trim
+    calls = before_the_second_read(history, trim)
     events = reader.messages.after(tea, 1, 60)
     assert [event.seq for event in events] == list(range(41, 62))
     assert DELETED not in {event.kind for event in events}
@@ -194,15 +201,7 @@ def test_who_is_taken_out_between_two_pieces_is_told_nothing(store, client, ann,
         store.messages.post(tea, ann, f"Message {n} " + "x" * 50)
     reader = Store(client)
     history = reader.messages.history
-    read, calls = history._read_events, Counter()
-
-    def then_remove(*args, **values):
-        calls["read"] += 1
-        if calls["read"] == 2:
-            store.rooms.leave(tea, bob)
-        return read(*args, **values)
-
-    history._read_events = then_remove
+    calls = before_the_second_read(history, lambda: store.rooms.leave(tea, bob))
     assert reader.messages.missed(tea, bob.uid, 2, "") is None
     store.rooms.join(tea, bob)
     calls.clear()
@@ -220,15 +219,9 @@ def test_a_room_that_begins_anew_between_two_pieces_is_shown_anew(
         store.messages.post(tea, ann, f"Message {n} " + "x" * 50)
     reader = Store(client)
     history = reader.messages.history
-    read, calls = history._read_events, Counter()
-
-    def then_begin_anew(*args, **values):
-        calls["read"] += 1
-        if calls["read"] == 2:
-            client.hset(f"chat:room:{{{tea}}}", "epoch", "another")
-        return read(*args, **values)
-
-    history._read_events = then_begin_anew
+    calls = before_the_second_read(
+        history, lambda: client.hset(f"chat:room:{{{tea}}}", "epoch", "another")
+    )
     missed = reader.messages.missed(tea, ann.uid, 2, "")
     assert missed.replace
     assert missed.epoch == "another"
