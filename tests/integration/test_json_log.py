@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chat.store import keys
@@ -53,6 +55,15 @@ def logging_server(tmp_path):
     running.clean_up()
 
 
+def a_page_more_on_each_worker(server: Server, ann: Visitor, rid: str) -> bool:
+    """Open a page, and return whether every worker has one: then each is started and subscribed,
+    and logs that the link is lost."""
+    Page(ann).watch(rid).wait_for("created this room")
+    texts = [httpx.get(f"{server.url}/metrics").text for _ in range(8)]
+    counts = [re.search(r'chat_connections\{pid="(\d+)"\} (\S+)', text) for text in texts]
+    return {count[1] for count in counts if float(count[2])} == set(map(str, server.workers()))
+
+
 def test_every_line_is_an_object_and_names_its_request(logging_server):
     server = logging_server
     ann = Visitor(server.url, "Ann")
@@ -63,6 +74,7 @@ def test_every_line_is_an_object_and_names_its_request(logging_server):
     # Shown before it breaks: of the warnings about Redis, a process writes the first only.
     page = Page(ann).watch(broken)
     page.wait_for("created this room")
+    wait_until(lambda: a_page_more_on_each_worker(server, ann, broken), "a page on each worker")
     with server.redis() as client:
         client.set(keys.events(broken), "no stream")  # SET replaces a key of any type
         page.say(type="watch", room=broken, after="0-1")
