@@ -13,19 +13,68 @@ log = logging.getLogger(__name__)
 UNCHECKED_BYTES = 64 * 1024  # written to viewers in sync before `push` checks them again
 
 
+class DelayedWrite:
+    """Stands in for the bare write of a viewer: writes the frame of `packet` before the next one.
+
+    frame: empty once it is written.
+    writes: where `write` was taken from, to be put back.
+    """
+
+    __slots__ = ("frame", "packet", "write", "writes")
+
+    def __init__(
+        self, packet: Packet, frame: bytes, writes: dict[Viewer, Write], write: Write
+    ) -> None:
+        self.packet = packet
+        self.frame = frame
+        self.writes = writes
+        self.write = write
+
+    def __call__(self, frames: bytes) -> None:
+        self.write(self.frame + frames)
+        self.frame = b""
+
+
 class Delivery:
     """`on_failure` is called with a viewer to whom a write has raised an error."""
 
     def __init__(self, on_failure: Callable[[Viewer], None]) -> None:
         self._on_failure = on_failure
+        self._delayed: dict[Viewer, DelayedWrite] = {}
 
     def push(self, viewer: Viewer, packet: Packet) -> bool:
         """Write to one viewer; False if that was not possible."""
+        if viewer in self._delayed:
+            self._push_delayed(viewer)
         try:
             return viewer.push(packet)
         except Exception as error:
             self._failed(viewer, error)
             return False
+
+    def push_with_next(self, viewer: Viewer, packet: Packet) -> None:
+        """Write a packet together with the next one for this viewer, which saves a system call; at
+        the latest with `push_delayed`. A viewer who is not in sync is written to at once."""
+        group = viewer.in_sync_with
+        if group is None or viewer in self._delayed:
+            self.push(viewer, packet)
+            return
+        writes = group.deflating if viewer in group.deflating else group.plain
+        frame = packet.deflated if writes is group.deflating else packet.plain
+        delayed = DelayedWrite(packet, frame, writes, writes[viewer])
+        writes[viewer] = self._delayed[viewer] = delayed
+
+    def push_delayed(self) -> None:
+        """Write the packets after which nothing has come."""
+        while self._delayed:
+            self._push_delayed(next(iter(self._delayed)))
+
+    def _push_delayed(self, viewer: Viewer) -> None:
+        delayed = self._delayed.pop(viewer)
+        if delayed.writes.get(viewer) is delayed:
+            delayed.writes[viewer] = delayed.write
+        if delayed.frame:
+            self.push(viewer, delayed.packet)
 
     def push_all(self, viewers: Iterable[Viewer], packet: Packet) -> None:
         """Write to each of the viewers."""

@@ -53,6 +53,7 @@ class Hub:
         self.people: dict[str, dict[Viewer, None]] = {}
         self.channels: Counter[str] = Counter()
         self._ready: dict[Room, None] = {}  # rooms with something to write at the end of the turn
+        self._will_flush = False  # at the end of this turn
         self._delivery = Delivery(lambda viewer: self._reconnect([viewer]))
         self.marks = UnreadMarks(self.rooms, self._delivery.push)
 
@@ -218,8 +219,7 @@ class Hub:
         for changed in room.readers:
             changed.add(event.about)
         EVENTS.inc()
-        if not self._ready:
-            self._call_later(self.flush)
+        self._flush_later()
         self._ready[room] = None
         if not event.is_silent:
             room.newest = event
@@ -242,6 +242,7 @@ class Hub:
 
     def flush(self) -> None:
         """Write the events of this turn: one message to each viewer and room."""
+        self._will_flush = False
         ready, self._ready = self._ready, {}
         for room in ready:
             event, room.newest = room.newest, None
@@ -266,6 +267,12 @@ class Hub:
                     except Exception as error:
                         log_error("cannot write what happened in a room", error)
                         self._reconnect(group.belonging)
+        self._delivery.push_delayed()
+
+    def _flush_later(self) -> None:
+        if not self._will_flush:
+            self._will_flush = True
+            self._call_later(self.flush)
 
     def _mark(self, group: Group, rid: str, marks: list[Numbered], row: list[str]) -> None:
         """Write the unread marks of a room, and its row in the list, to the other pages."""
@@ -321,6 +328,12 @@ class Hub:
     def send_text(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""
         self._delivery.push(viewer, Packet(text))
+
+    def send_with_events(self, viewer: Viewer, text: str) -> None:
+        """Send a fragment to one page, in one write with the events of this turn. An author learns
+        that a message is stored in the turn in which the message itself arrives."""
+        self._delivery.push_with_next(viewer, Packet(text))
+        self._flush_later()
 
     def send(self, viewer: Viewer, packet: Packet) -> None:
         """Send one page a packet that others may be sent as well."""

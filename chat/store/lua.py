@@ -11,9 +11,10 @@ A script in `scripts/` declares its keys and arguments once, in its header:
     -- @include append   the code of scripts/append.lua comes first
 
 and uses the names: `KEYS.queue`, `ARGV.limit`, `REST.uids` (the place in ARGV of the first of
-them), `FIELD.body` (the place of a field in a stored event) and `CONST.POST` (a constant of the
-Python code). Before a script is sent to Redis, each name is replaced by its position or value. So
-the order is written down in one place, and the names cost nothing when a script runs.
+them), `FIELD.body` (the place of a field in a stored event), `event.body` (that field of `event`)
+and `CONST.POST` (a constant of the Python code). Before a script is sent to Redis, each name is
+replaced by its position or value. So the order is written down in one place, and the names cost
+nothing when a script runs.
 """
 
 import json
@@ -30,7 +31,7 @@ from .room_kinds import ENDED_ROOM_SECONDS
 
 _FOLDER = Path(__file__).parent / "scripts"
 _DIRECTIVE = re.compile(r"^-- @(\w+)(?: +(\w+))?", re.M)
-_NAME = re.compile(r"\b(KEYS|ARGV|REST|FIELD|CONST)\.(\w+)")
+_NAME = re.compile(r"\b(KEYS|ARGV|REST|FIELD|CONST|event)\.(\w+)")
 _FIELDS = events.StoredEvent._fields
 _ROOM = tuple(keys.ROOM_KEYS)
 
@@ -49,16 +50,9 @@ _CONSTANTS = {
     "ROOM_KEYS": str(len(_ROOM)),
     "RELOAD": json.dumps(keys.RELOAD),
 }
-# encode(event): the stored form of an event, a JSON array of its fields in their order.
-_ENCODE = (
-    "local function encode(event) return cjson.encode({"
-    + ", ".join(f"event.{name}" for name in _FIELDS)
-    + "}) end\n"
-)
+# An array in the order of the stored form, which append.lua completes.
 _EVENT = (
-    "local event = {"
-    + ", ".join(f"{name} = ARGV[{n}]" for n, name in enumerate(events.AUTHORED, 1))
-    + "}\n"
+    f"local event = {{{', '.join(f'ARGV[{n}]' for n in range(1, len(events.AUTHORED) + 1))}}}\n"
 )
 
 
@@ -83,14 +77,13 @@ def source(name: str) -> Source:
     args, rest = found.get("arg", []), found.get("rest", [""])[0]
     all_args = [*(events.AUTHORED if "event" in found else ()), *args]
     parts = [(_FOLDER / f"{part}.lua").read_text() for part in found.get("include", [])]
-    if "append" in found.get("include", []):
-        parts.insert(0, _ENCODE)
     if "event" in found:
         parts.append(_EVENT)
     names = {f"KEYS.{key}": f"KEYS[{n}]" for n, key in enumerate(key_names, 1)}
     names |= {f"ARGV.{arg}": f"ARGV[{n}]" for n, arg in enumerate(all_args, 1)}
     names |= {f"REST.{rest}": str(len(all_args) + 1)}
     names |= {f"FIELD.{field}": str(n) for n, field in enumerate(_FIELDS, 1)}
+    names |= {f"event.{field}": f"event[{n}]" for n, field in enumerate(_FIELDS, 1)}
     names |= {f"CONST.{constant}": value for constant, value in _CONSTANTS.items()}
 
     def replaced(match: re.Match[str]) -> str:

@@ -265,4 +265,4 @@ class PageConnection:
 
 def _send(hub: Hub, viewer: Viewer, budget: Pace, text: str) -> None:
     budget.owe(len(text))
-    hub.send_text(viewer, text)
+    hub.send_with_events(viewer, text)

@@ -594,6 +594,7 @@ class World:
         assert hub.channels == Counter()
         assert not hub.marks.exceptions
         assert not hub._ready
+        assert not hub._delivery._delayed
         assert not list(self.held.names)
         assert self.client.pubsub_shardchannels() == []
 

@@ -175,8 +175,7 @@ def the_number_moves_first(patch):
         if event.seq > room.last + 1:
             return False
         room.last, room.at = event.seq, event.at
-        if not self._ready:
-            self._call_later(self.flush)
+        self._flush_later()
         self._ready[room] = None
         if not event.is_silent:
             room.newest = event

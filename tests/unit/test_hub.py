@@ -5,6 +5,8 @@ import zlib
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chat.bridge import frames
 from chat.domain.events import POST, REACT, Event
@@ -71,12 +73,19 @@ class Direct(Page):
         return (self.write, self.deflates) if self.open else None
 
 
-def read(frame: bytes) -> str:
-    """The text of a frame."""
-    payload = frame[{126: 4, 127: 10}.get(frame[1], 2) :]
-    if frame[0] & frames.COMPRESSED:
-        payload = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
-    return payload.decode()
+def read(written: bytes) -> str:
+    """The texts of the frames that were written, of less than 64 KiB each."""
+    text = ""
+    while written:
+        start = 4 if written[1] == 126 else 2
+        size = int.from_bytes(written[2:4], "big") if start == 4 else written[1]
+        payload = written[start : start + size]
+        if written[0] & frames.COMPRESSED:
+            inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            payload = inflate.decompress(payload + b"\x00\x00\xff\xff")
+        text += payload.decode()
+        written = written[start + size :]
+    return text
 
 
 class World:
@@ -440,6 +449,94 @@ def test_a_direct_write_that_fails_is_tried_by_the_other_way(world):
     assert broken.ways == ["push", "push", "push"]
     assert broken.texts == well.texts[:1] + [f"<shown tea {seq}>" for seq in (2, 3, 4)]
     assert well.ways == ["push", "write", "write"]
+
+
+@pytest.mark.parametrize("deflates", [False, True])
+def test_an_answer_and_the_events_of_its_turn_are_one_write(world, deflates):
+    author, other = Direct(), Direct()
+    author.deflates = deflates
+    for page in (author, other):
+        world.page(page=page)
+    world.publish(event(1))
+    for seq in (2, 3):
+        world.hub.send_with_events(author.viewer, f"<answer {seq}>")
+        world.publish(event(seq))
+    assert author.ways == other.ways == ["push", "write", "write"]
+    assert [read(written) for written in author.frames[1:]] == [
+        f"<answer {seq}><shown tea {seq}><line tea {seq}>" for seq in (2, 3)
+    ]
+    assert "answer" not in other.seen
+
+
+def test_an_answer_goes_out_at_the_end_of_its_turn_if_there_is_no_event(world):
+    page = world.page(page=Direct())
+    world.publish(event(1))
+    world.hub.send_with_events(page.viewer, "<answer>")
+    assert page.ways == ["push"]
+    world.end_turn()
+    assert page.ways == ["push", "push"]
+    world.publish(event(2))
+    assert page.ways == ["push", "push", "write"]
+    assert page.seen.count("<answer>") == 1
+
+
+def test_an_answer_to_a_page_that_has_gone_is_forgotten(world):
+    page, other = world.page(page=Direct()), world.page(page=Direct())
+    world.publish(event(1))
+    world.hub.send_with_events(page.viewer, "<answer>")
+    page.open = False
+    page.lost()
+    world.hub.disconnect(page.viewer)
+    world.publish(event(2))
+    assert "<answer>" not in page.texts + other.texts
+    assert other.ways == ["push", "write"]
+
+
+STEPS = st.sampled_from(["event", "answer", "text", "turn", "away", "back", "lose", "fail", "work"])
+
+
+@settings(max_examples=300)
+@given(st.lists(STEPS, min_size=4, max_size=40), st.booleans())
+def test_answers_and_events_arrive_once_and_in_order_whatever_happens(steps, deflates):
+    """`fail`: the bare write raises until `work`. `lose`: it may not be used any more."""
+    world, page = World(), Direct()
+    page.deflates = deflates
+    world.page(page=page)
+    write = page.write
+
+    def fail(frame):
+        raise RuntimeError
+
+    bare = [write]
+    page.write = lambda frame: bare[0](frame)
+    world.publish(event(1))
+    sent: dict[str, list[str]] = {"shown": ["<shown tea 1>"], "answer": []}
+    upto = 0
+    for n, step in enumerate(steps):
+        if step == "event":
+            seq = len(sent["shown"]) + 1
+            assert world.hub.publish(event(seq))
+            sent["shown"].append(f"<shown tea {seq}>")
+        elif step in ("answer", "text"):
+            send = world.hub.send_with_events if step == "answer" else world.hub.send_text
+            send(page.viewer, f"<answer {n}>")
+            sent["answer"].append(f"<answer {n}>")
+        elif step == "turn":
+            world.end_turn()
+        elif step == "away" and page.viewer.held is None:
+            world.hub.watch(page.viewer, "tea")
+            upto = len(sent["shown"])
+        elif step == "back" and page.viewer.held is not None:
+            world.hub.live(page.viewer, upto)
+        elif step == "lose" and page.lost:
+            page.lost()
+        elif step in ("fail", "work"):
+            bare[0] = fail if step == "fail" else write
+    if page.viewer.held is not None:
+        world.hub.live(page.viewer, upto)
+    world.end_turn()
+    for kind, texts in sent.items():
+        assert re.findall(f"<{kind}[^>]*>", page.seen) == texts
 
 
 def test_what_is_told_of_messages_comes_after_them(world):

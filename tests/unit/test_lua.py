@@ -48,13 +48,20 @@ def test_each_script_uses_all_that_it_declares_and_nothing_by_position(name):
         if name not in ("clock", "uncount_file"):  # one takes any key, one all its arguments
             assert f"{kinds[what]}.{value}" in used
     assert len(found.keys) == len(set(found.keys))
-    assert not re.search(r"\b(KEYS|ARGV|REST|FIELD|CONST)\.", found.text)
+    assert not re.search(r"\b(KEYS|ARGV|REST|FIELD|CONST|event)\.\w", found.text)
 
 
 def test_the_fields_of_events_stand_in_the_order_of_their_declaration():
-    fields = ", ".join(f"event.{name}" for name in events.StoredEvent._fields)
-    assert f"cjson.encode({{{fields}}})" in source("post").text
+    authored = ", ".join(f"ARGV[{n}]" for n in range(1, len(events.AUTHORED) + 1))
+    assert f"local event = {{{authored}}}" in source("post").text
+    assert events.StoredEvent._fields[: len(events.AUTHORED)] == events.AUTHORED
     assert events.authored(*events.AUTHORED) == events.AUTHORED
+
+
+@pytest.mark.parametrize(("place", "name"), list(enumerate(events.StoredEvent._fields, 1)))
+def test_a_field_of_the_event_has_its_place_in_the_stored_form(folder, place, name):
+    (folder / "say.lua").write_text(f"-- @event\nreturn event.{name}\n")
+    assert source("say").text.endswith(f"return event[{place}]\n")
 
 
 def test_a_script_takes_its_keys_and_arguments_by_name_in_any_order(folder):
@@ -82,7 +89,9 @@ def test_the_fields_of_an_event_come_first_in_front_of_the_other_arguments(folde
     assert found == (list(keys.of_room("r")), [*event, 7])
 
 
-@pytest.mark.parametrize("used", ["KEYS.two", "ARGV.b", "REST.more", "FIELD.nothing", "CONST.X"])
+@pytest.mark.parametrize(
+    "used", ["KEYS.two", "ARGV.b", "REST.more", "FIELD.nothing", "CONST.X", "event.x"]
+)
 def test_a_script_that_uses_a_name_it_does_not_declare_is_refused(folder, used):
     (folder / "bad.lua").write_text(f"-- @key one\n-- @arg a\nreturn {used}\n")
     with pytest.raises(ValueError, match=re.escape(used)):

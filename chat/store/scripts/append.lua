@@ -8,8 +8,6 @@
 -- `before` and `same` are set here. `published` is the body to publish, where that is not stored.
 -- Returns the number and the time (ms) as strings. The publish comes last and only from here: alone
 -- it would succeed where the write is refused (out of memory, read-only, disk full).
-local function is_among(kinds, kind) return string.find(kinds, ' ' .. kind .. ' ', 1, true) end
-
 local function append(event, published)
   local time = redis.call('TIME')
   local at = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
@@ -23,23 +21,23 @@ local function append(event, published)
   end
   local extra, mentions = event.extra, event.mentions
   event.extra, event.mentions = event.files and '' or nil, nil
-  local data = encode(event)
+  local data = cjson.encode(event)
   local sent = data
   if published or extra or mentions then
     event.body = published or event.body
     event.extra = (extra or event.files or mentions) and (extra or '')
     event.mentions = mentions
     event.files = event.files or mentions and ''
-    sent = encode(event)
+    sent = cjson.encode(event)
   end
   redis.call('XADD', KEYS.events, seq .. '-0', 'at', at, 'data', data)
-  local head = seq .. ' ' .. at .. ' '
-  if is_among(CONST.SILENT, event.kind) then
+  local head, kind = seq .. ' ' .. at .. ' ', ' ' .. event.kind .. ' '
+  if string.find(CONST.SILENT, kind, 1, true) then
     redis.call('HSET', KEYS.room, 'seq', seq)
   else
     redis.call('HSET', KEYS.room, 'seq', seq, 'last', head .. data)
   end
-  if is_among(CONST.UNCOUNTED, event.kind) then
+  if string.find(CONST.UNCOUNTED, kind, 1, true) then
     redis.call('ZADD', KEYS.uncounted, seq, seq)
   end
   redis.call('SPUBLISH', KEYS.room, head .. sent) -- a room's channel is named like its key

@@ -39,9 +39,11 @@ if ARGV.resend ~= '' then
 end
 -- Posting is not reading. The author has seen the own message, and earlier ones of others only as far
 -- as they were shown. Events that do not count as unread leave no gap.
-local read, shown = tonumber(redis.call('HGET', KEYS.read, event.uid)) or 0, tonumber(ARGV.shown)
+local marked, shown = tonumber(redis.call('HGET', KEYS.read, event.uid)), tonumber(ARGV.shown)
+local read = marked or 0
 if shown > read and shown < tonumber(seq) then read = shown end
 local unread = seq - 1 - read
 if unread > 0 then unread = unread - redis.call('ZCOUNT', KEYS.uncounted, '(' .. read, '(' .. seq) end
-redis.call('HSET', KEYS.read, event.uid, unread > 0 and read or seq)
+if unread <= 0 then read = seq end
+if read ~= marked then redis.call('HSET', KEYS.read, event.uid, read) end
 return {tonumber(seq), 1}
