@@ -227,7 +227,7 @@ class Settings:
     proxy_header: str = _setting("X-Forwarded-User", _header, "CHAT_PROXY_HEADER")
     proxy_name_header: str = _setting("", _header, "CHAT_PROXY_NAME_HEADER")
     # CHAT_CREATE_ROOMS: who can create rooms: everyone, members (people with an account),
-    # moderators or admins. Everybody can use direct and random rooms.
+    # moderators or administrators. Everybody can use direct and random rooms.
     create_rooms: str = _setting("everyone", _choice, "CHAT_CREATE_ROOMS", *CREATORS)
     # CHAT_RANDOM_SEATS: maximum number of people in a random room.
     random_seats: int = _setting(10, _whole_number, "CHAT_RANDOM_SEATS", 2, 1000)

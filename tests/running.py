@@ -107,7 +107,7 @@ class Server:
         self._forgotten = len((self.data / "chat.log").read_text())
 
     def setup_link(self) -> str:
-        """The path of the link for the first admin that was printed last."""
+        """The path of the link for the first administrator that was printed last."""
         return re.findall(r"/first-run/[\w-]+", self.log())[-1]
 
     def stop(self) -> int:

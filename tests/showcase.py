@@ -22,7 +22,7 @@ def water(bed, litres=4):
 
 
 class Someone(Visitor):
-    """An account; the first one is the admin."""
+    """An account; the first one is the administrator."""
 
     def __init__(self, url: str, name: str, first: bool = False) -> None:
         super().__init__(url)

@@ -1,7 +1,7 @@
-"""The link that makes the person who opens it the first admin: when it is needed, and its text.
+"""The link for the first administrator: when it is needed, and its text.
 
 The link proves that its reader sees the output of the server, which visitors cannot. `chat serve`
-prints it while there is no admin, and `chat admin link` prints a new one.
+prints it while there is no administrator, and `chat admin link` prints a new one.
 """
 
 from ..config import Settings
@@ -30,8 +30,8 @@ def notice(settings: Settings, secret: str, port: int = 0) -> str:
     """The text for the operator. `port` is the port that the chat listens on, if known."""
     address = settings.origin or _address(settings, port or settings.port)
     return (
-        "This chat has no admin yet. "
-        f"To become its admin, open this link within {VALID_HOURS} hours:\n"
+        "This chat has no administrator yet. "
+        f"To become its administrator, open this link within {VALID_HOURS} hours:\n"
         f"\n    {address}/first-run/{secret}\n\n"
         "It works once. Keep it to yourself. `chat admin link` prints a new one."
     )

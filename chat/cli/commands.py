@@ -82,7 +82,7 @@ def reload(settings: Settings) -> None:
 
 
 def make_admin(settings: Settings, who: str) -> None:
-    """Make the person with the login or id `who` an admin.
+    """Make the person with the login or id `who` an administrator.
 
     Names are not unique, so a name only lists the people who have it. Raises CannotStart when
     there is no such person.
@@ -96,18 +96,18 @@ def make_admin(settings: Settings, who: str) -> None:
                 f"nobody has the login or id {who!r}. People with that name:{listed or ' none'}"
             )
         store.accounts.make_admin(person)
-        store.audit_log.note(person, "was made an admin on the console")
-        print(f"This person is now an admin: {_described(person)}")
+        store.audit_log.note(person, "was made an administrator on the console")
+        print(f"This person is now an administrator: {_described(person)}")
 
 
 def print_setup_link(settings: Settings) -> None:
-    """Print a link that makes the person who opens it the first admin. Raises CannotStart when the
-    chat has an admin."""
+    """Print a link that makes the person who opens it the first administrator. Raises CannotStart
+    when the chat has an administrator."""
     with running(settings) as store:
         if store.accounts.has_admin():
             raise CannotStart(
-                "this chat already has an admin, so the link would not work; "
-                "`chat admin WHO` makes another person an admin"
+                "this chat already has an administrator, so the link would not work; "
+                "`chat admin WHO` makes another person an administrator"
             )
         print(setup_link.notice(settings, store.setup_links.make()))
 
@@ -170,8 +170,8 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
         header, records = archive.read(Path(file), settings.file_size_bytes)
         if header.get("whole") and not trusted:
             raise CannotStart(
-                f"{file} is an archive of a whole chat: importing it makes its admins "
-                "admins here and continues existing rooms. "
+                f"{file} is an archive of a whole chat: importing it makes its administrators "
+                "administrators here and continues existing rooms. "
                 "If you made it yourself, use: chat import --all FILE"
             )
         load = store.importer(trusted)

@@ -53,8 +53,8 @@ _LIKE_LETTER = re.compile(
 
 def is_told_apart(name: str, is_staff: bool = False) -> bool:
     """True for a name that must not be shown without a tag, whoever else is here: it has a reserved
-    word, or mixes letters as no language does. `is_staff`: it is the name of a moderator or admin,
-    who may use the words of OFFICES."""
+    word, or mixes letters as no language does. `is_staff`: it is the name of a moderator or
+    administrator, who may use the words of OFFICES."""
     return is_mixed(name) or is_reserved(name, is_staff)
 
 

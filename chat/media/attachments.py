@@ -120,7 +120,9 @@ class Files:
                 "not fit. Delete messages with files, or send the text without files."
             )
         whose = "Guests" if full.what == "guests" else "The people of this chat"
-        return f"{whose} have used all space for files. Send only the text, and tell an admin."
+        return (
+            f"{whose} have used all space for files. Send only the text, and tell an administrator."
+        )
 
     def _checked(self, sent: Upload) -> File:
         name, count = clean_file_name(sent.name), sent.size()

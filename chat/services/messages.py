@@ -160,7 +160,8 @@ def error_text(error: Exception) -> str:
 
 def _note_in_audit(store: Store, by: Person, did: str, event: Event, address: str) -> None:
     """Record in the audit log what a moderator did to somebody else's message. The entry names the
-    room by its id only: admins who are not members must not learn the name of a closed room."""
+    room by its id only: administrators who are not members must not learn the name of a closed
+    room."""
     if by.uid != event.uid:
         whose = f"{event.name} ({event.uid}), number {event.seq} in the room {event.room}"
         store.audit_log.note(by, f"{did} a message of", whose, address)

@@ -40,7 +40,7 @@ def may_change(person: Person, room: Room, event: Event) -> bool:
 def check_create_rooms(settings: Settings, person: Person) -> None:
     """Raise Refused if a person may not create rooms."""
     if not may_create_rooms(settings, person):
-        who = {MEMBER: "people with an account", MODERATOR: "moderators", ADMIN: "admins"}
+        who = {MEMBER: "people with an account", MODERATOR: "moderators", ADMIN: "administrators"}
         raise Refused(f"Only {who[CREATORS[settings.create_rooms]]} can create rooms here.")
 
 
@@ -51,6 +51,6 @@ def check_manage(person: Person, room: Room) -> None:
 
 
 def check_admin(person: Person) -> None:
-    """Raise Refused if a person is not an admin."""
+    """Raise Refused if a person is not an administrator."""
     if not person.is_at_least(ADMIN):
-        raise Refused("Only admins may do that.")
+        raise Refused("Only administrators may do that.")

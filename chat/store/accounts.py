@@ -85,19 +85,20 @@ class Accounts:
         guest: Person | None = None,
         nonce: str = "",
     ) -> Person:
-        """Create the first account. Raises Invalid if there is an admin (of several at the same
-        time, one succeeds), and as `create` does."""
+        """Create the first account. Raises Invalid if there is an administrator (of several at the
+        same time, one succeeds), and as `create` does."""
         with self._first_admin(login):
             return self.create(login, name, password_hash, guest, ADMIN, nonce)
 
     def become_first_admin(self, person: Person) -> Person:
-        """Give the admin role to a person of a chat without an admin. Raises Invalid if there is
-        one."""
+        """Give the administrator role to a person of a chat without an administrator. Raises
+        Invalid if there is one."""
         with self._first_admin(person.login or person.uid):
             return self.people.edit(person, role=ADMIN)
 
     def make_admin(self, person: Person) -> Person:
-        """Give the admin role to a person. The first account cannot be created after that."""
+        """Give the administrator role to a person. The first account cannot be created after
+        that."""
         who = person.login or person.uid
         with self.people.unfinished.change(FIRST_ADMIN, who):
             admin = self.people.edit(person, role=ADMIN)
@@ -106,11 +107,12 @@ class Accounts:
 
     @contextmanager
     def _first_admin(self, who: str) -> Iterator[None]:
-        """Claim to be the first admin. The claim is given up if the account cannot be created."""
+        """Claim to be the first administrator. The claim is given up if the account cannot be
+        created."""
         with self.people.unfinished.change(FIRST_ADMIN, who):
             claim = "SET", keys.FIRST_ADMIN, who, "NX", "EX", CREATION_SECONDS
             if not self._verified.one(*claim):
-                raise Invalid("This chat already has an admin. Sign in instead.")
+                raise Invalid("This chat already has an administrator. Sign in instead.")
             try:
                 yield
             except Invalid:
@@ -123,13 +125,13 @@ class Accounts:
         self.client.delete(keys.SETUP_LINKS)
 
     def agree_first_admin(self, who: str) -> None:
-        """Record that there is an admin if the person with the login or id `who` is one."""
+        """Record that there is an administrator if the person with the login or id `who` is one."""
         person = self.people.get(self.by_login(who)[0] or who)
         if person and person.role == ADMIN:
             self._keep_first_admin(who)
 
     def has_admin(self) -> bool:
-        """False until somebody has become the first admin."""
+        """False until somebody has become the first administrator."""
         return bool(self._verified.one("EXISTS", keys.FIRST_ADMIN))
 
     def by_login(self, login: str) -> tuple[str, str]:
@@ -169,7 +171,7 @@ class Accounts:
 
     def reset_token(self, uid: str, by: str) -> str:
         """The secret of a new password link. The person can set a password with it once, while
-        `by`, who made the link, is an admin. Earlier links stop working."""
+        `by`, who made the link, is an administrator. Earlier links stop working."""
         secret = secrets.token_urlsafe(24)
         made = {"reset": _digest(secret), "reset_by": by}
         self.client.hset(keys.user(uid), mapping=made)
@@ -183,7 +185,7 @@ class Accounts:
     def by_reset(self, secret: str) -> Person | None:
         """The person of a password link. None if it was used or expired, another one was made or
         the password was changed since, the person was deactivated, or whoever made it is not an
-        admin any more."""
+        administrator any more."""
         digest = _digest(secret)
         uid = self._verified.one("GET", keys.reset(digest))
         if not uid:

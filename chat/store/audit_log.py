@@ -1,4 +1,4 @@
-"""The audit log: what admins did, and sign-ins that matter for security. Newest first."""
+"""The audit log: what administrators did, and sign-ins that matter for security. Newest first."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -86,8 +86,9 @@ class Guests:
                 self.client.zrem(keys.GUESTS_GONE, uid)
 
     def _is_guest(self, fields: dict[str, str | None]) -> bool:
-        """True for a guest who can be forgotten. A guest whom an admin has deactivated stays, so
-        that the admin can still delete their messages and lift the ban of their networks."""
+        """True for a guest who can be forgotten. A guest whom an administrator has deactivated
+        stays, so that the administrator can still delete their messages and lift the ban of their
+        networks."""
         others = fields["bot"] or fields["login"] or fields["off"] or fields["forgotten"]
         return (fields["role"] or GUEST) == GUEST and not others
 

@@ -42,9 +42,9 @@ slot of a Redis Cluster, and no script touches two groups.
 | chat:subject:{s}          | string | user id of a person of another site, by a digest         |
 | chat:used:{s}             | string | exists if the signed token with this digest was used     |
 | chat:reset:{s}            | string | user id of the password link with this digest            |
-| chat:admin                | string | login (or id) of the first admin                         |
-| chat:first-run            | zset   | digests of the links for the first admin, by the time (s)|
-|                           |        | until which they work                                    |
+| chat:admin                | string | login (or id) of the first administrator                 |
+| chat:first-run            | zset   | digests of the links for the first administrator, by the |
+|                           |        | time (s) until which they work                           |
 | chat:schema               | string | number of the schema (migrations.Schema)                 |
 | chat:schema:lease         | string | the server that migrates                                 |
 | chat:trim:lease           | string | the process that trims old messages                      |

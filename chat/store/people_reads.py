@@ -42,8 +42,8 @@ class PeopleReads:
         return bool(self._verified.one("EXISTS", keys.NAMES))
 
     def is_active_admin(self, uid: str) -> bool:
-        """True for an admin who is not deactivated. Only as long as this is true, what they made
-        for others works: tokens and webhooks of bots, links for a new password."""
+        """True for an administrator who is not deactivated. Only as long as this is true, what they
+        made for others works: tokens and webhooks of bots, links for a new password."""
         role, off = self._verified.one("HMGET", keys.user(uid), "role", "off")
         return role == ADMIN and not off
 

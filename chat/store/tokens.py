@@ -24,9 +24,8 @@ NOTE_SECONDS = 3600  # between two updates of the time of the last use
 class Token:
     """tid: the public id, by which the token can be revoked.
     made, used: times in seconds since 1970, by the database's clock. used: 0 for never.
-    by: the id of the admin who made the token for a bot. "" if a person made it for themselves,
-    or if an earlier version made it.
-    nonce: of the form with which it was made, or "".
+    by: the id of the administrator who made the token for a bot. "" if a person made it for
+    themselves, or if an earlier version made it. nonce: of the form with which it was made, or "".
     """
 
     tid: str
@@ -71,7 +70,8 @@ class Tokens:
 
     def person(self, secret: str) -> tuple[Person, Token] | None:
         """The person with this token. None if the token was revoked, the person was deactivated, or
-        the token is of a bot and its maker, who still knows it, is not an admin any more."""
+        the token is of a bot and its maker, who still knows it, is not an administrator any
+        more."""
         tid = _public(secret)
         token = _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
         person = self.people.get(token.uid) if token else None
@@ -83,8 +83,8 @@ class Tokens:
         return person, token
 
     def works(self, person: Person, token: Token) -> bool:
-        """False for a token of a bot whose maker is not an active admin. If a token does not say
-        who made it, that is the person who made the bot."""
+        """False for a token of a bot whose maker is not an active administrator. If a token does
+        not say who made it, that is the person who made the bot."""
         return not person.bot or self.people.is_active_admin(token.by or person.bot)
 
     def of(self, uid: str) -> list[Token]:

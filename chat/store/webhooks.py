@@ -26,8 +26,8 @@ _AT_ONCE = 500  # rooms or bots in one round trip
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """Messages since the time `since` (ms) are delivered. `off` is the reason why the webhook was
-    switched off, "" while it is on. `by` is the id of the admin who saved it, "" if an earlier
-    version did not store this."""
+    switched off, "" while it is on. `by` is the id of the administrator who saved it, "" if an
+    earlier version did not store this."""
 
     uid: str
     address: str
@@ -72,7 +72,7 @@ class Webhooks:
         self._log = Script(client, "log_attempt")
         self._verified = Verified(client)
 
-    # Admins
+    # Administrators
 
     def get(self, uid: str) -> Webhook | None:
         """The webhook of a bot, or None."""
@@ -84,7 +84,7 @@ class Webhooks:
 
     def set(self, uid: str, address: str, secret: str, by: str = "") -> None:
         """Deliver messages to this address from now on, and queued ones at once. A webhook that is
-        on already keeps its `since`. `by` is the id of the admin who saves it."""
+        on already keeps its `since`. `by` is the id of the administrator who saves it."""
         seconds, micros = self.client.time()
         now, before = int(seconds) * 1000 + int(micros) // 1000, self.get(uid)
         since = before.since if before and not before.off else now

@@ -1,4 +1,4 @@
-"""Pages for admins: people and their roles, stored files, and the audit log."""
+"""Pages for administrators: people and their roles, stored files, and the audit log."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def deactivate(uid: str) -> Any:
     can also be done later."""
     person = _other(uid)
     if person.role == ADMIN:
-        raise Refused("Remove the admin role first.")
+        raise Refused("Remove the administrator role first.")
     # If this is interrupted, it can be repeated, because no step destroys what an earlier one
     # needs: the sessions say which networks to ban, and end after that.
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
@@ -118,7 +118,7 @@ def files() -> Any:
 
 @bp.get("/audit")
 def audit() -> Any:
-    """What admins did, newest first. `before` is the place where the page begins."""
+    """What administrators did, newest first. `before` is the place where the page begins."""
     try:
         entries = chat().store.audit_log.before(request.args.get("before", ""))
     except ResponseError:
@@ -127,9 +127,10 @@ def audit() -> Any:
 
 
 def change_role(by: Person, uid: str, role: str) -> None:
-    """Give a person another role. Admins cannot change their own role, so there is always an admin.
-    If two admins take the role from each other at the same time, they do not both succeed: whoever
-    finds that they are no longer an admin undoes the change. Raises Invalid, NotFound, Refused."""
+    """Give a person another role. Admins cannot change their own role, so there is always an
+    administrator. If two administrators take the role from each other at the same time, they do not
+    both succeed: whoever finds that they are no longer an administrator undoes the change. Raises
+    Invalid, NotFound, Refused."""
     person, people = _other(uid), chat().store.people
     if role not in ROLES:
         raise Invalid("There is no such role.")
@@ -137,19 +138,20 @@ def change_role(by: Person, uid: str, role: str) -> None:
     now = people.get(by.uid)
     if now is None or now.role != ADMIN:
         people.edit(person, role=person.role)
-        raise Refused("You are no longer an admin.")
+        raise Refused("You are no longer an administrator.")
     people.keep(uid)
     people.signal_change(uid)
     audit_log.record(f"gave the role {role} to", person)
 
 
 def _other(uid: str) -> Person:
-    """The person with this id. Raises NotFound, and Refused for the admin who is signed in."""
+    """The person with this id. Raises NotFound, and Refused for the administrator who is signed
+    in."""
     person = chat().store.people.get(uid)
     if person is None:
         raise NotFound("There is no such person.")
     if person.uid == g.person.uid:
-        raise Refused("Only another admin can do this with your account.")
+        raise Refused("Only another administrator can do this with your account.")
     return person
 
 

@@ -1,4 +1,4 @@
-"""Pages for the tokens of programs: one's own, and for admins those of bots."""
+"""Pages for the tokens of programs: one's own, and for administrators those of bots."""
 
 from typing import Any
 
@@ -79,8 +79,8 @@ def revoke(uid: str) -> Any:
 
 
 def _owner(uid: str) -> Person:
-    """The owner of the tokens: the person who is signed in or, for admins, a bot. Raises NotFound,
-    Refused."""
+    """The owner of the tokens: the person who is signed in or, for administrators, a bot. Raises
+    NotFound, Refused."""
     if uid == g.person.uid:
         return g.person  # type: ignore[no-any-return]
     check_admin(g.person)

@@ -8,6 +8,6 @@ from .security import address
 
 
 def record(what: str, person: Person) -> None:
-    """Record what the admin who is signed in does to a person."""
+    """Record what the administrator who is signed in does to a person."""
     whom = f"{person.name} ({person.login or person.uid})"
     chat().store.audit_log.note(g.person, what, whom, address())

@@ -67,7 +67,7 @@ def require_person(asked: Request) -> Any:
 
 
 def require_admin() -> None:
-    """For `before_request` of a blueprint. Raises Refused if the person is not an admin."""
+    """For `before_request` of a blueprint. Raises Refused if the person is not an administrator."""
     check_admin(g.person)
 
 
@@ -95,14 +95,15 @@ def sign_in(person: Person, method: str) -> None:
 
 
 def check_network(person: Person | None = None) -> None:
-    """Raise Refused if an admin has banned the visitor's network. Admins may sign in from there,
-    and people who are signed in already stay: many people may share a network."""
+    """Raise Refused if an administrator has banned the visitor's network. Administrators may sign
+    in from there, and people who are signed in already stay: many people may share a network."""
     if current_person() or (person and person.is_at_least(ADMIN)):
         return
     if chat().store.bans.is_banned(network()):
         failed("the network is banned", person.uid if person else "")
         raise Refused(
-            "Signing in from your network is not possible at the moment. Ask an admin of this chat."
+            "Signing in from your network is not possible at the moment. "
+            "Ask an administrator of this chat."
         )
 
 

@@ -1,9 +1,10 @@
-"""How a chat gets its first admin: with the link that its operator was shown (auth.setup_link).
+"""How a chat gets its first administrator: with the link that its operator was shown
+(auth.setup_link).
 
 The link works with every method of signing in. If passwords are on, it leads to a form that creates
-the account of the admin. A person who is already signed in, as a member or in a chat without
-passwords, becomes the admin. The form opens without the link only if nobody has used the chat yet,
-and only this machine can reach it.
+the account of the administrator. A person who is already signed in, as a member or in a chat
+without passwords, becomes the administrator. The form opens without the link only if nobody has
+used the chat yet, and only this machine can reach it.
 """
 
 from typing import Any
@@ -30,7 +31,7 @@ bp = Blueprint("first_admin", __name__)
 
 @bp.before_request
 def only_without_admin() -> None:
-    """Raise 404 as soon as there is an admin."""
+    """Raise 404 as soon as there is an administrator."""
     if chat().store.accounts.has_admin():
         raise NoPage
 
@@ -55,9 +56,9 @@ def make_account() -> Any:
 @bp.get("/first-run/<secret>", endpoint="page_of_link")
 @bp.post("/first-run/<secret>", endpoint="use_link")
 def link(secret: str) -> Any:
-    """The page of the link, and its form. The form makes the signed-in person the admin, or creates
-    the admin's account. Only the form uses the link up, because some programs open links in
-    advance."""
+    """The page of the link, and its form. The form makes the signed-in person the administrator, or
+    creates the administrator's account. Only the form uses the link up, because some programs open
+    links in advance."""
     if not chat().store.setup_links.is_valid(secret):
         return _wrong_link()
     person, is_sent = current_person(), request.method == "POST"
@@ -89,13 +90,15 @@ def _is_from_this_machine() -> bool:
 
 def _take_over(person: Person) -> Any:
     admin = chat().store.accounts.become_first_admin(person)
-    chat().store.audit_log.note(admin, "became the first admin with the link", "", address())
+    chat().store.audit_log.note(
+        admin, "became the first administrator with the link", "", address()
+    )
     sign_in(admin, g.session.method)  # more rights, so another cookie
     return redirect("/", 303)
 
 
 def _make_account(guest: Person | None) -> Any:
-    """Create the admin's account, and sign in to it. A `guest` stays the same person."""
+    """Create the administrator's account, and sign in to it. A `guest` stays the same person."""
     try:
         login, name, kept = new_account()
         admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
@@ -116,6 +119,6 @@ def _form(error: ChatError | None = None) -> Any:
 def _wrong_link() -> Any:
     """The page for a link that was used, is too old, or never existed. Only wrong links count for
     the limit, so that nobody can keep the operator from using theirs."""
-    failed("a wrong link for the first admin")
+    failed("a wrong link for the first administrator")
     chat().limits.use("address", network())
     return render_template("first_run.html", wrong=True, hours=setup_link.VALID_HOURS), 404

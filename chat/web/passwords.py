@@ -1,4 +1,4 @@
-"""The pages that change a password: one's own, and with a link from an admin."""
+"""The pages that change a password: one's own, and with a link from an administrator."""
 
 from typing import Any
 
@@ -44,8 +44,8 @@ def change() -> Any:
 
 @bp.get("/sign-in/reset/<secret>")
 def reset_page(secret: str) -> Any:
-    """The page of the link that an admin has sent. Only its form uses up the link, because some
-    programs open links in advance."""
+    """The page of the link that an administrator has sent. Only its form uses up the link, because
+    some programs open links in advance."""
     person = chat().store.accounts.by_reset(secret)
     return _reset_page(person) if person else _wrong_link()
 

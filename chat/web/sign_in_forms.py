@@ -31,7 +31,7 @@ def check_method(method: str) -> None:
 
 
 def can_sign_up() -> bool:
-    """True if visitors may create accounts. They cannot before there is an admin."""
+    """True if visitors may create accounts. They cannot before there is an administrator."""
     is_on = "password" in auth_methods() and chat().settings.sign_up
     return is_on and chat().store.accounts.has_admin()
 
@@ -41,7 +41,9 @@ def complete_sign_in(person: Person, method: str, next: str) -> Any:
     who was signed in in this browser is signed out."""
     if person.deactivated:
         failed("deactivated account", person.uid)
-        return sign_in_refused("Your account here has been deactivated. Ask an admin.", 403, next)
+        return sign_in_refused(
+            "Your account here has been deactivated. Ask an administrator.", 403, next
+        )
     sign_in(person, method)
     return redirect(next, 303)
 

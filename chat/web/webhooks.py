@@ -1,4 +1,5 @@
-"""The page of a bot's webhook, for admins: its address, its secret and its last deliveries."""
+"""The page of a bot's webhook, for administrators: its address, its secret and its last
+deliveries."""
 
 from typing import Any
 
@@ -25,7 +26,7 @@ def page(uid: str) -> Any:
 @bp.post("")
 def save(uid: str) -> Any:
     """Deliver to this address from now on. An existing secret stays, unless the webhook had stopped
-    because the person who saved it is no longer an admin: that person knows the secret."""
+    because the person who saved it is no longer an administrator: that person knows the secret."""
     bot, address = _bot(uid), request.form.get("address", "").strip()
     try:
         await_(chat().outbound.check(address))
@@ -67,7 +68,8 @@ def _bot(uid: str) -> Person:
 
 
 def _is_stopped(bot: Person, hook: Webhook) -> bool:
-    """True for a webhook that stopped because the person who saved it is not an active admin."""
+    """True for a webhook that stopped because the person who saved it is not an active
+    administrator."""
     return not chat().store.people.is_active_admin(hook.by or bot.bot)
 
 

@@ -36,7 +36,7 @@ class Listener:
 
 def active_webhook(store: Store, uid: str) -> tuple[Person, Webhook] | None:
     """The bot and its webhook; None while that is off. It is off, too, if the person who saved it
-    is no longer an admin: that person chose the address to which all messages would go."""
+    is no longer an administrator: that person chose the address to which all messages would go."""
     bot, hook = store.people.get(uid), store.webhooks.get(uid)
     if bot is None or hook is None or bot.deactivated or hook.off:
         return None

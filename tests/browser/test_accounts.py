@@ -1,4 +1,4 @@
-"""Accounts in the browser: the first one, coming back, and admins."""
+"""Accounts in the browser: the first one, coming back, and administrators."""
 
 from collections.abc import Iterator
 

@@ -23,9 +23,9 @@ WIDE = "\N{GRINNING FACE}"  # a character that takes as many bytes as any does
 
 
 class Big:
-    """`ann` owns `room`, of MEMBERS people, is an admin, and is in ROOMS rooms besides; `talk` is
-    the one of these with MESSAGES messages, and there are OPEN others that anyone may join. With
-    `longest` all texts are as long as they may be, in characters and in bytes."""
+    """`ann` owns `room`, of MEMBERS people, is an administrator, and is in ROOMS rooms besides;
+    `talk` is the one of these with MESSAGES messages, and there are OPEN others that anyone may
+    join. With `longest` all texts are as long as they may be, in characters and in bytes."""
 
     def __init__(self, client: redis.Redis, longest: bool = False) -> None:
         self.client = client

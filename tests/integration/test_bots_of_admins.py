@@ -1,5 +1,5 @@
-"""What an admin made for others stops when they are no admin any more: tokens and webhooks of bots,
-and links for a new password. They know the secrets of all these."""
+"""What an administrator made for others stops when they are no administrator any more: tokens and
+webhooks of bots, and links for a new password. They know the secrets of all these."""
 
 import itertools
 import re
@@ -35,7 +35,7 @@ def ada(server: Server):
 
 @pytest.fixture
 def bea(server, ada):
-    """Another admin."""
+    """Another administrator."""
     visitor = account(Visitor(server.url), f"bea-{next(COUNT)}")
     visitor.kept = visitor.uid
     give(ada, visitor, "admin")
@@ -111,7 +111,7 @@ def test_webhooks_that_they_saved_stop(ada, bea, lose):
     beas.ada = ada
     assert "The webhook has stopped" in beas.page()
     assert len(told.requests) == 1
-    # Another admin takes it over, with an address of theirs and a new secret.
+    # Another administrator takes it over, with an address of theirs and a new secret.
     receiver = Receiver()
     assert beas.hook(receiver.url).status_code == 303
     assert "The webhook has stopped" not in beas.page()

@@ -18,7 +18,7 @@ ACCOUNTS = {"CHAT_SIGN_IN": "guest,password"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A chat with accounts and a first admin, Ada."""
+    """A chat with accounts and a first administrator, Ada."""
     running = Server(tmp_path_factory.mktemp("chat"), **ACCOUNTS).start()
     account(Visitor(running.url), "ada", "/first-run")
     yield running

@@ -1,4 +1,5 @@
-"""How a chat gets its first admin: from this machine, and with the link that the server prints."""
+"""How a chat gets its first administrator: from this machine, and with the link that the server
+prints."""
 
 import itertools
 import re
@@ -127,8 +128,8 @@ def test_what_is_printed_is_a_whole_address(settings, address):
 
 
 def test_a_chat_that_turns_passwords_on_later_gives_the_role_to_nobody(start):
-    """People are there, and an admin is not: the next visitor is one of them, on this machine
-    too."""
+    """People are there, and an administrator is not: the next visitor is one of them, on this
+    machine too."""
     guests = start(CHAT_SIGN_IN="guest")
     Visitor(guests.url, "Gil")
     assert "/first-run/" not in guests.log()
@@ -160,7 +161,7 @@ def test_on_a_public_host_only_the_link_makes_the_admin(start):
     assert one_of_five_becomes_admin(running, link)
     assert visitor.get(link).status_code == 404, "it worked once"
     assert visitor.get("/first-run").status_code == 404
-    assert "chat already has an admin" in running.console("admin", "link").stderr
+    assert "chat already has an administrator" in running.console("admin", "link").stderr
 
 
 def test_a_link_that_was_made_up_says_where_to_get_one(start):
@@ -175,7 +176,8 @@ def test_a_link_that_was_made_up_says_where_to_get_one(start):
     assert Visitor(running.url).get(running.setup_link()).status_code == 200, (
         "but not the right one"
     )
-    assert "sign-in failed from 127.0.0.1: a wrong link for the first admin" in running.log()
+    failed = "sign-in failed from 127.0.0.1: a wrong link for the first administrator"
+    assert failed in running.log()
 
 
 def test_a_link_goes_on_working_after_a_restart_and_a_mistake(start):
@@ -237,7 +239,7 @@ def test_without_passwords_whoever_signed_in_becomes_the_admin(start, provider):
     assert zoe.cookie != before, "with more rights, another cookie"
     assert eve.submit(link, "/").status_code == 404
     assert not is_admin(eve)
-    assert "became the first admin" in zoe.get("/admin/audit").text
+    assert "became the first administrator" in zoe.get("/admin/audit").text
 
 
 def test_in_a_chat_of_guests_the_link_is_made_on_the_console_only(start):

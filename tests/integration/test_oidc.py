@@ -231,7 +231,7 @@ def test_an_admin_is_made_on_the_console(server, visitor):
     made = server.console("admin", visitor.uid)
     assert (made.returncode, made.stderr) == (0, "")
     assert visitor.get("/admin/people").status_code == 200
-    assert "was made an admin on the console" in visitor.get("/admin/audit").text
+    assert "was made an administrator on the console" in visitor.get("/admin/audit").text
 
 
 def test_the_console_says_when_no_chat_is_running(tmp_path):

@@ -1,4 +1,4 @@
-"""Accounts on the running chat: the first one, signing in and up, sessions, admins."""
+"""Accounts on the running chat: the first one, signing in and up, sessions, administrators."""
 
 import re
 
@@ -20,8 +20,8 @@ GOOD = "seven wet umbrellas"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A chat with accounts and a first admin, Ada, who comes without the proxy that says where
-    others are."""
+    """A chat with accounts and a first administrator, Ada, who comes without the proxy that says
+    where others are."""
     env = {"CHAT_SIGN_IN": "guest,password", "CHAT_PROXIES": "127.0.0.1"}
     running = Server(tmp_path_factory.mktemp("chat"), **env).start()
     running.ada = account(Visitor(running.url), "ada", running.setup_link()).http.cookies
@@ -220,7 +220,7 @@ def test_a_session_without_javascript_ends_too(server, ben):
     assert other.get(f"/rooms/{rid}/stream").status_code == 303
 
 
-# Admins
+# Administrators
 
 
 def test_only_admins_see_the_admins_pages(server, ben):
@@ -299,7 +299,7 @@ def test_who_is_deactivated_is_out_and_can_come_back(server, ada, ben):
 
 
 def test_what_a_banned_person_wrote_goes_before_all_eyes(server, ada, ben):
-    """In rooms they have left too, and in those the admin was never in."""
+    """In rooms they have left too, and in those the administrator was never in."""
     cat = Visitor(server.url, "Cat")
     tea, left = cat.create_room("Tea"), cat.create_room("Left")
     for rid in (tea, left):
@@ -353,7 +353,7 @@ def test_from_where_a_banned_person_was_nobody_signs_in(server, ada, ben):
 
 
 def test_a_network_that_is_everybodys_is_never_kept_out(server, ada, ben):
-    """Behind a proxy that is not told of, all have its address. The admin is told so."""
+    """Behind a proxy that is not told of, all have its address. The administrator is told so."""
     told = ada.submit(f"/admin/people/{ben.uid}/deactivate", networks="1")
     assert "no network was blocked" in told.text
     assert "deactivated" in told.text

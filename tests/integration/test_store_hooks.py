@@ -118,7 +118,8 @@ def test_little_is_kept_of_how_a_try_went(store, bot, client):
 
 
 def test_what_was_delivered_or_removed_leaves_nothing_when_a_late_try_ends(store, bot, client):
-    """Its last try failed, but it was delivered meanwhile; or an admin removed the webhook."""
+    """Its last try failed, but it was delivered meanwhile; or an administrator removed the
+    webhook."""
     store.webhooks.queue(bot.uid, "r", "", 5, [5], 100)
     late = Delivery(bot.uid, "r", 5)
     store.webhooks.done(late)

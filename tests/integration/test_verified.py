@@ -78,7 +78,7 @@ class Wire:
 
 @pytest.fixture
 def read(valkey, client, store):
-    """Run a function with a store on the loop's client, an admin and somebody else."""
+    """Run a function with a store on the loop's client, an administrator and somebody else."""
     admin = Somebody(store, "Root", ADMIN)
     ann = Somebody(store, "Ann", MEMBER, by=admin.uid)
 

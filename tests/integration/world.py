@@ -51,7 +51,7 @@ class Someone(Visitor):
     """A person with a browser and a program; `uid` is that person's id."""
 
     uid = ""
-    first_run = "/first-run"  # where the admin signs up
+    first_run = "/first-run"  # where the administrator signs up
 
     def __init__(self, url: str, name: str) -> None:
         self.url, self.name, self.token = url, name, ""
