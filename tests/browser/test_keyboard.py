@@ -1,4 +1,4 @@
-"""Everything a person does, by the keyboard alone; and where the keyboard is can be seen."""
+"""Everything that a person does, with the keyboard alone, and with the focus visible."""
 
 import pytest
 from playwright.sync_api import Locator, expect
@@ -36,11 +36,52 @@ def choose(person: Person, role: str, name: str, back: bool = False, exact: bool
     person.press("Enter")
 
 
-def test_a_whole_visit_by_keyboard(people: People, server: Server):
-    """Sign in, open a room, write, react, reply, edit, delete, switch, change the name."""
-    bob = Visitor(server.url, "Bob")
-    tea, coffee = bob.create_room("Tea"), bob.create_room("Coffee")
-    bob.post(tea, "hello?")
+@pytest.fixture
+def owner(server: Server) -> Visitor:
+    """Bob, who creates the rooms."""
+    return Visitor(server.url, "Bob")
+
+
+@pytest.fixture
+def tea(owner: Visitor) -> str:
+    rid = owner.create_room("Tea")
+    owner.post(rid, "hello?")
+    return rid
+
+
+@pytest.fixture
+def ann_in_tea(ann: Person, tea: str) -> Person:
+    """Ann, with the room on screen and the cursor in its field."""
+    ann.join_room(tea)
+    ann.wait_live().wait_next_form()
+    expect(ann.page.locator("#body")).to_be_focused()
+    return ann
+
+
+def open_menu(person: Person, message: Locator, back: bool = False) -> None:
+    """Go to the menu of a message and open it."""
+    tab_to(person, message.get_by_role("button", name="More"), back)
+    person.press("Enter")
+    expect(person.page.get_by_role("dialog")).to_be_visible()
+
+
+def open_editor(person: Person, message: Locator, back: bool = False) -> None:
+    """Open the field in which a message is changed."""
+    open_menu(person, message, back)
+    choose(person, "link", "Edit or delete this message")
+    expect(person.page.get_by_role("textbox", name="Message by")).to_be_focused()
+
+
+def own_message(person: Person, text: str) -> Locator:
+    person.send(text)
+    person.wait_for(text)
+    return person.page.locator(".message").last
+
+
+def test_somebody_signs_in_and_joins_two_rooms(
+    people: People, server: Server, owner: Visitor, tea: str
+):
+    coffee = owner.create_room("Coffee")
     ann = people.come(server.url)
     page = ann.page
     ann.open("/sign-in")
@@ -54,68 +95,66 @@ def test_a_whole_visit_by_keyboard(people: People, server: Server):
         if name == "Coffee":
             ann.open("/")
     ann.wait_live().wait_next_form()
-
-    # Writing: the cursor is in the field, and stays there.
     expect(page.locator("#body")).to_be_focused()
-    assert page.evaluate(OUTLINE)
-    ann.send("good morning")
-    ann.wait_for("good morning")
 
-    # The skip link leads past the list.
+
+def test_the_cursor_is_in_the_field_and_the_skip_link_leads_past_the_list(ann_in_tea: Person):
+    page = ann_in_tea.page
+    assert page.evaluate(OUTLINE)
+    own_message(ann_in_tea, "good morning")
     page.locator("body").press("Home")
     page.evaluate("document.activeElement.blur()")
-    choose(ann, "link", "Skip to the room")
+    choose(ann_in_tea, "link", "Skip to the room")
 
-    # React to what Bob said, and answer it.
-    first, own = page.locator(".message", has_text="hello?"), page.locator(".message").last
-    tab_to(ann, first.get_by_role("button", name="More"))
-    ann.press("Enter")
+
+def test_a_reaction_and_a_reply(ann_in_tea: Person):
+    ann, page = ann_in_tea, ann_in_tea.page
+    first = page.locator(".message", has_text="hello?").first
+    open_menu(ann, first, back=True)
     expect(page.get_by_role("dialog").get_by_role("button", name="👍")).to_be_focused()
     assert page.evaluate(OUTLINE)
     ann.press("Enter")
     expect(first.locator(".reactions .reaction")).to_have_text("👍 1")
     expect(first.get_by_role("button", name="More")).to_be_focused()
-    tab_to(ann, first.get_by_role("button", name="More"))
-    ann.press("Enter")
-    expect(page.get_by_role("dialog")).to_be_visible()
+    open_menu(ann, first)
     choose(ann, "link", "Reply")
     expect(page.locator(".composer__reply .quote")).to_be_visible()
-    ann.send("yes!")
-    ann.wait_for("yes!")
+    own = own_message(ann, "yes!")
     expect(own.locator(".quote")).to_contain_text("hello?")
 
-    # Leave the menu and the field of a change, and be where they were asked for.
-    more = own.get_by_role("button", name="More")
-    tab_to(ann, more, back=True)
-    for opened in ("menu", "editor"):
-        ann.press("Enter")
-        expect(page.locator(".menu")).to_be_visible()
-        if opened == "editor":
-            choose(ann, "link", "Edit or delete this message")
-            expect(page.get_by_role("textbox", name="Message by")).to_be_focused()
+
+def test_escape_leads_back_to_where_the_menu_and_the_editor_were_opened(ann_in_tea: Person):
+    ann, page = ann_in_tea, ann_in_tea.page
+    own = own_message(ann, "good morning")
+    for open_it in (open_menu, open_editor):
+        open_it(ann, own, back=True)
         ann.press("Escape")
-        expect(more).to_be_focused()
+        expect(own.get_by_role("button", name="More")).to_be_focused()
         assert page.evaluate(OUTLINE)
 
-    # Edit one's own, then delete it.
-    for button, seen in (("Save", "yes indeed"), ("Delete", "A message was deleted")):
-        tab_to(ann, own.get_by_role("button", name="More"), back=True)
-        ann.press("Enter")
-        expect(page.get_by_role("dialog")).to_be_visible()
-        choose(ann, "link", "Edit or delete this message")
-        expect(page.get_by_role("textbox", name="Message by")).to_be_focused()
-        if button == "Save":
-            ann.press("Control+A")
-            ann.type("yes indeed")
-        else:
-            tab_to(ann, page.locator(".editor summary"))
-            ann.press("Enter")
-        choose(ann, "button", button, exact=False)
-        expect(page.locator("#messages")).to_contain_text(seen)
-        if button == "Save":
-            expect(more).to_be_focused()
 
-    # Another room, and one's own page.
+def test_a_message_is_edited_and_deleted(ann_in_tea: Person):
+    ann, page = ann_in_tea, ann_in_tea.page
+    own = own_message(ann, "yes!")
+    open_editor(ann, own, back=True)
+    ann.press("Control+A")
+    ann.type("yes indeed")
+    choose(ann, "button", "Save", exact=False)
+    expect(page.locator("#messages")).to_contain_text("yes indeed")
+    expect(own.get_by_role("button", name="More")).to_be_focused()
+    open_editor(ann, own)
+    tab_to(ann, page.locator(".editor summary"))
+    ann.press("Enter")
+    choose(ann, "button", "Delete", exact=False)
+    expect(page.locator("#messages")).to_contain_text("A message was deleted")
+
+
+def test_another_room_and_another_name(ann_in_tea: Person, owner: Visitor, tea: str):
+    ann, page = ann_in_tea, ann_in_tea.page
+    coffee = owner.create_room("Coffee")
+    ann.join_room(coffee)
+    ann.switch_to(tea)
+    expect(page.locator("#body")).to_be_focused()
     tab_to(ann, page.locator(f"#room-{coffee} a"), back=True)
     ann.press("Enter")
     expect(page.locator("#panel")).to_have_attribute("data-room", coffee)
