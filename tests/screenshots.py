@@ -62,7 +62,7 @@ def preview(person: Person, show: Showcase) -> None:
 def refused(person: Person, show: Showcase) -> None:
     garden(person, show)
     person.enter("   ")
-    expect(person.page.locator("#composer .problem")).to_be_visible()
+    expect(person.page.locator("#composer .error")).to_be_visible()
 
 
 def reconnecting(person: Person, show: Showcase) -> None:

@@ -72,7 +72,7 @@ def sign_in_page(error: str = "", **more: str) -> str:
 
 def sign_in_refused(text: str, status: int, next: str = "/") -> Any:
     """The sign-in page with the reason why signing in through another site failed."""
-    return sign_in_page(trouble=text, next=next), status
+    return sign_in_page(method_error=text, next=next), status
 
 
 def typed(error: str = "") -> dict[str, str]:

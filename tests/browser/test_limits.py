@@ -14,9 +14,9 @@ from .person import BACK, Person
 
 # Press Send once for each refusal.
 SEND_AGAIN = """forms => forms.forEach(form => {
-    const problem = form.querySelector(".problem");
-    if (!problem.dataset.read) form.querySelector("button").click();
-    problem.dataset.read = "yes";
+    const error = form.querySelector(".error");
+    if (!error.dataset.read) form.querySelector("button").click();
+    error.dataset.read = "yes";
 })"""
 
 pytestmark = pytest.mark.browser
@@ -56,14 +56,14 @@ def writing_elsewhere(person: Person) -> Iterator[None]:
 def test_who_writes_too_fast_finds_the_text_and_the_reason_and_sends_it_again(people, server):
     ann, bob = people.come(server.url, "Ann"), people.come(server.url, "Bob")
     meet(ann, bob)
-    refused = ann.page.locator(".composer:has(.problem):visible")
+    refused = ann.page.locator(".composer:has(.error):visible")
     sent = 0
     with writing_elsewhere(ann):  # a browser alone may be too slow for it
         while not refused.count() and sent < 60:
             sent += 1
             ann.enter(f"message {sent}", delay=0)
             ann.until(lambda: ann.page.locator("#body").input_value() == "", "an empty composer")
-    expect(refused.first.locator(".problem")).to_contain_text("You are sending messages too fast")
+    expect(refused.first.locator(".error")).to_contain_text("You are sending messages too fast")
     # More may have left before the refusal of one arrived.
     sent_texts = [f"message {n}" for n in range(1, sent + 1)]
     assert refused.first.locator(".composer__body").input_value() in sent_texts

@@ -68,7 +68,7 @@ def test_while_the_database_is_away_the_page_stays_and_the_text_too(
     os.kill(valkey, signal.SIGSTOP)
     try:
         ann.enter("can you hear me")
-        refused = ann.page.locator(".composer:has(.problem)")
+        refused = ann.page.locator(".composer:has(.error)")
         expect(refused.get_by_role("alert")).to_contain_text("cannot reach its database")
         expect(refused.locator(".composer__body")).to_have_value("can you hear me")
         assert ann.messages() == bob.messages() == ["before"]

@@ -181,7 +181,7 @@ def test_refused_message_keeps_its_text(ann: Person, room: str, text: str, reaso
     ann.page.evaluate('document.querySelector("#body").removeAttribute("maxlength")')
     ann.page.locator("#body").fill(text)
     ann.press("Enter")
-    refused = ann.page.locator(".composer:has(.problem)")
+    refused = ann.page.locator(".composer:has(.error)")
     expect(refused.get_by_role("alert")).to_contain_text(reason)
     expect(refused.locator(".composer__body")).to_be_visible()
     assert refused.locator(".composer__body").input_value() == text

@@ -75,7 +75,7 @@ def test_refused_lines_keep_their_text(ann: Person, room: str):
     ann.page.evaluate('document.querySelector("#body").removeAttribute("maxlength")')
     ann.page.locator("#body").fill(long)
     press(ann.page, "Send")
-    refused = ann.page.locator(".composer:has(.problem)")
+    refused = ann.page.locator(".composer:has(.error)")
     expect(refused.get_by_role("alert")).to_contain_text("too long: 4,001 characters")
     assert refused.locator("textarea").input_value() == long
     refused.locator("textarea").fill("short\nand good")

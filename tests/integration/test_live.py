@@ -124,7 +124,7 @@ def test_what_cannot_be_stored_is_refused_in_words(tea, pages, body, reason):
     nonce = ann.post(tea, body)
     frame = ann.wait_for(reason)
     assert f'hx-target="#c-{nonce}"' in frame
-    assert 'class="problem"' in frame
+    assert 'class="error"' in frame
 
 
 def test_a_page_that_comes_back_gets_what_it_missed(tea, pages):
@@ -331,7 +331,7 @@ def test_a_stranger_cannot_watch_or_post(server, ann, bob):
     # The store's refusal closes nothing that concerns others; the page is told in words.
     page.post(rid, "let me in", "nx1")
     frame = page.wait_for("#c-nx1")
-    assert "problem" in frame
+    assert 'class="error"' in frame
     Page(ann).watch(rid).post(rid, "only for us", "nx2")
     page.post(rid, "again", "nx3")
     page.wait_for("#c-nx3")

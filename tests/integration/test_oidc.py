@@ -61,7 +61,7 @@ def sign_in(visitor, **who):
     return visitor.get(at_provider(begin(visitor), **who))
 
 
-def trouble(answer):
+def error_of(answer):
     """What the sign-in page says that went wrong."""
     assert "<h1>Sign in</h1>" in answer.text
     return re.search(r'role="alert">([^<]*)<', answer.text)[1]
@@ -124,7 +124,7 @@ def test_the_way_back_leads_nowhere_else(visitor, next):
 def test_who_turns_back_is_told_so(visitor):
     answer = visitor.get(at_provider(begin(visitor, "/sign-in/oidc?next=/me"), deny="1"))
     assert answer.status_code == 403
-    assert "Provider was cancelled or denied" in trouble(answer)
+    assert "Provider was cancelled or denied" in error_of(answer)
     assert 'href="/sign-in/oidc?next=/me"' in answer.text
 
 
@@ -134,7 +134,7 @@ def test_what_nobody_began_is_refused(visitor, provider, query):
     begin(visitor)
     answer = visitor.get(BACK + query)
     assert answer.status_code == 400
-    assert "another browser" in trouble(answer)
+    assert "another browser" in error_of(answer)
     assert provider.asked["/token_endpoint"] == asked
 
 
@@ -179,7 +179,7 @@ def test_an_id_token_that_is_not_right_lets_nobody_in(visitor, provider, says):
     provider.says = says
     answer = sign_in(visitor)
     assert answer.status_code == 400
-    assert "Signing in with Provider did not work" in trouble(answer)
+    assert "Signing in with Provider did not work" in error_of(answer)
     assert visitor.get("/").status_code == 303
 
 
@@ -206,7 +206,7 @@ def test_a_provider_that_is_away_is_named(tmp_path):
     try:
         answer = Visitor(running.url).get("/sign-in/oidc?next=/me")
         assert answer.status_code == 502
-        assert "Provider does not respond" in trouble(answer)
+        assert "Provider does not respond" in error_of(answer)
         assert "next=/me" in answer.text
     finally:
         running.clean_up()
@@ -249,7 +249,7 @@ def test_who_was_deactivated_is_not_let_in(server, visitor):
     assert admin.submit(f"/admin/people/{visitor.uid}/deactivate").status_code == 303
     answer = sign_in(visitor, sub="off")
     assert answer.status_code == 403
-    assert "deactivated" in trouble(answer)
+    assert "deactivated" in error_of(answer)
     assert visitor.get("/").status_code == 303
 
 

@@ -133,7 +133,7 @@ def test_each_error_of_a_change_appears_in_its_message(
         headers={"HX-Request": "true"},
     )
     assert answer.status_code == status
-    assert f"#m-{seq} .editor .editor__problem" in answer.text
+    assert f"#m-{seq} .editor .editor__error" in answer.text
     assert 'role="alert"' in answer.text
     assert "<html" not in answer.text
 

@@ -227,7 +227,7 @@ def test_what_was_pending_is_not_taken_where_one_is_not(world):
     rids = [world.rooms[kind] for kind in KINDS]
     pending = {"to": rids, "nonce": [f"p-{kind}" for kind in KINDS], "body": ["let me in"] * 4}
     answers = told(page, "", {"type": "watch", **pending})
-    assert answers.count('class="problem"') == 5, "with the end"
+    assert answers.count('class="error"') == 5, "with the end"
     assert world.state() == before
 
 
