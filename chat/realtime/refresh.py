@@ -221,5 +221,5 @@ def looks_otherwise(before: Person, now: Person) -> bool:
 
 
 def numbers(rows: list[Row]) -> dict[str, int]:
-    """What a list of rooms is as of: the number of the newest event it has of each, by room."""
+    """What a room list is as of: the number of the newest event it has of each, by room."""
     return {row.room.rid: row.room.seq for row in rows}

@@ -1,4 +1,4 @@
-"""Unread marks, and the list of rooms that a page is sent.
+"""Unread marks, and the room list that a page is sent.
 
 The list is a snapshot. While it is read, marks are held for the page, and those that the list lacks
 are sent after it. A list may also be newer than what the hub knows: then the events it already has
@@ -21,12 +21,12 @@ class UnreadMarks:
         self.exceptions: dict[Viewer, None] = {}
 
     def hold(self, viewer: Viewer) -> None:
-        """The viewer's list of rooms is going to be read: hold marks until `send_list`."""
+        """The viewer's room list is going to be read: hold marks until `send_list`."""
         viewer.held_marks = []
         self.exceptions[viewer] = None
 
     def send_list(self, viewer: Viewer, text: str, seqs: dict[str, int]) -> None:
-        """Send a list of rooms, and then the marks that it lacks. `seqs` has the number of the
+        """Send a room list, and then the marks that it lacks. `seqs` has the number of the
         newest event in the list for each room. With "" only the held marks are sent."""
         held, viewer.held_marks = viewer.held_marks or (), None
         if text:

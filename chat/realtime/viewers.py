@@ -52,9 +52,9 @@ class Viewer:
         self.person: Person | None = None
         self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
         self.rooms: set[str] = set()
-        # Increases when the list of rooms is sent, or must be read again before it is sent.
+        # Increases when the room list is sent, or must be read again before it is sent.
         self.list_version = 0
-        # What to send after the list of rooms, while it is read; None at other times.
+        # What to send after the room list, while it is read; None at other times.
         self.held_marks: list[HeldMark] | None = None
         # Rooms for which the page has been sent more than the hub knows, with the last number.
         self.ahead: dict[str, int] = {}

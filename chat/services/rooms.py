@@ -110,7 +110,7 @@ def room_to_manage(store: Store, rid: str, by: Person) -> Room:
 def check_can_be_added(parts: Parts, by: Person, people: list[Person]) -> None:
     """Raise Invalid if one of the people is in too many rooms to be added to another by `by`.
 
-    Every page of a person contains their whole list of rooms. Nobody is asked before they are added
+    Every page of a person contains their whole room list. Nobody is asked before they are added
     to a room, and one visitor may sign in as many guests. So the limit is lower for guests than for
     people with accounts.
     """

@@ -9,6 +9,6 @@ def is_htmx() -> bool:
 
 
 def is_panel() -> bool:
-    """True if htmx replaces the panel next to the list of rooms. When the person goes back in the
+    """True if htmx replaces the panel next to the room list. When the person goes back in the
     history, htmx requests the whole page."""
     return is_htmx() and not request.headers.get("HX-History-Restore-Request")

@@ -193,14 +193,14 @@ class PageConnection:
             self._compare_list(one(frame, "digest"))
 
     def _list(self, shown: str) -> None:
-        """Send the list of rooms, unless the page shows it as it was when the socket opened
+        """Send the room list, unless the page shows it as it was when the socket opened
         (`shown` is its digest). This follows the missed events, so that both are one write."""
         rows, self.rows = self.rows, []
         if shown != digest(rows) or self.is_behind:
             self.parts.realtime.refresh.send_list(self.viewer, rows, 0)
 
     def _compare_list(self, shown: str) -> None:
-        """The page got its list of rooms with the panel, over another connection. It may lack marks
+        """The page got its room list with the panel, over another connection. It may lack marks
         that were pushed since the list was read. Send it again unless it has them all."""
         rooms = self.hub.rooms
         latest = numbers_digest((rid, rooms[rid].last) for rid in self.viewer.rooms)

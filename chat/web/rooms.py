@@ -1,4 +1,4 @@
-"""The list of rooms, one room on screen, and finding, creating and joining rooms."""
+"""The room list, one room on screen, and finding, creating and joining rooms."""
 
 from functools import partial
 from typing import Any
@@ -31,7 +31,7 @@ def permissions() -> dict[str, Any]:
 
 @bp.get("/")
 def home() -> Any:
-    """The list of rooms; on a wide screen with an empty panel beside it."""
+    """The room list; on a wide screen with an empty panel beside it."""
     rows = chat().store.rooms.of(g.person.uid)
     template = "rooms/panel.html" if is_panel() else "rooms/show.html"
     return render_template(template, room=None, rows=rows, digest=digest(rows))

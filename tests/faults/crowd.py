@@ -18,7 +18,7 @@ from .sockets import Closed, OverHttp1, OverHttp2, discard
 COMES_BACK = (1001, 1005, 1006, 1011, 1012, 1013, 1014)  # of htmx's extension ws
 DELAY, LONGEST = 0.2, 6.0  # seconds before connecting again: a tenth of templates' and htmx's
 BEAT = 15.0  # seconds between two times that #watch is sent; a third of the template's
-LINES_READ = 0.05  # of the frames: how often the side list's lines are looked at
+LINES_READ = 0.05  # of the frames: how often the room list's rows are looked at
 FORMS = "/leave", "/join", "/me"  # the ends of paths that a form is posted to
 
 

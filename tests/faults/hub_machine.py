@@ -202,7 +202,7 @@ class Held(PubSub):
 
 
 class Browser:
-    """One page: its list, its side list and its socket, served as websocket.WebSocket.serve does
+    """One page: its list, its room list and its socket, served as websocket.WebSocket.serve does
     it."""
 
     def __init__(self, world, person):
@@ -214,7 +214,7 @@ class Browser:
         self.epoch = ""
         self.list = {}  # number: time
         self.shown = {}  # number: HTML, of what came on this socket
-        self.marks = {}  # of the side list, by room
+        self.marks = {}  # of the room list, by room
         self.visited = set()  # rooms that were on screen
         self.code = None  # that the socket was closed with
         self.lost = lambda: None
@@ -307,7 +307,7 @@ class Browser:
             self.list[what.seq] = what.at
 
     def mark(self, text):
-        """Keep the unread marks of the side list: how many each room has."""
+        """Keep the unread marks of the room list: how many each room has."""
         for part in _MARKS.finditer(text):
             if part["list"]:
                 self.marks = {row[1]: row[0].count("<i") for row in _ROW.finditer(part["list"])}

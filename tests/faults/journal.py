@@ -16,7 +16,7 @@ class Journal:
         self.records: list[Record] = []
         self.files: dict[str, Any] = {}
         self.sent: dict[str | None, float] = {}  # body: when
-        self._lines: set[tuple[str, ...]] = set()  # of side lists, that were written down
+        self._lines: set[tuple[str, ...]] = set()  # of room lists, that were written down
 
     def write(self, who: str, op: str, **fields: Any) -> float:
         """Returns the time that was written down."""
@@ -29,7 +29,7 @@ class Journal:
         return record["t"]
 
     def is_new(self, *line: str) -> bool:
-        """True the first time that a line of a side list is asked for: all pages of a time zone are
+        """True the first time that a line of a room list is asked for: all pages of a time zone are
         told the same, and one record of it is enough."""
         if line in self._lines:
             return False

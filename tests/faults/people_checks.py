@@ -13,7 +13,7 @@ Records, by `op`, besides those of checker.py:
     presence   room, told, really (of a page) the state when everybody had had a minute
     steady     rooms              (by the harness) from now on so many are here in each room, ...
     unsteady   -                  ... until now
-    line       room, said, time, name   a line of the side list; `said` is the message's first word
+    line       room, said, time, name   a row of the room list; `said` is the message's first word
     remains    host, what, count  what a worker had a minute after all pages had gone
 """
 

@@ -33,7 +33,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A room's line in the side list: its time, and who said what last."""
+    """A room's row in the room list: its time, and who said what last."""
 
     room: str
     time: str
@@ -148,7 +148,7 @@ def told(text: str) -> Iterator[Told]:
 
 
 def lines(text: str) -> Iterator[Line]:
-    """The lines of the side list that a frame, or a whole page, has."""
+    """The rows of the room list in a frame or a whole page."""
     for room, time, name, body in _LINE.findall(text):
         yield Line(room, time, html.unescape(name), html.unescape(body))
 

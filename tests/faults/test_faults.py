@@ -249,7 +249,7 @@ def test_the_zone_of_somebody_else_is_found(run):
     assert "I12" in broken(run, records)
 
 
-def test_a_line_of_the_side_list_in_another_zone_or_by_another_name_is_found(run):
+def test_a_row_of_the_room_list_in_another_zone_or_by_another_name_is_found(run):
     kept = {
         fields[3].partition(" ")[0]
         for events in run.streams.values()

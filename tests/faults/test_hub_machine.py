@@ -138,7 +138,7 @@ def words_overtake(patch):
 
 
 def an_old_list(patch):
-    """A side list is sent although the page was told of more meanwhile."""
+    """A room list is sent although the page was told of more meanwhile."""
     patch.setattr(UnreadMarks, "is_older", lambda self, numbers, viewer: False)
 
 

@@ -24,7 +24,7 @@ def tea(ann, bob, zed):
 
 
 def row(visitor, rid):
-    """A room's line in the side list."""
+    """A room's row in the room list."""
     found = re.search(rf'<li id="room-{rid}".*?</li>', visitor.get("/").text, re.S)
     return found[0] if found else ""
 

@@ -21,9 +21,9 @@ from .counted import Counted
 
 MOST_CALLS = 32_000  # of functions in one step of the event loop: some 6 ms without a profiler
 MOST_TOGETHER = 500  # commands to Redis that are packed and read in one piece
-MOST_ROWS = 210  # of a page, without the side list: people who are ticked are the longest
+MOST_ROWS = 210  # of a page, without the room list: people who are ticked are the longest
 MOST_READ = 16_000  # values from Redis for one page: of each of 500 rooms one is in, up to 30
-MOST_BYTES = 200_000  # of a page without the side list
+MOST_BYTES = 200_000  # of a page without the room list
 
 # Some take 10 s of the processor, for what counts is called at each call of a function.
 pytestmark = pytest.mark.timeout(600)  # seconds, for a machine that does much else besides

@@ -248,7 +248,7 @@ def test_what_came_after_the_page_had_left_the_room_is_not_read(
     server, database, ann, bob, tea, read_of, to
 ):
     """It was written to a page that shows another room already and has nowhere to put it. The
-    mark in its side list stays."""
+    mark in its room list stays."""
     club = ann.create_room("Club")
     bob.join(club)
     before = read_of()

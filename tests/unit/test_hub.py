@@ -311,10 +311,10 @@ def test_numbers_that_begin_anew_ask_everyone_back(world):
 
 
 def test_numbers_that_begin_anew_leave_nobody_ahead_of_them(world):
-    """A page that had higher numbers before would wait for a list of rooms that has them, which
+    """A page that had higher numbers before would wait for a room list that has them, which
     there never will be."""
     pages = world.page(), world.page(watch=False), world.page(watch=False)
-    world.hub.marks.was_sent(pages[1].viewer, "tea", 4)  # with a list of rooms
+    world.hub.marks.was_sent(pages[1].viewer, "tea", 4)  # with a room list
     world.hub.marks.hold(pages[2].viewer)
     world.publish(*map(event, range(1, 4)))
     world.hub.restart("tea", 2)

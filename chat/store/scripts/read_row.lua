@@ -1,4 +1,4 @@
--- Reads a room as a list of rooms shows it. Of a long last message only the beginning is read, so that
+-- Reads a room as a room list shows it. Of a long last message only the beginning is read, so that
 -- the answers for many rooms stay small.
 -- @key room
 -- @key members

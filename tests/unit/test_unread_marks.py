@@ -1,4 +1,4 @@
-"""A side list is a snapshot: it is never sent over what is newer, and takes no mark away nor adds
+"""A room list is a snapshot: it is never sent over what is newer, and takes no mark away nor adds
 one, however reading it, telling and switching rooms happen around each other."""
 
 from hypothesis import given, settings

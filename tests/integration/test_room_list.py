@@ -1,4 +1,4 @@
-"""The side list of an open page is true, also 20 ms away from Redis: no list that is sent takes an
+"""The room list of an open page is true, also 20 ms away from Redis: no list that is sent takes an
 unread mark away, and none is counted twice."""
 
 import asyncio
@@ -56,7 +56,7 @@ def store(valkey):
 
 
 class Listed:
-    """A page of `visitor` with its side list, which does what htmx does with it."""
+    """A page of `visitor` with its room list, which does what htmx does with it."""
 
     def __init__(self, visitor: Visitor, *rids: str) -> None:
         self.visitor = visitor
