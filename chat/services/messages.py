@@ -29,13 +29,13 @@ def post(
     nonce: str = "",
     reply: int = 0,
     files: Sequence[Upload] = (),
-    seen: int = 0,
+    seen: tuple[int, int] = (0, 0),
 ) -> int:
     """Post a message and return its number.
 
     nonce: the name of the form; the same nonce and body again are the same message.
     reply: the number of the message that this one answers, 0 for none.
-    seen: the last number that the author was shown, 0 if it is not known.
+    seen: the number and time (ms) of the last event that the author was shown, 0 if not known.
 
     Raises Invalid, OverQuota, TooOften, Busy, FilesAway, and the errors of the store.
     """
@@ -61,7 +61,13 @@ def post(
 
 
 def post_text(
-    parts: Parts, by: Person, rid: str, body: str, nonce: str = "", reply: int = 0, seen: int = 0
+    parts: Parts,
+    by: Person,
+    rid: str,
+    body: str,
+    nonce: str = "",
+    reply: int = 0,
+    seen: tuple[int, int] = (0, 0),
 ) -> int:
     """Post a message without files; otherwise like `post`."""
     clean = clean_body(body)

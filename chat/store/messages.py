@@ -43,11 +43,12 @@ class Messages(MessageReads):
         nonce: str = "",
         reply: int = 0,
         files: Sequence[File] = (),
-        seen: int = 0,
+        seen: tuple[int, int] = (0, 0),
     ) -> int:
         """Store and publish a message; returns its number. `reply` is the number of the message
         that it answers, which is ignored if it does not exist. `files` are stored already. `seen`
-        is the number of the last event that the author was shown; later ones stay unread.
+        is the number and time (ms) of the last event that the author was shown, 0 if that is not
+        known; later events stay unread, and all do if another event has this number now.
 
         The same nonce with the same body and files of the same names, by the same author, is a
         resend: nothing is stored, and the number of the first message is returned. An empty nonce
@@ -67,7 +68,8 @@ class Messages(MessageReads):
             reply=reply or "",
             files=pack_files(files),
             mentions=mentions,
-            shown=seen,
+            shown=seen[0],
+            shown_at=seen[1],
             rest=[file.fid for file in files],
         )
         if seq == -1:

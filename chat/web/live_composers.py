@@ -69,7 +69,7 @@ class LiveComposers:
             stored = self._post(rid, f"{nonce}-{len(before)}", body[len(before) :], nonce)
         else:
             # A composer of another room may be sent late, with the cursor of the room on screen.
-            shown = cursor(one(frame, "after"))[0] if rid == self.viewer.watching else 0
+            shown = cursor(one(frame, "after")) if rid == self.viewer.watching else (0, 0)
             reply = number(one(frame, "reply"))
             stored, before = self._post(rid, nonce, body, nonce, reply, shown), ""
         self.posted[nonce] = body if stored else before
@@ -168,11 +168,17 @@ class LiveComposers:
             self.send(self.parts.fragments.composer_done(nonce))
 
     def _post(
-        self, rid: str, nonce: str, body: str, composer: str, reply: int = 0, shown: int = 0
+        self,
+        rid: str,
+        nonce: str,
+        body: str,
+        composer: str,
+        reply: int = 0,
+        shown: tuple[int, int] = (0, 0),
     ) -> bool:
         """Store a message, and tell its composer that it is stored, or why not.
 
-        shown: the last number that the page shows of the room.
+        shown: the number and time (ms) of the last event of the room that the page shows.
         """
         person = self._person
         if rid not in self.viewer.posted_in:

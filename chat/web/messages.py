@@ -50,7 +50,7 @@ def post(rid: str) -> Any:
         files = [Upload(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
         if with_files and not files:
             raise Invalid("Choose a file first.")
-        seen = cursor(request.form.get("after", ""))[0]
+        seen = cursor(request.form.get("after", ""))
         messages.post(chat(), g.person, rid, body, nonce, number(reply), files, seen)
     except (Invalid, TooOften, Busy, FilesAway) as error:
         if is_htmx():

@@ -103,6 +103,11 @@ def newest(database, rid) -> int:
     return int(database.hget(keys.room(rid), "seq"))
 
 
+def time_of(database, rid, seq: int) -> str:
+    """The time of an event in ms."""
+    return database.xrange(keys.events(rid), f"{seq}-0", f"{seq}-0")[0][1]["at"]
+
+
 def say(ann, rid, count=3):
     for n in range(count):
         assert ann.post(rid, f"@Bob look, {n}").status_code == 303
@@ -299,7 +304,8 @@ def test_who_writes_has_read_what_the_page_shows(server, database, ann, bob, tea
     client.watch(tea)
     say(ann, tea)
     client.read_to(newest(database, tea), pongs=False)
-    client.say(type="post", room=tea, body="I see", nonce="n1", after=f"{client.last}-1")
+    after = f"{client.last}-{time_of(database, tea, client.last)}"
+    client.say(type="post", room=tea, body="I see", nonce="n1", after=after)
     wait_for_mark(read_of, client.last + 1)
 
 
@@ -317,7 +323,8 @@ def test_the_cursor_of_the_room_on_screen_counts_for_no_other(
     club = bob.create_room("Club")
     client.watch(club)
     top = newest(database, tea)
-    client.say(type="post", room=tea, body="Late", nonce="late", after=f"{top}-1")
+    after = f"{top}-{time_of(database, tea, top)}"
+    client.say(type="post", room=tea, body="Late", nonce="late", after=after)
     wait_until(lambda: newest(database, tea) == top + 1, "the message")
     assert read_of() <= shown
     assert is_unread(bob, tea)
@@ -330,7 +337,9 @@ def test_who_writes_has_not_read_what_came_meanwhile(server, database, ann, bob,
     shown = client.last
     say(ann, tea)
     client.read_to(newest(database, tea), pongs=False)
-    for after in ("", f"{shown}-1", f"{10**6}-1"):
+    seen = f"{shown}-{time_of(database, tea, shown)}"
+    lost = f"{newest(database, tea)}-1"  # the database has lost that event, and given its number
+    for after in ("", seen, f"{10**6}-1", lost):
         top = newest(database, tea)
         client.say(type="post", room=tea, body="I write", nonce=f"n{after}x", after=after)
         client.read_to(top + 1, pongs=False)

@@ -203,13 +203,17 @@ def test_a_number_beyond_the_newest_marks_nothing_as_seen(store, ann, bob, tea):
 @pytest.mark.parametrize(
     ("shown", "unread"), [(0, 3), (2, 3), (3, 2), (4, 0), (5, 3), (6, 3), (10**9, 3)]
 )
-def test_writing_is_not_reading(store, ann, bob, tea, shown, unread):
-    """What others wrote before counts as seen as far as the author was shown it."""
+@pytest.mark.parametrize("time", ["right", "unknown", "another"])
+def test_writing_is_not_reading(store, ann, bob, tea, shown, unread, time):
+    """What others wrote before counts as seen as far as the author was shown it. A number whose
+    event has another time was that of an event that the database has lost."""
     store.rooms.join(tea, bob)
     for n in (3, 4):
         assert store.messages.post(tea, ann, "hello") == n
-    assert store.messages.post(tea, bob, "me too", seen=shown) == 5
-    assert store.rooms.of(bob.uid)[0].unread == unread
+    at = next((event.at for event in store.messages.after(tea, 0) if event.seq == shown), 1)
+    at = {"right": at, "unknown": 0, "another": at - 1}[time]
+    assert store.messages.post(tea, bob, "me too", seen=(shown, at)) == 5
+    assert store.rooms.of(bob.uid)[0].unread == (3 if time == "another" else unread)
 
 
 def test_what_counts_for_nothing_keeps_no_own_message_unread(store, ann, bob, tea):

@@ -10,7 +10,7 @@ from chat.store import keys, lua
 from chat.store.lua import Script, source
 
 FOLDER = Path(lua.__file__).parent / "scripts"
-PARTS = {"append", "mentions", "finish", "find_post"}  # they are included by others
+PARTS = {"append", "mentions", "finish", "find_post", "has_time"}  # they are included by others
 SCRIPTS = sorted({path.stem for path in FOLDER.glob("*.lua")} - PARTS)
 POSITION = re.compile(r"\b(?:KEYS|ARGV)\[\d+\]")
 

@@ -9,14 +9,10 @@
 -- @arg seq  number of the event
 -- @arg at  time of the event in ms (0: not known)
 -- @rest uids
+-- @include has_time
 -- Returns 1 for each member and 0 for everybody else, in the order of the ids.
 local seq = tonumber(ARGV.seq)
-local is_shown = seq <= (tonumber(redis.call('HGET', KEYS.room, 'seq')) or 0)
-if is_shown and ARGV.at ~= '0' then
-  local id = string.format('%d-0', seq)
-  local event = redis.call('XRANGE', KEYS.events, id, id)[1] -- none: it was deleted, or is too old
-  is_shown = not event or event[2][2] == ARGV.at
-end
+local is_shown = seq <= (tonumber(redis.call('HGET', KEYS.room, 'seq')) or 0) and has_time(seq, ARGV.at)
 local members = {}
 for n = REST.uids, #ARGV do
   local is_member = redis.call('ZSCORE', KEYS.members, ARGV[n])

@@ -3,6 +3,7 @@
 -- @include append
 -- @include mentions
 -- @include find_post
+-- @include has_time
 -- @event
 -- @arg resend  identifies the post, so that a resend is recognized ('' for none)
 -- @arg composer  identifies the form it was sent from
@@ -11,6 +12,7 @@
 -- @arg files  JSON ('' for none)
 -- @arg mentions  JSON ('' for none)
 -- @arg shown  number of the last event that the author was shown
+-- @arg shown_at  its time in ms (0: not known)
 -- @rest fids  ids of the files
 -- Returns {number, 1}; {number of the first post, 0} for a resend;
 -- {-1, 0} when there is no such room for the author, {-2, 0} when it is open but not joined.
@@ -41,7 +43,7 @@ end
 -- as they were shown. Events that do not count as unread leave no gap.
 local marked, shown = tonumber(redis.call('HGET', KEYS.read, event.uid)), tonumber(ARGV.shown)
 local read = marked or 0
-if shown > read and shown < tonumber(seq) then read = shown end
+if shown > read and shown < tonumber(seq) and has_time(shown, ARGV.shown_at) then read = shown end
 local unread = seq - 1 - read
 if unread > 0 then unread = unread - redis.call('ZCOUNT', KEYS.uncounted, '(' .. read, '(' .. seq) end
 if unread <= 0 then read = seq end
