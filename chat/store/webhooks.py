@@ -2,6 +2,9 @@
 
 The queue contains numbers of messages and never their text. So a message that is deleted before it
 was delivered is not delivered, and nothing of it remains.
+
+Stored numbers are read by `number`, which is 0 for a broken one: it must not stop the deliveries of
+other rooms and bots.
 """
 
 import hashlib
@@ -75,11 +78,13 @@ class Webhooks:
     # Administrators
 
     def get(self, uid: str) -> Webhook | None:
-        """The webhook of a bot, or None."""
+        """The webhook of a bot, or None. One that lacks a field or has a broken time counts as
+        none."""
         fields = pairs(self._verified.one("HGETALL", keys.webhook(uid)))
-        if "since" not in fields:
+        since = number(fields.get("since", ""))
+        if not since or not fields.keys() >= {"address", "secret"}:
             return None
-        since, off, by = int(fields["since"]), fields.get("off", ""), fields.get("by", "")
+        off, by = fields.get("off", ""), fields.get("by", "")
         return Webhook(uid, fields["address"], fields["secret"], since, off, by)
 
     def set(self, uid: str, address: str, secret: str, by: str = "") -> None:
@@ -145,11 +150,10 @@ class Webhooks:
                 pipeline.hget(keys.room(rid), "seq")
             cursors, *newest = pipeline.execute()
             states = zip(some, newest, cursors, strict=True)
-            # number() is 0 for a broken value: one room must not stop the deliveries of all.
             behind += [rid for rid, seq, old in states if number(seq or "") > number(old or "")]
         return behind
 
-    def cursor(self, uid: str, rid: str) -> tuple[str, int, int | None]:
+    def cursor(self, uid: str, rid: str) -> tuple[str, int, float | None]:
         """The bot's cursor in a room ("" for none yet), the room's newest number, and the time (ms)
         when the bot joined the room, None if it is not a member."""
         pipeline = self.client.pipeline(transaction=False)
@@ -157,7 +161,7 @@ class Webhooks:
         pipeline.hget(keys.room(rid), "seq")
         pipeline.zscore(keys.members(rid), uid)
         cursor, newest, joined = pipeline.execute()
-        return cursor or "", int(newest or 0), None if joined is None else int(joined)
+        return cursor or "", number(newest or ""), joined
 
     def queue(
         self, uid: str, rid: str, before: str, cursor: int, seqs: Iterable[int], now: int
@@ -179,13 +183,16 @@ class Webhooks:
 
     def due(self, uid: str, now: int, limit: int) -> tuple[list[Delivery], int]:
         """Up to `limit` deliveries that are due, the oldest first, and how many the queue has in
-        total."""
+        total. An entry of the queue that names no message is removed."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.zrangebyscore(keys.webhook_queue(uid), "-inf", now, start=0, num=limit)
         pipeline.zcard(keys.webhook_queue(uid))
         names, waiting = pipeline.execute()
         tries = self.client.hmget(keys.webhook_attempts(uid), names) if names else []
-        return [_delivery(uid, *entry) for entry in zip(names, tries, strict=True)], int(waiting)
+        found = {name: _delivery(uid, name, n) for name, n in zip(names, tries, strict=True)}
+        if broken := [name for name, delivery in found.items() if _name(delivery) != name]:
+            self.client.zrem(keys.webhook_queue(uid), *broken)
+        return [found[name] for name in found if name not in broken], int(waiting)
 
     # Outcomes
 
@@ -232,4 +239,4 @@ def _name(delivery: Delivery) -> str:
 
 def _delivery(uid: str, name: str, tries: str | None) -> Delivery:
     rid, _, seq = name.partition(" ")
-    return Delivery(uid, rid, int(seq), int(tries or 0))
+    return Delivery(uid, rid, number(seq), number(tries or ""))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ..domain.events import POST, Event
 from ..domain.mentions import mentioned
+from ..domain.validation import number
 from ..store import Person, Store, keys
 from ..store.room_kinds import DIRECT
 from ..store.webhooks import Webhook
@@ -141,7 +142,8 @@ class Queueing:
             if joined is None:
                 return
             since = max(joined, listener.hook.since, now - MAX_AGE_MS)
-            start = int(cursor) if cursor else max(0, newest - MAX_FIRST_EVENTS)
+            # A broken cursor is replaced, and the program may get a message twice.
+            start = number(cursor) or max(0, newest - MAX_FIRST_EVENTS)
             events = self.store.messages.after(rid, start, EVENTS_PER_READ)
             if not events:
                 return

@@ -88,6 +88,71 @@ def test_a_room_with_broken_data_does_not_stop_the_others(store, bot, client, se
     assert {rid for rid, *_ in queued} == set(others)
 
 
+BROKEN = ["", "many", "-1", "1e9", "nan", "1.5", "٣", "9" * 30]
+
+
+@pytest.fixture
+def two_bots(store, bot):
+    """Two bots with a webhook, and a room each where somebody has mentioned them."""
+    ann = store.people.create("Ann", "admin")
+    other = store.people.create("Droid")
+    store.people.make_bot(other, "")
+    rooms = []
+    for one in (bot, other):
+        store.webhooks.set(one.uid, "https://bot.example.org/", "whsec_eA==", ann.uid)
+        rooms.append(store.rooms.create("Tea", "closed", ann, [one]))
+        store.messages.post(rooms[-1], ann, f"@{one.name} tea")
+    return (bot, other), rooms
+
+
+@pytest.mark.parametrize("value", BROKEN)
+def test_a_broken_cursor_stops_no_delivery(store, two_bots, client, value):
+    bots, rooms = two_bots
+    client.hset(keys.webhook_cursors(bots[0].uid), rooms[0], value)
+    queueing = Queueing(store)
+    queueing.queue_new()
+    for one, rid in zip(bots, rooms, strict=True):
+        assert [place[0] for place in due(store, one, 10**15)[0]] == [rid], one.name
+    newest = client.hget(keys.room(rooms[0]), "seq")
+    assert store.webhooks.cursor(bots[0].uid, rooms[0])[0] == newest, "and it is repaired"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [*({"since": value} for value in BROKEN), {"address": None}, {"secret": None}],
+    ids=str,
+)
+def test_a_broken_webhook_stops_no_other(store, two_bots, client, fields):
+    """It is none until an admin saves it again."""
+    bots, rooms = two_bots
+    for name, value in fields.items():
+        client.hdel(keys.webhook(bots[0].uid), name)
+        if value is not None:
+            client.hset(keys.webhook(bots[0].uid), name, value)
+    Queueing(store).queue_new()
+    assert due(store, bots[0], 10**15) == ([], 0)
+    assert [place[0] for place in due(store, bots[1], 10**15)[0]] == [rooms[1]]
+    store.webhooks.set(bots[0].uid, "https://bot.example.org/", "whsec_eA==")
+    assert store.webhooks.get(bots[0].uid).since > 0
+
+
+@pytest.mark.parametrize("score", ["inf", "-inf", "1.5"])
+def test_a_member_without_a_time_stops_no_delivery(store, two_bots, client, score):
+    bots, rooms = two_bots
+    client.zadd(keys.members(rooms[0]), {bots[0].uid: score})
+    Queueing(store).queue_new()
+    assert [place[0] for place in due(store, bots[1], 10**15)[0]] == [rooms[1]]
+
+
+@pytest.mark.parametrize("value", [*BROKEN, "05", "5 x"])
+def test_a_broken_delivery_is_dropped_and_a_broken_count_is_none(store, bot, client, value):
+    queue, attempts = keys.webhook_queue(bot.uid), keys.webhook_attempts(bot.uid)
+    client.zadd(queue, {f"r {value}": 1, "r 5": 2, value: 3})
+    client.hset(attempts, "r 5", value)
+    assert due(store, bot) in (([("r", 5, 0)], 3), ([("r", 5, 5)], 3))
+    assert client.zrange(queue, 0, -1) == ["r 5"]
+
+
 def test_one_process_delivers(store):
     a, b = (store.lease(keys.WEBHOOKS_LEASE, 10) for _ in range(2))
     assert a.acquire()
