@@ -1,10 +1,13 @@
 """What the integrity check finds."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 TEXTS_AT_ONCE = 4  # long texts that are read in one command
 SCAN_COUNT = 500  # keys or members that are read in one command
+is_number = re.compile(r"[0-9]{1,15}").fullmatch  # of a stored value
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Finding:
     repair: Callable[[], object] | None
 
 
-Look = Callable[[], Iterable[Finding]]  # checks one thing; it can be repeated
+Look = partial[Iterator[Finding]]  # checks one thing, which its arguments name; can be repeated
 
 
 def repair_all(findings: Iterable[Finding]) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from . import keys
 from .findings import SCAN_COUNT, Finding, Look
 from .name_index import all_entries, looks
@@ -32,11 +34,11 @@ class IntegrityCheck:
     def everything(self, settles: float = SETTLE_SECONDS) -> Iterator[Finding]:
         """Everything that is wrong; this takes a while. What seems wrong is checked again after
         `settles` seconds."""
-        suspect = [look for look in self._looks() if any(look())]
+        suspect = [look for look in self._looks() if any(_findings(look))]
         if suspect:
             time.sleep(settles)
         for look in suspect:
-            yield from look()
+            yield from _findings(look)
 
     def _looks(self) -> Iterator[Look]:
         for name in self.client.scan_iter(match="chat:*", count=SCAN_COUNT):
@@ -125,3 +127,13 @@ class IntegrityCheck:
         if uid and not self.client.exists(keys.user(uid)):
             gone = partial(self.client.delete, keys.subject(digest))
             yield Finding(f"an identity of another site belongs to {uid}, who does not exist", gone)
+
+
+def _findings(look: Look) -> Iterator[Finding]:
+    """What a look finds. If a stored value is no number, no JSON or of another type, that is the
+    last finding, and other looks go on."""
+    try:
+        yield from look()
+    except (ValueError, TypeError, ResponseError) as error:
+        about = " ".join(map(str, look.args))
+        yield Finding(f"{about} has a value that cannot be read: {str(error)[:200]!r}", None)

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import keys
 from .batches import scanned
-from .findings import SCAN_COUNT, Finding
+from .findings import SCAN_COUNT, Finding, is_number
 from .name_index import entries, looks
 from .person import GUEST
 from .rooms import Rooms
@@ -96,14 +96,15 @@ class PersonChecks:
         for some in scanned(self.client.hscan_iter, cursors, SCAN_COUNT):
             left = self._not_in(uid, (rid for rid, _ in some))
             for rid, cursor in some:
-                newest = int(self.client.hget(keys.room(rid), "seq") or 0)
+                newest = self.client.hget(keys.room(rid), "seq") or "0"
                 if rid in left:
                     gone = partial(self.client.hdel, cursors, rid)
                     text = f"the bot {uid} has a cursor in {rid}, of which it is not a member"
                     yield Finding(text, gone)
-                elif int(cursor) > newest:
+                elif is_number(newest) and not (is_number(cursor) and int(cursor) <= int(newest)):
                     back = partial(self.client.hset, cursors, rid, newest)
-                    yield Finding(f"the cursor of the bot {uid} in {rid} is beyond its end", back)
+                    what = "beyond its end" if is_number(cursor) else "not a number"
+                    yield Finding(f"the cursor of the bot {uid} in {rid} is {what}", back)
         for waiting in scanned(self.client.zscan_iter, queue, SCAN_COUNT):
             rooms = {name: name.partition(" ")[0] for name, _ in waiting}
             left = self._not_in(uid, rooms.values())

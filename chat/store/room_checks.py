@@ -9,7 +9,7 @@ from ..domain.mentions import reached, unpack
 from ..domain.validation import number
 from . import keys
 from .batches import ask_each, batched, scanned
-from .findings import SCAN_COUNT, TEXTS_AT_ONCE, Finding
+from .findings import SCAN_COUNT, TEXTS_AT_ONCE, Finding, is_number
 from .history import NEWEST, Entry, History
 from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
 from .rooms import Rooms
@@ -29,6 +29,14 @@ class RoomChecks:
         lacks = [name for name in ("name", "kind", "epoch", "seq", "last") if name not in fields]
         if lacks:
             yield Finding(f"the room {rid} has no {' and no '.join(lacks)}", None)
+            return
+        numbers = {name: fields.get(name, "0") for name in ("seq", "first", "created")}
+        numbers |= zip(("number of last", "time of last"), fields["last"].split(" "), strict=False)
+        bad = [
+            f"{name} is {value[:40]!r}" for name, value in numbers.items() if not is_number(value)
+        ]
+        if bad:
+            yield Finding(f"the room {rid} lacks numbers: {', '.join(bad)}", None)
             return
         yield from self._numbers(rid, fields)
         if fields["kind"] == ENDED:
@@ -140,6 +148,9 @@ class RoomChecks:
                 if member is None:
                     gone = partial(self.client.hdel, keys.read(rid), uid)
                     yield Finding(f"{uid} has a read mark in {rid}, but is not a member", gone)
+                elif not is_number(read):
+                    gone = partial(self.client.hdel, keys.read(rid), uid)
+                    yield Finding(f"the read mark of {uid} in {rid} is not a number", gone)
                 elif int(read) > seq:
                     back = partial(self.client.hset, keys.read(rid), uid, seq)
                     yield Finding(f"the read mark of {uid} in {rid} is beyond its end", back)

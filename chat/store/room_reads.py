@@ -1,8 +1,10 @@
 """Reading rooms, lists of rooms, and the members of a room."""
 
+import logging
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -21,6 +23,8 @@ from .person import Person, person_of
 from .room_kinds import DIRECT, ENDED, OPEN
 from .room_pointers import RoomPointers
 from .verified import Verified, check_own, pairs
+
+log = logging.getLogger(__name__)
 
 MAX_SCANNED_MEMBERS = 500  # of a room whose members are all read to find a name
 MAX_SEARCHED = 2000  # rooms or people that are read to find those for one page
@@ -138,30 +142,38 @@ class RoomReads:
 
     def _rows(self, uid: str, ids: Iterable[str], levels: dict[str, str]) -> list[Row]:
         rows, gone = [], []
-        for some in batched(sorted(ids), ROOMS_AT_ONCE):
-            for rid, answer in zip(some, self._read(some, uid), strict=True):
-                *values, member, read, uncounted, mentions = answer
-                room = _room(rid, values)
-                if room and member is not None:
-                    seen, level = int(read or 0), levels.get(rid, ALL)
-                    rows.append(Row(room, seen, int(uncounted), int(mentions), level))
-                else:
-                    gone.append(rid)
+        for rid, room, is_member, read, uncounted, mentions in self._read(sorted(ids), uid):
+            if room and is_member:
+                rows.append(Row(room, read, uncounted, mentions, levels.get(rid, ALL)))
+            else:
+                gone.append(rid)
         for rid in gone:
             self.pointers.agree(rid, [uid])
         rooms = self._named([row.room for row in rows], uid)
         rows = [replace(row, room=room) for room, row in zip(rooms, rows, strict=True)]
         return sorted(rows, key=lambda row: row.room.last.at, reverse=True)
 
-    def _read(self, rids: Sequence[str], uid: str) -> list[list[Any]]:
-        """The results of read_row.lua for each of these rooms (at most ROOMS_AT_ONCE)."""
-        return self._read_row.each(
-            ([make(rid) for make in _OF_ROW] for rid in rids),
-            uid=uid,
-            chars=MAX_LINE_CHARS,
-            mentions_limit=MAX_COUNTED_MENTIONS,
-            everybody=EVERYBODY,
-        )
+    def _read(
+        self, rids: Iterable[str], uid: str = ""
+    ) -> Iterator[tuple[str, Room | None, bool, int, int, int]]:
+        """The id of each room, the room (None if there is none), whether `uid` is a member, and
+        `read`, `uncounted` and `mentions` of Row. A room with a number that is none is left out."""
+        for some in batched(rids, ROOMS_AT_ONCE):
+            answers = self._read_row.each(
+                ([make(rid) for make in _OF_ROW] for rid in some),
+                uid=uid,
+                chars=MAX_LINE_CHARS,
+                mentions_limit=MAX_COUNTED_MENTIONS,
+                everybody=EVERYBODY,
+            )
+            for rid, answer in zip(some, answers, strict=True):
+                *values, member, read, uncounted, mentions = answer
+                try:
+                    room, seen = _room(rid, values), int(read or 0)
+                except ValueError:
+                    _report_unreadable(rid)
+                else:
+                    yield rid, room, member is not None, seen, uncounted, mentions
 
     def unread(self, rid: str, read: int, seq: int) -> int:
         """How many of the events after number `read`, up to number `seq`, count as unread."""
@@ -171,13 +183,7 @@ class RoomReads:
         """Open rooms: `limit` of them from index `start` (0: the newest room), most recently active
         first."""
         ids = self.client.zrevrange(keys.OPEN_ROOMS, start, start + limit - 1)
-        there = []
-        for some in batched(ids, ROOMS_AT_ONCE):
-            rooms = [
-                _room(rid, values[: len(_FIELDS)])
-                for rid, values in zip(some, self._read(some, ""), strict=True)
-            ]
-            there += [room for room in rooms if room and room.kind == OPEN]
+        there = [room for _, room, *_ in self._read(ids) if room and room.kind == OPEN]
         return sorted(there, key=lambda room: room.last.at, reverse=True)
 
     def open_named(self, text: str, limit: int) -> list[Room]:
@@ -286,7 +292,14 @@ def _others(room: Room, names: dict[str, str]) -> str:
     return ", ".join(names[uid] for uid in room.name.split(" ") if uid in names) or "Nobody else"
 
 
+@lru_cache(maxsize=1000)  # one line for each room in a process, however often it is listed
+def _report_unreadable(rid: str) -> None:
+    log.error("the room %s has a number that cannot be read: lists omit it, see chat check", rid)
+
+
 def _room(rid: str, values: list[str | None]) -> Room | None:
+    """The room with these _FIELDS, None if there is none. Raises ValueError if a number is none,
+    and WrongReply for the fields of another room."""
     check_own(keys.room(rid), rid, values, len(_FIELDS))
     _, name, about, kind, owner, epoch, seq, last, first = values
     if name is None or kind is None or seq is None or last is None or kind == ENDED:

@@ -16,30 +16,35 @@ local room = redis.call('HMGET', KEYS.room, 'rid', 'name', 'about', 'kind', 'own
   'last', 'first')
 local head, data = string.match(#(room[8] or '') > 1000 and room[8] or '', '^(%d+ %d+ )(.*)$')
 if head then
-  local event = cjson.decode(data)
-  local body = event[FIELD.body]
-  local at, most = 1, tonumber(ARGV.chars)
-  while most > 0 and at <= #body do
-    local byte = string.byte(body, at)
-    at, most = at + (byte < 128 and 1 or byte < 224 and 2 or byte < 240 and 3 or 4), most - 1
+  local is_json, event = pcall(cjson.decode, data)
+  local body = is_json and type(event) == 'table' and event[FIELD.body]
+  if type(body) == 'string' then
+    local at, most = 1, tonumber(ARGV.chars)
+    while most > 0 and at <= #body do
+      local byte = string.byte(body, at)
+      at, most = at + (byte < 128 and 1 or byte < 224 and 2 or byte < 240 and 3 or 4), most - 1
+    end
+    if event[FIELD.files] and body ~= '' then event[FIELD.files] = '' end -- only the text is shown
+    event[FIELD.body] = string.sub(body, 1, at - 1)
+    room[8] = head .. cjson.encode(event)
+  else
+    room[8] = head -- which Python reads as a message that cannot be read
   end
-  if event[FIELD.files] and body ~= '' then event[FIELD.files] = '' end -- only the text is shown
-  event[FIELD.body] = string.sub(body, 1, at - 1)
-  room[8] = head .. cjson.encode(event)
 end
 room[10] = redis.call('ZSCORE', KEYS.members, ARGV.uid)
 room[11] = redis.call('HGET', KEYS.read, ARGV.uid)
 room[12], room[13] = 0, 0
-local read = tonumber(room[11] or 0)
-if room[10] and room[7] and tonumber(room[7]) > read then
-  room[12] = redis.call('ZCOUNT', KEYS.uncounted, '(' .. (room[11] or 0), '+inf')
+-- Python leaves out a room where one of these is no number; an error here would cost all rooms.
+local read, newest = tonumber(room[11] or 0), tonumber(room[7])
+if room[10] and read and newest and newest > read then
+  room[12] = redis.call('ZCOUNT', KEYS.uncounted, '(' .. read, '+inf')
   local seen = {}
   for _, who in ipairs({ARGV.uid, ARGV.everybody}) do
     local found = redis.call('ZREVRANGEBYLEX', KEYS.mentioned, '(' .. who .. ' ~', '[' .. who .. ' ',
       'LIMIT', 0, ARGV.mentions_limit)
     for _, entry in ipairs(found) do
-      local seq = string.match(entry, '%d+$')
-      if tonumber(seq) > read and not seen[seq] then
+      local seq = tonumber(string.match(entry, '%d+$'))
+      if seq and seq > read and not seen[seq] then
         seen[seq], room[13] = true, room[13] + 1
       end
     end
