@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..domain import lookalikes
 from . import keys
-from .batches import INDEXED_AT_ONCE, ask_each
+from .batches import AT_ONCE, INDEXED_AT_ONCE, ask_each
 from .name_index import entries, folded, range_of
 from .people_reads import PeopleReads
 from .person import ROLES, Person
@@ -104,19 +104,22 @@ class PeopleSearch(PeopleReads):
         return self._indexed([range_of(folded(text))], limit)
 
     def _indexed(self, ends: list[tuple[bytes, bytes]], limit: int) -> list[str]:
-        """The ids of the first `limit` entries in each of these ranges, read in pieces."""
-        uids: dict[str, None] = {}
-        for low, high in ends:
-            entries: list[str] = []
-            while len(entries) < limit:
-                step = min(limit, INDEXED_AT_ONCE)
-                some = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=step)
-                entries += some
-                if len(some) < step:
-                    break
-                low = b"(" + some[-1].encode()
-            uids.update(dict.fromkeys(map(_uid, entries[:limit])))
-        return list(uids)
+        """The ids of the first `limit` entries in each of these ranges. All ranges are read in the
+        same round trips, about a piece in each."""
+        found: list[list[str]] = [[] for _ in ends]
+        left = list(range(len(ends)))
+        while some := left[:AT_ONCE]:
+            step = min(limit, INDEXED_AT_ONCE // len(some))
+            asked = ((keys.NAMES, *ends[n], 0, step) for n in some)
+            answers = ask_each(self.client, "zrangebylex", asked)
+            more = []
+            for n, answer in zip(some, answers, strict=True):
+                found[n] += answer
+                if len(answer) == step and len(found[n]) < limit:
+                    ends[n] = b"(" + answer[-1].encode(), ends[n][1]
+                    more.append(n)
+            left = more + left[len(some) :]
+        return list(dict.fromkeys(_uid(entry) for one in found for entry in one[:limit]))
 
     def tag(self, person: Person) -> str:
         """Four characters for this person, or "" for a name that looks like nobody else's. The

@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface
 from chat.api.endpoints import OPERATIONS
 from chat.bridge import await_
 from chat.config import Settings
+from chat.domain.mentions import MAX_SIGNS
 from chat.rendering.text_renderer import serve
 from chat.runtime.fork_server import ForkServer
 from chat.store import Person, keys
@@ -235,6 +236,21 @@ def test_a_rename_is_told_in_a_few_round_trips(counting, big):
         assert count.trips < 20
         assert count.together <= MOST_TOGETHER
         assert count.commands > ROOMS
+
+    counting(story)
+
+
+def test_many_possible_names_are_looked_up_in_a_few_round_trips(counting, big):
+    async def story(counted):
+        store = counted.app.store
+        find = store.notifications.mentions
+        few = await counted.do(find, big.room, big.ann.uid, "@Eve")
+        # One of the names belongs to many people.
+        names = [f"@x{n} two three four five six seven eight" for n in range(MAX_SIGNS - 1)]
+        many = await counted.do(find, big.room, big.ann.uid, " ".join([*names, "@Bob Number"]))
+        assert many.commands > 100
+        assert many.trips <= few.trips + 2
+        assert many.together < MOST_TOGETHER
 
     counting(story)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.domain.events import Event
-from chat.store import keys, notifications
+from chat.store import keys, notifications, people_search
 
 from ..running import wait_until_later
 
@@ -73,6 +73,19 @@ def test_all_of_one_name_are_mentioned(store, ann, bob, tea):
     store.rooms.add(tea, ann, other)
     seq = store.messages.post(tea, ann, "@Bob Lee!")
     assert reached(store, tea, seq) == {bob.uid, other.uid}
+
+
+@pytest.mark.parametrize(("at_once", "indexed", "limit"), [(1, 1, 9), (3, 7, 5), (5, 20, 4)])
+def test_however_names_are_looked_up_the_same_people_are_found(
+    store, monkeypatch, at_once, indexed, limit
+):
+    uids = {
+        f"Name {n}": [store.people.create(f"name  {n}").uid for _ in range(n)] for n in range(8)
+    }
+    monkeypatch.setattr(people_search, "AT_ONCE", at_once)
+    monkeypatch.setattr(people_search, "INDEXED_AT_ONCE", indexed)
+    found = store.people.called(["Nobody", *uids, "Name 3"], limit)
+    assert found == [uid for some in uids.values() for uid in sorted(some)[:limit]]
 
 
 def test_here_is_who_is_here_and_room_is_everybody(store, ann, bob, cyd, tea, monkeypatch):
