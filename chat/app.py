@@ -10,27 +10,19 @@ from werkzeug.utils import find_modules, import_string
 
 from . import error_pages
 from .api import endpoints
-from .auth.oidc_client import Provider
 from .auth.signed_cookies import SignedCookies
 from .config import Settings
-from .http_client.public_only import PublicClient
-from .media.attachments import Files, quotas
-from .media.avatars import MAX_AVATAR_BYTES, Pictures
+from .media.avatars import MAX_AVATAR_BYTES
 from .media.orphan_cleanup import OrphanCleanup
-from .observability.failed_sign_ins import FailedSignIns
 from .observability.loop_lag import LoopLag
-from .realtime.connection_limits import ConnectionLimits
-from .realtime.parts import connect
 from .redis_client.topology import SingleServer, Topology
-from .rendering import assets, cached_html, environment, fragments, local_time
+from .rendering import assets, cached_html, environment, local_time
 from .rendering.texts import Texts
 from .services.context import Parts, present
 from .services.guest_cleanup import GuestCleanup
-from .services.limits import Limits
 from .services.messages import post_text
 from .services.retention import Trimmer
 from .services.unfinished_changes import UnfinishedChanges
-from .services.uploads import Uploads
 from .store import Store
 from .web import (
     auth,
@@ -58,28 +50,13 @@ class Chat(Flask, Parts):
     request_class = form_limits.Request
 
     def __init__(self, settings: Settings, store: Store, topology: Topology, texts: Texts) -> None:
-        super().__init__("chat", static_folder=None, template_folder=assets.folder("templates"))
+        Flask.__init__(self, "chat", static_folder=None, template_folder=assets.folder("templates"))
         self.jinja_environment = environment.environment_class()
         self.session_interface = SignedCookies(store.clock.estimate)
-        self.settings = settings
-        self.store = store
-        self.limits = Limits(store.rate_limits, settings.pages_per_address, settings.limits)
-        self.connection_limits = ConnectionLimits(store, settings)
-        self.failed_sign_ins = FailedSignIns()
-        self.pictures = Pictures(settings.files or str(settings.data))
-        self.attachments = Files(
-            self.pictures, settings.file_size_bytes, store.stored_files, quotas(settings)
-        )
-        self.uploads = Uploads(settings.limits)
-        self.outbound = PublicClient(settings.hook_networks)
-        self.provider = Provider(settings, store.clock.now)
-        self.jwt_keys = jwt_sign_in.keys(settings)
-        self.problems = []
         # A template gets the globals that exist when it is loaded.
         assets.init(self)
         cached_html.init(self.jinja_env, texts)
-        self.fragments = fragments.Fragments(self.jinja_env)
-        self.realtime = connect(store, self.fragments, texts, topology)
+        Parts.__init__(self, settings, store, topology, texts, self.jinja_env)
         self.background = self._background_tasks(topology)
 
     def _background_tasks(self, topology: Topology) -> tuple[BackgroundTask, ...]:

@@ -12,8 +12,7 @@ from typing import Any
 from flask import Blueprint, request
 
 from ..auth import jwt
-from ..auth.jwt import LEEWAY_SECONDS, BadToken, Keys, Secret
-from ..config import Settings
+from ..auth.jwt import LEEWAY_SECONDS, BadToken
 from ..http_client.json_documents import Unreachable
 from ..services.context import chat
 from .failed_sign_ins import failed
@@ -54,11 +53,6 @@ def sign_in() -> Any:
     called = jwt.name_of(claims) or "New member"
     person = chat().store.accounts.by_subject(claims["iss"], claims["sub"], called)
     return complete_sign_in(person, "jwt", next)
-
-
-def keys(settings: Settings) -> Keys | Secret:
-    """The keys with which tokens are signed, from the settings."""
-    return Secret(settings.jwt_secret) if settings.jwt_secret else Keys(settings.jwt_jwks)
 
 
 def _bearer() -> str:
