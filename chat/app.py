@@ -19,9 +19,8 @@ from .redis_client.topology import SingleServer, Topology
 from .rendering import assets, cached_html, environment, local_time
 from .rendering.texts import Texts
 from .services.context import Parts, present
-from .services.guest_cleanup import GuestCleanup
 from .services.messages import post_text
-from .services.retention import Trimmer
+from .services.retention import cleanups
 from .services.unfinished_changes import UnfinishedChanges
 from .store import Store
 from .web import (
@@ -69,9 +68,8 @@ class Chat(Flask, Parts):
             live.confirmations,
             self.connection_limits,
             Dispatcher(store, topology, sender),
-            Trimmer(settings, store),
+            *cleanups(settings, store, self.pictures),
             OrphanCleanup(store, self.attachments),
-            GuestCleanup(settings, store, self.pictures),
             UnfinishedChanges(store),
             LoopLag(),
         )

@@ -1,47 +1,87 @@
-"""Removes old messages in the background, as CHAT_KEEP_MESSAGES and CHAT_KEEP_DAYS say.
+"""Deletes old data in the background: messages, as CHAT_KEEP_MESSAGES and CHAT_KEEP_DAYS say, and
+guests who will not come back (store.guests describes what is deleted of them).
 
-One process at a time does this, in small steps, so that nobody waits for it.
+One process at a time does each, in rounds of small steps, so that nobody waits for it.
 """
 
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
 from greenback import with_portal_run_sync
+from obstore.exceptions import BaseError
 
 from ..config import Settings
+from ..media.avatars import Pictures
 from ..store import Store, keys
-from ..store.leases import run_leased
-from ..store.retention import STEP_EVENTS
+from ..store.leases import Lease, run_leased
+from ..store.retention import STEP_EVENTS, Retention
 
-LEASE_SECONDS = 30.0  # until an unrenewed lease ends; each step renews it
 PAUSE_SECONDS = 0.1  # between two steps
-REST_SECONDS = 10.0  # between two rounds through all rooms
 
 
-class Trimmer:
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.messages = settings.keep_messages
-        self.days = settings.keep_days
-        self.store = store.retention
-        self.lease = store.lease(keys.TRIM_LEASE, LEASE_SECONDS)
-        self.rooms = self.store.rooms()  # that this round has yet to reach
-        self.room = ""  # the one that is being trimmed
+@dataclass(eq=False)
+class Cleanup:
+    """Deletes data of one kind.
+
+    lease: each step renews it.
+    begin: begins a round, which yields True after each step.
+    what: the data, for the log.
+    rest_seconds: between two rounds.
+    first_seconds: until the first round.
+    """
+
+    lease: Lease
+    begin: Callable[[], Iterator[bool]]
+    what: str
+    rest_seconds: float
+    first_seconds: float = 0.0
+    _round: Iterator[bool] | None = None
 
     async def run(self) -> None:
-        """Trim until cancelled. Does nothing if all messages are kept."""
-        if self.messages or self.days:
-            await run_leased(self.lease, self._work, REST_SECONDS, "old messages")
+        """Clean up until cancelled."""
+        await asyncio.sleep(self.first_seconds)
+        await run_leased(self.lease, self._work, self.rest_seconds, self.what, (BaseError,))
 
     async def _work(self) -> float:
-        return PAUSE_SECONDS if await with_portal_run_sync(self.step) else REST_SECONDS
+        return PAUSE_SECONDS if await with_portal_run_sync(self.step) else self.rest_seconds
 
     def step(self) -> bool:
-        """Do one step. False if the round through all rooms is over."""
-        gone = looked = 0
-        while gone < STEP_EVENTS and looked < STEP_EVENTS:
-            self.room = self.room or next(self.rooms, "")
-            if not self.room:
-                self.rooms = self.store.rooms()
-                return False
-            trimmed = self.store.trim(self.room, self.messages, self.days)
-            gone, looked = gone + trimmed, looked + 1
-            if trimmed < STEP_EVENTS:
-                self.room = ""
+        """Do one step of a round. False if the round is over."""
+        steps, self._round = self._round or self.begin(), None
+        if not next(steps, False):
+            return False
+        self._round = steps  # not after an error: then a new round begins
         return True
+
+
+def cleanups(settings: Settings, store: Store, pictures: Pictures) -> Iterator[Cleanup]:
+    """The cleanups that the settings ask for."""
+    messages, days = settings.keep_messages, settings.keep_days
+    if messages or days:
+        trim = partial(_trim, store.retention, messages, days)
+        yield Cleanup(store.lease(keys.TRIM_LEASE, 30.0), trim, "old messages", 10.0)
+    forget = partial(_forget_guests, store, pictures, settings.guest_days)
+    yield Cleanup(store.lease(keys.GUESTS_LEASE, 120.0), forget, "absent guests", 3600.0, 90.0)
+
+
+def _trim(store: Retention, messages: int, days: int) -> Iterator[bool]:
+    """Delete old messages of all rooms. A step deletes, or looks at, about STEP_EVENTS."""
+    gone = looked = 0
+    for rid in store.rooms():
+        trimmed = STEP_EVENTS
+        while trimmed == STEP_EVENTS:
+            trimmed = store.trim(rid, messages, days)
+            gone, looked = gone + trimmed, looked + 1
+            if max(gone, looked) >= STEP_EVENTS:
+                yield True
+                gone = looked = 0
+
+
+def _forget_guests(store: Store, pictures: Pictures, days: int) -> Iterator[bool]:
+    """Forget guests who have been away for so many days, and delete their pictures."""
+    for uids in store.guests.forget(days):
+        for uid in uids:
+            pictures.delete(uid)
+        yield True

@@ -89,7 +89,7 @@ class IntegrityCheck:
 
     def name(self, key: str, entry: str) -> Iterator[Finding]:
         """An entry of an index of names. Entries of forgotten guests, which stay for at most an
-        hour (chat.services.guest_cleanup), and of words that are not indexed any more are not
+        hour (chat.services.retention), and of words that are not indexed any more are not
         wrong."""
         text, _, uid = entry.rpartition("\0")
         name = self.client.hget(keys.user(uid), "name")

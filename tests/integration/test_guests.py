@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chat.config import Settings
 from chat.media.avatars import Pictures
-from chat.services.guest_cleanup import GuestCleanup
+from chat.services.retention import cleanups
 from chat.store import keys
 from chat.store.name_index import MAX_INDEXED_WORDS, entries
 from chat.store.person import MEMBER
@@ -255,7 +255,7 @@ def test_one_process_does_it_and_the_picture_goes_too(store, client, ann, tmp_pa
     store.rooms.join(rid, guest)
     be_seen(store, guest, secret, DAYS + 1)
     pictures = Pictures(str(tmp_path))
-    first, second = (GuestCleanup(Settings(), store, pictures) for _ in range(2))
+    first, second = (guests for _ in range(2) for guests in cleanups(Settings(), store, pictures))
 
     async def rounds():
         await greenback.with_portal_run_sync(pictures.put, guest.uid, b"pixels")
