@@ -9,7 +9,7 @@ ChatError
  ├── Refused        403  the person has no right to do this, or it is not possible now
  ├── Misdirected    421  the request names a host other than this chat's
  ├── TooOften       429  a person or an address exceeded a limit
- ├── Unreachable    502  another site does not respond correctly
+ ├── SiteAway       502  another site does not respond correctly
  ├── Busy           503  too many slow requests are waiting
  ├── FilesAway      503  the file storage is full, or cannot be reached
  └── StoreAway      503  Redis cannot be reached; nothing was lost
@@ -81,7 +81,8 @@ class TooOften(ChatError):
         self.headers = {"Retry-After": str(math.ceil(wait))}
 
 
-class Unreachable(ChatError):
+class SiteAway(ChatError):
+    status = 502
     status = 502
     title = "Another site is not responding"
 

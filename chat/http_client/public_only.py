@@ -24,7 +24,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 import httpcore
 import httpx
 
-from ..domain.errors import Invalid, Unreachable
+from ..domain.errors import Invalid, SiteAway
 from .bounded_stream import BoundedBackend, ResponseTooLarge
 from .public_address import is_public
 
@@ -47,7 +47,7 @@ _resolvers = ThreadPoolExecutor(8, "resolve")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """A response. `body` is cut after MAX_BODY_BYTES and never decompressed."""
 
     status: int
@@ -85,20 +85,20 @@ class PublicClient:
         except TimeoutError:
             raise Invalid("The host of this address cannot be found at the moment.") from None
 
-    async def post(self, address: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Post to an address. Raises Invalid as `check` does, and Unreachable."""
+    async def post(self, address: str, body: bytes, headers: dict[str, str]) -> HttpResponse:
+        """Post to an address. Raises Invalid as `check` does, and SiteAway."""
         try:
             async with asyncio.timeout(self.seconds):
                 url, ips = await self._find(address)
                 return await self._post_to_first(url, ips, body, headers)
         except TimeoutError:
-            raise Unreachable(f"There was no answer within {self.seconds:g} seconds.") from None
+            raise SiteAway(f"There was no answer within {self.seconds:g} seconds.") from None
         except ResponseTooLarge:
-            raise Unreachable("The response is too long.") from None
+            raise SiteAway("The response is too long.") from None
         except httpcore.ProtocolError as error:
-            raise Unreachable(f"The response is not valid HTTP: {_why(error)}") from None
+            raise SiteAway(f"The response is not valid HTTP: {_why(error)}") from None
         except _FAILURES as error:
-            raise Unreachable(f"The connection failed: {_why(error)}") from None
+            raise SiteAway(f"The connection failed: {_why(error)}") from None
 
     async def _find(self, address: str) -> tuple[httpx.URL, list[str]]:
         """Return the parsed address and everything that its host resolves to."""
@@ -134,7 +134,7 @@ class PublicClient:
 
     async def _post_to_first(
         self, url: httpx.URL, ips: list[str], body: bytes, headers: dict[str, str]
-    ) -> Answer:
+    ) -> HttpResponse:
         """Post to the first IP address that accepts a connection. Each gets a share of the time."""
         ips = ips[:MAX_TRIED_ADDRESSES]
         share = self.seconds / len(ips)
@@ -147,7 +147,7 @@ class PublicClient:
 
     async def _post(
         self, url: httpx.URL, ip: str, body: bytes, headers: dict[str, str], connect: float
-    ) -> Answer:
+    ) -> HttpResponse:
         name = url.raw_host.decode().rstrip(".")
         target = httpcore.URL(scheme=url.raw_scheme, host=ip, port=url.port, target=url.raw_path)
         wire = BoundedBackend(MAX_HEAD_BYTES)
@@ -164,7 +164,7 @@ class PublicClient:
         ):
             wire.bytes_left = MAX_BODY_WIRE_BYTES
             read = await first(MAX_BODY_BYTES, response.aiter_stream())
-        return Answer(response.status, httpx.Headers(response.headers), read)
+        return HttpResponse(response.status, httpx.Headers(response.headers), read)
 
     async def _tls(self) -> ssl.SSLContext:
         if self.context is None:  # reading all certificates would block the loop

@@ -13,7 +13,7 @@ import signal
 import sys
 
 from . import image_codec
-from .image_protocol import BYTES, FULL, STATUS, Limits, NotMade
+from .image_protocol import BYTES, FULL, STATUS, ImageLimits, NotMade
 
 NICENESS = 5  # added to that of the server, which has precedence
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -22,7 +22,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 def run() -> None:
     """Do one task and end the process. The command line has two folders for the path, the task, and
     the limits."""
-    task, limits = sys.argv[3], Limits(**json.loads(sys.argv[4]))
+    task, limits = sys.argv[3], ImageLimits(**json.loads(sys.argv[4]))
     restrict(limits)
     try:
         with open(0, "rb", closefd=False) as sent:
@@ -33,7 +33,7 @@ def run() -> None:
     os._exit(0)  # saves the time that Python takes to clean up
 
 
-def restrict(limits: Limits) -> None:
+def restrict(limits: ImageLimits) -> None:
     """Limit what this process may use from now on. Limits that the system does not have are left
     out: macOS has none for memory."""
     os.nice(NICENESS)
@@ -55,7 +55,7 @@ def _limit(name: str, most: int, beyond: int = 0) -> None:
         resource.setrlimit(getattr(resource, name), (most, most + beyond))
 
 
-def _answer(parts: list[bytes], limits: Limits) -> None:
+def _answer(parts: list[bytes], limits: ImageLimits) -> None:
     if sum(map(len, parts[1:])) > limits.output_bytes:
         os._exit(STATUS[BYTES])
     try:

@@ -34,7 +34,7 @@ from .image_protocol import (
     PIXELS,
     SQUARE,
     Header,
-    Limits,
+    ImageLimits,
     NotMade,
 )
 
@@ -70,7 +70,7 @@ class Decoded:
     quality: int = 90  # of a still JPEG or WebP
 
 
-def make(task: str, sent: IO[bytes], limits: Limits) -> tuple[Header, bytes, bytes]:
+def make(task: str, sent: IO[bytes], limits: ImageLimits) -> tuple[Header, bytes, bytes]:
     """The header, the preview (empty for SQUARE) and the image. Raises NotMade."""
     before = Image.MAX_IMAGE_PIXELS
     # Pillow raises DecompressionBombError at twice as many, before it takes the memory.
@@ -110,7 +110,7 @@ def _opened(sent: IO[bytes]) -> ImageFile.ImageFile:
     raise NotMade(BROKEN)
 
 
-def _count(image: Image.Image, frames: int, limits: Limits) -> None:
+def _count(image: Image.Image, frames: int, limits: ImageLimits) -> None:
     """Raise NotMade if this many frames of this size exceed the limits."""
     if frames > limits.frames:
         raise NotMade(FRAMES)
@@ -118,7 +118,7 @@ def _count(image: Image.Image, frames: int, limits: Limits) -> None:
         raise NotMade(PIXELS)
 
 
-def _square(sent: IO[bytes], limits: Limits) -> Decoded:
+def _square(sent: IO[bytes], limits: ImageLimits) -> Decoded:
     """The square in the middle of a picture."""
     side = (SQUARE_SIDE, SQUARE_SIDE)
     with _opened(sent) as image:
@@ -130,7 +130,7 @@ def _square(sent: IO[bytes], limits: Limits) -> Decoded:
     return Decoded("WEBP", [upright], [0], quality=82)
 
 
-def _decode(sent: IO[bytes], limits: Limits) -> Decoded:
+def _decode(sent: IO[bytes], limits: ImageLimits) -> Decoded:
     """The whole image. Animations become WebP, and other GIF files PNG."""
     with _opened(sent) as image:
         # The number of frames of a GIF is known only at its end.
@@ -144,7 +144,7 @@ def _decode(sent: IO[bytes], limits: Limits) -> Decoded:
         return Decoded(str(format), [_clean(image)], [0])
 
 
-def _frames(image: ImageFile.ImageFile, limits: Limits) -> Decoded:
+def _frames(image: ImageFile.ImageFile, limits: ImageLimits) -> Decoded:
     found = Decoded("WEBP", [], [])
     for n, frame in enumerate(ImageSequence.Iterator(image), start=1):
         _count(frame, n, limits)

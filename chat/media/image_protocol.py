@@ -39,7 +39,7 @@ class NotMade(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ImageLimits:
     """What the conversion of one image may use. `pixels` and `frames` are counted before pixels are
     decoded; the system enforces the other limits."""
 
@@ -69,7 +69,7 @@ class Header:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
-def parse_header(line: bytes, rest: int, limits: Limits) -> Header | None:
+def parse_header(line: bytes, rest: int, limits: ImageLimits) -> Header | None:
     """The header in a line that `rest` bytes follow. None if it is no header, or does not match the
     bytes or the limits. The child has processed a foreign file, so its answer is not trusted."""
     try:

@@ -4,7 +4,7 @@ No decoder is safe against every file. One frees memory that it does not own, an
 gigabyte for a file of 40 KB, a third spends hours on a million frames. So the server never decodes
 an image: each image gets its own process (chat.media.image_child), which
 
-- has limits for memory, processor time, time and output (`Limits`),
+- has limits for memory, processor time, time and output (`ImageLimits`),
 - can open no files and no sockets; it has only the image, a file for its answer and a pipe for the
   output of a crash,
 - has an empty environment, its own session and a lower priority than the server, and is the first
@@ -55,14 +55,14 @@ from .image_protocol import (
     REASONS,
     TIME,
     Header,
-    Limits,
+    ImageLimits,
     NotMade,
     parse_header,
 )
 
 log = logging.getLogger(__name__)
 
-SLOW = Limits()
+SLOW = ImageLimits()
 QUICK = replace(SLOW, cpu_seconds=3, wall_seconds=10)
 MAX_WAIT_SECONDS = 90  # in the queue of a pool and for the work there; then Busy is raised
 STUCK_SECONDS = 8.0  # without progress, after which a child is killed
@@ -114,7 +114,7 @@ async def _try(pool: Pool, child: "Child", sent: IO[bytes], by: str) -> Made:
 class Child:
     """One child process and its task. `run` blocks, `stop` may be called from any thread."""
 
-    def __init__(self, task: str, limits: Limits) -> None:
+    def __init__(self, task: str, limits: ImageLimits) -> None:
         self.task = task
         self.limits = limits
         self._lock = threading.Lock()
@@ -242,7 +242,7 @@ def _until_closed(pipe: int, seconds: float, work: Progress) -> tuple[bytes, boo
     return said, False
 
 
-def _read(answer: IO[bytes], limits: Limits) -> Made | None:
+def _read(answer: IO[bytes], limits: ImageLimits) -> Made | None:
     """The image that the child has made; None if it is missing or incomplete."""
     answer.seek(0)
     line = answer.readline(MAX_HEADER_BYTES)

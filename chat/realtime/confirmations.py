@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
-from .viewers import Room, Viewer
+from .viewers import LiveRoom, Viewer
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ class Confirmations:
 
     def __init__(self) -> None:
         self._viewers: deque[Viewer] = deque()
-        self._rooms: dict[Room, None] = {}  # to ask all their viewers
+        self._rooms: dict[LiveRoom, None] = {}  # to ask all their viewers
         self._asking: Iterator[Viewer] = iter(())  # the viewers of the rooms in this round
 
     def add(self, viewer: Viewer) -> None:
         """A page was sent something: ask it."""
         self._viewers.append(viewer)
 
-    def shown(self, room: Room) -> None:
+    def shown(self, room: LiveRoom) -> None:
         """The viewers of a room were sent something: ask them."""
         self._rooms[room] = None
 
@@ -73,7 +73,7 @@ class Confirmations:
         return viewer
 
 
-def _watching(rooms: dict[Room, None]) -> Iterator[Viewer]:
+def _watching(rooms: dict[LiveRoom, None]) -> Iterator[Viewer]:
     for room in rooms:
         for group in list(room.groups.values()):
             yield from list(group.watching)

@@ -35,7 +35,7 @@ class DelayedWrite:
         self.frame = b""
 
 
-class Delivery:
+class PageWriter:
     """`on_failure` is called with a viewer to whom a write has raised an error."""
 
     def __init__(self, on_failure: Callable[[Viewer], None]) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 
 from ..domain.events import Event
 from ..observability.metrics import EVENTS
-from .delivery import Delivery, log_error
+from .delivery import PageWriter, log_error
 from .packet import Packet
 from .unread_marks import UnreadMarks
-from .viewers import UNNUMBERED, Close, Direct, Group, Numbered, Push, Room, Viewer
+from .viewers import UNNUMBERED, Close, Direct, Group, LiveRoom, Numbered, Push, Viewer
 
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
 NOT_ALLOWED = 1008  # the close code after which it does not
@@ -40,7 +40,7 @@ class Hub:
         call_later: Callable[[Callable[[], None]], object],
         on_opened: Callable[[str], object],
         on_closed: Callable[[str], object],
-        on_shown: Callable[[Room], object] = lambda room: None,
+        on_shown: Callable[[LiveRoom], object] = lambda room: None,
     ) -> None:
         self.for_viewers = for_viewers
         self.for_members = for_members
@@ -49,12 +49,14 @@ class Hub:
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._on_shown = on_shown
-        self.rooms: dict[str, Room] = {}
+        self.rooms: dict[str, LiveRoom] = {}
         self.people: dict[str, dict[Viewer, None]] = {}
         self.channels: Counter[str] = Counter()
-        self._ready: dict[Room, None] = {}  # rooms with something to write at the end of the turn
+        self._ready: dict[
+            LiveRoom, None
+        ] = {}  # rooms with something to write at the end of the turn
         self._will_flush = False  # at the end of this turn
-        self._delivery = Delivery(lambda viewer: self._reconnect([viewer]))
+        self._delivery = PageWriter(lambda viewer: self._reconnect([viewer]))
         self.marks = UnreadMarks(self.rooms, self._delivery.push)
 
     # Pages connect and disconnect
@@ -98,7 +100,7 @@ class Hub:
         viewer.rooms.add(rid)
         room = self.rooms.get(rid)
         if room is None:
-            room = self.rooms[rid] = Room(seq, at)
+            room = self.rooms[rid] = LiveRoom(seq, at)
         room.group(viewer.zone).belonging[viewer] = None
         self._open(f"room:{rid}")
         self.marks.was_sent(viewer, rid, seq)

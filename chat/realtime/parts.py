@@ -13,7 +13,7 @@ from ..store import Store
 from .background import Background
 from .confirmations import Confirmations
 from .hub import Hub
-from .presence import Presence
+from .presence import LivePresence
 from .read_marks import ReadMarks
 from .refresh import Refresh
 from .resume_cache import ResumeCache
@@ -27,7 +27,7 @@ class Realtime:
     hub: Hub
     background: Background
     confirmations: Confirmations
-    presence: Presence
+    presence: LivePresence
     read_marks: ReadMarks
     refresh: Refresh
     resume_cache: ResumeCache
@@ -52,7 +52,7 @@ def connect(store: Store, fragments: Fragments, texts: Texts, topology: Topology
         lambda channel: subscriber.closed(channel),
         confirmations.shown,
     )
-    presence = Presence(hub, store, fragments)
+    presence = LivePresence(hub, store, fragments)
     resume_cache = ResumeCache(hub)
     refresh = Refresh(hub, store, fragments, texts, presence, resume_cache, background)
     subscriber = Subscriber(

@@ -25,7 +25,7 @@ REPORT_ALL_SECONDS = 10.0  # after which everyone who is online is reported agai
 MAX_MEMBERS = 1000  # of a room that shows who is online
 
 
-class Presence:
+class LivePresence:
     def __init__(self, hub: Hub, store: Store, fragments: Fragments) -> None:
         self.hub = hub
         self.store = store

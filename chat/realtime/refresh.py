@@ -16,7 +16,7 @@ from ..store.current_names import uids_in
 from ..store.room_kinds import DIRECT
 from .background import Background
 from .hub import SERVICE_RESTART, Hub
-from .presence import Presence
+from .presence import LivePresence
 from .resume_cache import ResumeCache
 from .viewers import Viewer
 
@@ -32,7 +32,7 @@ class Refresh:
     store: Store
     fragments: Fragments
     texts: Texts
-    presence: Presence
+    presence: LivePresence
     resume_cache: ResumeCache
     background: Background
 

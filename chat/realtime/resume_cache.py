@@ -31,7 +31,7 @@ class Cursor(NamedTuple):
     epoch: str
 
 
-class Answer:
+class CatchUp:
     """The events after a cursor, and their HTML for each time zone in use."""
 
     __slots__ = ("_making", "_packets", "cached_at", "cursor", "missed", "newest")
@@ -82,10 +82,10 @@ class ResumeCache:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self._answers: dict[Cursor, Answer] = {}
+        self._answers: dict[Cursor, CatchUp] = {}
         self.forgotten = 0  # how often a room was forgotten
 
-    def find(self, cursor: Cursor) -> Answer | None:
+    def find(self, cursor: Cursor) -> CatchUp | None:
         """The cached answer, if the hub has received no event of the room since; later events are
         held for viewers who watch it. None otherwise."""
         answer = self._answers.get(cursor)
@@ -93,7 +93,7 @@ class ResumeCache:
             return None
         return answer if time.monotonic() < answer.cached_at + CACHE_SECONDS else None
 
-    def keep(self, answer: Answer, forgotten: int = 0) -> None:
+    def keep(self, answer: CatchUp, forgotten: int = 0) -> None:
         """Cache an answer, if it has all events that the hub has received. `forgotten` is the value
         of the attribute before the answer was read: if it has changed, names may be old."""
         rid, missed = answer.cursor.rid, answer.missed

@@ -8,13 +8,13 @@ add no mark when they arrive.
 from collections.abc import Callable
 
 from .packet import Packet
-from .viewers import Group, Numbered, Room, Viewer
+from .viewers import Group, LiveRoom, Numbered, Viewer
 
 
 class UnreadMarks:
     """rooms: those of the hub, by id. send: writes a packet to a viewer."""
 
-    def __init__(self, rooms: dict[str, Room], send: Callable[[Viewer, Packet], bool]) -> None:
+    def __init__(self, rooms: dict[str, LiveRoom], send: Callable[[Viewer, Packet], bool]) -> None:
         self._rooms = rooms
         self._send = send
         # Viewers who may not be sent marks as they come: their list is being read, or was ahead.

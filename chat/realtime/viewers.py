@@ -111,7 +111,7 @@ class Group:
         return [*self.watching, *self.belonging]
 
 
-class Room:
+class LiveRoom:
     """A room as this process knows it: its viewers, and the last event that it has received."""
 
     __slots__ = ("at", "groups", "last", "newest", "readers")

@@ -84,8 +84,8 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         """Return a pipeline, whose commands are sent together. They are not a transaction."""
         return LoopPipeline(self)
 
-    def register_script(self, script: str) -> "Script":  # type: ignore[override, unused-ignore]
-        return Script(self, script)
+    def register_script(self, script: str) -> "LoadedScript":  # type: ignore[override, unused-ignore]
+        return LoadedScript(self, script)
 
     def ask(self, words: tuple[Any, ...], options: dict[str, Any]) -> "asyncio.Future[Any]":
         """Send a command at the end of this turn of the loop. Returns a future for the answer.
@@ -127,7 +127,7 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         return [answer.result() for answer in answers]
 
 
-class Script:
+class LoadedScript:
     """A Lua script. Each server gets its text when it does not know it yet. (redis-py's class would
     send the text to one node of a cluster only, and checks the type of its client at each call.)"""
 

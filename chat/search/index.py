@@ -68,7 +68,7 @@ class TooSlow(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class IndexCursor:
     """How far a room is indexed: the number of the last event, its time in ms, and the oldest
     number that the room still had."""
 
@@ -79,7 +79,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class MessagePosition:
     """Where a message is. Places are ordered by time (ms), in the same way on every host."""
 
     at: int
@@ -96,7 +96,7 @@ class Wanted:
     authors: tuple[str, ...] = ()
     since: int = 0
     until: int = 0
-    older: Place | None = None
+    older: MessagePosition | None = None
 
 
 class Index:
@@ -176,16 +176,16 @@ class Index:
         self._in_log = True
         self._in_words, self._merging = not self._removes_words, False
 
-    def cursor(self, rid: str) -> Cursor | None:
+    def cursor(self, rid: str) -> IndexCursor | None:
         """How far a room is indexed, None if it is not."""
         row = self._row("SELECT epoch, cursor, at, first FROM room WHERE rid = ?", rid)
-        return Cursor(*row) if row else None
+        return IndexCursor(*row) if row else None
 
     def rooms(self) -> list[str]:
         """The ids of the rooms in the index."""
         return [rid for (rid,) in self.db.execute("SELECT rid FROM room")]
 
-    def take(self, rid: str, events: Iterable[Event], cursor: Cursor) -> None:
+    def take(self, rid: str, events: Iterable[Event], cursor: IndexCursor) -> None:
         """Add events of a room that follow the indexed ones, with the bodies that messages have
         now. The room is indexed up to `cursor` then."""
         room = self._room(rid, cursor)
@@ -221,7 +221,7 @@ class Index:
         """The first row, or None."""
         return self.db.execute(query, (value,)).fetchone()
 
-    def _room(self, rid: str, cursor: Cursor) -> int:
+    def _room(self, rid: str, cursor: IndexCursor) -> int:
         self.db.execute(
             "INSERT OR IGNORE INTO room (rid, epoch, cursor, at, first) VALUES (?, ?, 0, 0, ?)",
             (rid, cursor.epoch, cursor.first),
@@ -268,7 +268,7 @@ def _words(text: str) -> str:
 
 def find(
     folder: Path, wanted: Wanted, rooms: Sequence[tuple[str, int]], limit: int
-) -> tuple[list[Place], dict[str, int]]:
+) -> tuple[list[MessagePosition], dict[str, int]]:
     """The newest `limit` matches in these rooms (each with its id and the time of its last
     message, in ms), newest first; and the number up to which each of the rooms is indexed.
     Raises Unready and TooSlow. It blocks."""
@@ -298,9 +298,9 @@ def _reader(folder: Path) -> sqlite3.Connection:
 
 def _find(
     db: sqlite3.Connection, wanted: Wanted, rooms: list[tuple[str, int, int]], limit: int
-) -> list[Place]:
+) -> list[MessagePosition]:
     match = _match(db, wanted)
-    found: list[Place] = []
+    found: list[MessagePosition] = []
     if match is None:
         return found
     rare = _rare(db, match) if match and len(rooms) > MANY_ROOMS else None
@@ -315,7 +315,7 @@ def _find(
         else:
             values = {"match": match, "low": low, "high": high, "limit": limit}
             rows = db.execute(_FIND if match else _LIST, values).fetchall()
-        some = [Place(at, rid, number & (1 << SEQ_BITS) - 1) for number, at in rows]
+        some = [MessagePosition(at, rid, number & (1 << SEQ_BITS) - 1) for number, at in rows]
         found = sorted([*found, *some], reverse=True)[:limit]
     return found
 

@@ -30,7 +30,7 @@ from ..store import keys
 from ..store.batches import batched
 from ..store.changes import RoomChanges
 from ..store.retention import Retention
-from .index import Cursor, Index
+from .index import Index, IndexCursor
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +236,7 @@ class Indexer:
         self.beat()
         with self.index.writing():
             here = self.index.cursor(rid)
-            at = here or Cursor()
+            at = here or IndexCursor()
             since = self.changes.since(rid, at.seq, at.at, PAGE_EVENTS)
             if since is None:
                 self.index.forget(rid)
@@ -248,7 +248,7 @@ class Indexer:
                 self.index.trim(rid, since.first)
             if since.events:
                 last = since.events[-1]
-                upto = Cursor(since.epoch, last.seq, last.at, since.first)
+                upto = IndexCursor(since.epoch, last.seq, last.at, since.first)
                 self.index.take(rid, self._beating(since.events), upto)
             return since.more
 

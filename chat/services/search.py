@@ -18,7 +18,7 @@ from ..domain.validation import number
 from ..rendering.local_time import ms_of
 from ..runtime.cooperation import in_pieces
 from ..runtime.executors import SEARCH
-from ..search.index import Place, TooSlow, Unready, Wanted, find
+from ..search.index import MessagePosition, TooSlow, Unready, Wanted, find
 from ..search.name_match import SAME, folded_likeness, likeness
 from ..search.query import Query, excerpt, matches
 from ..store import Person, Room, Row, Store
@@ -75,7 +75,7 @@ def search(
 
 def _find(
     parts: Parts, person: Person, wanted: Wanted, rows: list[Row], limit: int
-) -> tuple[list[Place], dict[str, int]]:
+) -> tuple[list[MessagePosition], dict[str, int]]:
     """The places in the index, and the last event of each room that is indexed."""
     folder = parts.settings.data
     rooms = [(row.room.rid, row.room.last.at) for row in rows]
@@ -143,7 +143,7 @@ def _by_login(store: Store, person: Person, name: str) -> str:
     return uid if uid and store.rooms.are_together(uid, person.uid) else ""
 
 
-def _hits(store: Store, query: Query, places: list[Place], rows: list[Row]) -> list[Hit]:
+def _hits(store: Store, query: Query, places: list[MessagePosition], rows: list[Row]) -> list[Hit]:
     """The messages at these places, as far as they match the query now."""
     rooms = {row.room.rid: row.room for row in rows}
     hits: dict[tuple[str, int], Hit] = {}
@@ -163,11 +163,15 @@ def _ms(day: date | None, person: Person) -> int:
     return ms_of(day, person.zone) if day else 0
 
 
-def _cursor(place: Place) -> str:
+def _cursor(place: MessagePosition) -> str:
     return f"{place.at}-{place.seq}-{place.rid}"
 
 
-def _place(cursor: str) -> Place | None:
+def _place(cursor: str) -> MessagePosition | None:
     at, _, rest = cursor.partition("-")
     seq, _, rid = rest.partition("-")
-    return Place(number(at), rid, number(seq)) if number(at) and number(seq) and rid else None
+    return (
+        MessagePosition(number(at), rid, number(seq))
+        if number(at) and number(seq) and rid
+        else None
+    )

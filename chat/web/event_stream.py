@@ -63,7 +63,7 @@ def stream(rid: str) -> Response:
     leave = open_pages.enter()
     waiting = Waiting()
     request.environ[ON_DRAIN](waiting.drain)
-    place = Place(rid, shown or room.seq, epoch, bool(shown))
+    place = StreamPosition(rid, shown or room.seq, epoch, bool(shown))
     pieces = stream_with_context(_listen(room, place, waiting, head))
     response = Response(pieces, mimetype="text/html")
     response.call_on_close(leave)
@@ -90,7 +90,7 @@ def come_back(response: Response) -> Response:
 
 
 @dataclass
-class Place:
+class StreamPosition:
     """Where the next response continues: after the event `seq` of the room, in its `epoch`.
 
     is_shown: the browser says that it has shown that event.
@@ -155,7 +155,7 @@ class Waiting:
         return text
 
 
-def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[str]:
+def _listen(room: Room, place: StreamPosition, waiting: Waiting, head: str) -> Iterator[str]:
     """The whole response, piece by piece."""
     yield head
     try:
@@ -168,7 +168,7 @@ def _listen(room: Room, place: Place, waiting: Waiting, head: str) -> Iterator[s
         yield place.refresh(max(waiting.pause, RETRY_SECONDS))
 
 
-def _events(room: Room, place: Place, waiting: Waiting) -> Iterator[str]:
+def _events(room: Room, place: StreamPosition, waiting: Waiting) -> Iterator[str]:
     """The events of the room, and the refresh. `place` moves on with what was written."""
     hub, store, fragments = chat().realtime.hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid

@@ -22,7 +22,7 @@ bp = Blueprint("notifications", __name__)
 
 
 @dataclass(frozen=True)
-class Mention:
+class ShownMention:
     """A message that mentions the person.
 
     before: the message before it, None if there is none.
@@ -50,7 +50,7 @@ def inbox() -> Any:
             row = rows[place.rid]
             context = [one for one in earlier if one.kind == POST]
             new = event.seq > row.read
-            found.append(Mention(row.room, event, context[-1] if context else None, new))
+            found.append(ShownMention(row.room, event, context[-1] if context else None, new))
     older = places[-1].at if len(places) >= PAGE_SIZE else 0
     return render_template("mentions.html", found=found, older=older, before=before)
 

@@ -24,7 +24,7 @@ from ..domain.validation import cursor, number
 from ..realtime.client_messages import Frame, one, parse, pending
 from ..realtime.hub import Hub
 from ..realtime.refresh import numbers
-from ..realtime.resume_cache import Answer, Cursor
+from ..realtime.resume_cache import CatchUp, Cursor
 from ..realtime.viewers import Viewer
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
@@ -236,7 +236,7 @@ class PageConnection:
             # Asked later, with others: thousands of pages may reconnect at once.
             self.parts.realtime.confirmations.add(self.viewer)
 
-    def _missed(self, cursor: Cursor) -> Answer | None:
+    def _missed(self, cursor: Cursor) -> CatchUp | None:
         """The events after those that the page shows. None if the person is not a member."""
         answer = self.parts.realtime.resume_cache.find(cursor)
         if answer and self.read_position.store(cursor.rid, answer.shown):
@@ -246,7 +246,7 @@ class PageConnection:
         missed = self.parts.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
         if missed is None:
             return None
-        answer = Answer(cursor, missed)
+        answer = CatchUp(cursor, missed)
         self.parts.realtime.resume_cache.keep(answer, forgotten)
         return answer
 

@@ -15,7 +15,7 @@ from greenback import with_portal_run_sync
 
 from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.events import POST
-from ..http_client.public_only import Answer, PublicClient
+from ..http_client.public_only import HttpResponse, PublicClient
 from ..rendering.serializers import message_json, person_json, room_json
 from ..store import Person, Store
 from ..store.room_kinds import DIRECT
@@ -145,7 +145,7 @@ class Sender:
         self.store.webhooks.log_attempt(delivery, now_ms(self.store), why)
         self.store.webhooks.switch_off(delivery.uid, why)
 
-    def _refuse(self, delivery: Delivery, answer: Answer) -> None:
+    def _refuse(self, delivery: Delivery, answer: HttpResponse) -> None:
         why = f"The program answered {answer.status}."
         if 300 <= answer.status < 400:
             why += " Redirects are not followed."

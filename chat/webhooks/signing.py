@@ -13,7 +13,7 @@ import random
 import secrets
 from email.utils import parsedate_to_datetime
 
-from ..http_client.public_only import Answer
+from ..http_client.public_only import HttpResponse
 
 MAX_TRIES = 8  # of one delivery
 WAIT_FACTOR = 4  # by which each wait is longer than the one before
@@ -46,7 +46,7 @@ def retry_wait(tries: int, first: float) -> float:
     return spread * first * float(WAIT_FACTOR ** (tries - 1))
 
 
-def requested_wait(answer: Answer, now: float) -> float:
+def requested_wait(answer: HttpResponse, now: float) -> float:
     """Seconds that an answer of 429 or 503 asks for by Retry-After (RFC 9110, section 10.2.3)
     at `now` (seconds since 1970), a day at most; 0 for none."""
     text = answer.headers.get("retry-after", "") if answer.status in (429, 503) else ""
@@ -60,7 +60,7 @@ def requested_wait(answer: Answer, now: float) -> float:
     return min(max(seconds, 0.0), MAX_WAIT_SECONDS)
 
 
-def reply_text(answer: Answer) -> str:
+def reply_text(answer: HttpResponse) -> str:
     """The text that the program wants to post: a plain text, or the field `body` of a JSON object;
     "" for none."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from chat.realtime import refresh, subscriber
-from chat.realtime.delivery import Delivery
+from chat.realtime.delivery import PageWriter
 from chat.realtime.hub import Hub
 from chat.realtime.refresh import Refresh
 from chat.realtime.subscriber import Subscriber
@@ -191,7 +191,7 @@ def the_number_moves_first(patch):
 
 def a_failed_write_counts(patch):
     """A page that could not be written to is written to on."""
-    patch.setattr(Delivery, "_failed", lambda self, viewer, error: None)
+    patch.setattr(PageWriter, "_failed", lambda self, viewer, error: None)
 
 
 ARRIVES = "all_words_arrive all_answers_arrive texts_are_rendered "

@@ -6,7 +6,7 @@ import pytest
 from chat.app import create_app
 from chat.config import Settings
 from chat.realtime import subscriber
-from chat.realtime.delivery import Delivery
+from chat.realtime.delivery import PageWriter
 from chat.realtime.hub import Hub
 from chat.redis_client import pubsub
 from chat.store import Store
@@ -127,7 +127,7 @@ def same_epoch(patch):
 
 def never_apart(patch):
     """Who was once written to without a look is so for ever."""
-    patch.setattr(Delivery, "set_lagging", lambda self, viewer: None)
+    patch.setattr(PageWriter, "set_lagging", lambda self, viewer: None)
 
 
 BUGS = no_dedupe, no_gap_check, no_dup_check, silent_loss

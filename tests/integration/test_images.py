@@ -20,7 +20,7 @@ from PIL import Image
 
 from chat.domain.errors import Busy, FilesAway
 from chat.media import images
-from chat.media.image_protocol import ATTACHMENT, SQUARE, STATUS, Limits, NotMade
+from chat.media.image_protocol import ATTACHMENT, SQUARE, STATUS, ImageLimits, NotMade
 from chat.media.images import Child
 from chat.runtime.executors import IMAGES
 
@@ -42,7 +42,7 @@ def slow():
 
 def make(sent, task=ATTACHMENT, **limits):
     """What a child makes of an image: its answer, or the reason why there is none."""
-    child = Child(task, Limits(**limits))
+    child = Child(task, ImageLimits(**limits))
     try:
         made = child.run(io.BytesIO(sent))
     except NotMade as error:
@@ -87,9 +87,9 @@ CODE = """
 import json, os, socket, resource, sys
 sys.path += sys.argv[1:3]
 from chat.media import image_child
-from chat.media.image_protocol import Limits
+from chat.media.image_protocol import ImageLimits
 nice = os.nice(0)
-image_child.restrict(Limits(memory_bytes=300 * 2**20, output_bytes=2**20))
+image_child.restrict(ImageLimits(memory_bytes=300 * 2**20, output_bytes=2**20))
 def tried(act):
     try:
         act()
@@ -139,7 +139,7 @@ def test_a_child_inherits_nothing(tmp_path, monkeypatch):
     secret = open(tmp_path / "secret", "w+")  # noqa: SIM115
     os.set_inheritable(secret.fileno(), True)
     monkeypatch.setenv("SECRET_KEY", "a secret")
-    child = Child(ATTACHMENT, Limits(cpu_seconds=20))
+    child = Child(ATTACHMENT, ImageLimits(cpu_seconds=20))
     with secret, ThreadPoolExecutor(1) as pool:
         running = pool.submit(child.run, io.BytesIO(slow()))
         try:
@@ -164,7 +164,7 @@ def is_limited(pid):
 
 
 def test_a_child_that_was_stopped_before_it_began_never_begins():
-    child = Child(ATTACHMENT, Limits())
+    child = Child(ATTACHMENT, ImageLimits())
     child.stop()
     with pytest.raises(Busy):
         child.run(io.BytesIO(picture()))
@@ -175,8 +175,8 @@ def test_a_child_ends_by_itself_where_the_server_was_killed(tmp_path):
     (tmp_path / "slow.jpg").write_bytes(slow())
     code = (
         "import sys; from chat.media.images import Child\n"
-        "from chat.media.image_protocol import Limits\n"
-        "child = Child('attachment', Limits(wall_seconds=1))\n"
+        "from chat.media.image_protocol import ImageLimits\n"
+        "child = Child('attachment', ImageLimits(wall_seconds=1))\n"
         "import threading; run = lambda: child.run(open(sys.argv[1], 'rb'))\n"
         "threading.Thread(target=run, daemon=True).start()\n"
         "while not child._process: pass\n"
@@ -238,20 +238,20 @@ def test_the_file_is_at_its_beginning_afterwards(tmp_path):
     with open(tmp_path / "a.png", "rb") as file, io.BytesIO(picture()) as memory:
         for sent in (file, memory):
             sent.read()
-            Child(ATTACHMENT, Limits()).run(sent).content.close()
+            Child(ATTACHMENT, ImageLimits()).run(sent).content.close()
             assert sent.read() == picture()
             with pytest.raises(NotMade):
-                Child(ATTACHMENT, Limits(pixels=1)).run(sent)
+                Child(ATTACHMENT, ImageLimits(pixels=1)).run(sent)
             assert sent.read() == picture()
 
 
 def test_what_takes_long_begins_again_among_its_like(monkeypatch):
     """An image that is not ready in the short time that each gets first is made all the same."""
-    monkeypatch.setattr(images, "QUICK", Limits(wall_seconds=0))
+    monkeypatch.setattr(images, "QUICK", ImageLimits(wall_seconds=0))
     made = asyncio.run(images.make(ATTACHMENT, io.BytesIO(picture()), "ann"))
     with made.content:
         assert made.type == "image/png"
-    monkeypatch.setattr(images, "SLOW", Limits(wall_seconds=0))
+    monkeypatch.setattr(images, "SLOW", ImageLimits(wall_seconds=0))
     with pytest.raises(NotMade, match="time"):
         asyncio.run(images.make(ATTACHMENT, io.BytesIO(picture()), "ann"))
 
@@ -260,7 +260,7 @@ def test_who_goes_away_takes_the_child_along(monkeypatch):
     """A request that is cancelled, while its image is made."""
     code = "import time; time.sleep(60)  # chat.media.image_child"
     monkeypatch.setattr(images, "_PYTHON", (sys.executable, "-I", "-c", code))
-    monkeypatch.setattr(images, "QUICK", Limits())
+    monkeypatch.setattr(images, "QUICK", ImageLimits())
 
     async def run():
         task = asyncio.create_task(images.make(ATTACHMENT, io.BytesIO(picture()), "ann"))

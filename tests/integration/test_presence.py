@@ -177,7 +177,7 @@ def process(store, client):
     hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
     hub.connect(lambda packet: True, nothing, "ann")
     client.sadd(keys.user_rooms("ann"), "tea")
-    return presence.Presence(hub, store, app.fragments)
+    return presence.LivePresence(hub, store, app.fragments)
 
 
 def heard(listener):

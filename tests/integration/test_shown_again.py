@@ -13,7 +13,7 @@ from chat.config import Settings
 from chat.realtime import refresh
 from chat.realtime.background import Background
 from chat.realtime.hub import Hub
-from chat.realtime.presence import Presence
+from chat.realtime.presence import LivePresence
 from chat.realtime.refresh import Refresh
 from chat.realtime.resume_cache import ResumeCache
 from chat.store import keys
@@ -35,7 +35,7 @@ class Process:
             nothing,
             nothing,
         )
-        presence, resume_cache = Presence(self.hub, store, fragments), ResumeCache(self.hub)
+        presence, resume_cache = LivePresence(self.hub, store, fragments), ResumeCache(self.hub)
         background = Background(greenback.with_portal_run_sync)
         self.refresh = Refresh(self.hub, store, fragments, self, presence, resume_cache, background)
         self.during = nothing

@@ -10,7 +10,7 @@ from chat.bridge import await_
 from chat.domain.events import POST, Event
 from chat.realtime import resume_cache
 from chat.realtime.hub import Hub
-from chat.realtime.resume_cache import Answer, Cursor, ResumeCache
+from chat.realtime.resume_cache import CatchUp, Cursor, ResumeCache
 from chat.store.message_reads import Missed
 
 CURSOR = Cursor("tea", 2, 0, "")
@@ -47,7 +47,7 @@ def hub():
 def kept(hub):
     """A cache that keeps what follows number 2."""
     made = ResumeCache(hub)
-    made.keep(Answer(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e")))
+    made.keep(CatchUp(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e")))
     return made
 
 
@@ -132,23 +132,23 @@ def test_what_is_older_or_newer_than_what_the_hub_knows_is_not_kept(hub, upto):
     """Older: the next page would lack an event that nobody sends it. Newer: numbers alone do not
     say that nothing is in between."""
     made = ResumeCache(hub)
-    made.keep(Answer(CURSOR, Missed([event(upto)], False, upto, "e")))
+    made.keep(CatchUp(CURSOR, Missed([event(upto)], False, upto, "e")))
     assert made.find(CURSOR) is None
 
 
 def test_without_the_time_of_the_newest_event_nothing_is_kept(hub):
     hub.restart("tea", 5)
     made = ResumeCache(hub)
-    made.keep(Answer(CURSOR, Missed([event(5)], False, 5, "e")))
+    made.keep(CatchUp(CURSOR, Missed([event(5)], False, 5, "e")))
     assert made.find(CURSOR) is None
 
 
 def test_only_so_many_are_kept_and_no_large_ones(hub, kept):
     for after in range(100, 100 + resume_cache.MAX_ANSWERS):
-        kept.keep(Answer(CURSOR._replace(after=after), Missed([], False, 5, "e")))
+        kept.keep(CatchUp(CURSOR._replace(after=after), Missed([], False, 5, "e")))
     assert kept.find(CURSOR) is None
     large = [event(5)] * (resume_cache.MAX_EVENTS + 1)
-    kept.keep(Answer(CURSOR, Missed(large, False, 5, "e")))
+    kept.keep(CatchUp(CURSOR, Missed(large, False, 5, "e")))
     assert kept.find(CURSOR) is None
 
 
@@ -156,7 +156,7 @@ def test_an_answer_with_names_from_before_a_change_is_not_kept(hub):
     """It was read, somebody was renamed, and then it is to be kept."""
     made = ResumeCache(hub)
     forgotten = made.forgotten
-    answer = Answer(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e"))
+    answer = CatchUp(CURSOR, Missed([event(seq) for seq in (3, 4, 5)], False, 5, "e"))
     made.forget("tea")
     made.keep(answer, forgotten)
     assert made.find(CURSOR) is None

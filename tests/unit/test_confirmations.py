@@ -4,13 +4,13 @@ import pytest
 
 from chat.realtime import confirmations
 from chat.realtime.confirmations import Confirmations
-from chat.realtime.viewers import Room, Viewer
+from chat.realtime.viewers import LiveRoom, Viewer
 
 
 class Page:
     """A viewer that has something to confirm until it is asked."""
 
-    def __init__(self, room: Room, zone: str = "") -> None:
+    def __init__(self, room: LiveRoom, zone: str = "") -> None:
         self.has_more, self.asked = True, 0
         self.viewer = Viewer(lambda packet: True, lambda code: None, "ann", "", zone, None)
         self.viewer.ask = self.ask
@@ -33,7 +33,7 @@ def asked(pages):
 
 
 def test_all_who_watch_are_asked_in_their_turn_a_few_at_a_time():
-    some, room = Confirmations(), Room(0, 0)
+    some, room = Confirmations(), LiveRoom(0, 0)
     pages = [Page(room, zone) for zone in ("", "UTC") for _ in range(4)]
     some.shown(room)
     some.shown(room)
@@ -44,7 +44,7 @@ def test_all_who_watch_are_asked_in_their_turn_a_few_at_a_time():
 
 
 def test_a_room_where_much_is_said_does_not_keep_others_waiting():
-    some, busy, calm = Confirmations(), Room(0, 0), Room(0, 0)
+    some, busy, calm = Confirmations(), LiveRoom(0, 0), LiveRoom(0, 0)
     many, one = [Page(busy) for _ in range(9)], Page(calm)
     some.shown(busy)
     some.ask()
@@ -59,7 +59,7 @@ def test_a_room_where_much_is_said_does_not_keep_others_waiting():
 
 
 def test_those_who_have_confirmed_all_cost_no_question_but_a_bounded_look():
-    some, room = Confirmations(), Room(0, 0)
+    some, room = Confirmations(), LiveRoom(0, 0)
     pages = [Page(room) for _ in range(20)]
     for page in pages[:-1]:
         page.has_more = False
@@ -72,7 +72,7 @@ def test_those_who_have_confirmed_all_cost_no_question_but_a_bounded_look():
 
 
 def test_a_page_alone_is_asked_first():
-    some, room = Confirmations(), Room(0, 0)
+    some, room = Confirmations(), LiveRoom(0, 0)
     pages = [Page(room) for _ in range(4)]
     some.shown(room)
     some.add(pages[-1].viewer)
@@ -81,7 +81,7 @@ def test_a_page_alone_is_asked_first():
 
 
 def test_a_room_that_is_empty_by_then_asks_nobody():
-    some, room = Confirmations(), Room(0, 0)
+    some, room = Confirmations(), LiveRoom(0, 0)
     some.shown(room)
     some.ask()
     some.ask()

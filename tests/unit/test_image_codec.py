@@ -11,16 +11,16 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from chat.media.image_codec import DECODERS, make
-from chat.media.image_protocol import ATTACHMENT, SQUARE, Limits, NotMade
+from chat.media.image_protocol import ATTACHMENT, SQUARE, ImageLimits, NotMade
 
 from .. import hostile_images
 
 SECRET = b"51.5074N the place"
-SMALL = Limits(pixels=1_000_000, frames=20)
+SMALL = ImageLimits(pixels=1_000_000, frames=20)
 
 
 def made(sent, task=ATTACHMENT, limits=None):
-    return make(task, io.BytesIO(sent), limits or Limits())
+    return make(task, io.BytesIO(sent), limits or ImageLimits())
 
 
 def opened(content):

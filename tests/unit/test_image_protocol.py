@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.media.image_protocol import MEDIA_TYPES, REASONS, STATUS, Header, Limits, parse_header
+from chat.media.image_protocol import (
+    MEDIA_TYPES,
+    REASONS,
+    STATUS,
+    Header,
+    ImageLimits,
+    parse_header,
+)
 
-LIMITS = Limits(pixels=1000, output_bytes=5000)
+LIMITS = ImageLimits(pixels=1000, output_bytes=5000)
 GOOD = Header("image/webp", 40, 25, 1000, 4000)
 
 anything = st.recursive(
@@ -21,7 +28,7 @@ anything = st.recursive(
 
 def test_a_header_comes_back():
     assert parse_header(GOOD.to_line(), 5000, LIMITS) == GOOD
-    assert Limits(**json.loads(LIMITS.to_json())) == LIMITS
+    assert ImageLimits(**json.loads(LIMITS.to_json())) == LIMITS
     assert {REASONS[status]: status for status in REASONS} == STATUS
     assert not set(REASONS) & {0, 1, 2, 120, 126, 127}, "what Python and systems exit with"
 

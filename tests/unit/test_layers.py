@@ -3,6 +3,7 @@ that there is no cycle of imports (pyproject.toml, `make check`)."""
 
 import ast
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,16 @@ def test_only_the_top_of_the_application_lies_directly_in_chat():
     assert {path.name for path in CHAT.glob("*.py")} == TOP
     folders = {path for path in CHAT.iterdir() if path.is_dir() and any(path.glob("*.py"))}
     assert all((folder / "__init__.py").exists() for folder in folders)
+
+
+def test_no_two_classes_have_the_same_name():
+    found = [
+        node.name
+        for path in CHAT.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, count in Counter(found).items() if count > 1] == []
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.domain.errors import Invalid, Unreachable
+from chat.domain.errors import Invalid, SiteAway
 from chat.http_client.public_only import (
     MAX_ADDRESSES,
     MAX_BODY_BYTES,
     MAX_WHY_CHARS,
-    Answer,
+    HttpResponse,
     PublicClient,
 )
 
@@ -31,7 +31,7 @@ def check(address: str, **options) -> None:
     asyncio.run(PublicClient(**options).check(address))
 
 
-def post(address: str, body: bytes = b"{}", **options) -> Answer:
+def post(address: str, body: bytes = b"{}", **options) -> HttpResponse:
     return asyncio.run(PublicClient(**options).post(address, body, {}))
 
 
@@ -190,9 +190,9 @@ def test_the_certificate_must_be_that_of_the_name(certificate):
         "context": ssl.create_default_context(cafile=cert),
     }
     assert post(f"https://hook.test:{receiver.port}/", **options).status == 200
-    with pytest.raises(Unreachable, match="certificate"):
+    with pytest.raises(SiteAway, match="certificate"):
         post(f"https://other.test:{receiver.port}/", **options)
-    with pytest.raises(Unreachable, match="certificate"):
+    with pytest.raises(SiteAway, match="certificate"):
         post(f"https://hook.test:{receiver.port}/", **{**options, "context": None})
     assert len(receiver.requests) == 1
 
@@ -265,7 +265,7 @@ def kept(url, **options):
     """How much is kept of an answer, and how much may be."""
     try:
         return len(post(url, networks=HOME, **options).body), MAX_BODY_BYTES
-    except Unreachable as error:
+    except SiteAway as error:
         return len(error.text), MAX_WHY_CHARS + 50
 
 
@@ -299,7 +299,7 @@ def test_nor_one_over_tls(name, certificate, parsed_in_a_turn):
     ],
 )
 def test_what_is_wrong_with_an_answer_is_said(parts, why):
-    with pytest.raises(Unreachable, match=why):
+    with pytest.raises(SiteAway, match=why):
         post(RawReceiver(*parts).url, networks=HOME)
 
 
@@ -315,14 +315,14 @@ def test_who_does_not_answer_in_time_is_left():
     wait = threading.Event()
     receiver = Receiver(lambda request: (wait.wait(30), (200, {}, b""))[1])
     try:
-        with pytest.raises(Unreachable, match=r"within 0\.3 seconds"):
+        with pytest.raises(SiteAway, match=r"within 0\.3 seconds"):
             post(receiver.url, networks=HOME, seconds=0.3)
     finally:
         wait.set()
 
 
 def test_who_is_not_there_is_told_apart():
-    with pytest.raises(Unreachable, match="connection failed"):
+    with pytest.raises(SiteAway, match="connection failed"):
         post("http://127.0.0.1:1/", networks=HOME)
     with pytest.raises(Invalid, match="cannot be found"):
         post("https://nobody.invalid/")

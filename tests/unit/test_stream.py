@@ -4,12 +4,12 @@ import pytest
 from redis.exceptions import RedisError
 
 from chat.web import event_stream
-from chat.web.event_stream import Place, Waiting
+from chat.web.event_stream import StreamPosition, Waiting
 
 
 def test_what_the_address_said_stays_in_the_address():
     """The epoch comes from the browser, and the refresh is markup."""
-    refresh = Place("room", 7, '"><b>&x').refresh(5)
+    refresh = StreamPosition("room", 7, '"><b>&x').refresh(5)
     assert refresh == (
         '<meta http-equiv="refresh" content="5; '
         'url=/rooms/room/stream?after=7&epoch=%22%3E%3Cb%3E%26x">'
@@ -26,6 +26,6 @@ def test_whatever_fails_the_frame_comes_back_after_what_it_has(monkeypatch, erro
         raise error
 
     monkeypatch.setattr(event_stream, "_events", events)
-    *pieces, last = event_stream._listen(None, Place("room", 3, "e"), Waiting(), "<head>")
+    *pieces, last = event_stream._listen(None, StreamPosition("room", 3, "e"), Waiting(), "<head>")
     assert pieces == ["<head>", "a message"]
-    assert last == Place("room", 7, "e").refresh(event_stream.RETRY_SECONDS)
+    assert last == StreamPosition("room", 7, "e").refresh(event_stream.RETRY_SECONDS)

@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chat.http_client.public_only import Answer
+from chat.http_client.public_only import HttpResponse
 from chat.webhooks import signing
 
 
-def answer(status: int = 200, body: bytes = b"", **headers: str) -> Answer:
+def answer(status: int = 200, body: bytes = b"", **headers: str) -> HttpResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, httpx.Headers(named), body)
+    return HttpResponse(status, httpx.Headers(named), body)
 
 
 def test_the_signature_is_the_one_of_the_specification():
