@@ -83,7 +83,6 @@ class TooOften(ChatError):
 
 class SiteAway(ChatError):
     status = 502
-    status = 502
     title = "Another site is not responding"
 
 
