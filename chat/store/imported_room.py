@@ -128,7 +128,7 @@ class ImportedRoom:
             self.client.zadd(key, values)
         self.client.expire(key, UNFINISHED_SECONDS)
 
-    def put(self, place: Script) -> bool:
+    def put(self) -> bool:
         """Move the room to its place; False if the room here has changed. Raises ValueError if
         events are missing."""
         if self.last != self.seq:
@@ -143,7 +143,7 @@ class ImportedRoom:
             del fields["first"]
         pairs = [part for pair in fields.items() for part in pair]
         return bool(
-            place(
+            Script(self.client, "place_room")(
                 [*keys.of_room(self.rid), *self.made.values()],
                 seq=self.here or "",
                 expires_at=self.expires or "",
