@@ -6,9 +6,9 @@ prints it while there is no administrator, and `chat admin link` prints a new on
 
 from ..config import Settings
 from ..store import Store
-from ..store.setup_links import LINK_SECONDS
+from ..store.accounts import SETUP_LINK_SECONDS
 
-VALID_HOURS = LINK_SECONDS // 3600
+VALID_HOURS = SETUP_LINK_SECONDS // 3600
 
 
 def opens_without(settings: Settings, store: Store) -> bool:

@@ -237,6 +237,16 @@ class Event:
         return self.kind in SILENT
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class MessagePosition:
+    """Where message `seq` of a room is. Positions are ordered by time (ms since 1970), in the same way
+    on every host."""
+
+    at: int
+    rid: str
+    seq: int
+
+
 class Events(tuple[Event, ...]):
     """Events as the key of a cache. The hash is that of their number, the first and the last,
     which nearly always differ: hashing every event would cost more."""

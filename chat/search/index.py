@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..domain.events import DELETE, EDIT, POST, Event
+from ..domain.events import DELETE, EDIT, POST, Event, MessagePosition
 from .query import Phrase
 from .tokenizer import words
 
@@ -76,15 +76,6 @@ class IndexCursor:
     seq: int = 0
     at: int = 0
     first: int = 1
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class MessagePosition:
-    """Where a message is. Places are ordered by time (ms), in the same way on every host."""
-
-    at: int
-    rid: str
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,15 @@ from datetime import date
 from markupsafe import Markup
 
 from ..domain.errors import Invalid
-from ..domain.events import POST, Event
+from ..domain.events import POST, Event, MessagePosition
 from ..domain.validation import number
 from ..rendering.local_time import ms_of
 from ..runtime.cooperation import in_pieces
 from ..runtime.executors import SEARCH
-from ..search.index import MessagePosition, TooSlow, Unready, Wanted, find
-from ..search.name_match import SAME, folded_likeness, likeness
+from ..search.index import TooSlow, Unready, Wanted, find
 from ..search.query import Query, excerpt, matches
 from ..store import Person, Room, Row, Store
-from ..store.name_index import folded
+from ..store.name_index import SAME, folded, folded_likeness, likeness
 from .context import Parts
 
 PAGE_SIZE = 20  # messages on a page of results

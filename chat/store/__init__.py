@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import unfinished
-from .accounts import Accounts
+from .accounts import Accounts, SetupLinks
 from .audit_log import AuditLog
 from .bans import Bans
 from .clock import Clock
@@ -32,7 +32,6 @@ from .room_pointers import RoomPointers
 from .room_reads import Room, Row
 from .rooms import Rooms
 from .sessions import Session, Sessions
-from .setup_links import SetupLinks
 from .stored_files import StoredFiles
 from .tokens import Tokens
 from .unfinished import Unfinished, parsed

@@ -1,6 +1,6 @@
-"""Accounts: how a returning person is recognized, by login and password or by another site."""
+"""Accounts: how a returning person is recognized, by login and password or by another site; and the
+links with which the first admin gets one."""
 
-import hashlib
 import re
 import secrets
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..domain.errors import Invalid
 from . import keys
+from .clock import Clock
 from .lua import Script
 from .people import People
 from .person import ADMIN, GUEST, MEMBER, Person
@@ -17,6 +18,8 @@ from .verified import Verified
 
 CREATION_SECONDS = 60  # after which a server that has not finished an account counts as dead
 RESET_SECONDS = 24 * 3600  # for which a password link works
+SETUP_LINK_SECONDS = 24 * 3600
+MAX_SETUP_LINKS = 20  # that work at the same time: each start of the chat makes one
 MAX_LOGIN_CHARS = 32
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
 
@@ -150,7 +153,7 @@ class Accounts:
 
     def by_subject(self, issuer: str, subject: str, name: str) -> Person:
         """The person whom another site calls `subject`; created the first time."""
-        digest = _digest(f"{issuer}\n{subject}")
+        digest = keys.digest(f"{issuer}\n{subject}")
         key, new = keys.subject(digest), keys.new_id()
         known = self._verified.one("GET", key)
         if known and (person := self.people.get(known)):
@@ -173,9 +176,9 @@ class Accounts:
         """The secret of a new password link. The person can set a password with it once, while
         `by`, who made the link, is an administrator. Earlier links stop working."""
         secret = secrets.token_urlsafe(24)
-        made = {"reset": _digest(secret), "reset_by": by}
+        made = {"reset": keys.digest(secret), "reset_by": by}
         self.client.hset(keys.user(uid), mapping=made)
-        self.client.set(keys.reset(_digest(secret)), uid, ex=RESET_SECONDS)
+        self.client.set(keys.reset(keys.digest(secret)), uid, ex=RESET_SECONDS)
         return secret
 
     def drop_reset(self, uid: str) -> None:
@@ -186,7 +189,7 @@ class Accounts:
         """The person of a password link. None if it was used or expired, another one was made or
         the password was changed since, the person was deactivated, or whoever made it is not an
         administrator any more."""
-        digest = _digest(secret)
+        digest = keys.digest(secret)
         uid = self._verified.one("GET", keys.reset(digest))
         if not uid:
             return None
@@ -198,9 +201,31 @@ class Accounts:
 
     def use_reset(self, uid: str, secret: str, password_hash: str) -> bool:
         """Set the hash of a person's password by a link; False if the link was used before."""
-        digest = _digest(secret)
+        digest = keys.digest(secret)
         return bool(self._use_reset(user=keys.user(uid), digest=digest, password=password_hash))
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+class SetupLinks:
+    """One-time links for the first admin, stored as digests until they are used or expire."""
+
+    def __init__(self, client: Any, clock: Clock) -> None:
+        self.client = client
+        self.clock = clock
+        self._verified = Verified(client)
+
+    def make(self) -> str:
+        """Make a link that works for SETUP_LINK_SECONDS, and return its secret. Older links still
+        work, because several hosts may start at the same time, and each prints its own."""
+        secret, now = secrets.token_urlsafe(24), self.clock.now()
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.zadd(keys.SETUP_LINKS, {keys.digest(secret): now + SETUP_LINK_SECONDS})
+        pipeline.zremrangebyscore(keys.SETUP_LINKS, "-inf", now)
+        pipeline.zremrangebyrank(keys.SETUP_LINKS, 0, -1 - MAX_SETUP_LINKS)
+        pipeline.expire(keys.SETUP_LINKS, SETUP_LINK_SECONDS)
+        pipeline.execute()
+        return secret
+
+    def is_valid(self, secret: str) -> bool:
+        """True for the secret of a link that has not expired."""
+        until = self._verified.one("ZSCORE", keys.SETUP_LINKS, keys.digest(secret))
+        return until is not None and float(until) > self.clock.now()

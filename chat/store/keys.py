@@ -154,18 +154,19 @@ def new_id() -> str:
     return made
 
 
+def digest(text: str) -> str:
+    """SHA-256 of a text as hexadecimal digits: of a secret, nobody can find it out from them."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
 def direct_room_id(uids: list[str]) -> str:
     """The id of the direct room of these people, in the order of their ids."""
-    return hashlib.sha256(" ".join(uids).encode()).hexdigest()[:32]
+    return digest(" ".join(uids))[:32]
 
 
 def repeatable_id(*said: str) -> str:
     """An id that is made of these texts, one of which is a nonce: a repeat gets the same id."""
-    return hashlib.sha256("\0".join(said).encode()).hexdigest()[:32]
-
-
-def given_seat(uid: str, nonce: str) -> str:
-    return f"chat:{{random}}:given:{uid} {nonce}"
+    return digest("\0".join(said))[:32]
 
 
 def _keys_of(noun: str, part: str = "") -> Callable[[str], str]:
@@ -199,6 +200,13 @@ webhook_queue = _keys_of("user", "hook:queue")
 webhook_attempts = _keys_of("user", "hook:tries")
 webhook_log = _keys_of("user", "hook:log")
 login = _keys_of("login")
+address_pages = "chat:pages:{}".format
+token = "chat:token:{}".format
+subject = "chat:subject:{}".format
+used = "chat:used:{}".format
+reset = "chat:reset:{}".format
+rate_limit = "chat:throttle:{}:{}".format
+given_seat = "chat:{{random}}:given:{} {}".format
 
 # The keys of a room by name, in the order in which Python and the scripts with `@room` (store.lua)
 # have them. The last two are left out for a message without mentions.
@@ -235,37 +243,13 @@ def imported(rid: str) -> dict[str, str]:
     return {name: f"{make(rid)}:made" for name, make in ROOM_KEYS.items() if name != "room"}
 
 
-def address_pages(address: str) -> str:
-    return f"chat:pages:{address}"
-
-
 def parse_channel(channel: str) -> tuple[str, str]:
     """Whether a channel belongs to a "room" or a "user", and the id."""
     _, what, ident = channel.split(":", 2)
     return what, ident[1:-1]
 
 
-def token(tid: str) -> str:
-    return f"chat:token:{tid}"
-
-
 def of_webhook(uid: str) -> list[str]:
     """All keys of a webhook."""
     makers = webhook, webhook_cursors, webhook_queue, webhook_attempts, webhook_log
     return [make(uid) for make in makers]
-
-
-def subject(digest: str) -> str:
-    return f"chat:subject:{digest}"
-
-
-def used(digest: str) -> str:
-    return f"chat:used:{digest}"
-
-
-def reset(digest: str) -> str:
-    return f"chat:reset:{digest}"
-
-
-def rate_limit(what: str, whose: str) -> str:
-    return f"chat:throttle:{what}:{whose}"

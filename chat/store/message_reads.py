@@ -20,9 +20,9 @@ from ..domain.events import (
 from ..domain.mentions import unpack
 from ..runtime.cooperation import give_way
 from . import keys
-from .current_names import uids_in, with_names
 from .history import MAX_UIDS_AT_ONCE, NEWEST, Entry, History, events_of
 from .people import People
+from .people_search import uids_in, with_names
 from .person import Names
 from .room_reads import Room
 

@@ -1,4 +1,6 @@
-"""The indexes of people's names: by the beginnings of words, and by what a name looks like."""
+"""The indexes of people's names, by the beginnings of words and by what a name looks like; and how
+much a name is like what somebody typed.
+"""
 
 import unicodedata
 from typing import Any
@@ -7,6 +9,7 @@ from ..domain import lookalikes
 from . import keys
 
 MAX_FOLDED_CHARS = 256  # of a text that is compared: names are shorter
+SAME, BEGINS, HAS = range(3)  # from `likeness`
 MAX_INDEXED_WORDS = 5  # of a name: it is found by the beginning of each of them
 
 
@@ -49,3 +52,19 @@ def remove_from_indexes(pipeline: Any, uid: str, name: str) -> None:
     """Remove a person from the indexes, under this name."""
     pipeline.zrem(keys.NAMES, *all_entries(uid, name))
     pipeline.zrem(keys.LOOKALIKES, *looks(uid, name))
+
+
+def likeness(typed: str, name: str) -> int | None:
+    """SAME if a name is what was typed, BEGINS if one of its words begins with that, HAS if it is
+    anywhere in the name, None otherwise. Case and accents do not count."""
+    return folded_likeness(folded(typed), folded(name))
+
+
+def folded_likeness(typed: str, name: str) -> int | None:
+    """The same for texts that are folded. To compare many names, fold each text once: that is most
+    of the work."""
+    if typed == name:
+        return SAME
+    if f" {typed}" in f" {name}":
+        return BEGINS
+    return HAS if typed in name else None

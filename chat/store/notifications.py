@@ -6,9 +6,9 @@ is one entry, a deleted message has none, and the rooms that a person has left a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..domain.events import MessagePosition
 from ..domain.mentions import (
     EVERYBODY,
     ROOM,
@@ -33,15 +33,6 @@ MAX_SUGGESTIONS = 8  # people who are suggested while somebody types a name
 # The notification levels: all messages, only mentions, or none; HIDDEN is none, and the room is
 # not in the room list either.
 LEVELS = ALL, MENTIONS, MUTED, HIDDEN = ("", "mentions", "nothing", "hidden")
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """Message `seq` of a room, from `at` ms since 1970, which mentions a person."""
-
-    at: int
-    rid: str
-    seq: int
 
 
 class Notifications:
@@ -98,11 +89,13 @@ class Notifications:
 
     # Reading
 
-    def newest(self, uid: str, rids: Iterable[str], before: int, limit: int) -> list[Mention]:
+    def newest(
+        self, uid: str, rids: Iterable[str], before: int, limit: int
+    ) -> list[MessagePosition]:
         """The newest `limit` messages in these rooms that mention a person since they joined, and
         all others from the same ms as the last of them. They are from before `before` ms; 0 for
         no limit."""
-        found: list[Mention] = []
+        found: list[MessagePosition] = []
         for some in batched(rids, AT_ONCE // 4):  # each answers up to twice `limit`
             pipeline = self.client.pipeline(transaction=False)
             for rid in some:
@@ -112,7 +105,9 @@ class Notifications:
             for rid, joined, own, all_ in zip(some, answers, answers, answers, strict=True):
                 entries = {entry.split(" ", 1)[1] for entry in (*own, *all_)}
                 times = [tuple(map(int, entry.split(" "))) for entry in entries]
-                found += [Mention(at, rid, seq) for at, seq in times if joined and at >= joined]
+                found += [
+                    MessagePosition(at, rid, seq) for at, seq in times if joined and at >= joined
+                ]
             found = _newest(found, limit)
         return found
 
@@ -131,7 +126,7 @@ class Notifications:
         self.client.spublish(keys.user_channel(uid), "")
 
 
-def _newest(found: list[Mention], limit: int) -> list[Mention]:
+def _newest(found: list[MessagePosition], limit: int) -> list[MessagePosition]:
     """The newest `limit`, and all others from the same ms as the last of them."""
     found.sort(key=lambda one: (one.at, one.seq), reverse=True)
     last = found[limit - 1].at if len(found) > limit else 0

@@ -1,16 +1,21 @@
-"""Finding people by their names, and tags for people whose names look the same."""
+"""Reading people by their ids, finding them by their names, present names in events, and tags for
+people whose names look the same.
+"""
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ..domain import lookalikes
+from ..domain.events import MAX_SHOWN_NAMES, Event, Reaction
+from ..runtime.cooperation import in_pieces
 from . import keys
-from .batches import AT_ONCE, INDEXED_AT_ONCE, ask_each
+from .batches import AT_ONCE, INDEXED_AT_ONCE, PEOPLE_AT_ONCE, ask_each, batched
 from .name_index import entries, folded, range_of
-from .people_reads import PeopleReads
-from .person import ROLES, Person
+from .person import ADMIN, FIELDS, ROLES, Names, Person, person_of
+from .verified import Verified, check_own
 
 PAGE_SIZE = 50  # people whom `find` returns, or on a page
 MAX_INDEX_READS = 10  # of the index, for one page
@@ -26,7 +31,56 @@ class PeoplePage:
     after: str
 
 
-class PeopleSearch(PeopleReads):
+class PeopleSearch:
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._verified = Verified(client)
+
+    def get(self, uid: str) -> Person | None:
+        """The person with this id, or None."""
+        return person_of(uid, self._verified.one("HMGET", keys.user(uid), *FIELDS))
+
+    def several(self, uids: Sequence[str]) -> list[Person]:
+        """The people with these ids, in this order, without those who do not exist."""
+        people: list[Person] = []
+        for some in batched(uids, PEOPLE_AT_ONCE):
+            answers = ask_each(self.client, "hmget", ((keys.user(uid), FIELDS) for uid in some))
+            for uid, values in zip(some, answers, strict=True):
+                person = person_of(uid, values)
+                if person and values[0] is None:  # a record without its id is read in a safe way
+                    person = self.get(uid)
+                people += [person] if person else []
+        return people
+
+    def bots(self) -> list[Person]:
+        """All bots, by name."""
+        bots = self.several(sorted(self.client.smembers(keys.BOTS)))
+        return sorted(bots, key=lambda bot: bot.name.casefold())
+
+    def exist(self) -> bool:
+        """True if anybody has used this chat, even as a guest."""
+        return bool(self._verified.one("EXISTS", keys.NAMES))
+
+    def is_active_admin(self, uid: str) -> bool:
+        """True for an administrator who is not deactivated. Only as long as this is true, what they
+        made for others works: tokens and webhooks of bots, links for a new password."""
+        role, off = self._verified.one("HMGET", keys.user(uid), "role", "off")
+        return role == ADMIN and not off
+
+    def named(self, events: list[Event]) -> list[Event]:
+        """The events with the present names and pictures of their authors, and of the people who
+        reacted."""
+        return with_names(events, self.names(uids_in(events)))
+
+    def names(self, uids: Sequence[str]) -> Names:
+        """The present names, tags and pictures of these people."""
+        asked = ((keys.user(uid), "uid", "name", "tag", "picture") for uid in uids)
+        found: Names = {}
+        for uid, values in zip(uids, ask_each(self.client, "hmget", asked), strict=True):
+            check_own(keys.user(uid), uid, values, 4)
+            found[uid] = values[1:]
+        return found
+
     def find(
         self, text: str = "", limit: int = PAGE_SIZE, deactivated: bool = False
     ) -> list[Person]:
@@ -179,3 +233,45 @@ def _entry_at(cursor: str) -> bytes:
 
 def _own_tag(person: Person) -> str:
     return f"{zlib.crc32(person.uid.encode()) & 0xFFFF:04x}"
+
+
+# Names in events
+
+
+def uids_in(events: list[Event]) -> list[str]:
+    """The ids of the people whose names these events show, each once."""
+    return list({uid for event in events for uid in _uids(event)})
+
+
+def with_names(events: list[Event], now: Names) -> list[Event]:
+    """The events with these names, from `People.names`."""
+    return [_named(event, now) for event in in_pieces(events)]
+
+
+def _uids(event: Event) -> list[str]:
+    """The ids of the people whose names an event shows."""
+    reacted = [uid for reaction in event.reactions.all for uid in reaction.uids[:MAX_SHOWN_NAMES]]
+    quoted = event.quote.uid if event.quote else ""
+    return [uid for uid in (event.uid, quoted, *reacted) if uid]
+
+
+def _named(event: Event, people: Names) -> Event:
+    if event.reactions.all:
+        every = tuple(_renamed(reaction, people) for reaction in event.reactions.all)
+        event = replace(event, reactions=replace(event.reactions, all=every))
+    if event.quote:
+        called = (people.get(event.quote.uid) or [None])[0] or event.quote.name
+        event = replace(event, quote=replace(event.quote, name=called))
+    now = people.get(event.uid)
+    if not now or now[0] is None:
+        return event
+    name, tag, picture = now[0], now[1] or "", now[2] or ""
+    if (event.name, event.tag, event.picture) == (name, tag, picture):
+        return event
+    return replace(event, name=name, tag=tag, picture=picture)
+
+
+def _renamed(reaction: Reaction, people: Names) -> Reaction:
+    pairs = zip(reaction.uids, reaction.names, strict=True)
+    names = tuple((people.get(uid) or [None])[0] or name for uid, name in pairs)
+    return replace(reaction, names=names)

@@ -1,6 +1,5 @@
 """Sessions. The cookie contains the secret of a session; when that ends, the cookie is invalid."""
 
-import hashlib
 import json
 import secrets
 from collections.abc import Collection
@@ -83,17 +82,15 @@ class Sessions:
         now = self.clock.now()
         return [session for session in self._all(uid) if not session.is_over(now)]
 
-    def end(self, uid: str, sid: str) -> None:
-        """End one session. Its open pages are closed at once, in every process."""
-        self.client.hdel(keys.sessions(uid), sid)
+    def end(self, uid: str, *sids: str) -> None:
+        """End these sessions. Their open pages are closed at once, in every process."""
+        if sids:
+            self.client.hdel(keys.sessions(uid), *sids)
         self.client.spublish(keys.user_channel(uid), "")
 
     def end_all(self, uid: str, but: str = "") -> None:
         """End all sessions of a person except the one with the id `but`."""
-        ids = [session.sid for session in self._all(uid) if session.sid != but]
-        if ids:
-            self.client.hdel(keys.sessions(uid), *ids)
-        self.client.spublish(keys.user_channel(uid), "")
+        self.end(uid, *(session.sid for session in self._all(uid) if session.sid != but))
 
     def _all(self, uid: str) -> list[Session]:
         """All stored sessions, the last used first."""
@@ -115,7 +112,7 @@ class Sessions:
 def public(secret: str) -> str:
     """The id of the session with this secret. Nobody who reads the id, in the database or on the
     page of sessions, can make a cookie from it."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+    return keys.digest(secret)[:32]
 
 
 def _packed(session: Session) -> str:

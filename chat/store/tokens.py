@@ -1,6 +1,5 @@
 """API tokens: each belongs to a person or a bot, and gives a program the same rights."""
 
-import hashlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class Tokens:
                 f"There are already {MAX_TOKENS} tokens. Revoke one that is no longer needed."
             )
         secret = f"chat_{secrets.token_urlsafe(30)}"
-        tid, made = _public(secret), int(self.clock.now())
+        tid, made = keys.digest(secret)[:40], int(self.clock.now())
         fields = {"uid": uid, "name": name, "scopes": " ".join(scopes), "made": made, "used": 0}
         # A token that is in no list cannot be revoked, so it expires unless it is listed at once.
         key, fields = keys.token(tid), {**fields, "by": by, "nonce": nonce}
@@ -72,7 +71,7 @@ class Tokens:
         """The person with this token. None if the token was revoked, the person was deactivated, or
         the token is of a bot and its maker, who still knows it, is not an administrator any
         more."""
-        tid = _public(secret)
+        tid = keys.digest(secret)[:40]
         token = _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
         person = self.people.get(token.uid) if token else None
         if token is None or person is None or person.deactivated or not self.works(person, token):
@@ -125,8 +124,3 @@ def _token(tid: str, fields: dict[str, str]) -> Token | None:
     made, used = int(fields["made"]), int(fields["used"])
     by, nonce = fields.get("by", ""), fields.get("nonce", "")
     return Token(tid, fields["uid"], fields["name"], scopes, made, used, by, nonce)
-
-
-def _public(secret: str) -> str:
-    """The public id of a token, from which nobody can find out its secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:40]

@@ -7,7 +7,6 @@ Stored numbers are read by `number`, which is 0 for a broken one: it must not st
 other rooms and bots.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -52,8 +51,7 @@ class Delivery:
     @property
     def did(self) -> str:
         """The id of the delivery, which is the same for each attempt."""
-        whole = f"{self.uid} {self.rid} {self.seq}"
-        return f"msg_{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
+        return f"msg_{keys.digest(f'{self.uid} {self.rid} {self.seq}')[:32]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..runtime.cooperation import in_pieces
-from ..search.name_match import likeness
 from ..services.context import chat
+from ..store.name_index import likeness
 from .htmx import is_panel
 
 MAX_SUGGESTIONS = 12  # targets offered as one types

@@ -21,7 +21,7 @@ from chat.media.attachments import FOLDER, Files
 from chat.media.avatars import Pictures
 from chat.media.orphan_cleanup import OrphanCleanup
 from chat.rendering import local_time
-from chat.store import Store, keys, sessions, setup_links
+from chat.store import Store, accounts, keys, sessions
 from chat.store.presence import PRESENT_SECONDS
 from chat.store.sessions import IDLE_SECONDS
 from chat.web import oidc_sign_in
@@ -129,7 +129,7 @@ def test_a_link_for_the_first_admin_works_at_all_hosts_and_as_long(store, client
     mine = store.setup_links.make()
     assert store.setup_links.is_valid(secret), "which has not put the other out"
     for digest, _ in client.zscan_iter(keys.SETUP_LINKS):
-        client.zincrby(keys.SETUP_LINKS, -setup_links.LINK_SECONDS, digest)
+        client.zincrby(keys.SETUP_LINKS, -accounts.SETUP_LINK_SECONDS, digest)
     with there() as other:
         assert not other.setup_links.is_valid(secret)
         assert not other.setup_links.is_valid(mine)

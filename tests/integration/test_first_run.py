@@ -12,7 +12,7 @@ import pytest
 from chat.app import create_app
 from chat.auth import setup_link
 from chat.config import Settings
-from chat.store.setup_links import LINK_SECONDS, MAX_LINKS
+from chat.store.accounts import MAX_SETUP_LINKS, SETUP_LINK_SECONDS
 
 from ..running import Server, Visitor, opened
 from .test_oidc import settings as oidc_settings
@@ -212,13 +212,13 @@ def test_a_login_that_is_taken_uses_nothing_up(store):
 
 def test_links_expire_and_are_few(store, client, monkeypatch):
     old = store.setup_links.make()
-    assert 0 < client.ttl("chat:first-run") <= LINK_SECONDS
+    assert 0 < client.ttl("chat:first-run") <= SETUP_LINK_SECONDS
     assert old not in str(client.zrange("chat:first-run", 0, -1))
-    clock = itertools.count(time.time() + LINK_SECONDS + 1)
+    clock = itertools.count(time.time() + SETUP_LINK_SECONDS + 1)
     monkeypatch.setattr(store.clock, "now", lambda: next(clock))
     assert not store.setup_links.is_valid(old)
-    made = [store.setup_links.make() for _ in range(3 * MAX_LINKS)]
-    assert client.zcard("chat:first-run") == MAX_LINKS
+    made = [store.setup_links.make() for _ in range(3 * MAX_SETUP_LINKS)]
+    assert client.zcard("chat:first-run") == MAX_SETUP_LINKS
     assert not store.setup_links.is_valid(old)
     assert store.setup_links.is_valid(made[-1])
 
