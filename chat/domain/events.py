@@ -238,9 +238,9 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class MessagePosition:
-    """Where message `seq` of a room is. Positions are ordered by time (ms since 1970), in the same way
-    on every host."""
+class Position:
+    """Where message `seq` of a room is. Positions are ordered by time (ms since 1970), in the same
+    way on every host."""
 
     at: int
     rid: str

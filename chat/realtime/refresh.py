@@ -12,7 +12,7 @@ from ..rendering.fragments import Fragments
 from ..rendering.texts import Texts
 from ..runtime.cooperation import give_way
 from ..store import Person, Row, Store
-from ..store.people_search import uids_in
+from ..store.person import uids_in
 from ..store.room_kinds import DIRECT
 from .background import Background
 from .hub import SERVICE_RESTART, Hub

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..domain.events import DELETE, EDIT, POST, Event, MessagePosition
+from ..domain.events import DELETE, EDIT, POST, Event, Position
 from .query import Phrase
 from .tokenizer import words
 
@@ -87,7 +87,7 @@ class Wanted:
     authors: tuple[str, ...] = ()
     since: int = 0
     until: int = 0
-    older: MessagePosition | None = None
+    older: Position | None = None
 
 
 class Index:
@@ -259,7 +259,7 @@ def _words(text: str) -> str:
 
 def find(
     folder: Path, wanted: Wanted, rooms: Sequence[tuple[str, int]], limit: int
-) -> tuple[list[MessagePosition], dict[str, int]]:
+) -> tuple[list[Position], dict[str, int]]:
     """The newest `limit` matches in these rooms (each with its id and the time of its last
     message, in ms), newest first; and the number up to which each of the rooms is indexed.
     Raises Unready and TooSlow. It blocks."""
@@ -289,9 +289,9 @@ def _reader(folder: Path) -> sqlite3.Connection:
 
 def _find(
     db: sqlite3.Connection, wanted: Wanted, rooms: list[tuple[str, int, int]], limit: int
-) -> list[MessagePosition]:
+) -> list[Position]:
     match = _match(db, wanted)
-    found: list[MessagePosition] = []
+    found: list[Position] = []
     if match is None:
         return found
     rare = _rare(db, match) if match and len(rooms) > MANY_ROOMS else None
@@ -306,7 +306,7 @@ def _find(
         else:
             values = {"match": match, "low": low, "high": high, "limit": limit}
             rows = db.execute(_FIND if match else _LIST, values).fetchall()
-        some = [MessagePosition(at, rid, number & (1 << SEQ_BITS) - 1) for number, at in rows]
+        some = [Position(at, rid, number & (1 << SEQ_BITS) - 1) for number, at in rows]
         found = sorted([*found, *some], reverse=True)[:limit]
     return found
 

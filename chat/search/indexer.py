@@ -152,21 +152,19 @@ class Indexer:
         self.until = time.monotonic() + seconds
         self.look(subscribe=False)
         if self.purge_seconds:
-            self._merge()
+            self._merge(self.until)
         self.index.purge_log()
 
     def _purge(self) -> None:
         """Purge what was deleted: from the write-ahead log at once, from the words a little in
         each turn when it is time."""
-        if self.purge_seconds and time.monotonic() >= self.purge_due:
-            self.until, until = time.monotonic() + MERGE_SECONDS, self.until
-            if self._merge():
-                self.purge_due = time.monotonic() + self.purge_seconds
-            self.until = until
+        now = time.monotonic()
+        if self.purge_seconds and now >= self.purge_due and self._merge(now + MERGE_SECONDS):
+            self.purge_due = time.monotonic() + self.purge_seconds
         self.index.purge_log()
 
-    def _merge(self) -> bool:
-        while not (done := self.index.purge_words()) and time.monotonic() < self.until:
+    def _merge(self, until: float) -> bool:
+        while not (done := self.index.purge_words()) and time.monotonic() < until:
             pass
         return done
 
@@ -246,11 +244,12 @@ class Indexer:
                 return True
             if here and since.first > here.first:
                 self.index.trim(rid, since.first)
-            if since.events:
-                last = since.events[-1]
-                upto = IndexCursor(since.epoch, last.seq, last.at, since.first)
-                self.index.take(rid, self._beating(since.events), upto)
-            return since.more
+            if not since.events:
+                return False
+            last = since.events[-1]
+            upto = IndexCursor(since.epoch, last.seq, last.at, since.first)
+            self.index.take(rid, self._beating(since.events), upto)
+            return last.seq < since.seq
 
     def _beating(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:

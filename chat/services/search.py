@@ -13,7 +13,7 @@ from datetime import date
 from markupsafe import Markup
 
 from ..domain.errors import Invalid
-from ..domain.events import POST, Event, MessagePosition
+from ..domain.events import POST, Event, Position
 from ..domain.validation import number
 from ..rendering.local_time import ms_of
 from ..runtime.cooperation import in_pieces
@@ -74,7 +74,7 @@ def search(
 
 def _find(
     parts: Parts, person: Person, wanted: Wanted, rows: list[Row], limit: int
-) -> tuple[list[MessagePosition], dict[str, int]]:
+) -> tuple[list[Position], dict[str, int]]:
     """The places in the index, and the last event of each room that is indexed."""
     folder = parts.settings.data
     rooms = [(row.room.rid, row.room.last.at) for row in rows]
@@ -142,7 +142,7 @@ def _by_login(store: Store, person: Person, name: str) -> str:
     return uid if uid and store.rooms.are_together(uid, person.uid) else ""
 
 
-def _hits(store: Store, query: Query, places: list[MessagePosition], rows: list[Row]) -> list[Hit]:
+def _hits(store: Store, query: Query, places: list[Position], rows: list[Row]) -> list[Hit]:
     """The messages at these places, as far as they match the query now."""
     rooms = {row.room.rid: row.room for row in rows}
     hits: dict[tuple[str, int], Hit] = {}
@@ -162,15 +162,11 @@ def _ms(day: date | None, person: Person) -> int:
     return ms_of(day, person.zone) if day else 0
 
 
-def _cursor(place: MessagePosition) -> str:
+def _cursor(place: Position) -> str:
     return f"{place.at}-{place.seq}-{place.rid}"
 
 
-def _place(cursor: str) -> MessagePosition | None:
+def _place(cursor: str) -> Position | None:
     at, _, rest = cursor.partition("-")
     seq, _, rid = rest.partition("-")
-    return (
-        MessagePosition(number(at), rid, number(seq))
-        if number(at) and number(seq) and rid
-        else None
-    )
+    return Position(number(at), rid, number(seq)) if number(at) and number(seq) and rid else None

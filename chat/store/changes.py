@@ -25,11 +25,6 @@ class Since:
     events: list[Event]
     follows: bool
 
-    @property
-    def more(self) -> bool:
-        """True if the room has events after these."""
-        return bool(self.events) and self.events[-1].seq < self.seq
-
 
 class RoomChanges:
     def __init__(self, client: Any) -> None:

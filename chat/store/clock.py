@@ -22,9 +22,8 @@ class Clock:
 
     def __init__(self, ask: Any) -> None:
         self._ask = ask
-        self._ahead: float | None = (
-            None  # seconds by which the database's clock is ahead of the monotonic one
-        )
+        # Seconds by which the database's clock is ahead of the monotonic one.
+        self._ahead: float | None = None
 
     def now(self) -> float:
         """Seconds since 1970. Asks the database only the first time; raises RedisError if it is

@@ -22,8 +22,7 @@ from ..runtime.cooperation import give_way
 from . import keys
 from .history import MAX_UIDS_AT_ONCE, NEWEST, Entry, History, events_of
 from .people import People
-from .people_search import uids_in, with_names
-from .person import Names
+from .person import Names, uids_in, with_names
 from .room_reads import Room
 
 PAGE_SIZE = 50  # events on a page

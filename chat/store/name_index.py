@@ -3,10 +3,12 @@ much a name is like what somebody typed.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from ..domain import lookalikes
 from . import keys
+from .batches import AT_ONCE, INDEXED_AT_ONCE, ask_each
 
 MAX_FOLDED_CHARS = 256  # of a text that is compared: names are shorter
 SAME, BEGINS, HAS = range(3)  # from `likeness`
@@ -40,6 +42,41 @@ def all_entries(uid: str, name: str) -> list[str]:
 def looks(uid: str, name: str) -> list[str]:
     """The entries of a name in the index of what names look like."""
     return [f"{form}\0{uid}" for form in sorted(lookalikes.keys(name))]
+
+
+def uid_of(entry: str) -> str:
+    """The id of the person whose name the entry of an index is."""
+    return entry.rpartition("\0")[2]
+
+
+def uids_called(client: Any, names: Sequence[str], limit: int) -> list[str]:
+    """The ids of at most `limit` people for each of these names. Some may have names that only end
+    with it."""
+    return _read(client, [range_of(f"{folded(name)}\0") for name in names], limit)
+
+
+def uids_beginning(client: Any, text: str, limit: int) -> list[str]:
+    """The ids of at most `limit` people with a word in their name that begins with the text."""
+    return _read(client, [range_of(folded(text))], limit)
+
+
+def _read(client: Any, ends: list[tuple[bytes, bytes]], limit: int) -> list[str]:
+    """The ids of the first `limit` entries in each of these ranges. All ranges are read in the
+    same round trips, about a piece in each."""
+    found: list[list[str]] = [[] for _ in ends]
+    left = list(range(len(ends)))
+    while some := left[:AT_ONCE]:
+        step = min(limit, INDEXED_AT_ONCE // len(some))
+        asked = ((keys.NAMES, *ends[n], 0, step) for n in some)
+        answers = ask_each(client, "zrangebylex", asked)
+        more = []
+        for n, answer in zip(some, answers, strict=True):
+            found[n] += answer
+            if len(answer) == step and len(found[n]) < limit:
+                ends[n] = b"(" + answer[-1].encode(), ends[n][1]
+                more.append(n)
+        left = more + left[len(some) :]
+    return list(dict.fromkeys(uid_of(entry) for one in found for entry in one[:limit]))
 
 
 def add_to_indexes(pipeline: Any, uid: str, name: str) -> None:

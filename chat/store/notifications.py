@@ -8,7 +8,7 @@ is one entry, a deleted message has none, and the rooms that a person has left a
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..domain.events import MessagePosition
+from ..domain.events import Position
 from ..domain.mentions import (
     EVERYBODY,
     ROOM,
@@ -21,6 +21,7 @@ from ..domain.mentions import (
 )
 from . import keys
 from .batches import AT_ONCE, batched, members_among
+from .name_index import uids_beginning, uids_called
 from .people import People
 from .person import Person
 from .presence import Presence
@@ -49,8 +50,9 @@ class Notifications:
         if "@" not in body:
             return ()
         text = without_code(body)
+        namesakes = uids_called(self.client, candidates(text), MAX_NAMESAKES)
         called: dict[str, list[str]] = {}
-        for person in self._members(rid, self.people.called(candidates(text), MAX_NAMESAKES)):
+        for person in self._members(rid, namesakes):
             if person.uid != by:
                 called.setdefault(folded(person.name), []).append(person.uid)
         reached = {name: " ".join(uids) for name, uids in called.items()}
@@ -63,7 +65,7 @@ class Notifications:
         """Members of a room whose names begin with `start`, those who are here first; and the
         words for all members that begin with it."""
         if start.strip():
-            uids = self.people.beginning(start, MAX_NAMESAKES)
+            uids = uids_beginning(self.client, start, MAX_NAMESAKES)
         else:
             uids = self.client.zrange(keys.members(rid), 0, MAX_HERE - 1)
         people = [person for person in self._members(rid, uids) if person.uid != by]
@@ -89,13 +91,11 @@ class Notifications:
 
     # Reading
 
-    def newest(
-        self, uid: str, rids: Iterable[str], before: int, limit: int
-    ) -> list[MessagePosition]:
+    def newest(self, uid: str, rids: Iterable[str], before: int, limit: int) -> list[Position]:
         """The newest `limit` messages in these rooms that mention a person since they joined, and
         all others from the same ms as the last of them. They are from before `before` ms; 0 for
         no limit."""
-        found: list[MessagePosition] = []
+        found: list[Position] = []
         for some in batched(rids, AT_ONCE // 4):  # each answers up to twice `limit`
             pipeline = self.client.pipeline(transaction=False)
             for rid in some:
@@ -105,9 +105,7 @@ class Notifications:
             for rid, joined, own, all_ in zip(some, answers, answers, answers, strict=True):
                 entries = {entry.split(" ", 1)[1] for entry in (*own, *all_)}
                 times = [tuple(map(int, entry.split(" "))) for entry in entries]
-                found += [
-                    MessagePosition(at, rid, seq) for at, seq in times if joined and at >= joined
-                ]
+                found += [Position(at, rid, seq) for at, seq in times if joined and at >= joined]
             found = _newest(found, limit)
         return found
 
@@ -126,7 +124,7 @@ class Notifications:
         self.client.spublish(keys.user_channel(uid), "")
 
 
-def _newest(found: list[MessagePosition], limit: int) -> list[MessagePosition]:
+def _newest(found: list[Position], limit: int) -> list[Position]:
     """The newest `limit`, and all others from the same ms as the last of them."""
     found.sort(key=lambda one: (one.at, one.seq), reverse=True)
     last = found[limit - 1].at if len(found) > limit else 0

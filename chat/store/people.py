@@ -1,26 +1,187 @@
-"""Creating and changing people."""
+"""People: reading them by their ids, finding them by their names, creating and changing them, and
+tags for people whose names look the same.
+"""
 
-from collections.abc import Iterable
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..domain import lookalikes
+from ..domain.events import Event
 from . import keys
-from .batches import ask_each
-from .name_index import add_to_indexes, remove_from_indexes
-from .people_search import PeopleSearch
-from .person import GUEST, Person
+from .batches import PEOPLE_AT_ONCE, ask_each, batched
+from .name_index import add_to_indexes, entries, folded, range_of, remove_from_indexes, uid_of
+from .person import ADMIN, FIELDS, GUEST, ROLES, Names, Person, person_of, uids_in, with_names
 from .room_kinds import DIRECT
 from .unfinished import NAME, Unfinished
-from .verified import hset
+from .verified import Verified, check_own, hset
 
 GUEST_SECONDS = 7 * 24 * 3600  # after which a guest who has joined no room is deleted
+PAGE_SIZE = 50  # people whom `find` returns, or on a page
+MAX_INDEX_READS = 10  # of the index, for one page
+SCAN_COUNT = 500  # entries in one answer, where all are read
 
 
-class People(PeopleSearch):
+@dataclass(frozen=True, slots=True)
+class PeoplePage:
+    """`before` and `after` are cursors for the pages before and after this one, "" for none."""
+
+    people: list[Person]
+    before: str
+    after: str
+
+
+class People:
     def __init__(self, client: Any, unfinished: Unfinished | None = None) -> None:
-        super().__init__(client)
+        self.client = client
         self.unfinished = unfinished or Unfinished(client)
+        self._verified = Verified(client)
+
+    def get(self, uid: str) -> Person | None:
+        """The person with this id, or None."""
+        return person_of(uid, self._verified.one("HMGET", keys.user(uid), *FIELDS))
+
+    def several(self, uids: Sequence[str]) -> list[Person]:
+        """The people with these ids, in this order, without those who do not exist."""
+        people: list[Person] = []
+        for some in batched(uids, PEOPLE_AT_ONCE):
+            answers = ask_each(self.client, "hmget", ((keys.user(uid), FIELDS) for uid in some))
+            for uid, values in zip(some, answers, strict=True):
+                person = person_of(uid, values)
+                if person and values[0] is None:  # a record without its id is read in a safe way
+                    person = self.get(uid)
+                people += [person] if person else []
+        return people
+
+    def bots(self) -> list[Person]:
+        """All bots, by name."""
+        bots = self.several(sorted(self.client.smembers(keys.BOTS)))
+        return sorted(bots, key=lambda bot: bot.name.casefold())
+
+    def exist(self) -> bool:
+        """True if anybody has used this chat, even as a guest."""
+        return bool(self._verified.one("EXISTS", keys.NAMES))
+
+    def is_active_admin(self, uid: str) -> bool:
+        """True for an administrator who is not deactivated. Only as long as this is true, what they
+        made for others works: tokens and webhooks of bots, links for a new password."""
+        role, off = self._verified.one("HMGET", keys.user(uid), "role", "off")
+        return role == ADMIN and not off
+
+    def named(self, events: list[Event]) -> list[Event]:
+        """The events with the present names and pictures of their authors, and of the people who
+        reacted."""
+        return with_names(events, self.names(uids_in(events)))
+
+    def names(self, uids: Sequence[str]) -> Names:
+        """The present names, tags and pictures of these people."""
+        asked = ((keys.user(uid), "uid", "name", "tag", "picture") for uid in uids)
+        found: Names = {}
+        for uid, values in zip(uids, ask_each(self.client, "hmget", asked), strict=True):
+            check_own(keys.user(uid), uid, values, 4)
+            found[uid] = values[1:]
+        return found
+
+    def find(
+        self, text: str = "", limit: int = PAGE_SIZE, deactivated: bool = False
+    ) -> list[Person]:
+        """At most `limit` people with a word in their name that begins with the text, ordered by
+        name. Deactivated people are among them only if `deactivated`."""
+        start = folded(text)
+        low, high = range_of(start) if start else ("-", "+")
+        entries = self.client.zrangebylex(keys.NAMES, low, high, start=0, num=4 * limit)
+        people = self.several(list(dict.fromkeys(map(uid_of, entries))))
+        self._forget(entries, {person.uid for person in people})
+        return [person for person in people if deactivated or not person.deactivated][:limit]
+
+    def page(
+        self,
+        text: str = "",
+        limit: int = PAGE_SIZE,
+        after: str = "",
+        before: str = "",
+        deactivated: bool = True,
+    ) -> PeoplePage:
+        """A page of the people with a word in their name that begins with the text, or of all
+        people, in order: the ones behind the cursor `after` or in front of the cursor `before`.
+        On the pages of all people, a person whose name looks like two others may appear twice."""
+        start, back = folded(text), bool(before)
+        low, high = range_of(start) if start else (b"-", b"+")
+        if edge := _entry_at(after or before):
+            low, high = (low, b"(" + edge) if back else (b"(" + edge, high)
+        found: list[tuple[str, Person]] = []
+        seen: set[str] = set()
+        some: list[str] = []
+        for _ in range(MAX_INDEX_READS):
+            some = self._entries(start, low, high, 2 * limit, back)
+            for entry, person in self._of_entries(start, some):
+                if (deactivated or not person.deactivated) and person.uid not in seen:
+                    seen.add(person.uid)
+                    found.append((entry, person))
+            if not some or len(found) > limit:
+                break
+            edge = b"(" + some[-1].encode()
+            low, high = (low, edge) if back else (edge, high)
+        page = found[:limit]
+        end = page[-1][0] if len(found) > limit else some[-1] if some else ""
+        if back:
+            page.reverse()
+        first, last = (page[0][0], page[-1][0]) if page else ("", "")
+        earlier, later = (end, last or before) if back else (first if after else "", end)
+        people = [person for _, person in page]
+        return PeoplePage(people, _cursor(earlier), _cursor(later))
+
+    def _entries(self, start: str, low: bytes, high: bytes, limit: int, back: bool) -> list[str]:
+        """The first entries in a range of an index, or with `back` the last ones, last one first.
+        With a `start`, it is the index of words, which has most people several times. Otherwise
+        it is that of what names look like, which has hardly anybody twice."""
+        key = keys.NAMES if start else keys.LOOKALIKES
+        if back:
+            return list(self.client.zrevrangebylex(key, high, low, start=0, num=limit))
+        return list(self.client.zrangebylex(key, low, high, start=0, num=limit))
+
+    def _of_entries(self, start: str, found: list[str]) -> list[tuple[str, Person]]:
+        """The people of some entries. For a person with several words that begin with `start`,
+        only the first entry counts."""
+        uids = list(dict.fromkeys(map(uid_of, found)))
+        people = {person.uid: person for person in self.several(uids)}
+        self._forget(found, people.keys())
+        pairs = ((entry, people[uid_of(entry)]) for entry in found if uid_of(entry) in people)
+        return [pair for pair in pairs if not start or pair[0] == _first_entry(start, pair[1])]
+
+    def tag(self, person: Person) -> str:
+        """Four characters for this person, or "" for a name that looks like nobody else's. The
+        first person with a name has no tag. Whoever comes later with a name that looks the same
+        has one, and so does anybody with a reserved name or one in mixed scripts."""
+        return _own_tag(person) if person.needs_tag or self._looking_like(person, 2) else ""
+
+    def tag_beside_older(self, person: Person) -> str:
+        """The tag for a person from before names were compared by what they look like. Among
+        people whose names look the same, only the one with the highest role has no tag; among
+        equal ones, the one whose id comes first."""
+        rank = -ROLES.index(person.role), person.uid
+        others = self.several(self._looking_like(person, PAGE_SIZE))
+        first = not any((-ROLES.index(other.role), other.uid) < rank for other in others)
+        return "" if first and not person.needs_tag else _own_tag(person)
+
+    def _looking_like(self, person: Person, limit: int) -> list[str]:
+        """The ids of others whose names look like this person's: of the first `limit` entries for
+        each form of the name."""
+        forms = sorted(lookalikes.keys(person.name))
+        asked = ((keys.LOOKALIKES, *range_of(f"{form}\0"), 0, limit) for form in forms)
+        answers = ask_each(self.client, "zrangebylex", asked)
+        return sorted({uid_of(entry) for some in answers for entry in some} - {person.uid})
+
+    def _forget(self, entries: Sequence[str], there: Collection[str]) -> None:
+        """Remove the entries of guests who no longer exist. `Guests.forget` removes those that
+        nobody comes across."""
+        gone = [entry for entry in entries if uid_of(entry) not in there]
+        if gone:
+            self.client.zrem(keys.NAMES, *gone)
+            self.client.zrem(keys.LOOKALIKES, *gone)
 
     def create(
         self, name: str, role: str = GUEST, login: str = "", uid: str = "", **more: str
@@ -97,12 +258,6 @@ class People(PeopleSearch):
         """Announce to these rooms that this member has another name, tag or picture."""
         ask_each(self.client, "spublish", ((keys.room_channel(rid), f"~{uid}") for rid in rids))
 
-    def make_bot(self, person: Person, by: str) -> None:
-        """Make a new person a bot of the person with the id `by`."""
-        with self.unfinished.change(NAME, person.uid):
-            self.client.hset(keys.user(person.uid), "bot", by)
-            self.agree_names(person.uid)
-
     def keep(self, uid: str) -> None:
         """Never delete this person, even as a guest who has joined no room."""
         self.client.persist(keys.user(uid))
@@ -111,3 +266,26 @@ class People(PeopleSearch):
         """Announce that something about a person has changed, such as sessions, rooms or role.
         Their open pages are brought up to date."""
         self.client.spublish(keys.user_channel(uid), "")
+
+
+def _first_entry(start: str, person: Person) -> str:
+    """The first of a person's entries, in order, that begins with `start`; "" for none."""
+    its = (entry for entry in entries(person.uid, person.name) if entry.startswith(start))
+    return min(its, key=str.encode, default="")
+
+
+def _cursor(entry: str) -> str:
+    """An entry as a cursor, which can be part of a URL."""
+    return urlsafe_b64encode(entry.encode()).decode().rstrip("=")
+
+
+def _entry_at(cursor: str) -> bytes:
+    """The entry of a cursor, b"" for none."""
+    try:
+        return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        return b""
+
+
+def _own_tag(person: Person) -> str:
+    return f"{zlib.crc32(person.uid.encode()) & 0xFFFF:04x}"

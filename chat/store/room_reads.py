@@ -14,10 +14,9 @@ from ..domain.mentions import EVERYBODY
 from . import keys
 from .batches import AT_ONCE, IDS_AT_ONCE, ROOMS_AT_ONCE, ask_each, batched, members_among
 from .lua import Script
-from .name_index import folded
+from .name_index import folded, uids_beginning
 from .notifications import ALL, MAX_COUNTED_MENTIONS, MENTIONS
-from .people import People
-from .people_search import SCAN_COUNT
+from .people import SCAN_COUNT, People
 from .person import FIELDS as PERSON_FIELDS
 from .person import Person, person_of
 from .room_kinds import DIRECT, ENDED, OPEN
@@ -234,7 +233,7 @@ class RoomReads:
         if self.size(rid) <= MAX_SCANNED_MEMBERS:
             people = self.members(rid)
         else:
-            uids = self.people.beginning(text, MAX_SEARCHED)
+            uids = uids_beginning(self.client, text, MAX_SEARCHED)
             batches = batched(uids, SCAN_COUNT)
             found = chain.from_iterable(
                 members_among(self.client, keys.members(rid), some) for some in batches

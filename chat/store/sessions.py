@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from . import keys
@@ -116,8 +116,7 @@ def public(secret: str) -> str:
 
 
 def _packed(session: Session) -> str:
-    fields = [session.method, session.agent, session.address, session.began, session.seen]
-    return json.dumps(fields, ensure_ascii=False)
+    return json.dumps(astuple(session)[1:], ensure_ascii=False)
 
 
 def _unpacked(sid: str, text: str) -> Session:

@@ -7,7 +7,7 @@ from flask import g, request
 from ..domain.errors import Invalid
 from ..services.context import chat
 from ..store import Person
-from ..store.people_search import PAGE_SIZE
+from ..store.people import PAGE_SIZE
 
 MAX_PICKED_PEOPLE = 200  # at once
 

@@ -105,8 +105,8 @@ class Big:
 
     def _bots(self, count: int) -> str:
         for n in range(count):
-            bot = self.store.people.create(self._text(f"Bot {n}", MAX_NAME_CHARS), "member")
-            self.store.people.make_bot(bot, self.ann.uid)
+            name = self._text(f"Bot {n}", MAX_NAME_CHARS)
+            bot = self.store.people.create(name, "member", bot=self.ann.uid)
         return bot.uid
 
 

@@ -17,8 +17,7 @@ def ann(store):
 
 @pytest.fixture
 def bot(store, ann):
-    made = store.people.create("Robot", "member")
-    store.people.make_bot(made, ann.uid)
+    made = store.people.create("Robot", "member", bot=ann.uid)
     store.webhooks.set(made.uid, "https://bots.example.org", "secret")
     return made
 

@@ -148,7 +148,6 @@ WRITES = {
     "make an admin": lambda s, c: s.accounts.make_admin(person(s, c.bob)),
     "come from another site": lambda s, c: s.accounts.by_subject("issuer", "subject", "Sue"),
     "make a bot": lambda s, c: s.people.create("Bot", MEMBER, uid="b" * 22, bot=c.ann.uid),
-    "make somebody a bot": lambda s, c: s.people.make_bot(c.cid, c.ann.uid),
     "make a token": lambda s, c: s.tokens.make(c.ann.uid, "phone", ["read"], nonce="n1"),
     "revoke a token": lambda s, c: s.tokens.revoke(c.ann.uid, c.tid),
     "revoke all tokens": lambda s, c: s.tokens.revoke_all(c.ann.uid),

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.domain.events import Event
-from chat.store import keys, notifications, people_search
+from chat.store import keys, name_index, notifications
 
 from ..running import wait_until_later
 
@@ -82,9 +82,9 @@ def test_however_names_are_looked_up_the_same_people_are_found(
     uids = {
         f"Name {n}": [store.people.create(f"name  {n}").uid for _ in range(n)] for n in range(8)
     }
-    monkeypatch.setattr(people_search, "AT_ONCE", at_once)
-    monkeypatch.setattr(people_search, "INDEXED_AT_ONCE", indexed)
-    found = store.people.called(["Nobody", *uids, "Name 3"], limit)
+    monkeypatch.setattr(name_index, "AT_ONCE", at_once)
+    monkeypatch.setattr(name_index, "INDEXED_AT_ONCE", indexed)
+    found = name_index.uids_called(store.client, ["Nobody", *uids, "Name 3"], limit)
     assert found == [uid for some in uids.values() for uid in sorted(some)[:limit]]
 
 

@@ -12,6 +12,7 @@ from chat.domain.events import ADD, END, JOIN, LEAVE, OWNER, REMOVE, RENAME, STA
 from chat.rendering.markdown import gist
 from chat.store import Store, keys
 from chat.store.lua import Script
+from chat.store.name_index import uids_beginning, uids_called
 from chat.store.room_reads import MAX_LINE_CHARS
 
 
@@ -299,7 +300,8 @@ def test_people_are_found_by_any_word_of_their_name(store, ann):
 def test_people_are_found_in_any_script(store, name, start):
     person = store.people.create(name)
     assert store.people.find(start) == [person]
-    assert store.people.beginning(start, 5) == store.people.called([name], 5) == [person.uid]
+    assert uids_beginning(store.client, start, 5) == [person.uid]
+    assert uids_called(store.client, [name], 5) == [person.uid]
 
 
 def test_a_name_that_may_look_like_another_is_told_apart(store):

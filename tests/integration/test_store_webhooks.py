@@ -12,7 +12,6 @@ from chat.webhooks.queueing import Queueing
 @pytest.fixture
 def bot(store):
     robot = store.people.create("Robot")
-    store.people.make_bot(robot, "")
     store.webhooks.set(robot.uid, "https://bot.example.org/", "whsec_eA==")
     return robot
 
@@ -96,7 +95,6 @@ def two_bots(store, bot):
     """Two bots with a webhook, and a room each where somebody has mentioned them."""
     ann = store.people.create("Ann", "admin")
     other = store.people.create("Droid")
-    store.people.make_bot(other, "")
     rooms = []
     for one in (bot, other):
         store.webhooks.set(one.uid, "https://bot.example.org/", "whsec_eA==", ann.uid)
