@@ -7,7 +7,6 @@ in between. docs/architecture.md has a table of them.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,50 +24,31 @@ class Turns:
 
     def __init__(self) -> None:
         self.readers = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places = asyncio.Semaphore(MAX_READERS)
+        self._losses = 0  # how often the connection was lost
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Be one of the readers; turns must not be nested. Waits in a greenlet only, because a
         process without a loop has one reader. If a reader meets a ConnectionError of redis, it is
         raised for all who wait too: they would only meet it one after the other."""
-        self._enter()
+        waits, losses = has_portal(), self._losses
+        if waits:
+            await_(self._places.acquire())
+        self.readers += 1
         try:
+            if losses != self._losses:
+                raise RedisConnectionError("the connection to Redis was lost")
             yield
         except RedisConnectionError:
-            self._give_up()
+            self._losses = max(self._losses, losses + 1)  # once for each loss
             raise
         finally:
-            self._leave()
+            self.readers -= 1
+            if waits:
+                self._places.release()
 
     @property
     def piece(self) -> int:
         """How many bytes the next piece may have."""
         return min(PIECE_BYTES, TOGETHER_BYTES // max(1, self.readers))
-
-    def _enter(self) -> None:
-        if self.readers < MAX_READERS or not has_portal():
-            self.readers += 1
-            return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            await_(place)  # a reader who leaves passes its place on
-        except BaseException:
-            if place.done() and not place.cancelled() and place.exception() is None:
-                self._leave()
-            raise
-
-    def _give_up(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for place in waiting:
-            if not place.done():
-                place.set_exception(RedisConnectionError("the connection to Redis was lost"))
-
-    def _leave(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():  # its task was not cancelled
-                place.set_result(None)
-                return
-        self.readers -= 1
