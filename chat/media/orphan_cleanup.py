@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 
 from ..domain.errors import FilesAway
 from ..store import Store, keys
+from ..store.findings import repair_all
 from ..store.leases import run_leased
 from .attachments import Files
 from .stored_bytes import miscounted
@@ -32,11 +33,9 @@ def missing_files(store: Store, files: Files) -> Iterator[str]:
     """A sentence for each file of a message that is not in the storage. Raises FilesAway."""
     for rid, fids in store.retention.held():
         there = {fid for page in files.all(rid) for _, fid, _, _ in page}
-        gone = sorted(fids - there)
-        # Not those whose message has just been deleted.
-        for fid, held in zip(gone, store.retention.hold([(rid, fid) for fid in gone]), strict=True):
-            if held:
-                yield f"the file {fid} of the room {rid} is missing from the file storage"
+        gone = [(rid, fid) for fid in sorted(fids - there)]
+        for _, fid in store.retention.held_among(gone):  # others were deleted just now
+            yield f"the file {fid} of the room {rid} is missing from the file storage"
 
 
 class OrphanCleanup:
@@ -75,14 +74,11 @@ class OrphanCleanup:
                 for rid, fid, path, at in page
                 if at.timestamp() < until and fid not in young
             ]
-            held = self.store.retention.hold([(rid, fid) for rid, fid, _ in old])
-            for (_, _, path), is_held in zip(old, held, strict=True):
-                if not is_held:
-                    self.files.delete_path(path)
-                    gone += 1
-        for finding in miscounted(self.store, self.files):
-            if finding.repair:
-                finding.repair()
+            held = set(self.store.retention.held_among([(rid, fid) for rid, fid, _ in old]))
+            for path in (path for rid, fid, path in old if (rid, fid) not in held):
+                self.files.delete_path(path)
+                gone += 1
+        repair_all(miscounted(self.store, self.files))
         return gone
 
     def _is_ours(self) -> bool:

@@ -44,8 +44,8 @@ def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Findi
 
 def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
     """Entries of files that belong to no message and do not exist."""
-    held = store.retention.hold([(one.rid, one.fid) for one in old])
-    for one, is_held in zip(old, held, strict=True):
-        if not is_held and files.bytes_of(one.rid, one.fid) is None:
+    held = set(store.retention.held_among([(one.rid, one.fid) for one in old]))
+    for one in old:
+        if (one.rid, one.fid) not in held and files.bytes_of(one.rid, one.fid) is None:
             drop = partial(store.stored_files.drop, [one.fid])
             yield Finding(f"the file {one.fid} is counted for {one.uid}, but is gone", drop)

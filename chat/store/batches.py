@@ -1,4 +1,4 @@
-"""Reading much in parts, so that neither side has all of it in memory at once."""
+"""Reads large amounts of data in parts, so that neither side has all of it in memory at once."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice

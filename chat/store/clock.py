@@ -6,8 +6,8 @@ Python uses `Clock.now`.
 
 Asking the database each time would cost a round trip. So a `Clock` remembers what the database said
 last, and adds the time of the machine's monotonic clock, which nobody sets. Each worker asks every
-two seconds (store.presence.Presence.look) and corrects the clock. Within that time it notices that
-the database's clock was set, that another database took over, or that the machine slept. In a
+two seconds (store.presence.Presence.report) and corrects the clock. Within that time it notices
+that the database's clock was set, that another database took over, or that the machine slept. In a
 cluster, each node has a clock; this is the one of the node with `chat:here`.
 """
 

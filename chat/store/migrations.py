@@ -88,7 +88,7 @@ class Schema:
         found, newest = int(self.client.get(keys.SCHEMA) or 0), len(self.migrations)
         if found > newest:
             raise TooNew(
-                f"the database has form {found}, and this chat knows forms up to {newest}: "
+                f"the database has version {found}, and this chat knows versions up to {newest}: "
                 "install the newer chat that wrote it"
             )
         return found

@@ -1,6 +1,7 @@
 """Deleting old events from the rooms' streams, and the files that messages still have."""
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 from . import keys
@@ -17,10 +18,11 @@ class Retention:
         self.client = client
         self._trim = Script(client, "trim")
 
-    def hold(self, files: Sequence[tuple[str, str]]) -> list[bool]:
-        """Return for each file (the ids of its room and of the file) whether a message has it."""
+    def held_among(self, files: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of these files (the ids of the room and of the file) that a message has."""
         asked = ((keys.files(rid), fid) for rid, fid in files)
-        return [score is not None for score in ask_each(self.client, "zscore", asked)]
+        held = (score is not None for score in ask_each(self.client, "zscore", asked))
+        return list(compress(files, held))
 
     def held(self) -> Iterator[tuple[str, set[str]]]:
         """The rooms whose messages have files, each with the ids of these."""

@@ -119,7 +119,7 @@ def test_files_go_along(store, client, ada, tea):
     assert client.zrange(keys.files(tea), 0, -1, withscores=True) == [("f1", seq)]
     with pytest.raises(NotFound):
         store.messages.file(tea, ada.uid, "f0")
-    assert store.retention.hold([(tea, "f0"), (tea, "f1")]) == [False, True]
+    assert store.retention.held_among([(tea, "f0"), (tea, "f1")]) == [(tea, "f1")]
 
 
 def test_reactions_go_along_and_what_has_gone_is_quoted_no_longer(store, client, ada, tea):

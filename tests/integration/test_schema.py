@@ -136,5 +136,5 @@ def test_a_chat_does_not_start_on_a_database_that_is_newer(valkey, client, tmp_p
         text=True,
     )
     assert ended.returncode == 1
-    assert f"has form {VERSION + 1}" in ended.stderr
+    assert f"has version {VERSION + 1}" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
