@@ -81,8 +81,8 @@ def main(argv: list[str] | None = None) -> None:
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """For imports. Nothing that they make is garbage, and to search it again and again, then and
-    later, is a sixth of the work of a start."""
+    """Turn garbage collection off during imports. Nothing that they create is garbage, and
+    searching it again and again takes a sixth of the time that a start takes."""
     gc.disable()
     try:
         yield

@@ -22,7 +22,7 @@ CREATORS = ("everyone", "members", "moderators", "admins")  # who can be allowed
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
-MAX_QUOTA_MB = 1_000_000_000  # as bytes still an exact number in Lua (below 2**53)
+MAX_QUOTA_MB = 1_000_000_000  # in bytes, this is still an exact number in Lua (below 2**53)
 
 _REQUIRED = {  # the settings of each method that have no default
     "oidc": ("CHAT_OIDC_ISSUER", "CHAT_OIDC_CLIENT_ID"),
@@ -181,7 +181,7 @@ class Settings:
     # SECRET_KEY: signs the session cookies. Empty: generate one in CHAT_DATA/secret.
     secret_key: str = _setting("", _secret, "SECRET_KEY", repr=False)
     # CHAT_FILES: where pictures and files of messages are stored (s3://, gs://, az://, file://).
-    # Empty: in CHAT_DATA. Several hosts need a common place.
+    # Empty: in CHAT_DATA. Several hosts need a storage that they share.
     files: str = _setting("", _text, "CHAT_FILES")
     # CHAT_FILE_SIZE: maximum size of a file. The files of one message can have twice that in total.
     file_size_mb: int = _setting(25, _whole_number, "CHAT_FILE_SIZE", 1, 2000)
@@ -308,7 +308,8 @@ def is_loopback(host: str) -> bool:
 
 def is_safe(url: str) -> bool:
     """Return True for a URL whose requests nobody else can read or answer: https, or http to this
-    machine. It must be printable ASCII, because it is used in headers, and have no fragment."""
+    machine. It must be printable ASCII, because it is used in headers, and must not have a
+    fragment."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

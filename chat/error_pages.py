@@ -44,7 +44,7 @@ def _page(status: int, title: str, text: str) -> Any:
     if is_htmx() and (fragment := refusal(text)):
         return fragment, status
     if status == TooOften.status and is_htmx():
-        # A notice. The page stays, because the person may be typing.
+        # Only a notice, not a new page, because the person may be typing.
         page = render_template("too_often.html", text=text)
         return page, status, {"HX-Reswap": "none"}
     typed = ""
@@ -65,7 +65,7 @@ def _store_away(error: RedisError) -> Any:
 
 
 def _cannot_be_stored(error: DataError) -> Any:
-    """A value reached Redis that it cannot store, so a check is missing."""
+    """Redis was given a value that it cannot store, so a check is missing."""
     log.error("in %s %r: %s", request.method, request.path, error)
     return _refused(Invalid("This contains something that the chat cannot store."))
 

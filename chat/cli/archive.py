@@ -31,15 +31,15 @@ SCHEMA = 1  # of the records; the form of the database changes independently
 _GZIP = b"\x1f\x8b"
 MAX_LINE_BYTES = 16 * 2**20  # of a record, except files of messages
 MAX_SEPARATORS = 1_000_000  # commas and brackets of a record: each may become an object
-MAX_RATIO = 250  # unpacked bytes for each packed byte, ...
-MIN_CHECKED_BYTES = 16 * 2**20  # ... once so many are unpacked
+MAX_RATIO = 250  # uncompressed bytes for each compressed byte, ...
+MIN_CHECKED_BYTES = 16 * 2**20  # ... once this many are uncompressed
 MAX_PICTURE_BYTES = 2**20
 _BASE64_CHARS_PER_BYTE = 4 / 3
 _FILE_LINE = b'{"is":"file",'
 
 
 class BadArchive(Exception):
-    """A file that cannot be used; the text is one line for the operator."""
+    """The file cannot be used. The text is one line for the operator."""
 
 
 def write(path: Path, records: Iterable[Record], whole: bool, secrets: bool) -> int:
@@ -57,7 +57,8 @@ def write(path: Path, records: Iterable[Record], whole: bool, secrets: bool) -> 
 
 @contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that only its owner can read (0600). It gets its name when all is written."""
+    """Open a file that only its owner can read (0600). It gets its name when everything is
+    written."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".chat-")
     try:
         with open(descriptor, "wb") as file:

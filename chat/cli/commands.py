@@ -52,8 +52,8 @@ _BAD_RECORD = (
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Store]:
-    """The store of the running chat. Raises CannotStart when no database answers, or when a newer
-    chat has written it."""
+    """Yield the store of the running chat. Raises CannotStart when no database answers, or when a
+    newer version of the chat has written to it."""
     url = settings.redis_url or EmbeddedValkey(settings.data / "valkey").url
     try:
         with urls.client(url) as client:
@@ -120,7 +120,7 @@ def check(settings: Settings, repair: bool) -> None:
     with running(settings) as store, _explained("CHAT_FILES"):
         for finding in _findings(store, files(settings)):
             if finding.text in printed:
-                continue  # found twice: the database changes while it is read
+                continue  # found twice, because the database changes while it is read
             printed.add(finding.text)
             if repair and finding.repair:
                 finding.repair()
@@ -254,8 +254,8 @@ def files(settings: Settings) -> Files:
 
 
 def _room_id(store: Store, room: str) -> str:
-    """The id of a room, given its id or address. Names are not unique, so a name only lists the
-    rooms that have it. Raises CannotStart."""
+    """Return the id of a room, given its id or address. Names are not unique, so a name only lists
+    the rooms that have it. Raises CannotStart."""
     rid = room.rstrip("/").rpartition("/")[2]
     if store.client.exists(keys.room(rid)):
         return rid

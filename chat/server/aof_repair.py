@@ -47,7 +47,7 @@ def _repair_file(path: Path) -> None:
 
 def _find_gaps(data: mmap.mmap) -> list[tuple[int, int]]:
     """Return the start and end of each run of zeros between commands. The search ends at the first
-    thing that is no command: Valkey reports that."""
+    thing that is not a command, which Valkey then reports."""
     gaps, at = [], 0
     while at < len(data):
         if zeros := _ZEROS.match(data, at):

@@ -1,8 +1,8 @@
 """CHAT_DATA: who can read it, and the secret key in it.
 
-Only the chat's own user can. All commands run with PRIVATE_UMASK, so everything that they and
-Valkey create is private. Permissions of folders that an older chat made, or that were copied into
-place, are corrected when the chat starts.
+Only the chat's own user can read it. All commands run with PRIVATE_UMASK, so everything that they
+and Valkey create is private. Permissions of folders that an older chat made, or that were copied
+into place, are corrected when the chat starts.
 """
 
 import os
@@ -18,7 +18,7 @@ from .embedded_valkey import CannotStart
 
 PRIVATE_UMASK = 0o077  # files get 0600, folders 0700
 SECRET_KEY_BYTES = 48
-# What the chat creates in CHAT_DATA. It touches nothing else there.
+# What the chat creates in CHAT_DATA. It changes nothing else there.
 OWN_NAMES = (
     "valkey",
     "pictures",
@@ -67,7 +67,8 @@ def secret_key(folder: Path) -> str:
             descriptor, temporary = tempfile.mkstemp(dir=folder)  # 0600
             with open(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(SECRET_KEY_BYTES))
-            # The file appears whole, and when two start at the same time the first one stays.
+            # The file appears complete. If two processes start at the same time, the first file
+            # stays.
             with suppress(FileExistsError):
                 os.link(temporary, path)
             os.unlink(temporary)

@@ -24,8 +24,8 @@ from redis.retry import Retry
 
 from . import aof_repair
 
-MAX_SILENCE_SECONDS = 60.0  # without a sign of life from a server that starts or ends
-MAX_ORPHAN_SECONDS = 10.0  # that a server of an earlier chat has to end; then it is killed
+MAX_SILENCE_SECONDS = 60.0  # that a server may be silent while it starts or ends
+MAX_ORPHAN_SECONDS = 10.0  # until the server of an earlier chat is killed
 CLIENT_SECONDS = 2
 MAX_SOCKET_PATH_BYTES = 100  # the system allows 104 to 108
 
@@ -175,7 +175,7 @@ class EmbeddedValkey:
         while _alive(process):
             if time.monotonic() > patience:
                 with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)  # it hangs; its file is complete
+                    os.kill(process, signal.SIGKILL)  # it hangs, but its file is complete
             if time.monotonic() > deadline:
                 raise CannotStart(f"the Valkey of an earlier chat (process {process}) does not end")
             time.sleep(0.02)

@@ -40,6 +40,6 @@ class IndexerProcess:
         self._process.process.terminate()
 
     def stop(self) -> None:
-        """End the process after it has taken in what is written."""
+        """End the process, after it has indexed everything that was written."""
         self._process.leave(signal.SIGTERM)
         self._process.close()

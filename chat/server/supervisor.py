@@ -102,7 +102,8 @@ class Supervisor:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
-        # Children inherit this: the signal would end one that has not set its handler yet.
+        # Children inherit this. Otherwise the signal would end a child that has not set its handler
+        # yet.
         signal.signal(STACK_SIGNAL, signal.SIG_IGN)
 
     def _on_stop(self, *_: object) -> None:
@@ -142,7 +143,7 @@ class Supervisor:
             sock.close()
         if self.workers:
             self.workers.stop()
-        if self.indexer:  # after the workers: it takes in the last deletions before it ends
+        if self.indexer:  # after the workers, so that it indexes their last deletions
             self.indexer.stop()
         if self.valkey:
             self.valkey.stop()

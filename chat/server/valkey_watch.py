@@ -36,7 +36,7 @@ class ValkeyWatch:
         self._probe = Probe(valkey.socket)
         self._patience = Patience(limit)
         self._stopped_limit = stopped_limit or limit
-        self._spawned = 0.0  # when the watched process was started
+        self._spawned = 0.0  # when the watched process was started, by the monotonic clock
         self._silence = Silence(limit, limit, self._stopped_limit)
 
     @property

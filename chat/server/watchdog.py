@@ -12,8 +12,8 @@ the same disk.
 
 from enum import Enum
 
-MAX_STEP_SECONDS = 2.0  # that one look counts for, however long ago the last one was
-STACK_SECONDS = 2.0  # that a process has to log its stacks before it is killed, ...
+MAX_STEP_SECONDS = 2.0  # that one look adds at most, however long ago the last one was
+STACK_SECONDS = 2.0  # for a process to log its stacks before it is killed, ...
 STACK_SHARE = 0.2  # ... but no more than this share of its limit
 START_FACTOR = 3.0  # how much longer a new process may take to become ready
 MAX_DOUBLINGS = 4

@@ -12,7 +12,7 @@ from ..runtime.heartbeat import STACK_SIGNAL
 from ..runtime.process_state import DISK, STOPPED, state
 from .watchdog import Silence, Step
 
-MAX_STOP_SECONDS = 15.0  # that a process has to end; then it is killed
+MAX_STOP_SECONDS = 15.0  # for a process to end, before it is killed
 
 
 class WatchedProcess:
@@ -86,7 +86,7 @@ class WatchedProcess:
         self.process.send_signal(name)
 
     def close(self) -> None:
-        """Wait for the end of the process, and kill it when its time is over."""
+        """Wait until the process ends, and kill it if it takes too long."""
         try:
             self.process.wait(max(0.1, MAX_STOP_SECONDS - self.age()))
         except subprocess.TimeoutExpired:

@@ -29,10 +29,11 @@ from .warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
-# For gc.set_threshold: the youngest generation is collected after so many new container objects,
-# the middle one after so many collections of the youngest, the oldest after so many of the middle.
+# For gc.set_threshold: the number of new container objects after which the youngest generation is
+# collected, of its collections after which the middle one is, and of those after which the oldest
+# is.
 GC_THRESHOLDS = 5_000, 10, 40
-MAX_PONG_SECONDS = 10.0  # that a page has to answer a ping
+MAX_PONG_SECONDS = 10.0  # for a page to answer a ping
 
 
 def main(settings: Settings, listener: int, lifeline: int, replaced: int, heartbeat: int) -> None:
@@ -99,8 +100,8 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:
-    """Log the error of a task that should run until the end: nobody awaits it, so nobody else would
-    see the error."""
+    """Log the error of a background task. Nobody awaits the task, so nobody else would see the
+    error."""
     if not task.cancelled() and (error := task.exception()):
         log.critical("%s has failed and has stopped", task.get_coro(), exc_info=error)
 

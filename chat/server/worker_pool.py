@@ -18,7 +18,7 @@ from .watched_process import MAX_STOP_SECONDS, WatchedProcess
 # repeats after 2 s, 4 s and so on, up to MAX_PAUSE_SECONDS.
 SETTLED_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 30.0
-MAX_START_SECONDS = 60.0  # after which a new worker that is to replace another one is given up
+MAX_START_SECONDS = 60.0  # for a replacement to become ready, before it is given up
 
 
 class WorkerSlot:
@@ -73,7 +73,7 @@ class WorkerSlot:
             self.worker = self.start()
 
     def _pause(self) -> float:
-        """Seconds to wait before the worker is started again; counts this death."""
+        """Count this death, and return the seconds to wait before the worker is started again."""
         if self.worker.age() >= SETTLED_SECONDS:
             self._early_deaths = 0
             return 0.0
@@ -83,12 +83,12 @@ class WorkerSlot:
 
 class WorkerPool:
     """All workers. `reload` replaces them one by one: the new worker accepts on the same socket
-    before the old one is asked to leave, so somebody accepts at every moment."""
+    before the old one is asked to leave, so there is always a worker that accepts connections."""
 
     def __init__(self, listeners: Sequence[socket.socket], launcher: Launcher) -> None:
         self._slots = [WorkerSlot(n, sock, launcher) for n, sock in enumerate(listeners, 1)]
         self._to_replace: list[WorkerSlot] = []
-        self._new: WatchedProcess | None = None  # is to serve the first of these slots
+        self._new: WatchedProcess | None = None  # will serve the first of these slots
         self._leaving: list[WatchedProcess] = []
 
     @property

@@ -52,7 +52,7 @@ class Parts:
         # With which another site signs tokens.
         secret, address = settings.jwt_secret, settings.jwt_jwks
         self.jwt_keys = Secret(secret) if secret else Keys(address)
-        # Each returns what this process cannot do at the moment, or "" (web.health).
+        # Each function returns what this process cannot do at the moment, or "" (web.health).
         self.problems: list[Callable[[], str]] = []
         self.fragments = Fragments(templates)
         self.realtime = connect(store, self.fragments, texts, topology)

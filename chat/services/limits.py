@@ -60,7 +60,8 @@ RATES = {
     "token": Rate(60, 3600, "You have created too many tokens."),
     "admin": Rate(300, 60, "You are doing too much at once.", 10),
     "api": Rate(1200, 120, "This program sends too many requests.", 50),
-    # By login and address, so that somebody who guesses elsewhere does not lock the owner out.
+    # By login and address, so that somebody who guesses passwords elsewhere does not lock the owner
+    # out.
     "login": Rate(10, 15 * 60, _ATTEMPTS),
     # By login alone, from all addresses: it takes 30 networks to use that up.
     "account": Rate(300, 15 * 60, _ATTEMPTS),
@@ -84,8 +85,8 @@ class Pace:
     them: BURST_BYTES at once, then BYTES_PER_SECOND. Frames beyond that are not refused but read
     later, which slows the sender down.
 
-    Catch-up data is read and sent for one page of a person after the other. So if many pages ask at
-    once, each response is counted before the next one is read.
+    Catch-up data is read and sent for one page of a person at a time. So if many pages ask at once,
+    each response is counted before the next one is read.
     """
 
     BURST_BYTES = 16 * 2**20
@@ -94,7 +95,7 @@ class Pace:
     __slots__ = ("_turn", "due")
 
     def __init__(self) -> None:
-        self.due = 0.0  # when all bytes so far are paid, by the monotonic clock
+        self.due = 0.0  # when all bytes counted so far are paid for, by the monotonic clock
         self._turn = asyncio.Lock()
 
     @property
@@ -104,20 +105,20 @@ class Pace:
         return is_paid and not self._turn.locked()
 
     def owe(self, size: int) -> None:
-        """Count bytes. Whoever calls `keep` next waits for them."""
+        """Count bytes. The next caller of `keep` waits for them."""
         now = time.monotonic()
         start = max(self.due, now - self.BURST_BYTES / self.BYTES_PER_SECOND)
         self.due = min(start + size / self.BYTES_PER_SECOND, now + self.MAX_WAIT_SECONDS)
 
     def keep(self, size: int) -> None:
-        """Count bytes, and wait until they are paid."""
+        """Count bytes, and wait until they are paid for."""
         self.owe(size)
         if (wait := self.due - time.monotonic()) > 0:
             await_(asyncio.sleep(wait))
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """Admit one page after the other, each when the bytes so far are paid."""
+        """Admit one page after another, each when the bytes counted so far are paid for."""
         await_(self._turn.acquire())
         try:
             self.keep(0)
@@ -143,7 +144,7 @@ class Limits:
         self._forget_at = MAX_ENTRIES  # the number of paces
 
     def use(self, what: str, whose: str) -> None:
-        """Count one unit. Raises TooOften if it is one too many; it is not counted then."""
+        """Count one unit. If it is one too many, raises TooOften without counting it."""
         if not self.on:
             return
         left = self._left.pop((what, whose), 0)
@@ -155,7 +156,7 @@ class Limits:
             self._keep(what, whose, left)
 
     def owe(self, what: str, whose: str, count: int) -> None:
-        """Count units that the next `use` pays. Never asks Redis, and never refuses."""
+        """Count units for which the next `use` pays. Never asks Redis, and never refuses."""
         if self.on:
             self._keep(what, whose, -count)
 
@@ -203,7 +204,7 @@ def _refusal(rate: Rate, wait: float) -> TooOften:
 
 
 def span(seconds: float) -> str:
-    """A time to wait, in words, such as "30 seconds"."""
+    """Return a time to wait in words, such as "30 seconds"."""
     if seconds <= 2:
         return "a moment"
     if seconds < 90:

@@ -40,7 +40,7 @@ def set_owner(store: Store, by: Person, rid: str, uid: str) -> None:
     """Make a member the owner of a room; nothing happens if they own it already. Raises NotFound,
     Refused, Invalid."""
     room = store.rooms.member(rid, by.uid)
-    if room.owner == uid != by.uid:  # the same request again, by the previous owner
+    if room.owner == uid != by.uid:  # the previous owner sent the same request again
         return
     check_manage(by, room)
     person = store.people.get(uid)

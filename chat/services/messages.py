@@ -33,7 +33,7 @@ def post(
 ) -> int:
     """Post a message and return its number.
 
-    nonce: the name of the form; the same nonce and body again are the same message.
+    nonce: the name of the form; posting the same nonce and body again posts nothing.
     reply: the number of the message that this one answers, 0 for none.
     seen: the number and time (ms) of the last event that the author was shown, 0 if not known.
 
@@ -88,7 +88,7 @@ def edit(parts: Parts, by: Person, rid: str, seq: int, body: str, address: str) 
     clean = clean_caption(body) if event.files else clean_body(body)
     parts.limits.use("post", by.uid)
     others = may_change_others(by, room)
-    if others:  # logged first, so that the audit log has every edit by a moderator
+    if others:  # logged first, so that no edit by a moderator is missing in the audit log
         _note_in_audit(store, by, "changed", event, address)
     store.messages.edit(rid, by, seq, clean, others)
 
@@ -104,7 +104,7 @@ def delete(parts: Parts, by: Person, rid: str, seq: int, address: str) -> Event:
     parts.limits.use("post", by.uid)
     found = store.messages.after(rid, max(0, seq - 1), 1)  # numbers begin at 1
     if found and (found[0].seq, found[0].kind) == (seq, DELETED):
-        return found[0]  # perhaps by the same request, whose response was lost
+        return found[0]  # deleted, perhaps by this same request, whose response was lost
     event: Event = store.messages.get(rid, seq)
     others = may_change_others(by, room)
     if others:

@@ -8,7 +8,7 @@ from ..store import Person, Room
 from ..store.person import ADMIN, GUEST, MEMBER, MODERATOR
 from ..store.room_kinds import CLOSED, DIRECT, OPEN
 
-# CHAT_CREATE_ROOMS, and the role that each of its values asks for.
+# The role that each value of CHAT_CREATE_ROOMS requires.
 CREATORS = {"everyone": GUEST, "members": MEMBER, "moderators": MODERATOR, "admins": ADMIN}
 
 

@@ -15,11 +15,11 @@ def edit(
     picture: bytes | None = None,
     without_picture: bool = False,
 ) -> Person:
-    """Change a profile, and return the person as they are then. All open pages that show the person
-    are updated.
+    """Change a profile, and return the changed person. All open pages that show the person are
+    updated.
 
-    fields: those of `name`, `about`, `theme`, `zone` and `sound` ("1" or "") that change. A theme
-        or time zone that does not exist is stored as "".
+    fields: the new values, by name: `name`, `about`, `theme`, `zone` and `sound` ("1" or ""). A
+        theme or time zone that does not exist is stored as "".
     picture: the bytes of a new picture, if there are any.
     without_picture: remove the picture, unless there is a new one.
 

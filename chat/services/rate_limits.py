@@ -49,8 +49,8 @@ _FREE = Budget(free=True)
 ROUTES: dict[str, Budget] = {
     "assets.static": _FREE,  # a file in memory with an ETag, which costs less than counting
     "health.healthz": _FREE,  # one word from memory, which must be sent under any load
-    "health.readyz": _FREE,  # one PING; a load balancer that is refused sends no requests here
-    "health.prometheus": _FREE,  # for the networks of CHAT_METRICS only; a 404 to others
+    "health.readyz": _FREE,  # one PING; a load balancer that is refused would send nobody here
+    "health.prometheus": _FREE,  # only for the networks of CHAT_METRICS; others get a 404
     # A template in memory, with which people can write while Redis is unavailable.
     "composer.next_composer": _FREE,
     **_rows(
