@@ -23,14 +23,7 @@ from .services.messages import post_text
 from .services.retention import cleanups
 from .services.unfinished_changes import UnfinishedChanges
 from .store import Store
-from .web import (
-    auth,
-    compression,
-    form_limits,
-    jwt_sign_in,
-    request_limits,
-    upload_limits,
-)
+from .web import auth, compression, form_limits, jwt_sign_in, request_limits, upload_limits
 from .web.security import SAFE_METHODS, check_host, check_site, protect, secure
 from .webhooks.delivery import Sender
 from .webhooks.dispatcher import Dispatcher
@@ -120,6 +113,7 @@ def create_app(
     local_time.set_clock(store.clock.estimate)
     form_limits.install()
     request_limits.init(app)
+    app.teardown_request(upload_limits.end)
     auth.init(app)
     csrf = protect(app)
     csrf.exempt(endpoints.bp)  # no page of another site can send a token

@@ -11,9 +11,8 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from ..domain.errors import ChatError, NotFound, Refused, Unauthorized
+from ..domain.errors import NotFound, Refused, Unauthorized
 from ..services.context import Parts, chat, present
-from ..web import upload_limits
 from ..web.failed_sign_ins import failed
 from ..web.request_limits import charge
 from ..web.view_options import FileLimit, accepts_files
@@ -23,7 +22,6 @@ from .operation import Operation
 from .schemas import MAX_INTEGER
 
 bp = Blueprint("api", __name__, url_prefix="/api")
-bp.teardown_request(upload_limits.end)
 
 OPERATIONS = [*people.operations, *rooms.operations, *messages.operations]
 
@@ -67,11 +65,6 @@ def _file_limit(parts: Parts) -> FileLimit:
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:
     """The JSON of every error."""
     return jsonify(error={"status": status, "title": title, "text": text}), status
-
-
-@bp.errorhandler(ChatError)
-def refused(error: ChatError) -> Any:
-    return *error_json(error.status, error.title, error.text), error.headers
 
 
 def http_error(error: HTTPException) -> Any:

@@ -34,9 +34,8 @@ from ..realtime.viewers import Viewer
 from ..services.context import chat
 from ..services.sessions import is_active
 from ..store import Room
-from . import open_pages
 from .nonces import is_nonce
-from .request_limits import charge_bytes
+from .request_limits import charge_bytes, enter_page
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def stream(rid: str) -> Response:
     shown = number(request.args.get("after", ""))
     epoch = request.args.get("epoch", "")
     head = render_template("stream.html", room=room)
-    leave = open_pages.enter()
+    leave = enter_page()
     waiting = Waiting()
     request.environ[ON_DRAIN](waiting.drain)
     place = StreamPosition(rid, shown or room.seq, epoch, bool(shown))

@@ -7,9 +7,9 @@ from flask_sock import Sock
 
 from ..bridge import WebSocket
 from ..domain.errors import TooOften
-from . import open_pages
 from .auth import current_person
 from .page_connection import PageConnection
+from .request_limits import enter_page
 from .security import is_own_origin
 
 bp = Blueprint("live", __name__)
@@ -25,7 +25,7 @@ def only_own_pages() -> Response | None:
     if current_person() is None:
         return Response("Sign in first.\n", 401, mimetype="text/plain")
     try:
-        g.leave = open_pages.enter()
+        g.leave = enter_page()
     except TooOften as error:
         return Response(error.text, 429, error.headers, mimetype="text/plain")
     return None

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from ..domain.errors import Invalid, TooOften
 from ..domain.validation import MAX_NAME_CHARS
 from ..services import members
 from ..services.context import chat
@@ -13,6 +12,7 @@ from ..store import Person
 from ..store.room_kinds import DIRECT
 from .paging import PAGE_ROWS, Paging, paging
 from .people_picker import is_search, people_fields, picked_people
+from .view_options import shows_errors_on
 
 MAX_OFFERED_OWNERS = 100  # members on the page for leaving
 
@@ -20,52 +20,8 @@ bp = Blueprint("members", __name__)
 
 
 @bp.get("/rooms/<rid>/people")
-def index(rid: str) -> Any:
+def index(rid: str, error: str = "") -> Any:
     """The members. People who may manage the room can change them here."""
-    return _page(rid)
-
-
-@bp.post("/rooms/<rid>/people")
-def add(rid: str) -> Any:
-    """Add the people whose boxes are ticked."""
-    if is_search():
-        return _page(rid)
-    try:
-        members.add(chat(), g.person, rid, picked_people())
-    except (Invalid, TooOften) as error:
-        return _page(rid, error.text), error.status, error.headers
-    return redirect(f"/rooms/{rid}/people", 303)
-
-
-@bp.post("/rooms/<rid>/people/<uid>/remove")
-def remove(rid: str, uid: str) -> Any:
-    members.remove(chat(), g.person, rid, uid)
-    return redirect(f"/rooms/{rid}/people", 303)
-
-
-@bp.post("/rooms/<rid>/owner")
-def set_owner(rid: str) -> Any:
-    """Make the member `uid` the owner; with `leave`, leave the room afterwards."""
-    try:
-        members.set_owner(chat().store, g.person, rid, request.form.get("uid", ""))
-    except Invalid as error:
-        return _leave_page(rid, error.text), 400
-    return leave(rid) if "leave" in request.form else redirect(f"/rooms/{rid}/people", 303)
-
-
-@bp.get("/rooms/<rid>/leave")
-def leave_page(rid: str) -> Any:
-    """Asks for confirmation, and asks the owner to choose the next one."""
-    return _leave_page(rid)
-
-
-@bp.post("/rooms/<rid>/leave")
-def leave(rid: str) -> Any:
-    chat().store.rooms.leave(rid, g.person)
-    return redirect("/", 303)
-
-
-def _page(rid: str, error: str = "") -> str:
     store, uid = chat().store, g.person.uid
     room, size = store.rooms.member(rid, uid), store.rooms.size(rid)
     people, search = _members(rid, size)
@@ -85,20 +41,26 @@ def _page(rid: str, error: str = "") -> str:
     )
 
 
-def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
-    """The members on this page of the list, or those whose name matches `member`; and the variables
-    of the template for paging."""
-    rooms, name = chat().store.rooms, request.args.get("member", "").strip()[:MAX_NAME_CHARS]
-    if name:
-        found, more = rooms.members_named(rid, name, PAGE_ROWS)
-        return found, {"called": name, "more": more, "paging": Paging(0, len(found))}
-    page = paging(size)
-    found = rooms.members(rid, page.start, PAGE_ROWS)
-    return found, {"called": "", "more": False, "paging": page}
+@bp.post("/rooms/<rid>/people")
+@shows_errors_on(index)
+def add(rid: str) -> Any:
+    """Add the people whose boxes are ticked."""
+    if is_search():
+        return index(rid)
+    members.add(chat(), g.person, rid, picked_people())
+    return redirect(f"/rooms/{rid}/people", 303)
 
 
-def _leave_page(rid: str, error: str = "") -> str:
-    """In a large room, only some members are offered as the next owner; `q` finds others."""
+@bp.post("/rooms/<rid>/people/<uid>/remove")
+def remove(rid: str, uid: str) -> Any:
+    members.remove(chat(), g.person, rid, uid)
+    return redirect(f"/rooms/{rid}/people", 303)
+
+
+@bp.get("/rooms/<rid>/leave")
+def leave_page(rid: str, error: str = "") -> Any:
+    """Asks for confirmation, and asks the owner to choose the next one. In a large room, only some
+    members are offered; `q` finds others."""
     rooms, q = chat().store.rooms, request.args.get("q", "").strip()[:MAX_NAME_CHARS]
     room = rooms.member(rid, g.person.uid)
     size = 0 if room.kind == DIRECT else rooms.size(rid)
@@ -110,3 +72,29 @@ def _leave_page(rid: str, error: str = "") -> str:
     is_last = not others and not q and size <= MAX_OFFERED_OWNERS
     shown = {"others": others, "is_last": is_last, "many": size > MAX_OFFERED_OWNERS, "q": q}
     return render_template("rooms/leave.html", room=room, error=error, **shown)
+
+
+@bp.post("/rooms/<rid>/owner")
+@shows_errors_on(leave_page)
+def set_owner(rid: str) -> Any:
+    """Make the member `uid` the owner; with `leave`, leave the room afterwards."""
+    members.set_owner(chat().store, g.person, rid, request.form.get("uid", ""))
+    return leave(rid) if "leave" in request.form else redirect(f"/rooms/{rid}/people", 303)
+
+
+@bp.post("/rooms/<rid>/leave")
+def leave(rid: str) -> Any:
+    chat().store.rooms.leave(rid, g.person)
+    return redirect("/", 303)
+
+
+def _members(rid: str, size: int) -> tuple[list[Person], dict[str, Any]]:
+    """The members on this page of the list, or those whose name matches `member`; and the variables
+    of the template for paging."""
+    rooms, name = chat().store.rooms, request.args.get("member", "").strip()[:MAX_NAME_CHARS]
+    if name:
+        found, more = rooms.members_named(rid, name, PAGE_ROWS)
+        return found, {"called": name, "more": more, "paging": Paging(0, len(found))}
+    page = paging(size)
+    found = rooms.members(rid, page.start, PAGE_ROWS)
+    return found, {"called": "", "more": False, "paging": page}

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from ..domain.errors import Busy, FilesAway, Invalid, Refused, TooOften
+from ..domain.errors import Invalid, Refused
 from ..domain.events import DELETED, Event
 from ..domain.validation import cursor, number
 from ..media.attachments import Upload
@@ -16,7 +16,6 @@ from ..services.context import Parts, chat
 from ..services.permissions import may_change
 from ..services.rooms import room_to_read
 from ..store import Room
-from . import upload_limits
 from .htmx import is_htmx
 from .nonces import new_nonce, sent_nonce
 from .room_page import (
@@ -28,38 +27,37 @@ from .room_page import (
     room_page,
 )
 from .security import address, csrf_token
-from .view_options import FileLimit, accepts_files, shows_refusals
+from .view_options import FileLimit, accepts_files, shows_errors_on, shows_refusals
 
 bp = Blueprint("messages", __name__)
-bp.teardown_request(upload_limits.end)
 
 
 def attachments_limit(parts: Parts) -> FileLimit:
     return FileLimit(parts.attachments.max_message_bytes, parts.attachments.too_large)
 
 
+def _room_again(rid: str, error: str) -> str:
+    """The room's page with the text that was not posted. A browser does not choose files again."""
+    body = request.form.get("body", "")
+    with_files = request.mimetype == "multipart/form-data"
+    text = f"{error} Then choose the files again." if with_files else error
+    reply = message_to_answer(rid, request.form.get("reply", ""))
+    return newest_page(_room(rid), RoomView(body=body, error=text, files=with_files, reply=reply))
+
+
 @bp.post("/rooms/<rid>/messages")
 @shows_refusals(lambda text, rid: render_template("rooms/refused.html", text=text))
 @accepts_files(attachments_limit)
+@shows_errors_on(_room_again)
 def post(rid: str) -> Any:
     """Post a message from a form. Files (`files`) can be posted in no other way."""
     body, reply = request.form.get("body", ""), request.form.get("reply", "")
-    with_files = request.mimetype == "multipart/form-data"
     nonce, drafts = sent_nonce(), chat().store.drafts
-    try:
-        files = [Upload(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
-        if with_files and not files:
-            raise Invalid("Choose a file first.")
-        seen = cursor(request.form.get("after", ""))
-        messages.post(chat(), g.person, rid, body, nonce, number(reply), files, seen)
-    except (Invalid, TooOften, Busy, FilesAway) as error:
-        if is_htmx():
-            raise
-        room = _room(rid)
-        text = f"{error.text} Then choose the files again." if with_files else error.text
-        answered = message_to_answer(rid, reply)
-        view = RoomView(body=body, error=text, files=with_files, reply=answered)
-        return newest_page(room, view), error.status, error.headers
+    files = [Upload(f.filename, f.stream) for f in request.files.getlist("files") if f.filename]
+    if request.mimetype == "multipart/form-data" and not files:
+        raise Invalid("Choose a file first.")
+    seen = cursor(request.form.get("after", ""))
+    messages.post(chat(), g.person, rid, body, nonce, number(reply), files, seen)
     if is_htmx():
         drafts.sent(g.person.uid, rid, body)  # by now, another composer may contain a text
         return render_template("rooms/sent.html", rid=rid, nonce=nonce, anew=new_nonce())
@@ -116,14 +114,18 @@ def permalink(rid: str, seq: str) -> Any:
 
 @bp.get("/rooms/<rid>/messages/<seq>/edit")
 @shows_refusals(lambda text, rid, seq: chat().fragments.reaction_refused(number(seq), text))
-def edit_page(rid: str, seq: str) -> Any:
-    """The text of a message in a field: in the message for htmx, else on a page of its own."""
+def edit_page(rid: str, seq: str, error: str = "") -> Any:
+    """The text of a message in a field: in the message for htmx, else on a page of its own. After
+    an error it is the text that was typed."""
     room, event = room_and_message(rid, seq)
     if not may_change(g.person, room, event):
         raise Refused("Only the author can change this message.")
     if is_htmx():
         return chat().fragments.message_editor(event, csrf_token())
-    return _edit_page(room, event, event.body)
+    body = request.form.get("body", event.body)
+    return render_template(
+        "rooms/edit_message.html", room=room, event=event, body=body, error=error
+    )
 
 
 def _not_changed(text: str, rid: str, seq: str) -> str:
@@ -133,16 +135,10 @@ def _not_changed(text: str, rid: str, seq: str) -> str:
 
 @bp.post("/rooms/<rid>/messages/<seq>/edit")
 @shows_refusals(_not_changed)
+@shows_errors_on(edit_page)
 def edit(rid: str, seq: str) -> Any:
     """Edit a message. A text that is refused stays in its field, with the reason next to it."""
-    body = request.form.get("body", "")
-    try:
-        messages.edit(chat(), g.person, rid, number(seq), body, address())
-    except (Invalid, TooOften) as error:
-        if is_htmx():
-            raise
-        page = _edit_page(*room_and_message(rid, seq), body, error.text)
-        return page, error.status, error.headers
+    messages.edit(chat(), g.person, rid, number(seq), request.form.get("body", ""), address())
     if is_htmx():
         return chat().fragments.message_saved(chat().store.messages.get(rid, number(seq)))
     return redirect(f"/rooms/{rid}", 303)
@@ -157,12 +153,6 @@ def delete(rid: str, seq: str) -> Any:
         deleted = Event(rid, event.seq, event.at, DELETED, "", "", "")
         return chat().fragments.message_deleted(deleted, g.person.zone)
     return redirect(f"/rooms/{rid}", 303)
-
-
-def _edit_page(room: Room, event: Event, body: str, error: str = "") -> str:
-    return render_template(
-        "rooms/edit_message.html", room=room, event=event, body=body, error=error
-    )
 
 
 def _room(rid: str) -> Room:

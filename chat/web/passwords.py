@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..auth import passwords
-from ..domain.errors import Busy, Invalid, TooOften
+from ..domain.errors import Busy, Invalid
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from ..services.sessions import revoke_access
@@ -14,29 +14,28 @@ from . import auth
 from .failed_sign_ins import failed
 from .security import address, network
 from .sign_in_forms import check_method, count_attempt, new_password_hash, sign_in_and_go_on
+from .view_options import shows_errors_on
 
 bp = Blueprint("passwords", __name__)
 
 
 @bp.get("/me/password")
-def change_page() -> Any:
-    return _change_page()
+def change_page(error: str = "") -> Any:
+    return render_template("me/password.html", person=g.person, error=error)
 
 
 @bp.post("/me/password")
+@shows_errors_on(change_page)
 def change() -> Any:
     """Set a new password; the old one is required. All sessions end, and this browser gets a new
     one: somebody else may have the old cookie, too."""
     check_method("password")
     person, store = g.person, chat().store
-    try:
-        count_attempt(person.login)
-        _check_old_password(person)
-        new = new_password_hash(person.login, person.name)
-        revoke_access(store, person.uid, but=g.session.sid)  # first, in case this is interrupted
-        store.accounts.set_password(person.uid, new)
-    except (Busy, Invalid, TooOften) as error:
-        return _change_page(error.text), error.status, error.headers
+    count_attempt(person.login)
+    _check_old_password(person)
+    new = new_password_hash(person.login, person.name)
+    revoke_access(store, person.uid, but=g.session.sid)  # first, in case this is interrupted
+    store.accounts.set_password(person.uid, new)
     revoke_access(store, person.uid)
     auth.sign_in(person, g.session.method)
     return redirect("/me/sessions", 303)
@@ -76,10 +75,6 @@ def _check_old_password(person: Person) -> None:
     if not any(PASSWORDS.run(network(), passwords.is_correct, stored, text) for text in typed):
         failed("wrong current password", person.uid)
         raise Invalid("That is not your current password.")
-
-
-def _change_page(error: str = "") -> str:
-    return render_template("me/password.html", person=g.person, error=error)
 
 
 def _reset_page(person: Person | None, error: str = "") -> str:

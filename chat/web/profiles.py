@@ -6,19 +6,17 @@ from typing import Any
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request
 
-from ..domain.errors import Busy, FilesAway, Invalid, NotFound, TooOften
+from ..domain.errors import NotFound
 from ..media.avatars import MAX_AVATAR_BYTES
 from ..rendering.local_time import time_of_day, zones
 from ..services import profiles
 from ..services.context import chat
-from . import upload_limits
 from .auth import current_person
-from .view_options import FileLimit, accepts_files
+from .view_options import FileLimit, accepts_files, shows_errors_on
 
 FIELDS = ("name", "about", "theme", "zone", "sound")
 
 bp = Blueprint("profiles", __name__)
-bp.teardown_request(upload_limits.end)
 
 
 @bp.get("/me.css")
@@ -33,23 +31,32 @@ def style() -> Any:
 
 
 @bp.get("/me")
-def profile_page() -> Any:
-    return _profile({name: getattr(g.person, name) for name in FIELDS})
+def profile_page(error: str = "") -> Any:
+    """One's own profile; after an error, with what was typed."""
+    settings, store, uid = chat().settings, chat().store, g.person.uid
+    regions = groupby(zones(), lambda name: name.partition("/")[0])
+    stored = {name: getattr(g.person, name) for name in FIELDS}
+    return render_template(
+        "me/profile.html",
+        error=error,
+        zones=[(region, list(names)) for region, names in regions],
+        now=time_of_day(),
+        stored=store.stored_files.of(uid),
+        quota=chat().attachments.quotas.of(g.person),
+        saved="saved" in request.args,
+        can_sign_up="password" in settings.sign_in and settings.sign_up,
+        **(_typed() if error else stored),
+    )
 
 
 @bp.post("/me")
 @accepts_files(lambda parts: FileLimit(MAX_AVATAR_BYTES))
+@shows_errors_on(profile_page)
 def edit() -> Any:
     """Change the name, text, theme, time zone, sound and picture."""
-    form = request.form
-    fields = {name: form.get(name, "") for name in FIELDS}
-    fields["sound"] = "1" if fields["sound"] else ""
     file = request.files.get("picture")
     picture = file.read() if file and file.filename else None
-    try:
-        profiles.edit(chat(), g.person, fields, picture, "no_picture" in form)
-    except (Invalid, TooOften, Busy, FilesAway) as error:
-        return _profile(fields, error.text), error.status, error.headers
+    profiles.edit(chat(), g.person, _typed(), picture, "no_picture" in request.form)
     return redirect("/me?saved=1", 303)
 
 
@@ -78,17 +85,6 @@ def picture(uid: str) -> Any:
     return response
 
 
-def _profile(fields: dict[str, str], error: str = "") -> str:
-    settings, store, uid = chat().settings, chat().store, g.person.uid
-    regions = groupby(zones(), lambda name: name.partition("/")[0])
-    return render_template(
-        "me/profile.html",
-        error=error,
-        zones=[(region, list(names)) for region, names in regions],
-        now=time_of_day(),
-        stored=store.stored_files.of(uid),
-        quota=chat().attachments.quotas.of(g.person),
-        saved="saved" in request.args,
-        can_sign_up="password" in settings.sign_in and settings.sign_up,
-        **fields,
-    )
+def _typed() -> dict[str, str]:
+    fields = {name: request.form.get(name, "") for name in FIELDS}
+    return {**fields, "sound": "1" if fields["sound"] else ""}

@@ -6,7 +6,9 @@ their network. All people of one network are counted together as well, against a
 for a school.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from flask import Flask, Request, Response, g, request
 from flask import session as cookie
@@ -47,6 +49,15 @@ def charge(asked: Request, uid: str) -> None:
             limits.use("anonymous", visitor_network)
         elif budget.bucket not in ("picture", "download"):
             limits.use("network", visitor_network)
+
+
+def enter_page() -> Callable[[], None]:
+    """Count the present request as an open page (realtime.connection_limits) of the person who is
+    signed in. Returns the function to call when the page closes. Raises TooOften."""
+    limits, owner = chat().connection_limits, (g.person.uid, network())
+    chat().limits.use("page", owner[1])
+    limits.enter(*owner)
+    return partial(limits.leave, *owner)
 
 
 def charge_bytes(uid: str, bucket: str, size: int) -> None:

@@ -4,30 +4,29 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from ..domain.errors import Invalid, TooOften
 from ..services import rooms
 from ..services.context import chat
 from ..services.rooms import room_to_manage
-from ..store import Room
 from .security import address
+from .view_options import shows_errors_on
+
+FIELDS = ("name", "about", "kind")
 
 bp = Blueprint("room_settings", __name__)
 
 
 @bp.get("/rooms/<rid>/edit")
-def edit_page(rid: str) -> Any:
+def edit_page(rid: str, error: str = "") -> Any:
+    """The form that changes a room; after an error, with what was typed."""
     room = room_to_manage(chat().store, rid, g.person)
-    return _edit_page(room, {"name": room.name, "about": room.about, "kind": room.kind})
+    fields = {name: request.form.get(name, getattr(room, name)) for name in FIELDS}
+    return render_template("rooms/edit.html", room=room, error=error, **fields)
 
 
 @bp.post("/rooms/<rid>/edit")
+@shows_errors_on(edit_page)
 def edit(rid: str) -> Any:
-    fields = {name: request.form.get(name, "") for name in ("name", "about", "kind")}
-    try:
-        rooms.edit(chat(), g.person, rid, fields)
-    except (Invalid, TooOften) as error:
-        page = _edit_page(room_to_manage(chat().store, rid, g.person), fields, error.text)
-        return page, error.status, error.headers
+    rooms.edit(chat(), g.person, rid, {name: request.form.get(name, "") for name in FIELDS})
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -42,7 +41,3 @@ def end_page(rid: str) -> Any:
 def end(rid: str) -> Any:
     rooms.end(chat().store, g.person, rid, address())
     return redirect("/", 303)
-
-
-def _edit_page(room: Room, fields: dict[str, str], error: str = "") -> str:
-    return render_template("rooms/edit.html", room=room, error=error, **fields)

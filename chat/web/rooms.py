@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from ..domain.errors import Invalid, TooOften
 from ..domain.validation import MAX_ROOM_NAME_CHARS
 from ..rendering.room_list import digest
 from ..services import rooms as service
@@ -18,6 +17,7 @@ from .paging import PAGE_ROWS, Paging, address, paging
 from .people_picker import is_search, people_fields, picked_people
 from .room_page import RoomView, message_to_answer, room_page
 from .served_pages import served
+from .view_options import shows_errors_on
 
 bp = Blueprint("rooms", __name__)
 
@@ -54,11 +54,22 @@ def index() -> Any:
     return render_template("rooms/index.html", rooms=found, mine=joined, **shown)
 
 
+def _creation_form(kind: str = "", error: str = "") -> str:
+    """The form that creates a room of this kind, or of that in the request, with what was typed.
+
+    It has a new nonce: a search or a refused form has created no room, or that room has ended.
+    """
+    kind = kind or request.values.get("kind", OPEN)
+    fields = {name: request.values.get(name, "") for name in ("name", "about")} | people_fields()
+    template = "rooms/direct.html" if kind == DIRECT else "rooms/new.html"
+    return render_template(template, kind=kind, error=error, nonce=new_nonce(), **fields)
+
+
 @bp.get("/rooms/new")
 def new() -> Any:
     """The form for a new room. With `q` it lists the people found, and keeps what was typed."""
     check_create_rooms(chat().settings, g.person)
-    return _creation_form(request.args.get("kind", OPEN))
+    return _creation_form()
 
 
 @bp.get("/people")
@@ -77,17 +88,14 @@ def picker() -> Any:
 
 
 @bp.post("/rooms")
+@shows_errors_on(_creation_form)
 def create() -> Any:
     """Create a room, or write to people: `kind` is open, closed or direct."""
-    form = request.form
-    kind = form.get("kind", OPEN)
     if is_search():
-        return _creation_form(kind)
-    try:
-        name, about, members = form.get("name", ""), form.get("about", ""), picked_people()
-        rid = service.create(chat(), g.person, name, kind, about, members, sent_nonce())
-    except (Invalid, TooOften) as error:
-        return _creation_form(kind, error.text), error.status, error.headers
+        return _creation_form()
+    form, members = request.form, picked_people()
+    name, about, kind = form.get("name", ""), form.get("about", ""), form.get("kind", OPEN)
+    rid = service.create(chat(), g.person, name, kind, about, members, sent_nonce())
     return redirect(f"/rooms/{rid}", 303)
 
 
@@ -124,13 +132,3 @@ def show(rid: str) -> Any:
     unread = store.rooms.unread(rid, read, room.seq) if 0 < read < room.seq else 0
     new, reply = read + 1 if unread else 0, message_to_answer(rid, request.args.get("reply", ""))
     return room_page(room, events, RoomView(new=new, unread=unread, reply=reply))
-
-
-def _creation_form(kind: str, error: str = "") -> str:
-    """The form that creates a room of this kind, with what was typed into it.
-
-    It has a new nonce: a search or a refused form has created no room, or that room has ended.
-    """
-    fields = {name: request.values.get(name, "") for name in ("name", "about")} | people_fields()
-    template = "rooms/direct.html" if kind == DIRECT else "rooms/new.html"
-    return render_template(template, kind=kind, error=error, nonce=new_nonce(), **fields)

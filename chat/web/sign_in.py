@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, redirect, request
 
 from ..auth import passwords
-from ..domain.errors import Busy, Invalid, Refused, TooOften
+from ..domain.errors import Invalid, Refused
 from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
@@ -30,6 +30,7 @@ from .sign_in_forms import (
     sign_in_page,
     use_limits,
 )
+from .view_options import shows_errors_on
 
 bp = Blueprint("sign_in", __name__)
 
@@ -51,16 +52,14 @@ def page() -> Any:
 
 
 @bp.post("/sign-in")
+@shows_errors_on(sign_in_page, Refused)
 def sign_in() -> Any:
     """With a `password`, sign in to an account (`login`, or `name`), else as a guest with a
     `name`."""
     form = request.form
-    try:
-        if "password" in form:
-            return _with_password(form.get("login") or form.get("name", ""), form["password"])
-        return _as_guest(form.get("name", ""))
-    except (Busy, Invalid, Refused, TooOften) as error:
-        return sign_in_page(error.text), error.status, error.headers
+    if "password" in form:
+        return _with_password(form.get("login") or form.get("name", ""), form["password"])
+    return _as_guest(form.get("name", ""))
 
 
 def _as_guest(name: str) -> Any:

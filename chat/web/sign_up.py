@@ -5,12 +5,13 @@ from typing import Any
 from flask import Blueprint, render_template
 from werkzeug.exceptions import NotFound as NoPage
 
-from ..domain.errors import Busy, Invalid, Refused, TooOften
+from ..domain.errors import Refused
 from ..services.context import chat
 from .auth import check_network, current_person
 from .nonces import sent_nonce
 from .security import network
 from .sign_in_forms import can_sign_up, new_account, sign_in_and_go_on, typed
+from .view_options import shows_errors_on
 
 bp = Blueprint("sign_up", __name__)
 
@@ -23,23 +24,17 @@ def only_where_allowed() -> None:
 
 
 @bp.get("/sign-up")
-def page() -> Any:
-    return _page()
+def page(error: str = "") -> Any:
+    return render_template("sign_up.html", first=False, **typed(error))
 
 
 @bp.post("/sign-up")
+@shows_errors_on(page, Refused)
 def sign_up() -> Any:
     """Create an account. A guest stays the same person."""
-    try:
-        check_network()
-        chat().limits.use("sign-up", network())
-        login, name, password = new_account()
-        accounts, guest = chat().store.accounts, current_person()
-        person = accounts.create(login, name, password, guest, nonce=sent_nonce())
-    except (Busy, Invalid, Refused, TooOften) as error:
-        return _page(error.text), error.status, error.headers
+    check_network()
+    chat().limits.use("sign-up", network())
+    login, name, password = new_account()
+    accounts, guest = chat().store.accounts, current_person()
+    person = accounts.create(login, name, password, guest, nonce=sent_nonce())
     return sign_in_and_go_on(person, "password")
-
-
-def _page(error: str = "") -> str:
-    return render_template("sign_up.html", first=False, **typed(error))

@@ -1,12 +1,15 @@
-"""What views declare about themselves: that they accept files, and how they show a refusal."""
+"""What views declare about themselves: that they accept files, and how they show errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from flask import current_app, request
 
+from ..domain.errors import Busy, ChatError, FilesAway, Invalid, TooOften
 from ..services.context import Parts, chat
+from .htmx import is_htmx
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -35,6 +38,27 @@ def shows_refusals(fragment: Callable[..., str]) -> Callable[[View], View]:
     """Decorate a view whose errors htmx puts into the page: `fragment` makes HTML of the text of
     an error and the arguments of the view."""
     return _option("refusal", fragment)
+
+
+def shows_errors_on(page: Callable[..., Any], *more: type[ChatError]) -> Callable[[View], View]:
+    """Decorate the view of a form. If it raises Invalid, TooOften, Busy, FilesAway or one of
+    `more`, the response is `page`, with the text of the error and with what was typed. `page` gets
+    the arguments of the view, and `error`. A view that `shows_refusals` does so for htmx."""
+    errors: tuple[type[ChatError], ...] = (Invalid, TooOften, Busy, FilesAway, *more)
+
+    def declare(view: View) -> View:
+        @wraps(view)
+        def form(**arguments: Any) -> Any:
+            try:
+                return view(**arguments)
+            except errors as error:
+                if is_htmx() and _declared(request.endpoint, "refusal"):
+                    raise
+                return page(**arguments, error=error.text), error.status, error.headers
+
+        return cast(View, form)
+
+    return declare
 
 
 def file_limit(endpoint: str | None) -> FileLimit | None:

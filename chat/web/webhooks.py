@@ -6,32 +6,43 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..bridge import await_
-from ..domain.errors import Invalid, NotFound
+from ..domain.errors import NotFound
 from ..services.context import chat
 from ..store import Person
 from ..store.webhooks import Webhook
 from ..webhooks.signing import new_secret
 from . import audit
 from .auth import require_admin
+from .view_options import shows_errors_on
 
 bp = Blueprint("webhooks", __name__, url_prefix="/admin/bots/<uid>/webhook")
 bp.before_request(require_admin)
 
 
 @bp.get("")
-def page(uid: str) -> Any:
-    return _page(_bot(uid))
+def page(uid: str, error: str = "", secret: str = "") -> Any:
+    bot, store = _bot(uid), chat().store.webhooks
+    hook = store.get(uid)
+    return render_template(
+        "admin/webhook.html",
+        bot=bot,
+        hook=hook,
+        stopped=hook is not None and _is_stopped(bot, hook),
+        address=request.form.get("address", hook.address if hook else "").strip(),
+        error=error,
+        secret=secret,
+        tries=store.attempts(uid),
+        waiting=store.waiting(uid),
+    )
 
 
 @bp.post("")
+@shows_errors_on(page)
 def save(uid: str) -> Any:
     """Deliver to this address from now on. An existing secret stays, unless the webhook had stopped
     because the person who saved it is no longer an administrator: that person knows the secret."""
     bot, address = _bot(uid), request.form.get("address", "").strip()
-    try:
-        await_(chat().outbound.check(address))
-    except Invalid as error:
-        return _page(bot, address=address, error=error.text), 400
+    await_(chat().outbound.check(address))
     before = chat().store.webhooks.get(uid)
     secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
     chat().store.webhooks.set(uid, address, secret, g.person.uid)
@@ -57,7 +68,7 @@ def secret(uid: str) -> Any:
         audit.record("renewed the webhook secret of", bot)
     else:
         audit.record("viewed the webhook secret of", bot)
-    return _page(bot, secret=hook.secret)
+    return page(uid, secret=hook.secret)
 
 
 def _bot(uid: str) -> Person:
@@ -82,18 +93,3 @@ def _hook(uid: str) -> Webhook:
 
 def _back(bot: Person) -> Any:
     return redirect(f"/admin/bots/{bot.uid}/webhook", 303)
-
-
-def _page(bot: Person, address: str | None = None, error: str = "", secret: str = "") -> str:
-    store, hook = chat().store.webhooks, chat().store.webhooks.get(bot.uid)
-    return render_template(
-        "admin/webhook.html",
-        bot=bot,
-        hook=hook,
-        stopped=hook is not None and _is_stopped(bot, hook),
-        address=(hook.address if hook else "") if address is None else address,
-        error=error,
-        secret=secret,
-        tries=store.attempts(bot.uid),
-        waiting=store.waiting(bot.uid),
-    )
