@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from greenback import with_portal_run_sync
-
+from ..bridge import await_
 from ..domain.errors import ChatError, NotFound, TooOften
 from ..domain.events import POST
-from ..http_client.public_only import HttpResponse, PublicClient
+from ..http_client.public_only import PublicClient
 from ..rendering.serializers import message_json, person_json, room_json
 from ..store import Person, Store
 from ..store.room_kinds import DIRECT
@@ -45,25 +44,31 @@ class Sender:
     first_wait: float
     post_reply: PostReply
 
-    async def attempt(self, delivery: Delivery) -> Outcome:
-        """Send a delivery, and store the result. Raises RedisError and OSError if it cannot be
-        stored."""
-        request = await with_portal_run_sync(self._request, delivery)
+    def attempt(self, delivery: Delivery) -> Outcome:
+        """Send a delivery, and store the result. Runs in a greenlet. Raises RedisError and OSError
+        if the result cannot be stored."""
+        request, hooks = self._request(delivery), self.store.webhooks
         if request is None:
             return Outcome.STOPPED
         try:
-            answer = await self.outbound.post(*request)
+            answer = await_(self.outbound.post(*request))
         except ChatError as error:
-            await with_portal_run_sync(self.fail, delivery, error.text)
+            self.fail(delivery, error.text)
             return Outcome.FAILED
         if 200 <= answer.status < 300:
-            outcome = await self._reply_in_turn(delivery, signing.reply_text(answer))
-            await with_portal_run_sync(self._finish, delivery, outcome)
+            result = self._reply_in_turn(delivery, signing.reply_text(answer))
+            hooks.done(delivery)
+            hooks.log_attempt(delivery, now_ms(self.store), result)
             return Outcome.DELIVERED
         if answer.status == 410:
-            await with_portal_run_sync(self._switch_off, delivery)
+            why = "The program answered 410 (Gone)."
+            hooks.log_attempt(delivery, now_ms(self.store), why)
+            hooks.switch_off(delivery.uid, why)
             return Outcome.STOPPED
-        await with_portal_run_sync(self._refuse, delivery, answer)
+        is_redirect = 300 <= answer.status < 400
+        why = f"The program answered {answer.status}."
+        why += " Redirects are not followed." if is_redirect else ""
+        self.fail(delivery, why, signing.requested_wait(answer, self.store.clock.now()))
         return Outcome.FAILED
 
     def fail(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
@@ -109,14 +114,14 @@ class Sender:
 
     # The answer
 
-    async def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
+    def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
         """Post the program's reply, and return the result of the delivery. At the rate limit for
         messages, the reply waits, and so do the bot's next deliveries; nothing is lost."""
         while True:
             try:
-                return await with_portal_run_sync(self._reply, delivery, text)
+                return self._reply(delivery, text)
             except TooOften as error:
-                await asyncio.sleep(float(error.headers["Retry-After"]))
+                await_(asyncio.sleep(float(error.headers["Retry-After"])))
 
     def _reply(self, delivery: Delivery, text: str) -> str:
         if not text:
@@ -135,18 +140,3 @@ class Sender:
         except ChatError as error:
             return f"Delivered, but the reply was not posted: {error.text}"
         return "Delivered, and the reply was posted."
-
-    def _finish(self, delivery: Delivery, outcome: str) -> None:
-        self.store.webhooks.done(delivery)
-        self.store.webhooks.log_attempt(delivery, now_ms(self.store), outcome)
-
-    def _switch_off(self, delivery: Delivery) -> None:
-        why = "The program answered 410 (Gone)."
-        self.store.webhooks.log_attempt(delivery, now_ms(self.store), why)
-        self.store.webhooks.switch_off(delivery.uid, why)
-
-    def _refuse(self, delivery: Delivery, answer: HttpResponse) -> None:
-        why = f"The program answered {answer.status}."
-        if 300 <= answer.status < 400:
-            why += " Redirects are not followed."
-        self.fail(delivery, why, signing.requested_wait(answer, self.store.clock.now()))

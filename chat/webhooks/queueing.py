@@ -9,6 +9,7 @@ that its stream is to be read. Every SWEEP_SECONDS, all streams are compared wit
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..domain.events import POST, Event
@@ -51,9 +52,11 @@ def now_ms(store: Store) -> int:
 
 @dataclass(eq=False)
 class Queueing:
-    """The bots with a webhook, as this process last read them, and what it has to read again."""
+    """The bots with a webhook, as this process last read them, and what it has to read again.
+    `wake` is called when there is something to read."""
 
     store: Store
+    wake: Callable[[], None]
     pending: set[str] = field(default_factory=set)  # bots whose queue may hold something
     listeners: dict[str, Listener] = field(default_factory=dict)  # by the bot's id
     # Bots whose webhook, rooms or rights are to be read.
@@ -69,27 +72,25 @@ class Queueing:
         channels = {keys.WEBHOOKS, *map(keys.user_channel, self.listeners)}
         return channels.union(map(keys.room_channel, rooms))
 
-    def on_message(self, channel: str, text: str) -> bool:
-        """Note what has to be read because of this message. True if there is something to do."""
-        if channel == keys.WEBHOOKS:
-            self.changed.add(text)
-            return True
-        kind, ident = keys.parse_channel(channel)
+    def on_message(self, channel: str, text: str) -> None:
+        """Note what has to be read because of this message."""
+        kind, ident = ("user", text) if channel == keys.WEBHOOKS else keys.parse_channel(channel)
         if kind == "user":
             self.changed.add(ident)
         elif self._concerns_somebody(ident, text):
             self.rooms.add(ident)
         else:
-            return False
-        return True
+            return
+        self.wake()
 
-    def on_subscribed(self, channel: str) -> None:
+    def on_subscribed(self, channel: str, again: bool) -> None:
         """Record that the channel's rooms must be read, because messages may have been missed."""
         if channel == keys.WEBHOOKS:
             self.swept_at = float("-inf")
         else:
             kind, ident = keys.parse_channel(channel)
             self.changed.update([ident] if kind == "user" else self._listeners_in(ident))
+        self.wake()
 
     def _concerns_somebody(self, rid: str, line: str) -> bool:
         """False for a line that concerns no bot; the cursor passes it later."""

@@ -81,7 +81,7 @@ def test_a_room_with_broken_data_does_not_stop_the_others(store, bot, client, se
     for rid in (tea, *others):
         store.messages.post(rid, ann, "@Robot tea")
     client.hset(keys.room(tea), "seq", seq)
-    queueing = Queueing(store)
+    queueing = Queueing(store, lambda: None)
     queueing.queue_new()
     queued, _ = due(store, bot, 10**15)
     assert {rid for rid, *_ in queued} == set(others)
