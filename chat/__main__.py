@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import Any, NoReturn
 
 from .config import BadSetting, Settings
@@ -16,6 +17,16 @@ from .server import data_folder
 from .server.embedded_valkey import CannotStart
 
 log = logging.getLogger(__name__)
+
+PROGRAMS = ("serve", "worker", "indexer")  # they run until they are stopped, and write a log
+FUNCTIONS = {
+    "serve": "chat.server.supervisor:serve",
+    "worker": "chat.server.worker:main",
+    "indexer": "chat.search.indexer:main",
+    "import": "chat.cli.commands:import_",  # `import` is a keyword
+}
+"""What a command runs, with its arguments: by default, the function of its name in cli.commands.
+Only the modules of one command are imported."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,37 +50,23 @@ def main(argv: list[str] | None = None) -> None:
     for descriptor in ("listener", "lifeline", "replaced", "heartbeat"):
         worker.add_argument(descriptor, type=int)
     indexer = commands.add_parser("indexer")  # the same
-    for descriptor in ("lifeline", "heartbeat"):
+    for descriptor in ("lifeline", "pipe"):
         indexer.add_argument(descriptor, type=int)
-    args = parser.parse_args(argv)
+    arguments = vars(parser.parse_args(argv))
+    command = arguments.pop("command")
     os.umask(data_folder.PRIVATE_UMASK)
     # Read before the other settings, so that errors in them are logged in this format, too. Other
     # commands answer in plain text.
-    is_json = (
-        args.command in ("serve", "worker", "indexer") and os.environ.get("CHAT_LOG") == "json"
-    )
+    is_json = command in PROGRAMS and os.environ.get("CHAT_LOG") == "json"
     set_up("json" if is_json else "plain")
     try:
         settings = Settings.from_env()
-        if args.command in ("worker", "indexer"):
+        if command in ("worker", "indexer"):
             write_stacks_when_asked()
-        if args.command == "worker":
-            with without_garbage_collection():
-                from .server.worker import main as work
-
-            work(settings, args.listener, args.lifeline, args.replaced, args.heartbeat)
-        elif args.command == "indexer":
-            with without_garbage_collection():
-                from .search.indexer import main as index
-
-            index(settings, args.lifeline, args.heartbeat)
-        elif args.command == "serve":
-            with without_garbage_collection():
-                from .server.supervisor import Supervisor
-
-            Supervisor(settings).serve()
-        else:
-            _on_the_console(settings, args)
+        with without_garbage_collection():
+            run = resolve_name(FUNCTIONS.get(command, f"chat.cli.commands:{command}"))
+        run(settings, **arguments)
+        if command not in PROGRAMS:
             _leave(0)
     except (BadSetting, CannotStart) as error:
         if is_json:
@@ -108,7 +105,9 @@ def _archive_commands(commands: Any) -> None:
     export.add_argument(
         "what", nargs="+", metavar="ROOM", help="id or address of a room, then FILE"
     )
-    export.add_argument("--all", action="store_true", help="all rooms and people")
+    export.add_argument(
+        "--all", action="store_true", dest="everything", help="all rooms and people"
+    )
     export.add_argument(
         "--with-secrets",
         action="store_true",
@@ -121,6 +120,7 @@ def _archive_commands(commands: Any) -> None:
     import_.add_argument(
         "--all",
         action="store_true",
+        dest="trusted",
         help="the file is this chat's own: import rights of people, and continue existing rooms",
     )
 
@@ -129,37 +129,6 @@ def _archive_commands(commands: Any) -> None:
         ("restore", "copy a backup to an empty CHAT_DATA that no chat uses"),
     ):
         commands.add_parser(name, help=words).add_argument("folder", metavar="FOLDER")
-
-
-def _on_the_console(settings: Settings, args: argparse.Namespace) -> None:
-    with without_garbage_collection():
-        from .cli import commands as console
-
-    if args.command == "admin" and args.who == "link":
-        console.print_setup_link(settings)
-    elif args.command == "admin":
-        console.make_admin(settings, args.who)
-    elif args.command == "reload":
-        console.reload(settings)
-    elif args.command == "check":
-        console.check(settings, args.repair)
-    elif args.command == "import":
-        console.import_(settings, args.file, args.all)
-    elif args.command == "backup":
-        console.backup(settings, args.folder)
-    elif args.command == "restore":
-        console.restore(settings, args.folder)
-    elif args.html:
-        if args.all or len(args.what) != 1:
-            raise CannotStart("--html requires exactly one room")
-        console.export_html(settings, args.what[0], args.html)
-    else:
-        *rooms, file = args.what
-        if args.with_secrets and not args.all:
-            raise CannotStart("--with-secrets requires --all")
-        if bool(rooms) == args.all:
-            raise CannotStart("give rooms and then a file, or --all and a file")
-        console.export(settings, rooms, file, args.with_secrets)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Each prints what it did, and raises CannotStart with one line that says why it c
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -81,12 +81,15 @@ def reload(settings: Settings) -> None:
     print(f"Process {pid} is replacing its workers, one by one. Its log says when it has finished.")
 
 
-def make_admin(settings: Settings, who: str) -> None:
-    """Make the person with the login or id `who` an administrator.
+def admin(settings: Settings, who: str) -> None:
+    """Make the person with the login or id `who` an administrator; with "link", print a link that
+    makes the person who opens it the first administrator.
 
     Names are not unique, so a name only lists the people who have it. Raises CannotStart when
     there is no such person.
     """
+    if who == "link":
+        return _print_setup_link(settings)
     with running(settings) as store:
         uid = store.accounts.by_login(who)[0] or who.rpartition("/")[2]
         person = store.people.get(uid)
@@ -100,9 +103,8 @@ def make_admin(settings: Settings, who: str) -> None:
         print(f"This person is now an administrator: {_described(person)}")
 
 
-def print_setup_link(settings: Settings) -> None:
-    """Print a link that makes the person who opens it the first administrator. Raises CannotStart
-    when the chat has an administrator."""
+def _print_setup_link(settings: Settings) -> None:
+    """Raises CannotStart when the chat has an administrator: the link would not work."""
     with running(settings) as store:
         if store.accounts.has_admin():
             raise CannotStart(
@@ -134,28 +136,42 @@ def check(settings: Settings, repair: bool) -> None:
     print("No problems found." if not printed else "No problems are left.")
 
 
-def export(settings: Settings, rooms: Iterable[str], file: str, secrets: bool) -> None:
-    """Write rooms into an archive, or everything if none is named."""
+def export(
+    settings: Settings, what: list[str], everything: bool, with_secrets: bool, html: str | None
+) -> None:
+    """Write rooms, or everything, into an archive, or one room into the file `html`.
+
+    what: ids or addresses of rooms, and the path of the archive.
+    """
+    if html:
+        if everything or len(what) != 1:
+            raise CannotStart("--html requires exactly one room")
+        return _export_html(settings, what[0], html)
+    *rooms, file = what
+    if with_secrets and not everything:
+        raise CannotStart("--with-secrets requires --all")
+    if bool(rooms) == everything:
+        raise CannotStart("give rooms and then a file, or --all and a file")
     with running(settings) as store, _explained(file):
-        dump = store.exporter(whole=not rooms, secrets=secrets)
+        dump = store.exporter(whole=everything, secrets=with_secrets)
         rids = [_room_id(store, room) for room in rooms]
-        records = chain(*map(dump.room, rids)) if rids else dump.everything()
+        records = dump.everything() if everything else chain(*map(dump.room, rids))
 
         def write() -> None:
             stored = files(settings)
             found = archive.with_files(archive.with_pictures(records, stored.pictures), stored)
-            count = archive.write(Path(file), found, not rids, secrets)
+            count = archive.write(Path(file), found, everything, with_secrets)
             print(f"{file} has {count} records. Only you can read it.")
 
         _run(write)
-    if not rids and not secrets:
+    if everything and not with_secrets:
         print(
             "It contains no passwords or tokens, so nobody can sign in with it. "
             "--with-secrets adds them."
         )
 
 
-def export_html(settings: Settings, room: str, file: str) -> None:
+def _export_html(settings: Settings, room: str, file: str) -> None:
     """Write a room into an HTML file for people to read."""
     with running(settings) as store, _explained(file), archive.private_file(Path(file)) as html:
         for piece in transcript(store, _room_id(store, room)):

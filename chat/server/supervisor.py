@@ -31,6 +31,11 @@ from .worker_pool import WorkerPool
 LOOK_SECONDS = 0.1  # between two looks at the processes
 
 
+def serve(settings: Settings) -> None:
+    """Serve the chat until a signal ends it."""
+    Supervisor(settings).serve()
+
+
 class Supervisor:
     """Runs until SIGTERM or SIGINT. `serve` raises CannotStart."""
 
