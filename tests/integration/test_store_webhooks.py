@@ -107,7 +107,7 @@ def two_bots(store, bot):
 def test_a_broken_cursor_stops_no_delivery(store, two_bots, client, value):
     bots, rooms = two_bots
     client.hset(keys.webhook_cursors(bots[0].uid), rooms[0], value)
-    queueing = Queueing(store)
+    queueing = Queueing(store, lambda: None)
     queueing.queue_new()
     for one, rid in zip(bots, rooms, strict=True):
         assert [place[0] for place in due(store, one, 10**15)[0]] == [rid], one.name
@@ -127,7 +127,7 @@ def test_a_broken_webhook_stops_no_other(store, two_bots, client, fields):
         client.hdel(keys.webhook(bots[0].uid), name)
         if value is not None:
             client.hset(keys.webhook(bots[0].uid), name, value)
-    Queueing(store).queue_new()
+    Queueing(store, lambda: None).queue_new()
     assert due(store, bots[0], 10**15) == ([], 0)
     assert [place[0] for place in due(store, bots[1], 10**15)[0]] == [rooms[1]]
     store.webhooks.set(bots[0].uid, "https://bot.example.org/", "whsec_eA==")
@@ -138,7 +138,7 @@ def test_a_broken_webhook_stops_no_other(store, two_bots, client, fields):
 def test_a_member_without_a_time_stops_no_delivery(store, two_bots, client, score):
     bots, rooms = two_bots
     client.zadd(keys.members(rooms[0]), {bots[0].uid: score})
-    Queueing(store).queue_new()
+    Queueing(store, lambda: None).queue_new()
     assert [place[0] for place in due(store, bots[1], 10**15)[0]] == [rooms[1]]
 
 
