@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..domain.errors import NotFound, Refused, Unauthorized
 from ..services.context import Parts, chat, present
-from ..web.failed_sign_ins import failed
+from ..web.auth import log_failed_sign_in
 from ..web.request_limits import charge
 from ..web.view_options import FileLimit, accepts_files
 from . import messages, people, rooms
@@ -38,7 +38,7 @@ def authorize() -> None:
     charge(asked, found[0].uid if found else "")
     if found is None:
         if secret:
-            failed("unknown token")
+            log_failed_sign_in("unknown token")
         raise Unauthorized("Send a valid token: Authorization: Bearer chat_…")
     g.person, g.token = found
 

@@ -11,8 +11,7 @@ from ..services.context import chat
 from ..services.sessions import revoke_access
 from ..store import Person
 from ..store.person import ADMIN, ROLES
-from . import audit as audit_log
-from .auth import require_admin
+from .auth import record_in_audit_log, require_admin
 from .client_address import network_of
 from .paging import PAGE_ROWS, Paging, address
 from .security import is_public, own_origin
@@ -53,14 +52,14 @@ def deactivate(uid: str) -> Any:
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
         chat().store.bans.ban(uid, networks)
-        audit_log.record(f"banned {', '.join(networks)} because of", person)
+        record_in_audit_log(f"banned {', '.join(networks)} because of", person)
     if not person.deactivated:
-        audit_log.record("deactivated", person)
+        record_in_audit_log("deactivated", person)
     chat().store.people.edit(person, off="1")
     revoke_access(chat().store, uid)
     chat().store.rooms.release_ownership(person)
     if "messages" in request.form:
-        audit_log.record("deleted all messages of", person)
+        record_in_audit_log("deleted all messages of", person)
         messages.purge(chat(), g.person, uid)
     if "networks" in request.form and not networks:
         return _page(whose=person, somewhere=bool(seen))
@@ -75,7 +74,7 @@ def activate(uid: str) -> Any:
     chat().store.people.edit(person, off="")
     chat().store.bans.lift(uid)
     chat().store.people.signal_change(uid)
-    audit_log.record("activated", person)
+    record_in_audit_log("activated", person)
     return _back()
 
 
@@ -85,7 +84,7 @@ def sign_out(uid: str) -> Any:
     invalid."""
     person = _other(uid)
     revoke_access(chat().store, uid)
-    audit_log.record("signed out everywhere", person)
+    record_in_audit_log("signed out everywhere", person)
     return _back()
 
 
@@ -96,7 +95,7 @@ def reset(uid: str) -> Any:
     if not person.login:
         raise Invalid("This person has no account with a password.")
     secret = chat().store.accounts.reset_token(uid, g.person.uid)
-    audit_log.record("created a password link for", person)
+    record_in_audit_log("created a password link for", person)
     return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
 
 
@@ -141,7 +140,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
         raise Refused("You are no longer an administrator.")
     people.keep(uid)
     people.signal_change(uid)
-    audit_log.record(f"gave the role {role} to", person)
+    record_in_audit_log(f"gave the role {role} to", person)
 
 
 def _other(uid: str) -> Person:

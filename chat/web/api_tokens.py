@@ -11,7 +11,7 @@ from ..services.permissions import check_admin
 from ..store import Person, keys
 from ..store.person import MEMBER
 from ..store.tokens import SCOPES
-from . import audit
+from .auth import record_in_audit_log
 from .nonces import new_nonce, sent_nonce
 from .paging import part
 
@@ -42,7 +42,7 @@ def make_bot() -> Any:
     is_new = not uid or chat().store.people.get(uid) is None
     bot = chat().store.people.create(name, MEMBER, uid=uid, bot=g.person.uid)
     if is_new:
-        audit.record("created the bot", bot)
+        record_in_audit_log("created the bot", bot)
     return redirect(f"/tokens/{bot.uid}", 303)
 
 
@@ -65,7 +65,7 @@ def make(uid: str) -> Any:
     except (Invalid, Refused) as error:
         return _page(owner, error=error.text), error.status
     if owner.bot:
-        audit.record("created a token for", owner)
+        record_in_audit_log("created a token for", owner)
     return _page(owner, secret=secret)
 
 
@@ -74,7 +74,7 @@ def revoke(uid: str) -> Any:
     owner = _owner(uid)
     chat().store.tokens.revoke(owner.uid, request.form.get("tid", ""))
     if owner.bot:
-        audit.record("revoked a token of", owner)
+        record_in_audit_log("revoked a token of", owner)
     return redirect(f"/tokens/{uid}" if owner.bot else "/me/tokens", 303)
 
 

@@ -1,4 +1,4 @@
-"""The person who is signed in, and signing a person in."""
+"""The person who is signed in, what they do as an administrator, and signing a person in."""
 
 from typing import Any
 from urllib.parse import quote
@@ -15,11 +15,11 @@ from ..services.permissions import check_admin
 from ..store import Person
 from ..store.person import ADMIN
 from . import served_pages, trusted_proxy
-from .failed_sign_ins import failed
 from .htmx import is_htmx
 from .security import address, network
 
 WEEK_SECONDS = 7 * 24 * 3600
+MAX_DETAIL_CHARS = 200  # of a failed sign-in
 # Blueprints and views that do not require a signed-in person. The API checks its tokens, `live`
 # answers without a page, and `next_composer` must not ask Redis.
 FOR_VISITORS = {
@@ -71,6 +71,23 @@ def require_admin() -> None:
     check_admin(g.person)
 
 
+def record_in_audit_log(what: str, person: Person) -> None:
+    """Record what the administrator who is signed in does to a person."""
+    whom = f"{person.name} ({person.login or person.uid})"
+    chat().store.audit_log.note(g.person, what, whom, address())
+
+
+def log_failed_sign_in(reason: str, uid: str = "", detail: object = "") -> None:
+    """Record that the visitor could not sign in (observability.failed_sign_ins). `uid` is the
+    person they claimed to be, if there is one. `detail` is for the operator, and must not contain a
+    secret."""
+    if uid:
+        reason += f" (person {uid})"
+    if detail:
+        reason += f": {str(detail)[:MAX_DETAIL_CHARS]!a}"
+    chat().failed_sign_ins.note(network(), reason)
+
+
 def sign_in(person: Person, method: str) -> None:
     """Sign a person in: a new session, and a new cookie with a new CSRF token. The session of the
     cookie before, if there was one, ends with its pages.
@@ -100,7 +117,7 @@ def check_network(person: Person | None = None) -> None:
     if current_person() or (person and person.is_at_least(ADMIN)):
         return
     if chat().store.bans.is_banned(network()):
-        failed("the network is banned", person.uid if person else "")
+        log_failed_sign_in("the network is banned", person.uid if person else "")
         raise Refused(
             "Signing in from your network is not possible at the moment. "
             "Ask an administrator of this chat."

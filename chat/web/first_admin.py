@@ -19,9 +19,8 @@ from ..domain.errors import Busy, ChatError, Invalid, Refused
 from ..services.context import chat
 from ..store import Person
 from ..store.person import GUEST
-from .auth import current_person, sign_in
+from .auth import current_person, log_failed_sign_in, sign_in
 from .client_address import FORWARDING_HEADERS
-from .failed_sign_ins import failed
 from .nonces import sent_nonce
 from .security import address, network, own_origin
 from .sign_in_forms import auth_methods, new_account, typed
@@ -47,7 +46,7 @@ def page() -> Any:
 @bp.post("/first-run")
 def make_account() -> Any:
     if not _opens_without_link():
-        failed("the first account was requested without the link")
+        log_failed_sign_in("the first account was requested without the link")
         text = "To make the first account, use the link that the server printed when it started."
         return _form(Refused(text))
     return _make_account(None)
@@ -119,6 +118,6 @@ def _form(error: ChatError | None = None) -> Any:
 def _wrong_link() -> Any:
     """The page for a link that was used, is too old, or never existed. Only wrong links count for
     the limit, so that nobody can keep the operator from using theirs."""
-    failed("a wrong link for the first administrator")
+    log_failed_sign_in("a wrong link for the first administrator")
     chat().limits.use("address", network())
     return render_template("first_run.html", wrong=True, hours=setup_link.VALID_HOURS), 404

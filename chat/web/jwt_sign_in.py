@@ -15,7 +15,7 @@ from ..auth import jwt
 from ..auth.jwt import LEEWAY_SECONDS, BadToken
 from ..http_client.json_documents import Unreachable
 from ..services.context import chat
-from .failed_sign_ins import failed
+from .auth import log_failed_sign_in
 from .security import own_origin
 from .sign_in_forms import check_method, complete_sign_in, local_path, sign_in_refused
 
@@ -33,7 +33,7 @@ def sign_in() -> Any:
     next = local_path(request.form.get("next", ""))
     origin = request.headers.get("Origin")
     if origin is not None and origin not in (own_origin(), *chat().settings.jwt_origins):
-        failed("a token from a page outside CHAT_JWT_ORIGIN", detail=origin)
+        log_failed_sign_in("a token from a page outside CHAT_JWT_ORIGIN", detail=origin)
         text = "This chat does not accept sign-ins from the site you came from."
         return sign_in_refused(text, 403, next)
     token = request.form.get("token", "").strip() or _bearer()
@@ -45,7 +45,7 @@ def sign_in() -> Any:
         text = "Your site does not respond at the moment. Try again later."
         return sign_in_refused(text, 502, next)
     except BadToken as error:
-        failed("a token was refused", detail=error)
+        log_failed_sign_in("a token was refused", detail=error)
         text = (
             "The token has expired, was used before, or is for another site. Go back and try again."
         )

@@ -17,8 +17,7 @@ from ..auth import jwt
 from ..auth.jwt import BadToken
 from ..http_client.json_documents import Unreachable
 from ..services.context import chat
-from .auth import current_person
-from .failed_sign_ins import failed
+from .auth import current_person, log_failed_sign_in
 from .security import own_origin
 from .sign_in_forms import check_method, complete_sign_in, local_path, sign_in_refused
 
@@ -58,12 +57,12 @@ def callback() -> Any:
     if entry is None and current_person():
         return redirect("/", 303)  # the page was reloaded, or the sign-in started in two tabs
     if entry is None:
-        failed("OpenID Connect", detail="not started in this browser, or too long ago")
+        log_failed_sign_in("OpenID Connect", detail="not started in this browser, or too long ago")
         text = "The sign-in took too long, or was started in another browser. Please try again."
         return sign_in_refused(text, 400)
     nonce, verifier, next = entry
     if args.get("error") == "access_denied":
-        failed("OpenID Connect", detail="access_denied")
+        log_failed_sign_in("OpenID Connect", detail="access_denied")
         return sign_in_refused(f"Signing in with {name} was cancelled or denied.", 403, next)
     try:
         if "code" not in args:
@@ -72,7 +71,7 @@ def callback() -> Any:
     except Unreachable as error:
         return _provider_unavailable(error, next)
     except BadToken as error:
-        failed("OpenID Connect", detail=error)
+        log_failed_sign_in("OpenID Connect", detail=error)
         return sign_in_refused(f"Signing in with {name} did not work. Please try again.", 400, next)
     called = jwt.name_of(claims) or "New member"
     person = chat().store.accounts.by_subject(claims["iss"], claims["sub"], called)

@@ -10,8 +10,7 @@ from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from ..services.sessions import revoke_access
 from ..store import Person
-from . import auth
-from .failed_sign_ins import failed
+from .auth import log_failed_sign_in, sign_in
 from .security import address, network
 from .sign_in_forms import check_method, count_attempt, new_password_hash, sign_in_and_go_on
 from .view_options import shows_errors_on
@@ -37,7 +36,7 @@ def change() -> Any:
     revoke_access(store, person.uid, but=g.session.sid)  # first, in case this is interrupted
     store.accounts.set_password(person.uid, new)
     revoke_access(store, person.uid)
-    auth.sign_in(person, g.session.method)
+    sign_in(person, g.session.method)
     return redirect("/me/sessions", 303)
 
 
@@ -73,7 +72,7 @@ def _check_old_password(person: Person) -> None:
     stored = chat().store.accounts.password(person.uid)
     typed = request.form.get("old", ""), request.form.get("password", "")
     if not any(PASSWORDS.run(network(), passwords.is_correct, stored, text) for text in typed):
-        failed("wrong current password", person.uid)
+        log_failed_sign_in("wrong current password", person.uid)
         raise Invalid("That is not your current password.")
 
 
@@ -82,5 +81,5 @@ def _reset_page(person: Person | None, error: str = "") -> str:
 
 
 def _wrong_link() -> Any:
-    failed("a wrong link for a new password")
+    log_failed_sign_in("a wrong link for a new password")
     return _reset_page(None), 404

@@ -17,8 +17,7 @@ from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from . import trusted_proxy
-from .auth import check_network, current_person
-from .failed_sign_ins import failed
+from .auth import check_network, current_person, log_failed_sign_in
 from .security import network
 from .sign_in_forms import (
     auth_methods,
@@ -81,7 +80,7 @@ def _with_password(login: str, password: str) -> Any:
     person = store.people.get(uid) if is_correct else None
     if person is None or person.deactivated:
         reason = "wrong password" if uid else "unknown login"
-        failed("deactivated account" if person else reason, uid)
+        log_failed_sign_in("deactivated account" if person else reason, uid)
         raise Invalid(WRONG_PASSWORD)
     return sign_in_and_go_on(person, "password")
 

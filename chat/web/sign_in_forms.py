@@ -13,8 +13,7 @@ from ..services.context import chat
 from ..store import Person
 from ..store.accounts import MAX_LOGIN_CHARS, clean_login
 from . import trusted_proxy
-from .auth import sign_in
-from .failed_sign_ins import failed
+from .auth import log_failed_sign_in, sign_in
 from .nonces import new_nonce, sent_nonce
 from .security import network
 
@@ -40,7 +39,7 @@ def complete_sign_in(person: Person, method: str, next: str) -> Any:
     """Sign in a person whom another site has authenticated, and redirect to `next`. Anybody else
     who was signed in in this browser is signed out."""
     if person.deactivated:
-        failed("deactivated account", person.uid)
+        log_failed_sign_in("deactivated account", person.uid)
         return sign_in_refused(
             "Your account here has been deactivated. Ask an administrator.", 403, next
         )
@@ -117,7 +116,7 @@ def use_limits(reason: str, **owners: str) -> None:
         for bucket, owner in owners.items():
             chat().limits.use(bucket, owner)
     except TooOften:
-        failed(reason)
+        log_failed_sign_in(reason)
         raise
 
 

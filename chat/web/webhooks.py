@@ -11,8 +11,7 @@ from ..services.context import chat
 from ..store import Person
 from ..store.webhooks import Webhook
 from ..webhooks.signing import new_secret
-from . import audit
-from .auth import require_admin
+from .auth import record_in_audit_log, require_admin
 from .view_options import shows_errors_on
 
 bp = Blueprint("webhooks", __name__, url_prefix="/admin/bots/<uid>/webhook")
@@ -46,7 +45,7 @@ def save(uid: str) -> Any:
     before = chat().store.webhooks.get(uid)
     secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
     chat().store.webhooks.set(uid, address, secret, g.person.uid)
-    audit.record(f"set the webhook {address} of", bot)
+    record_in_audit_log(f"set the webhook {address} of", bot)
     return _back(bot)
 
 
@@ -54,7 +53,7 @@ def save(uid: str) -> Any:
 def remove(uid: str) -> Any:
     bot = _bot(uid)
     chat().store.webhooks.remove(uid)
-    audit.record("removed the webhook of", bot)
+    record_in_audit_log("removed the webhook of", bot)
     return _back(bot)
 
 
@@ -65,9 +64,9 @@ def secret(uid: str) -> Any:
     bot, hook = _bot(uid), _hook(uid)
     if "renew" in request.form:
         hook = chat().store.webhooks.renew(hook, new_secret())
-        audit.record("renewed the webhook secret of", bot)
+        record_in_audit_log("renewed the webhook secret of", bot)
     else:
-        audit.record("viewed the webhook secret of", bot)
+        record_in_audit_log("viewed the webhook secret of", bot)
     return page(uid, secret=hook.secret)
 
 

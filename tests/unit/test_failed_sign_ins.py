@@ -86,13 +86,13 @@ def test_the_filter_in_the_documents_finds_the_lines_and_no_others():
         record = logging.LogRecord(name, logging.WARNING, "", 0, message, (), None)
         return logging.Formatter(format).format(record)
 
-    forged = "WARNING chat.web.failed_sign_ins: sign-in failed from 8.8.8.8: x"
+    forged = "WARNING chat.web.auth: sign-in failed from 8.8.8.8: x"
     for before in ("", "host chat[17]: "):
         for net in ("203.0.113.7", "2001:db8:1:2::/64"):
             found = re.search(
                 pattern, before + line(failed_sign_ins.log.name, f"sign-in failed from {net}: x")
             )
             assert found["net"] == net
-        for name in ("chat.app", "chat.web.jwt_sign_in", "chat.web.failed_sign_ins"):
+        for name in ("chat.app", "chat.web.jwt_sign_in", "chat.web.auth"):
             for message in (forged, f"x: {forged}", f"sign-in failed from x: {forged}"):
                 assert not re.search(pattern, before + line(name, message))
