@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import g
 
-from ..domain.errors import Invalid, NotFound
+from ..domain.errors import Invalid
 from ..rendering.serializers import person_json
 from ..services import profiles
 from ..services.context import chat
@@ -46,10 +46,7 @@ def list_people(q: str = "", limit: int = DEFAULT_LIMIT, after: str = "") -> Any
 @operations.add("person", "GET", "/people/<uid>", "Person")
 def get_person(uid: str) -> Any:
     """One person."""
-    found = chat().store.people.get(uid)
-    if found is None:
-        raise NotFound("There is no such person.")
-    return person_json(found)
+    return person_json(chat().store.people.existing(uid))
 
 
 def active_people(uids: Iterable[str]) -> list[Person]:

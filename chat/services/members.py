@@ -28,9 +28,7 @@ def remove(parts: Parts, by: Person, rid: str, uid: str) -> None:
     Refused, TooOften."""
     store = parts.store
     room_to_manage(store, rid, by)
-    person = store.people.get(uid)
-    if person is None:
-        raise NotFound("There is no such person.")
+    person = store.people.existing(uid)
     parts.limits.use("members", by.uid)
     with suppress(NotFound):
         store.rooms.remove(rid, by, person)

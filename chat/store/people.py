@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..domain import lookalikes
+from ..domain.errors import NotFound
 from ..domain.events import Event
 from . import keys
 from .batches import PEOPLE_AT_ONCE, ask_each, batched
@@ -43,6 +44,18 @@ class People:
     def get(self, uid: str) -> Person | None:
         """The person with this id, or None."""
         return person_of(uid, self._verified.one("HMGET", keys.user(uid), *FIELDS))
+
+    def existing(self, uid: str) -> Person:
+        """The person with this id. Raises NotFound."""
+        if person := self.get(uid):
+            return person
+        raise NotFound("There is no such person.")
+
+    def bot(self, uid: str) -> Person:
+        """The bot with this id. Raises NotFound."""
+        if (person := self.get(uid)) and person.bot:
+            return person
+        raise NotFound("There is no such bot.")
 
     def several(self, uids: Sequence[str]) -> list[Person]:
         """The people with these ids, in this order, without those who do not exist."""

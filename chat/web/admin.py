@@ -146,9 +146,7 @@ def change_role(by: Person, uid: str, role: str) -> None:
 def _other(uid: str) -> Person:
     """The person with this id. Raises NotFound, and Refused for the administrator who is signed
     in."""
-    person = chat().store.people.get(uid)
-    if person is None:
-        raise NotFound("There is no such person.")
+    person = chat().store.people.existing(uid)
     if person.uid == g.person.uid:
         raise Refused("Only another administrator can do this with your account.")
     return person

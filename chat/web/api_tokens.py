@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
 
-from ..domain.errors import Invalid, NotFound, Refused
+from ..domain.errors import Invalid, Refused
 from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..services.context import chat
 from ..services.permissions import check_admin
@@ -84,10 +84,7 @@ def _owner(uid: str) -> Person:
     if uid == g.person.uid:
         return g.person  # type: ignore[no-any-return]
     check_admin(g.person)
-    bot = chat().store.people.get(uid)
-    if bot is None or not bot.bot:
-        raise NotFound("There is no such bot.")
-    return bot
+    return chat().store.people.bot(uid)
 
 
 def _page(owner: Person, error: str = "", secret: str = "") -> str:

@@ -63,9 +63,7 @@ def edit() -> Any:
 @bp.get("/people/<uid>")
 def person_page(uid: str) -> Any:
     """The page of a person, with a button to write to them."""
-    person = chat().store.people.get(uid)
-    if person is None:
-        raise NotFound("There is no such person.")
+    person = chat().store.people.existing(uid)
     here = bool(chat().store.presence.here([uid]))
     return render_template("person.html", shown=person, here=here)
 

@@ -20,7 +20,7 @@ bp.before_request(require_admin)
 
 @bp.get("")
 def page(uid: str, error: str = "", secret: str = "") -> Any:
-    bot, store = _bot(uid), chat().store.webhooks
+    bot, store = chat().store.people.bot(uid), chat().store.webhooks
     hook = store.get(uid)
     return render_template(
         "admin/webhook.html",
@@ -40,7 +40,7 @@ def page(uid: str, error: str = "", secret: str = "") -> Any:
 def save(uid: str) -> Any:
     """Deliver to this address from now on. An existing secret stays, unless the webhook had stopped
     because the person who saved it is no longer an administrator: that person knows the secret."""
-    bot, address = _bot(uid), request.form.get("address", "").strip()
+    bot, address = chat().store.people.bot(uid), request.form.get("address", "").strip()
     await_(chat().outbound.check(address))
     before = chat().store.webhooks.get(uid)
     secret = before.secret if before and not _is_stopped(bot, before) else new_secret()
@@ -51,7 +51,7 @@ def save(uid: str) -> Any:
 
 @bp.post("/remove")
 def remove(uid: str) -> Any:
-    bot = _bot(uid)
+    bot = chat().store.people.bot(uid)
     chat().store.webhooks.remove(uid)
     record_in_audit_log("removed the webhook of", bot)
     return _back(bot)
@@ -61,20 +61,13 @@ def remove(uid: str) -> Any:
 def secret(uid: str) -> Any:
     """Show the secret; with `renew`, replace it by a new one first. A POST, so that browsers keep
     the page in no history. The audit log says who looked."""
-    bot, hook = _bot(uid), _hook(uid)
+    bot, hook = chat().store.people.bot(uid), _hook(uid)
     if "renew" in request.form:
         hook = chat().store.webhooks.renew(hook, new_secret())
         record_in_audit_log("renewed the webhook secret of", bot)
     else:
         record_in_audit_log("viewed the webhook secret of", bot)
     return page(uid, secret=hook.secret)
-
-
-def _bot(uid: str) -> Person:
-    bot = chat().store.people.get(uid)
-    if bot is None or not bot.bot:
-        raise NotFound("There is no such bot.")
-    return bot
 
 
 def _is_stopped(bot: Person, hook: Webhook) -> bool:
