@@ -21,6 +21,10 @@ from ..domain.errors import TooOften
 from ..store.rate_limits import RateLimits
 
 MAX_ENTRIES = 50_000  # people and addresses with unused units, and paces
+# Of the pages of one person.
+BURST_BYTES = 16 * 2**20
+BYTES_PER_SECOND = 256 * 1024
+MAX_WAIT_SECONDS = 30.0  # for a pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,40 +85,46 @@ RATES = {
 
 
 class Pace:
-    """Limits the frames of all pages that a person has open in this process, and the responses to
-    them: BURST_BYTES at once, then BYTES_PER_SECOND. Frames beyond that are not refused but read
-    later, which slows the sender down.
+    """Limits what a sender sends: `burst` units at once, then `per_second`. What comes beyond that
+    is not refused but read later, which slows the sender down."""
+
+    __slots__ = ("_burst_seconds", "_per_second", "due")
+
+    def __init__(self, burst: int, per_second: int) -> None:
+        self._burst_seconds, self._per_second = burst / per_second, per_second
+        self.due = 0.0  # when all units counted so far are paid for, by the monotonic clock
+
+    def owe(self, count: int) -> float:
+        """Count units. Returns for how many seconds the next caller of `keep` waits for them."""
+        now = time.monotonic()
+        start = max(self.due, now - self._burst_seconds)
+        self.due = min(start + count / self._per_second, now + MAX_WAIT_SECONDS)
+        return self.due - now
+
+    def keep(self, count: int) -> None:
+        """Count units, and wait until they are paid for."""
+        if (wait := self.owe(count)) > 0:
+            await_(asyncio.sleep(wait))
+
+
+class PagesPace(Pace):
+    """Limits the bytes of the frames of all pages that a person has open in this process, and of
+    the responses to them.
 
     Catch-up data is read and sent for one page of a person at a time. So if many pages ask at once,
     each response is counted before the next one is read.
     """
 
-    BURST_BYTES = 16 * 2**20
-    BYTES_PER_SECOND = 256 * 1024
-    MAX_WAIT_SECONDS = 30.0
-    __slots__ = ("_turn", "due")
+    __slots__ = ("_turn",)
 
     def __init__(self) -> None:
-        self.due = 0.0  # when all bytes counted so far are paid for, by the monotonic clock
+        super().__init__(BURST_BYTES, BYTES_PER_SECOND)
         self._turn = asyncio.Lock()
 
     @property
     def is_full(self) -> bool:
         """True if the whole burst is available again, so this object can be forgotten."""
-        is_paid = self.due <= time.monotonic() - self.BURST_BYTES / self.BYTES_PER_SECOND
-        return is_paid and not self._turn.locked()
-
-    def owe(self, size: int) -> None:
-        """Count bytes. The next caller of `keep` waits for them."""
-        now = time.monotonic()
-        start = max(self.due, now - self.BURST_BYTES / self.BYTES_PER_SECOND)
-        self.due = min(start + size / self.BYTES_PER_SECOND, now + self.MAX_WAIT_SECONDS)
-
-    def keep(self, size: int) -> None:
-        """Count bytes, and wait until they are paid for."""
-        self.owe(size)
-        if (wait := self.due - time.monotonic()) > 0:
-            await_(asyncio.sleep(wait))
+        return self.due <= time.monotonic() - self._burst_seconds and not self._turn.locked()
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
@@ -140,7 +150,7 @@ class Limits:
         self.on = on
         self.rates = {**RATES, "page": Rate(2 * pages, 60, _NETWORK_BUSY, max(1, pages // 10))}
         self._left: dict[tuple[str, str], int] = {}  # negative: owed
-        self._paces: dict[str, Pace] = {}
+        self._paces: dict[str, PagesPace] = {}
         self._forget_at = MAX_ENTRIES  # the number of paces
 
     def use(self, what: str, whose: str) -> None:
@@ -174,14 +184,14 @@ class Limits:
             with suppress(TooOften, RedisError, OSError):  # the next `use` raises them
                 self._keep(what, whose, self._take(what, whose))
 
-    def pace(self, uid: str) -> Pace:
+    def pace(self, uid: str) -> PagesPace:
         """The pace of a person's pages in this process."""
         pace = self._paces.get(uid)
         if pace is None:
             if len(self._paces) >= self._forget_at:
                 self._paces = {who: one for who, one in self._paces.items() if not one.is_full}
                 self._forget_at = max(MAX_ENTRIES, 2 * len(self._paces))
-            pace = self._paces[uid] = Pace()
+            pace = self._paces[uid] = PagesPace()
         return pace
 
     def _take(self, what: str, whose: str) -> int:

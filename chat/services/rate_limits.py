@@ -1,4 +1,4 @@
-"""Which rate limits a request, and a frame of an open page, counts against: one table for each.
+"""Which rate limit a request counts against, and what a frame of an open page costs.
 
 web.request_limits counts every request, and the page's socket every frame. Some buckets are counted
 by the service that the request calls (`within`): those that do not count requests but messages,
@@ -26,18 +26,6 @@ class Budget:
     within: tuple[str, ...] = ()
     by_network: bool = False
     free: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What a frame counts against.
-
-    cost: bytes that are added to its own; its answer counts too.
-    within: as in Budget.
-    """
-
-    cost: int
-    within: tuple[str, ...] = ()
 
 
 def _rows(bucket: str, names: str, *within: str) -> dict[str, Budget]:
@@ -126,13 +114,14 @@ ROUTES: dict[str, Budget] = {
 NOT_FOUND = Budget("view")
 """For an address without a route."""
 
-FRAMES: dict[str, Frame] = {
-    "watch": Frame(8 * 1024, within=("post",)),
-    "post": Frame(1024, within=("post",)),
-    "typing": Frame(4 * 1024),
-    "typed": Frame(4 * 1024),
-    "name": Frame(16 * 1024),
+FRAME_COSTS = {
+    "watch": 8 * 1024,
+    "post": 1024,
+    "typing": 4 * 1024,
+    "typed": 4 * 1024,
+    "name": 16 * 1024,
 }
-"""By the type of the frame that a page sends on its socket (limits.Pace)."""
+"""By the type of the frame that a page sends on its socket: bytes that are added to its own
+(limits.PagesPace). Its response counts too. The service counts the messages that it posts."""
 
-UNKNOWN_FRAME = Frame(8 * 1024)  # of any other type
+UNKNOWN_FRAME_COST = 8 * 1024  # of any other type

@@ -7,9 +7,7 @@ opens, when the room changes, and every 45 s. The other frames are those of its 
 page showed before is no proof.
 """
 
-import asyncio
 import logging
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import InitVar, dataclass, field
@@ -29,8 +27,8 @@ from ..realtime.viewers import Viewer
 from ..rendering.room_list import digest, numbers_digest
 from ..rendering.text_renderer import on_behalf_of
 from ..services.context import Parts, chat
-from ..services.limits import Pace
-from ..services.rate_limits import FRAMES, UNKNOWN_FRAME
+from ..services.limits import Pace, PagesPace
+from ..services.rate_limits import FRAME_COSTS, UNKNOWN_FRAME_COST
 from ..store import Person, Row
 from ..store.room_kinds import DIRECT
 from .live_composers import HANDLERS, LiveComposers
@@ -38,27 +36,13 @@ from .read_position import ReadPosition
 
 log = logging.getLogger(__name__)
 
-BURST_FRAMES, FRAME_SECONDS = 60, 0.05
+BURST_FRAMES, FRAMES_PER_SECOND = 60, 20  # of one page
 MAX_UNKNOWN_FRAMES = 20  # before the socket is closed for good
 UNAVAILABLE = RedisError, OSError, TimeoutError  # raised if Redis does not respond
 # Close codes (RFC 6455, section 7.4): htmx connects again after the first only.
 TRY_AGAIN_LATER, POLICY_VIOLATION = 1013, 1008
 
 FRAME_TYPES = ("watch", *HANDLERS)
-
-
-@dataclass(slots=True, eq=False)
-class FramePace:
-    """Limits the frames of one page to BURST_FRAMES, and then one each FRAME_SECONDS. Frames beyond
-    that are not refused but read later, which slows the sender down."""
-
-    due: float = 0.0  # when all frames so far would have come at that pace
-
-    def wait(self) -> None:
-        now = time.monotonic()
-        self.due = max(self.due, now - BURST_FRAMES * FRAME_SECONDS) + FRAME_SECONDS
-        if self.due > now:
-            await_(asyncio.sleep(self.due - now))
 
 
 @dataclass(slots=True, eq=False)
@@ -70,12 +54,12 @@ class PageConnection:
     leave: Callable[[], None]
     parts: Parts = field(default_factory=chat)
     hub: Hub = field(init=False)
-    budget: Pace = field(init=False)
+    budget: PagesPace = field(init=False)
     viewer: Viewer = field(init=False)
     read_position: ReadPosition = field(init=False)
     composers: LiveComposers = field(init=False)
     _send: Callable[[str], None] = field(init=False)
-    pace: FramePace = field(default_factory=FramePace)
+    pace: Pace = field(default_factory=partial(Pace, BURST_FRAMES, FRAMES_PER_SECOND))
     is_fresh: bool = True  # no `watch` has come on this socket yet
     # The rooms when the socket opened, until the first `watch`.
     rows: list[Row] = field(default_factory=list)
@@ -118,8 +102,8 @@ class PageConnection:
         on_behalf_of.set(self.person.uid)
         kind = one(frame, "type")
         if self.parts.limits.on:
-            self.pace.wait()
-            self.budget.keep(FRAMES.get(kind, UNKNOWN_FRAME).cost + len(text))
+            self.pace.keep(1)
+            self.budget.keep(FRAME_COSTS.get(kind, UNKNOWN_FRAME_COST) + len(text))
         handle = HANDLERS.get(kind)
         try:
             if kind == "watch":

@@ -10,8 +10,8 @@ import redis
 from chat.api.endpoints import OPERATIONS
 from chat.app import create_app
 from chat.config import Settings
-from chat.services.limits import RATES, Limits, Pace
-from chat.services.rate_limits import FRAMES, READS, ROUTES
+from chat.services.limits import BURST_BYTES, BYTES_PER_SECOND, RATES, Limits, Pace, PagesPace
+from chat.services.rate_limits import FRAME_COSTS, READS, ROUTES
 from chat.store import Store
 from chat.web.page_connection import FRAME_TYPES
 
@@ -31,8 +31,8 @@ def test_every_operation_of_the_api_names_its_bucket():
 
 
 def test_every_frame_names_what_it_costs():
-    assert set(FRAME_TYPES) == set(FRAMES)
-    assert all(frame.cost > 0 for frame in FRAMES.values())
+    assert set(FRAME_TYPES) == set(FRAME_COSTS)
+    assert all(cost > 0 for cost in FRAME_COSTS.values())
 
 
 @pytest.mark.parametrize("endpoint", ROUTES)
@@ -51,8 +51,7 @@ def test_nothing_that_changes_something_is_free(app, endpoint):
 
 def test_no_bucket_is_of_no_use(app):
     """`network` and `anonymous` are everybody's; the rest stand in rows."""
-    rows = (*ROUTES.values(), *FRAMES.values())
-    used = {name for row in rows for name in (getattr(row, "bucket", ""), *row.within)}
+    used = {name for row in ROUTES.values() for name in (row.bucket, *row.within)}
     assert set(app.limits.rates) == used - {""} | {"network", "anonymous"}
     assert set(RATES) >= READS
 
@@ -184,12 +183,12 @@ def test_many_small_frames_wait_for_nothing(clock):
     """A busy hour of ten pages: something each second on each, a room anew each second."""
 
     def hour():
-        pace = Pace()
+        pace = PagesPace()
         for _ in range(3600):
             clock[0] += 1.0
             began = clock[0]
             for _ in range(10):
-                pace.keep(FRAMES["watch"].cost + 300)
+                pace.keep(FRAME_COSTS["watch"] + 300)
             pace.owe(100_000)
             assert clock[0] == began
 
@@ -200,16 +199,26 @@ def test_who_draws_more_is_read_more_slowly(clock):
     """However it is divided, no more comes than at once and in time, and one answer."""
 
     def draw():
-        pace, drawn, began = Pace(), 0, clock[0]
+        pace, drawn, began = PagesPace(), 0, clock[0]
         for _ in range(200):
             with pace.in_turn():
                 pace.owe(2**20)
                 drawn += 2**20
-            most = Pace.BURST_BYTES + Pace.BYTES_PER_SECOND * (clock[0] - began) + 2**20
+            most = BURST_BYTES + BYTES_PER_SECOND * (clock[0] - began) + 2**20
             assert drawn <= most
         assert clock[0] - began > 700
 
     run(draw)
+
+
+def test_a_burst_waits_for_nothing_and_the_rest_is_read_at_the_pace(clock):
+    def send():
+        pace, began = Pace(60, 20), clock[0]
+        for n in range(1, 1000):
+            pace.keep(1)
+            assert clock[0] - began == pytest.approx(max(0, n - 60) / 20)
+
+    run(send)
 
 
 def test_pages_of_a_person_take_turns():
@@ -230,7 +239,7 @@ def test_pages_of_a_person_take_turns():
         await greenback.with_portal_run_sync(replay)
 
     async def all_pages():
-        pace = Pace()
+        pace = PagesPace()
         tasks = [asyncio.create_task(page(pace)) for _ in range(20)]
         for n in range(30):
             await asyncio.sleep(0)
@@ -248,7 +257,7 @@ def test_paces_that_owe_nothing_are_forgotten(monkeypatch):
     limits = Limits(Counted(1), 1000)
     limits._forget_at = 100
     owing = limits.pace("ann")
-    owing.owe(Pace.BURST_BYTES)
+    owing.owe(BURST_BYTES)
     for n in range(1000):
         limits.pace(f"p{n}")
     assert limits.pace("ann") is owing
