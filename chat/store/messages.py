@@ -1,6 +1,5 @@
 """Posting, editing and deleting messages, and the files and read marks that belong to them."""
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -55,8 +54,7 @@ class Messages(MessageReads):
         is never a resend. Raises NotFound, NotMember, and redis's errors. After an error of redis
         the message may have been stored, and posting it again with its nonce is safe.
         """
-        said = "\0".join([body, *(file.name for file in files)])
-        digest = hashlib.sha256(said.encode()).hexdigest()[:32]
+        digest = keys.repeatable_id(body, *(file.name for file in files))
         mentions = self._mentions(rid, author, body)
         seq, new = self._post(
             # Each key has its cost, and only mentions need the last two.
