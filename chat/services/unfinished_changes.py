@@ -44,5 +44,9 @@ class UnfinishedChanges:
         left = [entry for entry, since in self._since.items() if now - since >= self.settle]
         for entry in left:
             log.warning("a change was left unfinished and is finished now: %s", entry)
-            self.store.finish(entry)
+            try:
+                self.store.finish(entry)
+            except (ValueError, TypeError, KeyError) as error:
+                log.warning("this change cannot be finished by this version: %r", error)
+                self._since[entry] = float("inf")  # so that it is not tried again
         return len(left)

@@ -120,4 +120,9 @@ def _packed(session: Session) -> str:
 
 
 def _unpacked(sid: str, text: str) -> Session:
-    return Session(sid, *json.loads(text))
+    """The stored session. One that cannot be read is over."""
+    try:
+        method, agent, address, began, seen = json.loads(text)
+        return Session(sid, method, agent, address, int(began), int(seen))
+    except (ValueError, TypeError, OverflowError):
+        return Session(sid, "", "", "", 0, 0)

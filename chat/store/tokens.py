@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.errors import Refused
+from ..domain.validation import number
 from . import keys
 from .batches import ask_each
 from .clock import Clock
@@ -118,9 +119,9 @@ class Tokens:
 
 
 def _token(tid: str, fields: dict[str, str]) -> Token | None:
-    if not fields:
+    if not fields.keys() >= {"uid", "name", "scopes"}:
         return None
     scopes = tuple(fields["scopes"].split())
-    made, used = int(fields["made"]), int(fields["used"])
+    made, used = number(fields.get("made", "")), number(fields.get("used", ""))
     by, nonce = fields.get("by", ""), fields.get("nonce", "")
     return Token(tid, fields["uid"], fields["name"], scopes, made, used, by, nonce)

@@ -294,3 +294,40 @@ def test_a_name_of_many_words_leaves_nothing_behind(store, client):
     store.people.edit(guest, name="Gus")
     assert client.zrange(keys.NAMES, 0, -1) == [f"gus\0{guest.uid}"]
     assert [found.uid for found in store.people.find("gus")] == [guest.uid]
+
+
+# Broken data of one guest
+
+
+UNREADABLE = ["", "x", "[]", "{}", "null", "7", '["guest"]', '["guest", "", "", 1, 2, 3]']
+UNREADABLE += ['["guest", "", "", "a", "b"]', '["guest", "", "", 1e999, 1]', '["guest","","",[],1]']
+
+
+@pytest.mark.parametrize("packed", UNREADABLE)
+def test_a_session_that_cannot_be_read_is_over_and_others_are_forgotten(store, client, packed):
+    gus, secret = come(store, "Gus", DAYS + 1)
+    others = {come(store, f"Eve {n}", DAYS + 1)[0].uid for n in range(9)}
+    client.hset(keys.sessions(gus.uid), public(secret), packed)
+    assert forget(store) == others
+    assert store.sessions.person(gus.uid, secret) is None
+    assert store.sessions.of(gus.uid) == []
+    assert not store.sessions.is_on(gus.uid, public(secret))
+    assert store.sessions.begin(gus.uid, "guest")
+    assert len(store.sessions.of(gus.uid)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in ("made", "used") for value in ("", "many", "nan", "1e9", None)]
+    + [("uid", None), ("name", None), ("scopes", None)],
+)
+def test_a_token_that_cannot_be_read_keeps_nobody_else(store, client, name, value):
+    gus, _ = come(store, "Gus", DAYS + 1)
+    others = {come(store, f"Eve {n}", DAYS + 1)[0].uid for n in range(9)}
+    secret = store.tokens.make(gus.uid, "phone", ["read"])
+    (tid,) = client.smembers(keys.tokens(gus.uid))
+    client.hdel(keys.token(tid), name)
+    if value is not None:
+        client.hset(keys.token(tid), name, value)
+    assert store.tokens.person(secret) is None or name in ("made", "used")
+    assert others <= forget(store)

@@ -5,6 +5,7 @@ Then the line is cut at each command in turn, before it is sent and after it has
 is made again: what is left is the same, and `chat check` finds nothing. Where it is not made again,
 the background job leaves the chat right."""
 
+import json
 import re
 from collections import Counter
 from contextlib import suppress
@@ -18,6 +19,7 @@ from chat.services.unfinished_changes import UnfinishedChanges
 from chat.store import Store, keys
 from chat.store.person import ADMIN, MEMBER
 from chat.store.stored_files import Quotas
+from chat.store.unfinished import NAME
 from chat.store.webhooks import Delivery
 
 from ..cut_line import CutLine, every_cut
@@ -226,3 +228,33 @@ def test_a_write_that_is_not_made_again_is_finished(chat, what):
         told = f"{what}, cut {cut.how} command {cut.at}: {commands[cut.at]}"
         assert chat.wrong() == [], told
         assert not chat.store.unfinished.entries(), told
+
+
+BROKEN = [
+    "",
+    "x",
+    "{}",
+    "[]",
+    "null",
+    "7",
+    "[[], 1]",
+    '["room"]',
+    '["name"]',
+    '["member", "a", "r"]',
+]
+
+
+@pytest.mark.parametrize("entry", [*BROKEN, '["of a newer version", "a", "r"]'])
+def test_a_change_that_nobody_can_finish_stops_no_other(store, client, caplog, entry):
+    job, people = UnfinishedChanges(store, settle=0), []
+    client.sadd(keys.UNFINISHED, entry)
+    for n in range(9):
+        people.append(store.people.create(f"Person {n}", MEMBER))
+        client.zrem(keys.NAMES, f"person {n}\0{people[-1].uid}")
+        client.sadd(keys.UNFINISHED, json.dumps([NAME, people[-1].uid, str(n)]))
+    job.look()
+    assert store.people.find("person") == people
+    assert client.smembers(keys.UNFINISHED) == {entry}, "for a version that knows it"
+    caplog.clear()
+    job.look()
+    assert not caplog.records, "it is in the log once"
