@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Iterator
 
-from greenback import with_portal_run_sync
 from obstore.exceptions import BaseError
 
 from ..domain.errors import FilesAway
@@ -49,11 +48,7 @@ class OrphanCleanup:
         await asyncio.sleep(FIRST_RUN_SECONDS)
         errors = BaseError, FilesAway
         what = "orphaned files"
-        await run_leased(self.lease, self._work, INTERVAL_SECONDS, what, errors)
-
-    async def _work(self) -> float:
-        await with_portal_run_sync(self._round)
-        return INTERVAL_SECONDS
+        await run_leased(self.lease, self._round, INTERVAL_SECONDS, what, errors)
 
     def _round(self) -> None:
         self.sweep(self.store.clock.now() - MIN_AGE_SECONDS)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from greenback import with_portal_run_sync
 from obstore.exceptions import BaseError
 
 from ..config import Settings
@@ -44,8 +43,8 @@ class Cleanup:
         await asyncio.sleep(self.first_seconds)
         await run_leased(self.lease, self._work, self.rest_seconds, self.what, (BaseError,))
 
-    async def _work(self) -> float:
-        return PAUSE_SECONDS if await with_portal_run_sync(self.step) else self.rest_seconds
+    def _work(self) -> float:
+        return PAUSE_SECONDS if self.step() else self.rest_seconds
 
     def step(self) -> bool:
         """Do one step of a round. False if the round is over."""

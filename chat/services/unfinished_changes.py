@@ -8,8 +8,6 @@ behind if this process has known it for SETTLE_SECONDS.
 import logging
 import time
 
-from greenback import with_portal_run_sync
-
 from ..store import Store, keys
 from ..store.leases import run_leased
 
@@ -31,14 +29,10 @@ class UnfinishedChanges:
 
     async def run(self) -> None:
         """Check every REST_SECONDS, until cancelled."""
-        await run_leased(self.lease, self._work, REST_SECONDS, "unfinished changes")
+        await run_leased(self.lease, self.look, REST_SECONDS, "unfinished changes")
 
-    async def _work(self) -> float:
-        await with_portal_run_sync(self.look)
-        return REST_SECONDS
-
-    def look(self) -> int:
-        """Finish the changes that were left behind. Returns how many there were."""
+    def look(self) -> None:
+        """Finish the changes that were left behind."""
         now, entries = time.monotonic(), self.store.unfinished.entries()
         self._since = {entry: self._since.get(entry, now) for entry in entries}
         left = [entry for entry, since in self._since.items() if now - since >= self.settle]
@@ -49,4 +43,3 @@ class UnfinishedChanges:
             except (ValueError, TypeError, KeyError) as error:
                 log.warning("this change cannot be finished by this version: %r", error)
                 self._since[entry] = float("inf")  # so that it is not tried again
-        return len(left)

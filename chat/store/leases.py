@@ -5,7 +5,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -49,15 +49,16 @@ class Lease:
 
 async def run_leased(
     lease: Lease,
-    work: Callable[[], Awaitable[float]],
+    work: Callable[[], float | None],
     rest_seconds: float,
     what: str,
     errors: tuple[type[Exception], ...] = (),
 ) -> None:
     """Do the work whenever this process holds the lease, until cancelled; then release the lease.
 
-    `work` returns the seconds until it is to be called again. When another process holds the lease,
-    or the work fails, the next try is after `rest_seconds`, more or less. `what` names the work in
+    `work` runs in a greenlet and returns the seconds until it is to be called again, or None for
+    `rest_seconds`. When another process holds the lease, or the work fails, the next try is after
+    `rest_seconds`, more or less. `what` names the work in
     the log. Errors of the database and the system, and `errors`, are logged without a traceback.
     """
     expected: tuple[type[Exception], ...] = (RedisError, OSError, *errors)
@@ -66,7 +67,8 @@ async def run_leased(
             seconds = rest_seconds * random.uniform(0.8, 1.2)
             try:
                 if await with_portal_run_sync(lease.acquire):
-                    seconds = await work()
+                    wanted = await with_portal_run_sync(work)
+                    seconds = rest_seconds if wanted is None else wanted
             except expected as error:
                 log.warning("%s have to wait: %s", what, error)
             except Exception:

@@ -10,7 +10,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from greenback import with_portal_run_sync
+from greenback import await_, with_portal_run_sync
 from redis.exceptions import RedisError
 
 from ..redis_client.pubsub import PubSub
@@ -100,10 +100,10 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch whenever this process holds the lease."""
-        await run_leased(self._lease, self._lead, RENEW_SECONDS, "webhooks")
+        await run_leased(self._lease, lambda: await_(self._lead()), RENEW_SECONDS, "webhooks")
 
-    async def _lead(self) -> float:
-        """Queue and deliver until the lease is lost; returns the seconds until the next try."""
+    async def _lead(self) -> None:
+        """Queue and deliver until the lease is lost."""
         queueing = Queueing(self._store, self._wake.set)
         attempts = Attempts(self._sender, queueing)
         channels = PubSub(self._topology, queueing.on_message, queueing.on_subscribed)
@@ -113,7 +113,7 @@ class Dispatcher:
             while True:
                 self._wake.clear()
                 if not await with_portal_run_sync(self._turn, queueing, attempts):
-                    return RENEW_SECONDS
+                    return
                 _subscribe(channels, queueing.channels())
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+from greenback import await_
 from redis.exceptions import RedisError
 
 from chat.store import Store, keys
@@ -19,7 +20,9 @@ def run_until(lease, work, errors=()):
     done = asyncio.Event()
 
     async def main():
-        task = asyncio.create_task(run_leased(lease, lambda: work(done), 0.001, "tea", errors))
+        task = asyncio.create_task(
+            run_leased(lease, lambda: await_(work(done)), 0.001, "tea", errors)
+        )
         await asyncio.wait_for(done.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
