@@ -28,7 +28,7 @@ from ..redis_client import urls
 from ..runtime.heartbeat import Heartbeat
 from ..store import keys
 from ..store.batches import batched
-from ..store.changes import RoomChanges
+from ..store.history import History
 from ..store.retention import Retention
 from .index import Index, IndexCursor
 
@@ -124,7 +124,7 @@ class Indexer:
         self.purge_seconds = purge_seconds
         self.purge_due = time.monotonic() + purge_seconds
         self.until = float("inf")  # when to stop, by the monotonic clock
-        self.changes = RoomChanges(client)
+        self.history = History(client)
         self.rooms = Retention(client)
         self.listener = client.pubsub()
         self.subscribed: set[str] = set()  # ids of rooms
@@ -210,7 +210,7 @@ class Indexer:
 
     def _compare(self, rids: list[str]) -> set[str]:
         """Bring those of these rooms up to date that are not; returns the ones that exist."""
-        newest = self.changes.newest(rids)
+        newest = self.history.newest(rids)
         for rid, now in newest.items():
             self.beat()
             here = self.index.cursor(rid)
@@ -235,7 +235,7 @@ class Indexer:
         with self.index.writing():
             here = self.index.cursor(rid)
             at = here or IndexCursor()
-            since = self.changes.since(rid, at.seq, at.at, PAGE_EVENTS)
+            since = self.history.since(rid, at.seq, at.at, PAGE_EVENTS)
             if since is None:
                 self.index.forget(rid)
                 return False

@@ -6,17 +6,19 @@ the stream.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from ..domain.events import DELETED, Event
+from ..domain.events import DELETED, EDIT, POST, Event
 from . import keys
-from .batches import batched
+from .batches import ask_each, batched
 from .lua import Script
 from .pieces import Turns
+from .room_kinds import ENDED
 
 NEWEST = "+"  # instead of a number: after the newest event
 MAX_UIDS_AT_ONCE = 2000  # people whose membership one command checks
+_ROOMS_AT_ONCE = 500  # of which one pipeline asks for the newest numbers
 _MAX_SEQS_AT_ONCE = 500  # events, or what is stored beside them, that one command reads
 
 
@@ -57,8 +59,22 @@ class Piece:
         return self.oldest is not None and self.oldest <= after + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """Some of the events of a room after a certain one, with the present bodies of messages.
+    `first` is the oldest number that is kept, `seq` the newest. `follows` is False if another event
+    has the number of that one now, after a failover to a lagging replica."""
+
+    epoch: str
+    seq: int
+    first: int
+    events: list[Event]
+    follows: bool
+
+
 class History:
     def __init__(self, client: Any) -> None:
+        self.client = client
         self._read_events = Script(client, "read_events")
         self._read_selected = Script(client, "read_selected")
         self._read_annotations = Script(client, "read_annotations")
@@ -134,11 +150,11 @@ class History:
 
     def beside(
         self, rid: str, asked: Sequence[tuple[int, int | str]]
-    ) -> tuple[int, list[tuple[int, str, str]]]:
-        """The oldest number that is kept, and what is stored beside some messages. `asked` has the
-        number of each message and that of the message it answers ("" for none). An annotation is an
-        index in `asked`, what it is, and its value, as in read_annotations.lua."""
-        found: list[tuple[int, str, str]] = []
+    ) -> tuple[int, list[dict[str, str]]]:
+        """The oldest number that is kept, and the annotations of some messages: their values by
+        what they are, as in read_annotations.lua. `asked` has the number of each message and that
+        of the message it answers ("" for none)."""
+        found: list[dict[str, str]] = [{} for _ in asked]
         first, start = 1, 0
         while start < len(asked):
             some = asked[start : start + _MAX_SEQS_AT_ONCE]
@@ -148,8 +164,9 @@ class History:
                 rest=(number for pair in some for number in pair),
             )
             first = int(kept or 1)
-            values = iter(flat)
-            found += ((start + n - 1, what, v) for n, what, v in zip(values, values, values))  # noqa: B905
+            values: Iterator[Any] = iter(flat)
+            for n, what, value in zip(values, values, values, strict=True):
+                found[start + n - 1][what] = value
             start += done
         return first, found
 
@@ -188,6 +205,39 @@ class History:
                 return piece, entries
             last, at, epoch = entries[-1].seq, entries[-1].at, piece.epoch
 
+    # For the search index (chat.search.indexer), which follows the rooms
+
+    def since(self, rid: str, seq: int, at: int, limit: int) -> Since | None:
+        """The first events after number `seq`, whose time was `at` (ms): at most `limit`, and at
+        most one piece. None if the room does not exist any more."""
+        piece = self.piece(rid, "after", seq, limit)
+        if piece.seq is None or piece.kind == ENDED:
+            return None
+        events = [Event.parse(rid, *entry) for entry in piece.entries]
+        seqs = list({event.about for event in events if event.kind in (POST, EDIT)})
+        _, beside = self.beside(rid, [(seq, "") for seq in seqs])
+        bodies = {n: own["body"] for n, own in zip(seqs, beside, strict=True) if "body" in own}
+        events = [
+            replace(event, body=bodies[event.about])
+            if event.kind in (POST, EDIT) and event.about in bodies
+            else event
+            for event in events
+        ]
+        follows = piece.before in (None, at)
+        return Since(piece.epoch, piece.seq, piece.first, events, follows)
+
+    def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
+        """The epoch, the newest number and the oldest number that is kept, of those of the rooms
+        that exist and have not ended. They are texts as stored; whoever reads the room finds out
+        whether they are numbers."""
+        asked = ((keys.room(rid), "kind", "epoch", "seq", "first") for rid in rids)
+        answers = ask_each(self.client, "hmget", asked, _ROOMS_AT_ONCE)
+        return {
+            rid: (epoch or "", seq, first or "1")
+            for rid, (kind, epoch, seq, first) in zip(rids, answers, strict=True)
+            if seq is not None and kind != ENDED
+        }
+
 
 _ANNOTATIONS = keys.room, keys.events, keys.edits, keys.reactions, keys.mentions
 
@@ -200,9 +250,14 @@ def events_of(rid: str, entries: Sequence[Entry], after: int = 0, first: int = 1
     after = max(after, first - 1)
     for seq, at, data in entries:
         missing = range(events[-1].seq + 1 if events else (after + 1 if after else seq), seq)
-        events += [Event(rid, n, at, DELETED, "", "", "") for n in missing]
+        events += [tombstone(rid, n, at) for n in missing]
         events.append(Event.parse(rid, seq, at, data))
     return events
+
+
+def tombstone(rid: str, seq: int, at: int) -> Event:
+    """What stands for a deleted event."""
+    return Event(rid, seq, at, DELETED, "", "", "")
 
 
 def _entries(flat: Sequence[str]) -> Iterator[Entry]:

@@ -8,7 +8,6 @@ from typing import Any
 from ..domain.errors import NotFound
 from ..domain.events import (
     DELETE,
-    DELETED,
     EDIT,
     POST,
     SILENT,
@@ -20,7 +19,7 @@ from ..domain.events import (
 from ..domain.mentions import unpack
 from ..runtime.cooperation import give_way
 from . import keys
-from .history import MAX_UIDS_AT_ONCE, NEWEST, Entry, History, events_of
+from .history import MAX_UIDS_AT_ONCE, NEWEST, Entry, History, events_of, tombstone
 from .people import People
 from .person import Names, uids_in, with_names
 from .room_reads import Room
@@ -202,15 +201,12 @@ class MessageReads:
             number = events[n].number if events[n].kind == POST else 0
             is_new = number and answered.setdefault(number, len(asked)) == len(asked)
             asked.append((events[n].about, number if is_new else ""))
-        first, beside = self.history.beside(rid, asked)
-        said: dict[int, dict[str, str]] = {}
-        for n, what, value in beside:
-            said.setdefault(n, {})[what] = value
-        for n, at in enumerate(changed):
-            events[at] = _as_now(events[at], said.get(n, {}))
+        first, said = self.history.beside(rid, asked)
+        for at, own in zip(changed, said, strict=True):
+            events[at] = _as_now(events[at], own)
             if (number := events[at].number) and events[at].kind == POST and number >= first:
-                quoted = said.get(answered[number], {})
-                events[at] = replace(events[at], quote=_quote(rid, number, quoted))
+                quote = _quote(rid, number, said[answered[number]])
+                events[at] = replace(events[at], quote=quote)
             give_way()  # reactions may be many
         return events
 
@@ -219,14 +215,7 @@ def _without_deleted(events: list[Event]) -> list[Event]:
     """The events with DELETED ones for messages that were deleted after their piece was read. The
     event of the deletion is in a later piece, so nobody would be told of it again."""
     deleted = {event.number for event in events if event.kind == DELETE}
-    if deleted.isdisjoint([event.seq for event in events]):
-        return events
-    return [
-        Event(event.room, event.seq, event.at, DELETED, "", "", "")
-        if event.seq in deleted
-        else event
-        for event in events
-    ]
+    return [tombstone(e.room, e.seq, e.at) if e.seq in deleted else e for e in events]
 
 
 def _as_now(event: Event, said: dict[str, str]) -> Event:

@@ -12,7 +12,7 @@ import redis
 from chat.api.endpoints import OPERATIONS
 from chat.domain.validation import MAX_BODY_CHARS, MAX_NAME_CHARS
 from chat.store import Person, keys
-from chat.store.changes import RoomChanges
+from chat.store.history import History
 from chat.store.messages import MAX_EMOJI, MAX_REACTIONS
 from chat.store.presence import Changes
 
@@ -158,7 +158,7 @@ def test_of_nothing_that_is_done_to_much(walking, large):
 def test_of_nothing_that_other_processes_do(walking, large):
     async def story(counted, judge):
         store = counted.app.store
-        written = RoomChanges(store.client)
+        written = History(store.client)
 
         async def do(name, work, *args, most=0):
             judge(name, await counted.do(work, *args), most)
