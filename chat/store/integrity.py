@@ -41,9 +41,17 @@ class IntegrityCheck:
             yield from _findings(look)
 
     def _looks(self) -> Iterator[Look]:
+        checks = {
+            "room": self.room_checks.room,
+            "user": self.person,
+            "login": self.login,
+            "token": self.token,
+            "subject": self.subject,
+        }
         for name in self.client.scan_iter(match="chat:*", count=SCAN_COUNT):
             if found := _KEY.fullmatch(name):
-                yield self._look_at(name, *found.groups())
+                noun, ident, part = found.groups()
+                yield partial(self.part, name) if part else partial(checks[noun], ident)
         for key, check in (
             (keys.OPEN_ROOMS, partial(self.indexed_room, keys.OPEN_ROOMS, OPEN)),
             (keys.RANDOM_ROOMS, partial(self.indexed_room, keys.RANDOM_ROOMS, RANDOM)),
@@ -56,16 +64,6 @@ class IntegrityCheck:
         for key, what in ((keys.BOTS, "bot"), (keys.WEBHOOKS, "webhook")):
             for uid in self.client.sscan_iter(key, count=SCAN_COUNT):
                 yield partial(self.listed, key, uid, what)
-
-    def _look_at(self, name: str, noun: str, ident: str, part: str | None) -> Look:
-        checks = {
-            "room": self.room_checks.room,
-            "user": self.person,
-            "login": self.login,
-            "token": self.token,
-            "subject": self.subject,
-        }
-        return partial(self.part, name) if part else partial(checks[noun], ident)
 
     def part(self, name: str) -> Iterator[Finding]:
         """A key of a room or a person that does not exist any more."""

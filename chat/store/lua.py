@@ -63,7 +63,6 @@ class Source:
     text: str
     keys: tuple[str, ...]
     args: tuple[str, ...]  # without those of the event
-    rest: str
 
 
 @cache
@@ -92,7 +91,7 @@ def source(name: str) -> Source:
         return names[match[0]]
 
     whole = _NAME.sub(replaced, "".join([*parts, text]))
-    return Source(whole, tuple(key_names), tuple(args), rest)
+    return Source(whole, tuple(key_names), tuple(args))
 
 
 class Script:

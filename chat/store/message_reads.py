@@ -6,16 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..domain.errors import NotFound
-from ..domain.events import (
-    DELETE,
-    EDIT,
-    POST,
-    SILENT,
-    Event,
-    Quote,
-    Reactions,
-    stored_start,
-)
+from ..domain.events import DELETE, EDIT, POST, SILENT, Event, Quote, Reactions, stored_start
 from ..domain.mentions import unpack
 from ..runtime.cooperation import give_way
 from . import keys

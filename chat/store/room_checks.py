@@ -1,5 +1,6 @@
 """Checks of one room: what is stored about it against its events and members."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -13,6 +14,8 @@ from .findings import SCAN_COUNT, TEXTS_AT_ONCE, Finding, is_number
 from .history import NEWEST, Entry, History
 from .room_kinds import ENDED, ENDED_ROOM_SECONDS, OPEN, RANDOM
 from .rooms import Rooms
+
+_LINE = re.compile(r"([0-9]{1,15}) [0-9]{1,15} ")  # begins the line of an event: number, time
 
 
 class RoomChecks:
@@ -30,40 +33,43 @@ class RoomChecks:
         if lacks:
             yield Finding(f"the room {rid} has no {' and no '.join(lacks)}", None)
             return
-        numbers = {name: fields.get(name, "0") for name in ("seq", "first", "created")}
-        numbers |= zip(("number of last", "time of last"), fields["last"].split(" "), strict=False)
-        bad = [
-            f"{name} is {value[:40]!r}" for name, value in numbers.items() if not is_number(value)
-        ]
-        if bad:
-            yield Finding(f"the room {rid} lacks numbers: {', '.join(bad)}", None)
-            return
         yield from self._numbers(rid, fields)
         if fields["kind"] == ENDED:
             yield from self._ended(rid)
             return
         yield from self._members(rid)
-        yield from self._marks(rid, int(fields["seq"]))
+        if is_number(fields["seq"]):
+            yield from self._marks(rid, int(fields["seq"]))
         yield from self._beside(rid, keys.edits(rid), "the text of")
         yield from self._beside(rid, keys.reactions(rid), "the reactions to")
         yield from self._files(rid)
         yield from self._beside(rid, keys.mentions(rid), "the mentions in")
         yield from self._mentioned(rid)
+        created = fields.get("created", "0")
+        if not is_number(created):
+            zero = partial(self.client.hset, keys.room(rid), "created", 0)
+            yield Finding(f"the room {rid} was created at {created!r}, which is not a time", zero)
         if fields["kind"] == OPEN and self.client.zscore(keys.OPEN_ROOMS, rid) is None:
-            at = fields.get("created", 0)
-            add = partial(self.client.zadd, keys.OPEN_ROOMS, {rid: at})
+            add = partial(self.client.zadd, keys.OPEN_ROOMS, {rid: number(created)})
             yield Finding(f"the open room {rid} is not in the index of open rooms", add)
         if fields["kind"] == RANDOM:
             yield from self._seats(rid)
 
     def _numbers(self, rid: str, fields: dict[str, str]) -> Iterator[Finding]:
         """The room's first and newest number against the stream, which is the truth."""
-        first = self.history.piece(rid, "after", 0, 0).oldest
-        newest = self.history.before(rid, NEWEST, 1)
-        if first is None or not newest:
+        stream, key = keys.events(rid), keys.room(rid)
+        found = self.client.xrange(stream, count=1) + self.client.xrevrange(stream, count=1)
+        if not found:
             yield Finding(f"the room {rid} has no events", None)
             return
-        seq, last = int(fields["seq"]), newest[0].seq
+        first, last = (int(entry.partition("-")[0]) for entry, _ in found)
+        numbers = [fields["seq"], fields.get("first", "1")]
+        if not all(map(is_number, numbers)):
+            ends = {"seq": last, "first": first}
+            what = f"should have the numbers {first} to {last}, but has {numbers!r:.200}"
+            yield Finding(f"the room {rid} {what}", partial(self.client.hset, key, mapping=ends))
+            return
+        seq, begins = map(int, numbers)
         if last < seq:
             yield Finding(
                 f"the room {rid} is at number {seq}, but its last event has number {last}",
@@ -73,22 +79,22 @@ class RoomChecks:
             change = {"seq": last, "last": self._newest_line(rid) or fields["last"]}
             yield Finding(
                 f"the room {rid} does not know its last event, number {last}",
-                partial(self.client.hset, keys.room(rid), mapping=change),
+                partial(self.client.hset, key, mapping=change),
             )
-        begins = int(fields.get("first", 1))
         if first < begins or (first > 1 and begins == 1):
             yield Finding(
                 f"the room {rid} should begin at number {begins}, but begins at {first}",
-                partial(self.client.hset, keys.room(rid), "first", first),
+                partial(self.client.hset, key, "first", first),
             )
 
     def _is_older(self, rid: str, line: str, seq: int) -> bool:
-        """True if an event after this line, up to number `seq`, is not silent."""
-        shown = number(line.partition(" ")[0])
-        if shown >= seq:
-            return shown > seq
-        newest = self._newest_line(rid)
-        return bool(newest) and number(newest.partition(" ")[0]) != shown
+        """True if an event after this line, up to number `seq`, is not silent, or if this is not
+        the line of an event."""
+        found = _LINE.match(line)
+        if not found or int(found[1]) >= seq:
+            return not found or int(found[1]) > seq
+        newest = _LINE.match(self._newest_line(rid))
+        return newest is not None and newest[1] != found[1]
 
     def _newest_line(self, rid: str) -> str:
         """The newest event that is not silent, as a line; "" if none is kept."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
+from ..domain.validation import number
 from . import keys
 from .batches import AT_ONCE, IDS_AT_ONCE, ask_each, batched
 from .lua import Script
@@ -83,9 +84,8 @@ class RoomPointers:
             if uids:
                 pipeline.zrem(keys.RANDOM_SEATS, *(f"{uid} {rid}" for uid in uids))
         if kind == OPEN:
-            pipeline.zadd(
-                keys.OPEN_ROOMS, {rid: self.client.hget(keys.room(rid), "created") or 0}, nx=True
-            )
+            created = number(self.client.hget(keys.room(rid), "created") or "0")
+            pipeline.zadd(keys.OPEN_ROOMS, {rid: created}, nx=True)
         else:
             pipeline.zrem(keys.OPEN_ROOMS, rid)
         for uid, is_in in zip(uids, joined, strict=True):

@@ -128,10 +128,24 @@ def test_the_check_names_the_room_and_goes_on(client, store, ann, bot, rooms, wh
     assert any(rooms[0] in text for text in texts)
 
 
-@pytest.mark.parametrize("what", ["a read mark", "a bot's cursor"])
-def test_a_number_of_a_member_is_put_right(client, store, ann, bot, rooms, what):
-    STORED[what](client, rooms[0], bot.uid, "no number")
-    (finding,) = store.integrity.everything(settles=0)
-    finding.repair()
+@pytest.mark.parametrize("bad", BAD_NUMBERS)
+@pytest.mark.parametrize("what", [*IN_A_ROW, "the time of creation", "a bot's cursor"])
+def test_a_number_that_is_stored_elsewhere_too_is_put_right(
+    client, store, ann, bot, rooms, what, bad
+):
+    marks = client.hgetall(keys.read(rooms[0]))
+    STORED[what](client, rooms[0], bot.uid, bad)
+    for finding in store.integrity.everything(settles=0):
+        finding.repair()
     assert [*store.integrity.everything(settles=0)] == []
     assert {row.room.name for row in store.rooms.of(bot.uid)} == {"Milk", "Tea"}
+    assert what == "a read mark" or client.hgetall(keys.read(rooms[0])) == marks
+    assert store.messages.post(rooms[0], bot, "on") == 3
+
+
+@pytest.mark.parametrize("bad", BAD_NUMBERS)
+def test_a_room_of_no_known_age_is_joined(client, store, ann, rooms, bad):
+    client.hset(keys.room(rooms[0]), "created", bad)
+    client.zrem(keys.OPEN_ROOMS, rooms[0])
+    store.rooms.join(rooms[0], store.people.create("Eve"))
+    assert "Tea" in {room.name for room in store.rooms.open()}
