@@ -63,7 +63,7 @@ def _file_limit(parts: Parts) -> FileLimit:
 
 
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:
-    """The JSON of every error."""
+    """Return the JSON of every error."""
     return jsonify(error={"status": status, "title": title, "text": text}), status
 
 

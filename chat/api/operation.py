@@ -18,13 +18,13 @@ class Operation:
     call their functions by it, so it never changes.
 
     `response` names a schema of `schemas.RESPONSES`, "File" for bytes, "" for an empty answer
-    (204); `status` is that of success with another answer. `body` and `query` are the schemas of
-    the fields that `handler` gets as keyword arguments, besides those of the path; the fields
-    without a default there are required. `is_file`: the body is a file.
+    (204); `status` is the one of any other success. `body` and `query` are the schemas of the
+    fields that `handler` gets as keyword arguments, besides those of the path; the fields without a
+    default there are required. `is_file`: the body is a file.
 
-    `id_field`: the field of the answer that a token without the scope "read" gets too, because it
-    names what the token has just made: an id or a number, never content. Where there is none, such
-    a token gets an empty answer (204)."""
+    `id_field`: the one field of the answer that a token without the scope "read" gets too. It is an
+    id or a number of what the token has just created, never content. Without an `id_field`, such a
+    token gets an empty answer (204)."""
 
     id: str
     method: str
@@ -63,8 +63,9 @@ class Operation:
         return {**sent, **body_fields(self._check_body)} if self.body else sent
 
     def answer_for(self, scopes: Collection[str], answer: dict[str, Any] | None) -> Any:
-        """What a token with these scopes gets of `answer`; None for an empty answer. Every answer
-        to a write passes here, so a token that may only write reads nothing."""
+        """Return the part of `answer` that a token with these scopes gets; None for an empty
+        answer. Every answer to a write passes through here, so a token that may only write reads
+        nothing."""
         if answer is None or "read" in scopes:
             return answer
         return {self.id_field: answer[self.id_field]} if self.id_field else None

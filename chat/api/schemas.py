@@ -74,7 +74,7 @@ def _list_of(name: str) -> Schema:
 
 
 def _response(properties: dict[str, Schema]) -> Schema:
-    """All fields are always there. Others may come in a later version."""
+    """The schema of a response. All its fields are always there; a later version may add others."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 

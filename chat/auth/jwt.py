@@ -114,7 +114,7 @@ def _claims(token: str, key: Key | KeySet, algorithms: Collection[str]) -> dict[
         claims = jwt.decode(token, key, registry=registry).claims
     except InvalidKeyIdError as error:
         raise _UnknownKey(str(error)) from None
-    except Exception as error:  # a stranger sent it: libraries raise anything
+    except Exception as error:  # a stranger sent it, and libraries may raise anything
         raise BadToken(f"{type(error).__name__} {error}") from None
     if not is_whole(claims):
         raise BadToken("a string in it cannot be encoded in UTF-8")
@@ -122,8 +122,8 @@ def _claims(token: str, key: Key | KeySet, algorithms: Collection[str]) -> dict[
 
 
 def _may_be_public(key: Any) -> bool:
-    """False for anything but a key, and for private and symmetric keys: nobody publishes these, and
-    checking a private one takes long."""
+    """Return False for anything but a key, and for private and symmetric keys: nobody publishes
+    these, and checking a private key takes long."""
     return (
         isinstance(key, dict) and isinstance(key.get("kid", ""), str) and not {"d", "k"} & set(key)
     )
@@ -141,6 +141,6 @@ def key_set(document: dict[str, Any]) -> KeySet:
             continue
         try:
             keys.append(JWKRegistry.import_key(data))
-        except Exception as error:  # a stranger sent it: libraries raise anything
+        except Exception as error:  # a stranger sent it, and libraries may raise anything
             log.info("a key of a JWKS cannot be used: %r", error)
     return KeySet(keys)

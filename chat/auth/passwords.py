@@ -19,7 +19,7 @@ from ..domain.errors import Invalid
 MIN_CHARS, MAX_CHARS = 10, 256
 MAX_RATED_CHARS = 72  # of a password whose strength is rated
 MIN_SCORE = 3  # of zxcvbn's 0 to 4: resists a slow offline attack
-MAX_PIECE_CHARS = 32  # rated at once: for repetitions the work grows with the cube of the length
+MAX_PIECE_CHARS = 32  # rated at once: with repetitions the work grows with the cube of the length
 MAX_PIECE_COST = 8_000  # see `_cost`
 
 _REPEATED = re.compile(r"(.{1,24}?)\1{2,}", re.DOTALL)  # three times or more

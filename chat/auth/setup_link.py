@@ -1,7 +1,7 @@
 """The link for the first administrator: when it is needed, and its text.
 
-The link proves that its reader sees the output of the server, which visitors cannot. `chat serve`
-prints it while there is no administrator, and `chat admin link` prints a new one.
+Whoever has the link can read the server's output, which visitors cannot. `chat serve` prints it
+while there is no administrator, and `chat admin link` prints a new one.
 """
 
 from ..config import Settings
@@ -14,7 +14,7 @@ VALID_HOURS = SETUP_LINK_SECONDS // 3600
 def opens_without(settings: Settings, store: Store) -> bool:
     """True while a visitor may create the first account without the link: only this machine reaches
     the chat (Settings.is_local), passwords are on, and nobody has used the chat yet. In a chat that
-    has people, the next visitor is only one more."""
+    has people, the next visitor has no special role."""
     return settings.is_local and "password" in settings.sign_in and not store.people.exist()
 
 

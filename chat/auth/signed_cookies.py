@@ -12,7 +12,7 @@ from flask import Flask, Request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature, TimestampSigner
 
-MAX_CACHED_COOKIES = 2048  # whose signature is not verified again
+MAX_CACHED_COOKIES = 2048  # whose verified signature is remembered
 
 
 class SignedCookies(SecureCookieSessionInterface):

@@ -14,7 +14,7 @@ into a call that looks blocking and costs no thread:
 
     application = Bridge(app)
 
-Whatever really blocks (CPU, files, sockets) blocks every connection. Do it in a thread:
+Work that really blocks (CPU, files, sockets) blocks every connection. Do it in a thread:
 `await_(asyncio.to_thread(...))`.
 """
 
@@ -99,7 +99,7 @@ class Bridge:
             self._requests.discard(task)
 
     async def drain(self, seconds: float, replaced: bool = False) -> None:
-        """End everything that lasts.
+        """End streamed responses and websockets.
 
         Requests are answered as before, and each connection ends with its next response. New
         websockets get 503. Streamed responses end, and websockets are closed with 1012, evenly over
@@ -110,7 +110,7 @@ class Bridge:
         self._draining = replaced
         ends = [partial(stream.drain, replaced) for stream in self._streams]
         ends += [partial(ws.close_nowait, 1012, "restart") for ws in self._sockets]
-        random.shuffle(ends)  # or all streams would end before the first websocket
+        random.shuffle(ends)  # otherwise all streams would end before the first websocket
         await _spread(ends, seconds)
 
     async def end(self) -> None:
@@ -166,7 +166,7 @@ class Bridge:
             self._sockets.discard(ws)
 
     async def _route(self, scope: Scope, send: Send, ws: WebSocket) -> None:
-        """Run the route, and then the handler that the route leaves the connection to."""
+        """Run the route, and then the handler to which the route leaves the connection."""
         environ, response = ws.environ, Response()
         environ[WEBSOCKET] = ws
         environ["wsgi.input"] = io.BytesIO()

@@ -23,9 +23,9 @@ class ServerSettings(Config):
     ssl_handshake_timeout = 10.0  # type: ignore[assignment]
     # The largest message a client may send; one byte more closes with 1009.
     websocket_max_message_size = 256 * 1024
-    # A client that is silent for so long gets a ping (None: never), ...
+    # A client that is silent for this long gets a ping (None: never), ...
     websocket_ping_interval = 25.0
-    # ... and one that is silent for so much longer is cut off.
+    # ... and one that stays silent for this much longer is cut off.
     websocket_pong_timeout = 10.0
     # How long a client may take to answer our Close frame.
     websocket_close_timeout = 5.0
@@ -39,7 +39,7 @@ class ServerSettings(Config):
     added_headers: Callable[[Headers], Headers] = staticmethod(lambda _: [])
     # Headers to add to the 101 response of a websocket over HTTP/1.1.
     handshake_headers: Sequence[tuple[bytes, bytes]] = ()
-    # False withholds the direct path from the application (to test plain ASGI).
+    # False hides the direct path from the application (to test plain ASGI).
     direct_writes = True
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:

@@ -79,7 +79,8 @@ class Connection(TCPServer):
             self.protocol = self.idle_task = CLOSED
 
     async def _read_data(self) -> None:
-        # Like Hypercorn's, but without a timer for each read: the stream watches for silence.
+        # Like Hypercorn's method, but without a timer for each read: the stream watches for
+        # silence.
         while not self.reader.at_eof():
             try:
                 data = await self.reader.read(MAX_RECV)

@@ -1,10 +1,11 @@
 """Fast path for a GET that arrived in one read: parsed and answered without h11.
 
-Nearly every request is one. With h11 in between, a page costs 10 % more CPU time and a small
+Nearly every request is such a GET. With h11 in between, a page costs 10 % more CPU time and a small
 response 45 % more. The request is read by the same function that checks it for h11
 (chat.bridge.strict_h11.parse_request), so both paths understand a request in the same way. Anything
-unusual is left to h11 before the response begins: a request with a body or with a wish about the
-connection, one that arrives in pieces or with another behind it, a response without a length.
+unusual is left to h11 before the response begins: a request that has a body or asks something about
+the connection, one that arrives in pieces or with another one after it, a response without a
+length.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def read_get(data: bytes) -> tuple[bytes, Headers] | None:
 class FastPathConnection:
     """Takes the place of a connection's h11.Connection while the request in `data` is answered.
 
-    h11_connection: knows nothing of the request, unless `to_h11` passes it on.
+    h11_connection: does not know the request, unless `to_h11` passes it on.
     """
 
     they_are_waiting_for_100_continue = False

@@ -39,7 +39,7 @@ class FrameReader:
         self._head = b""
 
     def read(self, data: bytes) -> Iterator[tuple[int, int, int]]:
-        """Length, type and flags of each frame whose head ends in `data`."""
+        """Yield length, type and flags of each frame whose head ends in `data`."""
         at = 0
         while at < len(data):
             if self._skip:
@@ -78,7 +78,7 @@ class FrameBudget:
         self._left -= sum(_is_wasted(*frame) for frame in self._received.read(data))
 
     def sent(self, data: bytes) -> None:
-        """Count what we send. The client is to blame for a reset."""
+        """Count what we send. A reset counts against the client."""
         for _, kind, _ in self._sent.read(data):
             if kind == RST_STREAM:
                 self._left -= 1

@@ -16,7 +16,7 @@ COMPRESSION_LEVEL = 1  # zlib's fastest: the others save few bytes of such short
 
 _TAIL = b"\x00\x00\xff\xff"  # of a flushed block; the receiver adds it (RFC 7692, section 7.2.1)
 # A full flush makes the compressor forget everything before. So one compressor serves all messages,
-# and no memory is allocated and cleared for each.
+# without allocating and clearing memory for each.
 _compressor = zlib.compressobj(COMPRESSION_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
 
 

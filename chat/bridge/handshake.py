@@ -18,7 +18,7 @@ KEY_BYTES = 16
 """Size of the decoded Sec-WebSocket-Key (RFC 6455, section 4.1)."""
 
 # Hypercorn and wsproto use the last field where one is repeated. A field that is not ASCII makes
-# them fail, and over HTTP/2 all streams of the connection fail with it.
+# them fail, which over HTTP/2 ends all streams of the connection.
 _ONCE = {b"sec-websocket-key", b"sec-websocket-version"}
 _USED = _ONCE | {b"connection", b"upgrade", b"sec-websocket-extensions", b"sec-websocket-protocol"}
 
@@ -38,7 +38,8 @@ class WebSocketHandshake(Handshake):
         super().__init__(_usable([*headers]), http_version)
 
     def is_valid(self) -> bool:
-        """Whether to go on. If not, the response is 400, or 426 for another protocol version."""
+        """Return True if the handshake can go on. If not, the response is 400, or 426 for another
+        protocol version."""
         return super().is_valid() and (self.http_version != "1.1" or _is_key(self.key))
 
     def accept(self, subprotocol: str | None, additional_headers: Any) -> Any:

@@ -93,7 +93,7 @@ class HTTPExchange:
             if not self._started:
                 await self.refuse(500, "Internal Server Error")
             else:
-                # The connection ends without the last chunk, which tells the client.
+                # The connection ends without the last chunk, so the client notices.
                 self._discard_rest()
             return
         if not self._client_left:
@@ -232,7 +232,7 @@ class HTTPExchange:
         await self._send_chunk(b"", more=False)
 
     def _discard_rest(self) -> None:
-        # What still arrives must not fill Hypercorn's queue: it would wait for ever for room for
+        # What still arrives must not fill Hypercorn's queue, which would wait for ever for room for
         # the final message.
         if not self._body.ended:
             spawn(_discard_all(self._receive))
@@ -303,7 +303,7 @@ class _Body(io.RawIOBase):
             async with asyncio.timeout_at(self._deadline + self._size / BODY_BYTES_PER_SECOND):
                 data = await self._take()
                 # Werkzeug has the same limit, and stops there without looking for more. It would
-                # take a body that is cut there for a complete one.
+                # accept a body that is cut there as complete.
                 while self._size == self._limit and not self.ended:
                     data += await self._take()
         except TimeoutError:
@@ -324,7 +324,7 @@ class _Body(io.RawIOBase):
         return data
 
     async def discard(self) -> None:
-        """Read on, for at most two seconds and four times the limit."""
+        """Read on, for at most two seconds and up to four times the limit."""
         self._chunk = b""
         try:
             async with asyncio.timeout(DISCARD_SECONDS):
@@ -335,7 +335,8 @@ class _Body(io.RawIOBase):
 
 
 def _may_have_body(scope: Scope) -> bool:
-    """Whether a body can follow. Over HTTP/2 only the end of the stream tells."""
+    """Return True if a body can follow. Over HTTP/2, only the end of the stream shows whether one
+    does."""
     expected = bool(scope["http_version"] >= "2")
     for name, value in scope["headers"]:
         if name == b"content-length":

@@ -38,7 +38,8 @@ _METHOD = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Z]+")
 
 
 class SendBuffer(StreamBuffer):
-    """What an HTTP/2 stream has to send. Hypercorn's takes any amount while the window is shut."""
+    """What an HTTP/2 stream has to send. Hypercorn's own buffer accepts any amount while the window
+    is shut."""
 
     async def pop(self, max_length: int) -> bytes:
         data = bytes(self.buffer[:max_length])
@@ -121,7 +122,7 @@ class HTTP2(H2Protocol):
         elif isinstance(event, h2.events.StreamReset):
             await self._drop_stream(event.stream_id)
         elif isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-            # It was answered before its body arrived.
+            # The request was answered before its body arrived.
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             await self._refuse(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
         else:
@@ -143,7 +144,8 @@ class HTTP2(H2Protocol):
             self.keep_alive_requests = 0
 
     async def _priority_updated(self, event: Any) -> None:
-        """Ignored: deprecated (RFC 9113, section 5.3.2), and any client could fill the tree."""
+        """Ignore priorities. They are deprecated (RFC 9113, section 5.3.2), and any client could
+        fill the tree."""
 
     async def _refuse(self, stream_id: int, code: h2.errors.ErrorCodes) -> None:
         with suppress(h2.exceptions.ProtocolError):
@@ -223,7 +225,8 @@ class HTTP2(H2Protocol):
 
 
 def _readable(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether Hypercorn can handle a request with these: a page or a websocket, not a tunnel."""
+    """Return True if Hypercorn can handle a request with these headers: for a page or a websocket,
+    not for a tunnel."""
     fields = dict(headers)
     method, path = fields.get(b":method", b""), fields.get(b":path", b"")
     if method == b"CONNECT" and fields.get(b":protocol") != b"websocket":

@@ -2,7 +2,7 @@
 
 A client answers a Ping with a Pong that has the same payload (RFC 6455, sections 5.5.2 and 5.5.3),
 and reads its frames in order. So a Pong confirms everything that was written before its Ping. It
-says nothing about what was written after the Ping, even if the Pong arrives later than that.
+says nothing about anything that was written later, even if the Pong arrives after that.
 """
 
 from __future__ import annotations

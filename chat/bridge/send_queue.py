@@ -86,5 +86,6 @@ class SendQueue:
 
 
 def _without_text(error: BaseException) -> str:
-    """The type of the error and where it was raised. Its text may quote the message."""
+    """Return the type of the error and where it was raised. Its text is left out, because it may
+    quote the message."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

@@ -29,7 +29,7 @@ MAX_CHUNK_EXTENSION_BYTES = 256
 
 _REQUEST_LINE = re.compile(rb"([-!#$%&'*+.^_`|~0-9A-Z]+) (" + _TARGET_BYTE + rb"+) HTTP/1\.([01])")
 _ABSOLUTE = re.compile(rb"https?://([^/?@\\]+)(?:[/?].*)?", re.IGNORECASE)
-_LENGTH = re.compile(rb"[0-9]{1,18}")  # as many digits as fit every parser's integer
+_LENGTH = re.compile(rb"[0-9]{1,18}")  # as many digits as every parser's integer can hold
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 _CHUNK = rb"[0-9A-Fa-f]{1,15}(?:;[\t\x20-\x7e\x80-\xff]{0,%d})?" % MAX_CHUNK_EXTENSION_BYTES
 _CHUNK_LINE = re.compile(_CHUNK + rb"\r\n")
@@ -125,7 +125,7 @@ def parse_request(lines: Sequence[bytes | bytearray]) -> RequestHead:
     _check_host(method, target, minor, hosts)
     _check_framing(minor, lengths, codings)
     if b"websocket" in b",".join(upgrades).lower() and (codings or lengths not in ([], [b"0"])):
-        # A proxy would take the body for a body, and we would read it as frames.
+        # A proxy would treat the body as a body, and we would read it as frames.
         raise h11.LocalProtocolError("a handshake with a body")
     return RequestHead(method, target, minor, headers)
 

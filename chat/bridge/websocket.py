@@ -166,8 +166,8 @@ class WebSocket:
         self.close_nowait(1000 if reason is None else reason, message or "")
 
     def push(self, message: BroadcastMessage) -> bool:
-        """Send a message without waiting, from any code on the loop: its frame as it is where the
-        server offers a `Transport`, otherwise its text.
+        """Send a message without waiting, from any code on the loop. Where the server offers a
+        `Transport`, its finished frame is written; otherwise its text is queued.
 
         Returns False if the connection is closed, or has just been closed with 1013 because the
         client reads too slowly.
@@ -227,7 +227,7 @@ class WebSocket:
         self._closing = spawn(self._send_close(code, reason))
 
     async def _send_close(self, code: int, reason: str) -> None:
-        """Close after what was pushed before, if the client receives that in time."""
+        """Close after everything that was pushed before, if the client receives that in time."""
         if self._send_queue is not None:
             await self._send_queue.flush(FINAL_SEND_SECONDS)
             self._send_queue.drop()

@@ -1,4 +1,4 @@
-"""The sending half of a websocket on Hypercorn: frames, the direct path, and the ways to end."""
+"""The sending half of a websocket on Hypercorn: frames, the direct path, and closing."""
 
 from __future__ import annotations
 

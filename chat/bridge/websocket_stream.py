@@ -1,4 +1,4 @@
-"""A websocket on Hypercorn, as a server on the internet must have it.
+"""A websocket on Hypercorn that is fit for a server on the internet.
 
 `WebSocketStream` replaces Hypercorn's `WSStream` (chat.bridge.patches puts it there). A message
 that is too large or a frame that is invalid ends the connection, and nothing of it is kept.
@@ -24,7 +24,8 @@ from .websocket_input import WebSocketInput
 
 
 class Disconnected(OSError):
-    """Raised from an application's `send` when the connection has been closed, as ASGI 2.4 asks."""
+    """Raised by an application's `send` when the connection has been closed, as ASGI 2.4
+    requires."""
 
 
 class WebSocketStream(WebSocketInput):
@@ -50,7 +51,7 @@ class WebSocketStream(WebSocketInput):
         await super().handle(request)
         self.task_group = task_group
         if self.app_put is None:
-            # Refused. Hypercorn would now keep the connection for ever.
+            # The handshake was refused, and Hypercorn would now keep the connection for ever.
             self.closed = False
             self.state = State.HTTPCLOSED
             await self._finish()
@@ -66,7 +67,7 @@ class WebSocketStream(WebSocketInput):
             await self._finish()
 
     def _connection_ended(self) -> None:
-        """The connection has ended, whoever ended it."""
+        """The connection has ended, on either side."""
         self.closed = True
         self._ending = True
         self._break_cycles()

@@ -62,7 +62,7 @@ def make_environ(scope: Scope) -> dict[str, Any]:
         environ[key] = value
     if scope["type"] != "websocket":
         # The server has decided that this is no websocket. Werkzeug would decide for itself, and
-        # could come to another result.
+        # could decide differently.
         environ.pop("HTTP_UPGRADE", None)
     elif scope["http_version"] >= "2":
         # The extended CONNECT of RFC 8441. Werkzeug recognises websockets by these two headers.
@@ -102,7 +102,7 @@ async def all_done(tasks: set[asyncio.Task[Any]], seconds: float) -> bool:
 
 
 def _paths(scope: Scope) -> tuple[str, str]:
-    """SCRIPT_NAME and PATH_INFO."""
+    """Return SCRIPT_NAME and PATH_INFO."""
     raw = scope.get("raw_path") or scope["path"].encode()
     if not raw.startswith(b"/") and b"://" in raw:
         raw = b"/" + raw.split(b"://", 1)[1].partition(b"/")[2]

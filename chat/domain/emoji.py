@@ -16,7 +16,7 @@ _PICTOGRAPHS_BEGIN = "\U0001f000"  # before it are the symbols that are emoji on
 def clean_emoji(text: str) -> str:
     """One emoji, always spelled in the same way. Raises Invalid for anything else."""
     emoji = text.strip() if len(text) <= MAX_EMOJI_CHARS else ""
-    bare = emoji.replace(_AS_EMOJI, "")  # not every keyboard writes it where it belongs
+    bare = emoji.replace(_AS_EMOJI, "")  # because not every keyboard writes it where it belongs
     if not (is_emoji(emoji) or is_emoji(bare)):
         raise Invalid("A reaction must be a single emoji.")
     return _with_selector(emoji, bare)

@@ -26,7 +26,7 @@ class ChatError(Exception):
 
     status = 500
     title = "Something went wrong"
-    text = ""  # for errors that say the same each time
+    text = ""  # for errors that always have the same text
     headers: Mapping[str, str] = {}  # of the HTTP response
 
     def __init__(self, text: str = "") -> None:

@@ -9,24 +9,24 @@ from typing import NamedTuple
 from .mentions import Mentions, reached, unpack
 
 # The kinds. `post` is a message; `edit`, `delete`, `react` and `unreact` change a message and are
-# not shown themselves; the others are server lines. Those in the last row are named after the field
-# of the room that changes, or the kind that it changes to.
+# not shown themselves; the others are server lines. The kinds in the last row are named after the
+# field of the room that changes, or after the new kind of the room.
 POST, START, END = "post", "start", "end"
 EDIT, DELETE, REACT, UNREACT = CHANGES = ("edit", "delete", "react", "unreact")
 JOIN, ADD, LEAVE, REMOVE = "join", "add", "leave", "remove"
 RENAME, ABOUT, OPEN, CLOSE, OWNER = "name", "about", "open", "closed", "owner"
 SILENT = (REACT, UNREACT)  # nothing to read: they do not move a room to the top of a list
-# These do not make a room unread. Python and the scripts (store.lua) take them from here.
+# These do not make a room unread. Python and the scripts (store.lua) both use this list.
 UNCOUNTED = (*CHANGES, JOIN, LEAVE, REMOVE, RENAME, ABOUT, OPEN, CLOSE, OWNER, END)
-SAME_AUTHOR_MS = 5 * 60 * 1000  # within which the author's name is not shown again
+SAME_AUTHOR_MS = 5 * 60 * 1000  # during which the author's name is not shown again
 QUOTE_CHARS = 79  # of a quoted message; with the …, as many as markdown.gist shows
 MAX_IMAGE_WIDTH, MAX_IMAGE_HEIGHT = 360, 270  # of an image in a message, in CSS pixels
 MAX_SHOWN_NAMES = 20  # of people who reacted with one emoji
-DELETED = "deleted"  # the kind of what replaces a deleted message
+DELETED = "deleted"  # the kind of the event that replaces a deleted message
 MAX_CACHED_EVENTS = 4096  # parsed events that are cached, ...
 MAX_CACHED_CHARS = 1_000  # ... if their stored form is no longer than this: most have a hundred
 REACTION_CHARS = 40  # for the id and name of each person who reacted, in the size of an event
-UNREADABLE = "unreadable"  # the kind of what replaces an event that this version cannot read
+UNREADABLE = "unreadable"  # the kind of the event that replaces one that this version cannot read
 
 
 class StoredEvent(NamedTuple):
@@ -61,7 +61,7 @@ def authored(
 
 
 def stored_start(kind: str, uid: str) -> str:
-    """How the stored form of an event of this kind and person begins."""
+    """Return the beginning of the stored form of an event of this kind by this person."""
     return f'["{kind}","{uid}",'
 
 
@@ -75,7 +75,7 @@ class Reaction:
 
     @property
     def who(self) -> str:
-        """The first MAX_SHOWN_NAMES names, as text."""
+        """Return the first MAX_SHOWN_NAMES names as a text."""
         more = len(self.names) - MAX_SHOWN_NAMES
         return ", ".join(self.names[:MAX_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
 
@@ -169,8 +169,8 @@ class Event:
     tag: str = ""  # of the author, as in person.Person
     picture: str = ""
     number: int = 0  # of members after the event, or of the message that it changes or answers
-    before: int = 0  # when the event before this one was, in ms; 0 for the first
-    same: bool = False  # True if the same author wrote the message before, not long ago
+    before: int = 0  # the time of the previous event in ms; 0 for the first
+    same: bool = False  # True if the same author wrote the previous message, not long ago
     edited: bool = False  # True if the body of this message was changed
     reactions: Reactions = NO_REACTIONS  # to this message, or to the one that it is about
     quote: Quote | None = None  # of the message that this one answers
@@ -178,7 +178,7 @@ class Event:
     mentions: Mentions = ()
 
     def __hash__(self) -> int:
-        # Caches ask for it for each message of a page. These three fields nearly always differ.
+        # Caches need the hash of each message of a page. These three fields nearly always differ.
         return hash((self.room, self.seq, self.at))
 
     @classmethod
@@ -210,7 +210,8 @@ class Event:
 
     @property
     def excerpt(self) -> str:
-        """The beginning of the body, or else the names of the files, for quotes."""
+        """Return the beginning of the body, or the names of the files if there is none, for
+        quotes."""
         body = self.body or ", ".join(file.name for file in self.files)
         line, _, rest = body.strip().partition("\n")
         return line[:QUOTE_CHARS] + ("…" if rest or len(line) > QUOTE_CHARS else "")
@@ -233,7 +234,7 @@ class Event:
 
     @property
     def is_silent(self) -> bool:
-        """True if there is nothing to read in the event."""
+        """True if the event contains nothing to read."""
         return self.kind in SILENT
 
 
@@ -248,8 +249,8 @@ class Position:
 
 
 class Events(tuple[Event, ...]):
-    """Events as the key of a cache. The hash is that of their number, the first and the last,
-    which nearly always differ: hashing every event would cost more."""
+    """Events as the key of a cache. The hash is made from their number, the first and the last one,
+    which nearly always differ; hashing every event would cost more."""
 
     __slots__ = ()
 

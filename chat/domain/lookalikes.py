@@ -15,7 +15,7 @@ import regex
 from .mentions import WORDS
 
 _FILE = Path(__file__).parents[1] / "unicode" / "confusables.txt"
-MAX_STEPS = 6  # of folding and mapping, after which a key does not change any more
+MAX_STEPS = 6  # of folding and mapping, after which a key no longer changes
 
 # Words that suggest that a person runs the chat.
 _OFFICES = (
@@ -27,7 +27,7 @@ OFFICES = frozenset(_OFFICES.split())
 EVERYBODY = WORDS | {"everyone", "everybody", "channel", "anyone", "nobody", "deleted"}
 
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}+")
-# They make the letter before them longer (Arabic, N'Ko), but the name is read the same.
+# They make the letter before them longer (Arabic, N'Ko) without changing the name.
 _STRETCHES = "\u0640\u07fa"
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 _NUMBER = regex.compile(r"\A\p{N}+|\p{N}+\Z")  # before or after a word: "Admin2"
@@ -54,7 +54,7 @@ _LIKE_LETTER = re.compile(
 def is_told_apart(name: str, is_staff: bool = False) -> bool:
     """True for a name that must not be shown without a tag, whoever else is here: it has a reserved
     word, or mixes letters as no language does. `is_staff`: it is the name of a moderator or
-    administrator, who may use the words of OFFICES."""
+    administrator, whose name may contain words of OFFICES."""
     return is_mixed(name) or is_reserved(name, is_staff)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 Mentions = tuple[tuple[str, str], ...]
 
-HERE, ROOM = "here", "room"  # they mention the members who are here, and all members
+HERE, ROOM = "here", "room"  # the words that mention the present members, and all members
 WORDS = frozenset((HERE, ROOM))
 EVERYBODY = "*"  # in place of an id
 MAX_SIGNS = 20  # `@` in one message; the rest is ignored
@@ -42,8 +42,8 @@ def mentioned(body: str, names: Iterable[str]) -> set[str]:
 
 
 def candidates(body: str) -> list[str]:
-    """All texts in `body` that may be mentioned names, for a look-up: they begin after an `@` and
-    end where a name may end. Their number is limited."""
+    """Return all texts in `body` that may be mentioned names: they begin after an `@` and end where
+    a name may end. Their number is limited."""
     found: dict[str, None] = {}
     for sign in list(_SIGN.finditer(body))[:MAX_SIGNS]:
         text = body[sign.end() : sign.end() + _MAX_NAME_CHARS]
@@ -64,13 +64,14 @@ def without_code(body: str) -> str:
 
 
 def begun(body: str) -> str | None:
-    """The beginning of a name, if `body` ends with an `@` and this; otherwise None."""
+    """Return the beginning of a name if `body` ends with it and an `@` before it; otherwise
+    None."""
     found = _LAST.search(body[-60:])
     return found[1] if found and not found[1].startswith(" ") else None
 
 
 def completed(body: str, name: str) -> str:
-    """`body` with the full name in place of what `begun` finds, and a space after it."""
+    """Return `body` with the full name in place of what `begun` finds, and a space after it."""
     start = begun(body)
     before = body if start is None else body[: len(body) - len(start) - 1]
     space = "" if start is not None or not before or before[-1].isspace() else " "

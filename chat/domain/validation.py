@@ -33,7 +33,7 @@ _UNSEEN = regex.compile(
     r"--[\u200c\u200d\ufe0f\s\p{Extended_Pictographic}\p{Prepended_Concatenation_Mark}]]",
     regex.V1,
 )
-# These count as piled on a character, like the marks with a combining class: marks without one that
+# These count as marks on a character, like those with a combining class: marks without one that
 # normalization splits into two with one, joiners, and the variation selector.
 _PILED = frozenset("\u0f73\u0f75\u0f81\u200c\u200d\ufe0f")
 _BLANK_SIGN = re.compile("[\u2800\U0001d159\U00013441\U00013442]")
@@ -92,7 +92,7 @@ def clean_line(text: str, what: str, limit: int) -> str:
 
 
 def number(text: str) -> int:
-    """The number in a parameter that a page has sent; 0 if it is none."""
+    """Return the number in a parameter that a page has sent; 0 if it is not a number."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
@@ -111,7 +111,7 @@ def _check_size(text: str, limit: int, what: str) -> None:
 
 def _without_unseen(name: str) -> str:
     """A name without invisible characters. Removing one joiner may make another one unnecessary.
-    Piles of marks are removed first, because the search for such places reads them repeatedly."""
+    Excess marks are removed first, because the search for such places reads them repeatedly."""
     name = _calm(_UNSEEN.sub("", name))
     while (kept := _JOINERS.sub(lambda found: "" if found[1] else found[0], name)) != name:
         name = kept
@@ -128,8 +128,8 @@ def _clean(text: str) -> str:
 
 
 def _calm(text: str) -> str:
-    """A text without more than MAX_MARKS on one character, which no script needs: normalization
-    takes n² steps to order n marks."""
+    """Return a text with at most MAX_MARKS on one character. No script needs more, and
+    normalization takes n² steps to order n marks."""
     if text.isascii():
         return text
     kept, pile = [], 0

@@ -1,8 +1,8 @@
-"""Texts from outside, for which there may be no UTF-8.
+"""Texts from outside, which may not be encodable as UTF-8.
 
 JSON can contain `"\\ud800"`, a lone surrogate: half of a pair of UTF-16. A `str` of Python can
 contain it, but UTF-8 cannot (RFC 3629, section 3), so neither can Redis, SQLite nor our responses.
-Query strings, forms and cookies have none, because Werkzeug replaces them.
+Query strings, forms and cookies contain no lone surrogates, because Werkzeug replaces them.
 
 HTTP headers are bytes, which WSGI passes on as Latin-1 (PEP 3333). Names in them are UTF-8.
 """

@@ -33,7 +33,7 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 MAX_ADDRESS_CHARS = 500
 MAX_BODY_BYTES = 64 * 1024  # of a response; the rest is not read
-MAX_HEAD_BYTES = 16 * 1024  # everything before the body, including informational responses
+MAX_HEAD_BYTES = 16 * 1024  # before the body, including informational responses
 MAX_BODY_WIRE_BYTES = 2 * MAX_BODY_BYTES  # the body with its chunk headers
 MAX_WHY_CHARS = 200  # of the reason of a failure, which may quote the other server
 MAX_TRIED_ADDRESSES = 3  # of one host
@@ -101,7 +101,7 @@ class PublicClient:
             raise SiteAway(f"The connection failed: {_why(error)}") from None
 
     async def _find(self, address: str) -> tuple[httpx.URL, list[str]]:
-        """Return the parsed address and everything that its host resolves to."""
+        """Return the parsed address and all addresses that its host resolves to."""
         url = _parsed(address)
         host = url.raw_host.decode()
         try:

@@ -96,7 +96,7 @@ class Files:
             raise Invalid(self.too_large)
         kept: list[File] = []
         try:
-            for file in checked:  # all of them before any is converted
+            for file in checked:  # check all of them before any is converted
                 self._count(file.fid, rid, by, file.size)
             for file, one in zip(checked, sent, strict=True):
                 kept.append(self._keep(rid, file, one.stream, by))

@@ -16,7 +16,7 @@ from . import images
 from .image_protocol import BROKEN, BYTES, FRAMES, MEMORY, PIXELS, SQUARE, TIME, NotMade
 
 MAX_AVATAR_BYTES = 5 * 2**20  # of the file that is sent
-FREE_BYTES = 2**30  # of the disk that files leave free
+FREE_BYTES = 2**30  # that files leave free on the disk
 FREE_FRACTION = 20  # they leave a twentieth of the disk free if that is less than FREE_BYTES
 
 MISSING = (NotFoundError, FileNotFoundError)  # obstore's errors for a file that does not exist

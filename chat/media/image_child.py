@@ -34,8 +34,8 @@ def run() -> None:
 
 
 def restrict(limits: ImageLimits) -> None:
-    """Limit what this process may use from now on. Limits that the system does not have are left
-    out: macOS has none for memory."""
+    """Limit what this process may use from now on. Limits that the system does not support are
+    skipped: macOS has none for memory."""
     os.nice(NICENESS)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # if memory is short, the system kills this process, not the server
@@ -43,7 +43,7 @@ def restrict(limits: ImageLimits) -> None:
     _limit("RLIMIT_FSIZE", limits.output_bytes + 2**16)
     _limit("RLIMIT_CPU", limits.cpu_seconds, 1)
     _limit("RLIMIT_CORE", 0)
-    # The server kills this process earlier, unless it was killed itself.
+    # The server kills this process earlier, unless the server itself was killed.
     signal.setitimer(signal.ITIMER_REAL, limits.wall_seconds + 1)
     # No file, socket or pipe can be opened any more: no descriptor is left.
     _limit("RLIMIT_NOFILE", 3)

@@ -54,14 +54,15 @@ DECODERS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
 """The decoders that are used, each with an offset and the bytes that its files have there. Pillow
 has 40 more, which `Image.open` would try."""
 
-# Pillow imports these when it saves an image or reads EXIF data. Then no file can be opened.
+# Pillow imports these only when it saves an image or reads EXIF data. By then, no file can be
+# opened.
 Image.preinit()
 assert TiffImagePlugin
 
 
 @dataclass
 class Decoded:
-    """The frames of an image, and for how many ms each is shown. `format`: the format to encode it
+    """The frames of an image, and the ms for which each is shown. `format`: the format to encode it
     in, by Pillow's name."""
 
     format: str
@@ -73,14 +74,14 @@ class Decoded:
 def make(task: str, sent: IO[bytes], limits: ImageLimits) -> tuple[Header, bytes, bytes]:
     """The header, the preview (empty for SQUARE) and the image. Raises NotMade."""
     before = Image.MAX_IMAGE_PIXELS
-    # Pillow raises DecompressionBombError at twice as many, before it takes the memory.
+    # Pillow raises DecompressionBombError above twice this number, before it takes the memory.
     Image.MAX_IMAGE_PIXELS = limits.pixels // 2
     try:
         # To show a warning, Python opens its source.
         with warnings.catch_warnings(action="ignore"):
             with _refusing(BROKEN):
                 decoded = _square(sent, limits) if task == SQUARE else _decode(sent, limits)
-            with _refusing(MEMORY):  # it could be decoded, so it is an image
+            with _refusing(MEMORY):  # the file could be decoded, so it is an image
                 return _encode(task, decoded)
     finally:
         Image.MAX_IMAGE_PIXELS = before

@@ -64,10 +64,10 @@ log = logging.getLogger(__name__)
 
 SLOW = ImageLimits()
 QUICK = replace(SLOW, cpu_seconds=3, wall_seconds=10)
-MAX_WAIT_SECONDS = 90  # in the queue of a pool and for the work there; then Busy is raised
+MAX_WAIT_SECONDS = 90  # for waiting and working in a pool, before Busy is raised
 STUCK_SECONDS = 8.0  # without progress, after which a child is killed
 POLL_SECONDS = 1.0  # between two checks for progress
-MAX_CRASH_BYTES = 2000  # of a child's error output that are logged
+MAX_CRASH_BYTES = 2000  # of a child's error output, in the log
 
 # The child's path contains only the standard library, Pillow's folder and the chat's; environment
 # variables do not change it. (-X: Python 3.15 would import some modules when it is too late.)
@@ -184,13 +184,13 @@ def _folders() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _as_file(sent: IO[bytes]) -> Iterator[IO[bytes]]:
-    """The same bytes in a file with a descriptor, at its beginning."""
+    """Return the same bytes as a file with a descriptor, at its beginning."""
     sent.seek(0)
     try:
         if (number := _descriptor(sent)) is not None:
             try:
                 yield sent
-            finally:  # the child shares the position with us, and has moved it
+            finally:  # the child shares the file's position with us, and has moved it
                 os.lseek(number, 0, os.SEEK_SET)
         else:
             with tempfile.TemporaryFile() as copy:

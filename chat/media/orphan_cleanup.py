@@ -22,14 +22,14 @@ from .stored_bytes import miscounted
 
 log = logging.getLogger(__name__)
 
-MIN_AGE_SECONDS = 24 * 3600.0  # the message of a newer file may not be stored yet
-LEASE_SECONDS = 1800.0  # for which one process does this work
+MIN_AGE_SECONDS = 24 * 3600.0  # because the message of a newer file may not be stored yet
+LEASE_SECONDS = 1800.0  # until an unrenewed lease ends
 INTERVAL_SECONDS = 3600.0
 FIRST_RUN_SECONDS = 60.0  # after the start
 
 
 def missing_files(store: Store, files: Files) -> Iterator[str]:
-    """A sentence for each file of a message that is not in the storage. Raises FilesAway."""
+    """Yield a sentence for each file of a message that the storage lacks. Raises FilesAway."""
     for rid, fids in store.retention.held():
         there = {fid for page in files.all(rid) for _, fid, _, _ in page}
         gone = [(rid, fid) for fid in sorted(fids - there)]

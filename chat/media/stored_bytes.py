@@ -20,7 +20,7 @@ MAX_UPLOAD_SECONDS = 3600  # between counting a file and storing it
 
 
 def miscounted(store: Store, files: Files) -> Iterator[Finding]:
-    """The errors in the counts, with their repair. Raises FilesAway."""
+    """Yield the errors in the counts, with their repairs. Raises FilesAway."""
     for rid, fids in store.retention.held():
         for some in batched(sorted(fids), BATCH_FILES):
             for fid in store.stored_files.missing(some):
@@ -34,7 +34,7 @@ def miscounted(store: Store, files: Files) -> Iterator[Finding]:
 
 
 def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Finding]:
-    """A file of a message that is counted for nobody."""
+    """Yield the files of messages that count towards nobody's quota."""
     uid, size = store.messages.author_of_file(rid, fid), files.bytes_of(rid, fid)
     if uid and size is not None:
         by = store.people.get(uid) or Person(uid, "", MEMBER)
@@ -43,7 +43,7 @@ def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Findi
 
 
 def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
-    """Entries of files that belong to no message and do not exist."""
+    """Yield the entries of files that belong to no message and do not exist."""
     held = set(store.retention.held_among([(one.rid, one.fid) for one in old]))
     for one in old:
         if (one.rid, one.fid) not in held and files.bytes_of(one.rid, one.fid) is None:

@@ -24,7 +24,7 @@ log = logging.getLogger("chat.failed_sign_ins")  # the filter in docs/hosting.md
 MINUTE_SECONDS = 60.0
 MAX_LINES_PER_NETWORK = 10  # in a minute; fail2ban bans after fewer
 MAX_LINES = 100  # in a minute
-MAX_NETWORKS = 10_000  # that are counted separately among those without a line
+MAX_NETWORKS = 10_000  # that are counted separately, of attempts without a line
 
 
 class FailedSignIns:
@@ -67,15 +67,16 @@ class FailedSignIns:
         self._over = 0.0
 
     def _sum_up_later(self) -> None:
-        """Call `sum_up` at the end of the minute. Without an event loop, the next failure does."""
+        """Call `sum_up` at the end of the minute. Without an event loop, the next failure calls
+        it."""
         with suppress(RuntimeError):
             loop = asyncio.get_running_loop()
             loop.call_later(max(0.0, self._over - self._clock()), self.sum_up)
 
 
 def _written(network: str) -> str:
-    """Return a network as it is logged. Only addresses are: any other text could look like a part
-    of the line."""
+    """Return a network as it is logged. Only addresses are logged, because any other text could
+    look like a part of the line."""
     try:
         ip = ip_network(network)
     except ValueError:

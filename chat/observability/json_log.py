@@ -3,8 +3,8 @@
 A line has `timestamp` (ISO 8601, UTC), `level`, `logger` and `message`, and `exception` if there is
 a traceback. Lines that a request or an open socket causes also have `request_id` or `connection_id`
 (`request_ids`). JSON escapes every line end and control character, so nothing that a visitor sends
-can end a line or begin one. The kernel writes lines of this length into a pipe at once, so the
-lines of several processes do not mix.
+can end a line or begin one. The kernel writes a line of at most MAX_LINE_BYTES into a pipe at once,
+so the lines of several processes do not mix.
 """
 
 import json
@@ -59,7 +59,7 @@ class JsonLines(JsonFormatter):
 
 
 def log_what_python_prints() -> None:
-    """Log what Python writes to standard error by itself: warnings, and exceptions that nobody
+    """Log what Python itself writes to standard error: warnings, and exceptions that nobody
     catches."""
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught

@@ -1,4 +1,5 @@
-"""Limits the log while Redis is unavailable to one line a minute: every page and request fails."""
+"""Limits the log to one line a minute while Redis is unavailable and every page and request
+fails."""
 
 import logging
 
@@ -8,9 +9,9 @@ from .once_per_minute import OncePerMinute
 
 
 class OutageFilter(logging.Filter):
-    """For a log handler. Of the warnings about an error of Redis, or of the connection to it, one
-    passes each minute, with the number of those since the last one. A warning is about an
-    error if one of its arguments is the error."""
+    """A filter for a log handler. Of the warnings about an error of Redis, or of the connection to
+    it, it passes one each minute, and adds how many there were since the last one. A warning is
+    about an error if one of its arguments is the error."""
 
     def __init__(self) -> None:
         super().__init__()

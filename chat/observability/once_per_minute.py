@@ -14,8 +14,9 @@ class OncePerMinute:
         self._more = 0
 
     def ending(self) -> str | None:
-        """Return what to add to a warning that is written now: how many there were since the last
-        one that was written. None if that was less than a minute ago; then this one is counted."""
+        """Return what to add to a warning that is written now: how many warnings there were since
+        the last one. Returns None, and counts this warning, if the last one was written less than a
+        minute ago."""
         if time.monotonic() < self._next:
             self._more += 1
             return None

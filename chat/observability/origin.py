@@ -1,4 +1,4 @@
-"""Which request or open socket the current task works for."""
+"""Says which request or open socket the current task works for."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass

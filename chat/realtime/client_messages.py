@@ -11,8 +11,8 @@ from ..domain.wire_text import without_surrogates
 
 Frame = dict[str, list[str]]
 
-# Messages that are accepted from one frame: as many as a person may post at once. The page sends
-# the others again with a later frame (macros/rooms.html).
+# How many messages are accepted from one frame: as many as a person may post at once. The page
+# sends the others again in a later frame (macros/rooms.html).
 MAX_PENDING = 20
 
 

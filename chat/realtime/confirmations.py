@@ -31,7 +31,7 @@ class Confirmations:
 
     def __init__(self) -> None:
         self._viewers: deque[Viewer] = deque()
-        self._rooms: dict[LiveRoom, None] = {}  # to ask all their viewers
+        self._rooms: dict[LiveRoom, None] = {}  # whose viewers must all be asked
         self._asking: Iterator[Viewer] = iter(())  # the viewers of the rooms in this round
 
     def add(self, viewer: Viewer) -> None:

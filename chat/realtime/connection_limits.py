@@ -76,7 +76,7 @@ class ConnectionLimits:
             while True:
                 try:
                     await greenback.with_portal_run_sync(self.update)
-                except Exception:  # or this process would never report again
+                except Exception:  # otherwise this process would never report again
                     log.exception("cannot store how many pages are open")
                 await asyncio.sleep(UPDATE_SECONDS)
         finally:
@@ -102,7 +102,8 @@ class ConnectionLimits:
             raise
 
     def _shares(self, uid: str, address: str) -> tuple[tuple[str, int, str], ...]:
-        """Of the person and of the address: the key, the maximum, and the text for a refusal."""
+        """Return the key, the maximum and the text of the error, for the person and for the
+        address."""
         return (
             (keys.user_pages(uid), self.settings.pages_per_person, TOO_MANY_OF_PERSON),
             (keys.address_pages(address), self.settings.pages_per_address, TOO_MANY_OF_ADDRESS),

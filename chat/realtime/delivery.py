@@ -17,7 +17,7 @@ class DelayedWrite:
     """Stands in for the bare write of a viewer: writes the frame of `packet` before the next one.
 
     frame: empty once it is written.
-    writes: where `write` was taken from, to be put back.
+    writes: the dictionary that held `write`, which is put back there.
     """
 
     __slots__ = ("frame", "packet", "write", "writes")
@@ -53,8 +53,8 @@ class PageWriter:
             return False
 
     def push_with_next(self, viewer: Viewer, packet: Packet) -> None:
-        """Write a packet together with the next one for this viewer, which saves a system call; at
-        the latest with `push_delayed`. A viewer who is not in sync is written to at once."""
+        """Write a packet together with the next one for this viewer, which saves a system call, or
+        with `push_delayed` if none follows. A viewer who is not in sync gets it at once."""
         group = viewer.in_sync_with
         if group is None or viewer in self._delayed:
             self.push(viewer, packet)
@@ -65,7 +65,7 @@ class PageWriter:
         writes[viewer] = self._delayed[viewer] = delayed
 
     def push_delayed(self) -> None:
-        """Write the packets after which nothing has come."""
+        """Write the packets that nothing has followed."""
         while self._delayed:
             self._push_delayed(next(iter(self._delayed)))
 
@@ -86,7 +86,7 @@ class PageWriter:
         same for all viewers is done before the loop."""
         packet = Packet.of(text for _, text in fragments)
         before, last = fragments[0][0] - 1, fragments[-1][0]
-        deflated = packet.deflated if group.deflating else b""  # may raise: nothing is changed yet
+        deflated = packet.deflated if group.deflating else b""  # may raise
         group.sent = last
         self._write_in_sync(group, packet, deflated)
         for viewer in list(group.lagging):
@@ -108,7 +108,7 @@ class PageWriter:
             viewer.sent = max(viewer.sent, *(seq for seq, _ in missing))
 
     def set_lagging(self, viewer: Viewer) -> None:
-        """Look at the viewer before each write from now on. Also called when its connection
+        """Check the viewer before each write from now on. Also called when its connection
         closes."""
         group = viewer.in_sync_with
         if group is not None:
@@ -118,7 +118,8 @@ class PageWriter:
             group.lagging[viewer] = None
 
     def _set_in_sync(self, viewer: Viewer, group: Group) -> None:
-        """Write without looking at the viewer from now on, if its connection has a bare write."""
+        """Write to the viewer without checking it from now on, if its connection has a bare
+        write."""
         try:
             found = viewer.direct and viewer.direct(partial(self.set_lagging, viewer))
         except Exception as error:
@@ -131,7 +132,7 @@ class PageWriter:
             viewer.in_sync_with = group
 
     def _write_in_sync(self, group: Group, packet: Packet, deflated: bytes) -> None:
-        """Write to the viewers in sync; now and then by `push`, which closes slow readers."""
+        """Write to the viewers in sync; now and then through `push`, which closes slow readers."""
         group.unchecked += len(packet.plain)
         if group.unchecked > UNCHECKED_BYTES:
             group.unchecked = 0
@@ -149,7 +150,7 @@ class PageWriter:
                 write(frame)
             except Exception:
                 failed.append(write)
-        if failed:  # their viewers are looked up here, so that the loop needs only the values
+        if failed:  # look up their viewers only here, so that the loop needs only the values
             self.push_all([v for v, write in writes.items() if write in failed], packet)
 
     def _failed(self, viewer: Viewer, error: Exception) -> None:

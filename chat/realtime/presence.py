@@ -48,8 +48,8 @@ class LivePresence:
                 log.exception("cannot report who is online")
 
     def update(self) -> None:
-        """Report who is online, publish who has come or gone, and show it. What fails because of an
-        error is repeated by a later update."""
+        """Report who is online, publish who has come or gone, and show it. A later update repeats
+        what an error has prevented."""
         store, present = self.store.presence, set(self.hub.people)
         began = time.monotonic()
         is_due = began - self._all_reported_at > REPORT_ALL_SECONDS
@@ -57,7 +57,8 @@ class LivePresence:
         self._reported = present
         if is_due:
             self._all_reported_at = began
-        # The hub knows the rooms of those with a page here: it saves a command for each person.
+        # The hub knows the rooms of people who have a page here, which saves a command for each of
+        # them.
         changed = {uid for found in changes for uid in found.uids}
         rooms = {uid: self._rooms(uid) for uid in changed & present}
         store.announce(changes, {uid: mine for uid, mine in rooms.items() if mine})

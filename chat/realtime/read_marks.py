@@ -15,7 +15,7 @@ from ..store.batches import batched
 
 log = logging.getLogger(__name__)
 
-WRITE_SECONDS = 0.05  # after the first of them
+WRITE_SECONDS = 0.05  # from the first waiting mark to the write
 MAX_PEOPLE = 500  # whose marks one script writes
 
 Event = tuple[str, int, int]
@@ -43,8 +43,8 @@ class ReadMarks:
         self._waiting.setdefault(event, []).append((uid, written))
 
     def write(self) -> None:
-        """Store all marks that wait. Those that cannot be stored are lost: each page confirms what
-        it shows again within a minute (macros/rooms.html)."""
+        """Store all waiting marks. Those that cannot be stored are lost: each page confirms what it
+        shows again within a minute (macros/rooms.html)."""
         waiting, self._waiting = self._waiting, {}
         for (rid, seq, at), marks in waiting.items():
             for some in batched(marks, MAX_PEOPLE):

@@ -62,7 +62,7 @@ class Refresh:
             return
         sessions = {session.sid for session in self.store.sessions.of(uid)}
         person, rows = self.store.people.get(uid), self.store.rooms.of(uid)
-        # Nothing below may wait: pages would be told of something older than they know.
+        # Nothing below may wait, or pages would be sent something older than what they show.
         open_pages = [viewer for viewer in pages if viewer in self.hub.people.get(uid, ())]
         mine = {row.room.rid for row in rows}
         shown = []
@@ -74,7 +74,7 @@ class Refresh:
                 continue
             for row in rows:
                 self.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
-            for rid in joined[viewer] - mine:  # but not the rooms it joined during the reads
+            for rid in joined[viewer] - mine:  # except the rooms that it joined during the reads
                 if rid == viewer.watching:
                     self.hub.send_text(viewer, self.fragments.room_left(rid))
                 self.hub.leave(viewer, rid)
@@ -83,8 +83,8 @@ class Refresh:
             self.send_list(viewer, rows, pages[viewer])
 
     def keep_current(self, viewer: Viewer, person: Person) -> bool:
-        """Give a page its person as just read from the store. Returns False if the page shows times
-        in another zone; it is then asked to reconnect.
+        """Give a page its person, who was just read from the store. Returns False if the page shows
+        times in another zone; it is then asked to reconnect.
 
         Messages that the page has posted since the person was renamed have the old name, and may
         have arrived after the signal about the new name. So that signal is sent to their rooms
@@ -99,8 +99,8 @@ class Refresh:
         return viewer.zone == person.zone
 
     def send_list(self, viewer: Viewer, rows: list[Row], version: int) -> None:
-        """Send a page the list of its rooms. `rows` were read from the store when the page's
-        `list_version` was `version`.
+        """Send a page its room list. `rows` were read from the store when the page's `list_version`
+        was `version`.
 
         A list is a snapshot. Reading it takes several round trips, and rendering it lets other
         tasks run. A list that is older than what the page was sent would remove unread marks. So it
@@ -168,16 +168,16 @@ class Refresh:
 
     def names(self, rid: str) -> None:
         """Signals of the room may have been missed: show the names that have changed meanwhile. A
-        name that is what it was when its message was stored is not shown again."""
+        message whose stored names are still correct is not sent again."""
         self.resume_cache.forget(rid)
         self._show_again(rid, lambda: self.store.messages.renamed(rid))
 
     def _show_again(self, rid: str, read: Callable[[], list[Event]]) -> None:
         """Render messages of a room again, and send them to the pages that show it.
 
-        `read` returns a snapshot. Meanwhile pages may be told that a message was edited, deleted or
-        reacted to, and the snapshot would undo that on screen. Such a message, and any that quotes
-        it, is read again."""
+        `read` returns a snapshot. Meanwhile pages may have shown that a message was edited, deleted
+        or reacted to, and the snapshot would undo that on screen. Such a message, and any that
+        quotes it, is read again."""
         left: set[int] | None = None  # numbers of messages still to be sent; None: all
         for _ in range(MAX_READS):
             room = self.hub.rooms.get(rid)
@@ -192,7 +192,7 @@ class Refresh:
             finally:
                 room.readers = [reader for reader in room.readers if reader is not changed]
             if room is not self.hub.rooms.get(rid):
-                continue  # all its pages are new, and may know more
+                continue  # all its pages are new, and may show more
             # Pages must get events in order: none beyond the last one that they were sent.
             told = [event for event in events if event.seq <= room.last]
             current = [event for event in told if changed.isdisjoint((event.seq, event.number))]
@@ -216,10 +216,11 @@ class Refresh:
 
 
 def looks_otherwise(before: Person, now: Person) -> bool:
-    """True when messages of this person have to look otherwise."""
+    """Return True when messages of this person must look different."""
     return (before.name, before.tag, before.picture) != (now.name, now.tag, now.picture)
 
 
 def numbers(rows: list[Row]) -> dict[str, int]:
-    """What a room list is as of: the number of the newest event it has of each, by room."""
+    """Return how current a room list is: the number of the newest event of each room, by room
+    id."""
     return {row.room.rid: row.room.seq for row in rows}

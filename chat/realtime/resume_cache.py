@@ -1,8 +1,8 @@
-"""Cached catch-up data for pages that reconnect.
+"""Caches catch-up data for pages that reconnect.
 
 When a process is restarted, all viewers of a room reconnect within seconds, and most of them show
-the room up to the same number. What they lack is the same, so it is read and rendered once. Whether
-somebody may still read the room is not cached.
+the room up to the same number. They all lack the same events, which are therefore read and rendered
+once. Whether somebody may still read the room is not cached.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from ..store.message_reads import Missed
 from .hub import Hub
 from .packet import Packet
 
-CACHE_SECONDS = 2.0  # short: names change, and old messages go, without an event of the room
+CACHE_SECONDS = 2.0  # short, because names change and old messages are removed without an event
 MAX_ANSWERS = 64
-MAX_EVENTS = 50  # of a cached answer
+MAX_EVENTS = 50  # in a cached answer
 MAX_TYPED_CHARS = 20_000  # in the messages of an answer; the HTML is up to twenty times as long
 
 
@@ -47,7 +47,7 @@ class CatchUp:
     @property
     def shown(self) -> int:
         """The number up to which a page with this cursor shows the room; 0 if its list is replaced,
-        because the cursor may then be that of another database."""
+        because its cursor may then be from another database."""
         return 0 if self.missed.replace else self.cursor.after
 
     def packet(self, fragments: Fragments, zone: str) -> Packet | None:
@@ -98,7 +98,7 @@ class ResumeCache:
         of the attribute before the answer was read: if it has changed, names may be old."""
         rid, missed = answer.cursor.rid, answer.missed
         seq, at = answer.newest = self._newest(rid)
-        # Without its time, a number may be that of an event of another database.
+        # Without a time, the number may belong to an event of another database.
         size = sum(len(event.body) for event in missed.events)
         if forgotten != self.forgotten:
             return
@@ -111,7 +111,7 @@ class ResumeCache:
             del self._answers[next(iter(self._answers))]
 
     def forget(self, rid: str) -> None:
-        """Names in the room have changed, without an event of it."""
+        """Forget the room's answers, because names have changed without an event."""
         self.forgotten += 1
         for cursor in [cursor for cursor in self._answers if cursor.rid == rid]:
             del self._answers[cursor]

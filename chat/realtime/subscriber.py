@@ -33,7 +33,7 @@ class Subscriber:
     store: called in greenlets of `background`.
     changed: called with a person's id, in a greenlet, when their sessions or rooms have changed,
         or may have.
-    on_signal: called with a room's id and what was published there that is no event (store.keys).
+    on_signal: called with a room's id and a signal that was published there (store.keys).
     texts: renders texts. The hub gets an event when its text is ready; the later events of its
         room wait behind it.
     """
@@ -72,11 +72,11 @@ class Subscriber:
     # Called by the hub
 
     def opened(self, channel: str) -> None:
-        """The first viewer of `room:<id>` or `user:<id>` has come."""
+        """The first viewer of `room:<id>` or `user:<id>` has connected."""
         self.channels.add(_key(channel))
 
     def closed(self, channel: str) -> None:
-        """The last viewer of the channel has gone."""
+        """The last viewer of the channel has disconnected."""
         self.channels.drop(_key(channel))
 
     async def ready(self, channel: str, timeout: float = 3.0) -> None:
@@ -101,8 +101,8 @@ class Subscriber:
         if what == "room":
             self._fill(ident)
             if again:
-                self.on_signal(ident, "here")  # somebody may have come or gone
-                self._signal(ident, "names")  # or been renamed
+                self.on_signal(ident, "here")  # somebody may have come online or gone
+                self._signal(ident, "names")  # or somebody may have been renamed
         elif again:
             self.background.run(self.changed, ident)
 
@@ -193,7 +193,7 @@ class Subscriber:
                     async with self.background.turns:
                         room = self.hub.rooms.get(rid)
                         if room is None:
-                            break  # its last viewer went while others were read
+                            break  # its last viewer left during the reads of others
                         uids, gap = self.hub.uids(rid), self.store.messages.gap
                         found = await self.background.portal(
                             gap, rid, room.last, MAX_EVENTS_READ, uids, room.at
@@ -204,7 +204,7 @@ class Subscriber:
                     for event in events or ():
                         await self._prepare(event)
                     if room is not self.hub.rooms.get(rid):
-                        continue  # its last viewer went meanwhile
+                        continue  # its last viewer has left meanwhile
                     if events is None:
                         self.hub.restart(rid, seq)
                         return

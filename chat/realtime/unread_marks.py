@@ -1,4 +1,4 @@
-"""Unread marks, and the room list that a page is sent.
+"""Unread marks, and the room list that is sent to a page.
 
 The list is a snapshot. While it is read, marks are held for the page, and those that the list lacks
 are sent after it. A list may also be newer than what the hub knows: then the events it already has
@@ -21,7 +21,7 @@ class UnreadMarks:
         self.exceptions: dict[Viewer, None] = {}
 
     def hold(self, viewer: Viewer) -> None:
-        """The viewer's room list is going to be read: hold marks until `send_list`."""
+        """The viewer's room list is about to be read: hold marks until `send_list`."""
         viewer.held_marks = []
         self.exceptions[viewer] = None
 
@@ -65,7 +65,7 @@ class UnreadMarks:
             self.exceptions[viewer] = None
 
     def not_ahead(self, viewer: Viewer, rid: str) -> None:
-        """What the viewer was sent of a room before is not compared with its events any more."""
+        """Stop comparing what the viewer was sent of a room with the room's events."""
         viewer.ahead.pop(rid, None)
         if not viewer.ahead and viewer.held_marks is None:
             self.exceptions.pop(viewer, None)
@@ -75,7 +75,7 @@ class UnreadMarks:
         self.exceptions.pop(viewer, None)
 
     def unsent(self, viewer: Viewer, rid: str, marks: list[Numbered], row: list[str]) -> list[str]:
-        """Returns which of these marks, and of the room's row after them, to write now."""
+        """Return which of these marks to write now, and the room's row after them."""
         upto, last = viewer.ahead.get(rid, 0), marks[-1][0]
         if viewer.held_marks is not None:
             viewer.held_marks += [(rid, seq, text) for seq, text in marks if seq > upto]

@@ -1,4 +1,4 @@
-"""Open pages, and the rooms that they show: what the hub keeps of each."""
+"""What the hub stores about each open page, and about each room that pages show."""
 
 from collections.abc import Callable
 
@@ -52,7 +52,7 @@ class Viewer:
         self.person: Person | None = None
         self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
         self.rooms: set[str] = set()
-        # Increases when the room list is sent, or must be read again before it is sent.
+        # Increases when the room list is sent, and when it must be read again before it is sent.
         self.list_version = 0
         # What to send after the room list, while it is read; None at other times.
         self.held_marks: list[HeldMark] | None = None
@@ -65,9 +65,9 @@ class Viewer:
         self._sent = 0
 
     def forget_page(self) -> None:
-        """The page has gone. It refers to this object, so it would be a cycle that only the
-        garbage collector takes apart, and its connection with it. After an hour there would be so
-        much of that that the event loop would be held for seconds."""
+        """The page has gone. It refers to this object, so the two and the connection would be a
+        cycle that only the garbage collector can free. After an hour, collecting all these cycles
+        would block the event loop for seconds."""
         self.ask = _cannot_ask
 
     @property
@@ -85,8 +85,8 @@ class Group:
 
     A watching viewer is in sync or lagging. Viewers who are in sync have been sent all that the
     group was sent, nothing is held for them, and their connection is open: each message is written
-    to them without looking at the viewer. The objects of ten thousand viewers do not fit a
-    processor's caches, so a look at one of them costs as much as many steps of the interpreter.
+    to them without checking the viewer. The objects of ten thousand viewers do not fit into a
+    processor's caches, so looking at one of them costs as much as many steps of the interpreter.
     """
 
     __slots__ = (
@@ -96,8 +96,8 @@ class Group:
 
     def __init__(self) -> None:
         self.watching: dict[Viewer, None] = {}
-        self.lagging: dict[Viewer, None] = {}  # of the watching
-        self.plain: dict[Viewer, Write] = {}  # in sync, and ...
+        self.lagging: dict[Viewer, None] = {}  # the other watching viewers
+        self.plain: dict[Viewer, Write] = {}  # viewers in sync, and ...
         self.deflating: dict[Viewer, Write] = {}  # ... those who read compressed frames
         self.sent = 0  # the last number that viewers in sync were sent
         self.unchecked = 0  # bytes that were written to them since `push` checked them
@@ -126,7 +126,7 @@ class LiveRoom:
         self.newest: Event | None = None  # the last event of this turn that is not silent
 
     def group(self, zone: str) -> Group:
-        """The group of a time zone, which is made if it is the first of it."""
+        """Return the group of a time zone, which is created if there is none."""
         group = self.groups.get(zone)
         if group is None:
             group = self.groups[zone] = Group()

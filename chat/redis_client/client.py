@@ -31,8 +31,8 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from .connection import Link, OutcomeUnknown, pack, pack_script
 from .urls import TIMEOUT_SECONDS
 
-MAX_SHARED_NAMES = 1000  # names of permitted commands that are remembered; Redis has hundreds
-LATE_READ_SECONDS = 0.05  # in which a loop that was held reads what has arrived meanwhile
+MAX_SHARED_NAMES = 1000  # names of permitted commands that are cached; Redis has hundreds
+LATE_READ_SECONDS = 0.05  # for a loop that was blocked to read what has arrived meanwhile
 LOOK_SECONDS = TIMEOUT_SECONDS / 4  # between two checks whether anything moves on the connection
 
 # The types of replies in RESP 2, apart from errors. Any other is no answer to a command.
@@ -48,7 +48,7 @@ _NOT_SHARED = frozenset(
         *("ASKING", "READONLY", "READWRITE", "SHUTDOWN"),
     }
 )
-_shared: set[str] = set()  # commands that were checked and are none of those
+_shared: set[str] = set()  # commands that were checked and are not among them
 
 
 def _check_shared(name: str) -> None:
@@ -66,8 +66,8 @@ Command = tuple[bytes, "asyncio.Future[Any]", str, dict[str, Any], Any]
 
 
 class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
-    """Sends what redis-py's methods make of their arguments. `await_` waits for an awaitable and
-    blocks only the greenlet."""
+    """Sends the commands that redis-py's methods build. `await_` waits for an awaitable and blocks
+    only the greenlet."""
 
     _event_dispatcher: Any = None  # a part of redis-py's interface that is not used here
 
@@ -172,7 +172,7 @@ class LoopRedis(Asking):
         self._callbacks: Any = dict(client.response_callbacks)
         self._asked: list[Command] = []  # in this turn of the loop, or while there is no link
         self._sent: deque[Command] = deque()  # waiting for answers, which arrive in this order
-        self._since = 0.0  # when the wait for the first of them began, or its bytes last moved
+        self._since = 0.0  # when the first of them began to wait, or its bytes last moved
         # The first of them at the last look, and how many of its bytes were unsent then.
         self._leaving: tuple[Command | None, int] = (None, 0)
         self._link: Link | None = None
@@ -224,8 +224,8 @@ class LoopRedis(Asking):
         asked, self._asked = self._asked, []
         if not self._sent:
             self._since = self.loop.time()
-        # From here on these wait for replies, in this order. If the write fails, the connection is
-        # closed, because it is unknown how much of it reaches Redis.
+        # From here on these commands wait for replies, in this order. If the write fails, the
+        # connection is closed, because it is unknown how much of it reaches Redis.
         self._sent.extend(asked)
         try:
             self._link.write(b"".join([command[0] for command in asked]))
@@ -308,8 +308,8 @@ class LoopRedis(Asking):
     def _look(self, doubted: float = -1.0) -> None:
         """Close the connection if answers are due and nothing has moved for TIMEOUT_SECONDS. A long
         answer may take longer while bytes arrive, and a long command while its bytes leave. If the
-        event loop itself was held for so long, this looks once more after it has read; `doubted` is
-        then when something last moved."""
+        event loop itself was blocked for so long, this checks once more after it has read;
+        `doubted` is then the time when something last moved."""
         self._watch = None
         if not self._sent or self._link is None:
             self._leaving = None, 0
@@ -372,7 +372,7 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
 
 
 def fail(commands: Iterable[Command], kind: type[Exception], text: str) -> None:
-    """Answer commands whose answer is still missing with an error of this kind."""
+    """Fail the commands whose answer is still missing, with an error of this type."""
     for _, answer, *_ in commands:
         if not answer.done():
             answer.set_exception(kind(text))

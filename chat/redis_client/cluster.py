@@ -20,12 +20,12 @@ from .connection import pack
 from .topology import ClusterTopology
 from .urls import TIMEOUT_SECONDS
 
-# Before a command that no node has run is sent again. It is given up after TIMEOUT_SECONDS.
+# Pauses before a command that no node has run is sent again. It fails after TIMEOUT_SECONDS.
 RETRY_SECONDS = 0.05
 
 
 class Routing:
-    """What a command needs that may be sent to several nodes until one runs it."""
+    """The state of a command that may be sent to several nodes until one runs it."""
 
     __slots__ = ("key", "until")
 
@@ -134,7 +134,7 @@ class LoopCluster(Asking):
         return True
 
     def _retry(self, command: Command) -> None:
-        """As `put`, but what it raises becomes the answer of the command."""
+        """Like `put`, but an error becomes the answer of the command."""
         try:
             self.put(command)
         except Exception as error:
@@ -177,7 +177,7 @@ def _key(words: tuple[Any, ...]) -> str:
     """The first key of a command; the others are in the same slot. The store uses no command with
     its key in another position."""
     position = 3 if words[0] in ("EVALSHA", "EVAL") else 1
-    return str(words[position]) if len(words) > position else ""  # TIME has none: any node will do
+    return str(words[position]) if len(words) > position else ""  # any node will do for TIME
 
 
 def _ignored_answer(loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":

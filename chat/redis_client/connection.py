@@ -4,7 +4,7 @@ redis-py opens the connection, with TLS, a password or a database number if nece
 module takes its transport over. From there on hiredis packs the commands and parses the replies,
 without a lock, a stream or a timer for each.
 
-Replies have no number: the n-th reply answers the n-th command. So a connection is closed when
+Replies have no numbers: the n-th reply answers the n-th command. So a connection is closed when
 anything unexpected happens on it, and a command that cannot be packed is refused before it is sent.
 """
 

@@ -2,7 +2,7 @@
 
 Channels are sharded (SSUBSCRIBE), which a single server supports, too. In a cluster, a channel is
 on the same node as the key of the same name, and its messages cost the other nodes nothing. When a
-slot moves, its node ends the subscriptions to its channels, and they are made again on the new one.
+slot moves, its node ends the subscriptions to its channels, and the new node gets them.
 """
 
 import asyncio
@@ -113,7 +113,8 @@ class PubSub:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _arrange(self) -> None:
-        """Have one connection to each place, and each subscription on the right one."""
+        """Make sure that each place has one connection, and that each subscription is on the right
+        one."""
         for place in self._tasks.keys() - self.topology.places:
             self._tasks.pop(place).cancel()
         for place in self.topology.places - self._tasks.keys():
@@ -147,7 +148,7 @@ class PubSub:
         self._links[place] = link
         self._unanswered[place] = deque()
         try:
-            # What is subscribed to elsewhere moves here once the topology says so.
+            # Subscriptions elsewhere move here once the topology says so.
             self._commands = [command for command in self._commands if command[1] != place]
             self._subscribe([n for n in self._wanted if self.topology.place(n) == place], place)
             self._write()
@@ -173,7 +174,8 @@ class PubSub:
 
     def _write(self) -> None:
         """Send what was queued in this turn of the loop, in order, in as few commands as possible.
-        When many pages open at once, each would otherwise be a write and an answer."""
+        Otherwise, when many pages open at once, each subscription would be a write and an
+        answer."""
         queued, self._commands = self._commands, []
         for (verb, place), found in itertools.groupby(queued, key=itemgetter(0, 1)):
             # Without a connection nothing is lost: connecting subscribes to everything.

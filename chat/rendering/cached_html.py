@@ -70,7 +70,7 @@ class CachedHtml:
 
     def message(self, event: Event, zone: str, silent: bool = False) -> Markup:
         """An event as an item of the message list; `silent`: screen readers do not announce it."""
-        plain = event.reactions is NO_REACTIONS and not event.mentions  # as nearly all are
+        plain = event.reactions is NO_REACTIONS and not event.mentions  # as nearly all messages are
         size = len(event.body) if plain else event.size
         make = self._cached_message if size <= MAX_CACHED_MESSAGE_CHARS else self._make_message
         return make(event, zone, silent, today(zone))
@@ -97,7 +97,7 @@ class CachedHtml:
         return self._cached_header(room.rid, room.name, room.kind, room.about, size)
 
     def _macro(self, file: str, name: str, *args: object) -> Markup:
-        """What a macro of templates/macros makes of these arguments."""
+        """Return what a macro of templates/macros renders for these arguments."""
         macros = self._env.get_template(f"macros/{file}.html").module
         return Markup(getattr(macros, name)(*args))
 

@@ -94,6 +94,6 @@ class FastEnvironment(Environment):
 
     def make_globals(self, d: Any) -> Any:
         # Jinja returns a ChainMap, which every rendering and every import of a macro copies in
-        # Python: a twentieth of the time of a room page. A copy made now would lack what is added
-        # later, and Jinja runs an imported file anew for each page that has more globals than it.
+        # Python: a twentieth of the time of a room page. A copy would lack what is added later, and
+        # Jinja runs an imported file again for each page that has more globals than that file.
         return {**self.globals, **d} if d else self.globals

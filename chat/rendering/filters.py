@@ -53,6 +53,6 @@ def file_note(note: str) -> str:
     return NOTES.get(note, "")
 
 
-# Their names are those of the functions.
+# Each filter has the name of its function.
 FILTERS: tuple[Any, ...] = (browser, file_note, file_size, hue, initials)
 FILTERS += (new_day, search_scope, short_time, when)

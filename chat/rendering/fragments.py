@@ -19,16 +19,16 @@ from .local_time import short_time
 from .precompiled import PrecompiledTemplate
 
 FILE = "pushes/event.html"
-# Pages that are left open keep this many messages. They drop older ones whenever so many have been
-# posted to the room (macro `trim`).
+# Pages that are left open keep this many messages. They remove older ones each time this many have
+# been posted to the room (macro `trim`).
 KEPT_ON_SCREEN, TRIM_EVERY_MESSAGES = 300, 50
 
 
 class Fragments:
     """Renders fragments. `zone` is the name of the viewer's time zone; "" is the server's.
 
-    The methods render events, which is done for each message. All other fragments are macros of
-    FILE, which describes them, and are called by their names: `fragments.typing(rid, person)`.
+    The methods render events, so they are called for each message. All other fragments are macros
+    of FILE, which describes them. They are called by name: `fragments.typing(rid, person)`.
 
     `missed_events`, `replaced_list` and `room_list` may let other tasks run
     (chat.runtime.cooperation). Nothing else does, because the hub writes in the order in which it
@@ -62,8 +62,8 @@ class Fragments:
         return "".join(parts)
 
     def _changes(self, event: Event, zone: str, is_new: bool = False) -> Iterator[str]:
-        """What an event changes on screen besides its own line. An edit without a body is of a
-        message with files if it is new; one that is read later, of a message that may be gone."""
+        """Return what an event changes on screen besides its own line. A new edit without a body
+        belongs to a message with files; one that is read later may belong to a deleted message."""
         if event.number and event.kind not in CHANGES:
             yield self.macros.size_changed(event)
         if event.kind != EDIT or is_new or event.body or event.edited:
@@ -72,7 +72,8 @@ class Fragments:
                 yield changed(event, zone)
 
     def for_members(self, event: Event, zone: str) -> str:
-        """An event for pages of members that show another room: the unread mark and the alert."""
+        """Render an event for members' pages that show another room: the unread mark and the
+        alert."""
         if event.kind == POST and not event.mentions:
             return self._plain_marks(event.room, event.uid)
         return "".join(self._marks(event))
@@ -100,7 +101,7 @@ class Fragments:
         return self._post_row.text(rid=event.room, time=time, name=event.name, text=text)
 
     def missed_events(self, events: list[Event], zone: str) -> str:
-        """The events (at least one) that a page lacks, each put in its place."""
+        """Render the events (at least one) that a page lacks, each in its place."""
         messages = Markup("").join(self._message(event, zone) for event in in_pieces(events))
         parts = [self._put.text(rid=events[0].room, messages=messages)]
         if heard := [event for event in events if not event.is_silent]:

@@ -16,8 +16,8 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9999, 12, 30)
 CACHED_TIMES = 4096
 REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific"
 
-# The time in seconds since 1970. Messages are dated by the database, so "today" is the day of the
-# database. A process has one database.
+# The time in seconds since 1970. The database dates messages, so "today" is the day by its clock. A
+# process has one database.
 _clock: Callable[[], float] = time.time
 
 

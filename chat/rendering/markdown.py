@@ -7,7 +7,7 @@ this module is not a security hole.
 Rendering takes time, so servers do it in a child process (chat.rendering.text_renderer). A text has
 a budget of MAX_STEPS (chat.rendering.markdown_parser). What a text uses of it depends on the text
 alone, so all processes render it alike. A text that exceeds the budget is shown as it was typed.
-MAX_PARSE_SECONDS is a second limit, for kinds of text that nobody has thought of.
+MAX_PARSE_SECONDS is a second limit, for kinds of text that nobody has foreseen.
 """
 
 import logging
@@ -36,8 +36,8 @@ Env = MutableMapping[str, Any]  # of markdown-it
 
 MAX_PARSE_SECONDS = 0.1  # of processor time; MAX_STEPS of the slowest kind take a sixth of this
 MAX_COLOR_SECONDS = 0.05  # to highlight all code in a message; 4,000 characters take 5 ms
-MAX_GIST_CHARS = 80  # of a message that are shown in the room list
-GIST_SOURCE_CHARS = 400  # at the beginning of a message, which the gist is made from
+MAX_GIST_CHARS = 80  # of a message, in the room list
+GIST_SOURCE_CHARS = 400  # at the beginning of a message, from which the gist is made
 
 # Every text with markup contains one of these characters or begins with one of those below: line
 # ends, characters that Markdown uses (brackets only around an address, which has a colon), and the
@@ -121,7 +121,7 @@ def _tokens(body: str, mentions: Mentions = ()) -> list[Token]:
 
 
 def _plain_text(body: str) -> str | None:
-    """A text without markup, with a line end after each block. None if nothing is left."""
+    """Return the text without markup, with a line end after each block; None if nothing is left."""
     if large := large_emoji(body):
         return large
     return "".join(map(_text_of, _tokens(body))) or None
@@ -166,7 +166,8 @@ def _code_of(token: Token) -> tuple[str, Lexer | None]:
     code, words = token.content, token.info.strip()
     lexer = find_lexer(words.lower())
     if lexer is None and words and words.lower() not in PLAIN:
-        # Not a language: the code begins behind the opening marks, and may end before others.
+        # There is no language: the code begins right after the opening marks, and may end before
+        # other text.
         code = f"{words}\n{code}".rstrip("\n").removesuffix(token.markup)
     return code, lexer
 

@@ -1,5 +1,5 @@
 """The parser for messages: CommonMark without the parts that a chat does not need or that people
-trigger by accident, plus emoji names, mentions, and a budget of steps."""
+trigger by accident, and with emoji names, mentions and a budget of steps."""
 
 import re
 from collections.abc import MutableMapping
@@ -18,7 +18,7 @@ from .emoji_names import replace_names
 
 MAX_STEPS = 1500  # places in a text where the parser tries its rules; dense prose has 500
 MAX_LEVELS = 12  # of nested quotes and lists; a text with more is shown as it was typed
-# Of ids in all mentions of a message together. Each mention contains the ids of all people it
+# In the ids of all mentions of a message together. Each mention contains the ids of all people it
 # reaches, and a message can repeat a name that a thousand people have, or `@here` in a large room.
 MAX_MARK_CHARS = 30_000
 
@@ -158,7 +158,7 @@ def _marked(token: Token, env: MutableMapping[str, Any]) -> list[Token]:
 
 
 def _may_mark(uids: str, env: MutableMapping[str, Any]) -> bool:
-    """Whether one more mention with these ids may be marked; the first one always may."""
+    """Return True if one more mention with these ids may be marked; the first one always may."""
     env["mark_chars"] -= len(uids)
     is_first = uids not in env["marked"]
     env["marked"].add(uids)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from .environment import escape_output
 
 CACHED_TEMPLATES = 512  # of one macro, by the arguments that are not slots
-SLOT_MARK = "\0"  # stands on both sides of a slot's name while the macro is rendered
+SLOT_MARK = "\0"  # is on both sides of a slot's name while the macro is rendered
 _SLOT = re.compile(f"{SLOT_MARK}(\\w+){SLOT_MARK}")
 
 
@@ -36,6 +36,6 @@ class PrecompiledTemplate:
         return Markup(self.text(*args, **slots))
 
     def text(self, *args: Any, **slots: Any) -> str:
-        """The same as a plain string."""
+        """Return the same as a plain string."""
         compiled = self._compiled(tuple(slots), *args)
         return compiled % {name: escape_output(value) for name, value in slots.items()}

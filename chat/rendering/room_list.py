@@ -12,7 +12,7 @@ def unread_elsewhere(rows: list[Row], current: str) -> int:
 
 
 def digest(rows: list[Row]) -> str:
-    """A short text that changes when the room list does, followed by `numbers_digest`."""
+    """Return a short text that changes when the room list does, followed by `numbers_digest`."""
     state = "".join(
         f"{row.room.rid}{row.room.seq}.{row.read}{row.notification_level};" for row in rows
     )
@@ -21,5 +21,5 @@ def digest(rows: list[Row]) -> str:
 
 
 def numbers_digest(numbers: Iterable[tuple[str, int]]) -> str:
-    """A short text that changes when the number of the newest event of a room does."""
+    """Return a short text that changes when the number of any room's newest event does."""
     return f"{zlib.crc32(repr(sorted(numbers)).encode()):x}"

@@ -40,7 +40,7 @@ ENTRY_CHARS = (
 )
 MAX_MEMORY_BYTES = 1 << 30  # of the child's address space
 ANSWER_SECONDS = (
-    10.0  # for one text, which takes a tenth of a second at most; then the child is killed
+    10.0  # for one text, before the child is killed; a text takes a tenth of a second at most
 )
 LATE_SECONDS = 3.0  # for one text, after which `is_late` is True
 START_SECONDS = 5.0  # for a new child to start, which takes some milliseconds
@@ -68,7 +68,7 @@ class TextRenderer(Texts):
         self._queues: dict[str, deque[Key]] = {}  # by person; no queue is empty
         self._used: defaultdict[str, float] = defaultdict(float)  # seconds, by person
         self._forget_at = 0.0
-        self._task: asyncio.Task[None] | None = None  # while texts wait
+        self._task: asyncio.Task[None] | None = None  # runs while texts wait
         self._child: _Child | None = None
         # By the monotonic clock:
         self._childless_since = 0.0  # when a child was first needed and missing; 0.0: there is one
@@ -94,7 +94,7 @@ class TextRenderer(Texts):
             return body[: markdown.MAX_GIST_CHARS]
         return self._text(_gist(body))
 
-    # Before code that must not wait
+    # Preparing texts for code that must not wait
 
     def is_ready(self, event: Event) -> bool:
         """True if showing this event will not wait."""

@@ -49,7 +49,7 @@ def in_pieces(many: Iterable[T]) -> Iterator[T]:
 
 
 def _begin(now: float) -> None:
-    """Remember the time of the first call in this turn of the loop."""
+    """Record the time of the first call in this turn of the loop."""
     global _began, _loop
     with suppress(RuntimeError):  # no loop runs
         loop = asyncio.get_running_loop()

@@ -29,7 +29,7 @@ class _Alarm:
 
 def within(seconds: float, work: Callable[[], T]) -> T:
     """Return the result of `work`. Raises OutOfTime when it has used this much processor time.
-    Calls must not be nested. In any thread but the main one there is no limit, because signals
+    Calls must not be nested. There is no limit in other threads than the main one, because signals
     reach only the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return work()

@@ -88,7 +88,7 @@ class Pool:
             if queue:
                 self._queues[asker] = queue  # at the end
             if job.result.done():
-                continue  # nobody waits for it any more
+                continue  # its caller has stopped waiting
             self._running.add(asker)
             future = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
             future.add_done_callback(partial(self._ended, asker, job))

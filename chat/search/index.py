@@ -26,10 +26,10 @@ INDEX_FILE = "search.sqlite"  # in the data folder
 SCHEMA_VERSION = 2  # of the tables; an index of another version is built again
 WRITER_WAIT_SECONDS = 10.0  # for another process that writes
 READER_WAIT_SECONDS = 0.2  # for processes that read, when the write-ahead log is to be emptied
-MERGED_PAGES = 500  # of words, in one step of a merge
+MERGED_PAGES = 500  # that one step of a merge writes
 MAX_SEARCH_SECONDS = 2.0  # for one query
-MAX_RARE_MATCHES = 2000  # in all rooms, up to which all matches are read at once
-MANY_ROOMS = 20  # with more rooms, all matches are read at once if they are rare
+MAX_RARE_MATCHES = 2000  # in all rooms together, up to which all are read at once
+MANY_ROOMS = 20  # above which all matches are read at once if they are rare
 SEQ_BITS = 32  # of a message's id, for its number in the room
 
 # `prefix`: the index also has the beginnings of words, for a word that is still being typed.
@@ -80,8 +80,8 @@ class IndexCursor:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A query: phrases, the ids of authors (none: anyone), the earliest time `since`, and what
-    the messages are older than: `until` (0: no limit) and the place `older`. Times are in ms."""
+    """A query: phrases, and the ids of authors (none: anyone). Messages are from `since` or later,
+    from before `until` (0: no limit), and older than the place `older`. Times are in ms."""
 
     phrases: tuple[Phrase, ...] = ()
     authors: tuple[str, ...] = ()
@@ -129,7 +129,7 @@ class Index:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction: all that is written within it is stored, or nothing."""
+        """A transaction: everything that is written in it is stored, or nothing."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -260,8 +260,8 @@ def _words(text: str) -> str:
 def find(
     folder: Path, wanted: Wanted, rooms: Sequence[tuple[str, int]], limit: int
 ) -> tuple[list[Position], dict[str, int]]:
-    """The newest `limit` matches in these rooms (each with its id and the time of its last
-    message, in ms), newest first; and the number up to which each of the rooms is indexed.
+    """Return the newest `limit` matches in these rooms, newest first, and the number up to which
+    each room is indexed. `rooms` has an id and the time of the last message (ms) for each room.
     Raises Unready and TooSlow. It blocks."""
     try:
         with contextlib.closing(_reader(folder)) as db:
@@ -363,5 +363,5 @@ def _match(db: sqlite3.Connection, wanted: Wanted) -> str | None:
 
 
 def _name(author: int) -> str:
-    """An author as a word that no text contains."""
+    """Return an author as a word that no text contains."""
     return f"\u00b7{author:x}"

@@ -36,13 +36,13 @@ log = logging.getLogger(__name__)
 
 PAGE_EVENTS = 2000  # read at once, and rooms that are compared at once
 WAIT_SECONDS = 1.0  # for a published message
-GATHER_SECONDS = 0.1  # for more of them, so that a burst is read once
+GATHER_SECONDS = 0.1  # for more messages, so that a burst is read once
 LOOK_SECONDS = 30.0  # between two comparisons of all rooms, ...
 LOOK_REST_FACTOR = 50  # ... or this many times as long as one takes, if that is longer
 ANSWER_SECONDS = 2.0  # without a byte from Redis, after which it counts as unreachable
 SQLITE_STEPS = 100_000  # of SQLite's virtual machine between two beats: some milliseconds
 RETRY_SECONDS = 10.0  # after an error
-FINISH_SECONDS = 5.0  # for what was written and deleted before a stop
+FINISH_SECONDS = 5.0  # to index what was written and deleted before a stop
 MERGE_SECONDS = 0.2  # for merging words, in each turn
 ERRORS = (sqlite3.Error, OSError, RedisError, RedisClusterException)
 
@@ -87,7 +87,8 @@ def _run(settings: Settings, heartbeat: Heartbeat) -> None:
 
 
 def _client(settings: Settings) -> Any:
-    """A client that gives up soon: the supervisor would take a long wait for a hang."""
+    """Return a client that gives up soon, because the supervisor would take a long wait for a
+    hang."""
     wait = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
     return urls.client(settings.redis_url, retry=Retry(NoBackoff(), 0), **wait)
 
@@ -170,7 +171,7 @@ class Indexer:
 
     def _receive(self) -> tuple[set[str], set[str]]:
         """Wait for what is published. Returns the ids of the rooms with new events, and of those
-        that are subscribed to since now or again: they may have events from before."""
+        with a new subscription, which may have events from before it."""
         changed: set[str] = set()
         subscribed: set[str] = set()
         message = self._message(min(time.monotonic() + WAIT_SECONDS, self.due))
@@ -240,7 +241,7 @@ class Indexer:
                 self.index.forget(rid)
                 return False
             if here and (here.epoch != since.epoch or here.seq > since.seq or not since.follows):
-                self.index.forget(rid)  # it has another history: read it from the beginning
+                self.index.forget(rid)  # the room has another history: read it from the beginning
                 return True
             if here and since.first > here.first:
                 self.index.trim(rid, since.first)

@@ -87,7 +87,7 @@ def parse(text: str, today: date) -> Query:
 
 
 def matches(query: Query, text: str) -> list[tuple[int, int]] | None:
-    """The places of all phrases in a text, in order; None if it lacks one of them."""
+    """Return the places of all phrases in a text, in order; None if the text lacks one of them."""
     all_words, spans = words(text), []
     for phrase in query.phrases:
         found = list(_of(phrase, all_words))

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 MAX_WORD_CHARS = 64  # of a word in the index or in a query; the rest is ignored
-MAX_TYPED_WORD_CHARS = 256  # of a word as it was typed, with all marks; the rest is ignored
+MAX_TYPED_WORD_CHARS = 256  # of a word as typed, with all marks; the rest is ignored
 MAX_CACHED_WORDS = 4096  # words outside ASCII that are cached in folded form, ...
 MAX_CACHED_WORD_CHARS = 16  # ... if they are no longer than this
 

@@ -1,4 +1,4 @@
-"""What `chat serve` tells the operator."""
+"""Prints what `chat serve` tells the operator."""
 
 import logging
 

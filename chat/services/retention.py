@@ -47,11 +47,11 @@ class Cleanup:
         return PAUSE_SECONDS if self.step() else self.rest_seconds
 
     def step(self) -> bool:
-        """Do one step of a round. False if the round is over."""
+        """Do one step of a round. Returns False when the round is over."""
         steps, self._round = self._round or self.begin(), None
         if not next(steps, False):
             return False
-        self._round = steps  # not after an error: then a new round begins
+        self._round = steps  # after an error, this is not reached, and a new round begins
         return True
 
 

@@ -8,8 +8,8 @@ from ..store.room_kinds import CLOSED, DIRECT, OPEN
 from .context import Parts
 from .permissions import check_create_rooms, check_manage
 
-MAX_ROOMS = 500  # that a person can join or create, and that a guest can add somebody to
-MAX_ROOMS_BY_OTHERS = 2000  # that people with accounts can add somebody to
+MAX_ROOMS = 500  # that a person can join or create, or to which a guest can add somebody
+MAX_ROOMS_BY_OTHERS = 2000  # to which people with accounts can add somebody
 
 
 def create(
@@ -24,7 +24,7 @@ def create(
     """Create a room and return its id.
 
     kind: open, closed, or direct; people have one direct room together, which is found again.
-    nonce: the name of the form; the same nonce and fields again are the same room.
+    nonce: the name of the form. The same nonce and fields again return the same room.
 
     Raises Invalid, Refused, TooOften.
     """
@@ -49,15 +49,15 @@ def join(parts: Parts, by: Person, rid: str) -> None:
 
 
 def join_random(parts: Parts, by: Person, nonce: str = "") -> str:
-    """Take a seat in a random room and return the room's id. The same nonce again is the same seat.
-    Raises Refused."""
+    """Take a seat in a random room and return the room's id. The same nonce again returns the same
+    seat. Raises Refused."""
     _check_may_have_more(parts, by)
     return parts.store.rooms.join_random(by, parts.settings.random_seats, nonce)
 
 
 def edit(parts: Parts, by: Person, rid: str, fields: dict[str, str]) -> None:
-    """Change the `name`, `about` and `kind` of a room, those of them that `fields` has; all or
-    none. Raises NotFound, Refused, Invalid, TooOften."""
+    """Change those of `name`, `about` and `kind` of a room that `fields` has, all or none. Raises
+    NotFound, Refused, Invalid, TooOften."""
     room_to_manage(parts.store, rid, by)
     clean = _clean(fields)
     parts.limits.use("post", by.uid)
@@ -80,7 +80,7 @@ def end(store: Store, by: Person, rid: str, address: str) -> None:
 
 
 def _clean(fields: dict[str, str]) -> dict[str, str]:
-    """The `name`, `about` and `kind` of a room, those of them that `fields` has. Raises Invalid."""
+    """Return those of `name`, `about` and `kind` that `fields` has, checked. Raises Invalid."""
     clean = dict(fields)
     if fields.get("kind", OPEN) not in (OPEN, CLOSED):
         raise Invalid("A room must be open or closed.")
@@ -108,7 +108,7 @@ def room_to_manage(store: Store, rid: str, by: Person) -> Room:
 
 
 def check_can_be_added(parts: Parts, by: Person, people: list[Person]) -> None:
-    """Raise Invalid if one of the people is in too many rooms to be added to another by `by`.
+    """Raise Invalid if one of the people is in too many rooms for `by` to add them to another one.
 
     Every page of a person contains their whole room list. Nobody is asked before they are added
     to a room, and one visitor may sign in as many guests. So the limit is lower for guests than for

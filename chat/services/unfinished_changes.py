@@ -1,5 +1,5 @@
-"""Finishes changes that were left unfinished: the server died between two writes, or a response was
-lost and nobody sent the same request again (store.unfinished describes them).
+"""Finishes changes that were left unfinished, because the server died between two writes, or
+because a response was lost and nobody sent the request again (see store.unfinished).
 
 One process at a time does this. The clocks of hosts are not compared: a change counts as left
 behind if this process has known it for SETTLE_SECONDS.
@@ -13,13 +13,13 @@ from ..store.leases import run_leased
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 30.0  # far longer than a change takes: each of its commands has 2 s
+SETTLE_SECONDS = 30.0  # far longer than a change takes: each of its commands times out after 2 s
 REST_SECONDS = 10.0  # between two checks
 LEASE_SECONDS = 30.0  # until an unrenewed lease ends; each check renews it
 
 
 class UnfinishedChanges:
-    """`settle`: seconds for which a change is left to the process that makes it."""
+    """settle: seconds for which a change is left to the process that makes it."""
 
     def __init__(self, store: Store, settle: float = SETTLE_SECONDS) -> None:
         self.store = store

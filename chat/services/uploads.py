@@ -1,8 +1,8 @@
 """Limits on the requests with files that one person and one network may send at the same time.
 
 A request is kept in a temporary file until it is complete, and only then do quotas count it. A slow
-request may take an hour. So somebody who begins hundreds of requests, and ends none of them, would
-fill the disk with the database on it before any quota is asked.
+request may take an hour. So without these limits, somebody who begins hundreds of requests and ends
+none of them would fill the disk that holds the database, before any quota is checked.
 """
 
 import shutil
@@ -52,7 +52,8 @@ class Uploads:
                 RETRY_AFTER_SECONDS,
             )
         free, total = self.free()
-        # The other requests have already used some of `self.bytes`; how much is unknown.
+        # The other requests have already written some of `self.bytes` to the disk; how much is
+        # unknown.
         if free - self.bytes - size < min(FREE_BYTES, total // FREE_FRACTION):
             raise FilesAway
         self._under_way.update(whose.keys())

@@ -82,7 +82,7 @@ class Store:
         return Importer(self.client, self.clock, self.integrity, self.people, trusted)
 
     def finish(self, entry: str) -> None:
-        """Finish a change that has begun (one of `unfinished.entries`). This can be repeated."""
+        """Finish a change that was begun (one of `unfinished.entries`). This can be repeated."""
         kind, about = parsed(entry)
         finishers: dict[str, Callable[..., None]] = {
             unfinished.ROOM: self.pointers.agree_room,

@@ -16,7 +16,7 @@ from .person import ADMIN, GUEST, MEMBER, Person
 from .unfinished import FIRST_ADMIN, LOGIN, SUBJECT
 from .verified import Verified
 
-CREATION_SECONDS = 60  # after which a server that has not finished an account counts as dead
+CREATION_SECONDS = 60  # to create an account, after which its server counts as dead
 RESET_SECONDS = 24 * 3600  # for which a password link works
 SETUP_LINK_SECONDS = 24 * 3600
 MAX_SETUP_LINKS = 20  # that work at the same time: each start of the chat makes one
@@ -51,9 +51,9 @@ class Accounts:
         role: str = MEMBER,
         nonce: str = "",
     ) -> Person:
-        """Create an account. A `guest` becomes it and keeps id and rooms. Raises Invalid if the
-        login is taken. The same login with the same nonce continues an account that was not
-        finished."""
+        """Create an account. If a `guest` is given, the guest gets the account and keeps their id
+        and rooms. Raises Invalid if the login is taken. The same login with the same nonce
+        continues an account that was not finished."""
         made = keys.repeatable_id("account", nonce, login) if nonce else keys.new_id()
         uid = guest.uid if guest and guest.role == GUEST else made
         with self.people.unfinished.change(LOGIN, login, uid):
@@ -64,7 +64,7 @@ class Accounts:
             if self._verified.one("HGET", keys.user(uid), "login") == login:
                 self.client.persist(keys.login(login))
                 raise Invalid("This account already exists. Sign in to it.")
-            # Login, password and role are written together, so there is no half an account.
+            # Login, password and role are written together, so an account is never incomplete.
             if guest and guest.role == GUEST:
                 person = self.people.edit(guest, password_hash, name=name, login=login, role=role)
             else:
@@ -88,8 +88,8 @@ class Accounts:
         guest: Person | None = None,
         nonce: str = "",
     ) -> Person:
-        """Create the first account. Raises Invalid if there is an administrator (of several at the
-        same time, one succeeds), and as `create` does."""
+        """Create the first account. Of several calls at the same time, one succeeds. Raises Invalid
+        if there is an administrator already, and as `create` does."""
         with self._first_admin(login):
             return self.create(login, name, password_hash, guest, ADMIN, nonce)
 
@@ -138,7 +138,7 @@ class Accounts:
         return bool(self._verified.one("EXISTS", keys.FIRST_ADMIN))
 
     def by_login(self, login: str) -> tuple[str, str]:
-        """The user id and the hash of the password; two "" if nobody has this login."""
+        """Return the user id and the hash of the password; two "" if nobody has this login."""
         uid = self._verified.one("GET", keys.login(login.strip().lower())) or ""
         return uid, self.password(uid) if uid else ""
 
@@ -152,7 +152,7 @@ class Accounts:
         self.client.hset(keys.user(uid), mapping=values)
 
     def by_subject(self, issuer: str, subject: str, name: str) -> Person:
-        """The person whom another site calls `subject`; created the first time."""
+        """Return the person whom another site calls `subject`, who is created the first time."""
         digest = keys.digest(f"{issuer}\n{subject}")
         key, new = keys.subject(digest), keys.new_id()
         known = self._verified.one("GET", key)
@@ -169,7 +169,7 @@ class Accounts:
             self.client.delete(keys.subject(digest))
 
     def use_once(self, digest: str, seconds: int) -> bool:
-        """True the first time that the token with this digest is used within so many seconds."""
+        """Return True unless the token with this digest was used within the last `seconds`."""
         return bool(self._verified.one("SET", keys.used(digest), "", "NX", "EX", seconds))
 
     def reset_token(self, uid: str, by: str) -> str:

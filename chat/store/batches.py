@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Commands in one pipeline. To pack, send and read them takes a few milliseconds, in which the event
-# loop does nothing else.
+# Commands in one pipeline. Packing, sending and reading them takes a few milliseconds, during which
+# the event loop does nothing else.
 AT_ONCE = 100
 # Records whose answers together are about one piece (store.pieces).
 PEOPLE_AT_ONCE = 60  # each up to 1.1 KB
@@ -24,14 +24,15 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def scanned(scan: Callable[..., Iterable[Any]], key: str, size: int) -> Iterator[list[Any]]:
-    """What a scan of redis-py, such as `client.hscan_iter`, finds in a key, `size` at a time."""
+    """Yield what a scan of redis-py, such as `client.hscan_iter`, finds in a key, `size` at a
+    time."""
     return batched(scan(key, count=size), size)
 
 
 def stored_ids(
     client: Any, key_of: Callable[[str], str], kind: str = "hash", size: int = IDS_AT_ONCE
 ) -> Iterator[str]:
-    """The ids in all keys that `key_of` makes, such as keys.room, and that are of this kind in
+    """Yield the ids in all keys that `key_of`, such as keys.room, makes and that have this type in
     Redis. Some may come twice."""
     before, behind = key_of("*").split("*")
     for key in client.scan_iter(match=f"{before}*{behind}", count=size, _type=kind):
@@ -41,7 +42,7 @@ def stored_ids(
 
 
 def members_among(client: Any, key: str, values: Sequence[str]) -> list[str]:
-    """Those of the values that the sorted set `key` contains, in this order."""
+    """Return those of the values that the sorted set `key` contains, in this order."""
     scores = client.zmscore(key, values) if values else []
     return [value for value, score in zip(values, scores, strict=True) if score is not None]
 
@@ -49,8 +50,8 @@ def members_among(client: Any, key: str, values: Sequence[str]) -> list[str]:
 def ask_each(
     client: Any, method: str, arguments: Iterable[Sequence[Any]], size: int = AT_ONCE
 ) -> list[Any]:
-    """The answers to one command with each of these arguments, `size` commands in a round trip.
-    `method` is a method of redis-py's pipeline, such as "zscore"."""
+    """Yield the answers to one command with each of these arguments, `size` commands in a round
+    trip. `method` is a method of redis-py's pipeline, such as "zscore"."""
     answers: list[Any] = []
     for some in batched(arguments, size):
         pipeline = client.pipeline(transaction=False)

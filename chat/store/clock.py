@@ -8,7 +8,7 @@ Asking the database each time would cost a round trip. So a `Clock` remembers wh
 last, and adds the time of the machine's monotonic clock, which nobody sets. Each worker asks every
 two seconds (store.presence.Presence.report) and corrects the clock. Within that time it notices
 that the database's clock was set, that another database took over, or that the machine slept. In a
-cluster, each node has a clock; this is the one of the node with `chat:here`.
+cluster, each node has a clock; this is the clock of the node with the key `chat:here`.
 """
 
 import time
@@ -34,8 +34,8 @@ class Clock:
         return self.estimate()
 
     def estimate(self) -> float:
-        """Seconds since 1970, without waiting; by the host's clock until the database was asked
-        once. Only for display, never for stored times or final refusals."""
+        """Seconds since 1970, without waiting; by the host's clock until the database has been
+        asked once. Only for display, never for stored times or final refusals."""
         return time.time() if self._ahead is None else time.monotonic() + self._ahead
 
     def correct(self, now: float, asked: float) -> None:

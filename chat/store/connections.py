@@ -10,9 +10,9 @@ from typing import Any
 from . import keys
 from .lua import Script
 
-ALIVE_SECONDS = 20  # after its last heartbeat, for which a process counts as alive
-SILENCE_SECONDS = 6  # without a heartbeat of any process, after which all count as alive again
-COUNT_SECONDS = 24 * 3600  # after the last change, for which a number of pages is kept
+ALIVE_SECONDS = 20  # for which a process counts as alive after its last heartbeat
+SILENCE_SECONDS = 6  # without any heartbeat, after which all processes count as alive again
+COUNT_SECONDS = 24 * 3600  # for which a count is kept after its last change
 
 
 class ConnectionCounts:

@@ -1,7 +1,7 @@
 """Drafts: what a person has typed in a room and not sent.
 
-Drafts are stored as well as possible. A failure of Redis is no reason to refuse a request or to
-close a page, so nothing here raises RedisError or OSError.
+A failure of Redis is no reason to refuse a request or to close a page. So nothing here raises
+RedisError or OSError, and a draft may be lost.
 """
 
 from contextlib import suppress
@@ -39,7 +39,7 @@ class Drafts:
         return ""
 
     def sent(self, uid: str, rid: str, body: str) -> None:
-        """Delete the draft if it is the posted message or its beginning. Otherwise it may be of
+        """Delete the draft if it is the posted message or its beginning. Otherwise it may belong to
         another composer."""
         draft = self.of(uid, rid)
         if draft and _clean(body).startswith(draft):

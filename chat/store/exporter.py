@@ -1,9 +1,9 @@
 """Exports rooms and people as records, which can be imported into another database
 (store.importer).
 
-A record is a dict whose "is" says what it is. People come before everything that refers to them. A
-room is followed by its events in order, by what is stored beside them, and by "end of room".
-Nothing is read as a whole, so a room may have any number of events."""
+A record is a dict whose "is" says what it is. People come before everything that refers to them.
+After a room come its events in order, what is stored beside them, and "end of room". Nothing is
+read as a whole, so a room may have any number of events."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -29,8 +29,8 @@ Record = dict[str, Any]
 
 
 class Exporter:
-    """`whole`: people with everything but how they sign in. `secrets`: with that too, and with the
-    nonces of messages. Each person is exported once."""
+    """`whole`: export everything about people except how they sign in. `secrets`: export that too,
+    and the nonces of messages. Each person is exported once."""
 
     def __init__(self, client: Any, whole: bool = False, secrets: bool = False) -> None:
         self.client = client
@@ -163,8 +163,8 @@ def scan_beside(client: Any, rid: str, kind: str) -> Iterator[list[tuple[str, An
 
 
 def number_of(kind: str, name: str, value: Any) -> int:
-    """The number of the message that an entry of `scan_beside` belongs to: not for members and read
-    marks, which belong to people."""
+    """Return the number of the message that an entry of `scan_beside` belongs to. Members and read
+    marks belong to people instead."""
     if kind == "mentioned":
         return int(name.rpartition(" ")[2])
     return int(name if kind in _TEXTS else value)

@@ -12,7 +12,7 @@ is_number = re.compile(r"[0-9]{1,15}").fullmatch  # of a stored value
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong, as a sentence, and the repair; None if there is none."""
+    """A sentence that says what is wrong, and the repair; None if it cannot be repaired."""
 
     text: str
     repair: Callable[[], object] | None

@@ -1,4 +1,4 @@
-"""Forgets guests who will not come back, and what is left of forgotten ones.
+"""Deletes guests who will not come back, and what is left of deleted ones.
 
 A guest has no password and can only come back by a session that has not ended, or by a token. The
 messages of a forgotten guest stay, with the name that each of them contains. Everything else is
@@ -28,7 +28,7 @@ from .tokens import Tokens
 from .verified import check_own
 
 SCAN_COUNT = 100  # people, or entries of an index, that are read in one step
-NEW_SECONDS = 24 * 3600  # for which a guest without a session may still be signing in
+NEW_SECONDS = 24 * 3600  # during which a guest without a session may still be signing in
 _USER = re.compile(r"chat:user:\{([^{}]+)\}(:[\w:]+)?")
 _FIELDS = ("uid", "name", "role", "bot", "login", "off", "forgotten")
 _PARTS = (keys.sessions, keys.tokens, keys.notification_levels, keys.drafts, keys.user_pages)
@@ -100,14 +100,14 @@ class Guests:
             return False
         used = [max(token.made, token.used) for token in self.tokens.of(uid)]
         seen = max([session.seen for session in self.sessions.of(uid)] + used, default=0)
-        if not seen:  # signed out: when this was first noticed is stored
+        if not seen:  # signed out: the store says when this was first noticed
             self.client.zadd(keys.GUESTS_GONE, {uid: int(now)}, nx=True)
             seen = int(self.client.zscore(keys.GUESTS_GONE, uid) or now)
         return seen < now - days * 24 * 3600
 
     def _forget_guest(self, person: Person) -> None:
         uid, direct = person.uid, False
-        # If this is interrupted, whoever continues finds no session any more.
+        # If this is interrupted, the next attempt finds no session any more.
         self.client.zadd(keys.GUESTS_GONE, {uid: 1})
         rids = self.client.smembers(keys.user_rooms(uid))  # including ended ones
         self.rooms.release_ownership(person)
@@ -131,7 +131,7 @@ class Guests:
     def _leave(self, rid: str, person: Person) -> None:
         left = self._forget_member(keys.of_ending(rid), event_by(END, person))
         if left == -1:
-            with suppress(NotFound):  # a random room, that `release_ownership` has not left
+            with suppress(NotFound):  # a random room that `release_ownership` has not left
                 self.rooms.leave(rid, person)
         if self.rooms.kind(rid) == ENDED:  # now, or before an interruption
             self.client.zrem(keys.OPEN_ROOMS, rid)

@@ -125,8 +125,8 @@ class History:
     def before_for(
         self, rid: str, uids: Sequence[str], seq: int | str, most: int, chars: int = 0
     ) -> tuple[list[Entry], list[str]]:
-        """The entries of `before`, and those of the people `uids` who were not members when the
-        last entry was read. With `chars`, reading stops after so many characters."""
+        """Return the entries of `before`, and those of the people `uids` who were not members when
+        the last entry was read. With `chars`, reading stops after that many characters."""
         piece = self.piece(rid, "before", seq, most, uids)
         entries, epoch = piece.entries, piece.epoch
         while piece.more and len(entries) < most and not _has(entries, chars):
@@ -208,8 +208,8 @@ class History:
     # For the search index (chat.search.indexer), which follows the rooms
 
     def since(self, rid: str, seq: int, at: int, limit: int) -> Since | None:
-        """The first events after number `seq`, whose time was `at` (ms): at most `limit`, and at
-        most one piece. None if the room does not exist any more."""
+        """Return the first events after number `seq`, whose time was `at` (ms): at most `limit`,
+        and at most one piece. None if the room no longer exists."""
         piece = self.piece(rid, "after", seq, limit)
         if piece.seq is None or piece.kind == ENDED:
             return None
@@ -227,9 +227,9 @@ class History:
         return Since(piece.epoch, piece.seq, piece.first, events, follows)
 
     def newest(self, rids: Sequence[str]) -> dict[str, tuple[str, str, str]]:
-        """The epoch, the newest number and the oldest number that is kept, of those of the rooms
-        that exist and have not ended. They are texts as stored; whoever reads the room finds out
-        whether they are numbers."""
+        """Return the epoch, the newest number and the oldest kept number of each room that exists
+        and has not ended. They are texts, as stored; whether they are numbers is checked when the
+        room is read."""
         asked = ((keys.room(rid), "kind", "epoch", "seq", "first") for rid in rids)
         answers = ask_each(self.client, "hmget", asked, _ROOMS_AT_ONCE)
         return {
@@ -267,5 +267,5 @@ def _entries(flat: Sequence[str]) -> Iterator[Entry]:
 
 
 def _has(entries: Sequence[Entry], chars: int) -> bool:
-    """True if the entries have so many characters together; never for 0."""
+    """Return True if the entries have this many characters together; never for 0."""
     return bool(chars) and sum(len(entry.data) for entry in entries) >= chars

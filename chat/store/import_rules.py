@@ -31,7 +31,7 @@ Record = dict[str, Any]
 
 MAX_NUMBER = 2**32 - 1  # of an event; the search index has no more bits
 MAX_BYTES = 2**40  # of a file
-MAX_RANDOM_ROOMS = 10**9  # that ever existed
+MAX_RANDOM_ROOMS = 10**9  # that have ever existed
 MAX_TEXT_CHARS = 200_000  # of a text that is stored unchanged
 MAX_ENTRIES = 10_000  # of one record; an export writes 1000
 DAY_MS = 24 * 3600 * 1000
@@ -70,7 +70,7 @@ def until(found: Any) -> int | None:
 
 
 def text(found: Any, most: int = MAX_TEXT_CHARS) -> str:
-    """A text that UTF-8 can hold, of `most` characters."""
+    """Return the value if it is a text of at most `most` characters that UTF-8 can represent."""
     if not isinstance(found, str) or len(found) > most or has_surrogate(found):
         raise ValueError("a text that is too long, or contains invalid characters")
     return found

@@ -1,4 +1,5 @@
-"""A room during its import: it is built under temporary keys, beside what this chat has of it."""
+"""A room during its import, which is built under temporary keys beside the room that this chat may
+have."""
 
 import json
 from typing import Any
@@ -8,7 +9,7 @@ from . import import_rules, keys
 from .exporter import BESIDE, HASHES, SCAN_COUNT, number_of, scan_beside
 from .lua import Script
 
-UNFINISHED_SECONDS = 24 * 3600  # for which a room is kept whose import did not come to its end
+UNFINISHED_SECONDS = 24 * 3600  # for which a room is kept whose import was not completed
 
 
 class ImportedRoom:
@@ -52,7 +53,7 @@ class ImportedRoom:
         return self.seq > self.here and not self.is_over
 
     def foreign_event(self, n: int, at: int, fields: list[str]) -> None:
-        """The same as `event`, with the fields of a foreign event after they were cleaned."""
+        """Like `event`, for a foreign event whose fields were cleaned."""
         data = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
         self.deletions += fields[0] == DELETE
         if fields[0] not in SILENT:
@@ -114,7 +115,7 @@ class ImportedRoom:
         """Store some of the data that is kept beside the events."""
         if self.problem or not self.is_news:
             return
-        if kind == "read" and self.here and values:  # read marks do not go back
+        if kind == "read" and self.here and values:  # read marks never go back
             here = self.client.hmget(keys.read(self.rid), list(values))
             marks = zip(values.items(), here, strict=True)
             values = {uid: max(int(seq), int(mark or 0)) for (uid, seq), mark in marks}
@@ -129,8 +130,8 @@ class ImportedRoom:
         self.client.expire(key, UNFINISHED_SECONDS)
 
     def put(self) -> bool:
-        """Move the room to its place; False if the room here has changed. Raises ValueError if
-        events are missing."""
+        """Move the room to its final keys. Returns False if the existing room has changed
+        meanwhile. Raises ValueError if events are missing."""
         if self.last != self.seq:
             raise ValueError("the newest event is missing")
         fields = {**self.fields, "first": str(self.first)}

@@ -78,18 +78,18 @@ class Importer:
             self.client.zadd(keys.BANNED, dict.fromkeys(banned, 0))
 
     def takes_file(self, record: Record) -> bool:
-        """True if the file in this record is to be stored."""
+        """Return True if the file in this record must be stored."""
         room = self.room
         if self.trusted or room is None:
             return self.trusted
         return record["room"] == room.rid and not room.here and not room.problem
 
     def takes_picture(self, record: Record) -> bool:
-        """True if the picture of the person in this record is to be stored."""
+        """Return True if the picture of the person in this record must be stored."""
         return self.trusted or record["id"] in self.new_uids
 
     def close(self) -> None:
-        """Delete the parts of a room whose import did not come to its end."""
+        """Delete the parts of a room whose import was not completed."""
         if self.room:
             self.room.forget()
 
@@ -213,15 +213,16 @@ class Importer:
         room.beside(kind, values)
 
     def _check_people(self, uids: Iterable[str]) -> None:
-        """Do not import the room if one of these people was here before: a file must not put words
-        into their mouths, or them into a room."""
+        """Do not import the room if one of these people was here before: a file must not add
+        messages in their name, or add them to a room."""
         room = self._present()
         for uid in uids:
             if uid and not room.problem and not room.here and self._was_here(uid):
                 room.problem = f"it involves {uid}, who exists here (--all imports it anyway)"
 
     def _was_here(self, uid: str) -> bool:
-        """True if this person is here for another reason than the import of a foreign file."""
+        """Return True if this person is here, unless only an import of a foreign file has added
+        them."""
         if uid not in self._known:
             fields = self.client.hgetall(keys.user(uid))
             is_settled = any(fields.get(name) for name in ("login", "password", "role"))

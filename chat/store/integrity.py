@@ -1,8 +1,8 @@
 """The integrity check (`chat check`): compares rooms and people with what points to them, such as
 the index of open rooms, lists of rooms, and logins, and can repair what is wrong.
 
-It works on a running chat, where a change that is half done looks wrong. So what seems wrong is
-checked again after a while, and only what is still wrong counts."""
+It works on a running chat, where an unfinished change looks like an error. So each error is checked
+again after a while, and only those that are still there count."""
 
 import re
 import time
@@ -32,8 +32,8 @@ class IntegrityCheck:
         self.room_checks = RoomChecks(client, rooms)
 
     def everything(self, settles: float = SETTLE_SECONDS) -> Iterator[Finding]:
-        """Everything that is wrong; this takes a while. What seems wrong is checked again after
-        `settles` seconds."""
+        """Yield everything that is wrong. What seems wrong is checked again after `settles`
+        seconds."""
         suspect = [look for look in self._looks() if any(_findings(look))]
         if suspect:
             time.sleep(settles)
@@ -66,7 +66,7 @@ class IntegrityCheck:
                 yield partial(self.listed, key, uid, what)
 
     def part(self, name: str) -> Iterator[Finding]:
-        """A key of a room or a person that does not exist any more."""
+        """A key of a room or a person that no longer exists."""
         owner = name[: name.index("}") + 1]
         if not self.client.exists(owner) and self.client.ttl(name) == -1:
             drop = partial(self.client.unlink, name)
@@ -79,7 +79,7 @@ class IntegrityCheck:
             yield Finding(f"the index of {kind} rooms has {rid}, which is not one", gone)
 
     def seat(self, seat: str) -> Iterator[Finding]:
-        """`<user id> <room id>`"""
+        """A seat of a random room, as `<user id> <room id>`."""
         uid, _, rid = seat.partition(" ")
         if self.rooms.kind(rid) != RANDOM or not self.rooms.is_member(rid, uid):
             gone = partial(self.client.zrem, keys.RANDOM_SEATS, seat)
@@ -106,7 +106,7 @@ class IntegrityCheck:
     # A person
 
     def person(self, uid: str) -> Iterator[Finding]:
-        """Everything that is wrong with a person, and with what points to them."""
+        """Yield everything that is wrong with a person, and with what points to them."""
         yield from self.known(uid)
         yield from self._list(uid)
         yield from self._settings(uid)
@@ -114,7 +114,8 @@ class IntegrityCheck:
         yield from self._webhook(uid)
 
     def known(self, uid: str) -> Iterator[Finding]:
-        """The person's entries in the indexes of names and logins, and in the lists of bots."""
+        """Check the person's entries in the indexes of names and logins, and in the lists of
+        bots."""
         fields = self.client.hgetall(keys.user(uid))
         if not fields:
             return
@@ -153,7 +154,7 @@ class IntegrityCheck:
                 yield Finding(f"the room list of {uid} has {rid}, which they have not joined", gone)
 
     def _settings(self, uid: str) -> Iterator[Finding]:
-        """Notification levels and drafts, each by room."""
+        """Check notification levels and drafts, each by room."""
         for key, what in (
             (keys.notification_levels(uid), f"a notification level of {uid} for"),
             (keys.drafts(uid), f"a draft of {uid} in"),
@@ -175,7 +176,7 @@ class IntegrityCheck:
                 yield Finding(f"the tokens of {uid} include one that does not exist", gone)
 
     def _webhook(self, uid: str) -> Iterator[Finding]:
-        """The cursors and the queue of a bot's webhook."""
+        """Check the cursors and the queue of a bot's webhook."""
         hook, *parts = keys.of_webhook(uid)
         if not self.client.exists(hook) and self.client.exists(*parts):
             drop_all = partial(self.client.unlink, *parts)
@@ -209,7 +210,7 @@ class IntegrityCheck:
 
     def login(self, login: str) -> Iterator[Finding]:
         uid = self.client.get(keys.login(login))
-        is_kept = self.client.ttl(keys.login(login)) < 0  # others expire, or get their account
+        is_kept = self.client.ttl(keys.login(login)) < 0  # others expire, or get an account
         if uid and is_kept and self.client.hget(keys.user(uid), "login") != login:
             gone = partial(self.client.delete, keys.login(login))
             yield Finding(f"the login {login!r} belongs to {uid}, who has a different login", gone)

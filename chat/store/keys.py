@@ -165,12 +165,13 @@ def direct_room_id(uids: list[str]) -> str:
 
 
 def repeatable_id(*said: str) -> str:
-    """An id that is made of these texts, one of which is a nonce: a repeat gets the same id."""
+    """Return an id made from these texts. One of them is a nonce, so a repeated request gets the
+    same id."""
     return digest("\0".join(said))[:32]
 
 
 def _keys_of(noun: str, part: str = "") -> Callable[[str], str]:
-    """Makes the key `chat:<noun>:{<id>}:<part>` of an id."""
+    """Return a function that makes the key `chat:<noun>:{<id>}:<part>` from an id."""
     before, behind = f"chat:{noun}:{{", f"}}:{part}" if part else "}"
     return lambda ident: f"{before}{ident}{behind}"
 
@@ -233,7 +234,7 @@ def of_room(rid: str) -> tuple[str, ...]:
 
 
 def of_ending(rid: str) -> tuple[str, ...]:
-    """The keys of a room that may end."""
+    """Return the keys that the end of a room changes."""
     return (*of_room(rid), past_members(rid))
 
 
@@ -244,7 +245,7 @@ def imported(rid: str) -> dict[str, str]:
 
 
 def parse_channel(channel: str) -> tuple[str, str]:
-    """Whether a channel belongs to a "room" or a "user", and the id."""
+    """Return "room" or "user", whichever a channel belongs to, and the id."""
     _, what, ident = channel.split(":", 2)
     return what, ident[1:-1]
 

@@ -1,4 +1,4 @@
-"""Leases: work that only one of several processes does at a time, the one that holds the lease."""
+"""Leases, for work that only one process does at a time: the one that holds the lease."""
 
 import asyncio
 import logging
@@ -75,5 +75,5 @@ async def run_leased(
                 log.exception("%s have to wait", what)
             await asyncio.sleep(seconds)
     finally:
-        with suppress(RedisError, OSError):  # then it ends by itself
+        with suppress(RedisError, OSError):  # otherwise it expires
             await with_portal_run_sync(lease.release)

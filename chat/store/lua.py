@@ -37,7 +37,8 @@ _ROOM = tuple(keys.ROOM_KEYS)
 
 
 def _words(values: Iterable[str]) -> str:
-    """A Lua text with a space before and after each value: a table would be built at each call."""
+    """Return a Lua text with a space before and after each value; a table would be built at each
+    call."""
     return json.dumps(f" {' '.join(values)} ")
 
 
@@ -58,11 +59,11 @@ _EVENT = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A script as Redis takes it, and the order of its keys and arguments."""
+    """A script as it is sent to Redis, and the order of its keys and arguments."""
 
     text: str
     keys: tuple[str, ...]
-    args: tuple[str, ...]  # without those of the event
+    args: tuple[str, ...]  # except those of the event
 
 
 @cache
@@ -108,15 +109,16 @@ class Script:
         rest: Iterable[Any] = (),
         **values: Any,
     ) -> Any:
-        """Run it; returns its answer. `keys` are all keys in their order, where they are not among
-        the `values`; `event` is from `events.authored`. Raises KeyError or TypeError for a name
-        that is missing or unknown, and redis's errors."""
+        """Run the script and return its answer. `keys` are all keys in order, unless they are among
+        the `values`; `event` is the result of `events.authored`. Raises KeyError or TypeError for a
+        name that is missing or unknown, and redis's errors."""
         if keys is None:
             keys = [values.pop(name) for name in self._source.keys]
         return self._run(keys=keys, args=self._arguments(event, values, rest))
 
     def each(self, keys: Iterable[Sequence[str]], **values: Any) -> list[Any]:
-        """Run it with each of these sets of keys and the same values; returns the answers."""
+        """Run the script with each of these sets of keys and the same values, and return the
+        answers."""
         args = self._arguments((), values, ())
         if many := getattr(self._run, "many", None):
             return list(many([(names, args) for names in keys]))

@@ -1,4 +1,4 @@
-"""Reading the messages of a room as they are to be shown now."""
+"""Reads the messages of a room in their present form."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -18,8 +18,8 @@ from .room_reads import Room
 PAGE_SIZE = 50  # events on a page
 MAX_CACHED_PAGES = 128  # rooms whose newest page is in memory, ...
 MAX_CACHED_PAGE_CHARS = 50_000  # ... if its events are not larger than this (Event.size)
-SCAN_COUNT = 500  # events that are read at once where all of a room are searched
-MAX_MISSED_CHARS = 100_000  # of the messages in one answer to a page that reconnects
+SCAN_COUNT = 500  # events that are read at once where all events of a room are searched
+MAX_MISSED_CHARS = 100_000  # of all messages in one answer to a page that reconnects
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Missed:
 
 @dataclass(slots=True)
 class Page:
-    """The newest events of a room in this `state`, and the same with the `names` that people had
-    when they were `shown` last."""
+    """The newest events of a room in this `state`, and the same events with the `names` that people
+    had when they were last `shown`."""
 
     state: Any
     events: list[Event]
@@ -59,8 +59,8 @@ class MessageReads:
         return self.before(rid, NEWEST, limit)
 
     def renamed(self, rid: str) -> list[Event]:
-        """The newest events that show a name, tag or picture that has changed since they were
-        stored, as they are to be shown now."""
+        """Return the newest events whose names, tags or pictures have changed since they were
+        stored, in their present form."""
         with self.history.turns.turn():
             entries = self.history.before(rid, NEWEST, PAGE_SIZE)
             stored = self._revised(rid, _without_deleted(events_of(rid, entries)))
@@ -68,9 +68,9 @@ class MessageReads:
         return [event for before, event in zip(stored, now, strict=True) if event != before]
 
     def page(self, room: Room) -> list[Event]:
-        """The events of `newest`, of a room that was just read. They are cached until the room has
-        another event, because every change of what they show has a number. Only the names of people
-        change without one."""
+        """Return the events of `newest`, for a room that was just read. They are cached until the
+        room has another event, because every change of their content is an event. Only the names of
+        people change without one."""
         # The number alone does not identify the newest event: a failover may lose it and give its
         # number to another. So the cache compares the whole event, and does not hold rooms whose
         # newest event is silent, because of that only the number is known.
@@ -122,7 +122,7 @@ class MessageReads:
             return self._now(rid, [event for one in found for event in events_of(rid, [one])])
 
     def written_by(self, rid: str, uid: str) -> Iterator[Event]:
-        """All messages of a person in a room as they were posted, the oldest first. All events of
+        """Yield all messages of a person in a room as they were posted, oldest first. All events of
         the room are read, in pieces."""
         start, seq = stored_start(POST, uid), 0
         while entries := self.history.piece(rid, "after", seq, SCAN_COUNT).entries:
@@ -177,7 +177,7 @@ class MessageReads:
             return piece.seq or 0, now, gone
 
     def _now(self, rid: str, events: list[Event]) -> list[Event]:
-        """The events as they are to be shown now: with later edits, and with the present names and
+        """Return the events in their present form: with later edits, and with the present names and
         pictures of people."""
         return self.people.named(self._revised(rid, _without_deleted(events)))
 
@@ -198,13 +198,13 @@ class MessageReads:
             if (number := events[at].number) and events[at].kind == POST and number >= first:
                 quote = _quote(rid, number, said[answered[number]])
                 events[at] = replace(events[at], quote=quote)
-            give_way()  # reactions may be many
+            give_way()  # there may be many reactions
         return events
 
 
 def _without_deleted(events: list[Event]) -> list[Event]:
-    """The events with DELETED ones for messages that were deleted after their piece was read. The
-    event of the deletion is in a later piece, so nobody would be told of it again."""
+    """Return the events, with DELETED ones for messages that were deleted after their piece was
+    read. The event of the deletion is in a later piece, so pages would not be sent it again."""
     deleted = {event.number for event in events if event.kind == DELETE}
     return [tombstone(e.room, e.seq, e.at) if e.seq in deleted else e for e in events]
 
@@ -221,7 +221,7 @@ def _as_now(event: Event, said: dict[str, str]) -> Event:
 
 
 def _last_chars(events: list[Event], chars: int) -> list[Event]:
-    """As many of the last events as have so many characters together, but at least one."""
+    """Return the last events that have at most this many characters together, but at least one."""
     start, left = len(events), chars
     while start and (left := left - len(events[start - 1].body)) >= 0:
         start -= 1

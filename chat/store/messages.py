@@ -57,7 +57,7 @@ class Messages(MessageReads):
         digest = keys.repeatable_id(body, *(file.name for file in files))
         mentions = self._mentions(rid, author, body)
         seq, new = self._post(
-            # Each key has its cost, and only mentions need the last two.
+            # Each key costs time, and only mentions need the last two.
             keys.of_room(rid) if mentions else keys.of_room(rid)[:-2],
             event_by(POST, author, body),
             resend=f"{author.uid} {nonce} {digest}" if nonce else "",
@@ -79,7 +79,7 @@ class Messages(MessageReads):
         return int(seq)
 
     def edit(self, rid: str, by: Person, seq: int, body: str, others: bool = False) -> None:
-        """Change the body of message `seq`. `others`: also a message of somebody else. Raises
+        """Change the body of message `seq`. `others`: it may be somebody else's message. Raises
         NotFound and Refused."""
         answer = self._edit(
             keys.of_room(rid),
@@ -99,8 +99,8 @@ class Messages(MessageReads):
     def delete(
         self, rid: str, by: Person, seq: int, others: bool = False, outside: bool = False
     ) -> None:
-        """Delete message `seq` for everyone. `others`: also a message of somebody else. `outside`:
-        also that, and `by` need not be a member. Raises as `edit` does."""
+        """Delete message `seq` for everyone. `others`: it may be somebody else's message.
+        `outside`: the same, and `by` need not be a member. Raises as `edit` does."""
         rights = "all" if outside else "1" if others else ""
         _check(self._delete(keys.of_room(rid), event_by(DELETE, by), seq=seq, rights=rights))
 
@@ -146,7 +146,8 @@ class Messages(MessageReads):
         return next((event.uid for event in events_of(rid, entries)), "")
 
     def holds(self, rid: str, seq: int, files: Sequence[File]) -> bool:
-        """True if message `seq` has these files (at least one); False if it is a repeat."""
+        """Return True if message `seq` has these files (at least one). It does not if the post was
+        a repeat."""
         return bool(self.client.zscore(keys.files(rid), files[0].fid) == seq)
 
     def first_since(self, rid: str, at: int) -> int:
@@ -163,7 +164,7 @@ class Messages(MessageReads):
         return seqs[place] if place < len(seqs) else 0
 
     def unsee(self, rid: str, uid: str, seq: int) -> None:
-        """Mark message `seq` and what follows as unread for the member `uid`."""
+        """Mark message `seq` and later ones as unread for the member `uid`."""
         self.client.hset(keys.read(rid), uid, max(0, seq - 1))
         if self._verified.one("ZSCORE", keys.members(rid), uid) is None:  # left meanwhile
             self.client.hdel(keys.read(rid), uid)
@@ -176,7 +177,7 @@ class Messages(MessageReads):
         return self.seen_by(rid, [uid], seq, at)[0]
 
     def seen_by(self, rid: str, uids: list[str], seq: int, at: int = 0) -> list[bool]:
-        """The same for several people in one round trip."""
+        """Like `seen`, for several people in one round trip."""
         names = [keys.read(rid), keys.room(rid), keys.members(rid), keys.events(rid)]
         return [member == 1 for member in self._mark_read(names, seq=seq, at=at, rest=uids)]
 

@@ -10,14 +10,15 @@ from ..domain import lookalikes
 from . import keys
 from .batches import AT_ONCE, INDEXED_AT_ONCE, ask_each
 
-MAX_FOLDED_CHARS = 256  # of a text that is compared: names are shorter
+MAX_FOLDED_CHARS = 256  # of a text that is compared; names are shorter
 SAME, BEGINS, HAS = range(3)  # from `likeness`
 MAX_INDEXED_WORDS = 5  # of a name: it is found by the beginning of each of them
 
 
 def folded(text: str) -> str:
-    """A text without case and accents, and with single spaces, for comparisons. Only the beginning
-    of a text that is longer than any name: normalization takes n² steps to order n marks."""
+    """Return a text for comparisons: without case and accents, and with single spaces. Of a text
+    that is longer than any name, only the beginning is used, because normalization takes n² steps
+    to order n marks."""
     plain = unicodedata.normalize("NFKD", text[:MAX_FOLDED_CHARS].casefold())
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
@@ -34,7 +35,7 @@ def entries(uid: str, name: str) -> list[str]:
 
 
 def all_entries(uid: str, name: str) -> list[str]:
-    """The name from each of its words on: earlier versions had no limit."""
+    """Return the entries of a name that earlier versions made: from each of its words on."""
     words = folded(name).split(" ")
     return [f"{' '.join(words[n:])}\0{uid}" for n in range(len(words))]
 
@@ -50,8 +51,8 @@ def uid_of(entry: str) -> str:
 
 
 def uids_called(client: Any, names: Sequence[str], limit: int) -> list[str]:
-    """The ids of at most `limit` people for each of these names. Some may have names that only end
-    with it."""
+    """Return the ids of at most `limit` people for each of these names. The names of some may only
+    end with it."""
     return _read(client, [range_of(f"{folded(name)}\0") for name in names], limit)
 
 

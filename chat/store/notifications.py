@@ -26,8 +26,8 @@ from .people import People
 from .person import Person
 from .presence import Presence
 
-MAX_NAMESAKES = 1000  # people with a name, or a beginning of it, of whom the members are taken
-MAX_HERE = 200  # people whom `@here` mentions one by one; if more are here, it mentions everybody
+MAX_NAMESAKES = 1000  # people with a name, or with its beginning, among whom members are sought
+MAX_HERE = 200  # whom `@here` mentions individually; if more are here, it mentions everybody
 MAX_COUNTED_MENTIONS = 100  # unread mentions of each kind in a room; more are not counted
 MAX_SUGGESTIONS = 8  # people who are suggested while somebody types a name
 
@@ -45,8 +45,8 @@ class Notifications:
     # Writing
 
     def mentions(self, rid: str, by: str, body: str) -> Mentions:
-        """Whom a message by the person with the id `by` mentions in a room: members by name, all
-        who are here, or everybody."""
+        """Return whom a message by the person with the id `by` mentions in a room: members by name,
+        everybody who is here, or everybody."""
         if "@" not in body:
             return ()
         text = without_code(body)
@@ -62,7 +62,7 @@ class Notifications:
         return tuple((name, reached[name]) for name in sorted(found) if reached[name])
 
     def offered(self, rid: str, by: str, start: str) -> tuple[list[Person], list[str]]:
-        """Members of a room whose names begin with `start`, those who are here first; and the
+        """Return members of a room whose names begin with `start`, present ones first, and the
         words for all members that begin with it."""
         if start.strip():
             uids = uids_beginning(self.client, start, MAX_NAMESAKES)
@@ -92,9 +92,9 @@ class Notifications:
     # Reading
 
     def newest(self, uid: str, rids: Iterable[str], before: int, limit: int) -> list[Position]:
-        """The newest `limit` messages in these rooms that mention a person since they joined, and
-        all others from the same ms as the last of them. They are from before `before` ms; 0 for
-        no limit."""
+        """Return the newest `limit` messages in these rooms that mention a person since they
+        joined, and all others from the same ms as the last of them. They are older than `before`
+        (ms); 0 for no limit."""
         found: list[Position] = []
         for some in batched(rids, AT_ONCE // 4):  # each answers up to twice `limit`
             pipeline = self.client.pipeline(transaction=False)
@@ -112,7 +112,7 @@ class Notifications:
     # Notification levels
 
     def level(self, uid: str, rid: str) -> str:
-        """One of LEVELS."""
+        """Return the notification level of a room, one of LEVELS."""
         return self.client.hget(keys.notification_levels(uid), rid) or ALL
 
     def set_level(self, uid: str, rid: str, level: str) -> None:
@@ -125,7 +125,7 @@ class Notifications:
 
 
 def _newest(found: list[Position], limit: int) -> list[Position]:
-    """The newest `limit`, and all others from the same ms as the last of them."""
+    """Return the newest `limit` mentions, and all others from the same ms as the last of them."""
     found.sort(key=lambda one: (one.at, one.seq), reverse=True)
     last = found[limit - 1].at if len(found) > limit else 0
     return [one for one in found if one.at >= last]

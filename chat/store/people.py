@@ -22,7 +22,7 @@ from .verified import Verified, check_own, hset
 
 GUEST_SECONDS = 7 * 24 * 3600  # after which a guest who has joined no room is deleted
 PAGE_SIZE = 50  # people whom `find` returns, or on a page
-MAX_INDEX_READS = 10  # of the index, for one page
+MAX_INDEX_READS = 10  # reads of the index, for one page
 SCAN_COUNT = 500  # entries in one answer, where all are read
 
 
@@ -118,9 +118,9 @@ class People:
         before: str = "",
         deactivated: bool = True,
     ) -> PeoplePage:
-        """A page of the people with a word in their name that begins with the text, or of all
-        people, in order: the ones behind the cursor `after` or in front of the cursor `before`.
-        On the pages of all people, a person whose name looks like two others may appear twice."""
+        """Return a page of the people with a word in their name that begins with the text, or of
+        all people, in order: those after the cursor `after` or before the cursor `before`. On the
+        pages of all people, a person whose name looks like two others may appear twice."""
         start, back = folded(text), bool(before)
         low, high = range_of(start) if start else (b"-", b"+")
         if edge := _entry_at(after or before):
@@ -148,9 +148,9 @@ class People:
         return PeoplePage(people, _cursor(earlier), _cursor(later))
 
     def _entries(self, start: str, low: bytes, high: bytes, limit: int, back: bool) -> list[str]:
-        """The first entries in a range of an index, or with `back` the last ones, last one first.
-        With a `start`, it is the index of words, which has most people several times. Otherwise
-        it is that of what names look like, which has hardly anybody twice."""
+        """Return the first entries in a range of an index, or with `back` the last ones, last one
+        first. With a `start`, it is the index of words, in which most people have several entries.
+        Otherwise it is the index of what names look like, in which hardly anybody has two."""
         key = keys.NAMES if start else keys.LOOKALIKES
         if back:
             return list(self.client.zrevrangebylex(key, high, low, start=0, num=limit))
@@ -166,14 +166,14 @@ class People:
         return [pair for pair in pairs if not start or pair[0] == _first_entry(start, pair[1])]
 
     def tag(self, person: Person) -> str:
-        """Four characters for this person, or "" for a name that looks like nobody else's. The
-        first person with a name has no tag. Whoever comes later with a name that looks the same
-        has one, and so does anybody with a reserved name or one in mixed scripts."""
+        """Return four characters for this person, or "" for a name that looks like nobody else's.
+        The first person with a name has no tag. Anybody whose name looks the same later has one,
+        and so has anybody with a reserved name or one in mixed scripts."""
         return _own_tag(person) if person.needs_tag or self._looking_like(person, 2) else ""
 
     def tag_beside_older(self, person: Person) -> str:
-        """The tag for a person from before names were compared by what they look like. Among
-        people whose names look the same, only the one with the highest role has no tag; among
+        """Return the tag for a person who was created before names were compared by their looks.
+        Among people whose names look the same, only the one with the highest role has no tag; among
         equal ones, the one whose id comes first."""
         rank = -ROLES.index(person.role), person.uid
         others = self.several(self._looking_like(person, PAGE_SIZE))
@@ -181,8 +181,8 @@ class People:
         return "" if first and not person.needs_tag else _own_tag(person)
 
     def _looking_like(self, person: Person, limit: int) -> list[str]:
-        """The ids of others whose names look like this person's: of the first `limit` entries for
-        each form of the name."""
+        """Return the ids of others whose names look like this person's, among the first `limit`
+        entries for each form of the name."""
         forms = sorted(lookalikes.keys(person.name))
         asked = ((keys.LOOKALIKES, *range_of(f"{form}\0"), 0, limit) for form in forms)
         answers = ask_each(self.client, "zrangebylex", asked)
@@ -232,7 +232,7 @@ class People:
             self._verified.ask(hset(key, fields | password), *keep)
             if names:
                 self.agree_names(person.uid, *names)
-        # This also announces what an earlier try changed if its answer was lost.
+        # This also announces what an earlier attempt changed whose answer was lost.
         if fields.keys().isdisjoint(("name", "tag", "picture", "role")):
             self.signal_change(person.uid)
         else:
@@ -240,8 +240,8 @@ class People:
         return changed
 
     def agree_names(self, uid: str, *names: str) -> None:
-        """Make the indexes agree with the stored person: they find them by their name and by none
-        of the old `names`, and a bot is in the list of bots."""
+        """Make the indexes agree with the stored person. They must find the person by the present
+        name and by none of the old `names`, and a bot must be in the list of bots."""
         written: Any = None
         while (now := self.client.hmget(keys.user(uid), "name", "bot")) != written:
             name, bot = now

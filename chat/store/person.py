@@ -13,7 +13,7 @@ from .verified import check_own
 # The roles, each with the rights of those before it.
 GUEST, MEMBER, MODERATOR, ADMIN = ROLES = ("guest", "member", "moderator", "admin")
 STAFF = (MODERATOR, ADMIN)  # may be called "Admin" without a tag
-# Name, tag and picture by the id of a person, each None if it is missing.
+# Name, tag and picture of people, by their ids; None for what is missing.
 Names = dict[str, list[str | None]]
 
 
@@ -46,7 +46,7 @@ class Person:
 
     @property
     def needs_tag(self) -> bool:
-        """True if the name must not be shown without a tag, whoever else is here."""
+        """True if the name always needs a tag, whoever else is here."""
         return lookalikes.is_told_apart(self.name, self.role in STAFF)
 
 
@@ -74,7 +74,7 @@ def uids_in(events: list[Event]) -> list[str]:
 
 
 def with_names(events: list[Event], now: Names) -> list[Event]:
-    """The events with these names, from `People.names`."""
+    """Return the events with these names, which `People.names` has returned."""
     return [_named(event, now) for event in in_pieces(events)]
 
 

@@ -1,4 +1,4 @@
-"""Large answers are read in pieces, so that no command waits long behind them.
+"""Reads large answers in pieces, so that no command waits long behind them.
 
 All commands of a process share one connection, and an answer of a megabyte would occupy it for
 seconds on a slow line. So the size of every answer is limited: whatever can be large is read by
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from greenback import await_, has_portal
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-PIECE_BYTES = 64_000  # of events in one answer; one event that is larger comes alone
-TOGETHER_BYTES = 4 * PIECE_BYTES  # in the answers to all who read at the same time
-MAX_READERS = 16  # at the same time; others wait for their turn
+PIECE_BYTES = 64_000  # of events in one answer; a larger event comes alone
+TOGETHER_BYTES = 4 * PIECE_BYTES  # in the answers to all readers together
+MAX_READERS = 16  # at the same time; others wait
 
 
 class Turns:
@@ -29,9 +29,9 @@ class Turns:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Be one of the readers; turns must not be nested. Waits in a greenlet only, because a
-        process without a loop has one reader. If a reader meets a ConnectionError of redis, it is
-        raised for all who wait too: they would only meet it one after the other."""
+        """Become one of the readers; turns must not be nested. Only greenlets wait, because a
+        process without a loop has one reader. If a reader gets a ConnectionError of redis, all who
+        wait get it too, because otherwise they would get it one after another."""
         waits, losses = has_portal(), self._losses
         if waits:
             await_(self._places.acquire())
@@ -50,5 +50,5 @@ class Turns:
 
     @property
     def piece(self) -> int:
-        """How many bytes the next piece may have."""
+        """Return how many bytes the next piece may have."""
         return min(PIECE_BYTES, TOGETHER_BYTES // max(1, self.readers))

@@ -15,7 +15,7 @@ from .batches import ask_each, batched, members_among
 from .clock import Clock
 from .lua import Script
 
-PRESENT_SECONDS = 20  # after the last report of a person, so that nobody leaves by a reload
+PRESENT_SECONDS = 20  # after a person's last report, so that a reload is not a departure
 UNWATCHED_SECONDS = 6  # without a report by any process, after which nobody counts as gone
 ANNOUNCE_SECONDS = 5  # for a process to announce who came and went, before another one does
 _AT_ONCE = 1000  # people in one command
@@ -39,8 +39,8 @@ class Presence:
 
     def report(self, uids: Sequence[str]) -> list[Changes]:
         """Report that these people are present, well before PRESENT_SECONDS are over. Returns who
-        came and who went, for `announce`. Two callers are not given the same people, unless one
-        has not announced them within ANNOUNCE_SECONDS. Corrects the clock."""
+        came and who went, for `announce`. Two callers do not get the same people, unless the first
+        one has not announced them within ANNOUNCE_SECONDS. Corrects the clock."""
         found = [self._report(some) for some in batched(uids, _AT_ONCE)] or [self._report(())]
         while len(found[-1].uids) >= _AT_ONCE:  # there may be more who have gone
             found.append(self._report(()))
@@ -74,7 +74,7 @@ class Presence:
                 self._announced(unannounced=keys.UNANNOUNCED, stamp=found.stamp, rest=some)
 
     def here(self, uids: Sequence[str]) -> set[str]:
-        """Those of these people who are here."""
+        """Return those of these people who are present."""
         here: set[str] = set()
         for some in batched(uids, _AT_ONCE):
             here.update(members_among(self.client, keys.PRESENT, some))

@@ -1,4 +1,4 @@
-"""Rate limits: so many actions in so much time, counted in Redis for all processes.
+"""Rate limits: how many actions are allowed in how much time, counted in Redis for all processes.
 
 The library `limits` would open connections of its own, which block the event loop or bypass the
 shared connection. All that is needed is one key that expires.

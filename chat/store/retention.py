@@ -8,9 +8,9 @@ from . import keys
 from .batches import ask_each, stored_ids
 from .lua import Script
 
-STEP_EVENTS = 500  # deleted by one script; and keys or ids that are read in one command
+STEP_EVENTS = 500  # deleted by one script; also keys or ids that one command reads
 DAY_MS = 24 * 3600 * 1000
-NONCE_MS = DAY_MS  # after which nobody sends a deleted message again
+NONCE_MS = DAY_MS  # after which no browser sends a deleted message again
 
 
 class Retention:

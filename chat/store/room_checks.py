@@ -1,4 +1,4 @@
-"""Checks of one room: what is stored about it against its events and members."""
+"""Checks one room: compares what is stored about it with its events and members."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ class RoomChecks:
         self.history = History(client)
 
     def room(self, rid: str) -> Iterator[Finding]:
-        """Everything that is wrong with a room, and with what points to it."""
+        """Yield everything that is wrong with a room, and with what points to it."""
         fields = self.client.hgetall(keys.room(rid))
         if not fields:
             return
@@ -56,7 +56,7 @@ class RoomChecks:
             yield from self._seats(rid)
 
     def _numbers(self, rid: str, fields: dict[str, str]) -> Iterator[Finding]:
-        """The room's first and newest number against the stream, which is the truth."""
+        """Compare the room's first and newest number with the stream, which is authoritative."""
         stream, key = keys.events(rid), keys.room(rid)
         found = self.client.xrange(stream, count=1) + self.client.xrevrange(stream, count=1)
         if not found:
@@ -107,8 +107,8 @@ class RoomChecks:
         return ""
 
     def _put_back(self, rid: str, seq: int, line: str) -> Callable[[], object] | None:
-        """The repair of a stream without its newest event, which is in the room's hash too. Other
-        missing events are lost."""
+        """Return the repair for a stream that lacks its newest event, which the room's hash has
+        too. Other missing events are lost."""
         event = Event.parse_line(rid, line)
         if event.seq != seq:
             return None
@@ -147,7 +147,7 @@ class RoomChecks:
                     yield Finding(f"the room list of {uid} lacks the room {rid}", add)
 
     def _marks(self, rid: str, seq: int) -> Iterator[Finding]:
-        """Read marks."""
+        """Check the read marks."""
         for marks in scanned(self.client.hscan_iter, keys.read(rid), SCAN_COUNT):
             joined = self.client.zmscore(keys.members(rid), [uid for uid, _ in marks])
             for (uid, read), member in zip(marks, joined, strict=True):
@@ -162,7 +162,7 @@ class RoomChecks:
                     yield Finding(f"the read mark of {uid} in {rid} is beyond its end", back)
 
     def _beside(self, rid: str, key: str, what: str) -> Iterator[Finding]:
-        """What is stored beside messages, by their numbers."""
+        """Check what is stored beside messages, by their numbers."""
         for kept in scanned(self.client.hscan_iter, key, TEXTS_AT_ONCE):
             there = self._there(rid, (int(seq) for seq, _ in kept))
             for seq, _ in kept:
@@ -175,7 +175,7 @@ class RoomChecks:
         return {entry.seq: entry for entry in self.history.these(rid, list(seqs))}
 
     def _files(self, rid: str) -> Iterator[Finding]:
-        """The index of files against the messages that have them."""
+        """Compare the index of files with the messages that have them."""
         for kept in scanned(self.client.zscan_iter, keys.files(rid), SCAN_COUNT):
             there = self._there(rid, (int(seq) for _, seq in kept))
             for fid, seq in kept:
@@ -185,7 +185,7 @@ class RoomChecks:
                     yield Finding(text, gone)
 
     def _mentioned(self, rid: str) -> Iterator[Finding]:
-        """The mentions of messages against the index of mentions."""
+        """Compare the mentions of messages with the index of mentions."""
         index = keys.mentioned(rid)
         for found in scanned(self.client.zscan_iter, index, SCAN_COUNT):
             parts = [entry.split(" ") for entry, _ in found]

@@ -1,12 +1,12 @@
 """Makes what points to a room agree with it: its members' lists, the index of open rooms, and the
 seats of random rooms.
 
-A room's own keys are the truth, and one script changes them. What points to the room is in other
-slots of a cluster, so other commands write it afterwards, as one change (`unfinished`).
+A room's own keys are authoritative, and one script changes them. What points to the room is in
+other slots of a cluster, so other commands write it afterwards, as one change (`unfinished`).
 
 Two changes of the same membership can overlap: somebody leaves in one tab and joins in another. So
-the room is read again after each write, and its present state written, until it has not changed.
-Whoever writes last has therefore read the room after its last change.
+after each write the room is read again, and its present state is written, until it no longer
+changes. Whoever writes last has therefore read the room after its last change.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class RoomPointers:
 
     def agree(self, rid: str, uids: Sequence[str]) -> None:
         """Make the lists and seats of these people, and the index of open rooms, agree with the
-        room. The people's open pages are told."""
+        room. The people's open pages are updated."""
         for some in batched(uids, AT_ONCE) if uids else [[]]:
             written: Any = None
             while (now := self._read(rid, some)) != written:
@@ -57,7 +57,8 @@ class RoomPointers:
                 written = now
 
     def _read(self, rid: str, uids: Sequence[str]) -> tuple[str | None, list[bool]]:
-        """The kind of the room, None for no room, and which of these people are in it."""
+        """Return the kind of the room, None if there is no such room, and which of these people are
+        in it."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hget(keys.room(rid), "kind")
         for uid in uids:

@@ -25,8 +25,8 @@ from .verified import Verified, check_own, pairs
 
 log = logging.getLogger(__name__)
 
-MAX_SCANNED_MEMBERS = 500  # of a room whose members are all read to find a name
-MAX_SEARCHED = 2000  # rooms or people that are read to find those for one page
+MAX_SCANNED_MEMBERS = 500  # of a room in which all members are read to find a name
+MAX_SEARCHED = 2000  # rooms or people that are read to fill one page
 ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FIELDS = ("rid", "name", "about", "kind", "owner", "epoch", "seq", "last", "first")
 _OF_ROW = keys.room, keys.members, keys.read, keys.uncounted, keys.mentioned
@@ -78,7 +78,7 @@ class Row:
 
     @property
     def calls(self) -> int:
-        """How many unread events the person wants to be notified of."""
+        """Return how many unread events the person wants to be notified of."""
         return {ALL: self.unread, MENTIONS: self.mentions}.get(self.notification_level, 0)
 
 
@@ -91,7 +91,7 @@ class RoomReads:
         self._read_row = Script(client, "read_row")
 
     def get(self, rid: str, uid: str = "") -> Room:
-        """The room, by the name that `uid` sees; raises NotFound."""
+        """Return the room, with the name that `uid` sees. Raises NotFound."""
         values = self.client.hmget(keys.room(rid), _FIELDS) if ROOM_ID.fullmatch(rid) else None
         room = _room(rid, values) if values else None
         if room is None:
@@ -266,9 +266,9 @@ class RoomReads:
         return uid == other or not set(rooms).isdisjoint(others)
 
     def beside(self, uid: str, rid: str) -> tuple[list[Row], int, bool]:
-        """A person's rooms, as from `of`; and of the room `rid`, which is shown beside them, how
-        many members it has and whether the person has a draft there. All in the round trips of
-        `of`."""
+        """Return a person's rooms, as `of` does. For the room `rid`, which is shown beside the
+        list, also return how many members it has and whether the person has a draft there. Takes no
+        more round trips than `of`."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.smembers(keys.user_rooms(uid))
         pipeline.hgetall(keys.notification_levels(uid))
@@ -278,7 +278,7 @@ class RoomReads:
         return self._rows(uid, ids, levels), int(size), bool(draft)
 
     def _named(self, rooms: list[Room], uid: str) -> list[Room]:
-        """The rooms, direct ones with the names of their members without `uid`."""
+        """Return the rooms, direct ones with the names of their members except `uid`."""
         uids = {u for room in rooms if room.kind == DIRECT for u in room.name.split(" ")} - {uid}
         names = {uid: found[0] for uid, found in self.people.names(list(uids)).items() if found[0]}
         return [

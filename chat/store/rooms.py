@@ -1,7 +1,7 @@
 """Changing rooms and their members.
 
-A room's own keys are the truth. What points to it (its members' lists, the index of open rooms, the
-seats of random rooms) is written afterwards and made to agree with it (`room_pointers`). Every
+A room's own keys are authoritative. What points to it (its members' lists, the index of open rooms,
+the seats of random rooms) is written afterwards and made to agree with it (`room_pointers`). Every
 change can be repeated after an unknown outcome: it then completes what was begun.
 """
 
@@ -62,8 +62,8 @@ class Rooms(RoomReads):
         return rid
 
     def direct(self, person: Person, others: Iterable[Person]) -> str:
-        """The direct room of exactly these people, created if there is none; returns its id, which
-        is made of theirs. Raises Invalid for fewer than two or too many people."""
+        """Return the id of the direct room of exactly these people, which is created if there is
+        none. The id is made from theirs. Raises Invalid for fewer than two or too many people."""
         uids = sorted({person.uid, *(other.uid for other in others)})
         if not 2 <= len(uids) <= MAX_DIRECT_MEMBERS:
             raise Invalid(f"Choose between one and {MAX_DIRECT_MEMBERS - 1} people to write to.")
@@ -104,7 +104,7 @@ class Rooms(RoomReads):
                     return str(rid)
 
     def _take_seat(self, rid: str, person: Person, name: str, seats: int) -> bool:
-        """Take a reserved seat; False if the room has ended, or is full after all."""
+        """Take a reserved seat. Returns False if the room has ended, or is full after all."""
         if self._create(rid, name, RANDOM, person, [person.uid], ""):
             return True
         joined = self._join(rid, person.uid, event_by(events.JOIN, person), RANDOM, seats)
@@ -125,7 +125,8 @@ class Rooms(RoomReads):
         owner: str,
         about: str = "",
     ) -> bool:
-        """Create a room; False if it exists. In both cases what points to it agrees with it."""
+        """Create a room; returns False if it exists. In both cases, what points to it agrees with
+        it afterwards."""
         with self._change(ROOM, rid):
             created = bool(
                 self._create_room(
@@ -139,18 +140,19 @@ class Rooms(RoomReads):
                     rest=uids,
                 )
             )
-            if created or kind != RANDOM:  # the others in a random room are not concerned
+            if created or kind != RANDOM:  # this does not concern the others in a random room
                 self.pointers.agree_room(rid)
                 self.client.spublish(keys.ROOMS, rid)
         return created
 
     def join(self, rid: str, person: Person) -> None:
-        """Make the person a member of an open room; a member stays one. Raises NotFound if there
-        is no such open room."""
+        """Make the person a member of an open room; nothing changes for a member. Raises NotFound
+        if there is no such open room."""
         self._enter(rid, person.uid, event_by(events.JOIN, person), OPEN)
 
     def add(self, rid: str, by: Person, person: Person) -> None:
-        """`by` adds a person to an open or closed room; a member stays one. Raises NotFound."""
+        """`by` adds a person to an open or closed room; nothing changes for a member. Raises
+        NotFound."""
         self._enter(rid, person.uid, event_by(events.ADD, by, person.name), "")
 
     def _enter(self, rid: str, uid: str, event: Sequence[str], kind: str) -> None:
@@ -172,7 +174,7 @@ class Rooms(RoomReads):
         longest-standing members. Their messages and memberships stay."""
         for room in [row.room for row in self.of(person.uid)]:
             if room.kind == RANDOM:
-                with suppress(NotFound):  # left meanwhile
+                with suppress(NotFound):  # has left meanwhile
                     self.leave(room.rid, person)
             elif room.owner == person.uid and (owner := self._next_owner(room.rid, person.uid)):
                 self.edit(room.rid, person, "owner", owner.uid, owner.name)
@@ -202,7 +204,7 @@ class Rooms(RoomReads):
                 raise Refused("The owner cannot leave before another member owns the room.")
             if size == -3:
                 raise Refused("The members of a direct room cannot change.")
-            # Also for somebody who was not a member: an earlier answer may have been lost.
+            # Also for somebody who was not a member, because an earlier answer may have been lost.
             self.pointers.agree(rid, [uid])
             if size == -1:
                 raise NotFound("That person is not in this room.")
@@ -231,5 +233,5 @@ class Rooms(RoomReads):
 
 
 def event_by(kind: str, person: Person, body: str = "") -> tuple[str, ...]:
-    """A new event of a person, as the scripts expect it."""
+    """Return a new event of a person, as the scripts expect it."""
     return authored(kind, person.uid, person.name, body, person.tag, person.picture)

@@ -1,4 +1,5 @@
-"""Sessions. The cookie contains the secret of a session; when that ends, the cookie is invalid."""
+"""Sessions. The cookie contains the secret of a session; when the session ends, the cookie is
+invalid."""
 
 import json
 import secrets
@@ -11,8 +12,8 @@ from .clock import Clock
 from .person import FIELDS, Person, person_of
 from .verified import Verified, pairs
 
-SESSION_SECONDS = 90 * 24 * 3600  # after which a session is over, even if it is used
-IDLE_SECONDS = 30 * 24 * 3600  # without a visit, after which a session is over earlier
+SESSION_SECONDS = 90 * 24 * 3600  # after which a session ends, even if it is used
+IDLE_SECONDS = 30 * 24 * 3600  # without a visit, after which a session ends early
 GUEST = "guest"  # the authentication method of guests, who cannot sign in again
 MAX_SESSIONS = 100  # of one person
 NOTE_SECONDS = 3600  # between two updates of the time of the last visit
@@ -20,9 +21,9 @@ NOTE_SECONDS = 3600  # between two updates of the time of the last visit
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`sid` is the public id, by which the session can be ended; the cookie contains the secret
-    from which it is made. `method` is how the person signed in. Times are in seconds since 1970, by
-    the database's clock."""
+    """`sid` is the public id, which is enough to end the session. It is made from the secret, which
+    only the cookie contains. `method` is how the person signed in. Times are in seconds since 1970,
+    by the database's clock."""
 
     sid: str
     method: str
@@ -56,8 +57,8 @@ class Sessions:
         return secret
 
     def person(self, uid: str, secret: str) -> tuple[Person, Session] | None:
-        """The person with this cookie and the session, in one round trip. None if the session is
-        over or the person was deactivated."""
+        """Return the person with this cookie and their session, in one round trip. None if the
+        session is over or the person was deactivated."""
         sid = public(secret)
         fields, packed = self._verified.ask(
             ("HMGET", keys.user(uid), *FIELDS), ("HGET", keys.sessions(uid), sid)

@@ -1,8 +1,8 @@
 """The bytes of stored files: of each person, of all guests together and of the whole chat.
 
-Every stored file has an entry here. It is made before the file is written and removed after the
-file is deleted. The same scripts change the sums, so the sums are exact. A crash leaves an entry
-too many, which is found by its age (`stored_bytes.miscounted`).
+Every stored file has an entry, which is made before the file is written and removed after the file
+is deleted. The same scripts change the sums, so the sums are exact. A crash leaves an entry without
+a file, which is found by its age (`stored_bytes.miscounted`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -88,12 +88,12 @@ class StoredFiles:
         return int(self.client.zscore(keys.STORED[1], uid) or 0)
 
     def largest(self, count: int) -> list[tuple[str, int]]:
-        """The ids of the people with the most bytes, with these."""
+        """Return the ids of the people with the most bytes, and their bytes."""
         found = self.client.zrevrange(keys.STORED[1], 0, count - 1, withscores=True)
         return [(uid, int(size)) for uid, size in found]
 
     def sums(self) -> tuple[int, int]:
-        """The bytes of the whole chat, and those of guests among them."""
+        """Return the bytes of the whole chat, and how many of them belong to guests."""
         size, guests = self.client.hmget(keys.STORED[2], "bytes", "guests")
         return int(size or 0), int(guests or 0)
 

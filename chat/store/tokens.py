@@ -49,8 +49,8 @@ class Tokens:
         self, uid: str, name: str, scopes: Iterable[str], by: str = "", nonce: str = ""
     ) -> str:
         """Make a token. Returns its secret, which is not stored. The token replaces one that was
-        made with the same nonce, because nobody has seen its secret. Raises Refused for more than
-        MAX_TOKENS."""
+        made with the same nonce, because nobody has seen its secret. Raises Refused if the owner
+        has MAX_TOKENS already."""
         there = self.of(uid)
         same = [token.tid for token in there if nonce and token.nonce == nonce]
         self._end(uid, same)
@@ -69,9 +69,9 @@ class Tokens:
         return secret
 
     def person(self, secret: str) -> tuple[Person, Token] | None:
-        """The person with this token. None if the token was revoked, the person was deactivated, or
-        the token is of a bot and its maker, who still knows it, is not an administrator any
-        more."""
+        """The person with this token. None if the token was revoked or the person was deactivated;
+        or if the token belongs to a bot and its maker, who still knows it, is no longer an
+        administrator."""
         tid = keys.digest(secret)[:40]
         token = _token(tid, pairs(self._verified.one("HGETALL", keys.token(tid))))
         person = self.people.get(token.uid) if token else None
@@ -83,8 +83,8 @@ class Tokens:
         return person, token
 
     def works(self, person: Person, token: Token) -> bool:
-        """False for a token of a bot whose maker is not an active administrator. If a token does
-        not say who made it, that is the person who made the bot."""
+        """Return False for a token of a bot whose maker is not an active administrator. If a token
+        does not say who made it, the maker of the bot counts."""
         return not person.bot or self.people.is_active_admin(token.by or person.bot)
 
     def of(self, uid: str) -> list[Token]:
@@ -109,7 +109,8 @@ class Tokens:
         self._end(uid, self._tids(uid))
 
     def _end(self, uid: str, tids: list[str]) -> None:
-        """First the tokens, then their entries in the list: after a crash it can be repeated."""
+        """Delete the tokens, and then their entries in the list, so that this can be repeated after
+        a crash."""
         ask_each(self.client, "delete", ((keys.token(tid),) for tid in tids))
         if tids:
             self.client.srem(keys.tokens(uid), *tids)

@@ -1,4 +1,4 @@
-"""Changes that consist of several writes, while they last.
+"""Records changes that consist of several writes, until they are finished.
 
 Data that belong together are in one slot of a cluster, where one command or script changes them. If
 a change is more than that, a server may die between two writes, or an answer may be lost. Such a
@@ -6,8 +6,8 @@ change is recorded in `chat:unfinished` before it begins, and removed when it ha
 that stay there are finished by a background job (`chat.services.unfinished_changes`), or when
 somebody makes the same change again.
 
-Finishing means to make what is written second agree with what is written first. It does not need to
-know how far the change came, can be repeated, and can happen while the change goes on.
+Finishing makes the second write agree with the first. It works however far the change came, can be
+repeated, and can happen while the change is still going on.
 """
 
 import json
@@ -44,8 +44,8 @@ class Unfinished:
         self.take_out(entry)
 
     def take_out(self, entry: str) -> None:
-        """Remove the record of a change that has ended. If that fails, no RedisError is raised: the
-        change will be finished once more, which does no harm."""
+        """Remove the record of a change that has ended. If that fails, no RedisError is raised,
+        because finishing the change once more does no harm."""
         with suppress(RedisError, OSError):
             self.client.srem(keys.UNFINISHED, entry)
 

@@ -1,10 +1,11 @@
-"""Reads that decide who somebody is and what they may do. Each reply proves what it answers.
+"""Reads that decide who somebody is and what they may do. Each reply proves which question it
+answers.
 
 Many callers share a connection to Redis, and replies have no numbers. The client keeps them in
-order (`chat.redis_client.client`). Should that ever fail, nobody may be mistaken for somebody else.
-So such a read is a script that returns a token of the question before the answers, and a reply
-with another token, or without one, is refused. When many people or rooms are read at once, each
-record contains its own id instead, which costs less.
+order (`chat.redis_client.client`). If that ever failed, nobody may be mistaken for somebody else.
+So such a read is a script that returns a token of the question before the answers, and a reply with
+another token, or without one, is refused. When many people or rooms are read at once, each record
+contains its own id instead, which costs less.
 """
 
 import itertools
@@ -47,7 +48,7 @@ class Verified:
         return reply[1:]
 
     def one(self, *words: Any) -> Any:
-        """The answer to one command, as from `ask`."""
+        """Return the answer to one command, as `ask` does."""
         return self.ask(words)[0]
 
 
@@ -71,6 +72,6 @@ def hset(key: str, fields: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def pairs(flat: Sequence[str]) -> dict[str, str]:
-    """A hash, from the answer to HGETALL."""
+    """Return a hash as a dictionary, from the answer to HGETALL."""
     names = iter(flat)
     return dict(zip(names, names, strict=True))

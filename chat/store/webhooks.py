@@ -1,7 +1,7 @@
 """Webhooks of bots: their addresses, how far each bot has read each room, and queued deliveries.
 
-The queue contains numbers of messages and never their text. So a message that is deleted before it
-was delivered is not delivered, and nothing of it remains.
+The queue contains numbers of messages and never their text. So a message that is deleted before its
+delivery is not delivered, and nothing of it remains.
 
 Stored numbers are read by `number`, which is 0 for a broken one: it must not stop the deliveries of
 other rooms and bots.
@@ -116,7 +116,7 @@ class Webhooks:
         self.client.delete(keys.webhook_queue(uid), keys.webhook_attempts(uid))
         self.client.spublish(keys.WEBHOOKS, uid)
 
-    # What is to be delivered
+    # The queue
 
     def uids(self) -> list[str]:
         """The ids of the bots that have a webhook. This also corrects their list: a server may have

@@ -47,7 +47,7 @@ def deactivate(uid: str) -> Any:
     if person.role == ADMIN:
         raise Refused("Remove the administrator role first.")
     # If this is interrupted, it can be repeated, because no step destroys what an earlier one
-    # needs: the sessions say which networks to ban, and end after that.
+    # needs. For example, sessions end only after their networks were banned.
     seen = {network_of(session.address) for session in chat().store.sessions.of(uid)}
     networks = sorted(network for network in seen if is_public(network))
     if "networks" in request.form and networks:
@@ -163,7 +163,7 @@ def _page(**more: Any) -> str:
     found = page.people
     earlier = page.before and address(before=page.before, after="")
     later = page.after and address(after=page.after, before="")
-    here = Paging(0, 0, earlier, later)  # how many people there are is not known
+    here = Paging(0, 0, earlier, later)  # the number of people is not known
     if q and not (after or before) and (person := _of_login(q)):
         found = [person, *(one for one in found if one.uid != person.uid)]
     shown = {"q": q, "paging": here, "roles": ROLES, "bans": chat().store.bans.all()}

@@ -125,7 +125,7 @@ def check_network(person: Person | None = None) -> None:
 
 
 def _is_of_another() -> bool:
-    """True if the proxy names another person than the cookie, or nobody clearly."""
+    """Return True if the proxy names another person than the cookie does, or none clearly."""
     named = trusted_proxy.named()
     return named is None or (named != "" and cookie.get("proxied") != named)
 

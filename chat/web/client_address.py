@@ -10,7 +10,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 MAX_ADDRESS_CHARS = 128  # longer than every spelling of an address
-IPV6_PREFIX_BITS = 64  # of a network: whoever has one IPv6 address has its whole /64 (RFC 6177)
+IPV6_PREFIX_BITS = 64  # of a network: whoever has one IPv6 address has its /64 (RFC 6177)
 
 # Headers that proxies and tunnels add to a request.
 FORWARDING_HEADERS = (

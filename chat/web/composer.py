@@ -1,4 +1,4 @@
-"""The composer: writing on one line or several, files, a preview, help, and drafts.
+"""The composer: one line or several, files, a preview, help, and drafts.
 
 The composer is a row of forms. Each has a nonce, so that sending it again posts nothing twice.
 """
@@ -108,7 +108,7 @@ def _reply(rid: str) -> Any:
 
 
 def _nonce(text: str) -> str:
-    """`text`, which must be a nonce; otherwise the response is a 404."""
+    """Return `text`, which must be a nonce. Raises 404 if it is not."""
     if not is_nonce(text):
         abort(404)
     return text

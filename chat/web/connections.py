@@ -15,7 +15,8 @@ bp = Blueprint("connections", __name__)
 
 @bp.get("/connection")
 def connection() -> Any:
-    """The reason why a page cannot connect, which the page shows; empty if it could now."""
+    """Return the reason why a page cannot connect, for the page to show; "" if it can connect
+    now."""
     try:
         if current_person():
             chat().limits.check("page", network())

@@ -1,8 +1,9 @@
 """A live room without JavaScript, as a frame whose response never ends.
 
-The response contains the same fragments as the socket. Without htmx their wrappers are unknown
-elements, which CSS shows or hides. After some minutes the response ends with a refresh that
-continues from the last number, so that viewers who left unnoticed are forgotten.
+The response contains the same fragments as the socket. Without htmx, the elements around the
+fragments are unknown to the browser, and CSS shows or hides them. After some minutes the response
+ends with a refresh that continues from the last number, so that viewers who left unnoticed are
+forgotten.
 
 What was written to the frame may not have been shown. The browser confirms it with its next
 requests: those of the frame with `after`, and those of empty images (`seen`), which the frame
@@ -102,7 +103,7 @@ class StreamPosition:
 
     def refresh(self, seconds: int) -> str:
         """The last piece of a response, which reloads the frame after some seconds."""
-        where = urlencode({"after": self.seq, "epoch": self.epoch})  # quoted: a browser sent it
+        where = urlencode({"after": self.seq, "epoch": self.epoch})  # a browser sent it
         address = f"/rooms/{self.rid}/stream?{where}"
         return f'<meta http-equiv="refresh" content="{seconds}; url={address}">'
 

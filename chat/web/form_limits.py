@@ -1,7 +1,7 @@
 """Limits on the work that a form causes: the number of its fields, and the headers of its parts.
 
 Werkzeug reads forms on the event loop. It splits the parameters of a part's header one by one, and
-copies the rest each time, so that a header of 480 KB blocked the loop for half a second. It counts
+copies the rest each time, so a header of 480 KB would block the loop for half a second. It counts
 the parts of multipart forms only, not the fields of other forms and of addresses.
 
 Werkzeug has no setting for the class of its decoder, so `install` replaces it with `Decoder`.

@@ -45,7 +45,7 @@ def prometheus() -> Any:
 
 
 def _may_measure() -> bool:
-    """True for a visitor from a network of CHAT_METRICS. Behind an unknown proxy anybody may be, so
+    """True for a visitor from a network of CHAT_METRICS. Anybody may be behind an unknown proxy, so
     its requests are refused."""
     passed_on = any(name in request.headers for name in FORWARDING_HEADERS)
     if passed_on and not is_proxy(request.remote_addr or ""):

@@ -39,11 +39,11 @@ class LiveComposers:
     draft: tuple[str, str] = ("", "")
     # The texts that composers have sent, to recognize text that was typed into them since.
     posted: dict[str, str] = field(default_factory=dict)
-    is_first_post: bool = True  # nothing was posted on this socket yet
+    is_first_post: bool = True  # nothing has been posted on this socket yet
 
     @property
     def _person(self) -> Person:
-        """The person as this process knows them now. It may change during a wait."""
+        """The person as this process knows them now, which may change during a wait."""
         assert self.viewer.person is not None
         return self.viewer.person
 
@@ -53,8 +53,9 @@ class LiveComposers:
         self.draft = ("", "")
 
     def post(self, frame: Frame) -> None:
-        """Store the text of a composer. If it is sent again with more text behind it, only the rest
-        is new: the person typed on, and pressed Enter, before the next composer was there."""
+        """Store the text of a composer. If the composer is sent again with more text after it, only
+        that text is new: the person typed on and pressed Enter before the next composer
+        appeared."""
         rid, nonce, body = one(frame, "room"), one(frame, "nonce"), one(frame, "body")
         if not is_nonce(rid) or not is_nonce(nonce):
             return
@@ -97,7 +98,7 @@ class LiveComposers:
         return self.parts.store.messages.posted(rid, self._person, nonce), clean_body(body)
 
     def typing(self, frame: Frame) -> None:
-        """The person is typing in the room on screen. Others are told from time to time."""
+        """The person is typing in the room on screen: show that to others from time to time."""
         rid, now = one(frame, "room"), time.monotonic()
         if rid and rid == self.viewer.watching and now > self.typing_at + TYPING_INTERVAL_SECONDS:
             self.typing_at = now
@@ -120,15 +121,15 @@ class LiveComposers:
             self.send(self.parts.fragments.name_suggestions(rid, [], []))
 
     def _keep_draft(self, rid: str, nonce: str, text: str) -> None:
-        """Keep the text of a composer as the draft. Not of one that was sent: the text behind that
-        becomes a composer of its own (`typed`), which stays on the page."""
+        """Keep the text of a composer as the draft, unless the composer was sent: text that was
+        typed after that becomes a composer of its own (`typed`), which stays on the page."""
         if not self.posted.get(nonce) and self.draft != (nonce, text):
             self.draft = (nonce, text)
             self.parts.store.drafts.keep(self._person.uid, rid, text)
 
     def _delete_draft(self, rid: str, nonce: str, kept: bool) -> None:
-        """The text of a composer is stored: delete its draft, which was kept on this page, or
-        earlier (`kept`)."""
+        """The text of a composer was stored: delete its draft, which this page has kept, or an
+        earlier page (`kept`)."""
         if self.draft[0] == nonce or (kept and not self.draft[0]):
             self.draft = ("", "")
             self.parts.store.drafts.keep(self._person.uid, rid, "")

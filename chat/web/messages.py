@@ -67,7 +67,8 @@ def post(rid: str) -> Any:
 
 @bp.get("/rooms/<rid>/reply")
 def reply(rid: str) -> Any:
-    """Make the composer answer message `to`, or none. htmx gets that part of the composer."""
+    """Make the composer answer the message `to`, or none. Returns that part of the composer for
+    htmx."""
     _room(rid)
     to = request.args.get("to", "")
     if is_htmx():
@@ -129,7 +130,7 @@ def edit_page(rid: str, seq: str, error: str = "") -> Any:
 
 
 def _not_changed(text: str, rid: str, seq: str) -> str:
-    """The reason why a message was not changed, for htmx to show in the message."""
+    """Return the reason why a message was not changed, which htmx shows in the message."""
     return chat().fragments.edit_refused(rid, number(seq), text)
 
 

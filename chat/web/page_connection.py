@@ -1,10 +1,10 @@
 """The connection of an open page: the frames that it sends, and the responses to them.
 
-A page's frames are htmx's (four.htmx.org/extensions/ws): its form fields as JSON, with "headers".
-A page sends `watch` (which room is on screen, and the last number that it shows) when its socket
+A page's frames are htmx's (four.htmx.org/extensions/ws): its form fields as JSON, with "headers". A
+page sends `watch` (which room is on screen, and the last number that it shows) when its socket
 opens, when the room changes, and every 45 s. The other frames are those of its composers
 (live_composers). Permissions are checked for each frame, here or in the store's scripts; what the
-page showed before is no proof.
+page showed before proves nothing.
 """
 
 import logging
@@ -60,7 +60,7 @@ class PageConnection:
     composers: LiveComposers = field(init=False)
     _send: Callable[[str], None] = field(init=False)
     pace: Pace = field(default_factory=partial(Pace, BURST_FRAMES, FRAMES_PER_SECOND))
-    is_fresh: bool = True  # no `watch` has come on this socket yet
+    is_fresh: bool = True  # no `watch` has arrived on this socket yet
     # The rooms when the socket opened, until the first `watch`.
     rows: list[Row] = field(default_factory=list)
     is_behind: bool = False  # other pages have been told of newer events than these
@@ -82,7 +82,7 @@ class PageConnection:
 
     @property
     def person(self) -> Person:
-        """The person as this process knows them now. It may change during a wait."""
+        """The person as this process knows them now, which may change during a wait."""
         assert self.viewer.person is not None
         return self.viewer.person
 
@@ -122,7 +122,7 @@ class PageConnection:
             self.ws.close_nowait(POLICY_VIOLATION)
 
     def on_close(self) -> None:
-        """The page is closed. It is unknown whether it showed what it was sent last."""
+        """The page has closed. Nobody knows whether it showed what it was sent last."""
         self.hub.disconnect(self.viewer)
         self.leave()
 
@@ -142,7 +142,7 @@ class PageConnection:
             return
         person, self.rows = found
         self.parts.realtime.refresh.keep_current(self.viewer, person)
-        # The page gets nothing that was sent before it was connected, so it needs the list then.
+        # Nothing that was sent before the page was connected reached it, so it needs the list.
         self.is_behind = self.hub.marks.is_older(numbers(self.rows), self.viewer)
         for row in self.rows:
             self.hub.belong(self.viewer, row.room.rid, row.room.seq, row.room.at)
@@ -150,7 +150,8 @@ class PageConnection:
                 self.parts.realtime.presence.dirty.add(row.room.rid)
 
     def watch(self, frame: Frame) -> None:
-        """Show a room: the events after the last one that the page has, then everything live."""
+        """Show a room: send the events after the last one that the page has, then everything
+        live."""
         rid, before = one(frame, "room"), self.viewer.watching
         is_unsure = False  # the page may not have shown all of the room that it was in
         if before and before != rid:
@@ -217,7 +218,8 @@ class PageConnection:
         if packet and entered and not self.is_fresh:
             self.read_position.ask()  # the person has opened this room
         elif packet:
-            # Asked later, with others: thousands of pages may reconnect at once.
+            # Confirmed later, together with others, because thousands of pages may reconnect at
+            # once.
             self.parts.realtime.confirmations.add(self.viewer)
 
     def _missed(self, cursor: Cursor) -> CatchUp | None:

@@ -43,7 +43,7 @@ def paging(total: int) -> Paging:
 
 
 def part(rows: Sequence[Any]) -> tuple[Sequence[Any], Paging]:
-    """Those of `rows` that are on the page that the address asks for."""
+    """Return those of `rows` that are on the requested page."""
     here = paging(len(rows))
     return rows[here.start : here.start + PAGE_ROWS], here
 

@@ -62,7 +62,7 @@ def edit() -> Any:
 
 @bp.get("/people/<uid>")
 def person_page(uid: str) -> Any:
-    """The page of a person, with a button to write to them."""
+    """The page of a person, with a button that starts a direct room."""
     person = chat().store.people.existing(uid)
     here = bool(chat().store.presence.here([uid]))
     return render_template("person.html", shown=person, here=here)

@@ -1,4 +1,4 @@
-"""How far an open page has shown its room, and how far the store has it as read."""
+"""How far an open page has shown its room, and how far the store counts it as read."""
 
 import logging
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class ReadPosition:
     stored: tuple[str, int] = ("", 0)  # room and number last stored as seen
 
     def ask(self) -> bool:
-        """Ask the browser to confirm what it was sent of the room on screen. True if it was asked.
-        What it confirms counts as read (docs/guarantees.md, I10)."""
+        """Ask the browser to confirm what it was sent of the room on screen. Returns True if it was
+        asked. What it confirms counts as read (docs/guarantees.md, I10)."""
         rid, seq = self.viewer.watching, self.viewer.sent
         if not rid or not seq or (rid, seq) in (self.asked, self.stored):
             return False
@@ -45,9 +45,9 @@ class ReadPosition:
             self.store(*self.confirmed_event)
 
     def store(self, rid: str, seq: int, at: int = 0) -> bool:
-        """Store that the page has shown the room up to event `seq`, of the time `at` (0 if it is
-        not known). True if that was stored now, and the person is a member. A failure of Redis is
-        only logged."""
+        """Store that the page has shown the room up to event `seq`, whose time is `at` (0 if
+        unknown). Returns True if that was stored now and the person is a member. A failure of Redis
+        is only logged."""
         if self._is_stored(rid, seq):
             return False
         try:
@@ -64,9 +64,9 @@ class ReadPosition:
         return rid != self.viewer.watching or seq < self.viewer.sent
 
     def _confirmed(self, rid: str, seq: int, at: int) -> None:
-        """The browser has received the events of a room up to `seq`, of the time `at`. If the page
-        showed another room by then, it has not shown them; its `watch` for that room came before
-        the confirmation."""
+        """The browser has received the events of a room up to `seq`, whose time is `at`. If the
+        page showed another room by then, it has not shown them; its `watch` for that room came
+        before the confirmation."""
         if self.viewer.watching == rid and not self._is_stored(rid, seq):
             self.confirmed_event = rid, seq, at
             written = partial(self._mark_stored, rid, seq)
@@ -76,6 +76,6 @@ class ReadPosition:
         return rid == self.stored[0] and seq <= self.stored[1]
 
     def _mark_stored(self, rid: str, seq: int) -> None:
-        """The store has the mark. The page may show another room meanwhile."""
+        """The store has the mark. By now the page may show another room."""
         if rid == self.viewer.watching and not self._is_stored(rid, seq):
             self.stored = rid, seq

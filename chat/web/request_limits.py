@@ -18,8 +18,8 @@ from ..services.context import chat
 from ..services.rate_limits import NOT_FOUND, READS, ROUTES
 from .security import network
 
-VIEW_BYTES = 256 * 1024  # a response counts once more for each so many bytes
-MAX_COUNT_FOR_BYTES = 20  # that one response adds because of its size
+VIEW_BYTES = 256 * 1024  # a response counts once more for each of these
+MAX_COUNT_FOR_BYTES = 20  # by which the size of one response can raise its count
 
 
 def init(app: Flask) -> None:
@@ -35,7 +35,7 @@ def count(asked: Request) -> None:
 
 def charge(asked: Request, uid: str) -> None:
     """Count a request for the person `uid`, "" for a visitor. Raises TooOften. While Redis is
-    unavailable, reading is not counted: it needs Redis as well."""
+    unavailable, requests that only read are not counted, because they fail anyway."""
     budget, limits = ROUTES.get(asked.endpoint or "", NOT_FOUND), chat().limits
     if budget.free or not limits.on:
         return

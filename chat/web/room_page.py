@@ -76,7 +76,7 @@ def message_page(
 ) -> str:
     """One message among those around it, with its menu.
 
-    typed: what was typed as an emoji but is none; `error` says so.
+    typed: text that was entered as an emoji but is not one; `error` says so.
     """
     events = chat().store.messages.around(room.rid, event.seq)
     folded = get_template_attribute("macros/reactions.html", "folded_actions")
@@ -105,6 +105,6 @@ def room_and_message(rid: str, seq: str) -> tuple[Room, Event]:
 
 
 def message_to_answer(rid: str, seq: str) -> Event | None:
-    """The message with this number; None if there is none to answer."""
+    """Return the message with this number; None if there is no such message."""
     events = chat().store.messages.before(rid, number(seq) + 1, 1)
     return events[0] if events and events[0].seq == number(seq) and events[0].kind == POST else None

@@ -103,8 +103,8 @@ def network() -> str:
 
 
 def is_public(network: str) -> bool:
-    """True for a network of the internet. Any other is this machine, a local network, or a proxy
-    that is missing in CHAT_PROXIES, through which everybody comes."""
+    """True for a network of the internet. Any other network is this machine, a local network, or a
+    proxy that is missing in CHAT_PROXIES and stands for everybody."""
     try:
         return ip_network(network).is_global
     except ValueError:
@@ -128,7 +128,7 @@ def is_own_origin() -> bool:
 
 def check_site(asked: Request) -> None:
     """Raise Refused for an unsafe request if the browser says that a page of another site made it.
-    This comes on top of the form's token, which such a page may have got hold of.
+    This protects in addition to the form's token, which such a page may know.
 
     The headers `Sec-Fetch-Site` (w3.org/TR/fetch-metadata) and `Origin` (RFC 6454) are trusted,
     because no page can make a browser omit or forge them. Old browsers and programs send neither;
@@ -167,8 +167,9 @@ def _signed(secret: str) -> str:
 
 
 def protect(app: Flask) -> CSRFProtect:
-    """Returns what verifies the tokens of forms; templates get a token from `csrf_token`. Its own
-    hook is off, because it looks for exemptions even in safe requests; app.admit calls it."""
+    """Return the object that verifies the tokens of forms. Templates get a token from `csrf_token`.
+    Flask-WTF's own hook is off, because it looks for exemptions even in safe requests; app.admit
+    calls the object instead."""
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     csrf = CSRFProtect(app)
     app.jinja_env.globals["csrf_token"] = csrf_token
@@ -176,7 +177,7 @@ def protect(app: Flask) -> CSRFProtect:
     return csrf
 
 
-@lru_cache(maxsize=16)  # not more: a Host header may contain anything
+@lru_cache(maxsize=16)  # few, because a Host header may contain anything
 def _policy(origin: str) -> str:
     return _POLICY.format(origin=origin)
 

@@ -23,8 +23,8 @@ COOKIE_SECONDS = 24 * 3600  # the browser forgets a page that no request followe
 
 
 def served(rid: str, seq: int, at: int) -> None:
-    """The response to this request shows the room `rid` up to event `seq`, of the time `at` (ms
-    since 1970). It does not count if it has no body, or is fetched before anybody looks at it."""
+    """The response to this request shows the room `rid` up to event `seq`, whose time is `at` (ms
+    since 1970). It does not count if it has no body, or if the browser fetches it in advance."""
     if request.method == "HEAD" or _is_prefetch():
         return
     text = f"{g.person.uid}.{rid}.{seq}-{at}"
@@ -43,7 +43,7 @@ def _is_prefetch() -> bool:
 
 
 def confirm(person: Person) -> None:
-    """The browser of this person has sent its next request, so the page before has arrived."""
+    """The browser of this person has sent its next request, so the previous page has arrived."""
     uid, _, place = request.cookies.get(_name(), "").partition(".")
     rid, _, shown = place.partition(".")
     if uid != person.uid or not is_nonce(rid):

@@ -12,7 +12,7 @@ from .auth import current_person
 
 bp = Blueprint("sessions", __name__)
 
-# How the page describes the method of signing in.
+# How the page describes each sign-in method.
 METHODS = {
     "guest": "as a guest",
     "password": "with a password",

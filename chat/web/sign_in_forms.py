@@ -75,7 +75,7 @@ def sign_in_refused(text: str, status: int, next: str = "/") -> Any:
 
 
 def typed(error: str = "") -> dict[str, str]:
-    """The variables of the templates with what was typed into the form, except passwords."""
+    """Return the template variables with what was typed into the form, except passwords."""
     values = request.values
     fields = {field: values.get(field, "") for field in ("name", "login")}
     nonce = sent_nonce() or new_nonce()
@@ -104,14 +104,14 @@ def new_password_hash(*about: str) -> str:
 
 
 def count_attempt(login: str) -> None:
-    """Count an attempt to enter the password of a login. Raises TooOften."""
+    """Count an attempt to enter a login's password. Raises TooOften."""
     login = login.strip().lower()[:MAX_LOGIN_CHARS]
     use_limits("too many tries for a login", login=f"{login} {network()}", account=login)
 
 
 def use_limits(reason: str, **owners: str) -> None:
-    """Count an attempt against limits: for each bucket, whose it is. Raises TooOften, and notes a
-    failed sign-in with the reason then."""
+    """Count an attempt against rate limits. `owners` has an owner for each bucket. Before raising
+    TooOften, records a failed sign-in with the reason."""
     try:
         for bucket, owner in owners.items():
             chat().limits.use(bucket, owner)

@@ -13,8 +13,8 @@ from ..store.message_reads import PAGE_SIZE
 from .nonces import is_nonce
 
 MAX_EVENTS_SHOWN = 5  # of a room
-MAX_EVENTS_READ = 20  # of a room, to find those to show: not every event is a message
-MAX_ROOMS_SHOWN = 30  # with their messages; the other rooms are links
+MAX_EVENTS_READ = 20  # of a room, to find messages to show; not every event is a message
+MAX_ROOMS_SHOWN = 30  # with their messages; other rooms are only links
 MAX_ROOMS_LISTED = 130  # on the page, links included
 
 bp = Blueprint("unread", __name__)

@@ -16,10 +16,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class FileLimit:
-    """What a request may have besides a form.
+    """The files that a request may contain.
 
-    max_bytes: the size of all files together.
-    too_large: the text for a request with more; "" for the text that all requests have.
+    max_bytes: the size of all files together. too_large: the text of the error for a larger
+    request; "" for the default text.
     is_body: the file is the body of the request, and the view itself counts it
         (upload_limits.begin), because only the view knows who sends it.
     """
@@ -35,8 +35,8 @@ def accepts_files(limit: Callable[[Parts], FileLimit]) -> Callable[[View], View]
 
 
 def shows_refusals(fragment: Callable[..., str]) -> Callable[[View], View]:
-    """Decorate a view whose errors htmx puts into the page: `fragment` makes HTML of the text of
-    an error and the arguments of the view."""
+    """Decorate a view whose errors htmx puts into the page. `fragment` turns the text of an error
+    and the arguments of the view into HTML."""
     return _option("refusal", fragment)
 
 

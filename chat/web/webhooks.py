@@ -59,8 +59,8 @@ def remove(uid: str) -> Any:
 
 @bp.post("/secret")
 def secret(uid: str) -> Any:
-    """Show the secret; with `renew`, replace it by a new one first. A POST, so that browsers keep
-    the page in no history. The audit log says who looked."""
+    """Show the secret; with `renew`, replace it by a new one first. It is a POST, so that browsers
+    do not keep the page in their history. The audit log says who looked."""
     bot, hook = chat().store.people.bot(uid), _hook(uid)
     if "renew" in request.form:
         hook = chat().store.webhooks.renew(hook, new_secret())

@@ -85,7 +85,8 @@ class Sender:
     # The request
 
     def _request(self, delivery: Delivery) -> tuple[str, bytes, dict[str, str]] | None:
-        """Address, body and headers; None if there is nothing left to deliver."""
+        """Return the address, the body and the headers; None if there is nothing left to
+        deliver."""
         active = active_webhook(self.store, delivery.uid)
         if active is None:
             return None
@@ -101,8 +102,8 @@ class Sender:
         return hook.address, body, signing.signed_headers(hook.secret, delivery.did, body, now)
 
     def _message(self, delivery: Delivery) -> dict[str, Any] | None:
-        """Room and message as the API gives them to the bot; None if the message was deleted or the
-        bot has left the room."""
+        """Return the room and the message as the API gives them to the bot; None if the message was
+        deleted or the bot has left the room."""
         try:
             room = self.store.rooms.member(delivery.rid, delivery.uid)
         except NotFound:
@@ -115,8 +116,9 @@ class Sender:
     # The answer
 
     def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
-        """Post the program's reply, and return the result of the delivery. At the rate limit for
-        messages, the reply waits, and so do the bot's next deliveries; nothing is lost."""
+        """Post the program's reply, and return the result of the delivery. If the bot has reached
+        the rate limit for messages, the reply waits, and so do the bot's next deliveries. Nothing
+        is lost."""
         while True:
             try:
                 return self._reply(delivery, text)

@@ -28,7 +28,7 @@ RENEW_SECONDS = 3.0  # between two renewals of the lease, or two tries to take i
 POLL_SECONDS = 1.0  # between two searches for deliveries that are due
 MAX_RUNNING = 100  # deliveries at once
 MAX_RUNNING_PER_BOT = 4  # of these; one for a bot whose last delivery failed
-REST_SECONDS = 5.0  # before a delivery is repeated whose result could not be stored
+REST_SECONDS = 5.0  # before a delivery is repeated because its result could not be stored
 
 
 @dataclass(eq=False)

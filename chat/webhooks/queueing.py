@@ -4,7 +4,7 @@ Posting a message does nothing for this, because the room's stream has every mes
 each bot and room there is a cursor. queue_deliveries.lua moves the cursor and puts the messages for
 the bot into the bot's queue, both or neither. So each message is queued once, however many
 processes there are, and whenever one of them dies. An event that is published in a room only means
-that its stream is to be read. Every SWEEP_SECONDS, all streams are compared with their cursors.
+that its stream must be read. Every SWEEP_SECONDS, all streams are compared with their cursors.
 """
 
 import logging
@@ -37,8 +37,9 @@ class Listener:
 
 
 def active_webhook(store: Store, uid: str) -> tuple[Person, Webhook] | None:
-    """The bot and its webhook; None while that is off. It is off, too, if the person who saved it
-    is no longer an administrator: that person chose the address to which all messages would go."""
+    """Return the bot and its webhook; None while the webhook is off. It is also off if the person
+    who saved it is no longer an administrator, because that person chose the address to which all
+    messages would go."""
     bot, hook = store.people.get(uid), store.webhooks.get(uid)
     if bot is None or hook is None or bot.deactivated or hook.off:
         return None
@@ -52,16 +53,16 @@ def now_ms(store: Store) -> int:
 
 @dataclass(eq=False)
 class Queueing:
-    """The bots with a webhook, as this process last read them, and what it has to read again.
+    """The bots that have a webhook, as this process last read them, and what it must read again.
     `wake` is called when there is something to read."""
 
     store: Store
     wake: Callable[[], None]
     pending: set[str] = field(default_factory=set)  # bots whose queue may hold something
     listeners: dict[str, Listener] = field(default_factory=dict)  # by the bot's id
-    # Bots whose webhook, rooms or rights are to be read.
+    # Bots whose webhook, rooms or rights must be read.
     changed: set[str] = field(default_factory=set)
-    rooms: set[str] = field(default_factory=set)  # whose streams are to be read
+    rooms: set[str] = field(default_factory=set)  # whose streams must be read
     swept_at: float = float("-inf")  # by the monotonic clock
 
     # Published messages
@@ -93,7 +94,7 @@ class Queueing:
         self.wake()
 
     def _concerns_somebody(self, rid: str, line: str) -> bool:
-        """False for a line that concerns no bot; the cursor passes it later."""
+        """Return False for an event that concerns no bot; the cursor passes it later."""
         if line.startswith("~"):
             return False
         event = Event.parse_line(rid, line)
@@ -110,7 +111,7 @@ class Queueing:
     # Queueing
 
     def queue_new(self) -> None:
-        """Read everything that was noted, and queue the messages for bots."""
+        """Read everything that `on_message` has noted, and queue the messages for bots."""
         now = time.monotonic()
         if now > self.swept_at + SWEEP_SECONDS:
             self.swept_at = now
@@ -159,7 +160,7 @@ class Queueing:
 
     def _concerns(self, listener: Listener, rid: str, event: Event) -> bool:
         """True for a message in a direct room with the bot, or one that mentions the bot. False for
-        messages by bots: two of them would answer each other for ever."""
+        messages by bots, because two bots would answer each other for ever."""
         if event.kind != POST or event.uid == listener.bot.uid:
             return False
         if listener.rooms[rid] != DIRECT:
