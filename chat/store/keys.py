@@ -225,6 +225,16 @@ ROOM_KEYS: dict[str, Callable[[str], str]] = {
     "mentioned": mentioned,
 }
 
+# The keys of a bot's webhook by name, in the order in which Python and the scripts with `@webhook`
+# have them.
+WEBHOOK_KEYS: dict[str, Callable[[str], str]] = {
+    "webhook": webhook,
+    "cursors": webhook_cursors,
+    "queue": webhook_queue,
+    "attempts": webhook_attempts,
+    "log": webhook_log,
+}
+
 
 @lru_cache(maxsize=4096)
 def of_room(rid: str) -> tuple[str, ...]:
@@ -251,6 +261,5 @@ def parse_channel(channel: str) -> tuple[str, str]:
 
 
 def of_webhook(uid: str) -> list[str]:
-    """All keys of a webhook."""
-    makers = webhook, webhook_cursors, webhook_queue, webhook_attempts, webhook_log
-    return [make(uid) for make in makers]
+    """The WEBHOOK_KEYS of a bot."""
+    return [make(uid) for make in WEBHOOK_KEYS.values()]

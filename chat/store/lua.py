@@ -4,6 +4,7 @@ A script in `scripts/` declares its keys and arguments once, in its header:
 
     -- @room             the keys of a room (keys.ROOM_KEYS)
     -- @imported         the same keys but the first, of a room that is being imported
+    -- @webhook          the keys of a bot's webhook (keys.WEBHOOK_KEYS)
     -- @key queue        one key
     -- @event            the fields of an event that its author knows; Lua has them as `event`
     -- @arg limit        one argument
@@ -73,7 +74,9 @@ def source(name: str) -> Source:
     found: dict[str, list[str]] = {}
     for what, value in _DIRECTIVE.findall(text):
         found.setdefault(what, []).append(value)
-    key_names = [*(_ROOM if "room" in found else ()), *found.get("key", [])]
+    groups: dict[str, Iterable[str]] = {"room": _ROOM, "webhook": keys.WEBHOOK_KEYS}
+    key_names = [key for group in groups if group in found for key in groups[group]]
+    key_names += found.get("key", [])
     args, rest = found.get("arg", []), found.get("rest", [""])[0]
     all_args = [*(events.AUTHORED if "event" in found else ()), *args]
     parts = [(_FOLDER / f"{part}.lua").read_text() for part in found.get("include", [])]

@@ -104,9 +104,4 @@ class RoomPointers:
         """Remove the room from the webhooks of those of these people who are bots."""
         hooks = ask_each(self.client, "exists", ((keys.webhook(uid),) for uid in uids))
         for uid in compress(uids, hooks):
-            self._forget_webhook_room(
-                cursors=keys.webhook_cursors(uid),
-                queue=keys.webhook_queue(uid),
-                attempts=keys.webhook_attempts(uid),
-                rid=rid,
-            )
+            self._forget_webhook_room(keys.of_webhook(uid), rid=rid)

@@ -100,7 +100,7 @@ class Webhooks:
 
     def renew(self, hook: Webhook, secret: str) -> Webhook:
         """Sign with another secret from now on. Returns the webhook as it is now."""
-        self._edit(webhook=keys.webhook(hook.uid), field="secret", value=secret)
+        self._edit(keys.of_webhook(hook.uid), field="secret", value=secret)
         return replace(hook, secret=secret)
 
     def remove(self, uid: str) -> None:
@@ -112,7 +112,7 @@ class Webhooks:
     def switch_off(self, uid: str, why: str) -> None:
         """Remove the queued deliveries and stop. The address stays: administrators see it with the
         reason, and can switch it on again."""
-        self._edit(webhook=keys.webhook(uid), field="off", value=why)
+        self._edit(keys.of_webhook(uid), field="off", value=why)
         self.client.delete(keys.webhook_queue(uid), keys.webhook_attempts(uid))
         self.client.spublish(keys.WEBHOOKS, uid)
 
@@ -166,16 +166,9 @@ class Webhooks:
     ) -> int:
         """Queue messages and move the cursor from `before` on, both or neither. Returns how many
         deliveries are new in the queue; -1 if the cursor was not at `before`."""
+        names = keys.of_webhook(uid)
         added = self._queue(
-            webhook=keys.webhook(uid),
-            cursors=keys.webhook_cursors(uid),
-            queue=keys.webhook_queue(uid),
-            rid=rid,
-            before=before,
-            cursor=cursor,
-            at=now,
-            limit=MAX_QUEUED,
-            rest=seqs,
+            names, rid=rid, before=before, cursor=cursor, at=now, limit=MAX_QUEUED, rest=seqs
         )
         return int(added)
 
@@ -196,13 +189,8 @@ class Webhooks:
 
     def retry(self, delivery: Delivery, at: int) -> None:
         """Try a delivery again at `at` ms, unless it was removed from the queue."""
-        self._retry(
-            queue=keys.webhook_queue(delivery.uid),
-            attempts=keys.webhook_attempts(delivery.uid),
-            delivery=_name(delivery),
-            at=at,
-            count=delivery.tries + 1,
-        )
+        names, count = keys.of_webhook(delivery.uid), delivery.tries + 1
+        self._retry(names, delivery=_name(delivery), at=at, count=count)
 
     def done(self, delivery: Delivery) -> None:
         """Remove a delivery from the queue."""
@@ -213,13 +201,9 @@ class Webhooks:
 
     def log_attempt(self, delivery: Delivery, at: int, outcome: str) -> None:
         """Log the outcome of an attempt for administrators, unless the webhook was removed."""
-        entry = [at, delivery.did, delivery.tries + 1, outcome[:MAX_OUTCOME_CHARS]]
-        self._log(
-            webhook=keys.webhook(delivery.uid),
-            log=keys.webhook_log(delivery.uid),
-            entry=json.dumps(entry, ensure_ascii=False),
-            limit=MAX_LOGGED_ATTEMPTS,
-        )
+        fields = [at, delivery.did, delivery.tries + 1, outcome[:MAX_OUTCOME_CHARS]]
+        entry = json.dumps(fields, ensure_ascii=False)
+        self._log(keys.of_webhook(delivery.uid), entry=entry, limit=MAX_LOGGED_ATTEMPTS)
 
     def attempts(self, uid: str) -> list[Attempt]:
         """The last attempts, newest first."""

@@ -1,5 +1,5 @@
 -- Changes a field of a webhook, if the webhook still exists.
--- @key webhook
+-- @webhook
 -- @arg field
 -- @arg value
 -- Returns 1; 0 where there is no webhook.

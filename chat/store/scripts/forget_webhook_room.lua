@@ -1,9 +1,7 @@
 -- Removes everything about a room from the webhook of a bot that has left it.
--- @key cursors
--- @key queue
--- @key attempts
+-- @webhook
 -- @arg rid
--- Returns how many deliveries waited. The queue has a limit (webhooks.MAX_WAITING).
+-- Returns how many deliveries waited. The queue has a limit (webhooks.MAX_QUEUED).
 local start, count = ARGV.rid .. ' ', 0
 for _, name in ipairs(redis.call('ZRANGE', KEYS.queue, 0, -1)) do
   if string.sub(name, 1, #start) == start then

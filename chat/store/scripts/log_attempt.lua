@@ -1,6 +1,5 @@
 -- Logs how a delivery went, if the webhook still exists.
--- @key webhook
--- @key log
+-- @webhook
 -- @arg entry
 -- @arg limit  entries that are kept
 -- Returns 1; 0 where there is no webhook.

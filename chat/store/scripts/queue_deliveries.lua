@@ -1,7 +1,5 @@
 -- Queues messages for a bot, and moves the cursor of the room on.
--- @key webhook
--- @key cursors
--- @key queue
+-- @webhook
 -- @arg rid
 -- @arg before  the cursor as it was ('' for none)
 -- @arg cursor  the cursor from now on

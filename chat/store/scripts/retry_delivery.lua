@@ -1,7 +1,6 @@
 -- Schedules another attempt of a delivery that still waits. One that was delivered or removed leaves
 -- nothing.
--- @key queue
--- @key attempts
+-- @webhook
 -- @arg delivery  room and number of the message
 -- @arg at  time of the attempt (ms)
 -- @arg count  attempts until now
