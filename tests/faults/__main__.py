@@ -1,7 +1,7 @@
 """`make faults`: the long form. `make faults ARGS="--seed N --seconds S"` replays a run.
 
 It has three parts, in an order that the seed gives: a Valkey and its replica (most of the time),
-the same behind Sentinels, and a cluster of three. Each fault happens once at least.
+the same behind Sentinels, and a cluster of three. Each fault happens at least once.
 """
 
 import argparse
@@ -18,15 +18,15 @@ from pathlib import Path
 from .plan import PLAN, name
 from .play import Run, play, table
 
-OTHERS_PAGES, OTHERS_RATE = 60, 20.0  # on the stages behind Sentinels and of the cluster
-EXAMPLES = 8  # of each kind of what is wrong
-OTHERS_SECONDS = 0.1  # of the whole run, each
+OTHERS_PAGES, OTHERS_RATE = 60, 20.0  # on the stages with Sentinels and with the cluster
+EXAMPLES = 8  # printed for each kind of error
+OTHERS_SECONDS = 0.1  # share of the whole run that each of these stages gets
 
 
 def main() -> int:
     options = _options()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="chat-faults-"))
-    # Ended from outside, it clears up too: what was mounted, and the networks.
+    # Clean up mounts and networks when a signal ends the run, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {options.seed}", flush=True)
     chosen = options.stages or list(PLAN)
@@ -76,7 +76,7 @@ def _run(part: str, faults: list, folder: Path, options: argparse.Namespace) -> 
 
 
 def _tell(run: Run) -> bool:
-    """Print what came of a run; True when something is wrong."""
+    """Print the result of a run. Returns True if something is wrong."""
     print(f"\n{table(run)}\n")
     print(
         f"{run.verdict.lost} acknowledged messages were lost in failovers to a replica that lagged"

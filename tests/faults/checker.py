@@ -1,4 +1,5 @@
-"""The promise of docs/guarantees.md, checked against what the pages wrote down and the database.
+"""Checks the promises of docs/guarantees.md against the records of the pages and against the
+database.
 
 Records (see journal.py), by `op`:
 
@@ -26,15 +27,15 @@ from .journal import Record
 from .people_checks import Profiles, check_people
 from .verdict import DISORDER, DOUBLED, MISSING, OTHER, Sent, Streams, Verdict
 
-GRACE = 1.0  # seconds after leaving in which what was under way may still come
+GRACE = 1.0  # seconds after leaving during which events that were on their way may still arrive
 
-# Times that a message may come again when its author takes another name: each worker may tell of it
-# twice, and two names may be taken.
+# How often a message may be sent again when its author is renamed: each worker may send it twice,
+# and the author may be renamed twice.
 AFTER_RENAMING = 8
 
 
 def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> Verdict:
-    """`uids` has the person of each page by its name."""
+    """Check a run. `uids` has the id of each page's person, by the name of the page."""
     records = sorted(records, key=lambda record: record["t"])
     verdict = Verdict()
     sent = _sent(records, verdict)
@@ -63,10 +64,10 @@ def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> 
     }
 
     def renamed(record: Record) -> float:
-        """How often a page may be shown an event anew as its author has another name."""
+        """Return how often a page may be sent an event again because its author was renamed."""
         author, stored = authors.get((record["room"], record["seq"]), ("", ""))
         if record["label"] and record["label"][0] != stored:
-            return inf  # with each link that is made anew names are compared
+            return inf  # because names are compared each time a connection is made again
         return AFTER_RENAMING if profiles.changed(author, record["t"]) else 0
 
     for who in pages.keys() & uids.keys():
@@ -76,7 +77,7 @@ def check(records: Iterable[Record], streams: Streams, uids: dict[str, str]) -> 
 
 
 def _sent(records: list[Record], verdict: Verdict) -> dict[str, Sent]:
-    """What was sent, by nonce; I8: nothing else is acknowledged, and to nobody else."""
+    """Return what was sent, by nonce. I8: nothing else is acknowledged, and only to its sender."""
     sent: dict[str, Sent] = {}
     for record in records:
         if record["op"] == "send":
@@ -92,7 +93,7 @@ def _sent(records: list[Record], verdict: Verdict) -> dict[str, Sent]:
 
 
 def _durable(sent: dict[str, Sent], where: dict, losses: list[float], verdict: Verdict) -> None:
-    """I1: what was acknowledged is there."""
+    """I1: every acknowledged message is stored."""
     for one in sent.values():
         if one.acked is not None and (one.room, one.body) not in where:
             if any(one.acked < t for t in losses):
@@ -104,7 +105,7 @@ def _durable(sent: dict[str, Sent], where: dict, losses: list[float], verdict: V
 def _unique(
     sent: dict[str, Sent], streams: Streams, uids: dict[str, str], verdict: Verdict
 ) -> None:
-    """I2: each message is there once at most; I5: and was sent, there, by its author."""
+    """I2: each message is stored at most once. I5: its author sent it to this room."""
     times = {(one.room, uids[one.who], one.body): one.t for one in sent.values()}
     for room, events in streams.items():
         seen = set()
@@ -123,7 +124,8 @@ def _unique(
 
 
 def _real_time(sent: dict[str, Sent], where: dict, verdict: Verdict) -> None:
-    """I4: what was sent after an acknowledgement has a greater number than what it was for."""
+    """I4: a message that was sent after an acknowledgement has a greater number than the
+    acknowledged one."""
     moments = defaultdict(list)
     for one in sent.values():
         if (one.room, one.body) in where:

@@ -1,4 +1,5 @@
-"""People with pages open, who talk: what htmx does with the socket, without a browser."""
+"""Simulates people who have pages open and write: does what htmx does with the socket, without a
+browser."""
 
 import asyncio
 import itertools
@@ -15,16 +16,16 @@ from .journal import Journal
 from .reading import Epoch, Gone, Here, Refused, Reset, Shown, Stored, lines, told
 from .sockets import Closed, OverHttp1, OverHttp2, discard
 
-COMES_BACK = (1001, 1005, 1006, 1011, 1012, 1013, 1014)  # of htmx's extension ws
+COMES_BACK = (1001, 1005, 1006, 1011, 1012, 1013, 1014)  # after which htmx connects again
 DELAY, LONGEST = 0.2, 6.0  # seconds before connecting again: a tenth of templates' and htmx's
-BEAT = 15.0  # seconds between two times that #watch is sent; a third of the template's
-LINES_READ = 0.05  # of the frames: how often the room list's rows are looked at
-FORMS = "/leave", "/join", "/me"  # the ends of paths that a form is posted to
+BEAT = 15.0  # seconds between two `watch` frames; a third of the template's interval
+LINES_READ = 0.05  # share of the frames in which the rows of the room list are checked
+FORMS = "/leave", "/join", "/me"  # how the paths end to which forms are posted
 
 
 class Person:
-    """Somebody who is signed in: a cookie and an id. `address`: where they are, as a proxy before
-    the chat would say it. `name` and `zone` are those of their profile."""
+    """Somebody who is signed in: a cookie and an id. `address`: the IP address that a proxy in
+    front of the chat would report. `name` and `zone` are from their profile."""
 
     def __init__(
         self, cookie: str, uid: str, address: str = "", name: str = "", zone: str = ""
@@ -38,14 +39,14 @@ class Person:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of all that they ask for."""
+        """The headers of all their requests."""
         far = {"X-Forwarded-For": self.address} if self.address else {}
         return {"Cookie": self.cookie, **far}
 
 
 async def request(port: int, person: Person, path: str, **form: str) -> tuple[int, str]:
-    """Ask for a page, or post a form with the token of that person's home page; the status and
-    the text. Raises OSError and TimeoutError."""
+    """Request a page, or post a form with the token of the person's home page. Returns the status
+    and the text. Raises OSError and TimeoutError."""
     token = ""
     if form or path.endswith(FORMS):
         _, home = await request(port, person, "/")
@@ -79,8 +80,8 @@ async def request(port: int, person: Person, path: str, **form: str) -> tuple[in
 
 
 class Page:
-    """One page that shows one room. `ports` are those of the hosts: each connection takes any.
-    `http2`: its socket is over HTTP/2."""
+    """One page that shows one room. `ports` are the ports of the hosts; each connection chooses one
+    at random. `http2`: its socket is over HTTP/2."""
 
     def __init__(
         self,
@@ -99,27 +100,27 @@ class Page:
         self.numbers = itertools.count()
         self.epoch = self.cursor = ""
         self.last = 0
-        self.list: set[int] = set()  # numbers of what is shown
-        self.newest = 0.0  # when the newest of what is shown was sent
-        self.people_here: int | None = None  # what the head of the room says, if it says so
+        self.list: set[int] = set()  # numbers of the events on screen
+        self.newest = 0.0  # when the newest message on screen was sent
+        self.people_here: int | None = None  # what the room's header says, if anything
         self.pending: dict[str, tuple[str, str]] = {}  # nonce: room and body
-        self.problems: set[str] = set()  # nonces of what was refused and waits for another Enter
+        self.problems: set[str] = set()  # nonces of refused messages, until Enter is pressed again
         self.acked = 0
-        self.here = True  # in the room
-        self.awake = asyncio.Event()  # the browser runs
+        self.here = True  # the person is a member of the room
+        self.awake = asyncio.Event()  # set while the browser runs
         self.awake.set()
         self.socket: OverHttp1 | OverHttp2 | None = None
-        self.taken = 0  # messages of this socket
+        self.taken = 0  # messages of this socket that were handled
         self.ponged: list[
             int
-        ] = []  # messages that had arrived at each pong, and are yet to be taken
+        ] = []  # how many messages had arrived at each pong, until they are handled
         self.confirmed = ("", 0)  # room and number
-        self.passed: dict[str, int] = {}  # what came of a room that was left, and is unconfirmed
-        self.over = asyncio.Event()  # closed with a code after which htmx never comes back
+        self.passed: dict[str, int] = {}  # what a room that was left showed, not confirmed yet
+        self.over = asyncio.Event()  # set when a close code has ended the page for good
         self.tasks: set[asyncio.Task] = set()
 
     async def run(self) -> None:
-        """Live until cancelled."""
+        """Run the page until cancelled."""
         await self.load()
         tries = 0
         while not self.over.is_set():
@@ -137,8 +138,8 @@ class Page:
             tries += 1
 
     async def load(self, room: str = "") -> None:
-        """The page of a room (by default the one it shows) as a browser loads it, again until it is
-        there."""
+        """Load the page of a room (by default the current one) as a browser does, and retry until
+        it arrives."""
         while True:
             with suppress(OSError, TimeoutError):
                 port = self.random.choice(self.ports)
@@ -146,7 +147,7 @@ class Page:
                 if status == 200:
                     break
             await asyncio.sleep(self.random.uniform(0.2, 1.0))
-        self.passed[self.room] = self.last  # which the next frame or pong confirms
+        self.passed[self.room] = self.last  # the next frame or pong confirms it
         self.room, self.people_here = room or self.room, None
         self._reset()
         self._read(text)
@@ -158,7 +159,7 @@ class Page:
         self.watch()
 
     async def glance(self, rooms: list[str]) -> None:
-        """Be opened, show rooms one behind the other, and be closed again, all in no time."""
+        """Open, show one room after another, and close again, all as fast as possible."""
         with suppress(OSError, TimeoutError):
             self.taken, self.ponged = 0, []
             port = self.random.choice(self.ports)
@@ -175,7 +176,7 @@ class Page:
                     await asyncio.sleep(self.random.uniform(0, 0.02))
             finally:
                 socket.abort()
-            await living  # what had arrived is confirmed, and is read
+            await living  # confirm what has arrived, so that it counts as read
 
     async def _live(self, socket: OverHttp1 | OverHttp2) -> None:
         if not self.awake.is_set():
@@ -207,7 +208,7 @@ class Page:
             self.watch()
 
     def sleep(self) -> None:
-        """The browser is closed, until `awake` is set."""
+        """Close the browser until `awake` is set."""
         self.awake.clear()
         self.people_here = None
         if self.socket is not None:
@@ -216,11 +217,11 @@ class Page:
 
     @property
     def present(self) -> bool:
-        """True while it shows a room, or is on its way back to it."""
+        """True while the page shows a room, or is reconnecting to it."""
         return self.here and self.awake.is_set()
 
     def watch(self) -> None:
-        """What #watch says: room, cursor, epoch, and the composers on their way."""
+        """Send the `watch` frame: room, cursor, epoch, and the unacknowledged composers."""
         self.journal.write(self.name, "watch", after=self.last)
         waiting = {n: what for n, what in self.pending.items() if n not in self.problems}
         waiting = dict(list(waiting.items())[:MAX_PENDING])
@@ -236,7 +237,7 @@ class Page:
         )
 
     def send(self, words: str = "") -> None:
-        """Write something and press Enter."""
+        """Write a message and press Enter."""
         nonce = f"{self.name}-{next(self.numbers)}"
         body = f"{nonce} {words}".strip()
         self.pending[nonce] = self.room, body
@@ -256,15 +257,15 @@ class Page:
             self._spawn(discard(self.socket, text))
 
     def _ponged(self, arrived: int) -> None:
-        """A pong was sent when so many messages had arrived."""
+        """A pong was sent after this many messages had arrived."""
         if arrived <= self.taken:
             self._confirm()
         else:
             self.ponged.append(arrived)
 
     def _confirm(self) -> None:
-        """What is shown has been confirmed to the server, by what the page says now; and what came
-        and was not shown any more, for the pong is the browser's and not the page's."""
+        """The frame that the page sends now confirms what it shows. It also confirms what arrived
+        and was no longer shown, because the browser answers pings, not the page."""
         for room, seq in self.passed.items():
             self.journal.write(self.name, "confirmed", room=room, seq=seq)
         self.passed.clear()
@@ -273,7 +274,7 @@ class Page:
             self.journal.write(self.name, "confirmed", room=self.room, seq=self.last)
 
     def _read(self, text: str) -> None:
-        room = self.room  # that what follows is about
+        room = self.room  # that the following events belong to
         for what in told(text):
             room = what.room if isinstance(what, Reset) else room
             if room == self.room or not isinstance(what, Epoch):
@@ -295,7 +296,8 @@ class Page:
         if isinstance(what, Shown) and what.room != self.room:
             self.passed[what.room] = max(what.seq, self.passed.get(what.room, 0))
         elif isinstance(what, Shown):
-            # The list has each number once and in order: what comes again replaces itself.
+            # The list has each number once and in order: an event that is sent again replaces
+            # itself.
             write_shown(self.journal, self.name, what, again=what.seq in self.list)
             self.list.add(what.seq)
             if what.seq >= self.last:
@@ -325,7 +327,7 @@ class Page:
         self.journal.write(self.name, "reset", room=self.room)
 
     async def _enter_again(self, nonce: str) -> None:
-        """A person reads why it was refused, and presses Enter again."""
+        """The person reads why the message was refused, and presses Enter again."""
         await asyncio.sleep(self.random.uniform(0.5, 1.5))
         while self.socket is None:
             await asyncio.sleep(0.2)
@@ -339,7 +341,7 @@ class Page:
 
 
 def write_shown(journal: Journal, who: str, what: Shown, again: bool) -> None:
-    """Write down that an event was put into the list of a page or frame."""
+    """Record that an event was put into the list of a page or frame."""
     journal.write(
         who,
         "again" if again else "shown",
@@ -353,7 +355,7 @@ def write_shown(journal: Journal, who: str, what: Shown, again: bool) -> None:
 
 
 async def ask_until(ports: list[int], person: Person, path: str, **form: str) -> float:
-    """Post a form until it is answered with 303, whatever happens meanwhile; returns the time."""
+    """Post a form until the answer is 303, whatever happens meanwhile. Returns the time."""
     while True:
         with suppress(OSError, TimeoutError):
             if (await request(random.choice(ports), person, path, **form))[0] == 303:

@@ -1,4 +1,5 @@
-"""A Valkey of the harness: killed, stopped, promoted, its disk filled, its clock set back."""
+"""A Valkey server that the harness can kill, stop and promote, whose disk it can fill, and whose
+clock it can set back."""
 
 import contextlib
 import json
@@ -19,11 +20,12 @@ from ..clocks import Clock
 from ..running import alive, free_port, wait_until
 from .verdict import Streams
 
-DISK = "160m"  # of the small disk
+DISK = "160m"  # size of the small disk
 
 
 class Database:
-    """A server over `folder`, on a small disk of its own where this process may mount one."""
+    """A server that keeps its data in `folder`, on a small disk of its own if this process may
+    mount one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,7 +44,7 @@ class Database:
         self.clock = Clock(folder / "clock")
 
     def start(self) -> None:
-        """Start it, as the embedded one is started, and wait until it has read its data."""
+        """Start the server like the embedded one, and wait until it has loaded its data."""
         aof_repair.repair(self.folder / "appendonlydir")
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
@@ -71,7 +73,7 @@ class Database:
         self.process.send_signal(number)
 
     def kill(self) -> None:
-        """kill -9, and see it end."""
+        """Kill the server with SIGKILL, and wait until it has ended."""
         if self.process is not None and alive(self.process.pid):
             self.signal(signal.SIGKILL)
             self.process.wait()
@@ -86,7 +88,7 @@ class Database:
         (self.folder / "junk").unlink(missing_ok=True)
 
     def follow(self, other: "Database") -> None:
-        """Be a replica of `other`, and wait until it is one."""
+        """Make this server a replica of `other`, and wait until it is in sync."""
         self.client.replicaof("127.0.0.1", other.port)
         wait_until(lambda: self.client.info("replication")["master_link_status"] == "up", "a sync")
 
@@ -98,7 +100,7 @@ class Database:
 
 
 def streams(clients: list[Any]) -> Streams:
-    """The events of every room that these servers have: number, time, and the event's fields."""
+    """Return the events of every room on these servers: number, time, and the event's fields."""
     found: Streams = {}
     for client in clients:
         for key in client.keys("chat:room:*:events"):

@@ -1,4 +1,4 @@
-"""How a state machine is driven in the tests: the same examples in each run."""
+"""Runs a state machine of the tests with the same examples each time."""
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
@@ -11,8 +11,8 @@ in which order is not the same each time. (Only a failure ends a sequence of ste
 
 
 def explore(machine, examples, steps):
-    """Run so many examples of a machine, each of so many steps; raises the first thing it finds,
-    as it is and not made smaller, which takes minutes."""
+    """Run this many examples of a machine, of this many steps each. Raises the first error, without
+    shrinking the example, which would take minutes."""
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -1,5 +1,5 @@
-"""Faults of the database and of the network. Each is caused, lasts a while, and is over when its
-function returns."""
+"""Faults of the database and of the network. Each function causes a fault, waits a while, ends the
+fault and returns."""
 
 import asyncio
 import signal
@@ -11,9 +11,9 @@ from .wires import Wire
 
 Fault = Callable[[Stage], Awaitable[None]]
 
-CUTS = 100  # of the pub/sub link, one behind the other
-NARROW = 400_000  # bytes a second of a slow line
-LONG_MESSAGES = 300  # which a page lacks when it comes back over a slow line
+CUTS = 100  # of the pub/sub connection, one after another
+NARROW = 400_000  # bytes per second on a slow connection
+LONG_MESSAGES = 300  # that a page lacks when it reconnects over a slow connection
 
 
 async def last(stage: Stage, shortest: float = 1.0, longest: float = 4.0) -> None:
@@ -21,7 +21,7 @@ async def last(stage: Stage, shortest: float = 1.0, longest: float = 4.0) -> Non
 
 
 async def ask(stage: Stage, *words: object) -> None:
-    """Say a command to every server that has keys of its own."""
+    """Send a command to every primary."""
     for client in await asyncio.to_thread(stage.clients):
         await asyncio.to_thread(client.execute_command, *words)
 
@@ -72,7 +72,7 @@ async def subscribers_cut(stage: Stage) -> None:
 
 
 async def subscribers_cut_a_hundred_times(stage: Stage) -> None:
-    """Meanwhile pages come, show a room or two, and go at once."""
+    """Meanwhile pages open, show a room or two, and close at once."""
     passing = [asyncio.create_task(_pass_by(stage)) for _ in range(5)]
     for _ in range(CUTS):
         await ask(stage, "CLIENT", "KILL", "TYPE", "pubsub")
@@ -92,7 +92,8 @@ async def _pass_by(stage: Stage) -> None:
 
 
 async def output_buffer_full(stage: Stage) -> None:
-    """A word larger than what Redis keeps for a subscriber: it is cut off in the middle of it."""
+    """Publish a message larger than Redis's output buffer for a subscriber, so that Redis cuts the
+    subscriber off in the middle of it."""
     limit = "client-output-buffer-limit"
     await ask(stage, "CONFIG", "SET", limit, "pubsub 32kb 16kb 1")
     for room in stage.rooms:
@@ -102,7 +103,8 @@ async def output_buffer_full(stage: Stage) -> None:
 
 
 async def failover(stage: Stage) -> None:
-    """Planned: the replica has all, and the old one refuses writes on the connections it has."""
+    """A planned failover: the replica has everything, and the old primary refuses writes on its
+    connections."""
     await ask(stage, "FAILOVER", "TO", "127.0.0.1", stage.replica.port)
     async with asyncio.timeout(20):
         while (await asyncio.to_thread(stage.replica.client.info, "replication"))[
@@ -114,12 +116,13 @@ async def failover(stage: Stage) -> None:
 
 
 async def failover_to_a_replica_that_lags(stage: Stage) -> None:
-    """What the replica has not is lost: a known limit, of which every page must be told."""
+    """Events that the replica lacks are lost. This is a known limit, and every page must show the
+    loss."""
     await asyncio.to_thread(stage.replica.client.execute_command, "REPLICAOF", "127.0.0.1", "1")
     await last(stage, 0.5, 1.5)
     stage.primary.kill()
     await asyncio.to_thread(stage.replica.client.execute_command, "REPLICAOF", "NO", "ONE")
-    await asyncio.sleep(0.2)  # what had left the hosts arrives
+    await asyncio.sleep(0.2)  # so that what the hosts have sent arrives
     stage.journal.write("harness", "lost")
     await stage.repoint()
 
@@ -148,7 +151,7 @@ async def host_cut_from_redis(stage: Stage) -> None:
 
 
 async def host_half_open_to_redis(stage: Stage) -> None:
-    """Nothing comes and nobody is told; the host must find out."""
+    """Nothing arrives, and neither end is notified. The host must detect this."""
     stage.random.choice(stage.links).stall()
     await last(stage, 0.5, 1)
 
@@ -162,8 +165,8 @@ async def redis_far_away(stage: Stage) -> None:
 
 
 async def line_to_redis_slow(stage: Stage) -> None:
-    """400 KB/s for each host, over which a page gets the long messages that it lacks. It takes
-    longer; nobody is refused anything meanwhile."""
+    """Limit each host to 400 KB/s while a page fetches the long messages that it lacks. That takes
+    longer, but nothing is refused meanwhile."""
     page = stage.random.choice(stage.present)
     page.sleep()
     await _say_long(stage, page)
@@ -183,7 +186,7 @@ async def line_to_redis_slow(stage: Stage) -> None:
 
 
 async def _say_long(stage: Stage, absent: Page) -> None:
-    """Others say long things in the room of a page."""
+    """Others send long messages to the room of a page."""
     for _ in range(LONG_MESSAGES):
         loud = [page for page in stage.present if page.room == absent.room and page.socket]
         if loud:
@@ -195,17 +198,17 @@ async def _say_long(stage: Stage, absent: Page) -> None:
 
 
 async def network_to_redis_gone(stage: Stage) -> None:
-    """As if the cable had been pulled out: no packet arrives, and nobody is told."""
+    """As if the cable were unplugged: no packet arrives, and neither end is notified."""
     await _lose(stage.random.choice(stage.spaces).back, stage)
 
 
 async def answers_of_redis_lost(stage: Stage) -> None:
-    """What a host asks is done, and it is not told so."""
+    """Redis runs the commands of a host, but its answers are lost."""
     await _lose(stage.random.choice(stage.spaces).back, stage, from_host=False)
 
 
 async def network_to_redis_narrow(stage: Stage) -> None:
-    """256 kbit/s, less than what is published."""
+    """Limit the network to 256 kbit/s, less than what is published."""
     wire = stage.random.choice(stage.spaces).back
     await asyncio.to_thread(wire.narrow)
     await last(stage, 3, 6)

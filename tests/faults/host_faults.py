@@ -1,4 +1,4 @@
-"""Faults of the hosts: of their processes and of their clocks."""
+"""Faults of hosts, that is, of their processes and clocks."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from .stage import Stage
 
 REPLACED_WITHIN = 30.0  # seconds after which a process that hangs must have been replaced
 CLOCKS_APART = 30  # seconds between the two hosts
-STEADY = 25.0  # seconds: longer than somebody counts as here who says nothing
+STEADY = 25.0  # seconds; longer than a silent page counts as present
 FRAMES = 12
 
 
@@ -28,7 +28,7 @@ async def rolling_restart(stage: Stage) -> None:
 
 
 async def workers_replaced(stage: Stage) -> None:
-    """`chat reload`: new workers take over from the old ones, host by host."""
+    """Run `chat reload` host by host: new workers replace the old ones."""
     for host in stage.hosts:
         old = set(host.workers())
         host.process.send_signal(signal.SIGHUP)
@@ -38,13 +38,13 @@ async def workers_replaced(stage: Stage) -> None:
 
 
 async def worker_stopped(stage: Stage) -> None:
-    """A worker hangs: another takes its place."""
+    """A worker hangs, and another one replaces it."""
     host = stage.random.choice(stage.hosts)
     await _stop(host, stage.random.choice(host.workers()), host.workers)
 
 
 async def worker_stopped_for_a_while(stage: Stage) -> None:
-    """A worker gets no time, as on a machine that is too busy, and then goes on."""
+    """A worker gets no processor time, as on a machine that is too busy, and then continues."""
     pid = stage.random.choice(stage.random.choice(stage.hosts).workers())
     os.kill(pid, signal.SIGSTOP)
     await last(stage, 2, 5)
@@ -53,7 +53,7 @@ async def worker_stopped_for_a_while(stage: Stage) -> None:
 
 
 async def indexer_stopped(stage: Stage) -> None:
-    """The process that keeps the index for the search hangs: another takes its place."""
+    """The indexer hangs, and another one replaces it."""
     host = stage.random.choice(stage.hosts)
     async with asyncio.timeout(10):  # it may have just been replaced
         while not _indexers(host):
@@ -67,7 +67,7 @@ def _indexers(host: Server) -> list[int]:
 
 
 async def _stop(host: Server, pid: int, processes: Callable[[], list[int]]) -> None:
-    """Stop a process of a host, and wait until it is gone, and others stand in its place."""
+    """Stop a process of a host, and wait until it has ended and others have replaced it."""
     count = len(processes())
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -82,8 +82,8 @@ async def _stop(host: Server, pid: int, processes: Callable[[], list[int]]) -> N
 
 
 async def reloads_while_frames_are_open(stage: Stage) -> None:
-    """`chat reload`, twice on each host, while some read in browsers without JavaScript: each
-    frame goes on by itself."""
+    """Run `chat reload` twice on each host while some people read in browsers without JavaScript.
+    Each frame continues by itself."""
     frames = [_open_frame(stage, number) for number in range(FRAMES)]
     tasks = [asyncio.create_task(frame.run()) for frame in frames]
     await asyncio.sleep(1)
@@ -114,8 +114,8 @@ def _open_frame(stage: Stage, number: int) -> Frame:
 
 
 async def clocks_apart(stage: Stage) -> None:
-    """The clocks of the hosts differ by 30 s. A third of the people go, which is told; while nobody
-    comes or goes nobody is told so; and they come back."""
+    """The clocks of the hosts differ by 30 s. A third of the people leave, which every page must
+    show, and come back. While nobody comes or goes, no page may show a change."""
     stage.clocks[-1].set(CLOCKS_APART)
     try:
         away = stage.random.sample(stage.people, max(1, len(stage.people) // 3))

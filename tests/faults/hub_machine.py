@@ -1,10 +1,10 @@
-"""One process with several people, pages and rooms, and everything that can come between two steps:
-the real hub, channels, subscriber and pages on a real Valkey.
+"""A state machine: one process with several people, pages and rooms, and everything that can happen
+between two steps. The hub, channels, subscriber, pages and Valkey are real.
 
-Nothing arrives by itself. Each reply of Redis to the process waits in `Gate` and each word of the
-pub/sub link in `Held` until a rule lets it through, in order, as on a connection; so any number of
-pages can be in the middle of anything. What other processes do (posts, renames, people who leave)
-happens at once.
+Nothing arrives by itself. Each reply of Redis to the process waits in `Gate`, and each message of
+the pub/sub connection in `Held`, until a rule lets it through, in order, as on a connection. So any
+number of pages can be in the middle of any step. What other processes do (posts, renames, people
+who leave) happens at once.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ NAMES = ("Ann", "Ben", "Cid")
 ZONES = ("Asia/Tokyo", "America/Lima", "Europe/Oslo")
 ROOMS = ("Tea", "Club")
 MOST_PAGES = 4
-# Renderings that may fail.
+# Functions that may fail to render.
 PARTS = (
     *("for_viewers", "for_members", "room_row"),
     *("missed_events", "room_list", "updated_events"),
@@ -61,11 +61,11 @@ _TIME = re.compile(r'<time datetime="([^"]+)" title="([^"]+)"')
 
 
 class Broken(Exception):
-    """What a rule makes a rendering or a write raise."""
+    """The error that a rule makes a rendering or a write raise."""
 
 
 class Texts:
-    """Texts of which every third is rendered when a rule says so."""
+    """Renders every third text only when a rule says so."""
 
     def __init__(self):
         self.ready, self.waiting = set(), []
@@ -84,7 +84,7 @@ class Texts:
         pass
 
     def render(self):
-        """Whatever waits is ready."""
+        """Finish all waiting texts."""
         waiting, self.waiting = self.waiting, []
         for made in waiting:
             if not made.done():
@@ -92,7 +92,7 @@ class Texts:
 
 
 class Gate:
-    """Replies on their way. `hold` waits in a greenlet until its reply is let through."""
+    """Replies that are on their way. `hold` waits in a greenlet until its reply is let through."""
 
     def __init__(self):
         self.waiting, self.is_open = [], True
@@ -125,7 +125,7 @@ class GatedPipeline(redis.client.Pipeline):
 
 
 class Gated(redis.Redis):
-    """The process's client: what it asks happens at once, and the reply waits."""
+    """The client of the process: its commands run at once, but their replies wait."""
 
     gate = None
 
@@ -141,8 +141,8 @@ class Gated(redis.Redis):
 
 
 class Process:
-    """What takes long to make, and is the same for all worlds: an application whose replies wait,
-    and whose renderings raise once each when they are in `fails`."""
+    """The parts that take long to create and that all worlds share: an application whose replies
+    wait, and whose rendering functions raise once each if they are in `fails`."""
 
     def __init__(self, url):
         self.client = Gated.from_url(url, decode_responses=True)
@@ -158,7 +158,7 @@ class Process:
                 self.fails.discard(part)
                 raise Broken
             fragments = self.app.fragments
-            if hasattr(Fragments, part):  # where a bug is put in
+            if hasattr(Fragments, part):  # a test may have replaced it by a bug
                 return getattr(Fragments, part)(fragments, *args)
             return Fragments.__getattr__(fragments, part)(*args)
 
@@ -166,21 +166,21 @@ class Process:
 
 
 class Held(PubSub):
-    """The subscriber's channels. What they ask leaves, and what the server sends is given to them,
-    when a rule says so."""
+    """The subscriber's channels. A rule decides when their commands are sent, and when they get
+    what the server has sent."""
 
     def __init__(self, *args):
         super().__init__(*args)
         self.came = []
         self.pong = None
-        self.standing = set()  # names that stood since they were added
+        self.standing = set()  # names that have been subscribed since they were added
 
     @property
     def link(self):
         return next(iter(self._links.values()), None)
 
     def _write(self):
-        """It leaves with `send`."""
+        """Keep what is written until `send`."""
 
     def send(self):
         super()._write()
@@ -197,13 +197,12 @@ class Held(PubSub):
 
     def give(self):
         link, place, reply = self.came.pop(0)
-        if link is self.link and link is not None:  # what a broken link carried is lost
+        if link is self.link and link is not None:  # what was on a broken connection is lost
             super()._take_safely(place, reply)
 
 
 class Browser:
-    """One page: its list, its room list and its socket, served as websocket.WebSocket.serve does
-    it."""
+    """One page: its messages, its room list and its socket, served as bridge.websocket does it."""
 
     def __init__(self, world, person):
         self.world, self.uid = world, person.uid
@@ -213,12 +212,12 @@ class Browser:
         self.room = ""  # on screen
         self.epoch = ""
         self.list = {}  # number: time
-        self.shown = {}  # number: HTML, of what came on this socket
-        self.marks = {}  # of the room list, by room
+        self.shown = {}  # number: HTML, of events that this socket has received
+        self.marks = {}  # the unread marks of the room list, by room
         self.visited = set()  # rooms that were on screen
-        self.code = None  # that the socket was closed with
+        self.code = None  # with which the socket was closed
         self.lost = lambda: None
-        self.fails = set()  # "push" and "write" raise, once each
+        self.fails = set()  # "push" and "write" in it raise once each
         self.frames = asyncio.Queue()
         with world.app.test_request_context():
             g.session = SimpleNamespace(sid=self.sid)
@@ -269,7 +268,7 @@ class Browser:
 
     def ping(self, confirmed):
         if self.code is None:
-            confirmed()  # the question and its answer, behind what was written before
+            confirmed()  # a ping and its pong come after what was written before
         return self.code is None
 
     def close_nowait(self, code, reason=""):
@@ -282,7 +281,7 @@ class Browser:
 
     def write(self, frame):
         if self.code is not None:
-            return  # nobody reads what comes behind a close frame
+            return  # nobody reads what follows a close frame
         text = frame[{126: 4, 127: 10}.get(frame[1], 2) :].decode()
         for what in told(text):
             if isinstance(what, Epoch):
@@ -307,7 +306,7 @@ class Browser:
             self.list[what.seq] = what.at
 
     def mark(self, text):
-        """Keep the unread marks of the room list: how many each room has."""
+        """Record the unread marks of the room list: how many each room has."""
         for part in _MARKS.finditer(text):
             if part["list"]:
                 self.marks = {row[1]: row[0].count("<i") for row in _ROW.finditer(part["list"])}
@@ -317,7 +316,7 @@ class Browser:
                 self.marks[part["more"]] += 1
 
     def watch(self, rid):
-        """Go to a room, or say the heartbeat of the one on screen."""
+        """Go to a room, or repeat the `watch` frame of the one on screen."""
         if rid != self.room:
             self.visited.add(rid)
             self.room, self.list, self.shown, self.epoch = rid, {}, {}, ""
@@ -336,7 +335,7 @@ class Browser:
 
 
 class World:
-    """Three people in three rooms, one process, and whatever pages are open."""
+    """Three people, three rooms, one process, and all open pages."""
 
     def __init__(self, url, client, process):
         self.url, self.client = url, client
@@ -347,7 +346,7 @@ class World:
         self.app, self.fails = process.app, process.fails
         self.fails.clear()
         self.texts = Texts()
-        self.raw = Store(client)  # another process's
+        self.raw = Store(client)  # the store of another process
         self.people = [self.raw.people.create(name) for name in NAMES]
         for person, zone in zip(self.people, ZONES, strict=True):
             self.raw.people.edit(person, zone=zone)
@@ -409,8 +408,8 @@ class World:
     # Steps
 
     async def turns(self):
-        """Let everything run that waits for nothing outside, and let come what the server has
-        sent."""
+        """Run everything that waits for nothing outside the process, and receive what the server
+        has sent."""
         for _ in range(2):
             for _ in range(12):
                 await asyncio.sleep(0)
@@ -442,8 +441,8 @@ class World:
         await self.turns()
 
     async def settle(self):
-        """Nothing fails any more, everything arrives, pages that were asked back come back, and
-        frames close."""
+        """From now on nothing fails and everything arrives. Pages that were asked to reconnect do
+        so, and frames close."""
         while self.frames:
             self.app.realtime.hub.disconnect(self.frames.pop())
         self.fails.clear()
@@ -470,11 +469,11 @@ class World:
             browser.room, browser.list, browser.epoch = before.room, before.list, before.epoch
             browser.visited.add(before.room)
             browser.watch(before.room)
-        else:  # the page is loaded anew
+        else:  # the page is loaded again
             browser.watch(before.room)
 
     async def drain(self):
-        """Until nothing is on its way and nobody does anything."""
+        """Run until nothing is on its way and nobody does anything."""
         quiet, turns = 0, 0
         while quiet < 3:
             turns += 1
@@ -494,7 +493,7 @@ class World:
             quiet = 0 if is_busy else quiet + 1
 
     def doing(self):
-        """What is not done yet, for whoever reads that it never ends."""
+        """Return what is not done yet, for the error message of an endless run."""
         subscriber = self.subscriber
         frames = [(b.code, b.frames.qsize(), b.task) for b in self.browsers]
         names = {name: future.done() for name, future in self.held._wanted.items()}
@@ -508,7 +507,7 @@ class World:
             browser.frames.empty() for browser in self.browsers if browser.code is None
         )
 
-    # What must be so
+    # What must be true
 
     def check(self):
         assert not self.wrong, self.wrong
@@ -517,7 +516,7 @@ class World:
             self.check_page(browser)
 
     def check_hub(self):
-        """Whoever is here is where they belong; nobody else is anywhere."""
+        """Every open page belongs to its person's rooms, and no other page belongs to any room."""
         hub, held = self.app.realtime.hub, self.held
         viewers = {browser.page.viewer: browser for browser in self.browsers}
         assert {v for pages in hub.people.values() for v in pages} == set(viewers)
@@ -549,21 +548,23 @@ class World:
         assert not any((subscriber._filling, subscriber._unready, subscriber._signals))
 
     def check_marks(self, browser):
-        """A room that a page has not shown has a mark for each message that the page was told of
-        and its person has not read. Of what was read on another page marks may be left."""
+        """A room that a page has not shown has a mark for each message that was sent to the page
+        and that its person has not read. Marks of messages that were read on another page may
+        remain."""
         viewer, rooms = browser.page.viewer, self.app.realtime.hub.rooms
         if viewer.held_marks is not None:
-            return  # a list is on its way, and marks behind it
+            return  # a list is on its way, and marks after it
         for rid in (viewer.rooms & browser.marks.keys()) - browser.visited:
             if not self.raw.rooms.is_member(rid, browser.uid):
-                continue  # the page has not heard of it yet, and the read mark has gone
+                continue  # the page does not know it yet, and the read mark is gone
             read = int(self.client.hget(keys.read(rid), browser.uid) or 0)
             unread = self.raw.rooms.unread(rid, read, rooms[rid].last)
             assert browser.marks[rid] >= unread, "a mark was taken away"
             assert browser.marks[rid] <= unread or read or rid in viewer.ahead, "a mark was doubled"
 
     def check_page(self, browser):
-        """It has what its room has, once, in order, in its zone and under today's names."""
+        """The page shows what its room has, once each, in order, in its time zone and with present
+        names."""
         self.check_marks(browser)
         assert browser.zone == self.person(browser.uid).zone, "an old zone"
         if not browser.room or not self.raw.rooms.is_member(browser.room, browser.uid):
@@ -587,7 +588,7 @@ class World:
         self.browsers.clear()
 
     def check_empty(self):
-        """Nobody is here: nothing is kept of anybody, and nothing is listened to."""
+        """No page is open: the hub stores nothing, and no channel is subscribed."""
         hub = self.app.realtime.hub
         assert hub.people == {}
         assert hub.rooms == {}
@@ -600,7 +601,7 @@ class World:
 
 
 def step(**arguments):
-    """A rule, which a machine with a `focus` takes only when it is named there."""
+    """Declare a rule. A machine with a `focus` uses only the rules that it names."""
 
     def add(function):
         name = function.__name__
@@ -612,7 +613,7 @@ def step(**arguments):
 
 class Machine(RuleBasedStateMachine):
     url = client = process = None
-    focus = ()  # the names of the rules that are taken; none: all
+    focus = ()  # the names of the rules to use; empty: all
 
     def __init__(self):
         super().__init__()
@@ -666,13 +667,14 @@ class Machine(RuleBasedStateMachine):
 
     @step()
     def pages_confirm(self):
-        """What they were sent."""
+        """Pages confirm what they were sent."""
         self.world.run(self.world.app.realtime.confirmations.ask)
         self.world.run(self.world.turns)
 
     @step()
     def a_frame_opens(self):
-        """One without JavaScript, which waits for nothing before it is in the hub."""
+        """A frame without JavaScript opens. It does not wait for anything before the hub knows
+        it."""
         hub, person = self.world.app.realtime.hub, self.world.people[2]
 
         def connect():
@@ -699,12 +701,12 @@ class Machine(RuleBasedStateMachine):
 
     @step()
     def all_words_arrive(self):
-        """The link is quicker than the answers."""
+        """The pub/sub connection is faster than the replies."""
         self.world.run(self.world.let, 0, 1000)
 
     @step()
     def all_answers_arrive(self):
-        """The answers are quicker than the link."""
+        """The replies are faster than the pub/sub connection."""
         for _ in range(20):
             self.world.run(self.world.let, 1000, 0)
 

@@ -1,4 +1,4 @@
-"""How many pages, rooms and subscriptions the workers of a host have, as /metrics says it."""
+"""Reads from /metrics how many pages, rooms and subscriptions the workers of a host have."""
 
 import asyncio
 import re
@@ -17,8 +17,8 @@ _GAUGE = re.compile(r'(chat_\w+)\{pid="(\d+)"\} (\S+)')
 
 
 async def hub_sizes(host: Server) -> dict[int, dict[str, float]]:
-    """What the hub of each worker has, by process id and the names of HUB_GAUGES. Raises
-    TimeoutError when a worker does not say so."""
+    """Return the values of HUB_GAUGES for each worker, by process id. Raises TimeoutError if a
+    worker does not answer."""
     found: dict[int, dict[str, float]] = {}
     wanted = set(host.workers())
     async with (
@@ -26,7 +26,7 @@ async def hub_sizes(host: Server) -> dict[int, dict[str, float]]:
         httpx.AsyncClient(headers={"Connection": "close"}, timeout=30) as client,
     ):
         while not wanted <= found.keys():
-            # Each answer is of one of the workers.
+            # Each response comes from one of the workers.
             text = (await client.get(f"{host.url}/metrics")).text
             for gauge, pid, count in _GAUGE.findall(text):
                 if gauge in HUB_GAUGES:

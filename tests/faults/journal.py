@@ -1,25 +1,26 @@
-"""What happened, as those saw it whom it happened to: one JSON line each, a file for each page."""
+"""The records of a run: what each page and person saw, one line of JSON each, in a file for each
+page."""
 
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-Record = dict[str, Any]  # t (seconds), who, op, and what belongs to it
+Record = dict[str, Any]  # t (seconds), who, op, and the fields of this op
 
 
 class Journal:
-    """Records in memory, and in `folder` when there is one."""
+    """Keeps records in memory, and in `folder` if one is given."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.records: list[Record] = []
         self.files: dict[str, Any] = {}
-        self.sent: dict[str | None, float] = {}  # body: when
-        self._lines: set[tuple[str, ...]] = set()  # of room lists, that were written down
+        self.sent: dict[str | None, float] = {}  # when each body was sent
+        self._lines: set[tuple[str, ...]] = set()  # rows of room lists that were recorded
 
     def write(self, who: str, op: str, **fields: Any) -> float:
-        """Returns the time that was written down."""
+        """Write a record, and return its time."""
         record = {"t": time.monotonic(), "who": who, "op": op, **fields}
         self.records.append(record)
         if self.folder is not None:
@@ -29,8 +30,8 @@ class Journal:
         return record["t"]
 
     def is_new(self, *line: str) -> bool:
-        """True the first time that a line of a room list is asked for: all pages of a time zone are
-        told the same, and one record of it is enough."""
+        """Return True for a row of a room list that is not recorded yet. All pages of a time zone
+        are sent the same rows, so one record is enough."""
         if line in self._lines:
             return False
         self._lines.add(line)
@@ -42,6 +43,6 @@ class Journal:
 
 
 def read(folder: Path) -> list[Record]:
-    """All records in a folder, by time."""
+    """Return all records in a folder, by time."""
     lines = [line for file in folder.glob("*.jsonl") for line in file.read_text().splitlines()]
     return sorted((json.loads(line) for line in lines), key=lambda record: record["t"])

@@ -1,5 +1,5 @@
-"""One process, two pages and one room, and what can happen to them between two steps: the real
-scripts on a real Valkey and the real delivery code, without processes."""
+"""A state machine: one process, two pages and one room, and everything that can happen between two
+steps. The scripts, Valkey and the delivery code are real; there are no other processes."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ def post(page, frame):
 
 
 class Held(PubSub):
-    """The subscriber's channels, which give what is published when they are told to."""
+    """The subscriber's channels, which pass on what is published when a rule says so."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -53,7 +53,7 @@ class Held(PubSub):
 
 
 class Slowly:
-    """Texts of which every third takes some turns of the loop."""
+    """Renders texts; every third takes some turns of the loop."""
 
     def __init__(self):
         self.ready = set()
@@ -68,13 +68,13 @@ class Slowly:
 
 
 class Browser:
-    """A page's list, its composers and its line to the server."""
+    """A page: its list, its composers and its connection to the server."""
 
     def __init__(self, world, person):
         self.world, self.person = world, person
         self.page = None
-        self.whole = False  # the line: what is written arrives
-        self.lost = lambda: None  # tells the hub that it is over
+        self.whole = False  # the connection works: what is written arrives
+        self.lost = lambda: None  # tells the hub that the page has closed
         self.epoch = ""
         self.list = {}  # number: time
         self.pending = {}  # nonce: body
@@ -97,7 +97,7 @@ class Browser:
         assert code not in (1000, 1008), "htmx would never come back"
         self.whole = False
         self.lost()
-        if self.page is not None:  # as the server does, which then reads no list for it any more
+        if self.page is not None:  # as on the server, which then stops reading lists for the page
             hub = self.world.app.realtime.hub
             asyncio.get_running_loop().call_soon(hub.disconnect, self.page.viewer)
 
@@ -123,7 +123,7 @@ class Browser:
         return max(self.list, default=0)
 
     def frame(self):
-        """What #watch says."""
+        """Return the `watch` frame."""
         sent = {
             "type": "watch",
             "room": self.world.rid,
@@ -145,7 +145,7 @@ class World:
         client.flushdb()
         self.store = app.store
         self.acked, self.numbers = {}, itertools.count()
-        self.wrong = []  # what pages were told that they must not be
+        self.wrong = []  # what pages were sent and must not be
         people = [self.store.people.create(name) for name in ("Ann", "Bob")]
         self.rid = self.store.rooms.create("Tea", "closed", people[0], people[1:])
         begin = self.store.sessions.begin
@@ -180,7 +180,7 @@ class World:
         self.runner.run(stop())
         self.runner.close()
 
-    # What is there
+    # What is stored
 
     @property
     def top(self):
@@ -198,7 +198,7 @@ class World:
     # Steps
 
     async def quiet(self):
-        """Let the subscriber do all that it can without what is held."""
+        """Let the subscriber do everything that it can without the held messages."""
         held, pong = self.held, None
         while pong is None or not pong.done():
             await until(lambda: held.link and not held.link.ended.done())
@@ -232,8 +232,8 @@ class World:
         await self.quiet()
 
     async def come_back(self, browser, before=None, after=None):
-        """The socket opens anew, while the functions `before` and `after` happen around the
-        reading of the history."""
+        """The socket opens again. The functions `before` and `after` run before and after the
+        history is read."""
         if browser.page is not None:
             await self.say(browser, PageConnection.on_close)
         read = self.store.messages.missed
@@ -258,7 +258,7 @@ class World:
             del self.store.messages.missed
 
     async def settle(self):
-        """The network is whole again, everyone comes back, and nothing new is said."""
+        """The network works again, everyone reconnects, and nobody writes."""
         await self.give()
         for _ in range(3):
             for browser in self.browsers:
@@ -288,7 +288,7 @@ class World:
 
 
 async def until(true):
-    """Turns of the loop until something is true."""
+    """Run turns of the loop until a condition is true."""
     while not true():
         await asyncio.sleep(0)
 
@@ -307,7 +307,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=which, lose_ack=st.booleans())
     def send(self, number, lose_ack):
-        """Enter is pressed. The line may break, without the page's knowledge, before or after."""
+        """Enter is pressed. Before or after that, the connection may break without the page
+        noticing."""
         browser, nonce = self.browser(number), f"n{next(self.world.numbers)}"
         body = f"message {nonce}"
         browser.pending[nonce] = body
@@ -318,7 +319,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=which)
     def send_again(self, number):
-        """What was acknowledged is sent again with its nonce, by a late retry."""
+        """A late retry sends an acknowledged message again, with its nonce."""
         if self.world.acked and self.browser(number).whole:
             nonce, body = list(self.world.acked.items())[-1]
             if body not in self.world.stored().values():
@@ -366,7 +367,7 @@ class Machine(RuleBasedStateMachine):
         current = room is not None and (room.last, room.at) == (world.top, world.time_of(world.top))
 
         def post():
-            # The process hears of it before the next step of the page.
+            # The process is notified before the next step of the page.
             world.post(browser.person)
             greenback.await_(world.give())
 
@@ -395,7 +396,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(posts=st.integers(0, 4))
     def fail_over(self, posts):
-        """To the replica as it was; numbers are used again before anybody has noticed."""
+        """Fail over to the replica as it was. Numbers are used again before anybody notices."""
         self.lose_all()
         fail_over(self.world.url, self.world.replica)
         kept = self.world.stored().values()

@@ -1,4 +1,4 @@
-"""What happens to servers that stand in for each other: behind Sentinels, and in a cluster."""
+"""Faults of servers that replace each other: behind Sentinels, and in a cluster."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ from ..running import wait_until
 from .faults import last
 from .stages import ClusterStage, SentinelStage
 
-TAKES_OVER = 20.0  # seconds within which there must be a successor
-MOVES = 20  # slots, one behind the other
+TAKES_OVER = 20.0  # seconds within which a replica must have taken over
+MOVES = 20  # slots, one after another
 
 
 async def _until(true, what: str) -> None:
@@ -19,7 +19,7 @@ async def _until(true, what: str) -> None:
 
 
 async def _dies(stage: SentinelStage | ClusterStage, node: Node) -> None:
-    """A primary is killed, and what its replica had not got is lost."""
+    """Kill a primary. Events that its replica lacks are lost."""
     await asyncio.to_thread(node.kill)
     await asyncio.sleep(0.2)  # what had left the hosts arrives
     stage.journal.write("harness", "lost")
@@ -32,17 +32,18 @@ async def primary_behind_sentinels_killed(stage: SentinelStage) -> None:
     watched = stage.watched
     first = watched.primary
     await _dies(stage, first)
-    # Who comes back before all Sentinels agree is taken for the primary, and has nothing.
+    # A server that comes back before all Sentinels agree would be taken for the primary, without
+    # any data.
     await _until(lambda: watched.agree_on_another_than(first), "an election")
     await last(stage, 0.5, 2)
     await asyncio.to_thread(first.start)
-    # It comes back as a primary, and is told otherwise.
+    # It comes back as a primary, until the Sentinels make it a replica.
     await _until(lambda: not first.is_primary and watched.primary.is_copied(), "another replica")
 
 
 async def sentinels_fail_over(stage: SentinelStage) -> None:
-    """By command: the old primary goes on until it is told otherwise, and what it took meanwhile
-    is lost."""
+    """Fail over by command. The old primary accepts writes until it becomes a replica, and these
+    writes are lost."""
     watched = stage.watched
     first = watched.primary
     await asyncio.to_thread(watched.sentinels[0].ask, "SENTINEL", "FAILOVER", "chat")
@@ -53,7 +54,7 @@ async def sentinels_fail_over(stage: SentinelStage) -> None:
 
 
 async def sentinels_killed_and_restarted(stage: SentinelStage) -> None:
-    """All but the last one; nobody notices."""
+    """Kill and restart all Sentinels but the last one; nobody notices."""
     for sentinel in stage.watched.sentinels[:-1]:
         await asyncio.to_thread(sentinel.kill)
     await last(stage, 2, 3)
@@ -65,7 +66,8 @@ async def sentinels_killed_and_restarted(stage: SentinelStage) -> None:
 
 
 async def slots_moved(stage: ClusterStage) -> None:
-    """The slots of rooms move to other nodes, one key after the other, while people talk there."""
+    """The slots of rooms move to other nodes, one key after another, while people write in the
+    rooms."""
     for _ in range(MOVES):
         await asyncio.to_thread(stage.cluster.move, stage.random.choice(stage.room_keys()))
         await asyncio.sleep(stage.random.uniform(0, 0.5))
@@ -81,7 +83,8 @@ async def slots_moved_and_subscribers_cut(stage: ClusterStage) -> None:
 
 
 async def node_killed(stage: ClusterStage) -> None:
-    """Its replica takes over, and it comes back as the replica of its successor."""
+    """A node is killed. Its replica takes over, and the node comes back as the replica of its
+    successor."""
     node = await _owner(stage)
     await _dies(stage, node)
     others = [other for other in stage.cluster.nodes if other is not node]
@@ -92,7 +95,7 @@ async def node_killed(stage: ClusterStage) -> None:
 
 
 async def node_stopped(stage: ClusterStage) -> None:
-    """It hangs until its replica has taken over; what it took and had not copied is lost."""
+    """A node hangs until its replica has taken over. Writes that it had not replicated are lost."""
     node = await _owner(stage)
     assert node.process is not None
     os.kill(node.process.pid, signal.SIGSTOP)
@@ -101,7 +104,7 @@ async def node_stopped(stage: ClusterStage) -> None:
         await _until(lambda: sum(other.is_primary for other in others) == 3, "a successor")
     finally:
         os.kill(node.process.pid, signal.SIGCONT)
-    # Until it hears of its successor it answers what had been asked of it.
+    # Until it learns of its successor, it answers earlier commands.
     await _until(lambda: not node.is_primary, "the end of the old primary")
     await asyncio.sleep(0.2)
     stage.journal.write("harness", "lost")
@@ -109,7 +112,7 @@ async def node_stopped(stage: ClusterStage) -> None:
 
 
 async def planned_failover_in_the_cluster(stage: ClusterStage) -> None:
-    """The replica of a node takes its place without a loss."""
+    """The replica of a node replaces it without losing anything."""
     owner = await _owner(stage)
     ports = [int(port) for _, port, _ in (await asyncio.to_thread(owner.client.role))[2]]
     replica = next(node for node in stage.cluster.nodes if node.port in ports)
@@ -119,7 +122,7 @@ async def planned_failover_in_the_cluster(stage: ClusterStage) -> None:
 
 
 async def _owner(stage: ClusterStage) -> Node:
-    """A primary that has a room, and whose replica has all of it."""
+    """Return a primary that has a room, and whose replica has all its data."""
     key = stage.random.choice(stage.room_keys())
     owner = await asyncio.to_thread(stage.cluster.owner, key)
     with suppress(AssertionError):

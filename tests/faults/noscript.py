@@ -1,4 +1,5 @@
-"""The frame of a page without JavaScript: an answer that never ends, until it says to ask anew."""
+"""The frame of a page without JavaScript: a response that stays open until it tells the browser to
+reload."""
 
 import asyncio
 import html
@@ -26,10 +27,10 @@ class Frame:
         self.newest = 0.0  # when the newest of what is shown was sent
         self.refreshed = 0
         self.images: set[asyncio.Task] = set()
-        self.ended = ""  # why, where it has ended for good
+        self.ended = ""  # why it has ended for good
 
     async def run(self) -> None:
-        """Read until cancelled, or until the answer ends without a word of where to go on."""
+        """Read until cancelled, or until a response ends without an address to continue at."""
         _, page = await request(self.port, self.person, f"/rooms/{self.room}")
         found = _FRAME.search(page)
         if found is None:
@@ -44,12 +45,12 @@ class Frame:
                 address, self.ended = "", f"{error!r} after {self.last}"
             else:
                 self.refreshed += 1
-                # What it asks for says what it shows.
+                # The request says what the frame shows.
                 self.journal.write(self.name, "confirmed", room=self.room, seq=self.last)
                 self.ended = "" if address else f"the answer ended after {self.last}"
 
     async def _read(self, address: str) -> str:
-        """Read one answer to its end; returns the address that it refreshes to, "" for none."""
+        """Read one response to its end. Returns the address to which it refreshes, "" for none."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(
@@ -82,7 +83,7 @@ class Frame:
             writer.close()
 
     def _load(self, path: str, seq: int) -> None:
-        """Load an image, which says that the frame shows events up to a number."""
+        """Load an image, which confirms that the frame shows events up to a number."""
         seq = min(seq, self.last)
         self.journal.write(self.name, "confirmed", room=self.room, seq=seq)
         task = asyncio.create_task(_ask(self.port, self.person, path))

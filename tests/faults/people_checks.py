@@ -1,5 +1,5 @@
-"""The promises I10 to I13, about what people are told besides messages: what counts as read, who
-is here, what people are called and what time it was; and that nobody is left in a hub.
+"""Checks the promises I10 to I13, about what pages show besides messages: what counts as read, who
+is online, names and times; and that no closed page stays in a hub.
 
 Records, by `op`, besides those of checker.py:
 
@@ -28,12 +28,12 @@ from zoneinfo import ZoneInfo
 from .journal import Record
 from .verdict import OTHER, Sent, Streams, Verdict
 
-# Seconds after the answer to a change of a name or zone in which the old one may still be told,
-# for a worker that is stopped, or cut from Redis, hears of it when that is over.
+# Seconds after the answer to a change of a name or zone during which the old one may still be
+# shown, because a worker that is stopped or cut off from Redis learns of it only afterwards.
 LATE = 30.0
 COUNTING = "post", "start", "add"  # kinds of events that make a room unread
-# Seconds by which what is taken for the time may be before or behind it: by caches and clocks of
-# hosts, and by the clock of the database, which is set back.
+# Seconds by which a shown time may differ from the real one: because of caches, the clocks of
+# hosts, and the clock of the database, which is set back.
 AROUND_MIDNIGHT = -3690.0, -90.0, 90.0
 
 
@@ -45,7 +45,7 @@ def check_people(
     profiles: "Profiles",
     verdict: Verdict,
 ) -> None:
-    """`records` by time; `sent` by nonce."""
+    """Check a run. `records` are in order of time; `sent` is by nonce."""
     _read(records, streams, uids, verdict)
     _presence(records, verdict)
     _labels(records, streams, uids, sent, profiles, verdict)
@@ -58,14 +58,14 @@ def check_people(
 def _read(
     records: Sequence[Record], streams: Streams, uids: dict[str, str], verdict: Verdict
 ) -> None:
-    """I10: what counts as read was confirmed by a page of that person, or is their own. An event
-    that makes nothing unread needs no confirmation."""
+    """I10: everything that counts as read was confirmed by a page of the person, or written by
+    them. Events that make no room unread need no confirmation."""
     unread = {
         room: [(seq, fields[1]) for seq, _, fields in events if fields[0] in COUNTING]
         for room, events in streams.items()
     }
     joined = {
-        (room, fields[1]): seq  # the last time; what was there before is not unread
+        (room, fields[1]): seq  # the last time of joining; earlier events are not unread
         for room, events in streams.items()
         for seq, _, fields in events
         if fields[0] in ("join", "start")
@@ -82,14 +82,14 @@ def _read(
             events = unread.get(room, [])
             begin, end = bisect_left(events, (seen + 1, "")), bisect_left(events, (seq + 1, ""))
             by_others = [n for n, author in events[begin:end] if author != uid]
-            # What these numbers were before a failover lost them, nobody knows.
+            # Nobody knows which events had these numbers before a failover lost them.
             if by_others and not any(record["t"] < loss for loss in losses):
                 text = f"{by_others[0]} of {room} is read by {uid}, who confirmed {seen}"
                 verdict.add(record["t"], "I10", OTHER, text)
 
 
 def _presence(records: Sequence[Record], verdict: Verdict) -> None:
-    """I11: a minute after a fault everybody is told who is here, and then it does not change while
+    """I11: a minute after a fault every page shows who is online, and that does not change while
     nobody comes or goes."""
     steady: dict[str, int] | None = None
     for record in records:
@@ -108,7 +108,7 @@ def _presence(records: Sequence[Record], verdict: Verdict) -> None:
 
 
 class Profiles:
-    """What people were called, and the zone they had, by time."""
+    """The names and time zones that people had, by time."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._begun: dict[str, list[float]] = defaultdict(list)
@@ -119,15 +119,15 @@ class Profiles:
                 self._answered[record["who"]].append((record["t"], record["name"], record["zone"]))
 
     def names(self, uid: str, first: float, last: float) -> set[str]:
-        """What the person may have been called by anyone between two times."""
+        """Return the names that pages may have shown for the person between two times."""
         return {name for name, _ in self._between(uid, first, last)}
 
     def zones(self, uid: str, first: float, last: float) -> set[str]:
-        """The zones that pages of the person may have had between two times."""
+        """Return the time zones that the person's pages may have had between two times."""
         return {zone for _, zone in self._between(uid, first, last)}
 
     def changed(self, uid: str, t: float) -> bool:
-        """True when pages may just be told, at a time, what the person is called from now on."""
+        """Return True if pages may be learning a new name of the person at this time."""
         begun, answered = self._begun[uid], self._answered[uid]
         n = bisect_left(begun, t) - 1
         return n > 0 and t < answered[n][0] + LATE
@@ -147,14 +147,15 @@ def _labels(
     profiles: Profiles,
     verdict: Verdict,
 ) -> None:
-    """I12: times are in the zone of who reads, names are those of the author since it was said."""
+    """I12: times are in the reader's zone, and names are those that the author has had since the
+    message was sent."""
     wall = next((r["wall"] - r["t"] for r in records if r["op"] == "clock"), 0.0)
     said = {one.body.partition(" ")[0]: one for one in sent.values()}
     bodies = {(one.room, one.body): one for one in sent.values()}
     events = {
         (room, seq): (at, fields) for room, found in streams.items() for seq, at, fields in found
     }
-    times_of: dict[str, set[int]] = {}  # of a message that a failover lost and its page sent again
+    times_of: dict[str, set[int]] = {}  # of messages that a failover lost and pages resent
     for at, fields in events.values():
         if fields[0] == "post":
             times_of.setdefault(fields[3].partition(" ")[0], set()).add(at)
@@ -206,13 +207,13 @@ def _named(t: float, who: str, name: str, names: set[str], verdict: Verdict) -> 
 
 
 def texts(at: int, zone: str, now: float) -> set[tuple[str, str]]:
-    """What a page may say of a time (ms since 1970) in a zone, at a time of day (seconds): the
-    whole, and the short one. There are several only around midnight."""
+    """Return the long and short texts that a page may show for a time (ms since 1970) in a zone, at
+    the time `now` (seconds). There are several only around midnight."""
     return {_texts(at // 60_000, zone, day) for day in _today(int(now) // 30, zone)}
 
 
 def date_of(at: int, zone: str) -> str:
-    """The day of a time (ms since 1970) in a zone, as it stands above a message."""
+    """Return the day of a time (ms since 1970) in a zone, as shown above a message."""
     return _date(at // 60_000, zone)
 
 

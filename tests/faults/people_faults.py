@@ -1,4 +1,5 @@
-"""What people do, which the chat must stand: they do not read, leave and join, and change."""
+"""What people do that the chat must cope with: they do not read, they leave and join, and they
+change their profiles."""
 
 import asyncio
 from contextlib import suppress
@@ -11,7 +12,7 @@ RENAMED = 10  # people at once
 
 
 async def readers_that_never_read(stage: Stage) -> None:
-    """Some open a page of a room that gets loud, and take nothing of it: they are let go."""
+    """Some pages of a busy room never read from their sockets, and are closed."""
     room, person = stage.random.choice(stage.rooms), stage.random.choice(stage.people)
     deaf = [await _deaf(stage, person, room) for _ in range(3)]
     loud = [page for page in stage.present if page.room == room and page.last][:3]
@@ -47,7 +48,7 @@ async def _deaf(
 
 
 async def people_leave_and_join(stage: Stage) -> None:
-    """No fault, but what happens meanwhile: who is out of a room is shown nothing of it."""
+    """Not a fault: people who have left a room are shown nothing of it until they join again."""
     page = stage.random.choice(stage.present)
     room = page.room
     with suppress(OSError, TimeoutError):
@@ -57,7 +58,7 @@ async def people_leave_and_join(stage: Stage) -> None:
 
 
 async def people_rename_themselves(stage: Stage) -> None:
-    """No fault either: some take another name and another time zone, and talk on."""
+    """Not a fault either: some people change their name and time zone, and go on writing."""
     some = stage.random.sample(stage.people, min(RENAMED, len(stage.people)))
     for person in some:
         name = f"{person.name.split(' alias ')[0]} alias {stage.random.randrange(10**6)}"

@@ -1,4 +1,5 @@
-"""Which faults there are, on which stage, which can happen together, and which cannot be here."""
+"""Lists the faults: on which stage each happens, which can happen together, and which cannot be
+caused on this machine."""
 
 from collections.abc import Sequence
 
@@ -55,8 +56,8 @@ from .people_faults import people_leave_and_join, people_rename_themselves, read
 from .stage import Stage
 from .stages import ClusterStage, SentinelStage
 
-# Those that reach into the database by its own commands, and so cannot happen with another fault
-# of the database at the same time.
+# Faults that use commands of the database, and so cannot happen together with another fault of the
+# database.
 OF_THE_DATABASE: list[Fault] = [
     redis_killed_and_restarted,
     redis_stopped,
@@ -72,14 +73,14 @@ OF_THE_DATABASE: list[Fault] = [
     clock_set_back,
     disk_full,
 ]
-# Those for which each host has a network of its own.
+# Faults that need a network of its own for each host.
 OF_THE_WIRES: list[Fault] = [
     network_to_redis_gone,
     answers_of_redis_lost,
     network_to_redis_narrow,
     network_to_browsers_gone,
 ]
-# Those that demand more than the promises, which another fault would break.
+# Faults whose checks demand more than the promises, so another fault would break them.
 ALONE: list[Fault] = [
     clocks_apart,
     indexer_stopped,
@@ -106,7 +107,7 @@ FAULTS: list[Fault] = [
     people_leave_and_join,
     people_rename_themselves,
 ]
-# By the names of stages: the class of the stage, and its faults.
+# The class and the faults of each stage, by name.
 PLAN: dict[str, tuple[type[Stage], Sequence]] = {
     "pair": (Stage, FAULTS),
     "sentinel": (
@@ -133,7 +134,7 @@ PLAN: dict[str, tuple[type[Stage], Sequence]] = {
 
 
 def may_be_together(one: Fault, other: Fault) -> bool:
-    """True when two faults can be caused at the same time."""
+    """Return True if two faults can be caused at the same time."""
     if one in ALONE or other in ALONE:
         return False
     return not (one in OF_THE_DATABASE and other in OF_THE_DATABASE)
@@ -144,7 +145,7 @@ def name(fault: Fault) -> str:
 
 
 def why_not(fault: Fault, stage: Stage) -> str:
-    """Why a fault cannot be caused here, or ""."""
+    """Return why a fault cannot be caused on this machine, or ""."""
     if fault is clock_set_back and not FAKETIME:
         return "libfaketime is not installed"
     if fault is disk_full and not stage.primary.small_disk:

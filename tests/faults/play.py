@@ -1,4 +1,5 @@
-"""One run on one stage: faults by a seed, then quiet, then nobody is there, then the check."""
+"""Runs faults on one stage in an order given by a seed. Then everything goes quiet, all pages
+close, and the records are checked."""
 
 import asyncio
 import random
@@ -15,7 +16,7 @@ from .stage import Stage
 from .verdict import KINDS, Broken, Verdict
 
 RECOVERS_WITHIN = 60.0  # seconds
-TOGETHER = 0.2  # how often two faults are caused at the same time
+TOGETHER = 0.2  # share of the faults that are caused together with another one
 
 
 @dataclass
@@ -24,12 +25,12 @@ class Injected:
 
     names: tuple[str, ...]
     begun: float
-    recovered: float = 0.0  # seconds after it was over until everyone was shown what is new
+    recovered: float = 0.0  # seconds from the end of the fault until every page was up to date
 
 
 @dataclass
 class Run:
-    """What came of it."""
+    """The result of a run."""
 
     seed: int
     injected: list[Injected]
@@ -57,9 +58,9 @@ async def play(
     kind: type[Stage] = Stage,
     vanish: bool = True,
 ) -> Run:
-    """Inject `faults` in an order that `seed` gives, over and over until `seconds` are over, and
-    each once at least; sometimes two at once. `vanish`: at the end the pages of one host go in
-    silence, which takes the hosts 20 s to find out."""
+    """Inject `faults` in an order given by `seed`, again and again for `seconds`, each at least
+    once; sometimes two at once. `vanish`: at the end, the pages of one host disappear silently,
+    which the hosts detect after 20 s."""
     apart = any(fault in OF_THE_WIRES for fault in faults)
     stage = kind(folder, seed, pages, rooms, rate, apart)
     injected: list[Injected] = []
@@ -96,8 +97,8 @@ async def play(
 
 
 def schedule(chance: random.Random, faults: Sequence[Fault], end: float, share: float):
-    """Rounds of all faults, each round in another order, until `end`; that share of them with
-    another one."""
+    """Yield rounds of all faults, each round in another order, until `end`. A share of TOGETHER is
+    combined with another fault."""
     while True:
         order = chance.sample(list(faults), len(faults))
         while order:
@@ -110,7 +111,7 @@ def schedule(chance: random.Random, faults: Sequence[Fault], end: float, share: 
 
 
 async def inject(stage: Stage, together: list[Fault], problems: list[str], say) -> Injected:
-    """Cause faults at the same time, and wait until everyone has recovered from them."""
+    """Cause faults at the same time, and wait until every page has recovered."""
     one = Injected(tuple(name(fault) for fault in together), time.monotonic())
     what = " and ".join(one.names)
     stage.journal.write("harness", "begin", fault=what)
@@ -135,7 +136,7 @@ async def inject(stage: Stage, together: list[Fault], problems: list[str], say) 
 
 
 async def everybody_goes(stage: Stage, vanish: bool) -> None:
-    """All pages go, those of one host in silence (`vanish`): nobody is left in a hub."""
+    """Close all pages, those of one host silently if `vanish`. No page may stay in a hub."""
     if vanish:
         stage.fronts[0].stall()
     await stage.end_pages()
@@ -145,8 +146,9 @@ async def everybody_goes(stage: Stage, vanish: bool) -> None:
 
 
 def table(run: Run) -> str:
-    """Fault, times injected, messages acked, missing, doubled, out of order, otherwise wrong,
-    seconds to recover (the longest). What was broken counts for the fault that began last."""
+    """Return a row for each fault: times injected, messages acked, missing, duplicated, out of
+    order, otherwise wrong, and the longest recovery in seconds. An error counts for the fault that
+    began last before it."""
     names = sorted({fault for one in run.injected for fault in one.names})
     lines = [
         "| fault | injected | acked | missing | doubled | out of order | other | recovered in s |",

@@ -1,4 +1,4 @@
-"""What a page is told, read from the fragments as htmx would put them in their places."""
+"""Parses what a page is sent: the fragments, as htmx would insert them."""
 
 import html
 import re
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An event in the list of a room; `body` is None for what is no message. `label` is what the
-    page calls the author, and what it says of the time; None where it says nothing."""
+    """An event in the list of a room; `body` is None unless it is a message. `label` is how the
+    page shows the author and the time; None if it shows neither."""
 
     room: str
     seq: int
@@ -22,8 +22,8 @@ class Shown:
 
 
 class Label(NamedTuple):
-    """The texts beside an event: the author's name, the whole time (`title`), the short one, and
-    the day above the event ("" for none)."""
+    """The texts beside an event: the author's name, the full time (`title`), the short one, and the
+    day above the event ("" for none)."""
 
     name: str
     whole: str
@@ -33,7 +33,7 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A room's row in the room list: its time, and who said what last."""
+    """A room's row in the room list: the time, author and text of its last message."""
 
     room: str
     time: str
@@ -43,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """So many of the room's members are here."""
+    """How many of the room's members are online."""
 
     room: str
     count: int
@@ -51,14 +51,14 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The list of a room is replaced by what follows."""
+    """The list of a room is replaced by the following events."""
 
     room: str
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """From now on the page says this epoch."""
+    """The page sends this epoch from now on."""
 
     epoch: str
 
@@ -72,7 +72,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The composer `nonce` keeps its text and says why."""
+    """The composer `nonce` keeps its text and shows why it was refused."""
 
     nonce: str
     why: str
@@ -93,7 +93,7 @@ _PARTS = re.compile(
         (
             r"<hx-upsert hx-target=" + _LIVE % "upsert" + '"',
             r"<hx-partial hx-target=" + _LIVE % "reset" + r'" hx-swap="innerHTML"',
-            # A message that is on screen already, as it is from now on.
+            # A message that is on screen already, in its new form.
             r"<hx-partial hx-target=" + _LIVE % "again" + r" &gt; |" + _LIVE % "once" + " > ",
             r'<ol id="messages"[^>]* data-live="(?P<page>[\w-]+)"',
             r'<li id="m-(?P<seq>\d+)"(?P<item>.*?)name="after" value="(?P=seq)-(?P<at>\d+)">',
@@ -121,7 +121,7 @@ _BODY = re.compile(r'<div class="message__body"[^>]*>(.*?)</div>', re.S)
 
 
 def told(text: str) -> Iterator[Told]:
-    """What a frame, or a whole page, says, in order."""
+    """Yield what a frame, or a whole page, shows, in order."""
     room = ""
     for part in _PARTS.finditer(text):
         kind = part.lastgroup
@@ -148,7 +148,7 @@ def told(text: str) -> Iterator[Told]:
 
 
 def lines(text: str) -> Iterator[Line]:
-    """The rows of the room list in a frame or a whole page."""
+    """Yield the rows of the room list in a frame or a whole page."""
     for room, time, name, body in _LINE.findall(text):
         yield Line(room, time, html.unescape(name), html.unescape(body))
 
@@ -169,6 +169,6 @@ def _label(item: str) -> Label | None:
     name, time, day = _NAME.search(item), _TIME.search(item), _DAY.search(item)
     if name is None or time is None:
         return None
-    # One string for all pages that are told the same, for a run tells a million.
+    # One string for all pages that are sent the same, because a run sends a million.
     texts = html.unescape(name[1]), html.unescape(time[1]), time[2], day[1] if day else ""
     return Label(*map(sys.intern, texts))

@@ -1,7 +1,7 @@
-"""A whole store, a few people, and a line to the database that is cut anywhere. Whoever gets no
-answer does the same again, as a person presses the button once more; or gives up, and the
-background job comes by. What was acknowledged is remembered, and at the end held against what is
-stored."""
+"""A state machine: a store, a few people, and a connection to the database that can break anywhere.
+Somebody who gets no answer repeats the request, as a person presses the button again, or gives up,
+and the background job finishes the change. At the end, everything that was acknowledged is compared
+with what is stored."""
 
 import itertools
 from collections import Counter
@@ -24,20 +24,20 @@ from chat.store.unfinished import NAME, parsed
 from ..cut_line import AFTER, BEFORE, MIDDLE, Cut
 
 SEATS = 2  # in a random room
-TRIES = 3  # of one write over a line that is cut again and again
+TRIES = 3  # of one write over a connection that breaks again and again
 
-# Where the line is cut at each try; after these it is whole. Most changes write down that they
-# begin, and run their script next.
+# Where the connection breaks at each try; afterwards it works. Most changes first record that they
+# begin, and then run their script.
 places = st.just(1) | st.integers(0, 3) | st.integers(4, 9) | st.integers(0, 12)
 cuts = st.builds(Cut, places, st.sampled_from((AFTER, AFTER, MIDDLE, BEFORE)))
 lines = st.lists(cuts, min_size=1, max_size=TRIES)
 which = st.integers(0, 2)
-newest = st.integers(0, 4)  # rooms back from the one that was made last
+newest = st.integers(0, 4)  # how many rooms back from the newest one
 
 
 class World:
-    """`gives_up`: who gets no answer does not always try again. `acked` are the facts that somebody
-    was told."""
+    """`gives_up`: people who get no answer do not always try again. `acked` has everything that was
+    acknowledged."""
 
     def __init__(self, line, gives_up):
         self.line, self.gives_up = line, gives_up
@@ -51,18 +51,18 @@ class World:
         self.bot = create("Robot", MEMBER, bot=self.admin.uid)
         self.store.webhooks.set(self.bot.uid, "https://bots.example.org", "secret")
         self.rooms = [self.store.rooms.create("Tea", "open", self.admin, [self.bot])]
-        self.started = Counter()  # nonces of rooms that were acknowledged
-        self.asked = Counter({"Tea": 1})  # names of rooms that were asked for
-        self.members = {}  # (room, person): what was acknowledged last, None where nobody knows
-        self.bodies = {}  # of messages, by nonce: the id of the room
+        self.started = Counter()  # nonces of acknowledged rooms
+        self.asked = Counter({"Tea": 1})  # names of requested rooms
+        self.members = {}  # (room, person): the last acknowledged state, None if unknown
+        self.bodies = {}  # the room id of each message, by nonce
         self.acked = set()  # nonces of messages
 
     def new(self):
         return f"n{next(self.numbers)}"
 
     def do(self, write, tries):
-        """Make a write over a line that is cut so. Returns whether it was acknowledged, refused
-        ("no"), or nobody knows (None), and what it returned."""
+        """Make a write over a connection that breaks in this way. Returns True if it was
+        acknowledged, "no" if it was refused, None if unknown; and what the write returned."""
         for cut in tries:
             with self.line.cut(cut):
                 try:
@@ -88,13 +88,13 @@ class World:
         return list(dict.fromkeys(self.store.retention.rooms()))
 
     def finish_names(self):
-        """The one thing that a repeat leaves to the background job."""
+        """Finish what a repeat leaves to the background job: changes of names."""
         for entry in self.store.unfinished.entries():
             if parsed(entry)[0] == NAME:
                 self.store.finish(entry)
 
     def settle(self, job=True):
-        """Readers and the background come by."""
+        """Let readers and the background job do their work."""
         if job:
             self.job.look()
         self.store.webhooks.uids()
@@ -115,8 +115,8 @@ class World:
         assert not found, found
 
     def check_rooms(self):
-        """Lists are those of the members; what is told of a room tells who is in it; nothing is
-        told twice."""
+        """Room lists agree with members, the events of a room agree with its members, and no event
+        is there twice."""
         listed = {one.uid: self.line.smembers(keys.user_rooms(one.uid)) for one in self.everybody()}
         names = Counter()
         for rid in self.all_rooms():
@@ -180,7 +180,7 @@ class World:
                 assert any(body.partition(" ")[0] == nonce for body in bodies), "lost"
 
 
-# What happens, some of it more often.
+# The steps; some happen more often.
 STEPS = (
     "start_a_room",
     "write_to_somebody",
@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(STEPS), number=which, room=newest, choice=which, tries=lines)
     def step(self, what, number, room, choice, tries):
-        """One of the steps below, each with as much of this as it takes."""
+        """Do one of the steps below, which use as many of these arguments as they need."""
         step = getattr(self, what)
         given = {"number": number, "room": room, "choice": choice, "tries": tries}
         step(**{name: given[name] for name in signature(step).parameters})
@@ -228,8 +228,8 @@ class Machine(RuleBasedStateMachine):
         return self.world.rooms[-1 - number % len(self.world.rooms)]
 
     def moved(self, done, rid, uid, is_in):
-        """Somebody's place in a room is known, if that was acknowledged; a refusal changes
-        nothing, but may come after a try of which nobody knows."""
+        """Record whether somebody is in a room, if that was acknowledged. A refusal changes
+        nothing, but an earlier try with an unknown outcome may have."""
         self.world.members[rid, uid] = is_in if done is True else None
 
     def start_a_room(self, number, choice, tries):
@@ -381,7 +381,7 @@ class Machine(RuleBasedStateMachine):
         self.world.do(lambda: edit(rid, by, "owner", to.uid, to.name), tries)
 
     def come_by(self):
-        """The background job, readers of lists, and the pages of people."""
+        """Let the background job, the readers of lists and people's pages do their work."""
         self.world.settle(job=self.world.gives_up)
         for one in self.world.people:
             self.store.rooms.of(one.uid)

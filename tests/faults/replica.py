@@ -1,4 +1,4 @@
-"""What a replica that lags has of the database, and the failover to it, on one server."""
+"""Simulates a lagging replica, and a failover to it, on one server."""
 
 import redis
 
@@ -8,14 +8,14 @@ State = dict[str, bytes]
 
 
 def state_of(url: str) -> State:
-    """Everything in the database at `url`, as a replica would have it now."""
+    """Return everything in the database at `url`, as a replica would have it now."""
     with redis.Redis.from_url(url) as client:
         return {key.decode(): client.dump(key) for key in client.keys("*")}
 
 
 def fail_over(url: str, state: State) -> None:
-    """Put the database at `url` into this state: what was written since is lost, and everyone
-    who listens is cut off. Returns when Redis's clock (ms) has moved on."""
+    """Put the database at `url` into this state: everything written since is lost, and all
+    subscribers are disconnected. Returns once Redis's clock (ms) has advanced."""
     with redis.Redis.from_url(url) as client:
         pipeline = client.pipeline(transaction=True)
         pipeline.flushdb()

@@ -1,15 +1,15 @@
-"""`make soak`: an hour of people who come, talk and go. `make soak ARGS="--seconds 600"`.
+"""`make soak`: people come, write and go for an hour. `make soak ARGS="--seconds 600"`.
 
-It fails when the memory or the file descriptors of a worker grow, when the hubs grow or keep
+The run fails when the memory or the file descriptors of a worker grow, when the hubs grow or keep
 anything after all pages have gone, when the event loop is late by more than 50 ms at the 99th
 percentile, when a message is refused, or when the log has an exception that nobody expected.
 
 Limits are on. The load generator is a proxy to the chat (CHAT_PROXIES) and gives each person an
-address of their own, so that nobody is over one by design.
+address of their own, so that nobody exceeds a limit by design.
 
-A worker grows when a straight line through the second half of what was seen rises by more than
-MOST_MB or MOST_DESCRIPTORS: that is 12 MB an hour in an hour, and 72 in ten minutes. The hubs of
-all workers together grow when such a line rises by more than MOST_SHARE of what they have.
+A worker grows if a straight line through the second half of its samples rises by more than MOST_MB
+or MOST_DESCRIPTORS: that is 12 MB an hour in an hour, and 72 in ten minutes. The hubs of all
+workers together grow when such a line rises by more than MOST_SHARE of what they have.
 """
 
 import argparse
@@ -40,13 +40,13 @@ STAYS = 30.0, 300.0  # seconds a page is open
 SAMPLE_EVERY = 5.0  # seconds
 MOST_MB, MOST_DESCRIPTORS = 6.0, 20.0
 MOST_SHARE = 0.1
-PAGES = "chat_connections"  # the gauge of a worker's pages
-EMPTY_WITHIN = 60.0  # seconds after which the hubs must have let go of everything
-LATEST = "0.05"  # seconds the loop may be late, 99 times of 100; a bucket of metrics.LAG_BUCKETS
+PAGES = "chat_connections"  # the metric that counts a worker's pages
+EMPTY_WITHIN = 60.0  # seconds after which the hubs must be empty
+LATEST = "0.05"  # seconds that the loop may be late in 99 % of cases; one of metrics.LAG_BUCKETS
 
 
 class Silent(Journal):
-    """Only why messages were refused is remembered, for there is an hour of it."""
+    """A journal that keeps only why messages were refused, because the run lasts an hour."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Silent(Journal):
 
 
 class Soak:
-    """`size` pages, `rate` messages a second between them, for `seconds`."""
+    """`size` pages that together send `rate` messages a second, for `seconds`."""
 
     def __init__(self, folder: Path, size: int, rate: float, seconds: float, workers: int) -> None:
         self.server = Server(folder, CHAT_PROXIES="127.0.0.1", CHAT_WORKERS=str(workers))
@@ -74,11 +74,11 @@ class Soak:
         self.opened = 0
         self.acked = 0
         self.samples: dict[int, list[tuple[int, int]]] = {}  # worker: kB, descriptors
-        self.hubs: dict[str, list[float]] = {}  # what all hubs have together, by gauge
-        self.remains: dict[str, float] = {}  # what they still have at the end
+        self.hubs: dict[str, list[float]] = {}  # the totals of all hubs, by metric
+        self.remains: dict[str, float] = {}  # what is left in the hubs at the end
 
     async def run(self) -> dict[int, dict[str, float]]:
-        """Returns what /metrics of each worker said of the loop, as it changed meanwhile."""
+        """Run, and return how the event loop's metrics of each worker have changed."""
         await asyncio.to_thread(self.server.start)
         await asyncio.to_thread(self._invite)
         talking = asyncio.create_task(self._talk())
@@ -121,7 +121,7 @@ class Soak:
             opened.pop_all().close()
 
     async def _keep_open(self) -> None:
-        """Whoever goes is followed by somebody else; the first come one behind the other."""
+        """Replace each page that closes by another one. The first pages open one after another."""
         while True:
             for page, task in list(self.open.items()):
                 if task.done():
@@ -133,7 +133,7 @@ class Soak:
             await asyncio.sleep(0.1)
 
     def _come(self) -> None:
-        # In turn, for at random somebody would have more pages open than a person may.
+        # In turn, because at random somebody would have more pages open than allowed.
         person, rooms = self.people[self.opened % len(self.people)]
         self.opened += 1
         page = Page(
@@ -157,7 +157,7 @@ class Soak:
         for pid, size in sizes.items():
             status = Path(f"/proc/{pid}/status").read_text()
             memory = int(re.search(r"VmRSS:\s+(\d+)", status)[1])
-            # Workers have more and fewer pages as time goes by, each with a descriptor.
+            # The number of a worker's pages varies, and each page has a descriptor.
             descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir())) - int(size[PAGES])
             self.samples.setdefault(pid, []).append((memory, descriptors))
         for gauge, count in _sums(sizes).items():
@@ -167,7 +167,7 @@ class Soak:
         return _sums(await hub_sizes(self.server))
 
     async def _lag(self) -> dict[int, dict[str, float]]:
-        """Of each worker, how often the loop was late by how much at most."""
+        """Return how often the event loop was late by at most how much, for each worker."""
         found: dict[int, dict[str, float]] = {}
         wanted = set(self.server.workers())
         pattern = r'chat_loop_lag_seconds_(?:bucket|count)\{(?:le="([^"]+)",)?pid="(\d+)"\} (\S+)'
@@ -179,7 +179,7 @@ class Soak:
         return found
 
     def problems(self, lag: dict[int, dict[str, float]]) -> list[str]:
-        """What is not as it should be, in words; and prints what was measured."""
+        """Print what was measured, and return what is wrong, in words."""
         found = []
         for pid, samples in self.samples.items():
             memory = [kb / 1024 for kb, _ in samples]
@@ -218,8 +218,8 @@ def _sums(sizes: dict[int, dict[str, float]]) -> dict[str, float]:
 
 
 def rise(values: Sequence[float]) -> float:
-    """By how much a straight line through the second half of the values rises over it. They are
-    evenly spaced; the first half is warming up."""
+    """Return by how much a straight line through the second half of the values rises. The values
+    are evenly spaced; the first half is warm-up."""
     half = values[len(values) // 2 :]
     if len(half) < 2:
         return 0.0
@@ -227,7 +227,7 @@ def rise(values: Sequence[float]) -> float:
 
 
 def course(values: Sequence[float]) -> str:
-    """The medians of the four quarters of a run, in words."""
+    """Return the medians of the four quarters of a run, in words."""
     size = max(1, len(values) // 4)
     quarters = [values[n : n + size] for n in range(0, len(values), size)][:4]
     return ", ".join(f"{median(quarter):.0f}" for quarter in quarters)

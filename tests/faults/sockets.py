@@ -1,7 +1,7 @@
 """Websockets of pages: over HTTP/1.1, and over HTTP/2 without TLS (RFC 8441).
 
-Both tell when a ping was answered, and how many messages had arrived before it: that is what the
-page has confirmed by its pong.
+Both report when a ping was answered and how many messages had arrived before it, because the pong
+confirms these messages.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from websockets.frames import Opcode
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 from wsproto.frame_protocol import Opcode as WsOpcode
 
-Ponged = Callable[[int], None]  # is given how many messages had arrived before the ping
+Ponged = Callable[[int], None]  # called with how many messages had arrived before the ping
 
 ABNORMAL = 1006
 READ_BYTES = 65536
@@ -34,7 +34,7 @@ class Closed(Exception):
 
 
 class _Counting(ClientConnection):
-    """A connection that counts the messages that arrived."""
+    """A connection that counts arrived messages."""
 
     ponged: Ponged = staticmethod(lambda count: None)
     arrived = 0
@@ -112,8 +112,8 @@ class OverHttp2:
         self.messages: asyncio.Queue[str | None] = asyncio.Queue()  # None when there are no more
         self.code = ABNORMAL
         self.arrived = 0
-        self.text = ""  # of a message whose end is to come
-        self.unsent = b""  # what waits for the server to open its window
+        self.text = ""  # of a message that is not complete yet
+        self.unsent = b""  # waits for the server to open its window
         self.reading: asyncio.Task[None] | None = None
 
     @classmethod
@@ -207,7 +207,7 @@ class OverHttp2:
                 self.text = ""
 
     def _flush(self) -> None:
-        """Write what the server takes now."""
+        """Write as much as the server accepts now."""
         while self.unsent:
             size = min(
                 len(self.unsent),

@@ -1,4 +1,4 @@
-"""What faults happen to: two databases, two hosts before them, and pages that talk."""
+"""The stage for faults: two databases, two hosts in front of them, and pages that post messages."""
 
 import asyncio
 import random
@@ -25,7 +25,7 @@ WORKERS = ("2", "1")  # of each host
 SECRET = "a secret that all hosts have in common"
 FAULTS_OF_OURS = ("Traceback", "Exception in callback", "never retrieved", "Unhandled")
 WORDS = ("tea", "cup", "rain", "wind", "sun", "north", "river", "bread", "salt", "stone", "bird")
-# Two neighbours have no time in common.
+# Neighbours in this list never show the same time.
 ZONES = (
     *("Pacific/Apia", "America/Los_Angeles", "Asia/Kolkata", "America/New_York", "Asia/Tokyo"),
     *(
@@ -47,8 +47,8 @@ ZONES = (
 
 
 class Stage:
-    """`pages` in `rooms`, who send `rate` messages a second between them. `apart`: each host is in
-    a network namespace of its own, where there can be one."""
+    """`pages` in `rooms`, which together send `rate` messages a second. `apart`: each host has a
+    network namespace of its own, if the machine allows that."""
 
     def __init__(
         self, folder: Path, seed: int, pages: int, rooms: int, rate: float, apart: bool = False
@@ -72,7 +72,7 @@ class Stage:
         self.talking = True
         self.wandering = True
 
-    # The database, which other stages have otherwise
+    # The database; other stages override this
 
     def start_databases(self) -> None:
         self.primary, self.replica = (Database(self.folder / f"valkey{n}") for n in (1, 2))
@@ -81,24 +81,25 @@ class Stage:
         self.replica.follow(self.primary)
 
     async def address_for(self, here: str) -> str:
-        """REDIS_URL of the next host, which reaches out here at the address `here`."""
+        """Return the REDIS_URL of the next host, which reaches this machine at the address
+        `here`."""
         link = await Proxy(self.primary.port, here=here).start()
         self.links.append(link)
         return f"redis://{here}:{link.port}"
 
     def client_of(self, key: str) -> Any:
-        """A client of the server that has a key."""
+        """Return a client of the server that has a key."""
         return self.primary.client
 
     def clients(self) -> list[Any]:
-        """Clients of all servers that have keys of their own."""
+        """Return clients of all primaries."""
         return [self.primary.client]
 
     def close_databases(self) -> None:
         for database in (self.primary, self.replica):
             database.clean_up()
 
-    # Beginning and end
+    # Start and end
 
     async def open(self) -> None:
         self.journal.write("harness", "clock", wall=time.time())
@@ -133,7 +134,7 @@ class Stage:
         self.tasks += [asyncio.create_task(self._talk()), asyncio.create_task(self._wander())]
 
     def _invite(self) -> None:
-        """People sign in and join: each room has a third as many as it has pages."""
+        """People sign in and join rooms: a third as many people as pages in each room."""
         url = self.hosts[0].url
         visitors = [
             Visitor(url, f"Person {n}") for n in range(max(len(self.rooms), self.size // 3))
@@ -154,9 +155,9 @@ class Stage:
         self.journal.write(person.uid, "profile", name=person.name, zone=person.zone, begun=begun)
 
     def come(self, name: str, person: Person, room: str, number: int) -> Page:
-        """A page is opened. One in three comes to the first host always, one to the second, and one
-        to either, another each time: nobody may need to come back to where they were. One in five
-        has its socket over HTTP/2."""
+        """Open a page. A third of the pages always connect to the first host, a third to the
+        second, and a third to a different one each time, because no page may depend on returning to
+        its host. One in five uses HTTP/2 for its socket."""
         ports = [front.port for front in self.fronts]
         ports = [*([port] for port in ports), ports][number % (len(ports) + 1)]
         seed, http2 = self.random.getrandbits(32), number % 5 == 4
@@ -166,7 +167,7 @@ class Stage:
         return page
 
     def passer(self) -> Page:
-        """Somebody has one more page, which is not open yet."""
+        """Return one more page for somebody, which is not open yet."""
         name, like = f"passer{len(self.passers)}", self.random.choice(self.pages)
         seed, http2 = self.random.getrandbits(32), len(self.passers) % 5 == 4
         page = Page(name, like.person, like.room, like.ports, self.journal, seed, http2)
@@ -185,7 +186,7 @@ class Stage:
         self.journal.close()
 
     async def end_pages(self) -> None:
-        """Nobody is there any more."""
+        """Close all pages."""
         for page in self.pages:
             page.sleep()
         await asyncio.sleep(0.5)  # what had arrived is confirmed, and is read
@@ -202,7 +203,7 @@ class Stage:
                 page.send(" ".join(self.random.choices(WORDS, k=self.random.randint(1, 12))))
 
     async def _wander(self) -> None:
-        """Now and then a page shows another room."""
+        """Let a page show another room now and then."""
         while True:
             await asyncio.sleep(self.random.expovariate(self.size / 150))
             page = self.random.choice(self.pages)
@@ -212,29 +213,29 @@ class Stage:
                     if rooms and page.present:
                         await page.switch(self.random.choice(rooms))
 
-    # What is seen
+    # What pages show
 
     @property
     def present(self) -> list[Page]:
-        """The pages that show a room."""
+        """Return the pages that show a room."""
         return [page for page in self.pages if page.present]
 
     async def recovered(self, since: float, within: float = 60.0) -> float:
-        """Wait until every page was shown something that was sent after `since`, by each room's
-        own traffic; the seconds that took. Raises TimeoutError."""
+        """Wait until every page has shown a message that was sent to its room after `since`.
+        Returns how many seconds that took. Raises TimeoutError."""
         async with asyncio.timeout(within):
             while any(p.newest < since for p in self.present if p.name.startswith("page")):
                 await asyncio.sleep(0.02)
         return time.monotonic() - since
 
     def people_here(self, room: str) -> int:
-        """How many members of a room have a page open."""
+        """Return how many members of a room have a page open."""
         uids = {p.person.uid for p in self.pages if p.socket and room not in p.person.out}
         return len(uids)
 
     async def settled(self, within: float) -> float:
-        """Wait until every page is told who is here; the seconds that took. Who is not is found by
-        the checker."""
+        """Wait until every page shows who is online. Returns how many seconds that took. The
+        checker finds pages that do not."""
         begun, self.wandering = time.monotonic(), False
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
@@ -254,7 +255,8 @@ class Stage:
 
     @asynccontextmanager
     async def steady(self) -> AsyncIterator[None]:
-        """Within, nobody comes or goes, and nobody is told so. Begins when all is settled."""
+        """A context in which nobody comes or goes, and no page may show otherwise. It begins when
+        everything has settled."""
         await self.settled(60.0)
         self.wandering = False
         here = {room: self.people_here(room) for room in self.rooms}
@@ -266,10 +268,10 @@ class Stage:
             self.wandering = True
 
     async def look_at_read_numbers(self) -> None:
-        """Write down what counts as read."""
-        with suppress(Exception):  # some faults leave no database to ask
+        """Record what counts as read."""
+        with suppress(Exception):  # during some faults the database cannot be asked
             numbers = await asyncio.to_thread(self._read_numbers)
-            await asyncio.sleep(0.5)  # what was confirmed before that is written down
+            await asyncio.sleep(0.5)  # so that earlier confirmations are recorded
             for room, uid, seq in numbers:
                 self.journal.write(uid, "read", room=room, seq=seq)
 
@@ -281,8 +283,8 @@ class Stage:
         ]
 
     async def quiet(self, within: float = 60.0) -> None:
-        """Nobody writes any more; wait until what was sent is answered and everyone has all of
-        it. Who does not is found by the checker."""
+        """Stop posting, and wait until every message is answered and every page has all of them.
+        The checker finds pages that do not."""
         self.talking = self.wandering = False
         try:
             async with asyncio.timeout(within):
@@ -302,8 +304,8 @@ class Stage:
         return all(page.last == tops[page.room] for page in self.present)
 
     async def emptied(self, within: float = 60.0) -> None:
-        """Wait until no worker has a page, room or subscription, after `end_pages`; write down
-        what remains."""
+        """After `end_pages`, wait until no worker has a page, room or subscription. Records what
+        remains."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while any(count for *_, count in await self._hubs()):
@@ -312,7 +314,7 @@ class Stage:
             self.journal.write("harness", "remains", host=host, what=HUB_GAUGES[gauge], count=count)
 
     async def _hubs(self) -> list[tuple[str, str, float]]:
-        """What each worker has: the name of its host, the gauge, the number."""
+        """Yield what each worker has: the name of its host, the metric, and the number."""
         found = []
         for host in self.hosts:
             for pid, gauges in (await hub_sizes(host)).items():
@@ -321,18 +323,18 @@ class Stage:
         return found
 
     def streams(self) -> Streams:
-        """The events of every room."""
+        """Return the events of every room."""
         return streams(self.clients())
 
     def ours(self) -> list[str]:
-        """Lines of the hosts' logs that tell of an exception nobody expected."""
+        """Return the lines of the hosts' logs about unexpected exceptions."""
         lines = [line for host in self.hosts for line in host.log().splitlines()]
         return [line for line in lines if any(word in line for word in FAULTS_OF_OURS)]
 
-    # What happens to it
+    # What people do
 
     async def leave(self, page: Page) -> str:
-        """The person of a page leaves the room by another page; returns the room."""
+        """Let the person of a page leave the room in another tab. Returns the room."""
         room, person = page.room, page.person
         async with person.moving:
             person.out.add(room)
@@ -344,7 +346,7 @@ class Stage:
         return room
 
     async def join(self, person: Person, room: str) -> None:
-        """Come back to the room, and load its pages anew."""
+        """Let the person join the room again, and reload its pages."""
         async with person.moving:
             await ask_until([front.port for front in self.fronts], person, f"/rooms/{room}/join")
             person.out.discard(room)
@@ -357,7 +359,7 @@ class Stage:
         return [page for page in self.pages if page.person is person and page.room == room]
 
     async def change_profile(self, person: Person, name: str, zone: str) -> None:
-        """Somebody is called otherwise, and is elsewhere."""
+        """Change somebody's name and time zone."""
         begun = time.monotonic()
         person.name, person.zone = name, zone
         ports = [front.port for front in self.fronts]
@@ -369,7 +371,7 @@ class Stage:
         await asyncio.to_thread(host.start)
 
     async def repoint(self) -> None:
-        """The replica is the database from now on, and the old one its replica."""
+        """Make the replica the primary, and the old primary its replica."""
         self.primary, self.replica = self.replica, self.primary
         for link in self.links:
             link.target = self.primary.port

@@ -1,5 +1,5 @@
-"""Stages with several servers in the place of one: behind Sentinels, and a cluster. The hosts reach
-them without a proxy, at the addresses that these servers tell."""
+"""Stages with several database servers: behind Sentinels, and in a cluster. The hosts reach them
+without a proxy, at the addresses that the servers announce."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ SENTINELS = 3
 
 
 class SentinelStage(Stage):
-    """A primary and its replica, and Sentinels that make the one the other's successor."""
+    """A primary, its replica, and Sentinels that promote one when the other fails."""
 
     def start_databases(self) -> None:
         self.watched = Watched(self.folder / "watched", SENTINELS)
@@ -49,5 +49,5 @@ class ClusterStage(Stage):
         self.cluster.clean_up()
 
     def room_keys(self) -> list[str]:
-        """A key of each room, for its slot."""
+        """Return a key of each room, for its slot."""
         return [keys.room(room) for room in self.rooms]

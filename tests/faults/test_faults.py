@@ -1,4 +1,4 @@
-"""The short form of `make faults`, with a seed that stays the same, and what its checker finds."""
+"""The short form of `make faults`, with a fixed seed; and tests of its checker."""
 
 import asyncio
 from itertools import pairwise
@@ -48,7 +48,7 @@ def test_faults_break_no_promise(run):
     assert max(one.recovered for one in run.injected) < 30
 
 
-# The checker finds what it is there to find
+# The checker finds each kind of error
 
 
 def broken(run, records):
@@ -56,8 +56,8 @@ def broken(run, records):
 
 
 def shown(run):
-    """Places of what one page was shown one behind the other, in the middle of its records, under
-    the names that are stored."""
+    """Return the places of consecutive events that one page was shown under their stored names, in
+    the middle of its records."""
     stored = {(rid, seq): said[2] for rid, events in run.streams.items() for seq, _, said in events}
 
     def has_name(record):
@@ -110,7 +110,7 @@ def test_a_message_that_nobody_sent_is_found(run):
 
 
 def test_a_message_that_is_acknowledged_and_not_there_is_found(run):
-    """Also one that is there twice, or that nobody sent."""
+    """Also a message that is stored twice, or that nobody sent."""
     last = max(n for n, record in enumerate(run.records) if record["op"] == "lost")
     acked = next(record for record in run.records[last:] if record["op"] == "acked")
     body = next(r["body"] for r in run.records if r.get("nonce") == acked["nonce"])
@@ -150,7 +150,7 @@ def test_what_is_sent_later_and_stored_before_is_found(run):
 
 
 def test_a_loss_that_is_not_told_of_is_found(run):
-    """The failover lost something that a page had been shown, and the page went on."""
+    """A failover lost an event that a page had shown, and the page was not reset."""
     place, then = shown(run)
     records = list(run.records)
     records[place] = {**records[place], "at": records[place]["at"] - 1}
@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_told_of_is_found(run):
 
 
 def test_who_is_out_of_a_room_and_is_shown_it_is_found(run):
-    """Whatever else the page was told: a reset a moment before would end it."""
+    """There was no reset a moment before, which would allow it."""
     place, then = shown(run)
     left = {**run.records[place], "op": "left"}
     late = {**run.records[then], "t": left["t"] + GRACE + 0.1}
@@ -169,27 +169,27 @@ def test_who_is_out_of_a_room_and_is_shown_it_is_found(run):
     assert "I9" not in broken(run, [*before, run.records[place], left, soon])
 
 
-# The checks of what people are told besides
+# The checks of what pages show besides messages
 
 
 def place(run, op, is_wanted=lambda record: True):
-    """The place of the last record of a kind."""
+    """Return the place of the last record of a kind."""
     return max(n for n, r in enumerate(run.records) if r["op"] == op and is_wanted(r))
 
 
 def changed(run, n, **fields):
-    """The records, of which one is otherwise."""
+    """Return the records with one of them changed."""
     return [*run.records[:n], {**run.records[n], **fields}, *run.records[n + 1 :]]
 
 
 def test_what_counts_as_read_and_was_not_confirmed_is_found(run):
-    """A page that was shown the newest number, and said nothing since."""
+    """The page was shown the newest event, and has sent nothing since."""
 
     def top_of(room, uid):
         posts = (seq for seq, _, f in reversed(run.streams[room]) if f[0] == "post" and f[1] != uid)
         return next(posts, 0)
 
-    confirmed: dict[tuple[str, str], float] = {}  # when the newest was, by room and person
+    confirmed: dict[tuple[str, str], float] = {}  # the newest confirmation, by room and person
     for record in run.records:
         if record["op"] == "confirmed":
             key = record["room"], run.uids[record["who"]]
@@ -238,7 +238,7 @@ def test_a_name_or_time_of_somebody_else_is_found(run, part):
 
 
 def test_the_zone_of_somebody_else_is_found(run):
-    """The person of the page had another one all the time."""
+    """The person of the page had a different zone all the time."""
     n = place(run, "shown", lambda r: r["body"] and r["label"])
     uid = run.uids[run.records[n]["who"]]
     had = {r["zone"] for r in run.records if r["op"] == "profile" and r["who"] == uid}
@@ -262,8 +262,8 @@ def test_a_row_of_the_room_list_in_another_zone_or_by_another_name_is_found(run)
 
 
 def test_a_message_that_is_sent_again_after_a_failover_may_have_had_another_time(run):
-    """A failover has lost it, and its page has sent it again, two minutes later. Lines keep the
-    time that it had, as long as pages were shown it then."""
+    """A failover has lost the message, and its page has sent it again, two minutes later. Pages
+    that were shown it before still show its first time."""
     again = {
         room: [(seq, at + 120_000 * (said[0] == "post"), said) for seq, at, said in events]
         for room, events in run.streams.items()
@@ -279,7 +279,7 @@ def test_a_message_that_is_sent_again_after_a_failover_may_have_had_another_time
 
 
 def test_a_message_under_an_old_name_is_found(run):
-    """Somebody is called otherwise since long before they posted."""
+    """Somebody was renamed long before they posted."""
     post = next(f for events in run.streams.values() for _, _, f in events if f[0] == "post")
     first = next(
         n for n, r in enumerate(run.records) if r["op"] == "profile" and r["who"] == post[1]

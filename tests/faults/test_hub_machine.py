@@ -1,5 +1,5 @@
-"""The machine of hub_machine.py under whatever hypothesis thinks of; and whether the bugs that such
-code had are found when they are put in."""
+"""Runs the machine of hub_machine.py with examples from hypothesis, and checks that it finds
+typical bugs when they are put in."""
 
 import itertools
 
@@ -31,11 +31,12 @@ def process(valkey):
 
 @pytest.fixture
 def machine(process, valkey, client, monkeypatch):
-    """Run the machine; raises what it finds."""
+    """Run the machine; raises the error that it finds."""
     monkeypatch.setattr(pubsub, "FIRST_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(pubsub, "MAX_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(subscriber, "MAX_EVENTS_READ", 5)
-    # Rooms are read in the order of their ids: the same in each run, the one on screen last.
+    # Rooms are read in the order of their ids, which is the same in each run; the one on screen
+    # comes last.
     numbers = itertools.count(10**9, -1)
     monkeypatch.setattr(keys, "new_id", lambda: f"{next(numbers):022}")
     monkeypatch.setattr(Machine, "url", valkey.url)
@@ -52,11 +53,11 @@ def test_whatever_happens_the_hub_ends_as_it_should(machine):
     machine(120)
 
 
-# The bugs such code had, put in: each must be found
+# Typical bugs: the machine must find each of them
 
 
 def who_is_gone_belongs(patch):
-    """A page that went while the store was asked is put into its rooms."""
+    """A page that closed while the store was read is added to its rooms."""
     belong = Hub.belong
 
     def anyway(self, viewer, rid, seq, at=0):
@@ -67,7 +68,7 @@ def who_is_gone_belongs(patch):
             del self.people[viewer.uid]
 
     def all_pages(self, uid):
-        """As it was: the pages are those from before the store was asked."""
+        """An old version: the pages are those from before the store was read."""
         pages = list(self.hub.people.get(uid, ()))
         rows = self.store.rooms.of(uid)
         for viewer in pages:
@@ -81,7 +82,7 @@ def who_is_gone_belongs(patch):
 
 
 def once_lost_always_lost(patch):
-    """After one cut of the link every subscription is said to stand again."""
+    """After one lost connection, every subscription is reported as restored."""
     add, listen = PubSub.add, PubSub._listen
 
     async def listen_and_remember(self, place):
@@ -100,7 +101,7 @@ def once_lost_always_lost(patch):
 
 
 def the_zone_of_the_task(patch):
-    """What is rendered for one page is rendered in the zone that was rendered for last."""
+    """A page's HTML is rendered in the zone of the previous rendering."""
     last = [""]
     shown, missed = Fragments.for_viewers, Fragments.missed_events
 
@@ -115,7 +116,7 @@ def the_zone_of_the_task(patch):
 
 
 def the_name_of_the_handshake(patch):
-    """A page posts as its person was called when it opened."""
+    """A page posts under the name that its person had when it opened."""
     init, opened_by = LiveComposers.__init__, {}
 
     def remember(self, parts, viewer, send):
@@ -127,23 +128,23 @@ def the_name_of_the_handshake(patch):
 
 
 def renamed_once(patch):
-    """What a page posted before it heard of the new name is left as it is."""
+    """Messages that a page posted before it learned the new name keep the old name."""
     patch.setattr(live_composers, "looks_otherwise", lambda before, now: False)
     patch.setattr(refresh, "looks_otherwise", lambda before, now: False)
 
 
 def words_overtake(patch):
-    """A word that somebody is renamed is passed on before the events that were said before it."""
+    """The signal about a new name is handled before the events that were published before it."""
     patch.setattr(Subscriber, "_signal", lambda self, rid, signal: self.on_signal(rid, signal))
 
 
 def an_old_list(patch):
-    """A room list is sent although the page was told of more meanwhile."""
+    """A room list is sent although the page was sent something newer meanwhile."""
     patch.setattr(UnreadMarks, "is_older", lambda self, numbers, viewer: False)
 
 
 def answers_are_mixed_up(patch):
-    """Which answer is whose is not told apart."""
+    """Answers are given to the wrong callers."""
 
     def take(self, place, reply):
         kind, name = reply[0], reply[1]
@@ -164,7 +165,7 @@ def answers_are_mixed_up(patch):
 
 
 def the_number_moves_first(patch):
-    """What cannot be rendered counts as shown, and holds up the rooms behind it."""
+    """An event that cannot be rendered counts as shown, and blocks the rooms after it."""
 
     def publish(self, event):
         room = self.rooms.get(event.room)
@@ -190,12 +191,12 @@ def the_number_moves_first(patch):
 
 
 def a_failed_write_counts(patch):
-    """A page that could not be written to is written to on."""
+    """Writing to a page goes on after a write has failed."""
     patch.setattr(PageWriter, "_failed", lambda self, viewer, error: None)
 
 
 ARRIVES = "all_words_arrive all_answers_arrive texts_are_rendered "
-# Each bug with the rules that the machine takes to find it within a few examples.
+# Each bug, with the rules with which the machine finds it within a few examples.
 BUGS = {
     who_is_gone_belongs: ARRIVES + "some_arrives a_page_opens a_page_closes a_refresh",
     once_lost_always_lost: ARRIVES + "a_page_opens a_page_closes the_link_is_cut",
@@ -217,4 +218,4 @@ def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):
     bug(monkeypatch)
     monkeypatch.setattr(Machine, "focus", BUGS[bug].split())
     with pytest.raises(FOUND):
-        machine(400, steps=80 if bug is an_old_list else 20)  # which finds it soonest
+        machine(400, steps=80 if bug is an_old_list else 20)  # which finds it fastest

@@ -1,5 +1,5 @@
-"""The machine (machine.py) under whatever hypothesis thinks of; and whether the bugs that such
-code has are found when they are put in."""
+"""Runs the machine of machine.py with examples from hypothesis, and checks that it finds typical
+bugs when they are put in."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from .machine import Machine
 
 @pytest.fixture
 def machine(valkey, client, monkeypatch):
-    """Run the machine; raises what it finds."""
+    """Run the machine; raises the error that it finds."""
     monkeypatch.setattr(pubsub, "FIRST_RETRY_SECONDS", 0.0)
     monkeypatch.setattr(subscriber, "MAX_EVENTS_READ", 5)
     app = create_app(Settings(secret_key="x" * 32), Store(client))
@@ -38,7 +38,7 @@ def test_whatever_happens_everyone_sees_every_message_once_and_in_order(machine)
     machine(60)
 
 
-# The bugs such code has, put in: each must be found
+# Typical bugs: the machine must find each of them
 
 
 def no_dedupe(patch):
@@ -52,7 +52,7 @@ def no_dedupe(patch):
 
 
 def no_gap_check(patch):
-    """What is published is shown though numbers before it are missing."""
+    """A published event is shown although numbers before it are missing."""
     publish = Hub.publish
 
     def unchecked(self, event):
@@ -65,7 +65,7 @@ def no_gap_check(patch):
 
 
 def no_dup_check(patch):
-    """What was shown is shown again when it comes again."""
+    """An event that arrives twice is shown twice."""
     publish = Hub.publish
 
     def unchecked(self, event):
@@ -81,7 +81,7 @@ def no_dup_check(patch):
 
 
 def silent_loss(patch):
-    """What cannot be continued is continued with what there is."""
+    """A page that cannot be continued gets the events that exist instead of a reset."""
     missed = Messages.missed
 
     def pretending(self, rid, uid, after, epoch, **kwargs):
@@ -94,7 +94,7 @@ def silent_loss(patch):
 
 
 def read_then_subscribe(patch):
-    """The history is read before what happens meanwhile is held."""
+    """The history is read before new events are held."""
     watch, resume = Hub.watch, PageConnection._resume
 
     def late(self, rid, last, epoch, entered):
@@ -111,7 +111,7 @@ def read_then_subscribe(patch):
 
 
 def same_epoch(patch):
-    """Numbers are believed whatever life of the database they come from."""
+    """Numbers are accepted although they come from another epoch."""
     missed, gap = Messages.missed, Messages.gap
     patch.setattr(
         Messages,
@@ -126,7 +126,7 @@ def same_epoch(patch):
 
 
 def never_apart(patch):
-    """Who was once written to without a look is so for ever."""
+    """A viewer that was once in sync stays in sync for ever."""
     patch.setattr(PageWriter, "set_lagging", lambda self, viewer: None)
 
 

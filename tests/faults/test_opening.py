@@ -1,4 +1,5 @@
-"""A page that opens while something is said in its rooms, step by step: the real delivery code."""
+"""A page opens while messages are posted in its rooms, step by step, with the real delivery
+code."""
 
 import json
 
@@ -23,8 +24,8 @@ def world(valkey, client):
 
 
 def test_a_page_gets_the_list_when_pages_were_told_of_more_before_it_belonged(world):
-    """The list that it was loaded with is the one that is read, and both are old by then: what was
-    told meanwhile was told to others only."""
+    """The page was loaded with the same list that is read now, and both are outdated: what happened
+    meanwhile was sent only to other pages."""
     ann, bob = world.browsers
     shown = digest(world.store.rooms.of(bob.person.uid))
     texts: list[str] = []

@@ -1,5 +1,5 @@
-"""The machine (repeats_machine.py) under whatever hypothesis thinks of; and whether the bugs that
-such code has are found when they are put in."""
+"""Runs the machine of repeats_machine.py with examples from hypothesis, and checks that it finds
+typical bugs when they are put in."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from .repeats_machine import Machine
 
 @pytest.fixture
 def machine(valkey, monkeypatch):
-    """Run the machine; raises what it finds."""
+    """Run the machine; raises the error that it finds."""
     monkeypatch.setattr(Machine, "line", CutLine.from_url(valkey.url, decode_responses=True))
 
     def run(examples, gives_up, steps=40):
@@ -34,11 +34,11 @@ def test_whatever_is_cut_and_made_again_is_there_once_and_whole(machine, gives_u
     machine(40, gives_up)
 
 
-# The bugs such code has, put in: each must be found
+# Typical bugs: the machine must find each of them
 
 
 def room_twice(patch):
-    """A room that is started again is another one."""
+    """Repeating the creation of a room creates another room."""
     create = Rooms.create
 
     def anew(self, name, kind, owner, members=(), about="", nonce=""):
@@ -48,8 +48,8 @@ def room_twice(patch):
 
 
 def seat_twice(patch):
-    """Who leaves and gets no answer keeps the seat: the second time says that there is nothing to
-    leave, before anything else is done, and who sees a wrong list mends only the list."""
+    """Somebody who leaves and gets no answer keeps the seat. The repeat stops because they are not
+    a member, and the repair of a wrong list repairs only the list."""
     leave, write, leaving = Rooms._leave, RoomPointers._write, []
 
     def early(self, rid, uid, data):
@@ -72,7 +72,7 @@ def seat_twice(patch):
 
 
 def sits_twice(patch):
-    """Who sits down again has another seat."""
+    """Repeating `join_random` takes another seat."""
     join_random = Rooms.join_random
     patch.setattr(
         Rooms, "join_random", lambda self, by, seats, nonce="": join_random(self, by, seats)
@@ -80,7 +80,7 @@ def sits_twice(patch):
 
 
 def list_once(patch):
-    """Who joins again is in the room already, and nothing more is done."""
+    """Repeating a join does nothing, because the person is a member already."""
     come = Rooms._enter
 
     def early(self, rid, uid, data, kind):
@@ -91,7 +91,7 @@ def list_once(patch):
 
 
 def forgets_who_was_in_it(patch):
-    """A room that ends again has no members, so nobody's list is put right."""
+    """When the end of a room is repeated, it has no members, so nobody's list is corrected."""
     agree_room = RoomPointers.agree_room
 
     def early(self, rid):
@@ -102,7 +102,7 @@ def forgets_who_was_in_it(patch):
 
 
 def no_dedupe(patch):
-    """A message that is sent again is stored again."""
+    """A resent message is stored again."""
     post = Messages.post
 
     def again(self, rid, author, body, nonce="", reply=0):
@@ -112,7 +112,7 @@ def no_dedupe(patch):
 
 
 def tries_after_done(patch):
-    """What was delivered is counted once more as tried."""
+    """An attempt is counted after its delivery was removed."""
 
     def again(self, delivery, at):
         name = f"{delivery.rid} {delivery.seq}"
@@ -123,7 +123,7 @@ def tries_after_done(patch):
 
 
 def lists_first(patch):
-    """A token that is revoked is taken out of the list first, and then nobody can revoke it."""
+    """A revoked token is removed from the list first, after which nobody can revoke it."""
 
     def end(self, uid, tids):
         if tids:

@@ -1,4 +1,4 @@
-"""A wire that is cut is silent, and heals."""
+"""A cut wire loses everything silently, and works again afterwards."""
 
 import socket
 import subprocess
@@ -29,7 +29,8 @@ def space():
 
 @pytest.fixture
 def ask(space):
-    """Says a word into the space, over the wire to the browsers, and tells whether it came back."""
+    """Send a word into the namespace over the wire to the browsers. Returns True if it came
+    back."""
     command = [*space.inside, sys.executable, "-c", ECHO, space.front.far]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as echo:
         echo.stdout.readline()

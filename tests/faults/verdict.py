@@ -1,4 +1,4 @@
-"""What a check finds: promises that were not kept."""
+"""The result of a check: broken promises."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ KINDS = MISSING, DOUBLED, DISORDER, OTHER
 
 @dataclass(frozen=True)
 class Broken:
-    """A promise that was not kept, at a time."""
+    """A promise that was broken, and when."""
 
     t: float
     promise: str  # I1 to I13
@@ -22,7 +22,7 @@ class Broken:
 class Verdict:
     broken: list[Broken] = field(default_factory=list)
     acked: list[float] = field(default_factory=list)  # when
-    lost: int = 0  # acknowledged, and lost in a failover to a replica that lagged; everyone told
+    lost: int = 0  # acknowledged, then lost in a failover that every page has noticed
 
     def add(self, t: float, promise: str, kind: str, text: str) -> None:
         self.broken.append(Broken(t, promise, kind, text))
@@ -30,7 +30,7 @@ class Verdict:
 
 @dataclass
 class Sent:
-    """A message that somebody sent, and when it was acknowledged."""
+    """A message that somebody has sent, and when it was acknowledged."""
 
     t: float
     who: str

@@ -1,5 +1,5 @@
-"""Hosts as machines of their own: network namespaces (ip-netns(8)) with two wires each, one to the
-browsers and one to the database. What is lost on a wire is lost in silence: nobody is told."""
+"""Makes each host look like a machine of its own: a network namespace (ip-netns(8)) with two wires,
+one to the browsers and one to the database. Packets that are lost on a wire are lost silently."""
 
 import itertools
 import os
@@ -7,17 +7,17 @@ import shutil
 import subprocess
 from ipaddress import ip_address
 
-# Addresses for measuring (RFC 2544), which lead nowhere else: so many wires' worth, four each.
+# Addresses for benchmarks (RFC 2544), which lead nowhere: four for each wire.
 BLOCKS = 32768
 FIRST = ip_address("198.18.0.0")
-# A queue that takes no packet, for each is longer than a byte (tc-tbf(8)).
+# A queue that accepts no packet, because each is longer than a byte (tc-tbf(8)).
 NOTHING = ("tbf", "rate", "8bit", "burst", "1", "limit", "1")
 LITTLE = ("tbf", "rate", "256kbit", "burst", "16kb", "latency", "400ms")
-_numbers = itertools.count(os.getpid() * 8)  # two runs at once have wires of their own
+_numbers = itertools.count(os.getpid() * 8)  # two runs at the same time use different wires
 
 
 class Wire:
-    """`near` and `far` are the addresses of its ends, out here and in the namespace `space`."""
+    """`near` and `far` are the addresses of its ends, outside and inside the namespace `space`."""
 
     def __init__(self, space: str) -> None:
         number = next(_numbers) % BLOCKS
@@ -31,13 +31,13 @@ class Wire:
             _in(where, "ip", "link", "set", name, "up")
 
     def lose(self, to_host: bool = True, from_host: bool = True) -> None:
-        """From now on nothing arrives, in one direction or in both."""
+        """Lose everything from now on, in one direction or both."""
         for (space, name, _), losing in zip(self.ends, (to_host, from_host), strict=True):
             if losing:
                 _in(space, "tc", "qdisc", "replace", "dev", name, "root", *NOTHING)
 
     def narrow(self) -> None:
-        """From now on little gets through at a time; what is too much waits, and then is lost."""
+        """Limit the rate from now on. Excess packets wait, and then are lost."""
         for space, name, _ in self.ends:
             _in(space, "tc", "qdisc", "replace", "dev", name, "root", *LITTLE)
 
@@ -47,8 +47,8 @@ class Wire:
 
 
 class Space:
-    """A network namespace with its wires. Raises OSError and CalledProcessError where there can be
-    none: it takes root (CAP_NET_ADMIN) and iproute2."""
+    """A network namespace with its wires. Raises OSError and CalledProcessError where namespaces
+    cannot be created: they need root (CAP_NET_ADMIN) and iproute2."""
 
     def __init__(self) -> None:
         self.name = f"chat-faults-{next(_numbers)}"
@@ -62,16 +62,16 @@ class Space:
 
     @property
     def inside(self) -> tuple[str, ...]:
-        """What stands before a command that runs there."""
+        """Return what to put before a command so that it runs in the namespace."""
         return ("ip", "netns", "exec", self.name)
 
     def close(self) -> None:
-        """The wires go with it."""
+        """Delete the namespace and its wires."""
         _run("ip", "netns", "del", self.name, check=False)
 
 
 def several(count: int) -> list[Space]:
-    """So many namespaces, or none where there can be none."""
+    """Return this many namespaces, or none if they cannot be created."""
     if not shutil.which("ip") or not shutil.which("tc"):
         return []
     spaces: list[Space] = []
