@@ -5,8 +5,6 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
@@ -18,15 +16,13 @@ from .server.embedded_valkey import CannotStart
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("serve", "worker", "indexer")  # they run until they are stopped, and write a log
-FUNCTIONS = {
+PROGRAMS = {
     "serve": "chat.server.supervisor:serve",
     "worker": "chat.server.worker:main",
     "indexer": "chat.search.indexer:main",
-    "import": "chat.cli.commands:import_",  # `import` is a keyword
 }
-"""What a command runs, with its arguments: by default, the function of its name in cli.commands.
-Only the modules of one command are imported."""
+"""The commands that run until they are stopped, and write a log. The others are functions of
+chat.cli.commands. Only the modules of one command are imported."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,12 +42,13 @@ def main(argv: list[str] | None = None) -> None:
     check = commands.add_parser("check", help="look for errors in the database of the running chat")
     check.add_argument("--repair", action="store_true", help="repair what can be repaired")
     _archive_commands(commands)
-    worker = commands.add_parser("worker")  # started by `serve`, not by people
-    for descriptor in ("listener", "lifeline", "replaced", "heartbeat"):
-        worker.add_argument(descriptor, type=int)
-    indexer = commands.add_parser("indexer")  # the same
-    for descriptor in ("lifeline", "pipe"):
-        indexer.add_argument(descriptor, type=int)
+    for name, descriptors in (  # started by `serve`, not by people
+        ("worker", ("listener", "lifeline", "replaced", "heartbeat")),
+        ("indexer", ("lifeline", "pipe")),
+    ):
+        program = commands.add_parser(name)
+        for descriptor in descriptors:
+            program.add_argument(descriptor, type=int)
     arguments = vars(parser.parse_args(argv))
     command = arguments.pop("command")
     os.umask(data_folder.PRIVATE_UMASK)
@@ -63,8 +60,12 @@ def main(argv: list[str] | None = None) -> None:
         settings = Settings.from_env()
         if command in ("worker", "indexer"):
             write_stacks_when_asked()
-        with without_garbage_collection():
-            run = resolve_name(FUNCTIONS.get(command, f"chat.cli.commands:{command}"))
+        # Nothing that imports create is garbage, and searching it again and again takes a sixth of
+        # the time that a start takes.
+        gc.disable()
+        run = resolve_name(PROGRAMS.get(command, f"chat.cli.commands:{command}"))
+        gc.freeze()
+        gc.enable()
         run(settings, **arguments)
         if command not in PROGRAMS:
             _leave(0)
@@ -74,18 +75,6 @@ def main(argv: list[str] | None = None) -> None:
         else:
             print(f"chat: {error}", file=sys.stderr)
         _leave(1)
-
-
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """Turn garbage collection off during imports. Nothing that they create is garbage, and
-    searching it again and again takes a sixth of the time that a start takes."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _leave(code: int) -> NoReturn:
@@ -116,6 +105,7 @@ def _archive_commands(commands: Any) -> None:
     )
     export.add_argument("--html", metavar="FILE", help="write one room as an HTML page")
     import_ = commands.add_parser("import", help="read such a file into the running chat")
+    import_.set_defaults(command="import_")  # the name of a function cannot be `import`
     import_.add_argument("file", metavar="FILE")
     import_.add_argument(
         "--all",

@@ -52,7 +52,7 @@ def _described(operation: Operation) -> dict[str, Any]:
     if operation.is_file:
         described["requestBody"] = {"required": True, "content": _BYTES}
     elif operation.body:
-        described["requestBody"] = {"required": True, "content": _json(operation.body_schema)}
+        described["requestBody"] = {"required": True, "content": _json(operation.schema)}
     return described
 
 

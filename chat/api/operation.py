@@ -18,7 +18,7 @@ class Operation:
     call their functions by it, so it never changes.
 
     `response` names a schema of `schemas.RESPONSES`, "File" for bytes, "" for an empty answer
-    (204); `status` is the one of any other success. `body` and `query` are the schemas of the
+    (204); `status` is the one of any other success. `body` or `query` has the schemas of the
     fields that `handler` gets as keyword arguments, besides those of the path; the fields without a
     default there are required. `is_file`: the body is a file.
 
@@ -53,14 +53,15 @@ class Operation:
         return tuple(name for name in sorted(sent) if parameters[name].default is Parameter.empty)
 
     @property
-    def body_schema(self) -> Schema:
-        """The schema of the JSON body; empty where none is read."""
-        return fields(self.body, self.required) if self.body else {}
+    def schema(self) -> Schema:
+        """The schema of the JSON body, or of the query where no body is read."""
+        return fields(self.body or self.query, self.required)
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments that the present request has for the handler. Raises Invalid."""
-        sent = query_fields(self.query, self._check_query) if self.query else {}
-        return {**sent, **body_fields(self._check_body)} if self.body else sent
+        sent = body_fields() if self.body else query_fields(self.query)
+        self._check(sent)
+        return sent
 
     def answer_for(self, scopes: Collection[str], answer: dict[str, Any] | None) -> Any:
         """Return the part of `answer` that a token with these scopes gets; None for an empty
@@ -71,12 +72,8 @@ class Operation:
         return {self.id_field: answer[self.id_field]} if self.id_field else None
 
     @cached_property
-    def _check_body(self) -> Check:
-        return compiled(self.body_schema)
-
-    @cached_property
-    def _check_query(self) -> Check:
-        return compiled(fields(self.query, self.required))
+    def _check(self) -> Check:
+        return compiled(self.schema)
 
 
 class Operations(list[Operation]):

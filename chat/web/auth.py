@@ -108,7 +108,7 @@ def sign_in(person: Person, method: str) -> None:
     cookie.permanent = True
     cookie["uid"], cookie["secret"] = person.uid, secret
     if method == "proxy":
-        cookie["proxied"] = trusted_proxy.subject()
+        cookie["proxied"] = trusted_proxy.named()
 
 
 def check_network(person: Person | None = None) -> None:

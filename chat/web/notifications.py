@@ -1,16 +1,14 @@
 """Mentions, the notification level of a room, and completing names in the composer."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, abort, g, redirect, render_template, request
 
 from ..domain.errors import Invalid
-from ..domain.events import POST, Event
+from ..domain.events import POST
 from ..domain.mentions import completed
 from ..domain.validation import MAX_BODY_CHARS, number
 from ..services.context import chat
-from ..store import Room
 from ..store.notifications import LEVELS
 from .htmx import is_htmx
 from .nonces import sent_nonce
@@ -21,24 +19,10 @@ PAGE_SIZE = 30  # mentions
 bp = Blueprint("notifications", __name__)
 
 
-@dataclass(frozen=True)
-class ShownMention:
-    """A message that mentions the person.
-
-    before: the message before it, None if there is none.
-    new: it is unread.
-    """
-
-    room: Room
-    event: Event
-    before: Event | None
-    new: bool
-
-
 @bp.get("/mentions")
 def inbox() -> Any:
     """The messages that mention the person, newest first, from before the time `before` (ms since
-    1970, 0 for now)."""
+    1970, 0 for now). Each is shown with its room and the message before it, if there is one."""
     store = chat().store
     rows = {row.room.rid: row for row in store.rooms.of(g.person.uid)}
     before = number(request.args.get("before", ""))
@@ -47,10 +31,8 @@ def inbox() -> Any:
     for place in places:
         *earlier, event = store.messages.before(place.rid, place.seq + 1, 2)
         if event.seq == place.seq and event.kind == POST and event.uid != g.person.uid:
-            row = rows[place.rid]
-            context = [one for one in earlier if one.kind == POST]
-            new = event.seq > row.read
-            found.append(ShownMention(row.room, event, context[-1] if context else None, new))
+            context = next((one for one in earlier if one.kind == POST), None)
+            found.append((rows[place.rid], event, context))
     older = places[-1].at if len(places) >= PAGE_SIZE else 0
     return render_template("mentions.html", found=found, older=older, before=before)
 

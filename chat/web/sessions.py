@@ -26,7 +26,7 @@ def sign_out() -> Any:
     if person := current_person():
         sessions.sign_out(chat().store, person, g.session.sid)
     cookie.clear()
-    return redirect("/sign-in?out=1" if trusted_proxy.subject() else "/sign-in", 303)
+    return redirect("/sign-in?out=1" if trusted_proxy.named() else "/sign-in", 303)
 
 
 @bp.get("/me/sessions")

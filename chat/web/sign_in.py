@@ -16,19 +16,10 @@ from ..domain.errors import Invalid, Refused
 from ..domain.validation import MAX_NAME_CHARS, clean_name
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
+from . import sign_in_forms as forms
 from . import trusted_proxy
 from .auth import check_network, current_person, log_failed_sign_in
 from .security import network
-from .sign_in_forms import (
-    auth_methods,
-    check_method,
-    complete_sign_in,
-    count_attempt,
-    local_path,
-    sign_in_and_go_on,
-    sign_in_page,
-    use_limits,
-)
 from .view_options import shows_errors_on
 
 bp = Blueprint("sign_in", __name__)
@@ -40,18 +31,18 @@ WRONG_PASSWORD = "Login or password is wrong."
 def page() -> Any:
     """The methods of signing in. A visitor whom a proxy names is signed in at once, unless they
     have just signed out here."""
-    next = local_path(request.args.get("next", ""))
+    next = forms.local_path(request.args.get("next", ""))
     if current_person():
         return redirect(next, 303)
-    if (named := trusted_proxy.subject()) and "out" not in request.args:
-        return complete_sign_in(trusted_proxy.person(named), "proxy", next)
+    if (named := trusted_proxy.named()) and "out" not in request.args:
+        return forms.complete_sign_in(trusted_proxy.person(named), "proxy", next)
     if _is_unused() and not next.startswith("/first-run/"):
         return redirect("/first-run", 303)
-    return sign_in_page()
+    return forms.sign_in_page()
 
 
 @bp.post("/sign-in")
-@shows_errors_on(sign_in_page, Refused)
+@shows_errors_on(forms.sign_in_page, Refused)
 def sign_in() -> Any:
     """With a `password`, sign in to an account (`login`, or `name`), else as a guest with a
     `name`."""
@@ -62,18 +53,18 @@ def sign_in() -> Any:
 
 
 def _as_guest(name: str) -> Any:
-    check_method("guest")
+    forms.check_method("guest")
     clean = clean_name(name, "name", MAX_NAME_CHARS)
     check_network()
     for bucket, owner in (("guest", network()), ("guest-day", network()), ("guests", "")):
         chat().limits.use(bucket, owner)
-    return sign_in_and_go_on(chat().store.people.create(clean), "guest")
+    return forms.sign_in_and_go_on(chat().store.people.create(clean), "guest")
 
 
 def _with_password(login: str, password: str) -> Any:
-    check_method("password")
-    use_limits("too many tries from the network", address=network())
-    count_attempt(login)
+    forms.check_method("password")
+    forms.use_limits("too many tries from the network", address=network())
+    forms.count_attempt(login)
     store = chat().store
     uid, stored_hash = store.accounts.by_login(login)
     is_correct = PASSWORDS.run(network(), passwords.is_correct, stored_hash, password)
@@ -82,11 +73,11 @@ def _with_password(login: str, password: str) -> Any:
         reason = "wrong password" if uid else "unknown login"
         log_failed_sign_in("deactivated account" if person else reason, uid)
         raise Invalid(WRONG_PASSWORD)
-    return sign_in_and_go_on(person, "password")
+    return forms.sign_in_and_go_on(person, "password")
 
 
 def _is_unused() -> bool:
     """True for a chat with passwords that nobody has used: the first account is to be created."""
     store = chat().store
-    is_on = "password" in auth_methods()
+    is_on = "password" in forms.auth_methods()
     return is_on and not store.accounts.has_admin() and not store.people.exist()

@@ -55,7 +55,7 @@ def sign_in_and_go_on(person: Person, method: str) -> Any:
 
 def sign_in_page(error: str = "", **more: str) -> str:
     """The sign-in page. `error` appears next to the form that was sent."""
-    settings, named = chat().settings, trusted_proxy.subject()
+    settings, named = chat().settings, trusted_proxy.named()
     methods = () if named else auth_methods()  # the proxy has authenticated the visitor
     no_admin = "password" in methods and not chat().store.accounts.has_admin()
     return render_template(

@@ -22,16 +22,9 @@ log = logging.getLogger(__name__)
 _unusable = OncePerMinute()
 
 
-def subject() -> str:
-    """The name of the person whom the proxy has signed in; "" if no proxy names one clearly."""
-    return named() or ""
-
-
 def named() -> str | None:
-    """Like `subject`, but None if the proxy names somebody in a form that cannot be used. Reads the
-    header once in a request."""
-    if "proxy" not in chat().settings.sign_in:
-        return ""
+    """The name of the person whom the proxy has signed in; "" if no proxy names one, None if it
+    names somebody in a form that cannot be used. Reads the header once in a request."""
     if "proxy_named" not in g:
         g.proxy_named = _named()
     found: str | None = g.proxy_named
@@ -40,7 +33,7 @@ def named() -> str | None:
 
 def _named() -> str | None:
     settings = chat().settings
-    if not is_proxy(request.remote_addr or ""):
+    if "proxy" not in settings.sign_in or not is_proxy(request.remote_addr or ""):
         return ""
     value = request.headers.get(settings.proxy_header, "")
     found = header_text(value)

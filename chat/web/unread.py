@@ -1,6 +1,5 @@
 """The page with the unread messages of all rooms."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request
@@ -18,15 +17,6 @@ MAX_ROOMS_SHOWN = 30  # with their messages; other rooms are only links
 MAX_ROOMS_LISTED = 130  # on the page, links included
 
 bp = Blueprint("unread", __name__)
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadRoom:
-    """A room with unread messages: the first of them, and the address at which they begin."""
-
-    row: Row
-    events: list[Event]
-    at: str
 
 
 @bp.get("/unread")
@@ -53,11 +43,12 @@ def read() -> Any:
     return redirect("/unread", 303)
 
 
-def _unread_room(row: Row) -> UnreadRoom:
+def _unread_room(row: Row) -> tuple[Row, list[Event], str]:
+    """A room with the first of its unread messages, and the address at which they begin."""
     room = row.room
     events = chat().store.messages.after(room.rid, row.read, MAX_EVENTS_READ)
     shown = [event for event in events if event.counts and event.kind != DELETED][:MAX_EVENTS_SHOWN]
     first = shown[0].seq if shown else room.seq
     if row.read and room.seq - row.read <= PAGE_SIZE:
-        return UnreadRoom(row, shown, f"/rooms/{room.rid}#new")
-    return UnreadRoom(row, shown, f"/rooms/{room.rid}/messages/{first}#m-{first}")
+        return row, shown, f"/rooms/{room.rid}#new"
+    return row, shown, f"/rooms/{room.rid}/messages/{first}#m-{first}"

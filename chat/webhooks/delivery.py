@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from ..bridge import await_
@@ -26,14 +25,6 @@ PostReply = Callable[[Person, str, str, str], object]
 """Posts a text: author, room id, text, nonce. Raises ChatError, TooOften among them."""
 
 
-class Outcome(Enum):
-    """How an attempt ended. STOPPED: there is nothing to deliver, or nobody to deliver it for."""
-
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
 @dataclass(eq=False)
 class Sender:
     """`first_wait` is the time in seconds between the first two attempts; `post_reply` posts what
@@ -44,32 +35,33 @@ class Sender:
     first_wait: float
     post_reply: PostReply
 
-    def attempt(self, delivery: Delivery) -> Outcome:
-        """Send a delivery, and store the result. Runs in a greenlet. Raises RedisError and OSError
-        if the result cannot be stored."""
+    def attempt(self, delivery: Delivery) -> bool | None:
+        """Send a delivery, and store the result. Runs in a greenlet. Returns True if it was
+        delivered, False if it failed, None if there is nothing to deliver, or nobody to deliver it
+        for. Raises RedisError and OSError if the result cannot be stored."""
         request, hooks = self._request(delivery), self.store.webhooks
         if request is None:
-            return Outcome.STOPPED
+            return None
         try:
             answer = await_(self.outbound.post(*request))
         except ChatError as error:
             self.fail(delivery, error.text)
-            return Outcome.FAILED
+            return False
         if 200 <= answer.status < 300:
-            result = self._reply_in_turn(delivery, signing.reply_text(answer))
+            result = self._reply(delivery, signing.reply_text(answer))
             hooks.done(delivery)
             hooks.log_attempt(delivery, now_ms(self.store), result)
-            return Outcome.DELIVERED
+            return True
         if answer.status == 410:
             why = "The program answered 410 (Gone)."
             hooks.log_attempt(delivery, now_ms(self.store), why)
             hooks.switch_off(delivery.uid, why)
-            return Outcome.STOPPED
+            return None
         is_redirect = 300 <= answer.status < 400
         why = f"The program answered {answer.status}."
         why += " Redirects are not followed." if is_redirect else ""
         self.fail(delivery, why, signing.requested_wait(answer, self.store.clock.now()))
-        return Outcome.FAILED
+        return False
 
     def fail(self, delivery: Delivery, why: str, wait: float = 0.0) -> None:
         """Schedule another try after at least `wait` seconds, or give up."""
@@ -115,30 +107,20 @@ class Sender:
 
     # The answer
 
-    def _reply_in_turn(self, delivery: Delivery, text: str) -> str:
+    def _reply(self, delivery: Delivery, text: str) -> str:
         """Post the program's reply, and return the result of the delivery. If the bot has reached
         the rate limit for messages, the reply waits, and so do the bot's next deliveries. Nothing
         is lost."""
-        while True:
-            try:
-                return self._reply(delivery, text)
-            except TooOften as error:
-                await_(asyncio.sleep(float(error.headers["Retry-After"])))
-
-    def _reply(self, delivery: Delivery, text: str) -> str:
         if not text:
             return "Delivered."
-        active = active_webhook(self.store, delivery.uid)
-        if active is None:
-            return (
-                "Delivered. The reply was not posted, because the bot was stopped in the meantime."
-            )
-        bot, _ = active
-        try:
-            if self.store.messages.posted(delivery.rid, bot, delivery.did) is None:
-                self.post_reply(bot, delivery.rid, text, delivery.did)
-        except TooOften:
-            raise
-        except ChatError as error:
-            return f"Delivered, but the reply was not posted: {error.text}"
-        return "Delivered, and the reply was posted."
+        while active := active_webhook(self.store, delivery.uid):
+            bot, _ = active
+            try:
+                if self.store.messages.posted(delivery.rid, bot, delivery.did) is None:
+                    self.post_reply(bot, delivery.rid, text, delivery.did)
+                return "Delivered, and the reply was posted."
+            except TooOften as error:
+                await_(asyncio.sleep(float(error.headers["Retry-After"])))
+            except ChatError as error:
+                return f"Delivered, but the reply was not posted: {error.text}"
+        return "Delivered. The reply was not posted, because the bot was stopped in the meantime."

@@ -18,7 +18,7 @@ from ..redis_client.topology import Topology
 from ..store import Store, keys
 from ..store.leases import run_leased
 from ..store.webhooks import Delivery
-from .delivery import Outcome, Sender
+from .delivery import Sender
 from .queueing import Queueing, now_ms
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Attempts:
 
     async def _attempt(self, delivery: Delivery) -> None:
         try:
-            outcome = await with_portal_run_sync(self.sender.attempt, delivery)
+            is_delivered = await with_portal_run_sync(self.sender.attempt, delivery)
         except (RedisError, OSError) as error:
             log.warning("the result of a delivery to a webhook could not be stored: %s", error)
             await asyncio.sleep(REST_SECONDS)
@@ -77,12 +77,12 @@ class Attempts:
             why = "An error occurred in the chat."
             await with_portal_run_sync(self.sender.fail, delivery, why)
         else:
-            if outcome is Outcome.FAILED:
-                self.failing.add(delivery.uid)
-            elif outcome is Outcome.DELIVERED:
+            if is_delivered is None:
+                self.queueing.changed.add(delivery.uid)
+            elif is_delivered:
                 self.failing.discard(delivery.uid)
             else:
-                self.queueing.changed.add(delivery.uid)
+                self.failing.add(delivery.uid)
         finally:
             self.running.pop(_key(delivery), None)
             self.queueing.wake()
