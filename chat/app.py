@@ -49,16 +49,12 @@ class Chat(Flask, Parts):
         assets.init(self)
         cached_html.init(self.jinja_env, texts)
         Parts.__init__(self, settings, store, topology, texts, self.jinja_env)
-        self.background = self._background_tasks(topology)
-
-    def _background_tasks(self, topology: Topology) -> tuple[BackgroundTask, ...]:
-        live, settings, store = self.realtime, self.settings, self.store
         post_reply = partial(post_text, self)
         sender = Sender(store, self.outbound, settings.hook_wait_seconds, post_reply)
-        return (
-            live.subscriber,
-            live.presence,
-            live.confirmations,
+        self.background: tuple[BackgroundTask, ...] = (
+            self.realtime.subscriber,
+            self.realtime.presence,
+            self.realtime.confirmations,
             self.connection_limits,
             Dispatcher(store, topology, sender),
             *cleanups(settings, store, self.pictures),

@@ -61,7 +61,9 @@ def remove(uid: str) -> Any:
 def secret(uid: str) -> Any:
     """Show the secret; with `renew`, replace it by a new one first. It is a POST, so that browsers
     do not keep the page in their history. The audit log says who looked."""
-    bot, hook = chat().store.people.bot(uid), _hook(uid)
+    bot, hook = chat().store.people.bot(uid), chat().store.webhooks.get(uid)
+    if hook is None:
+        raise NotFound("This bot has no webhook.")
     if "renew" in request.form:
         hook = chat().store.webhooks.renew(hook, new_secret())
         record_in_audit_log("renewed the webhook secret of", bot)
@@ -74,13 +76,6 @@ def _is_stopped(bot: Person, hook: Webhook) -> bool:
     """True for a webhook that stopped because the person who saved it is not an active
     administrator."""
     return not chat().store.people.is_active_admin(hook.by or bot.bot)
-
-
-def _hook(uid: str) -> Webhook:
-    hook = chat().store.webhooks.get(uid)
-    if hook is None:
-        raise NotFound("This bot has no webhook.")
-    return hook
 
 
 def _back(bot: Person) -> Any:

@@ -98,12 +98,11 @@ class Sender:
         deleted or the bot has left the room."""
         try:
             room = self.store.rooms.member(delivery.rid, delivery.uid)
+            event = self.store.messages.get(delivery.rid, delivery.seq)
         except NotFound:
             return None
-        events = self.store.messages.before(delivery.rid, delivery.seq + 1, 1)
-        if not events or events[0].seq != delivery.seq or events[0].kind != POST:
-            return None
-        return {"room": room_json(room), "message": message_json(events[0])}
+        is_there = event.kind == POST
+        return {"room": room_json(room), "message": message_json(event)} if is_there else None
 
     # The answer
 

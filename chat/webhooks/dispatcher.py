@@ -7,7 +7,6 @@ lease reads everything again, and goes on where the previous one stopped.
 import asyncio
 import logging
 import random
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from greenback import await_, with_portal_run_sync
@@ -54,7 +53,8 @@ class Attempts:
             due, queued = store.webhooks.due(uid, now_ms(store), limit)
             due = [delivery for delivery in due if _key(delivery) not in self.running]
             for delivery in due[:free]:
-                self.running[_key(delivery)] = asyncio.create_task(self._attempt(delivery))
+                attempt = with_portal_run_sync(self._attempt, delivery)
+                self.running[_key(delivery)] = asyncio.create_task(attempt)
             if not queued:
                 pending.discard(uid)
 
@@ -65,17 +65,16 @@ class Attempts:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    def _attempt(self, delivery: Delivery) -> None:
         try:
-            is_delivered = await with_portal_run_sync(self.sender.attempt, delivery)
+            is_delivered = self.sender.attempt(delivery)
         except (RedisError, OSError) as error:
             log.warning("the result of a delivery to a webhook could not be stored: %s", error)
-            await asyncio.sleep(REST_SECONDS)
+            await_(asyncio.sleep(REST_SECONDS))
         except Exception:
             log.exception("a delivery to a webhook failed")
             self.failing.add(delivery.uid)
-            why = "An error occurred in the chat."
-            await with_portal_run_sync(self.sender.fail, delivery, why)
+            self.sender.fail(delivery, "An error occurred in the chat.")
         else:
             if is_delivered is None:
                 self.queueing.changed.add(delivery.uid)
@@ -100,9 +99,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Dispatch whenever this process holds the lease."""
-        await run_leased(self._lease, lambda: await_(self._lead()), RENEW_SECONDS, "webhooks")
+        await run_leased(self._lease, self._lead, RENEW_SECONDS, "webhooks")
 
-    async def _lead(self) -> None:
+    def _lead(self) -> None:
         """Queue and deliver until the lease is lost."""
         queueing = Queueing(self._store, self._wake.set)
         attempts = Attempts(self._sender, queueing)
@@ -110,26 +109,18 @@ class Dispatcher:
         subscription = asyncio.create_task(channels.run())
         try:
             _subscribe(channels, {keys.WEBHOOKS})
-            while True:
+            while self._lease.renew(RENEW_SECONDS):
                 self._wake.clear()
-                if not await with_portal_run_sync(self._turn, queueing, attempts):
-                    return
+                queueing.queue_new()
+                attempts.start_due()
                 _subscribe(channels, queueing.channels())
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._wake.wait()
+                poll = asyncio.get_running_loop().call_later(POLL_SECONDS, self._wake.set)
+                await_(self._wake.wait())
+                poll.cancel()
         finally:
             subscription.cancel()
-            await attempts.cancel()
-            await asyncio.gather(subscription, return_exceptions=True)
-
-    def _turn(self, queueing: Queueing, attempts: Attempts) -> bool:
-        """Queue new messages and start due deliveries; False if another process has the lease."""
-        if not self._lease.renew(RENEW_SECONDS):
-            return False
-        queueing.queue_new()
-        attempts.start_due()
-        return True
+            await_(attempts.cancel())
+            await_(asyncio.gather(subscription, return_exceptions=True))
 
 
 def _subscribe(channels: PubSub, wanted: set[str]) -> None:
