@@ -1,4 +1,4 @@
-"""make bench: the chat and its peers under the same load, as tables and as JSON."""
+"""`make bench`: measures the chat and its peers under the same load, as tables and as JSON."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ SERVERS = (
     *(Chat, TwoWorkers, Gunicorn),
     *(Floor, Uvloop, Ws, SocketIO, FlaskSocketIO, Channels, Hypercorn),
 )
-LIMIT, FULL_LIMIT = 285, 1740  # seconds for everything that is measured
+LIMIT, FULL_LIMIT = 285, 1740  # seconds for all measurements
 WARMUP = 1  # seconds of the same load before each measured window
 OVERHEAD = 60  # seconds a load process may take beyond its window: connecting, settling, ...
 PER_VIEWER = 0.02  # ... and for each viewer
@@ -60,15 +60,15 @@ def options():
 
 
 def is_wanted(scenario, chosen, asked):
-    """Whether a scenario is to be measured: those named, or what the set has."""
+    """Return True if a scenario must be measured: one that is named, or one of the chosen set."""
     if asked:
         return scenario.name in asked
     return (chosen.full or not scenario.full) and not (chosen.quick and scenario.slow)
 
 
 class Run:
-    """One run: servers take turns in each scenario, so that what is compared is measured within
-    the same minute. `found` is what was found, by server."""
+    """One run. The servers take turns in each scenario, so that compared figures are measured
+    within the same minute. `found` has the results by server."""
 
     def __init__(self, chosen, limit):
         self.chosen = chosen
@@ -77,7 +77,7 @@ class Run:
         self.found = {server.name: self.describe(server) for server in self.servers}
 
     def describe(self, server):
-        """What the report says of a server, with no results yet."""
+        """Return what the report says about a server, without results."""
         error = None
         try:
             server.install(bring=not self.chosen.no_install)
@@ -93,7 +93,7 @@ class Run:
         }
 
     def all(self):
-        """Measure everything. A server that failed is started anew for the next scenario."""
+        """Measure everything. A server that failed is started again for the next scenario."""
         for scenario in self.chosen.scenarios:
             for server in self.servers:
                 found = self.found[server.name]
@@ -109,7 +109,7 @@ class Run:
                     server.end()
 
     def measure(self, server, scenario):
-        """One server's result, or {"error": …}."""
+        """Return one server's result, or {"error": …}."""
         try:
             if self.limit - time.monotonic() < self.chosen.seconds + WARMUP + 3:
                 raise ServerError("no time left")
@@ -122,12 +122,12 @@ class Run:
             return result
         except ServerError as error:
             return {"error": str(error)}
-        except Exception as error:  # one measurement that fails is no reason to lose the others
+        except Exception as error:  # a measurement that fails must not lose the others
             traceback.print_exc()
             return {"error": f"{type(error).__name__}: {error}"}
 
     def complete(self, server, task):
-        """The task with all that the load generator needs."""
+        """Return the task with everything that the load generator needs."""
         task |= {
             "dialect": server.dialect,
             "port": server.port,
@@ -149,7 +149,7 @@ class Run:
         return task | server.prepare(task)
 
     def patience(self, task):
-        """Seconds after which a load process is given up."""
+        """Return the seconds after which a load process is given up."""
         needed = self.chosen.seconds + WARMUP + OVERHEAD + task["viewers"] * PER_VIEWER
         return max(1, min(self.limit - time.monotonic(), needed))
 
@@ -160,7 +160,7 @@ class Run:
 
 
 def generate(task, limit):
-    """Let a process of its own do the task, for `limit` seconds at most."""
+    """Do the task in a process of its own, for `limit` seconds at most."""
     module = "tests.bench.browser" if task["work"] == "bandwidth" else "tests.bench.work"
     try:
         done = subprocess.run(

@@ -1,9 +1,9 @@
-"""What a browser loads: a process of its own that drives Chromium and prints one JSON line.
+"""Measures what a browser loads, in a process of its own that drives Chromium and prints one line
+of JSON.
 
-The task (a JSON object on standard input) has `port`, two `rooms` of somebody's and the cookie of
-that person in `headers`. Bytes are those that came over the network, headers included, after
-whatever compression the server chose; what was found in the browser's cache counts nothing. The
-websocket's frames are not among them.
+The task (a JSON object on standard input) has `port`, two `rooms` of one person, and this person's
+cookie in `headers`. The bytes are those on the network, with headers, in the compression that the
+server chose. Responses from the browser's cache and frames of the websocket do not count.
 """
 
 import json
@@ -15,7 +15,7 @@ from playwright.sync_api import Error, sync_playwright
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 DEADLINE = 20_000  # ms
-QUIET = 2  # seconds without an answer after which all is loaded
+QUIET = 2  # seconds without a response, after which everything is loaded
 
 
 class Traffic:
@@ -31,8 +31,9 @@ class Traffic:
         self.last = time.monotonic()
 
     def answered(self, event):
-        """The head of an answer is there. An answer that nobody reads yet (the next composer,
-        fetched ahead of time) never counts as finished, so its length is taken at its word."""
+        """The headers of a response have arrived. A response that nothing has read yet (the next
+        composer, which is fetched in advance) never counts as finished, so its Content-Length is
+        used."""
         response = event["response"]
         headers = {name.lower(): value for name, value in response["headers"].items()}
         size = response["encodedDataLength"] + int(headers.get("content-length", 0))
@@ -43,14 +44,14 @@ class Traffic:
         self.last = time.monotonic()
 
     def finished(self, event):
-        """An answer is complete."""
+        """A response is complete."""
         if answer := self.answers.get(event["requestId"]):
             answer[1] = int(event["encodedDataLength"])
             self.last = time.monotonic()
 
     def take(self, path):
-        """What came since the last time, when nothing more has come for a while; `path` is that
-        of the request it was all about."""
+        """Wait until nothing more arrives for a while, and return what has arrived since the last
+        call. `path` is the path of the main request."""
         self.last = time.monotonic()
         while time.monotonic() - self.last < QUIET:
             self.page.wait_for_timeout(100)
@@ -66,7 +67,7 @@ class Traffic:
 
 
 def weigh(task, chromium):
-    """Load a room with an empty cache, then switch to another one by a click."""
+    """Load a room with an empty cache, then switch to another one with a click."""
     origin = f"http://127.0.0.1:{task['port']}"
     one, other = task["rooms"][:2]
     context = chromium.new_context(viewport={"width": 1280, "height": 800})

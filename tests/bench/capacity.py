@@ -1,4 +1,4 @@
-"""The figures that docs/performance.md plans with, under the letters that it gives them."""
+"""The figures with which docs/performance.md plans, by the letters that it gives them."""
 
 from tests.bench import columns
 
@@ -26,7 +26,7 @@ LETTERS = (
 
 
 def letters(servers):
-    """{letter: value, None where it was not measured}."""
+    """Return {letter: value}; the value is None if it was not measured."""
     results = servers.get("chat", {}).get("results", {})
     found = {}
     for letter, _, scenario, pick in LETTERS:
@@ -36,7 +36,7 @@ def letters(servers):
 
 
 def derived(known):
-    """What follows from the letters, as (words, formula, value)."""
+    """Return the figures that follow from the letters, as (words, formula, value)."""
 
     def work(needs, formula):
         return None if any(known[letter] is None for letter in needs) else formula(known)

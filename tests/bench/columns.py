@@ -1,18 +1,18 @@
-"""What is read out of a scenario's result: named columns, each a function of the result."""
+"""The columns of the tables: each has a name and is a function of a scenario's result."""
 
 
 def per(share, unit):
-    """Picks result[share] / result[unit]; None when nothing was counted."""
+    """Return a function for result[share] / result[unit]; None if nothing was counted."""
     return lambda result: result[share] / result[unit] if result[unit] else None
 
 
 def scaled(pick, factor):
-    """What `pick` picks, times a factor."""
+    """Return a function for the result of `pick` times a factor."""
     return lambda result: None if (value := pick(result)) is None else value * factor
 
 
 def micro(share, unit):
-    """result[share] in seconds per result[unit], in microseconds."""
+    """Return a function for the microseconds of result[share] per result[unit]."""
     return scaled(per(share, unit), 1e6)
 
 
@@ -25,21 +25,21 @@ def latency(result):
 
 
 def p99(result):
-    """The 99th percentile in milliseconds; infinite where not all that was sent arrived."""
+    """The 99th percentile in milliseconds; infinite if some messages did not arrive."""
     if result.get("overloaded"):
         return float("inf")
     return None if result["p99"] is None else result["p99"] * 1e3
 
 
 def shares(result):
-    """How busy the server's and the client's process were, in % of one core."""
+    """The load of the server's and the client's process, in % of one core."""
     server = result["server_cpu"] / result["seconds"]
     client = result["client_cpu"] / result["seconds"]
     return f"{server:.0%} / {client:.0%}"
 
 
 def others(result):
-    """How much of one core processes took that are not part of the measurement."""
+    """How much of one core was used by processes that are not part of the measurement."""
     return result.get("others_cpu", 0) / result.get("seconds", 1)
 
 
@@ -49,7 +49,7 @@ def memory(result):
 
 
 def pages_per_core(result):
-    """As DELIVERIES_PER_CORE below, for pages."""
+    """Like DELIVERIES_PER_CORE below, for pages."""
     rate = per("pages", "server_cpu")(result)
     return None if rate is None else rate * result["processes"]
 
@@ -65,8 +65,8 @@ CPU_PER_DELIVERY = micro("server_cpu", "deliveries")
 CPU_PER_MESSAGE = micro("server_cpu", "messages")
 BYTES = per("bytes", "deliveries")
 PAGES = per("pages", "seconds")
-# What the server's processes would do with a core for each and nothing to wait for. A message is
-# delivered when the process with the most to do has done it; pages wait for no others.
+# What the server's processes would do if each had a core and nothing to wait for. A message is
+# delivered when the busiest process has done its part; pages do not wait for other processes.
 DELIVERIES_PER_CORE = per("deliveries", "busiest_cpu")
 REDIS_SHARE = per("redis_cpu", "seconds")
 

@@ -1,8 +1,8 @@
-"""How to speak to each server: one small class per protocol, the same things in each.
+"""The protocols of the servers: one small class each, with the same methods.
 
-`hello` yields the texts to send after the handshake and is sent the frame that follows each
-(None: send nothing, only wait); `post` makes the frame that says something; `answer` replies
-to a frame that wants a reply; `numbers` names the bench's messages that a frame delivers.
+`hello` yields the texts to send after the handshake and is sent the frame that follows each (None:
+send nothing, only wait). `post` returns the frame that posts a message. `answer` replies to a frame
+that needs a reply. `numbers` returns the numbers of the bench's messages in a frame.
 """
 
 import json
@@ -23,56 +23,56 @@ class Chat:
         self.task = task
 
     def hello(self, room):
-        """Ask for the room on screen; its recent messages are the answer, the sidebar is not."""
+        """Request the room on screen. The answer is its recent messages, not the room list."""
         text = yield self.watch(room, 0)
         while b"#messages" not in text:
             text = yield None
 
     def back(self, room, after, missed):
-        """Ask for what came after event number `after`: so many messages."""
+        """Request this many messages after event number `after`."""
         text, found = (yield self.watch(room, after)), set()
         while len(found := found | set(self.numbers(text))) < missed:
             text = yield None
 
     def watch(self, room, after):
-        """The page's own frame: the room on screen and the last event it shows."""
+        """Return the page's `watch` frame: the room on screen and the last event that it shows."""
         return json.dumps({"type": "watch", "room": room, "after": str(after), "headers": {}})
 
     def cursor(self, text):
-        """The last event number in a frame, 0 without."""
+        """Return the last event number in a frame, 0 if there is none."""
         return max(map(int, SHOWN.findall(text)), default=0)
 
     def post(self, room, number):
-        """The composer's form as htmx sends it."""
+        """Return the composer's form as htmx sends it."""
         frame = {"type": "post", "room": room, "body": body(number), "nonce": f"bench{number:08d}"}
         return json.dumps(frame | {"headers": {}})
 
     def answer(self, text):
-        """Nothing the chat sends as text wants a reply."""
+        """No text frame of the chat needs a reply."""
         return None
 
     def numbers(self, text):
-        """A refused post repeats the text, but without a message's id; the sidebar repeats it."""
+        """A refused post contains the text without a message's id, and so does the room list."""
         return [*dict.fromkeys(map(int, NUMBER.findall(text)))] if b'id="m-' in text else []
 
 
 class Plain(Chat):
-    """The peers that speak bare websockets: the chat's frames, kept small."""
+    """The protocol of the peers with plain websockets: reduced frames of the chat."""
 
     path = "/"
 
     def hello(self, room):
-        """Watch; anything is the answer."""
+        """Watch the room; any frame is the answer."""
         yield json.dumps({"type": "watch", "room": room})
 
     def post(self, room, number):
-        """Room and text."""
+        """Return the room and the text."""
         return json.dumps({"type": "post", "room": room, "body": body(number)})
 
 
 class Floor(Plain):
-    """The C program: what begins with < goes to everybody as it is, so that it can be given
-    what the chat would have sent."""
+    """The protocol of the C program: it sends a text that begins with < to everybody unchanged, so
+    that it sends the same bytes as the chat."""
 
     SAMPLE = (
         0,
@@ -82,7 +82,7 @@ class Floor(Plain):
     )
 
     def post(self, room, number):
-        """The chat's own fragment, as it was seen on the wire, with this message's text."""
+        """Return the chat's own fragment, as captured on the wire, with this message's text."""
         known, sample = self.task.get("sample") or self.SAMPLE
         text = sample.replace(body(known), body(number))
         return MARK.sub(f"bench-{number:08d}", text)
@@ -100,16 +100,16 @@ class SocketIO(Chat):
         yield "42" + json.dumps(["join", room])
 
     def post(self, room, number):
-        """The original's event: the time of day comes from the browser."""
+        """Return the original's event, whose time comes from the browser."""
         message = {"room": room, "name": "Guest", "msg": body(number), "time": "12:00"}
         return "42" + json.dumps(["text", message])
 
     def answer(self, text):
-        """A ping wants its pong."""
+        """Answer a ping with a pong."""
         return "3" if text == b"2" else None
 
     def numbers(self, text):
-        """Any event that carries the body."""
+        """Return the numbers in any event that contains the body."""
         return [int(number) for number in NUMBER.findall(text)]
 
 

@@ -1,8 +1,8 @@
-"""How long finding takes: `python -m tests.bench.finding [messages]` (1,000,000 unless said).
+"""Measures how long searches take: `python -m tests.bench.finding [messages]` (default: 1,000,000).
 
 Fills a chat with messages over a year, in 200 rooms of very different sizes, lets the indexer read
-them, and asks as a person in 50 of the rooms: the page, as the browser gets it, from asking to the
-last byte. Words are made up and as unevenly frequent as those of a language (Zipf).
+them, and searches as a person who is in 50 of the rooms. It measures the search page, from the
+request to the last byte. Words are made up, with frequencies like those of a language (Zipf).
 """
 
 import json
@@ -21,7 +21,7 @@ from tests.running import Server, Visitor
 ROOMS, MINE, PEOPLE, VOCABULARY = 200, 50, 100, 60_000
 YEAR = 365 * 24 * 3600 * 1000  # ms
 BATCH = 2000
-ASKED = 40  # times each question is asked
+ASKED = 40  # times that each query is repeated
 
 
 def main(count):
@@ -77,7 +77,7 @@ def measure(server, count):
 
 
 def vocabulary():
-    """Made-up words, the most frequent first and short."""
+    """Return made-up words, the most frequent and shortest first."""
     parts = [c + v for c in "bdfghklmnprstvwz" for v in "aeiou"]
     made = {}
     while len(made) < VOCABULARY:
@@ -96,7 +96,7 @@ def fill(server, uid, words, count):
             store.rooms.create(f"Room {n}", "closed", people[n % PEOPLE], people[-1:] * (n < MINE))
             for n in range(ROOMS)
         ]
-        # The person's rooms are small and large ones.
+        # Some of the person's rooms are small, some large.
         shares = [1 / (1 + (n * 7) % ROOMS) for n in range(ROOMS)]
         weights = [1 / (n + 3) for n in range(len(words))]
         now = int(time.time() * 1000)
@@ -119,7 +119,7 @@ def fill(server, uid, words, count):
 
 
 def wait_read(server, count):
-    """Let a fresh indexer read everything and say how long it takes."""
+    """Let a new indexer read everything, and print how long that takes."""
     server.stop()
     for path in server.data.glob(f"{INDEX_FILE}*"):
         path.unlink()

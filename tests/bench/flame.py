@@ -1,10 +1,10 @@
-"""Draws a flame graph of what py-spy has seen, small enough to be kept and without a script in it:
+"""Draws a flame graph from the output of py-spy, small enough to keep and without a script:
 
     py-spy record --pid WORKER --rate 500 --duration 10 --format raw --output today.raw
     python -m tests.bench.flame "title" today.raw docs/flame/today.svg
 
-The wider a box, the longer it was on the stack; callers stand below what they call. Point at a box
-for its share.
+The wider a box, the longer its function was on the stack. Callers are below the functions that they
+call. Point at a box to see its share.
 """
 
 import html
@@ -18,7 +18,7 @@ FILE = re.compile(r"\((?:.*/)?([^/]+?)(?:\.py)?(?::\d+)?\)$")
 
 
 class Box:
-    """A function as it was called from there: samples, and what it called."""
+    """A function called from one place: its samples, and the functions that it called."""
 
     def __init__(self):
         self.count = 0
@@ -31,7 +31,8 @@ class Box:
 
 
 def read(text, first=""):
-    """All samples, as one box; of each stack what stands above the first frame named `first`."""
+    """Return all samples as one box: of each stack, the part above the first frame named
+    `first`."""
     root = Box()
     for line in text.splitlines():
         stack, _, count = line.rpartition(" ")
@@ -41,7 +42,7 @@ def read(text, first=""):
 
 
 def draw(title, root):
-    """The picture, as SVG."""
+    """Return the picture as SVG."""
     boxes, deepest = [], 0
 
     def place(name, box, left, depth):
@@ -65,7 +66,7 @@ def draw(title, root):
 
 
 def shape(name, left, width, depth, share, height):
-    """One box, in a colour of its function's."""
+    """Return one box, in the colour of its function."""
     top = height - (depth + 1) * LINE
     hue = 10 + sum(name.encode()) % 45
     word = html.escape(name)

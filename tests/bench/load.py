@@ -1,4 +1,4 @@
-"""Many websocket connections to one server, and what they have received.
+"""Many websocket connections to one server, and what they receive.
 
 Sockets are read through epoll and not through asyncio: a delivery should cost this process less
 than it costs the server. Every viewer of a room gets the same bytes, so a chunk equal to the
@@ -16,23 +16,23 @@ from tests.bench.dialects import DIALECTS
 from tests.bench.wire import CLOSE, OFFER, PACKED, PING, PONG, TEXT, Inflater, frame, read_frames
 
 CONCURRENCY = 64  # handshakes under way at once, unless the task says otherwise
-CONNECT_LIMIT = 40  # seconds for all connections together, ...
-CONNECT_RATE = 100  # ... and one more for each so many connections
+CONNECT_LIMIT = 40  # seconds to open all connections, ...
+CONNECT_RATE = 100  # ... and one more for each of these connections
 PER_ADDRESS = 5000  # connections from one of the addresses 127.0.0.x
 STALL_LIMIT = 15  # seconds without a delivery after which the server counts as hung
-SAMPLES = 5  # viewers per room whose deliveries are timed
-# Between two words of a viewer, an unsolicited Pong (RFC 6455, section 5.5.3). A page of the chat
-# says which room it shows every 45 s and answers the server's ping every 25 s.
+SAMPLES = 5  # viewers in each room whose deliveries are timed
+# Between two unsolicited Pongs of a viewer (RFC 6455, section 5.5.3). A page of the chat sends
+# `watch` every 45 s and answers the server's ping every 25 s.
 BREATH_SECONDS = 16
 SENDERS = 16  # connections per room that take turns to post
 
 
 class LoadError(Exception):
-    """The server did something that ends the measurement; the text goes into the table."""
+    """The server did something that ends the measurement. The text appears in the table."""
 
 
 class Room:
-    """One room's messages under way. A message has arrived when all viewers have it."""
+    """The messages in flight in one room. A message has arrived when all viewers have it."""
 
     def __init__(self, name, in_flight=0):
         self.name = name
@@ -42,10 +42,10 @@ class Room:
         self.viewers = 0
         self.sent = 0
         self.arrived = 0
-        self.seen = {}  # how many viewers have had exactly this many messages
+        self.seen = {}  # how many viewers have received exactly this many messages
 
     def moved(self, before, now):
-        """A viewer has now had `now` messages; true when that completed one."""
+        """A viewer has now received `now` messages. Returns True if that completed one."""
         self.seen[now] = self.seen.get(now, 0) + 1
         self.seen[before] -= 1
         if self.seen[before]:
@@ -73,7 +73,7 @@ class Viewer:
         self.upgraded = self.live = self.sampled = False
         self.rest = b""
         self.seen = 0
-        self.packed = 0  # compressed messages so far
+        self.packed = 0  # compressed messages received so far
 
 
 class Load:
@@ -92,15 +92,15 @@ class Load:
         self.deliveries = self.messages = self.bytes = 0
         self.posting = False
         self.breathing = deque()  # file numbers of viewers, in the order of their pongs
-        self.next_breath = 0.0  # when the first of them does
-        self.cursor = 0  # the last event that anybody was shown on arrival
+        self.next_breath = 0.0  # when the first of them sends one
+        self.cursor = 0  # the last event in any viewer's first answer
         self.sample = None  # number and text of one delivered message
         self.chunk, self.numbers, self.packed = b"", [], 0
 
     # Opening
 
     def open(self, count, rooms):
-        """Connect `count` viewers, dealt out over the rooms, and wait until all are live."""
+        """Connect `count` viewers, spread over the rooms, and wait until all are live."""
         limit = perf_counter() + CONNECT_LIMIT + count / CONNECT_RATE
         made = 0
         while made < count or self.opening:
@@ -125,7 +125,7 @@ class Load:
         self.opened += 1
 
     def handshake(self, index):
-        """The upgrade request; it offers compression only when the task says so."""
+        """Return the upgrade request, which offers compression only if the task says so."""
         host = f"127.0.0.1:{self.task['port']}"
         headers = self.task["headers"][index % len(self.task["headers"])]
         if self.task.get("deflate"):
@@ -143,7 +143,7 @@ class Load:
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def upgrade(self, viewer, data):
-        """Read the handshake's answer; returns the bytes that follow it."""
+        """Read the response to the handshake, and return the bytes that follow it."""
         head, end, rest = data.partition(b"\r\n\r\n")
         if not end:
             viewer.rest = data
@@ -173,7 +173,7 @@ class Load:
                 self.send(viewer, TEXT, text.encode())
 
     def welcome(self, viewer):
-        """A connection that watches its room now."""
+        """A connection watches its room from now on."""
         room = viewer.room
         viewer.live = True
         viewer.sampled = room.viewers % max(1, self.task["viewers"] // SAMPLES) == 0
@@ -185,18 +185,18 @@ class Load:
         self.opening -= 1
 
     def lost(self, viewer, reason):
-        """A connection ended; unless somebody expects it, that ends the measurement."""
+        """A connection has ended. Unless this was expected, the measurement ends."""
         raise LoadError(reason)
 
     # Sending and receiving
 
     def breathe(self, now):
-        """Have those viewers say that they are there whose turn it is: each every BREATH_SECONDS.
+        """Let the viewers whose turn it is send a pong: each one every BREATH_SECONDS.
 
         A client that has sent something acknowledges what it receives later than one that only
-        listens, and on the loopback interface the server's `write` calls pay for that: some 20 %
-        of a delivery. Viewers that never say a word would make every server look cheaper than it
-        is with browsers."""
+        listens, and on the loopback interface the server's `write` calls pay for that: some 20 % of
+        a delivery. Viewers that never send anything would make every server look cheaper than it is
+        with browsers."""
         if now < self.next_breath or not self.viewers:
             return
         if not self.breathing:
@@ -207,19 +207,19 @@ class Load:
         self.next_breath = max(now - 0.1, self.next_breath) + BREATH_SECONDS / len(self.viewers)
 
     def send(self, viewer, opcode, payload):
-        """Write one frame; a full buffer means that the server has stopped reading."""
+        """Write one frame. If the buffer is full, the server has stopped reading."""
         try:
             viewer.sock.send(frame(opcode, payload))
         except OSError as error:
             self.lost(viewer, f"send: {error}")
 
     def post(self, room):
-        """Fill the room up to its messages in flight."""
+        """Post until the room has its number of messages in flight."""
         while room.sent - room.arrived < room.in_flight:
             self.say(room, perf_counter())
 
     def say(self, room, at):
-        """Post one message that is due at a time, the senders taking turns."""
+        """Post one message that is due at a certain time; the senders take turns."""
         room.sent += 1
         text = self.dialect.post(room.name, len(self.sent_at)).encode()
         self.sent_at.append(at)
@@ -227,7 +227,7 @@ class Load:
         room.senders.rotate(-1)
 
     def turn(self, timeout):
-        """Read what has come, for at most `timeout` seconds when nothing has."""
+        """Read what has arrived, waiting for at most `timeout` seconds."""
         viewers = self.viewers
         for fileno, _ in self.epoll.poll(timeout, 256):
             viewer = viewers.get(fileno)
@@ -247,7 +247,7 @@ class Load:
                 self.deliver(viewer, numbers, len(data))
 
     def read(self, viewer, data):
-        """Parse a chunk: the numbers of the messages in it, in their order."""
+        """Parse a chunk, and return the numbers of the messages in it, in order."""
         if not data:
             self.lost(viewer, "the server closed a connection")
             return []
@@ -273,12 +273,12 @@ class Load:
         return numbers
 
     def inflate(self, viewer, payload):
-        """The text of a compressed message."""
+        """Return the text of a compressed message."""
         viewer.packed += 1
         return viewer.room.inflater.text(viewer.packed - 1, payload)
 
     def control(self, viewer, opcode, payload):
-        """A frame that delivers no message of ours."""
+        """Handle a frame without a message of the bench."""
         if opcode == CLOSE:
             code = int.from_bytes(payload[:2])
             self.lost(viewer, f"closed with {code} {payload[2:].decode(errors='replace')}".strip())
@@ -290,7 +290,8 @@ class Load:
             self.greet(viewer, payload)
 
     def deliver(self, viewer, numbers, size):
-        """Count, time the sampled ones, and post again when all viewers have a message."""
+        """Count deliveries, time the sampled ones, and post again when all viewers have a
+        message."""
         room, before = viewer.room, viewer.seen
         self.deliveries += len(numbers)
         self.bytes += size
@@ -304,10 +305,10 @@ class Load:
             if self.posting:
                 self.post(room)
 
-    # Stretches of time
+    # Measured periods
 
     def talk(self, rooms, seconds):
-        """Keep the rooms' messages in flight for so long; they go on being so."""
+        """Keep messages in flight in all rooms for this long; they stay in flight afterwards."""
         self.posting = True
         for room in rooms:
             self.post(room)
@@ -322,13 +323,13 @@ class Load:
                 raise LoadError(f"no delivery for {STALL_LIMIT} s")
 
     def idle(self, seconds):
-        """Only answer what the server asks, for so many seconds."""
+        """Only answer the server's pings, for this many seconds."""
         end = perf_counter() + seconds
         while perf_counter() < end:
             self.turn(0.1)
 
     def finish(self, rooms):
-        """Let what is under way arrive."""
+        """Wait until the messages in flight have arrived."""
         self.posting = False
         limit = perf_counter() + STALL_LIMIT
         while any(room.arrived < room.sent for room in rooms) and perf_counter() < limit:

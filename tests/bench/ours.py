@@ -1,4 +1,4 @@
-"""The chat under test: as it is served, with two workers, and its pages under gunicorn."""
+"""The chat under test: with one worker, with two workers, and its pages under gunicorn."""
 
 import http.client
 import secrets
@@ -50,7 +50,7 @@ class Chat(Server):
 
     def find(self):
         below = descendants(self.process.pid)
-        pin(self.process.pid, server_core())  # a worker that is started anew inherits it
+        pin(self.process.pid, server_core())  # a restarted worker inherits it
         self.redis_pids = [pid for pid, command in below.items() if "valkey-server" in command]
         self.pids = workers(self.process.pid)
         if len(self.pids) != self.worker_count:
@@ -58,8 +58,8 @@ class Chat(Server):
         super().find()
 
     def prepare(self, task):
-        """Connection n is person n in room n, modulo their numbers, and that person is new and
-        in no other room: so nothing is sent but to those who watch."""
+        """Connection n is person n in room n, modulo their numbers. Each person is new and in no
+        other room, so only viewers are sent anything."""
         if task["work"] == "pages":
             return prepare_page(self.filler, self.port, task)
         if task["work"] == "bandwidth":
@@ -76,7 +76,7 @@ class Chat(Server):
 
 
 class TwoWorkers(Chat):
-    """The same with a second process."""
+    """The same with a second worker."""
 
     name, label = "chat-2", "chat, two workers"
     note = "the same with CHAT_WORKERS=2; the kernel spreads the connections over both"
@@ -113,7 +113,7 @@ class Gunicorn(Server):
 
 
 def prepare_page(filler, port, task):
-    """A room with messages, and somebody who has seen its page before."""
+    """Prepare a room with messages, and somebody who has visited its page before."""
     (cookie,) = filler.come(1)
     rid = filler.room([0])
     if events := task.get("events"):
@@ -125,7 +125,7 @@ def prepare_page(filler, port, task):
 
 
 def prepare_rooms(filler, task):
-    """Some rooms of one person, with messages in the first two."""
+    """Prepare rooms of one person, with messages in the first two."""
     (cookie,) = filler.come(1)
     rooms = [filler.room([0]) for _ in range(task["rooms"])]
     for rid in rooms[:2]:
@@ -134,7 +134,8 @@ def prepare_rooms(filler, task):
 
 
 def renewed(port, path, cookie):
-    """The Cookie header after a visit: the first answer may set it anew, those after it do not."""
+    """Return the Cookie header after a visit. The first response may set a new cookie, later ones
+    do not."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", path, headers={"Cookie": cookie.partition(": ")[2]})
@@ -148,7 +149,7 @@ def renewed(port, path, cookie):
 
 
 def answers(port, path):
-    """Whether a path answers 200."""
+    """Return True if the response for a path is a 200."""
     if not accepts(port):
         return False
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)

@@ -1,4 +1,4 @@
-"""One page, read over and over by keep-alive HTTP connections."""
+"""Requests one page over and over on keep-alive HTTP connections."""
 
 import select
 import socket
@@ -6,12 +6,12 @@ from time import perf_counter
 
 from tests.bench.load import LoadError
 
-ENCODINGS = "Accept-Encoding: gzip, deflate, br, zstd"  # as Chromium asks
-CONNECTIONS = 16  # enough that each of two workers has some
+ENCODINGS = "Accept-Encoding: gzip, deflate, br, zstd"  # as Chromium sends it
+CONNECTIONS = 16  # enough for each of two workers to get some
 
 
 class Readers:
-    """path: the page; headers: the header lines of whoever reads it."""
+    """path: the page; headers: the header lines of the person who reads it."""
 
     def __init__(self, port, path, headers):
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", ENCODINGS, *headers]
@@ -26,7 +26,7 @@ class Readers:
             sock.sendall(self.request)
 
     def read(self, seconds):
-        """Ask again whenever a page is complete, for so many seconds."""
+        """Request the page again whenever it is complete, for this many seconds."""
         end = perf_counter() + seconds
         while perf_counter() < end:
             for fileno, _ in self.epoll.poll(0.1):
@@ -43,7 +43,7 @@ class Readers:
 
 
 def page_length(data):
-    """The size of a complete 200 answer in bytes, 0 while it is incomplete."""
+    """Return the size of a complete 200 response in bytes, 0 while it is incomplete."""
     head, end, content = data.partition(b"\r\n\r\n")
     if not end:
         return 0

@@ -1,4 +1,4 @@
-"""What Linux says about processes: CPU time, memory, children, cores."""
+"""Reads from Linux what processes use: CPU time, memory, children, cores."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def stat(pid):
-    """The fields of /proc/PID/stat that follow the command: [0] state, [1] parent, …"""
+    """Return the fields of /proc/PID/stat after the command: [0] state, [1] parent, …"""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -23,7 +23,7 @@ def resident_kb(pids):
 
 
 def busy_seconds():
-    """Time any core has spent on anything since boot, in seconds, stolen time included."""
+    """Return the seconds that all cores together have worked since boot, stolen time included."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
@@ -31,7 +31,7 @@ def busy_seconds():
 
 
 def descendants(pid):
-    """The processes below this one, as {pid: command line}."""
+    """Return the descendants of a process, as {pid: command line}."""
     found = {}
     for child in children(pid):
         found[child] = command_line(child)
@@ -40,13 +40,13 @@ def descendants(pid):
 
 
 def children(pid):
-    """The process ids right below this one."""
+    """Return the ids of the children of a process."""
     files = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for file in files for child in file.read_text().split()]
 
 
 def command_line(pid):
-    """A process's command line; "" when it is gone."""
+    """Return a process's command line; "" if it has ended."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -67,25 +67,26 @@ def core_count():
 
 
 def server_core(number=0):
-    """The core of server process `number`: the first ones, of which two are left to others
-    where there are four; None where there is only one."""
+    """Return the core for server process `number`: one of the first cores. Of four or more, two are
+    left to others. None if there is only one core."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[number % max(2, len(cores) - 2)] if len(cores) > 1 else None
 
 
 def client_core():
-    """The core of the load generator: the last one."""
+    """Return the core for the load generator: the last one."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[-1] if len(cores) > 1 else None
 
 
 def redis_core():
-    """The core of Redis: one of its own where there are three, else the load generator's."""
+    """Return the core for Redis: one of its own if there are three, otherwise the load
+    generator's."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[-2] if len(cores) > 2 else client_core()
 
 
 def workers(supervisor):
-    """The process ids of a chat's workers: children of its supervisor. Their own children render
-    messages that have markup, which those of the bench have not."""
+    """Return the process ids of a chat's workers, which are children of its supervisor. The
+    workers' own children render messages with markup, which the bench does not post."""
     return [pid for pid in children(supervisor) if "chat worker" in command_line(pid)]

@@ -1,4 +1,4 @@
-"""What the project promises of its core, and whether the results of a run keep it."""
+"""The project's promises about performance, and whether the results of a run keep them."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ from tests.bench import columns
 from tests.bench.processes import core_count
 from tests.bench.scenarios import HISTORY, ROOMS, VIEWERS
 
-LOUD = 0.1  # of a core: above it, other processes blur what is measured
-FLAT = 1.5  # the largest figure by the smallest, over three to five powers of ten
-CORES_FOR_TWO = 4  # two workers, the load and Redis: below it only CPU time can tell
+LOUD = 0.1  # of a core used by other processes, above which they distort the results
+FLAT = 1.5  # the largest figure divided by the smallest, over three to five powers of ten
+CORES_FOR_TWO = 4  # for two workers, the load and Redis; with fewer, only CPU time is meaningful
 
 
 @dataclass
 class Promise:
-    """name: what is promised; reach: what is to be reached, in words; value: what was measured, in
-    words; reached: None when something is missing for the answer; disturbed: other processes
-    were at work meanwhile."""
+    """name: what is promised; reach: the target, in words; value: what was measured, in words;
+    reached: whether it is reached, None if figures are missing; disturbed: other processes used the
+    machine meanwhile."""
 
     name: str
     reach: str
@@ -25,14 +25,14 @@ class Promise:
 
 
 class Results:
-    """The figures of a run; remembers which of them were disturbed since the last `promise`."""
+    """The figures of a run. Records which of them were disturbed since the last `promise`."""
 
     def __init__(self, servers):
         self.servers = servers
         self.disturbed = False
 
     def get(self, server, scenario, pick):
-        """A number, or None where it was not measured or failed."""
+        """Return a number, or None if it was not measured or failed."""
         result = self.servers.get(server, {}).get("results", {}).get(scenario)
         if not result or "error" in result:
             return None
@@ -40,7 +40,8 @@ class Results:
         return pick(result)
 
     def promise(self, name, reach, checks):
-        """checks: (words with a place for the value, value, whether it is enough), several."""
+        """Add a promise. Each of `checks` is a text with a place for the value, the value, and
+        whether it is good enough."""
         words = [text.format(show(value)) for text, value, _ in checks]
         verdicts = [None if value is None else bool(enough(value)) for _, value, enough in checks]
         reached = False if False in verdicts else None if None in verdicts else True
@@ -49,7 +50,7 @@ class Results:
 
 
 def show(value):
-    """Three digits or so."""
+    """Return a number with about three digits."""
     if value is None:
         return "?"
     if value == float("inf"):
@@ -60,22 +61,22 @@ def show(value):
 
 
 def at_most(limit):
-    """Checks that a value is not above the limit."""
+    """Check that a value is not above the limit."""
     return lambda value: value <= limit
 
 
 def at_least(limit):
-    """Checks that a value is not below the limit."""
+    """Check that a value is not below the limit."""
     return lambda value: value >= limit
 
 
 def ratio(above, below):
-    """above / below, or None where one of them is missing."""
+    """Return above / below, or None if one of them is missing."""
     return above / below if above is not None and below else None
 
 
 def promises(servers):
-    """All of them, in the order of the table."""
+    """Return all promises, in the order of the table."""
     found = Results(servers)
     get = found.get
 
@@ -156,8 +157,8 @@ def promises(servers):
 
 
 def late(found):
-    """Latency at the same load: one that only the chat may carry, and one that Node carries too,
-    or it says nothing of either."""
+    """Promise latency at the same load: at one that only the chat may carry, and at one that Node
+    carries too, because otherwise the comparison means nothing."""
     return [
         latency(found, "half", "latency p99 at half of our capacity", lambda _: True),
         latency(found, "calm", "latency p99 at half of Node socket.io's capacity", is_carried),
@@ -165,7 +166,7 @@ def late(found):
 
 
 def latency(found, scenario, name, needed):
-    """needed: what Node's latency must be for the row to tell anything."""
+    """needed: what Node's latency must be for the row to mean anything."""
     ours, theirs = (found.get(who, scenario, columns.p99) for who in ("chat", "socketio"))
     most = float("inf") if theirs is None else theirs
     return found.promise(
@@ -176,18 +177,19 @@ def latency(found, scenario, name, needed):
 
 
 def is_carried(latency):
-    """Whether a server was not overloaded."""
+    """Return True if a server was not overloaded."""
     return latency < float("inf")
 
 
 def no_later_than(most):
-    """Checks that a server was not overloaded, and its latency is at most this."""
+    """Check that a server was not overloaded, and that its latency is at most this."""
     return lambda value: is_carried(value) and value <= most
 
 
 def two_workers(found):
-    """In wall time where there are cores enough, else as CPU time allows. With one message in
-    flight: with more, what is measured is how many of them are joined into one write."""
+    """Promise what a second worker adds: in wall time if there are enough cores, otherwise from CPU
+    time. With one message in flight, because with more, the figures show how many messages are
+    joined into one write."""
     wall = core_count() >= CORES_FOR_TWO
     picks = (
         (columns.DELIVERIES, columns.PAGES)
@@ -209,7 +211,7 @@ def two_workers(found):
 
 
 def growth(found):
-    """The largest figure by the smallest."""
+    """Promise the largest figure divided by the smallest."""
     rooms = [found.get("chat", name, columns.CPU_PER_MESSAGE) for name in ROOMS]
     pages = [found.get("chat", name, columns.micro("server_cpu", "pages")) for name in HISTORY]
     reach = f"flat: the largest ≤ {FLAT} × the smallest"
@@ -226,8 +228,8 @@ def growth(found):
 
 
 def growth_of_a_delivery(found):
-    """Nobody's delivery is flatter than the kernel's own, which the C program shows: its sockets
-    leave the caches of the processor when they are many."""
+    """Promise how little the cost of a delivery grows. No delivery can be flatter than the kernel's
+    own, which the C program shows: many sockets do not fit into the caches of the processor."""
     ours, floor = (spread(deliveries(found, name)) for name in ("chat", "floor"))
     steepest = FLAT if floor in (None, float("inf")) else max(FLAT, floor)
     return found.promise(
@@ -241,8 +243,8 @@ def growth_of_a_delivery(found):
 
 
 def deliveries(found, server):
-    """What one more delivery costs between two numbers of viewers: what a message costs by itself
-    is no part of it."""
+    """Return what one more delivery costs between two numbers of viewers, without the cost of the
+    message itself."""
     message = [found.get(server, name, columns.CPU_PER_MESSAGE) for name in VIEWERS]
     sizes = [int(name.rpartition("-")[2]) for name in VIEWERS]
     return [
@@ -252,7 +254,8 @@ def deliveries(found, server):
 
 
 def spread(values):
-    """The largest by the smallest; None when one is missing, infinite when one is not positive."""
+    """Return the largest divided by the smallest; None if one is missing, infinite if one is not
+    positive."""
     if None in values:
         return None
     return max(values) / min(values) if min(values) > 0 else float("inf")

@@ -1,4 +1,4 @@
-"""From raw results to tables in Markdown, and into the documents."""
+"""Makes tables in Markdown from raw results, and puts them into the documents."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ MISSING = "-"
 
 
 def markdown(head, rows):
-    """A table; all but the first column is aligned to the right when it has numbers."""
+    """Return a table. Columns with numbers, except the first, are aligned to the right."""
     rows = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -27,7 +27,7 @@ def markdown(head, rows):
 
 
 def show(value):
-    """Three digits or so of a number; text as it is."""
+    """Return a number with about three digits, and text unchanged."""
     if value is None:
         return MISSING
     if isinstance(value, str):
@@ -36,7 +36,7 @@ def show(value):
 
 
 def promise_table(promises):
-    """What was to be reached, and what became of it."""
+    """Return the table of promises: the targets and the results."""
     words = {True: "reached", False: "**NOT reached**", None: "not measured"}
     rows = [
         [one.name, one.reach, one.value, words[one.reached] + (" (*)" if one.disturbed else "")]
@@ -49,7 +49,8 @@ def promise_table(promises):
 
 
 def group_tables(data):
-    """One table for each group of scenarios; a row is a server, of some size where sizes vary."""
+    """Return one table for each group of scenarios. A row is a server, with a size where sizes
+    vary."""
     asked = {name for server in data["servers"].values() for name in server["scenarios"]}
     asked &= set(data["chosen"])
     titles = {scenario.group: None for scenario in SCENARIOS if scenario.name in asked}
@@ -57,7 +58,7 @@ def group_tables(data):
 
 
 def group_table(data, group):
-    """The table of one group."""
+    """Return the table of one group."""
     scenarios = [s for s in SCENARIOS if s.group == group and s.name in data["chosen"]]
     sizes = [group] if scenarios[0].row else []
     head = [*sizes, "server", *(name for name, _ in scenarios[0].columns)]
@@ -73,7 +74,7 @@ def group_table(data, group):
 
 
 def cells_of(server, scenario):
-    """The figures of one server, or why there are none."""
+    """Return the figures of one server, or the reason why there are none."""
     result = server["results"].get(scenario.name) or {"error": "not measured"}
     why = server["error"] or result.get("error")
     if why:
@@ -82,7 +83,7 @@ def cells_of(server, scenario):
 
 
 def disturbed(servers):
-    """A sentence when other processes used the machine meanwhile, else None."""
+    """Return a sentence if other processes used the machine meanwhile, otherwise None."""
     windows = [
         (columns.others(result), f"{name} {scenario}")
         for name, server in servers.items()
@@ -101,7 +102,7 @@ def disturbed(servers):
 
 
 def machine():
-    """Where and when this was measured."""
+    """Return where and when this was measured."""
     cpus = Path("/proc/cpuinfo").read_text().split("\n")
     model = next((line.partition(":")[2].strip() for line in cpus if "model name" in line), "?")
     return {
@@ -114,7 +115,7 @@ def machine():
 
 
 def where(data):
-    """One line on the machine, the date and the command."""
+    """Return one line about the machine, the date and the command."""
     host = data["machine"]
     return (
         f"`{data['command']}`, {host['date'][:10]}, {host['cpu']}, {host['cores']} cores, "
@@ -123,7 +124,7 @@ def where(data):
 
 
 def facts(data):
-    """The machine, the versions and what each server does, as a list."""
+    """Return the machine, the versions and what each server does, as a list."""
     lines = [f"- {where(data)}"]
     for server in data["servers"].values():
         versions = ", ".join(f"{name} {number}" for name, number in server["versions"].items())
@@ -138,7 +139,7 @@ def facts(data):
 
 
 def capacity_table(servers):
-    """What docs/performance.md plans with, and what follows from it."""
+    """Return the figures with which docs/performance.md plans, and what follows from them."""
     known = capacity.letters(servers)
     rows = [[letter, words, show(known[letter])] for letter, words, *_ in capacity.LETTERS]
     rows += [[formula, words, show(value)] for words, formula, value in capacity.derived(known)]

@@ -1,20 +1,20 @@
-"""The scenarios: what is asked of the load generator, in the order in which they are run."""
+"""The scenarios: the tasks for the load generator, in the order in which they run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench import columns
 
-MISSED = 3  # messages a page lacks after the restart
-RETURNING = 256  # pages that come back at the same time
+MISSED = 3  # messages that a page lacks after the restart
+RETURNING = 256  # pages that reconnect at the same time
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """group: the title of its table, with the options' names in braces; row: what tells it from
-    the others of its group; task: the options to a task for tests.bench.work, where `rooms` and
-    `people` are numbers, and what servers need to `prepare`; full: only measured with --full;
-    fresh: by a server that was just started; slow: left out of --quick."""
+    """group: the title of its table, with the options' names in braces; row: what distinguishes it
+    within its group; task: the options to a task for tests.bench.work, where `rooms` and `people`
+    are numbers, and what servers need to `prepare`; full: only measured with --full; fresh: needs a
+    server that was just started; slow: left out of --quick."""
 
     name: str
     group: str
@@ -27,7 +27,7 @@ class Scenario:
 
 
 def fanout(**fields):
-    """A task: one room, each viewer a person of its own."""
+    """Return a task: one room, in which each viewer is a different person."""
 
     def task(chosen):
         viewers = fields.get("viewers", chosen.viewers)
@@ -39,7 +39,7 @@ def fanout(**fields):
 
 
 def crowd(work, **fields):
-    """A task: the crowd, in one room."""
+    """Return a task: the crowd in one room."""
     return lambda chosen: {
         "work": work,
         "rooms": 1,
@@ -50,22 +50,23 @@ def crowd(work, **fields):
 
 
 def idle(chosen):
-    """A task: connections that only are there."""
+    """Return a task: idle connections."""
     return {"work": "idle", "rooms": 1, "viewers": chosen.idle, "people": chosen.idle}
 
 
 def page(**fields):
-    """A task: a room's page."""
+    """Return a task: a room's page."""
     return lambda chosen: {"work": "pages", "rooms": 1, "viewers": 1, "people": 1} | fields
 
 
 def weight(chosen):
-    """A task: two rooms of fifty messages, and ten others in the list."""
+    """Return a task: two rooms with fifty messages, and ten others in the list."""
     return {"work": "bandwidth", "rooms": 12, "viewers": 1, "people": 1}
 
 
 def grown(kind, sizes, title, columns, make, slow):
-    """The scenarios of one table of growth, one for each size; those above `slow` are slow."""
+    """Return the scenarios of one table of growth, one for each size; sizes above `slow` are
+    slow."""
     return [
         Scenario(f"{kind}-{size}", title, columns, make(size), f"{size:,}", True, slow=size > slow)
         for size in sizes
@@ -147,7 +148,7 @@ SCENARIOS = [
 ]
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
-# What servers have in common; each names those it takes part in.
+# Scenarios that servers share; each server names those in which it takes part.
 FANOUT = ("one", "sixteen", "deflate")
 TALK = ("pair", "senders")
 IDLE = ("idle", "idle10k")

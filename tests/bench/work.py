@@ -1,4 +1,4 @@
-"""The load generator: a process of its own that speaks to one server and prints one JSON line.
+"""The load generator: a process that connects to one server and prints one line of JSON.
 
 It reads a task (a JSON object) from standard input:
 
@@ -34,12 +34,12 @@ from tests.bench.processes import resident_kb, workers
 from tests.bench.windows import Window, percentile
 from tests.bench.wire import CLOSE, frame
 
-SWEEP = 16  # sockets emptied between two looks at the clock
-RETURN_LIMIT = 120  # seconds for everybody to be back after a restart
+SWEEP = 16  # sockets that are read between two looks at the clock
+RETURN_LIMIT = 120  # seconds for all pages to reconnect after a restart
 
 
 def fanout(task):
-    """Viewers of one room (or a few) and messages always in flight."""
+    """Measure viewers of one room (or a few) with messages always in flight."""
     load = Load(task)
     rooms = [Room(name, task["in_flight"]) for name in task["rooms"]]
     load.open(task["viewers"], rooms)
@@ -62,7 +62,7 @@ def fanout(task):
 
 
 def latencies(load):
-    """What the sampled viewers have seen, in seconds."""
+    """Return the latencies that the sampled viewers have seen, in seconds."""
     return {
         "p50": percentile(load.latencies, 0.50),
         "p99": percentile(load.latencies, 0.99),
@@ -71,11 +71,12 @@ def latencies(load):
 
 
 def paced(task):
-    """Viewers of one room and messages at a given rate, whatever becomes of those before.
+    """Measure viewers of one room with messages at a given rate, whether earlier ones have arrived
+    or not.
 
     A message's latency counts from when it was due. Only the sampled viewers are read as soon as
-    something comes; the others are emptied in passing, so that their number does not make this
-    process the slow one. They are looked at in the end: each must have had the last message.
+    something arrives. The others are read now and then, so that their number does not slow this
+    process down. At the end, each must have received the last message.
     """
     load = Load(task)
     room = Room(task["rooms"][0])
@@ -93,14 +94,14 @@ def paced(task):
     while not crowd.has(room, len(load.sent_at) - 1) and perf_counter() < limit:
         load.turn(0)
         crowd.sweep()
-    # What has not arrived by now is late by at least this much, for each sampled viewer.
+    # For each sampled viewer: messages that have not arrived by now are late by at least this much.
     load.latencies += [perf_counter() - at for at in load.sent_at[room.arrived :]] * SAMPLES
     result["overloaded"] = room.arrived < room.sent or percentile(load.latencies, 0.5) > 1
     return result | {"rate": task["rate"]} | latencies(load)
 
 
 def pace(load, room, crowd, seconds):
-    """Post at the task's rate for so long."""
+    """Post at the task's rate for this long."""
     due = start = perf_counter()
     step = 1 / load.task["rate"]
     while (now := perf_counter()) < start + seconds:
@@ -112,7 +113,7 @@ def pace(load, room, crowd, seconds):
 
 
 class Crowd:
-    """All viewers but the sampled ones, emptied some at a time."""
+    """All viewers except the sampled ones, of which some are read at a time."""
 
     def __init__(self, load, room):
         self.tails = {}
@@ -128,7 +129,7 @@ class Crowd:
         room.seen = {room.arrived: len(sampled)}
 
     def sweep(self):
-        """Empty the next few."""
+        """Read the sockets of the next few."""
         for _ in range(min(SWEEP, len(self.order))):
             viewer = self.order[0]
             self.order.rotate(-1)
@@ -141,13 +142,14 @@ class Crowd:
             self.tails[viewer] = (self.tails[viewer] + data)[-4096:]
 
     def has(self, room, number):
-        """Whether every viewer, sampled or not, has had everything up to this message."""
+        """Return True if every viewer, sampled or not, has received everything up to this
+        message."""
         mark = f"bench-{number:08d}".encode()
         return room.arrived == room.sent and all(mark in tail for tail in self.tails.values())
 
 
 def idle(task):
-    """Connection rate and the memory that connections hold while nothing is said."""
+    """Measure the connection rate, and the memory of connections while no messages are sent."""
     load = Load(task)
     rooms = [Room(name) for name in task["rooms"]]
     load.open(20, rooms)
@@ -163,8 +165,8 @@ def idle(task):
 
 
 class Storm(Load):
-    """Pages that lose their server, and come back. htmx would wait and spread them out; these
-    come at once, so many at a time."""
+    """Pages that lose their server and reconnect. htmx would wait and spread them out; these
+    reconnect at once, a fixed number at a time."""
 
     def __init__(self, task):
         super().__init__(task)
@@ -173,7 +175,8 @@ class Storm(Load):
         self.reasons = {}
 
     def lost(self, viewer, reason):
-        """Expected while the worker goes; later an error, after which the page tries again."""
+        """Expected while the worker ends. Later it is an error, after which the page tries
+        again."""
         fileno = viewer.sock.fileno()
         if fileno < 0:
             return
@@ -188,14 +191,14 @@ class Storm(Load):
         self.connect(viewer.room)
 
     def control(self, viewer, opcode, payload):
-        """A browser answers the closing of its socket."""
+        """Answer a Close frame, as a browser does."""
         if opcode == CLOSE and self.leaving:
             viewer.sock.send(frame(CLOSE, payload[:2]))
         super().control(viewer, opcode, payload)
 
 
 def storm(task):
-    """Pages of one room whose worker is restarted; they miss some messages meanwhile."""
+    """Measure pages of one room whose worker is restarted; they miss some messages meanwhile."""
     load = Storm(task)
     room = Room(task["rooms"][0])
     load.open(task["viewers"], [room])
@@ -221,8 +224,8 @@ def storm(task):
 
 
 def restart(load, task):
-    """Ask the worker to stop, see all pages sent away, and wait for the next one; returns its
-    process ids."""
+    """Ask the worker to stop, wait until all pages are disconnected and a new worker runs, and
+    return its process ids."""
     load.leaving = True
     for pid in task["server"]:
         os.kill(pid, signal.SIGTERM)
@@ -240,7 +243,7 @@ def restart(load, task):
 
 
 def pages(task):
-    """A page, asked for by several connections at a time."""
+    """Measure a page that several connections request at the same time."""
     readers = Readers(task["port"], task["page"], task["headers"][0])
     readers.read(task["warmup"])
     shown, size = readers.shown, readers.bytes

@@ -1,13 +1,12 @@
-"""Feed the chat what nobody would think of, each target for a bounded time, with a seed.
+"""Feeds the chat unexpected input, each target for a limited time, with a seed.
 
     make fuzz
     make fuzz ARGS="--seconds 20 markdown names"
 
-Most targets are functions that read what comes from outside (targets.py), run by atheris, which
-looks for inputs that reach code it has not seen. The others are a whole chat: its forms and pages
-(requests), its API (schemathesis) and its Redis client (the state machine of the tests, with more
-examples). A finding ends its target, and is kept in a file whose name is printed; the exit status
-is then 1.
+Most targets are functions that parse input from outside (targets.py). Atheris runs them, and looks
+for inputs that reach new code. The others need a whole chat: its forms and pages (requests), its
+API (schemathesis) and its Redis client (the state machine of the tests, with more examples). A
+finding ends its target, and is stored in a file whose name is printed. The exit status is then 1.
 """
 
 import argparse
@@ -34,7 +33,7 @@ def fuzzed(name: str, seconds: int, seed: int, folder: Path) -> subprocess.Compl
 
 
 def explored(seconds: int, seed: int, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Schemathesis on the API of a running chat, again and again with other seeds."""
+    """Run Schemathesis on the API of a running chat, again and again with different seeds."""
     server = Server(folder / "data", CHAT_LIMITS="off").start()
     try:
         ann = Visitor(server.url, "Ann")
@@ -64,7 +63,7 @@ def explored(seconds: int, seed: int, folder: Path) -> subprocess.CompletedProce
 
 
 def driven(seconds: int, seed: int) -> subprocess.CompletedProcess[str]:
-    """The state machine of the Redis client."""
+    """Run the state machine of the Redis client."""
     end = time.monotonic() + seconds
     while True:
         command = [sys.executable, "-m", "pytest", "-q", "-n0", "--timeout=0", MACHINE]

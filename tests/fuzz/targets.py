@@ -1,5 +1,5 @@
-"""What is fuzzed. A target is made with an ExitStack for what it starts, and is then called with a
-source of values (atheris.FuzzedDataProvider) again and again; what it raises is a finding."""
+"""The fuzzed targets. Each is created with an ExitStack for what it starts, and is then called
+again and again with a source of values (atheris.FuzzedDataProvider). An exception is a finding."""
 
 import html
 import io
@@ -52,14 +52,14 @@ def target(make: Callable[[ExitStack], Target]) -> Callable[[ExitStack], Target]
 
 
 def simple(function: Target) -> Target:
-    """A target that starts nothing."""
+    """Make a target that starts nothing."""
     TARGETS[function.__name__.removesuffix("_")] = lambda _: function
     return function
 
 
 @simple
 def markdown_(source: Any) -> None:
-    """Nothing but Markdown comes of a text, whoever is mentioned, and no letter is lost."""
+    """A text becomes nothing but Markdown's HTML, whoever is mentioned, and no letter is lost."""
     names = tuple((source.ConsumeUnicode(8), "u1") for _ in range(source.ConsumeIntInRange(0, 2)))
     try:
         body = validation.clean_body(source.ConsumeUnicode(4000))
@@ -73,7 +73,8 @@ def markdown_(source: Any) -> None:
 
 @simple
 def names(source: Any) -> None:
-    """A clean name stays as it is, can be stored, and looks like each of its keys."""
+    """A clean name does not change when it is cleaned again, can be stored, and looks like each of
+    its keys."""
     typed = source.ConsumeUnicode(200)
     try:
         name = validation.clean_name(typed)
@@ -90,7 +91,7 @@ def names(source: Any) -> None:
 
 @simple
 def queries(source: Any) -> None:
-    """A search is read, and what it marks in a text is that text."""
+    """A search query can be parsed, and marking its matches does not change the text."""
     parsed = query.parse(source.ConsumeUnicode(300), TODAY)
     body = source.ConsumeUnicode(1000)
     spans = query.matches(parsed, body)
@@ -120,8 +121,8 @@ def page_frames(source: Any) -> None:
 
 @simple
 def socket_frames(source: Any) -> None:
-    """Bytes of a websocket are one whole text frame, or are left to the parser; what is inflated
-    stays within its limit."""
+    """Bytes of a websocket are one whole text frame, or are left to the parser. Inflated messages
+    stay within their limit."""
     data = source.ConsumeBytes(LONGEST)
     whole = whole_text(data)
     if whole is not None:
@@ -136,7 +137,7 @@ def socket_frames(source: Any) -> None:
 
 @simple
 def addresses(source: Any) -> None:
-    """What proxies write of addresses, and Host headers: read, or refused."""
+    """Addresses from proxies and Host headers are parsed or refused."""
     typed = source.ConsumeUnicode(100)
     with suppress(ValueError):
         address = parse_address(typed)
@@ -151,15 +152,15 @@ def addresses(source: Any) -> None:
 
 @simple
 def tokens(source: Any) -> None:
-    """A token is right or a BadToken."""
+    """A token is valid or raises BadToken."""
     with suppress(BadToken):
         Secret("x" * 32).claims(source.ConsumeUnicode(2000))
 
 
 @simple
 def images(source: Any) -> None:
-    """An image is made within its limits, or refused. What a decoder does to its process is not
-    seen here: the chat runs it in a child."""
+    """An image is converted within its limits, or refused. What a decoder does to its process is
+    not tested, because the chat runs it in a child process."""
     task = image_protocol.SQUARE if source.ConsumeBool() else image_protocol.ATTACHMENT
     try:
         header, small, content = image_codec.make(
@@ -173,8 +174,8 @@ def images(source: Any) -> None:
 
 @simple
 def http(source: Any) -> None:
-    """The bytes of a connection mean the same however they are cut, and the short way for a GET
-    reads what the long one reads."""
+    """The bytes of a connection mean the same however they are split, and the fast path for a GET
+    reads the same as h11."""
     data = source.ConsumeBytes(LONGEST)
     if source.ConsumeBool():
         data = b"GET /rooms HTTP/1.1\r\nHost: a.org\r\n" + data
@@ -187,7 +188,8 @@ def http(source: Any) -> None:
 
 
 def heard(*pieces: bytes) -> list[tuple[Any, ...]]:
-    """What a connection makes of bytes that come in pieces: requests, bodies, and its refusal."""
+    """Return what a connection reads from bytes that arrive in pieces: requests, bodies, and its
+    refusal."""
     connection, found, body = StrictConnection(8192), [], b""
     for piece in pieces:
         if not piece:
@@ -213,8 +215,8 @@ def heard(*pieces: bytes) -> list[tuple[Any, ...]]:
 
 @target
 def requests(stack: ExitStack) -> Target:
-    """Forms, queries, headers and cookies, to pages of a chat on a real database: no answer is a
-    500. The chat asks for no tokens of forms and has no limits, so that more is reached."""
+    """Forms, queries, headers and cookies for pages of a chat on a real database never cause a 500.
+    The chat checks no CSRF tokens and has no limits, so that more code is reached."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     valkey = EmbeddedValkey(folder / "valkey")
     valkey.start()
@@ -266,9 +268,9 @@ def requests(stack: ExitStack) -> Target:
     return run
 
 
-# To begin with, where nobody would come upon a good input by chance.
+# First inputs for targets where nobody would find a good input by chance.
 SEEDS: dict[str, Callable[[], list[bytes]]] = {
-    # The values are taken from the end, the bytes from the beginning.
+    # Values are taken from the end of the input, bytes from its beginning.
     "images": lambda: [hostile_images.image(name) + b"\0" for name in hostile_images.FORMATS],
     "http": lambda: [
         b"Accept: a\r\n\r\n\1",
@@ -277,7 +279,7 @@ SEEDS: dict[str, Callable[[], list[bytes]]] = {
     ],
 }
 
-# They need what only a running server has: sockets, streams, and other sites.
+# These need a running server, with sockets, streams and other sites.
 ENDLESS = {
     "live.live",
     "event_stream.stream",

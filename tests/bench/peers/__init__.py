@@ -1,1 +1,1 @@
-"""Other people's stacks, each doing the same small job, to be measured beside the chat."""
+"""Other stacks that do the same small job, to be compared with the chat."""

@@ -1,4 +1,4 @@
-"""Django Channels with channels-redis, as its tutorial has it, under uvicorn.
+"""Django Channels with channels-redis, as in its tutorial, under uvicorn.
 
 Renders one HTML fragment per message with a format string, sends it to the room's group through
 Redis, then stores it with XADD. No sign-in, no resume. Started by make bench:
@@ -55,7 +55,7 @@ class Room(AsyncWebsocketConsumer):
         await store.xadd(f"stream:{frame['room']}", {"name": "Guest", "msg": frame["body"]})
 
     async def shown(self, event):
-        """What the group sends, to this connection."""
+        """Send a message of the group to this connection."""
         await self.send(text_data=event["text"])
 
     async def disconnect(self, code):

@@ -36,14 +36,14 @@ def join(room):
 
 @socketio.on("text")
 def text(data):
-    """To everyone in the room, then into the room's stream."""
+    """Send a message to everyone in the room, then store it in the room's stream."""
     message = {"name": "Guest", "msg": data["msg"], "time": data["time"]}
     emit("message", message, to=data["room"])
     store.xadd(f"stream:{data['room']}", message, maxlen=1000, approximate=True)
 
 
 def listener():
-    """The listening socket; what it accepts inherits its options."""
+    """Return the listening socket, whose accepted connections inherit its options."""
     sock = socket.create_server(("127.0.0.1", port), backlog=2048)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

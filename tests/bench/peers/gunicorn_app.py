@@ -1,5 +1,5 @@
 """The chat's own pages without its server: the same Flask application over plain redis-py, to be
-run by gunicorn in threads. There are no sockets here, only pages. Started by make bench with the
+run by gunicorn in threads. It serves only pages, no websockets. Started by make bench with the
 chat's own environment variables:
 
     gunicorn --worker-class gthread --threads 8 tests.bench.peers.gunicorn_app:app

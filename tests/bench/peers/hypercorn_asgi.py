@@ -1,7 +1,7 @@
 """Stock Hypercorn on uvloop: one ASGI `websocket.send` per viewer and message.
 
-No Redis, no Flask, no history, no sign-in: a message goes from one socket to the room's others
-in this process. It is what the chat's own write path is compared with, so it has less to do.
+No Redis, no Flask, no history, no sign-in: a message goes from one socket to the room's others in
+this process. The chat's own write path is compared with it, although it does less.
 """
 
 import json
@@ -25,7 +25,7 @@ numbers = count(1)
 
 
 async def app(scope, receive, send):
-    """A connection's life: `watch` joins a room, `post` goes to all who watch it."""
+    """Serve one connection: `watch` joins a room, `post` is sent to all its viewers."""
     if scope["type"] == "lifespan":
         return await lifespan(receive, send)
     if scope["type"] != "websocket":
@@ -55,7 +55,7 @@ async def deliver(frame):
 
 
 async def lifespan(receive, send):
-    """Answer Hypercorn's start and stop."""
+    """Answer Hypercorn's startup and shutdown events."""
     while True:
         event = await receive()
         await send({"type": event["type"] + ".complete"})

@@ -1,5 +1,6 @@
-"""The floor of one Python process: what floor.c does, on uvloop, with one `transport.write` for
-each connection. What the chat costs beside this is its own. Started by make bench:
+"""The lower bound for one Python process: does what floor.c does, on uvloop, with one
+`transport.write` for each connection. Everything that the chat costs beyond this is its own.
+Started by make bench:
 
     python uvloop_floor.py PORT
 """
@@ -48,7 +49,8 @@ class Viewer(asyncio.Protocol):
         viewers[self] = self.transport
 
     def message(self, data):
-        """The load generator sends one text at a time, and now and then an empty pong."""
+        """Handle data: the load generator sends one text at a time, and now and then an empty
+        pong."""
         while data.startswith(PONG):
             data = data[PONG_BYTES:]
         if data[-PONG_BYTES:].startswith(PONG):
