@@ -296,14 +296,18 @@ class Settings:
 
 def is_loopback(host: str) -> bool:
     """Return True for a name or address that always means this machine (RFC 6761, 6.3)."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+    return host == "localhost" or host.endswith(".localhost") or is_in(host, LOOPBACK)
+
+
+def is_in(address: str, networks: Networks) -> bool:
+    """Return True for an IP address in one of these networks, and False for any other text. An IPv4
+    address that is mapped into IPv6 counts as IPv4."""
     try:
-        ip = ip_address(host)
+        ip = ip_address(address)
     except ValueError:
         return False
     ip = getattr(ip, "ipv4_mapped", None) or ip
-    return any(ip in network for network in LOOPBACK)
+    return any(ip in network for network in networks)
 
 
 def is_safe(url: str) -> bool:

@@ -18,10 +18,9 @@ from redis.exceptions import DataError, RedisClusterException, RedisError, Respo
 from ..auth import setup_link
 from ..config import Settings
 from ..domain.errors import FilesAway, NotFound
-from ..media import stored_bytes
 from ..media.attachments import Files
 from ..media.avatars import Pictures
-from ..media.orphan_cleanup import missing_files
+from ..media.orphan_cleanup import miscounted, missing_files
 from ..redis_client import urls
 from ..rendering.transcript import transcript
 from ..server.database import masked
@@ -198,7 +197,7 @@ def import_(settings: Settings, file: str, trusted: bool) -> None:
                 load.take(record)
                 archive.take_picture(record, load, stored.pictures)
                 archive.take_file(record, load, stored)
-            repair_all(stored_bytes.miscounted(store, stored))
+            repair_all(miscounted(store, stored))
 
         store.audit_log.note(None, f"began to import{' --all' if trusted else ''}", Path(file).name)
         try:
@@ -254,7 +253,7 @@ def _explained(file: str) -> Iterator[None]:
 def _findings(store: Store, stored: Files) -> Iterator[Finding]:
     """What is wrong in the database and in the storage of files."""
     yield from store.integrity.everything()
-    yield from _run(lambda: list(stored_bytes.miscounted(store, stored)))
+    yield from _run(lambda: list(miscounted(store, stored)))
     for text in _run(lambda: list(missing_files(store, stored))):
         yield Finding(text, None)
 

@@ -220,7 +220,8 @@ class Files:
         options = {"range": part} if part else None
         try:
             found = await_(self.pictures.files.get_async(path, options=options))
-            return found.meta["size"], _pieces(found.stream(min_chunk_size=READ_CHUNK_BYTES))
+            stream = found.stream(min_chunk_size=READ_CHUNK_BYTES)
+            return found.meta["size"], (bytes(piece) for piece in _each(stream))
         except MISSING:
             raise NotFound("This file no longer exists.") from None
         except (BaseError, OSError) as error:
@@ -237,8 +238,7 @@ class Files:
         """The room, file id, path and time of all stored files, or of those of one room, in pages.
         Raises obstore's errors."""
         folder = f"{FOLDER}/{rid}/" if rid else f"{FOLDER}/"
-        pages = self.pictures.files.list(folder, chunk_size=LIST_CHUNK_FILES).__aiter__()
-        while (page := await_(anext(pages, None))) is not None:
+        for page in _each(self.pictures.files.list(folder, chunk_size=LIST_CHUNK_FILES)):
             paths = [(PurePosixPath(found["path"]), found["last_modified"]) for found in page]
             yield [
                 (path.parts[1], path.stem, str(path), at)
@@ -279,10 +279,10 @@ def file_size(count: int) -> str:
     return f"{count / 1024:.1f} GB".replace(".0 ", " ")
 
 
-def _pieces(stream: Any) -> Iterator[bytes]:
-    pieces = stream.__aiter__()
-    while (piece := await_(anext(pieces, None))) is not None:
-        yield bytes(piece)
+def _each(stream: Any) -> Iterator[Any]:
+    items = stream.__aiter__()
+    while (item := await_(anext(items, None))) is not None:
+        yield item
 
 
 def _path(rid: str, fid: str, small: bool = False) -> str:

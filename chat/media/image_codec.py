@@ -25,18 +25,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from .image_protocol import (
-    ATTACHMENT,
-    BROKEN,
-    FRAMES,
-    MEDIA_TYPES,
-    MEMORY,
-    PIXELS,
-    SQUARE,
-    Header,
-    ImageLimits,
-    NotMade,
-)
+from . import image_protocol as protocol
+from .image_protocol import SQUARE, Header, ImageLimits, NotMade
 
 SQUARE_SIDE = 256  # pixels of a person's picture
 SMALL_SIZE = (720, 540)  # pixels of the preview of an attachment, at most
@@ -79,9 +69,9 @@ def make(task: str, sent: IO[bytes], limits: ImageLimits) -> tuple[Header, bytes
     try:
         # To show a warning, Python opens its source.
         with warnings.catch_warnings(action="ignore"):
-            with _refusing(BROKEN):
+            with _refusing(protocol.BROKEN):
                 decoded = _square(sent, limits) if task == SQUARE else _decode(sent, limits)
-            with _refusing(MEMORY):  # the file could be decoded, so it is an image
+            with _refusing(protocol.MEMORY):  # the file could be decoded, so it is an image
                 return _encode(task, decoded)
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -95,9 +85,9 @@ def _refusing(reason: str) -> Iterator[None]:
     except NotMade:
         raise
     except Image.DecompressionBombError as error:
-        raise NotMade(PIXELS) from error
+        raise NotMade(protocol.PIXELS) from error
     except MemoryError as error:
-        raise NotMade(MEMORY) from error
+        raise NotMade(protocol.MEMORY) from error
     except Exception as error:  # decoders raise anything
         raise NotMade(reason) from error
 
@@ -108,15 +98,15 @@ def _opened(sent: IO[bytes]) -> ImageFile.ImageFile:
     for offset, magic, decoder in DECODERS:
         if head.startswith(magic, offset):
             return decoder(sent)
-    raise NotMade(BROKEN)
+    raise NotMade(protocol.BROKEN)
 
 
 def _count(image: Image.Image, frames: int, limits: ImageLimits) -> None:
     """Raise NotMade if this many frames of this size exceed the limits."""
     if frames > limits.frames:
-        raise NotMade(FRAMES)
+        raise NotMade(protocol.FRAMES)
     if image.width * image.height * frames > limits.pixels:
-        raise NotMade(PIXELS)
+        raise NotMade(protocol.PIXELS)
 
 
 def _square(sent: IO[bytes], limits: ImageLimits) -> Decoded:
@@ -141,7 +131,7 @@ def _decode(sent: IO[bytes], limits: ImageLimits) -> Decoded:
             return _frames(image, limits)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        format = image.format if image.format in MEDIA_TYPES else "PNG"
+        format = image.format if image.format in protocol.MEDIA_TYPES else "PNG"
         return Decoded(str(format), [_clean(image)], [0])
 
 
@@ -153,7 +143,7 @@ def _frames(image: ImageFile.ImageFile, limits: ImageLimits) -> Decoded:
         lasts = int(frame.info.get("duration") or DEFAULT_FRAME_MS)
         found.lasts.append(min(lasts, MAX_FRAME_MS))
     if max(found.frames[0].size) > MAX_WEBP_SIDE:
-        raise NotMade(PIXELS)
+        raise NotMade(protocol.PIXELS)
     return found
 
 
@@ -176,10 +166,10 @@ def _encode(task: str, decoded: Decoded) -> tuple[Header, bytes, bytes]:
     image, small = decoded.frames[0], b""
     width, height = image.size
     content = _saved_whole(decoded)
-    if task == ATTACHMENT:
+    if task == protocol.ATTACHMENT:
         image.thumbnail(SMALL_SIZE, Image.Resampling.LANCZOS)
         small = _saved(image, "WEBP", quality=80)
-    type = MEDIA_TYPES[decoded.format]
+    type = protocol.MEDIA_TYPES[decoded.format]
     return Header(type, width, height, len(small), len(content)), small, content
 
 

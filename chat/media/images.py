@@ -37,7 +37,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import distribution
@@ -47,18 +46,8 @@ from typing import IO
 from ..domain.errors import Busy, FilesAway
 from ..runtime.executors import IMAGES, SLOW_IMAGES, Pool
 from ..runtime.process_state import cpu_ticks, waits_for_disk
-from .image_protocol import (
-    BROKEN,
-    FULL,
-    MAX_HEADER_BYTES,
-    MEMORY,
-    REASONS,
-    TIME,
-    Header,
-    ImageLimits,
-    NotMade,
-    parse_header,
-)
+from . import image_protocol as protocol
+from .image_protocol import ImageLimits, NotMade
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +85,7 @@ async def make(task: str, sent: IO[bytes], by: str) -> Made:
     try:
         return await _try(IMAGES, Child(task, QUICK), sent, by)
     except NotMade as error:
-        if error.reason != TIME:
+        if error.reason != protocol.TIME:
             raise
     return await _try(SLOW_IMAGES, Child(task, SLOW), sent, by)
 
@@ -134,8 +123,12 @@ class Child:
         try:
             with contextlib.ExitStack() as opened:
                 answer = opened.enter_context(tempfile.TemporaryFile())
-                with _as_file(sent) as file:
-                    said, status = self._run(file, answer)
+                with tempfile.TemporaryFile() as copy:
+                    sent.seek(0)
+                    shutil.copyfileobj(sent, copy)
+                    sent.seek(0)
+                    copy.seek(0)
+                    said, status = self._run(copy, answer)
                 made = _read(answer, self.limits)
                 if made is None:
                     raise _failure(status, said)
@@ -182,32 +175,6 @@ def _folders() -> tuple[str, str]:
     return str(Path(__file__).parents[2]), str(distribution("pillow").locate_file(""))
 
 
-@contextlib.contextmanager
-def _as_file(sent: IO[bytes]) -> Iterator[IO[bytes]]:
-    """Return the same bytes as a file with a descriptor, at its beginning."""
-    sent.seek(0)
-    try:
-        if (number := _descriptor(sent)) is not None:
-            try:
-                yield sent
-            finally:  # the child shares the file's position with us, and has moved it
-                os.lseek(number, 0, os.SEEK_SET)
-        else:
-            with tempfile.TemporaryFile() as copy:
-                shutil.copyfileobj(sent, copy)
-                copy.seek(0)
-                yield copy
-    finally:
-        sent.seek(0)
-
-
-def _descriptor(sent: IO[bytes]) -> int | None:
-    try:
-        return sent.fileno()
-    except OSError:  # the file is in memory only
-        return None
-
-
 class Progress:
     """Whether a child makes progress: it uses processor time or waits for a disk."""
 
@@ -245,9 +212,9 @@ def _until_closed(pipe: int, seconds: float, work: Progress) -> tuple[bytes, boo
 def _read(answer: IO[bytes], limits: ImageLimits) -> Made | None:
     """The image that the child has made; None if it is missing or incomplete."""
     answer.seek(0)
-    line = answer.readline(MAX_HEADER_BYTES)
+    line = answer.readline(protocol.MAX_HEADER_BYTES)
     rest = os.fstat(answer.fileno()).st_size - len(line)
-    header: Header | None = parse_header(line, rest, limits)
+    header = protocol.parse_header(line, rest, limits)
     if header is None:
         return None
     small = answer.read(header.small)
@@ -257,14 +224,14 @@ def _read(answer: IO[bytes], limits: ImageLimits) -> Made | None:
 def _failure(status: int | None, said: bytes) -> Exception:
     """The error for a child that ended with this status and without an image."""
     if status is None or status in (-signal.SIGXCPU, -signal.SIGALRM):
-        return NotMade(TIME)
+        return NotMade(protocol.TIME)
     if status == -signal.SIGKILL:  # by the system, which had no memory left
-        return NotMade(MEMORY)
+        return NotMade(protocol.MEMORY)
     if status < 0:
         log.warning("the decoder of an image has crashed (signal %d): %r", -status, said)
-        return NotMade(BROKEN)
-    reason = REASONS.get(status)
+        return NotMade(protocol.BROKEN)
+    reason = protocol.REASONS.get(status)
     if reason is None:
         log.error("the process that decodes an image has failed (status %d): %r", status, said)
         return Busy()
-    return FilesAway() if reason == FULL else NotMade(reason)
+    return FilesAway() if reason == protocol.FULL else NotMade(reason)

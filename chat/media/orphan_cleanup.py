@@ -2,6 +2,10 @@
 deleted with their room or because of their age. The files of a deleted message are deleted at once
 (chat.services.messages); this module deletes those that could not be reached then.
 
+It also corrects the bytes counted for files. An entry is made before its file is stored and removed
+after it is deleted, so a crash leaves an entry without a file. Files that are older than the
+counting, or were imported, have no entry. `chat check` reports both.
+
 One process at a time does this. The storage and the database contain the same name, so that a chat
 with an empty or a different database does not delete the files of another chat.
 """
@@ -10,15 +14,18 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterator
+from functools import partial
 
 from obstore.exceptions import BaseError
 
 from ..domain.errors import FilesAway
 from ..store import Store, keys
-from ..store.findings import repair_all
+from ..store.batches import batched
+from ..store.findings import Finding, repair_all
 from ..store.leases import run_leased
+from ..store.person import MEMBER, Person
+from ..store.stored_files import Stored
 from .attachments import Files
-from .stored_bytes import miscounted
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +33,8 @@ MIN_AGE_SECONDS = 24 * 3600.0  # because the message of a newer file may not be 
 LEASE_SECONDS = 1800.0  # until an unrenewed lease ends
 INTERVAL_SECONDS = 3600.0
 FIRST_RUN_SECONDS = 60.0  # after the start
+BATCH_FILES = 500  # looked up by one command
+MAX_UPLOAD_SECONDS = 3600  # between counting a file and storing it
 
 
 def missing_files(store: Store, files: Files) -> Iterator[str]:
@@ -35,6 +44,38 @@ def missing_files(store: Store, files: Files) -> Iterator[str]:
         gone = [(rid, fid) for fid in sorted(fids - there)]
         for _, fid in store.retention.held_among(gone):  # others were deleted just now
             yield f"the file {fid} of the room {rid} is missing from the file storage"
+
+
+def miscounted(store: Store, files: Files) -> Iterator[Finding]:
+    """Yield the errors in the counts, with their repairs. Raises FilesAway."""
+    for rid, fids in store.retention.held():
+        for some in batched(sorted(fids), BATCH_FILES):
+            for fid in store.stored_files.missing(some):
+                yield from _uncounted(store, files, rid, fid)
+    until = store.clock.now() - MAX_UPLOAD_SECONDS
+    for page in store.stored_files.all():
+        yield from _gone(store, files, [one for one in page if one.at < until])
+    if store.stored_files.wrong_sums():
+        repair = partial(store.stored_files.wrong_sums, repair=True)
+        yield Finding("the total size of files is not the sum of their sizes", repair)
+
+
+def _uncounted(store: Store, files: Files, rid: str, fid: str) -> Iterator[Finding]:
+    """Yield the files of messages that count towards nobody's quota."""
+    uid, size = store.messages.author_of_file(rid, fid), files.bytes_of(rid, fid)
+    if uid and size is not None:
+        by = store.people.get(uid) or Person(uid, "", MEMBER)
+        keep = partial(store.stored_files.keep, fid, rid, by, size)
+        yield Finding(f"the file {fid} of the room {rid} is not counted for {uid}", keep)
+
+
+def _gone(store: Store, files: Files, old: list[Stored]) -> Iterator[Finding]:
+    """Yield the entries of files that belong to no message and do not exist."""
+    held = set(store.retention.held_among([(one.rid, one.fid) for one in old]))
+    for one in old:
+        if (one.rid, one.fid) not in held and files.bytes_of(one.rid, one.fid) is None:
+            drop = partial(store.stored_files.drop, [one.fid])
+            yield Finding(f"the file {one.fid} is counted for {one.uid}, but is gone", drop)
 
 
 class OrphanCleanup:

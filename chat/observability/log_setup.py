@@ -1,7 +1,7 @@
 """Configures the log: where it goes, and its format (the setting CHAT_LOG).
 
-Everything that is logged goes to standard error. Messages of the supervisor to the operator (the
-logger OPERATOR) go to standard output as plain text, or into the JSON log.
+Everything that is logged goes to standard error. What the supervisor tells the operator (`say`)
+goes to standard output as plain text, or into the JSON log.
 """
 
 import logging
@@ -10,18 +10,22 @@ import sys
 from .json_log import JsonLines, log_what_python_prints
 from .redaction import Redacted
 
-OPERATOR = "chat.operator"
+_operator = logging.getLogger("chat.operator")
 
 
 def set_up(log_format: str) -> None:
     """Configure logging for this process. `log_format` is "plain" or "json"."""
     handler = logging.StreamHandler()
-    operator = logging.getLogger(OPERATOR)
     if log_format == "json":
         handler.setFormatter(JsonLines())
         log_what_python_prints()
     else:
         handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        operator.addHandler(logging.StreamHandler(sys.stdout))
-        operator.propagate = False
+        _operator.addHandler(logging.StreamHandler(sys.stdout))
+        _operator.propagate = False
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def say(text: str) -> None:
+    """Write a line for the operator to standard output, or to the JSON log (CHAT_LOG=json)."""
+    _operator.info("%s", text)

@@ -3,6 +3,8 @@
 import logging
 import time
 
+from redis.exceptions import RedisError
+
 MINUTE_SECONDS = 60.0
 
 
@@ -28,3 +30,24 @@ class OncePerMinute:
         """Write the warning, unless one was written less than a minute ago."""
         if (ending := self.ending()) is not None:
             log.warning(text + ending, *args)
+
+
+class OutageFilter(logging.Filter):
+    """A filter for a log handler: while Redis is unavailable, every page and request fails. Of the
+    warnings about an error of Redis, or of the connection to it, it passes one each minute, and
+    adds how many there were since the last one. A warning is about an error if one of its arguments
+    is the error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = OncePerMinute()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        about = any(isinstance(arg, RedisError | OSError) for arg in args)
+        if record.levelno != logging.WARNING or not about:
+            return True
+        if (ending := self._lines.ending()) is None:
+            return False
+        record.msg = f"{record.msg}{ending}"
+        return True

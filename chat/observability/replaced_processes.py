@@ -5,16 +5,18 @@ have open, too, and each worker reads them for its response.
 """
 
 import os
-import struct
 import tempfile
+from array import array
 from collections.abc import Iterator
+from itertools import product
 
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 KINDS = ("worker", "indexer", "valkey")
 REASONS = ("died", "hung")
-_NUMBER = struct.Struct("=Q")
+_LABELS = tuple(product(KINDS, REASONS))  # in the order of the numbers in the file
+_NO_COUNTS = array("Q", [0] * len(_LABELS))
 
 
 class ReplacedCounts(Collector):
@@ -29,26 +31,22 @@ class ReplacedCounts(Collector):
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
         os.set_inheritable(descriptor, True)
-        os.ftruncate(descriptor, _NUMBER.size * len(KINDS) * len(REASONS))
+        os.pwrite(descriptor, _NO_COUNTS, 0)
         return cls(descriptor)
 
     def add(self, kind: str, reason: str) -> None:
         """Count one more process of a kind (KINDS) that was replaced for a reason (REASONS)."""
-        at = self._place(kind, reason)
-        os.pwrite(self.descriptor, _NUMBER.pack(self.get(kind, reason) + 1), at)
-
-    def get(self, kind: str, reason: str) -> int:
-        stored = os.pread(self.descriptor, _NUMBER.size, self._place(kind, reason))
-        return int(_NUMBER.unpack(stored)[0])
+        counts = self._read()
+        counts[_LABELS.index((kind, reason))] += 1
+        os.pwrite(self.descriptor, counts, 0)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the counts for Prometheus."""
         what = "Processes that died or hung and were replaced"
         counter = CounterMetricFamily("chat_processes_replaced", what, labels=("kind", "reason"))
-        for kind in KINDS:
-            for reason in REASONS:
-                counter.add_metric((kind, reason), self.get(kind, reason))
+        for labels, count in zip(_LABELS, self._read(), strict=True):
+            counter.add_metric(labels, count)
         yield counter
 
-    def _place(self, kind: str, reason: str) -> int:
-        return _NUMBER.size * (KINDS.index(kind) * len(REASONS) + REASONS.index(reason))
+    def _read(self) -> "array[int]":
+        return array("Q", os.pread(self.descriptor, memoryview(_NO_COUNTS).nbytes, 0))

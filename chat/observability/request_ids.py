@@ -7,12 +7,11 @@ request or the socket causes. The plain format has no ids, and the chat then run
 
 import re
 import secrets
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from collections.abc import Callable
 from typing import Any
 
 from ..bridge import Bridge, Message, Receive, Scope, Send
-from .origin import Origin, set_origin
+from .json_log import Origin, set_origin
 
 HEADER = b"x-request-id"
 ID_BYTES = 9  # random bytes of an id, which is a third longer as text
@@ -22,17 +21,12 @@ _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.
 
 
 class IdentifiedBridge(Bridge):
-    """A bridge whose requests have ids. The X-Request-Id of `proxies` is used."""
+    """A bridge whose requests have ids. The X-Request-Id of our own proxies is used: `is_proxy`
+    returns whether an IP address is one of theirs."""
 
-    def __init__(
-        self,
-        app: Any,
-        *,
-        proxies: Iterable[IPv4Network | IPv6Network],
-        **options: Any,
-    ) -> None:
+    def __init__(self, app: Any, *, is_proxy: Callable[[str], bool], **options: Any) -> None:
         super().__init__(app, **options)
-        self._proxies = tuple(proxies)
+        self._is_proxy = is_proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -56,20 +50,11 @@ class IdentifiedBridge(Bridge):
 
     def _proxy_id(self, scope: Scope) -> str:
         """Return the valid id that one of our proxies has given to the request, or ""."""
-        if not self._proxies:
-            return ""
+        client = scope.get("client")
         sent = [value for name, value in scope["headers"] if name == HEADER]
-        if len(sent) != 1 or not _PLAIN_ID.fullmatch(sent[0]):
+        if len(sent) != 1 or not _PLAIN_ID.fullmatch(sent[0]) or not client:
             return ""
-        return sent[0].decode("ascii") if self._is_proxy(scope.get("client")) else ""
-
-    def _is_proxy(self, client: tuple[str, int] | None) -> bool:
-        try:
-            ip = ip_address(client[0] if client else "")
-        except ValueError:
-            return False
-        ip = getattr(ip, "ipv4_mapped", None) or ip
-        return any(ip in network for network in self._proxies)
+        return sent[0].decode("ascii") if self._is_proxy(client[0]) else ""
 
 
 def _new_id() -> str:

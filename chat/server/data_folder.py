@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .console import say
+from ..observability.log_setup import say
 from .embedded_valkey import CannotStart
 
 PRIVATE_UMASK = 0o077  # files get 0600, folders 0700

@@ -169,16 +169,15 @@ class EmbeddedValkey:
         process = self._orphan()
         if process is None:
             return
-        os.kill(process, signal.SIGTERM)
         patience = time.monotonic() + MAX_ORPHAN_SECONDS
         deadline = time.monotonic() + MAX_SILENCE_SECONDS
-        while _alive(process):
-            if time.monotonic() > patience:
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)  # it hangs, but its file is complete
-            if time.monotonic() > deadline:
-                raise CannotStart(f"the Valkey of an earlier chat (process {process}) does not end")
-            time.sleep(0.02)
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(process, signal.SIGTERM)
+            while time.monotonic() < deadline:
+                hangs = time.monotonic() > patience
+                os.kill(process, signal.SIGKILL if hangs else 0)  # its file is complete
+                time.sleep(0.02)
+            raise CannotStart(f"the Valkey of an earlier chat (process {process}) does not end")
 
     def _orphan(self) -> int | None:
         """Return the id of the process that still listens on the socket, or None. The server is
@@ -195,13 +194,3 @@ class EmbeddedValkey:
     def _last_log_line(self) -> str:
         lines = (self.folder / "valkey.log").read_text(errors="replace").splitlines()
         return lines[-1] if lines else "its log is empty"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,9 +6,9 @@ No request needs it at once, so it is started again RESTART_SECONDS after the la
 import signal
 import time
 
-from .console import say
-from .launcher import Launcher
+from ..observability.log_setup import say
 from .watchdog import Patience
+from .watched_process import Launcher
 
 RESTART_SECONDS = 5.0
 

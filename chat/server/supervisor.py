@@ -14,18 +14,18 @@ from redis.exceptions import RedisClusterException, RedisError
 from ..auth import setup_link
 from ..bridge import listen
 from ..config import Settings
+from ..observability.log_setup import say
 from ..observability.replaced_processes import ReplacedCounts
 from ..redis_client import urls
 from ..runtime.heartbeat import STACK_SIGNAL
 from ..store import Store
 from . import data_folder, pidfile
-from .console import say
 from .database import check_redis, prepare_schema
 from .embedded_valkey import CannotStart
 from .indexer_process import IndexerProcess
-from .launcher import Launcher
 from .valkey_process import ValkeyProcess
 from .watchdog import ObservedTime
+from .watched_process import Launcher
 from .worker_pool import WorkerPool
 
 LOOK_SECONDS = 0.1  # between two looks at the processes

@@ -5,9 +5,9 @@ ran itself (`ObservedTime`). Time during which the machine was suspended, or had
 for anybody, does not count. So closing a laptop kills no process.
 
 A process is silent while no heartbeat arrives (chat.runtime.heartbeat). The embedded Valkey is
-silent while it does not answer PING (chat.server.valkey_watch). Time during which the kernel makes
-a process wait for a disk does not count: it cannot be killed then, and its successor would wait for
-the same disk.
+silent while it does not answer PING (chat.server.valkey_process). Time during which the kernel
+makes a process wait for a disk does not count: it cannot be killed then, and its successor would
+wait for the same disk.
 """
 
 from enum import Enum

@@ -1,4 +1,4 @@
-"""A child process of the supervisor, with the pipe of its heartbeat (chat.runtime.heartbeat)."""
+"""The supervisor's child processes, and the pipes of their heartbeats (chat.runtime.heartbeat)."""
 
 import os
 import signal
@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from ..observability.replaced_processes import ReplacedCounts
 from ..runtime.heartbeat import STACK_SIGNAL
 from ..runtime.process_state import DISK, STOPPED, state
-from .watchdog import Silence, Step
+from .watchdog import START_FACTOR, Patience, Silence, Step
 
 MAX_STOP_SECONDS = 15.0  # for a process to end, before it is killed
 
@@ -43,10 +44,6 @@ class WatchedProcess:
         )
         os.close(heartbeat)
 
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
     def age(self) -> float:
         """Return the seconds since the process was started or asked to leave."""
         return time.monotonic() - self.began
@@ -64,7 +61,7 @@ class WatchedProcess:
         the last look. Returns a line for the operator when it was killed, "" otherwise."""
         if self._has_beaten() or self.was_killed or self.ended():
             return ""
-        letter = state(self.pid)
+        letter = state(self.process.pid)
         self.is_stopped = letter == STOPPED
         step = self.silence.passed(0.0 if letter == DISK else seconds, self.is_stopped)
         if step is Step.ASK and not self.is_stopped:  # a stopped process would write nothing
@@ -76,7 +73,7 @@ class WatchedProcess:
         what = "was silent for" if self.silence.has_started else "was not ready within"
         why = " (stopped by a signal)" if self.is_stopped else ""
         return (
-            f"(process {self.pid}) {what} {self.silence.seconds:.0f} s{why}. "
+            f"(process {self.process.pid}) {what} {self.silence.seconds:.0f} s{why}. "
             "It was killed; another one starts"
         )
 
@@ -101,3 +98,35 @@ class WatchedProcess:
                 self.silence.heard()
                 return True
         return False
+
+
+class Launcher:
+    """Starts workers and indexers.
+
+    env: their environment, with REDIS_URL and SECRET_KEY.
+    replaced: counts the processes that were replaced; workers read it for `/metrics`.
+    watchdog_seconds: the silence after which a process is killed.
+    """
+
+    def __init__(
+        self, env: Mapping[str, str], replaced: ReplacedCounts, watchdog_seconds: float
+    ) -> None:
+        self.env = env
+        self.replaced = replaced
+        self.watchdog_seconds = watchdog_seconds
+        # Children hold the end to read from. It closes when the supervisor dies, however it dies.
+        self._lifeline, self._held_open = os.pipe()
+        os.set_inheritable(self._lifeline, True)
+
+    def worker(self, listener: int, start_limit: float) -> WatchedProcess:
+        """Start a worker that accepts on the file descriptor `listener`, and that has `start_limit`
+        seconds to become ready."""
+        limit = self.watchdog_seconds
+        descriptors = listener, self._lifeline, self.replaced.descriptor
+        return WatchedProcess("worker", descriptors, self.env, Silence(limit, start_limit, limit))
+
+    def indexer(self, patience: Patience) -> WatchedProcess:
+        """Start an indexer, whose limits grow with each kill."""
+        limit = patience.limit(time.monotonic())
+        silence = Silence(limit, START_FACTOR * limit, self.watchdog_seconds)
+        return WatchedProcess("indexer", [self._lifeline], self.env, silence)

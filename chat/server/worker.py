@@ -9,23 +9,25 @@ import socket
 from functools import partial
 from typing import Any
 
+from jinja2 import Environment
+
 from ..app import create_app
 from ..bridge import Bridge, await_, run, spawn
-from ..config import Settings
+from ..config import Settings, is_in
 from ..observability import metrics
-from ..observability.log_filter import OutageFilter
+from ..observability.once_per_minute import OutageFilter
 from ..observability.request_ids import IdentifiedBridge
 from ..realtime.parts import Realtime
 from ..redis_client.client import LoopRedis
 from ..redis_client.cluster import LoopCluster
 from ..redis_client.topology import ClusterTopology, SingleServer, Topology
 from ..redis_client.urls import connect, is_cluster
+from ..rendering.local_time import zones
 from ..rendering.text_renderer import TextRenderer, serve
 from ..runtime.fork_server import ForkServer
 from ..runtime.heartbeat import Heartbeat
 from ..store import Store
 from ..web import security_headers
-from .warm_up import warm_up
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,9 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
 
     async def startup() -> None:
         coroutines = [task.run() for task in app.background]
-        coroutines.append(children.watch(_forking_ended))
+        # Without the fork server, messages would be shown as they were typed as soon as the child
+        # that renders them ends. So this worker stops, and the supervisor starts another.
+        coroutines.append(children.watch(partial(_stop, "The fork server has ended")))
         for coroutine in coroutines:
             tasks.append(asyncio.create_task(coroutine))
             tasks[-1].add_done_callback(_log_failure)
@@ -94,9 +98,20 @@ def _bridge(settings: Settings, lifeline: int, children: ForkServer) -> Bridge:
         await topology.aclose()
 
     _watch(app.realtime)
+    is_proxy = partial(is_in, networks=settings.proxies)
     is_json = settings.log == "json"
-    make = partial(IdentifiedBridge, proxies=settings.proxies) if is_json else Bridge
+    make = partial(IdentifiedBridge, is_proxy=is_proxy) if is_json else Bridge
     return make(app, startup=startup, shutdown=shutdown, on_slow_reader=metrics.SLOW.inc)
+
+
+def warm_up(templates: Environment) -> None:
+    """Do work that is slow the first time: compile all templates, and load the list of time zones.
+    Compiling a template when a page first needs it held the event loop for up to 56 ms. Compiling
+    all 60 takes about 130 ms. (The lexers for highlighted code are imported by the process that
+    renders texts.)"""
+    for name in templates.list_templates():
+        templates.get_template(name)
+    zones()
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:
@@ -142,12 +157,6 @@ def _beat(heartbeat: Heartbeat) -> None:
 def _supervisor_died(lifeline: int) -> None:
     asyncio.get_running_loop().remove_reader(lifeline)
     _stop("The supervisor has ended")
-
-
-def _forking_ended() -> None:
-    """Stop this worker, for which the supervisor starts another. Without the fork server, messages
-    would be shown as they were typed as soon as the child that renders them ends."""
-    _stop("The fork server has ended")
 
 
 def _stop(why: str) -> None:

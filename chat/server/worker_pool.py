@@ -9,10 +9,9 @@ import socket
 import time
 from collections.abc import Sequence
 
-from .console import say
-from .launcher import Launcher
+from ..observability.log_setup import say
 from .watchdog import START_FACTOR, Patience
-from .watched_process import MAX_STOP_SECONDS, WatchedProcess
+from .watched_process import MAX_STOP_SECONDS, Launcher, WatchedProcess
 
 # A worker that dies within SETTLED_SECONDS of its start is started again after 1 s, and when that
 # repeats after 2 s, 4 s and so on, up to MAX_PAUSE_SECONDS.

@@ -2,7 +2,7 @@
 
 Every stored file has an entry, which is made before the file is written and removed after the file
 is deleted. The same scripts change the sums, so the sums are exact. A crash leaves an entry without
-a file, which is found by its age (`stored_bytes.miscounted`).
+a file, which is found by its age (`media.orphan_cleanup.miscounted`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -23,7 +23,6 @@ from chat.rendering.text_renderer import TextRenderer
 from chat.runtime import cooperation
 from chat.runtime.fork_server import ForkServer
 from chat.server import worker
-from chat.server.warm_up import warm_up
 from chat.store import Store
 
 HOST = "chat.test"
@@ -84,7 +83,7 @@ class Counted:
         self._count_redis()
         self.texts = TextRenderer(self.children.connect)
         self.app = create_app(self.settings, Store(self.client), where, self.texts)
-        warm_up(self.app.jinja_env)
+        worker.warm_up(self.app.jinja_env)
         self.bridge = Bridge(self.app)
         self._listening = asyncio.create_task(self.app.realtime.subscriber.run())
         self._seconds, cooperation.TURN_SECONDS = (

@@ -17,7 +17,8 @@ from chat.media import images
 from chat.observability.replaced_processes import KINDS, REASONS, ReplacedCounts
 from chat.server import embedded_valkey
 from chat.server.embedded_valkey import EmbeddedValkey
-from chat.server.valkey_watch import Probe, ValkeyWatch
+from chat.server.valkey_process import Probe, ValkeyWatch
+from chat.server.watchdog import Silence
 
 from ..running import ROOT, Server, Visitor, alive, browser, children, cmdline, opened, wait_until
 from .page import Page
@@ -358,7 +359,7 @@ def test_the_child_of_an_image_has_to_do_something(monkeypatch, program, is_stuc
 def test_the_log_of_a_valkey_that_hangs_has_its_stacks_and_its_file_is_whole(tmp_path):
     valkey = EmbeddedValkey(tmp_path, options=("--enable-debug-command", "yes"))
     valkey.start()
-    watch, said = ValkeyWatch(valkey, 2.0), []
+    watch, said = ValkeyWatch(valkey, Silence(2.0, 2.0, 2.0)), []
     with valkey.client() as client:
         client.set("a", "acknowledged")
     wait_until(lambda: watch.look(0.0) or watch._silence.has_started, "its first answer")
@@ -456,7 +457,9 @@ def test_what_is_replaced_is_counted_by_kind_and_reason():
     for n, (kind, reason) in enumerate((kind, reason) for kind in KINDS for reason in REASONS):
         for _ in range(n):
             counts.add(kind, reason)
-        assert same.get(kind, reason) == n
+        (metric,) = same.collect()
+        labels = {"kind": kind, "reason": reason}
+        assert [sample.value for sample in metric.samples if sample.labels == labels] == [n]
     (metric,) = same.collect()
     assert [sample.value for sample in metric.samples] == [0, 1, 2, 3, 4, 5]
     for descriptor in (counts.descriptor, same.descriptor):

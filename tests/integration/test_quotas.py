@@ -13,9 +13,9 @@ from greenback import with_portal_run_sync
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chat.media import stored_bytes
 from chat.media.attachments import Files
 from chat.media.avatars import Pictures
+from chat.media.orphan_cleanup import miscounted
 from chat.store import Store
 from chat.store.person import GUEST, MEMBER, Person
 from chat.store.stored_files import Full, Quotas
@@ -183,7 +183,7 @@ def findings(server, store, repair=False):
 
     def look():
         found = []
-        for finding in stored_bytes.miscounted(store, Files(Pictures(str(server.data)), 1)):
+        for finding in miscounted(store, Files(Pictures(str(server.data)), 1)):
             found.append(finding.text)
             if repair:
                 finding.repair()

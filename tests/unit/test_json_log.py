@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.observability.json_log import MAX_LINE_BYTES, JsonLines
-from chat.observability.origin import Origin, current_origin, set_origin
+from chat.config import is_in
+from chat.observability.json_log import (
+    MAX_LINE_BYTES,
+    JsonLines,
+    Origin,
+    current_origin,
+    set_origin,
+)
 from chat.observability.request_ids import IdentifiedBridge
 
 ANY_TEXT = st.text(st.characters())  # lone surrogates among them
@@ -129,7 +135,7 @@ def test_which_ids_of_others_are_used(client, sent, is_used):
             started.append(dict(message["headers"]))
 
     async def story():
-        bridge = IdentifiedBridge(app, proxies=[ip_network("10.0.0.0/8")])
+        bridge = IdentifiedBridge(app, is_proxy=lambda ip: is_in(ip, (ip_network("10.0.0.0/8"),)))
         scope = {
             **{"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "scheme": "http"},
             **{"http_version": "1.1", "query_string": b"", "extensions": {}},

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 
 from chat.observability import once_per_minute
-from chat.observability.log_filter import OutageFilter
+from chat.observability.once_per_minute import OutageFilter
 
 
 @pytest.fixture
