@@ -17,7 +17,7 @@ from .media.orphan_cleanup import OrphanCleanup
 from .observability.loop_lag import LoopLag
 from .redis_client.topology import SingleServer, Topology
 from .rendering import assets, cached_html, environment, local_time
-from .rendering.texts import Texts
+from .rendering.text_renderer import Texts
 from .services.context import Parts, present
 from .services.messages import post_text
 from .services.retention import cleanups

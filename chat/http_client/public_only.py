@@ -8,7 +8,12 @@ Proxy settings of the environment and cookies are not used.
 
 The existing libraries connect before they check, or depend on private parts of httpx. This module
 uses httpcore, the base of httpx, with a `Host` header and the extension `sni_hostname`. The other
-server may be hostile, too: the size of its response is limited (chat.http_client.bounded_stream).
+server may be hostile, too: the size of its response is limited.
+
+The sender decides how expensive each byte is to parse: a response may consist of ten thousand
+informational responses, header lines, or one-byte chunks, and the HTTP parser handles everything it
+has been given without yielding to the event loop. The parser therefore gets at most PIECE_BYTES at
+a time, and other tasks run between two pieces. The limit on the total bounds everything else.
 """
 
 import asyncio
@@ -20,12 +25,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
 
 import httpcore
 import httpx
 
 from ..domain.errors import Invalid, SiteAway
-from .bounded_stream import BoundedBackend, ResponseTooLarge
 from .public_address import is_public
 
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -35,6 +40,7 @@ MAX_ADDRESS_CHARS = 500
 MAX_BODY_BYTES = 64 * 1024  # of a response; the rest is not read
 MAX_HEAD_BYTES = 16 * 1024  # before the body, including informational responses
 MAX_BODY_WIRE_BYTES = 2 * MAX_BODY_BYTES  # the body with its chunk headers
+PIECE_BYTES = 1024  # that the parser gets at a time, at most
 MAX_WHY_CHARS = 200  # of the reason of a failure, which may quote the other server
 MAX_TRIED_ADDRESSES = 3  # of one host
 MAX_ADDRESSES = 64  # of one host; with more, the request is refused
@@ -53,6 +59,49 @@ class HttpResponse:
     status: int
     headers: httpx.Headers
     body: bytes
+
+
+class ResponseTooLarge(Exception):
+    """The response is larger than the limit."""
+
+
+class BoundedBackend(httpcore.AsyncNetworkBackend):
+    """A network backend for httpcore that reads at most `max_bytes` from all its connections
+    together. Reading more raises ResponseTooLarge."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.bytes_left = max_bytes
+        self._backend = httpcore.AnyIOBackend()
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._backend.connect_tcp(*args, **options), self)
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    def __init__(self, stream: httpcore.AsyncNetworkStream, backend: BoundedBackend) -> None:
+        self._stream = stream
+        self._backend = backend
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._backend.bytes_left <= 0:
+            raise ResponseTooLarge
+        await asyncio.sleep(0)
+        size = min(max_bytes, PIECE_BYTES, self._backend.bytes_left)
+        data = await self._stream.read(size, timeout)
+        self._backend.bytes_left -= len(data)
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _Stream(await self._stream.start_tls(*args, **options), self._backend)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 async def resolve(host: str, port: int) -> list[str]:

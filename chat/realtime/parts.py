@@ -8,7 +8,7 @@ import greenback
 
 from ..redis_client.topology import Topology
 from ..rendering.fragments import Fragments
-from ..rendering.texts import Texts
+from ..rendering.text_renderer import Texts
 from ..store import Store
 from .background import Background
 from .confirmations import Confirmations

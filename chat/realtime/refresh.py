@@ -9,7 +9,7 @@ from functools import partial
 from ..bridge import await_
 from ..domain.events import Event
 from ..rendering.fragments import Fragments
-from ..rendering.texts import Texts
+from ..rendering.text_renderer import Texts
 from ..runtime.cooperation import give_way
 from ..store import Person, Row, Store
 from ..store.person import uids_in

@@ -16,7 +16,7 @@ from ..observability.metrics import GAPS
 from ..observability.redaction import without_message
 from ..redis_client.pubsub import PubSub
 from ..redis_client.topology import Topology
-from ..rendering.texts import Texts
+from ..rendering.text_renderer import Texts
 from ..store import Store, keys
 from .background import Background
 from .hub import Hub

@@ -109,6 +109,12 @@ class Asking(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         """Send a command at the end of this turn of the loop."""
         raise NotImplementedError
 
+    def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
+        """Fail the commands whose answer is still missing, with an error of this type."""
+        for _, answer, *_ in commands:
+            if not answer.done():
+                answer.set_exception(kind(text))
+
     def wait_all(self, answers: "Sequence[asyncio.Future[Any]]") -> list[Any]:
         """Return the results of all answers, in the same order. Raises the first error."""
         # Answers arrive in order, so as a rule it is enough to wait for the last one.
@@ -344,9 +350,6 @@ class LoopRedis(Asking):
         if self._asked:
             self._write()
 
-    def _fail(self, commands: Iterable[Command], kind: type[Exception], text: str) -> None:
-        fail(commands, kind, text)
-
 
 class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
     """Collects commands; `execute` sends them together."""
@@ -369,13 +372,6 @@ class LoopPipeline(CoreCommands):  # type: ignore[type-arg, unused-ignore]
         for command in made:
             self.client.put(command)
         return self.client.wait_all([answer for _, answer, *_ in made])
-
-
-def fail(commands: Iterable[Command], kind: type[Exception], text: str) -> None:
-    """Fail the commands whose answer is still missing, with an error of this type."""
-    for _, answer, *_ in commands:
-        if not answer.done():
-            answer.set_exception(kind(text))
 
 
 def _reading_options(options: dict[str, Any]) -> dict[str, Any]:

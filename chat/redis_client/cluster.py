@@ -7,15 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MovedError,
-    TryAgainError,
-)
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from .client import Asking, Command, LoopRedis, fail
+from .client import Asking, Command, LoopRedis
 from .connection import pack
 from .topology import ClusterTopology
 from .urls import TIMEOUT_SECONDS
@@ -170,7 +165,7 @@ class LoopCluster(Asking):
 
     def _fail_unrouted(self, why: str) -> None:
         commands, self._unrouted = self._unrouted, []
-        fail(commands, RedisConnectionError, why)
+        self._fail(commands, RedisConnectionError, why)
 
 
 def _key(words: tuple[Any, ...]) -> str:

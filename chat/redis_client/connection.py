@@ -40,12 +40,9 @@ class OutcomeUnknown(RedisConnectionError):
         super().__init__(f"Redis gave no answer ({why}), so it is unknown whether the command ran")
 
 
-def _nowhere(data: bytes) -> None:
-    """Replaces `write` when the connection is closed: uvloop's transport would raise."""
-
-
-def _drop(reply: Any) -> None:
-    """Replaces the function that takes replies when the connection is closed."""
+def _drop(content: Any) -> None:
+    """Replaces the functions that write and that take replies when the connection is closed:
+    uvloop's transport would raise."""
 
 
 def pack(words: tuple[Any, ...]) -> bytes:
@@ -173,7 +170,7 @@ class Link(asyncio.Protocol):
         are dropped."""
         if not self.ended.done():
             self.ended.set_result(error)
-        self.write = _nowhere
+        self.write = _drop
         self._take = _drop
         self._transport.abort()
         self._connection._close()

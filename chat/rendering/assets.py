@@ -1,7 +1,8 @@
 """Serves static files, compressed once, under fingerprinted names that browsers cache for ever.
 
 `asset("chat.css")` returns `/static/chat.<digest>.css`. The style sheets in static/css are served
-as this one file. The vendored htmx files have their version in the name. Files are also served
+as this one file; the numbers in their names are the order in which they apply, from general to
+particular. The vendored htmx files have their version in the name. Files are also served
 under their plain names; browsers revalidate these by ETag (RFC 9110, section 13).
 """
 
@@ -13,25 +14,6 @@ from pathlib import Path
 
 from flask import Blueprint, Flask, Response, abort, request
 
-# The order in which the sheets apply, from general to particular.
-SHEETS = (
-    "reset",
-    "colors",
-    "base",
-    "layout",
-    "side",
-    "messages",
-    "markup",
-    "code",
-    "composer",
-    "reactions",
-    "files",
-    "notifications",
-    "card",
-    "account",
-    "picker",
-    "search",
-)
 _FOREVER = "public, max-age=31536000, immutable"
 _TYPES = {
     ".svg": "image/svg+xml",
@@ -64,7 +46,7 @@ class Assets:
             for path in sorted(root.rglob("*"))
             if path.is_file() and path.parent != root / "css"
         }
-        sheets = [(root / "css" / f"{name}.css").read_bytes() for name in SHEETS]
+        sheets = [path.read_bytes() for path in sorted((root / "css").glob("*.css"))]
         self.files["chat.css"] = _asset("chat.css", b"".join(sheets))
         self.fingerprinted = {_fingerprinted(n, a): n for n, a in self.files.items()}
         self.urls = {name: f"/static/{path}" for path, name in self.fingerprinted.items()}

@@ -9,7 +9,7 @@ from ..store import Room
 from .local_time import new_day, short_time, when
 
 CACHED_NAMES = 4096  # names and user ids whose initials and hues are cached
-AVATAR_HUES = 12  # avatar colours in static/css/colors.css
+AVATAR_HUES = 12  # avatar colours in static/css/02-colors.css
 
 BROWSERS = {
     "Edg": "Edge",

@@ -14,9 +14,8 @@ from markupsafe import Markup
 
 from ..domain.events import CHANGES, EDIT, POST, RENAME, Event
 from ..runtime.cooperation import in_pieces
-from .cached_html import CACHED_MESSAGES
+from .cached_html import CACHED_MESSAGES, PrecompiledTemplate
 from .local_time import short_time
-from .precompiled import PrecompiledTemplate
 
 FILE = "pushes/event.html"
 # Pages that are left open keep this many messages. They remove older ones each time this many have

@@ -30,7 +30,6 @@ from markupsafe import Markup, escape
 from ..domain.events import EDIT, POST, Event
 from ..domain.mentions import Mentions
 from . import markdown
-from .texts import Texts
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +56,32 @@ Key = tuple[str, str, Mentions]  # HTML or GIST, the body, the mentions in it
 on_behalf_of: ContextVar[str] = ContextVar("on_behalf_of", default="")
 
 
+class Texts:
+    """Renders texts at once, in the current process, so nothing needs to be prepared. TextRenderer
+    needs it."""
+
+    def render(self, body: str, mentions: Mentions = ()) -> Markup:
+        """The HTML of a message's body."""
+        return markdown.render(body, mentions)
+
+    def gist(self, body: str) -> str:
+        """The first line of a body, without markup."""
+        return markdown.gist(body)
+
+    def is_ready(self, event: Event) -> bool:
+        """True if showing this event will not wait."""
+        return True
+
+    async def prepare(self, event: Event) -> None:
+        """Render the texts of an event, on behalf of its author."""
+
+    async def prepare_lines(self, events: Iterable[Event]) -> None:
+        """Render the first lines of the newest events of rooms."""
+
+
 class TextRenderer(Texts):
-    """`connect` starts a child process that runs `serve`, and returns the connection to it."""
+    """Renders texts in a child process. `connect` starts one that runs `serve`, and returns the
+    connection to it."""
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
         self._connect = connect

@@ -16,7 +16,7 @@ from ..media.attachments import file_size
 from ..store import Store
 from . import cached_html
 from .assets import folder
-from .texts import Texts
+from .text_renderer import Texts
 
 EVENTS_IN_MEMORY = 1000
 

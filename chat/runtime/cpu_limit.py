@@ -18,27 +18,23 @@ class OutOfTime(Exception):
     """The work took more processor time than allowed."""
 
 
-class _Alarm:
-    armed = False
-
-    @classmethod
-    def ring(cls, *_: Any) -> None:
-        if cls.armed:
-            raise OutOfTime
-
-
 def within(seconds: float, work: Callable[[], T]) -> T:
     """Return the result of `work`. Raises OutOfTime when it has used this much processor time.
     Calls must not be nested. There is no limit in other threads than the main one, because signals
     reach only the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return work()
-    signal.signal(signal.SIGVTALRM, _Alarm.ring)
+    is_over = False
+
+    def ring(*_: Any) -> None:
+        if not is_over:
+            raise OutOfTime
+
+    signal.signal(signal.SIGVTALRM, ring)
     try:
-        _Alarm.armed = True
         # Repeated, because Python ignores exceptions in destructors.
         signal.setitimer(signal.ITIMER_VIRTUAL, seconds, AGAIN_SECONDS)
         return work()
     finally:
-        _Alarm.armed = False
+        is_over = True
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import NoReturn
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ class ForkServer:
             ours.setblocking(False)  # the event loop must not block
             return cls(ours, pid)
         _run(partial(_fork_for_each, theirs, serve))
-        raise AssertionError("not reached")
 
     def connect(self) -> socket.socket:
         """Return a connection to a new child, which ends when the connection is closed. Raises
@@ -137,7 +137,7 @@ def _forget_all_but(kept: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets children that have ended
 
 
-def _run(work: Callable[[], None]) -> None:
+def _run(work: Callable[[], None]) -> NoReturn:
     """Do the work of a new process, and end the process here, without the exit handlers of the
     server process."""
     status = 1

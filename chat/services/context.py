@@ -17,7 +17,7 @@ from ..realtime.connection_limits import ConnectionLimits
 from ..realtime.parts import connect
 from ..redis_client.topology import Topology
 from ..rendering.fragments import Fragments
-from ..rendering.texts import Texts
+from ..rendering.text_renderer import Texts
 from ..store import Store
 from .limits import Limits
 from .uploads import Uploads

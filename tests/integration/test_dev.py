@@ -71,7 +71,7 @@ def test_a_change_of_any_file_is_in_the_next_answer(dev):
     dev.change("templates/sign_in.html", "</form>", "</form><p>from the template</p>")
     wait_until(lambda: "from the template" in dev.answer("/sign-in"), "the changed template")
 
-    dev.change("static/css/base.css", ":root {", ":root, .from-the-style-sheet {")
+    dev.change("static/css/03-base.css", ":root {", ":root, .from-the-style-sheet {")
     wait_until(lambda: "from-the-style-sheet" in dev.answer("/static/chat.css"), "the changed CSS")
 
     dev.change("chat/web/health.py", '"ok', '"changed ok')

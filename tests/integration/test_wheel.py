@@ -37,7 +37,7 @@ def test_the_wheel_holds_all_it_needs(wheel):
     assert {
         "chat/templates/layout.html",
         "chat/templates/macros/messages.html",
-        "chat/static/css/messages.css",
+        "chat/static/css/06-messages.css",
         "chat/static/vendor/htmx-4.0.1.min.js",
         "chat/store/scripts/post.lua",
     } <= names

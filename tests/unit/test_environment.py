@@ -12,7 +12,7 @@ from chat.domain.events import CHANGES, DELETED, JOIN, POST, START, Event, File,
 from chat.domain.events import Reactions as ReactionsOf
 from chat.rendering import assets, cached_html, environment
 from chat.rendering.fragments import Fragments
-from chat.rendering.texts import Texts
+from chat.rendering.text_renderer import Texts
 from chat.store import Person, Room, Row
 
 from .test_fragments import HOSTILE, templates

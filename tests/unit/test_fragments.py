@@ -1,5 +1,6 @@
 """Nothing that people write leaves its element; a fragment does not depend on who looks."""
 
+import ast
 import re
 import time
 from dataclasses import replace
@@ -34,7 +35,7 @@ from chat.rendering import (
     fragments,
     local_time,
 )
-from chat.rendering.texts import Texts
+from chat.rendering.text_renderer import Texts
 from chat.store import Room, Row
 
 from ..stored_events import pack
@@ -425,3 +426,18 @@ def test_events_that_are_large_are_read_anew():
         first, second = (Event.parse("r", 1, 1, data) for _ in range(2))
         assert first == second
         assert (first is second) == is_kept
+
+
+def test_all_fragments_that_the_code_names_exist(made):
+    """mypy cannot see macros (Fragments.__getattr__)."""
+    named = set()
+    for path in (Path(__file__).parents[2] / "chat").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+                of = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+                if of == "fragments":
+                    named.add(node.attr)
+    assert {"for_viewers", "signed_out", "typing"} <= named
+    for name in sorted(named):
+        assert callable(getattr(made, name)), name
+    assert not hasattr(made, "none_of_these")
