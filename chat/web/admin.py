@@ -25,10 +25,21 @@ bp.before_request(require_admin)
 
 
 @bp.get("/people")
-def people() -> Any:
+def people(**more: Any) -> Any:
     """Everybody, by name. `?q=` finds a person by login, or people by a word of their name. `after`
-    and `before` are the places in that order where a page begins or ends."""
-    return _page()
+    and `before` are the places in that order where a page begins or ends. `more` are further
+    variables of the template."""
+    q = request.values.get("q", "")
+    after, before = request.args.get("after", ""), request.args.get("before", "")
+    page = chat().store.people.page(q, PAGE_ROWS, after, before)
+    found = page.people
+    earlier = page.before and address(before=page.before, after="")
+    later = page.after and address(after=page.after, before="")
+    here = Paging(0, 0, earlier, later)  # the number of people is not known
+    if q and not (after or before) and (person := _of_login(q)):
+        found = [person, *(one for one in found if one.uid != person.uid)]
+    shown = {"q": q, "paging": here, "roles": ROLES, "bans": chat().store.bans.all()}
+    return render_template("admin/people.html", found=found, **shown, **more)
 
 
 @bp.post("/people/<uid>/role")
@@ -62,7 +73,7 @@ def deactivate(uid: str) -> Any:
         record_in_audit_log("deleted all messages of", person)
         messages.purge(chat(), g.person, uid)
     if "networks" in request.form and not networks:
-        return _page(whose=person, somewhere=bool(seen))
+        return people(whose=person, somewhere=bool(seen))
     return _back()
 
 
@@ -96,7 +107,7 @@ def reset(uid: str) -> Any:
         raise Invalid("This person has no account with a password.")
     secret = chat().store.accounts.reset_token(uid, g.person.uid)
     record_in_audit_log("created a password link for", person)
-    return _page(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
+    return people(link=f"{own_origin()}/sign-in/reset/{secret}", whose=person)
 
 
 @bp.get("/files")
@@ -156,21 +167,6 @@ def _back() -> Any:
     return redirect("/admin/people", 303)
 
 
-def _page(**more: Any) -> str:
-    q = request.values.get("q", "")
-    after, before = request.args.get("after", ""), request.args.get("before", "")
-    page = chat().store.people.page(q, PAGE_ROWS, after, before)
-    found = page.people
-    earlier = page.before and address(before=page.before, after="")
-    later = page.after and address(after=page.after, before="")
-    here = Paging(0, 0, earlier, later)  # the number of people is not known
-    if q and not (after or before) and (person := _of_login(q)):
-        found = [person, *(one for one in found if one.uid != person.uid)]
-    shown = {"q": q, "paging": here, "roles": ROLES, "bans": chat().store.bans.all()}
-    return render_template("admin/people.html", found=found, **shown, **more)
-
-
 def _of_login(login: str) -> Person | None:
     uid, _ = chat().store.accounts.by_login(login)
-    person: Person | None = chat().store.people.get(uid) if uid else None
-    return person
+    return chat().store.people.get(uid) if uid else None

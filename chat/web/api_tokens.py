@@ -14,29 +14,30 @@ from ..store.tokens import SCOPES
 from .auth import record_in_audit_log
 from .nonces import new_nonce, sent_nonce
 from .paging import part
+from .view_options import shows_errors_on
 
 bp = Blueprint("api_tokens", __name__)
 
 
 @bp.get("/me/tokens")
 def mine() -> Any:
-    return _page(g.person)
+    return of_bot(g.person.uid)
 
 
 @bp.get("/admin/bots")
-def bots() -> Any:
+def bots(error: str = "") -> Any:
     check_admin(g.person)
-    return _bots()
+    bots, here = part(chat().store.people.bots())
+    shown = {"paging": here, "error": error, "nonce": new_nonce()}
+    return render_template("admin/bots.html", bots=bots, **shown)
 
 
 @bp.post("/admin/bots")
+@shows_errors_on(bots)
 def make_bot() -> Any:
     """Create a bot: a person who cannot sign in, and can be added to rooms like anybody."""
     check_admin(g.person)
-    try:
-        name = clean_name(request.form.get("name", ""), "name", MAX_NAME_CHARS)
-    except Invalid as error:
-        return _bots(error.text), 400
+    name = clean_name(request.form.get("name", ""), "name", MAX_NAME_CHARS)
     nonce = sent_nonce()
     uid = keys.repeatable_id("bot", g.person.uid, nonce, name) if nonce else ""
     is_new = not uid or chat().store.people.get(uid) is None
@@ -47,26 +48,36 @@ def make_bot() -> Any:
 
 
 @bp.get("/tokens/<uid>")
-def of_bot(uid: str) -> Any:
-    return _page(_owner(uid))
+def of_bot(uid: str, error: str = "", secret: str = "") -> Any:
+    owner, store = _owner(uid), chat().store.tokens
+    tokens = store.of(uid)
+    return render_template(
+        "me/tokens.html",
+        owner=owner,
+        tokens=tokens,
+        stopped={token.tid for token in tokens if not store.works(owner, token)},
+        error=error,
+        secret=secret,
+        typed=request.form.get("name", ""),
+        scopes=SCOPES,
+        nonce=new_nonce(),
+    )
 
 
 @bp.post("/tokens/<uid>")
+@shows_errors_on(of_bot, Refused)
 def make(uid: str) -> Any:
     """Create a token. Only the page in the response ever shows it."""
     owner = _owner(uid)
     scopes = [scope for scope in SCOPES if scope in request.form.getlist("scopes")]
-    try:
-        name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME_CHARS)
-        if not scopes:
-            raise Invalid("Choose what the token may do.")
-        by = g.person.uid if owner.bot else ""
-        secret = chat().store.tokens.make(owner.uid, name, scopes, by, sent_nonce())
-    except (Invalid, Refused) as error:
-        return _page(owner, error=error.text), error.status
+    name = clean_name(request.form.get("name", ""), "name of the token", MAX_NAME_CHARS)
+    if not scopes:
+        raise Invalid("Choose what the token may do.")
+    by = g.person.uid if owner.bot else ""
+    secret = chat().store.tokens.make(uid, name, scopes, by, sent_nonce())
     if owner.bot:
         record_in_audit_log("created a token for", owner)
-    return _page(owner, secret=secret)
+    return of_bot(uid, secret=secret)
 
 
 @bp.post("/tokens/<uid>/revoke")
@@ -85,25 +96,3 @@ def _owner(uid: str) -> Person:
         return g.person  # type: ignore[no-any-return]
     check_admin(g.person)
     return chat().store.people.bot(uid)
-
-
-def _page(owner: Person, error: str = "", secret: str = "") -> str:
-    store = chat().store.tokens
-    tokens = store.of(owner.uid)
-    return render_template(
-        "me/tokens.html",
-        owner=owner,
-        tokens=tokens,
-        stopped={token.tid for token in tokens if not store.works(owner, token)},
-        error=error,
-        secret=secret,
-        typed=request.form.get("name", ""),
-        scopes=SCOPES,
-        nonce=new_nonce(),
-    )
-
-
-def _bots(error: str = "") -> str:
-    bots, here = part(chat().store.people.bots())
-    shown = {"paging": here, "error": error, "nonce": new_nonce()}
-    return render_template("admin/bots.html", bots=bots, **shown)

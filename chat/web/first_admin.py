@@ -15,7 +15,6 @@ from werkzeug.exceptions import NotFound as NoPage
 
 from ..auth import setup_link
 from ..config import is_loopback
-from ..domain.errors import Busy, ChatError, Invalid, Refused
 from ..services.context import chat
 from ..store import Person
 from ..store.person import GUEST
@@ -24,6 +23,7 @@ from .client_address import FORWARDING_HEADERS
 from .nonces import sent_nonce
 from .security import address, network, own_origin
 from .sign_in_forms import auth_methods, new_account, typed
+from .view_options import shows_errors_on
 
 bp = Blueprint("first_admin", __name__)
 
@@ -48,8 +48,8 @@ def make_account() -> Any:
     if not _opens_without_link():
         log_failed_sign_in("the first account was requested without the link")
         text = "To make the first account, use the link that the server printed when it started."
-        return _form(Refused(text))
-    return _make_account(None)
+        return _form(text), 403
+    return _make_account(guest=None)
 
 
 @bp.get("/first-run/<secret>", endpoint="page_of_link")
@@ -67,7 +67,7 @@ def link(secret: str) -> Any:
             return _take_over(person)
         return render_template("first_run.html", becomes=person, secret=secret)
     if "password" in auth_methods():
-        return _make_account(person) if is_sent else _form()
+        return _make_account(guest=person) if is_sent else _form()
     return redirect(f"/sign-in?next={quote(request.path, safe='')}", 303)
 
 
@@ -96,23 +96,20 @@ def _take_over(person: Person) -> Any:
     return redirect("/", 303)
 
 
+def _form(error: str = "", guest: Person | None = None) -> Any:
+    others = [way for way in auth_methods() if way not in ("guest", "password")]
+    shown = {"first": True, "action": request.path, "others": others}
+    return render_template("sign_up.html", **shown, **typed(error))
+
+
+@shows_errors_on(_form)
 def _make_account(guest: Person | None) -> Any:
     """Create the administrator's account, and sign in to it. A `guest` stays the same person."""
-    try:
-        login, name, kept = new_account()
-        admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
-    except (Busy, Invalid) as error:
-        return _form(error)
+    login, name, kept = new_account()
+    admin = chat().store.accounts.create_admin(login, name, kept, guest, sent_nonce())
     chat().store.audit_log.note(admin, "created the first account", "", address())
     sign_in(admin, "password")
     return redirect("/", 303)
-
-
-def _form(error: ChatError | None = None) -> Any:
-    others = [way for way in auth_methods() if way not in ("guest", "password")]
-    shown = {"first": True, "action": request.path, "others": others}
-    page = render_template("sign_up.html", **shown, **typed(error.text if error else ""))
-    return (page, error.status, error.headers) if error else page
 
 
 def _wrong_link() -> Any:
