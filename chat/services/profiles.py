@@ -41,5 +41,4 @@ def edit(
     elif without_picture:
         parts.pictures.delete(person.uid)
         clean["picture"] = ""
-    changed: Person = parts.store.people.edit(person, **clean)
-    return changed
+    return parts.store.people.edit(person, **clean)

@@ -41,18 +41,16 @@ class Cleanup:
     async def run(self) -> None:
         """Clean up until cancelled."""
         await asyncio.sleep(self.first_seconds)
-        await run_leased(self.lease, self._work, self.rest_seconds, self.what, (BaseError,))
+        await run_leased(self.lease, self.step, self.rest_seconds, self.what, (BaseError,))
 
-    def _work(self) -> float:
-        return PAUSE_SECONDS if self.step() else self.rest_seconds
-
-    def step(self) -> bool:
-        """Do one step of a round. Returns False when the round is over."""
+    def step(self) -> float | None:
+        """Do one step of a round. Returns the seconds until the next one, or None when the round is
+        over."""
         steps, self._round = self._round or self.begin(), None
         if not next(steps, False):
-            return False
+            return None
         self._round = steps  # after an error, this is not reached, and a new round begins
-        return True
+        return PAUSE_SECONDS
 
 
 def cleanups(settings: Settings, store: Store, pictures: Pictures) -> Iterator[Cleanup]:

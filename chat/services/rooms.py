@@ -96,8 +96,7 @@ def room_to_read(store: Store, rid: str, uid: str) -> Room:
     room, read = store.rooms.row(rid, uid)
     if read is None:
         raise NotMember("Join the room first to read it.") if room.kind == OPEN else NotFound("")
-    found: Room = room
-    return found
+    return room
 
 
 def room_to_manage(store: Store, rid: str, by: Person) -> Room:

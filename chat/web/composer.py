@@ -40,7 +40,7 @@ def next_composer(rid: str) -> Any:
 @bp.post("/rooms/<rid>/composer")
 def choose_lines(rid: str) -> Any:
     """Switch the composer to several lines (field `lines`), or back to one. The text stays."""
-    room = _room(rid)
+    room = chat().store.rooms.member(rid, g.person.uid)
     body, is_wanted = _body(), bool(request.form.get("lines"))
     note = "" if is_wanted or "\n" not in body else SEVERAL_LINES
     if is_wanted:
@@ -56,7 +56,7 @@ def choose_lines(rid: str) -> Any:
 @bp.post("/rooms/<rid>/attach")
 def attach(rid: str) -> Any:
     """Show the field for files (`files`), or hide it. The text stays."""
-    room = _room(rid)
+    room = chat().store.rooms.member(rid, g.person.uid)
     shown: dict[str, Any] = {"body": _body(), "files": bool(request.form.get("files"))}
     if is_htmx():
         reply, nonce = _reply(rid), new_nonce()
@@ -67,7 +67,7 @@ def attach(rid: str) -> Any:
 @bp.post("/rooms/<rid>/preview")
 def preview(rid: str) -> Any:
     """Show how the text will look: a fragment for htmx, else on the room's page."""
-    room = _room(rid)
+    room = chat().store.rooms.member(rid, g.person.uid)
     body, error, clean = _body(), "", ""
     try:
         clean = clean_body(body)
@@ -82,7 +82,7 @@ def preview(rid: str) -> Any:
 def draft(rid: str) -> Any:
     """The person's draft in this room, for the empty composer with this `nonce`. Only htmx requests
     it: without JavaScript no drafts are stored."""
-    room = _room(rid)
+    room = chat().store.rooms.member(rid, g.person.uid)
     nonce = _nonce(request.args.get("nonce", ""))
     body = chat().store.drafts.of(g.person.uid, room.rid)
     return render_template("rooms/draft.html", rid=rid, nonce=nonce, body=body)
@@ -96,11 +96,6 @@ def text_help() -> Any:
 def _page(room: Room, **shown: Any) -> str:
     """The room's page, with everything that was typed so far."""
     return newest_page(room, RoomView(reply=_reply(room.rid), **shown))
-
-
-def _room(rid: str) -> Room:
-    room: Room = chat().store.rooms.member(rid, g.person.uid)
-    return room
 
 
 def _reply(rid: str) -> Any:

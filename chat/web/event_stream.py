@@ -149,10 +149,9 @@ class Waiting:
     def next(self) -> str:
         """The next text to write; a comment if there is none for KEEPALIVE_SECONDS."""
         try:
-            text: str = await_(asyncio.wait_for(self.queue.get(), KEEPALIVE_SECONDS))
+            return await_(asyncio.wait_for(self.queue.get(), KEEPALIVE_SECONDS))
         except TimeoutError:
             return "<!-- still here -->"
-        return text
 
 
 def _listen(room: Room, place: StreamPosition, waiting: Waiting, head: str) -> Iterator[str]:

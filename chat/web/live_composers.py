@@ -112,13 +112,11 @@ class LiveComposers:
         if not rid or rid != self.viewer.watching:
             return
         self._keep_draft(rid, one(frame, "nonce"), body)
-        if start is not None:
-            self.has_suggestions = True
-            people, words = self.parts.store.notifications.offered(rid, self._person.uid, start)
-            self.send(self.parts.fragments.name_suggestions(rid, people, words))
-        elif self.has_suggestions:
-            self.has_suggestions = False
-            self.send(self.parts.fragments.name_suggestions(rid, [], []))
+        offered = self.parts.store.notifications.offered
+        found = ([], []) if start is None else offered(rid, self._person.uid, start)
+        if start is not None or self.has_suggestions:
+            self.has_suggestions = start is not None
+            self.send(self.parts.fragments.name_suggestions(rid, *found))
 
     def _keep_draft(self, rid: str, nonce: str, text: str) -> None:
         """Keep the text of a composer as the draft, unless the composer was sent: text that was
