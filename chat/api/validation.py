@@ -63,7 +63,8 @@ def body_fields() -> Any:
 
 
 def explained(error: JsonSchemaValueException) -> str:
-    """What is wrong, for the person who wrote the program: the field, and what it may be."""
+    """Return what is wrong, for the person who wrote the program: the field, and its valid
+    values."""
     schema: Schema = error.definition
     if len(error.path) == 1:  # the object itself, not one of its fields
         if error.rule == "required":

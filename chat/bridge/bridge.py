@@ -1,4 +1,4 @@
-"""Run a Flask application, with Flask-Sock, as an ASGI application: each request in a greenlet.
+"""Runs a Flask application, with Flask-Sock, as an ASGI application: each request in a greenlet.
 
 Flask and Flask-Sock are synchronous. Every request, websocket and streamed response here runs the
 ordinary WSGI application in a greenlet on the event loop, where `await_` turns anything awaitable
@@ -114,7 +114,7 @@ class Bridge:
         await _spread(ends, seconds)
 
     async def end(self) -> None:
-        """Answer nothing more. What has not ended after END_SECONDS is cancelled."""
+        """Stop answering. Everything that has not ended after END_SECONDS is cancelled."""
         self._ended = True
         if not await all_done(self._requests, END_SECONDS):
             for task in list(self._requests):

@@ -74,7 +74,7 @@ class HTTP1(H11Protocol):
         await super()._create_stream(_with_one_connection_field(request))
 
     def _is_between_requests(self) -> bool:
-        """Whether no request is being handled and h11 has received nothing of the next one."""
+        """True if no request is being handled and h11 has received nothing of the next one."""
         h11_s: Any = self.connection
         return (
             self.stream is None

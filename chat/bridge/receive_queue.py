@@ -24,7 +24,7 @@ class ReceiveQueue:
 
     @property
     def full(self) -> bool:
-        """Whether `put` would wait."""
+        """True if `put` would wait."""
         return len(self._messages) >= self._max_messages and self._end is None
 
     async def put(self, message: dict[str, Any]) -> None:

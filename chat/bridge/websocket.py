@@ -38,7 +38,7 @@ class Transport(Protocol):
 
     @property
     def deflates(self) -> bool:
-        """Whether the client accepts compressed frames."""
+        """True if the client accepts compressed frames."""
 
     def write(self, frames: bytes, /) -> int:
         """Write frames as they are. Returns the bytes that have not left yet, or -1 if nothing was
@@ -133,7 +133,7 @@ class WebSocket:
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be sent, as far as is known here."""
+        """True if messages can be sent, as far as is known here."""
         return self.accepted and self._close is None
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:

@@ -60,7 +60,7 @@ class WebSocketOutput(WSStream):
 
     @property
     def deflates(self) -> bool:
-        """Whether the client accepts compressed frames."""
+        """True if the client accepts compressed frames."""
         return self.handshake.deflate is not None  # type: ignore[attr-defined]
 
     def write(self, frames: bytes) -> int:

@@ -251,7 +251,7 @@ def _explained(file: str) -> Iterator[None]:
 
 
 def _findings(store: Store, stored: Files) -> Iterator[Finding]:
-    """What is wrong in the database and in the storage of files."""
+    """Yield what is wrong in the database and in the storage of files."""
     yield from store.integrity.everything()
     yield from _run(lambda: list(miscounted(store, stored)))
     for text in _run(lambda: list(missing_files(store, stored))):

@@ -23,8 +23,8 @@ def clean_emoji(text: str) -> str:
 
 
 def stored_emoji(text: str) -> str:
-    """The same for stored reactions. Earlier versions also accepted symbols that are not emoji,
-    such as "→"."""
+    """Like `clean_emoji`, for stored reactions. Earlier versions also accepted symbols that are not
+    emoji, such as "→"."""
     try:
         return clean_emoji(text)
     except Invalid:

@@ -94,7 +94,7 @@ def _has_foreign_mark(letters: list[str]) -> bool:
 
 
 def keys(name: str) -> frozenset[str]:
-    """What a name looks like, in one or two forms. Names look alike if they share a form.
+    """Return what a name looks like, in one or two forms. Names look alike if they share a form.
 
     A skeleton (UTS 39, section 4) keeps the case, and a capital letter may look like another letter
     than the small one does. So one form is folded before the skeleton, the other one after it."""

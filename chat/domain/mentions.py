@@ -27,8 +27,8 @@ _CODE = re.compile(r"`[^`\n]*`")
 
 
 def mentioned(body: str, names: Iterable[str]) -> set[str]:
-    """Those of `names` that `body` mentions, in upper or lower case. If one name is the beginning
-    of another, the longest one that fits counts."""
+    """Return those of `names` that `body` mentions, in upper or lower case. If one name is the
+    beginning of another, the longest one that fits counts."""
     if "@" not in body:
         return set()
     known: dict[str, set[str]] = {}

@@ -247,7 +247,7 @@ class Files:
             ]
 
     def named(self, name: str) -> bool:
-        """Whether the storage belongs to the database of this name. A new storage gets the name."""
+        """True if the storage belongs to the database of this name. A new storage gets the name."""
         try:
             found = await_(self.pictures.files.get_async(DATABASE_NAME_PATH))
             return bytes(await_(found.bytes_async())) == name.encode()

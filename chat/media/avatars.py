@@ -60,7 +60,8 @@ class Pictures:
         return secrets.token_urlsafe(6)
 
     def has_room(self, more: int) -> bool:
-        """False if this many more bytes would fill the disk, which the database may use too."""
+        """Return False if this many more bytes would fill the disk, which the database may use
+        too."""
         try:
             disk = shutil.disk_usage(self.folder) if self.folder else None
         except OSError:

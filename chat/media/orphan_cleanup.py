@@ -118,7 +118,7 @@ class OrphanCleanup:
         return gone
 
     def _is_ours(self) -> bool:
-        """Whether the files belong to this database. A new storage gets the database's name."""
+        """True if the files belong to this database. A new storage gets the database's name."""
         ours = self.store.retention.place(secrets.token_urlsafe(12))
         found = self.files.named(ours)
         if not found:

@@ -47,7 +47,7 @@ class NodeClient(LoopRedis):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for an answer from this node."""
+        """True if nobody waits for an answer from this node."""
         return not self._asked and not self._sent
 
 

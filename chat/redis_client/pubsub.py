@@ -62,7 +62,7 @@ class PubSub:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection to each of the servers."""
+        """True if there is a connection to each of the servers."""
         return bool(self.topology.places) and self.topology.places <= self._links.keys()
 
     @property

@@ -1,4 +1,4 @@
-"""Which Redis server has which key or channel: one server has all, or a cluster divides them.
+"""Says which Redis server has which key or channel: one server has all, or a cluster divides them.
 
 A *place* names a server: `host:port` in a cluster, as its nodes call each other.
 https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/

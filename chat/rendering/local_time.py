@@ -110,6 +110,7 @@ def _zone(name: str) -> tzinfo | None:
 
 
 def _is_place(name: str) -> bool:
-    """False for old and technical names such as Etc/GMT+5, US/Eastern, EST5EDT and posix/…"""
+    """Return False for old and technical names such as Etc/GMT+5, US/Eastern, EST5EDT and
+    posix/…"""
     region, slash, _ = name.partition("/")
     return bool(slash) and region in REGIONS.split()

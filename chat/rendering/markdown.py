@@ -88,7 +88,7 @@ def gist(body: str) -> str:
 
 @lru_cache(maxsize=8)  # called several times in a row for each message
 def is_marked_up(body: str) -> bool:
-    """False for a text that is shown as it was typed. Most texts are, and need no parser."""
+    """Return False for a text that is shown as it was typed. Most texts are, and need no parser."""
     return bool(_HAS_MARKUP.search(body) or _BEGINS_MARKUP.match(body)) or "ww." in body
 
 

@@ -21,7 +21,7 @@ _clean_link = nh3.Cleaner(
 
 
 def is_allowed(url: str) -> bool:
-    """Whether a message may contain a link to this address."""
+    """True if a message may contain a link to this address."""
     return bool(_ADDRESS.match(url))
 
 
@@ -34,7 +34,7 @@ def configure(finder: Any) -> None:
     host_and_path = _host_and_path(finder.re["src_host_port_strict"], finder.re["src_path"])
 
     def www_length(_: object, text: str, start: int) -> int:
-        """How many characters of an address follow `www.`; 0 if this is not an address."""
+        """Return how many characters of an address follow `www.`; 0 if this is not an address."""
         before = text[start - 5 : start - 4] if start > 4 else ""
         if before in ("/", "@", ".", "-", "="):
             return 0

@@ -310,7 +310,8 @@ def _size(key: Key, text: str) -> int:
 
 
 def _keys(event: Event) -> list[Key]:
-    """What is rendered of an event: its text, its first line for the room list, and its quote."""
+    """Return what is rendered for an event: its text, its first line for the room list, and its
+    quote."""
     if event.kind not in (POST, EDIT):
         return []
     html: list[Key] = []

@@ -168,7 +168,7 @@ class Index:
         self._in_words, self._merging = not self._removes_words, False
 
     def cursor(self, rid: str) -> IndexCursor | None:
-        """How far a room is indexed, None if it is not."""
+        """Return how far a room is indexed, None if it is not."""
         row = self._row("SELECT epoch, cursor, at, first FROM room WHERE rid = ?", rid)
         return IndexCursor(*row) if row else None
 

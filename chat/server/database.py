@@ -1,4 +1,4 @@
-"""What `chat serve` checks and prepares in the database before it starts workers."""
+"""Checks and prepares the database before `chat serve` starts workers."""
 
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError

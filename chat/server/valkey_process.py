@@ -88,7 +88,7 @@ class ValkeyWatch:
 
     @property
     def is_silent(self) -> bool:
-        """Whether an answer has been missing for some seconds."""
+        """True if an answer has been missing for some seconds."""
         return self._silence.seconds > 2 * PING_SECONDS
 
     def look(self, seconds: float) -> str:

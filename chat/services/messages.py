@@ -158,7 +158,7 @@ def _is_removed(
 
 
 def error_text(error: Exception) -> str:
-    """What to show to an author whose message was not stored because of `error`."""
+    """Return what to show to an author whose message was not stored because of `error`."""
     if isinstance(error, ChatError):
         return error.text
     return StoreAway().text if isinstance(error, RedisError) else "Something went wrong. Try again."

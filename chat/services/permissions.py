@@ -1,5 +1,5 @@
-"""What each person may do, for pages and the API alike. The store decides who may read and write in
-a room: its members."""
+"""Decides what each person may do, for pages and the API alike. The store decides who may read and
+write in a room: its members."""
 
 from ..config import Settings
 from ..domain.errors import Refused

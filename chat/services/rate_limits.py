@@ -1,4 +1,5 @@
-"""Which rate limit a request counts against, and what a frame of an open page costs.
+"""The tables of rate limits: which limit each request counts against, and what each frame of an
+open page costs.
 
 web.request_limits counts every request, and the page's socket every frame. Some buckets are counted
 by the service that the request calls (`within`): those that do not count requests but messages,

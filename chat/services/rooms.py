@@ -92,7 +92,8 @@ def _clean(fields: dict[str, str]) -> dict[str, str]:
 
 
 def room_to_read(store: Store, rid: str, uid: str) -> Room:
-    """The room, for a member. Raises NotMember for an open room, NotFound."""
+    """Return the room, for a member. For others, raises NotMember if the room is open, and NotFound
+    otherwise."""
     room, read = store.rooms.row(rid, uid)
     if read is None:
         raise NotMember("Join the room first to read it.") if room.kind == OPEN else NotFound("")

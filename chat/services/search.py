@@ -53,8 +53,8 @@ class SearchResults:
 def search(
     parts: Parts, person: Person, query: Query, older: str = "", limit: int = PAGE_SIZE
 ) -> SearchResults:
-    """What a query finds for a person. `older` is the cursor of an earlier page. Raises TooOften,
-    Busy, and Invalid with a text for the person."""
+    """Return what a person finds with a query. `older` is the cursor of the previous page. Raises
+    TooOften, Busy, and Invalid with a text for the person."""
     if query.problem:
         raise Invalid(query.problem)
     if not query:
@@ -75,7 +75,7 @@ def search(
 def _find(
     parts: Parts, person: Person, wanted: Wanted, rows: list[Row], limit: int
 ) -> tuple[list[Position], dict[str, int]]:
-    """The places in the index, and the last event of each room that is indexed."""
+    """Return the places in the index, and the last indexed event of each room."""
     folder = parts.settings.data
     rooms = [(row.room.rid, row.room.last.at) for row in rows]
     try:

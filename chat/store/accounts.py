@@ -134,7 +134,7 @@ class Accounts:
             self._keep_first_admin(who)
 
     def has_admin(self) -> bool:
-        """False until somebody has become the first administrator."""
+        """True once somebody has become the first administrator."""
         return bool(self._verified.one("EXISTS", keys.FIRST_ADMIN))
 
     def by_login(self, login: str) -> tuple[str, str]:

@@ -11,12 +11,12 @@ class Bans:
         self.client = client
 
     def ban(self, uid: str, networks: Iterable[str]) -> None:
-        """Ban these networks (client_address.network_of) because of this person."""
+        """Ban these networks (client_address.network_of) on account of this person."""
         if entries := {f"{network} {uid}": 0 for network in networks}:
             self.client.zadd(keys.BANNED, entries)
 
     def lift(self, uid: str) -> None:
-        """Lift all bans because of this person."""
+        """Lift all bans that were made on account of this person."""
         if networks := self.all().get(uid):
             self.client.zrem(keys.BANNED, *(f"{network} {uid}" for network in networks))
 

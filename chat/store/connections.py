@@ -1,4 +1,4 @@
-"""How many pages people and addresses have open, in all processes together.
+"""Counts the pages that people and addresses have open, in all processes together.
 
 Each process stores its own numbers and a heartbeat. The numbers of a process that died do not
 count.

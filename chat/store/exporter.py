@@ -75,7 +75,7 @@ class Exporter:
         yield {"is": "end of room", "id": rid}
 
     def _beside(self, rid: str, kind: str, seq: int) -> Iterator[Record]:
-        """What is stored beside the events up to number `seq`."""
+        """Yield what is stored beside the events up to number `seq`."""
         for some in scan_beside(self.client, rid, kind):
             if kind == "members":
                 yield from self._people(uid for uid, _ in some)
@@ -154,7 +154,7 @@ class Exporter:
 
 
 def scan_beside(client: Any, rid: str, kind: str) -> Iterator[list[tuple[str, Any]]]:
-    """What is stored of this kind (BESIDE) in a room: names with texts or whole numbers, some at a
+    """Yield what a room stores of this kind (BESIDE): names with texts or whole numbers, some at a
     time."""
     scan = client.hscan_iter if kind in HASHES else client.zscan_iter
     size = TEXTS_AT_ONCE if kind in _TEXTS else SCAN_COUNT

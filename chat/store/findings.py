@@ -1,4 +1,4 @@
-"""What the integrity check finds."""
+"""The findings of the integrity check."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

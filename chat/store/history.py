@@ -171,7 +171,7 @@ class History:
         return first, found
 
     def gone(self, rid: str, uids: Sequence[str]) -> list[str]:
-        """Those of these people who are not members."""
+        """Return those of these people who are not members."""
         return [
             uid
             for some in batched(uids, MAX_UIDS_AT_ONCE)
@@ -256,7 +256,7 @@ def events_of(rid: str, entries: Sequence[Entry], after: int = 0, first: int = 1
 
 
 def tombstone(rid: str, seq: int, at: int) -> Event:
-    """What stands for a deleted event."""
+    """Return what replaces a deleted event."""
     return Event(rid, seq, at, DELETED, "", "", "")
 
 

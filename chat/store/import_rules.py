@@ -1,4 +1,4 @@
-"""What an imported record may contain. All functions raise ValueError for anything else.
+"""Checks what an imported record contains. All functions raise ValueError for anything invalid.
 
 A file may come from anybody and contain anything, so each number has bounds, and each text must be
 one that can be stored. Texts of a foreign file (one that is imported without --all) are cleaned as
@@ -84,7 +84,7 @@ def texts(found: Any, most: int = MAX_ENTRIES) -> dict[str, str]:
 
 
 def beside(kind: str, found: Any, upto: int) -> dict[str, Any]:
-    """What is stored beside the events of a room whose newest number is `upto`."""
+    """Return what is stored beside the events of a room whose newest number is `upto`."""
     if not isinstance(found, dict) or len(found) > MAX_ENTRIES:
         raise ValueError(f"{kind} are not an object")
     if kind in ("edits", "reactions", "mentions"):

@@ -165,7 +165,7 @@ class IntegrityCheck:
                     yield Finding(f"{what} {rid} is stored, but they are not a member", gone)
 
     def _not_in(self, uid: str, rids: Iterable[str]) -> set[str]:
-        """Those of the rooms of which the person is not a member."""
+        """Return those of the rooms of which the person is not a member."""
         listed = set(rids)
         return listed - self.rooms.joined(uid, listed)
 
@@ -233,8 +233,8 @@ class IntegrityCheck:
 
 
 def _findings(look: Look) -> Iterator[Finding]:
-    """What a look finds. If a stored value is no number, no JSON or of another type, that is the
-    last finding, and other looks go on."""
+    """Yield what a check finds. If a stored value is not a number, not JSON or of the wrong type,
+    that is the check's last finding, and other checks continue."""
     try:
         yield from look()
     except (ValueError, TypeError, ResponseError) as error:

@@ -139,8 +139,8 @@ class MessageReads:
     def missed(
         self, rid: str, uid: str, after: int, epoch: str, limit: int = 300, at: int = 0
     ) -> Missed | None:
-        """What a page of `uid` lacks that shows room `rid` up to number `after`, whose time was
-        `at` (0: any), in this `epoch` ("": any). None if `uid` is not a member."""
+        """Return what a page of `uid` lacks that shows room `rid` up to number `after`, whose time
+        was `at` (0: any), in this `epoch` ("": any). None if `uid` is not a member."""
         with self.history.turns.turn():
             piece, entries = self.history.gap(
                 rid, after, at, limit + 1, [uid], 2 * MAX_MISSED_CHARS, after + limit

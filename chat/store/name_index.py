@@ -99,8 +99,8 @@ def likeness(typed: str, name: str) -> int | None:
 
 
 def folded_likeness(typed: str, name: str) -> int | None:
-    """The same for texts that are folded. To compare many names, fold each text once: that is most
-    of the work."""
+    """Like `likeness`, for folded texts. To compare many names, fold each text once, because
+    folding is most of the work."""
     if typed == name:
         return SAME
     if f" {typed}" in f" {name}":

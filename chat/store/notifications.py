@@ -75,7 +75,7 @@ class Notifications:
         return people[:MAX_SUGGESTIONS], words
 
     def _members(self, rid: str, uids: Sequence[str]) -> list[Person]:
-        """Those of the people with these ids who are active members of the room."""
+        """Return those of the people with these ids who are active members of the room."""
         members = members_among(self.client, keys.members(rid), uids)
         return [person for person in self.people.several(members) if not person.deactivated]
 

@@ -19,7 +19,7 @@ class Retention:
         self._trim = Script(client, "trim")
 
     def held_among(self, files: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Those of these files (the ids of the room and of the file) that a message has."""
+        """Return those of these files (the ids of the room and of the file) that a message has."""
         asked = ((keys.files(rid), fid) for rid, fid in files)
         held = (score is not None for score in ask_each(self.client, "zscore", asked))
         return list(compress(files, held))

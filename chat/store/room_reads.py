@@ -175,7 +175,8 @@ class RoomReads:
                     yield rid, room, member is not None, seen, uncounted, mentions
 
     def unread(self, rid: str, read: int, seq: int) -> int:
-        """How many of the events after number `read`, up to number `seq`, count as unread."""
+        """Return how many of the events after number `read`, up to number `seq`, count as
+        unread."""
         return max(0, seq - read - int(self.client.zcount(keys.uncounted(rid), f"({read}", seq)))
 
     def open(self, limit: int = 200, start: int = 0) -> list[Room]:
@@ -198,21 +199,21 @@ class RoomReads:
         return sorted(found, key=lambda room: room.last.at, reverse=True)[:limit]
 
     def open_count(self) -> int:
-        """How many open rooms there are."""
+        """Return how many open rooms there are."""
         return int(self.client.zcard(keys.OPEN_ROOMS))
 
     def joined(self, uid: str, rids: Collection[str]) -> set[str]:
-        """Those of these rooms that the person is in."""
+        """Return those of these rooms that the person is in."""
         scores = ask_each(self.client, "zscore", ((keys.members(rid), uid) for rid in rids))
         return {rid for rid, at in zip(rids, scores, strict=True) if at is not None}
 
     def counts(self, uids: Sequence[str]) -> dict[str, int]:
-        """How many rooms are on each of these people's lists."""
+        """Return how many rooms are on each of these people's lists."""
         counts = ask_each(self.client, "scard", ((keys.user_rooms(uid),) for uid in uids))
         return dict(zip(uids, map(int, counts), strict=True))
 
     def size(self, rid: str) -> int:
-        """How many members the room has."""
+        """Return how many members the room has."""
         return int(self.client.zcard(keys.members(rid)))
 
     def members(self, rid: str, start: int = 0, limit: int = MAX_SCANNED_MEMBERS) -> list[Person]:
@@ -222,7 +223,7 @@ class RoomReads:
         return self.people.several(uids)
 
     def inside(self, rid: str, uids: Sequence[str]) -> set[str]:
-        """Those of these people who are in the room."""
+        """Return those of these people who are in the room."""
         return set(members_among(self.client, keys.members(rid), uids))
 
     def members_named(self, rid: str, text: str, limit: int) -> tuple[list[Person], bool]:

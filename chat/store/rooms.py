@@ -75,7 +75,7 @@ class Rooms(RoomReads):
         return rid
 
     def lacking(self, rid: str, uids: Sequence[str]) -> list[str]:
-        """Those of these people whose room list lacks the room."""
+        """Return those of these people whose room list lacks the room."""
         listed = ask_each(self.client, "sismember", ((keys.user_rooms(uid), rid) for uid in uids))
         return [uid for uid, is_listed in zip(uids, listed, strict=True) if not is_listed]
 

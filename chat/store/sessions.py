@@ -121,7 +121,7 @@ def _packed(session: Session) -> str:
 
 
 def _unpacked(sid: str, text: str) -> Session:
-    """The stored session. One that cannot be read is over."""
+    """Return the stored session. One that cannot be read counts as ended."""
     try:
         method, agent, address, began, seen = json.loads(text)
         return Session(sid, method, agent, address, int(began), int(seen))

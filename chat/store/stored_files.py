@@ -98,12 +98,12 @@ class StoredFiles:
         return int(size or 0), int(guests or 0)
 
     def missing(self, fids: Sequence[str]) -> list[str]:
-        """Those of these files that are not counted."""
+        """Return those of these files that are not counted."""
         found = self.client.hmget(keys.STORED[0], fids) if fids else []
         return [fid for fid, entry in zip(fids, found, strict=True) if entry is None]
 
     def since(self, fids: Sequence[str], at: float) -> set[str]:
-        """Those of these files that were counted at this time (s since 1970) or later."""
+        """Return those of these files that were counted at this time (s since 1970) or later."""
         found = self.client.hmget(keys.STORED[0], fids) if fids else []
         entries = zip(fids, found, strict=True)
         return {fid for fid, entry in entries if entry and _stored(fid, entry).at >= at}
@@ -114,7 +114,8 @@ class StoredFiles:
             yield [_stored(fid, entry) for fid, entry in some]
 
     def wrong_sums(self, repair: bool = False) -> int:
-        """How many sums differ from those of the entries. With `repair`, they are corrected."""
+        """Return how many sums differ from those of the entries. With `repair`, they are
+        corrected."""
         return int(self._recount(keys.STORED, repair="1" if repair else ""))
 
 

@@ -73,7 +73,7 @@ class Webhooks:
         self._log = Script(client, "log_attempt")
         self._verified = Verified(client)
 
-    # Administrators
+    # What administrators do
 
     def get(self, uid: str) -> Webhook | None:
         """The webhook of a bot, or None. One that lacks a field or has a broken time counts as
@@ -139,7 +139,7 @@ class Webhooks:
         return {rid: kind for rid, kind in zip(rids, kinds, strict=True) if kind}
 
     def behind(self, uid: str, rids: Sequence[str]) -> list[str]:
-        """Those of the rooms that have events behind the bot's cursor."""
+        """Return those of the rooms that have events behind the bot's cursor."""
         behind: list[str] = []
         for some in batched(rids, _AT_ONCE):
             pipeline = self.client.pipeline(transaction=False)
@@ -211,7 +211,7 @@ class Webhooks:
         return [Attempt(at, did, n, text[:MAX_OUTCOME_CHARS]) for at, did, n, text in entries]
 
     def waiting(self, uid: str) -> int:
-        """How many deliveries are queued."""
+        """Return how many deliveries are queued."""
         return int(self.client.zcard(keys.webhook_queue(uid)))
 
 

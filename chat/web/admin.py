@@ -112,7 +112,7 @@ def reset(uid: str) -> Any:
 
 @bp.get("/files")
 def files() -> Any:
-    """How many bytes of files are stored, and the people who have the most."""
+    """Return how many bytes of files are stored, and the people who have the most."""
     store = chat().store
     largest = store.stored_files.largest(MAX_OWNERS_LISTED)
     found = {person.uid: person for person in store.people.several([uid for uid, _ in largest])}
@@ -128,7 +128,7 @@ def files() -> Any:
 
 @bp.get("/audit")
 def audit() -> Any:
-    """What administrators did, newest first. `before` is the place where the page begins."""
+    """The audit log, newest entries first. `before` is the place where the page begins."""
     try:
         entries = chat().store.audit_log.before(request.args.get("before", ""))
     except ResponseError:

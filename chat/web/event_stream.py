@@ -82,7 +82,7 @@ def seen(rid: str, seq: str) -> tuple[str, int]:
 
 @bp.after_request
 def come_back(response: Response) -> Response:
-    """Let a frame reload itself after an error that may pass."""
+    """Let a frame reload itself after a temporary error."""
     if response.status_code in RETRY_STATUSES:
         wait = number(response.headers.get("Retry-After", "")) or 0
         response.headers["Refresh"] = str(max(wait, RETRY_SECONDS))

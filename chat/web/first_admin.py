@@ -1,4 +1,4 @@
-"""How a chat gets its first administrator: with the link that its operator was shown
+"""Makes the first administrator of a chat, with the link that its operator was shown
 (auth.setup_link).
 
 The link works with every method of signing in. If passwords are on, it leads to a form that creates

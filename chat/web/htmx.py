@@ -1,4 +1,4 @@
-"""Whether the response is for htmx, which replaces a part of the page, or is a page itself."""
+"""Tells responses for htmx, which replaces a part of the page, from whole pages."""
 
 from flask import request
 

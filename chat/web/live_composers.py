@@ -93,8 +93,8 @@ class LiveComposers:
         return text
 
     def _posted_before(self, rid: str, nonce: str, body: str) -> tuple[str | None, str]:
-        """What was posted with this nonce, None for nothing; and the body as it would be stored, to
-        compare with that. Raises ChatError, and redis's errors."""
+        """Return what was posted with this nonce (None for nothing), and the body as it would be
+        stored, to compare the two. Raises ChatError, and redis's errors."""
         return self.parts.store.messages.posted(rid, self._person, nonce), clean_body(body)
 
     def typing(self, frame: Frame) -> None:

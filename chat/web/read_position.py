@@ -1,4 +1,4 @@
-"""How far an open page has shown its room, and how far the store counts it as read."""
+"""Tracks how far an open page has shown its room, and how far the room counts as read."""
 
 import logging
 from dataclasses import dataclass

@@ -90,7 +90,7 @@ def picker() -> Any:
 @bp.post("/rooms")
 @shows_errors_on(_creation_form)
 def create() -> Any:
-    """Create a room, or write to people: `kind` is open, closed or direct."""
+    """Create a room of the `kind` open or closed, or open the direct room with some people."""
     if is_search():
         return _creation_form()
     form, members = request.form, picked_people()

@@ -1,4 +1,4 @@
-"""What the pages for signing in and for creating an account have in common."""
+"""Functions that the pages for signing in and for creating an account share."""
 
 from typing import Any
 
