@@ -101,11 +101,11 @@ def restore(settings: Settings, folder: Path) -> str:
             )
     valkey = EmbeddedValkey(data / "valkey")
     valkey.take_folder()
+    part = data / "valkey" / "restoring"
     try:
         for taken in ("secret", "pictures/*", "files/*", str(AOF)):
             if found := next(data.glob(taken), None):
                 raise CannotStart(f"{found} exists: a backup is restored into an empty CHAT_DATA")
-        part = data / "valkey" / "restoring"
         shutil.rmtree(part, ignore_errors=True)
         (part / AOF.name).mkdir(parents=True)
         _copy(folder / AOF / base, part / AOF.name / base)
@@ -113,11 +113,8 @@ def restore(settings: Settings, folder: Path) -> str:
         _begin_anew(part)
         _copy_beside(folder, data)
         (part / AOF.name).rename(data / AOF)
-        shutil.rmtree(part)
-    except CannotStart:
-        shutil.rmtree(data / "valkey" / "restoring", ignore_errors=True)
-        raise
     finally:
+        shutil.rmtree(part, ignore_errors=True)
         valkey.stop()
         if os.geteuid() == 0:
             data_folder.change_owner(data, owner.st_uid, owner.st_gid)
@@ -155,7 +152,7 @@ def _begin_anew(folder: Path) -> None:
     try:
         valkey.start()
         with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
-            for rid in Store(client).exporter().rids():
+            for rid in Store(client).retention.rooms():
                 client.hset(keys.room(rid), "epoch", secrets.token_urlsafe(6))
     finally:
         valkey.stop()

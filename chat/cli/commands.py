@@ -274,7 +274,7 @@ def _room_id(store: Store, room: str) -> str:
     rid = room.rstrip("/").rpartition("/")[2]
     if store.client.exists(keys.room(rid)):
         return rid
-    found = {rid: store.client.hget(keys.room(rid), "name") for rid in store.exporter().rids()}
+    found = {rid: store.client.hget(keys.room(rid), "name") for rid in store.retention.rooms()}
     listed = "".join(f"\n  {rid}  {name}" for rid, name in found.items() if name == room)
     raise CannotStart(
         f"there is no room with the id {room!r}. Rooms with that name:{listed or ' none'}"

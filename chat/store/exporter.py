@@ -47,16 +47,12 @@ class Exporter:
         counted = int(self.client.get(keys.RANDOM_COUNT) or 0)
         admin = self.client.get(keys.FIRST_ADMIN) if self.secrets else None
         yield {"is": "chat", "random": counted, "admin": admin or ""}
-        for rid in self.rids():
+        for rid in set(stored_ids(self.client, keys.room)):
             yield from self.room(rid)
         if self.secrets:
             yield from self._subjects()
             yield from self._audit()
             yield {"is": "banned", "of": self.client.zrange(keys.BANNED, 0, -1)}
-
-    def rids(self) -> set[str]:
-        """The ids of all rooms."""
-        return set(stored_ids(self.client, keys.room))
 
     def room(self, rid: str) -> Iterator[Record]:
         """A room as it is now, without what is posted during the export. Nothing if there is no

@@ -205,12 +205,9 @@ def people_beside(kind: str, values: dict[str, Any]) -> Iterator[str]:
 
 def a_name(found: str) -> str:
     """A person's name, made clean; "?" for none."""
-    return (
-        _or_nothing(clean_name, found[: 4 * MAX_NAME_CHARS], "name", 4 * MAX_NAME_CHARS)[
-            :MAX_NAME_CHARS
-        ]
-        or "?"
-    )
+    longest = 4 * MAX_NAME_CHARS
+    name = _or_nothing(clean_name, found[:longest], "name", longest)
+    return name[:MAX_NAME_CHARS] or "?"
 
 
 def a_body(found: str) -> str:
