@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, render_template, request
 from flask_wtf.csrf import CSRFError
 from redis.exceptions import DataError, RedisError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from .api import endpoints
 from .domain.errors import ChatError, FilesAway, Invalid, StoreAway, TooOften
@@ -83,7 +83,9 @@ def _http_error(error: HTTPException) -> Any:
     if error.code is None or error.code < 400:
         return error
     if request.path.startswith("/api/"):
-        return endpoints.http_error(error)
+        page = endpoints.error_json(error.code, error.name, error.description or "")
+        methods = error.valid_methods if isinstance(error, MethodNotAllowed) else None
+        return *page, {"Allow": ", ".join(methods)} if methods else {}
     title, text = _TEXTS.get(error.code, (error.name, "The chat cannot do that."))
     limit = file_limit(request.endpoint)
     if error.code == 413 and limit and request.mimetype == "multipart/form-data":

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..domain.errors import NotFound, Refused, Unauthorized
 from ..services.context import Parts, chat, present
@@ -65,14 +64,6 @@ def _file_limit(parts: Parts) -> FileLimit:
 def error_json(status: int, title: str, text: str) -> tuple[Response, int]:
     """Return the JSON of every error."""
     return jsonify(error={"status": status, "title": title, "text": text}), status
-
-
-def http_error(error: HTTPException) -> Any:
-    """The JSON of an error that Flask raises under /api."""
-    response, status = error_json(error.code or 500, error.name, error.description or "")
-    if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        response.headers["Allow"] = ", ".join(error.valid_methods)
-    return response, status
 
 
 @bp.get("/openapi.json")

@@ -40,7 +40,7 @@ def document(operations: Iterable[Operation], about: str) -> dict[str, Any]:
 def _described(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.id,
-        "summary": operation.summary,
+        "summary": (operation.handler.__doc__ or "").rstrip("."),
         "parameters": list(_parameters(operation)),
         "responses": {str(operation.status if operation.response else 204): _success(operation)},
     }

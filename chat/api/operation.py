@@ -42,10 +42,6 @@ class Operation:
         return "read" if self.method == "GET" else "write"
 
     @property
-    def summary(self) -> str:
-        return (self.handler.__doc__ or "").rstrip(".")
-
-    @property
     def required(self) -> tuple[str, ...]:
         """The names of the fields that must be there."""
         parameters = signature(self.handler).parameters
