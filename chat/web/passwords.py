@@ -1,11 +1,11 @@
 """The pages that change a password: one's own, and with a link from an administrator."""
 
-from typing import Any
+from typing import Any, NoReturn
 
-from flask import Blueprint, g, redirect, render_template, request
+from flask import Blueprint, abort, g, make_response, redirect, render_template, request
 
 from ..auth import passwords
-from ..domain.errors import Busy, Invalid
+from ..domain.errors import Invalid
 from ..runtime.executors import PASSWORDS
 from ..services.context import chat
 from ..services.sessions import revoke_access
@@ -41,26 +41,22 @@ def change() -> Any:
 
 
 @bp.get("/sign-in/reset/<secret>")
-def reset_page(secret: str) -> Any:
+def reset_page(secret: str, error: str = "") -> Any:
     """The page of the link that an administrator has sent. Only its form uses up the link, because
     some programs open links in advance."""
-    person = chat().store.accounts.by_reset(secret)
-    return _reset_page(person) if person else _wrong_link()
+    person = chat().store.accounts.by_reset(secret) or _refuse_link()
+    return render_template("reset.html", owner=person, error=error)
 
 
 @bp.post("/sign-in/reset/<secret>")
+@shows_errors_on(reset_page)
 def reset(secret: str) -> Any:
     store = chat().store
-    person = store.accounts.by_reset(secret)
-    if person is None:
-        return _wrong_link()
-    try:
-        new = new_password_hash(person.login, person.name)
-    except (Busy, Invalid) as error:
-        return _reset_page(person, error.text), error.status, error.headers
+    person = store.accounts.by_reset(secret) or _refuse_link()
+    new = new_password_hash(person.login, person.name)
     store.sessions.end_all(person.uid)  # first, in case this is interrupted
     if not store.accounts.use_reset(person.uid, secret, new):
-        return _wrong_link()
+        _refuse_link()
     revoke_access(store, person.uid)
     store.audit_log.note(person, "set a password with a link", "", address())
     return sign_in_and_go_on(person, "password")
@@ -76,10 +72,7 @@ def _check_old_password(person: Person) -> None:
         raise Invalid("That is not your current password.")
 
 
-def _reset_page(person: Person | None, error: str = "") -> str:
-    return render_template("reset.html", owner=person, error=error)
-
-
-def _wrong_link() -> Any:
+def _refuse_link() -> NoReturn:
+    """End the request with the page of a link that was used, is too old, or never existed."""
     log_failed_sign_in("a wrong link for a new password")
-    return _reset_page(None), 404
+    abort(make_response(render_template("reset.html", owner=None), 404))
