@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
     from .bridge import RESTART_SECONDS, Bridge
     from .config import ServerSettings
+    from .connection_handler import ConnectionHandler
     from .frames import BroadcastMessage
     from .http import ON_DRAIN
     from .server import run, serve
     from .sockets import listen
-    from .websocket import ConnectionHandler, WebSocket
+    from .websocket import WebSocket
     from .wsgi import Headers, Message, Receive, Scope, Send, spawn
 
 __all__ = [
@@ -50,7 +51,8 @@ _NAMES = {  # by module
     ".http": {"ON_DRAIN"},
     ".server": {"run", "serve"},
     ".sockets": {"listen"},
-    ".websocket": {"ConnectionHandler", "WebSocket"},
+    ".connection_handler": {"ConnectionHandler"},
+    ".websocket": {"WebSocket"},
     ".wsgi": {"Headers", "Message", "Receive", "Scope", "Send", "spawn"},
 }
 

@@ -32,8 +32,9 @@ import flask_sock
 import simple_websocket
 from greenback import with_portal_run_sync
 
+from .connection_handler import Detached, run_handler
 from .http import HTTPExchange, Response
-from .websocket import Detached, WebSocket
+from .websocket import WebSocket
 from .wsgi import Headers, Receive, Scope, Send, all_done, headers_size, make_environ, plain_headers
 
 log = logging.getLogger(__name__)
@@ -177,6 +178,7 @@ class Bridge:
             return
         except Detached as detached:
             detached.__traceback__ = None  # its frames hold it and the whole request
+            (handler,) = detached.args
         except Exception:
             log.exception("websocket route failed")
             if not ws.accepted:
@@ -190,7 +192,7 @@ class Bridge:
         scope.clear()
         del environ, response
         try:
-            await ws.run_handler()
+            await run_handler(handler, ws.next_message)
         except Exception:
             log.exception("websocket handler failed")
 

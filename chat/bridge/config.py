@@ -14,12 +14,8 @@ class ServerSettings(Config):
     """Settings of a server. Sizes are in bytes, times in seconds."""
 
     backlog = 4096
-    accesslog = None
     graceful_timeout = 1.0
     shutdown_timeout = 5.0  # type: ignore[assignment]
-    keep_alive_timeout = 5.0  # type: ignore[assignment]
-    h11_max_incomplete_size = 16384
-    max_app_queue_size = 10
     ssl_handshake_timeout = 10.0  # type: ignore[assignment]
     # The largest message a client may send; one byte more closes with 1009.
     websocket_max_message_size = 256 * 1024

@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 from greenback import await_, with_portal_run_sync
@@ -49,37 +50,32 @@ SERVER_HEADERS = {
 }
 
 
+@dataclass(eq=False)
 class HTTPExchange:
     """One HTTP request and its response.
 
     max_body: the largest request body in bytes.
-    streams: contains this exchange while it streams, so that `drain` can be called.
-    draining: returns None until the process stops, and from then on whether another process has
+    _streams: contains this exchange while it streams, so that `drain` can be called.
+    _draining: returns None until the process stops, and from then on whether another process has
         taken over. Then the connection ends with this response.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        max_body: int,
-        streams: set[HTTPExchange],
-        draining: Callable[[], bool | None],
-    ) -> None:
-        self._streams = streams
-        self._draining = draining
-        self._on_drain: Callable[[bool], None] | None = None
-        self._is_refused = False
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._body = _Body(receive, max_body, _may_have_body(scope))
+    _scope: Scope
+    _receive: Receive
+    _send: Send
+    max_body: InitVar[int]
+    _streams: set[HTTPExchange]
+    _draining: Callable[[], bool | None]
+    _on_drain: Callable[[bool], None] | None = None
+    _is_refused: bool = False
+    _task: asyncio.Task[Any] | None = None
+    _started: bool = False
+    _ended: bool = False  # the streamed response is to stop here
+    _client_left: bool = False  # ... because the client has left
+
+    def __post_init__(self, max_body: int) -> None:
+        self._body = _Body(self._receive, max_body, _may_have_body(self._scope))
         self._response = Response()
-        self._task: asyncio.Task[Any] | None = None
-        self._started = False
-        self._ended = False  # the streamed response is to stop here
-        self._client_left = False  # ... because the client has left
 
     async def run(self, app: Callable[..., Iterable[bytes]]) -> None:
         """Run the application and send its response."""

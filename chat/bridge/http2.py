@@ -200,12 +200,13 @@ class HTTP2(H2Protocol):
         if buffer.buffer and stream_id not in self.stalls:
             loop = asyncio.get_running_loop()
             seconds = self.config.http2_stall_timeout
-            self.stalls[stream_id] = loop.call_later(seconds, self._stalled, stream_id)
+            self.stalls[stream_id] = loop.call_later(seconds, self.cancel, stream_id)
 
-    def _stalled(self, stream_id: int) -> None:
-        spawn(self._give_up(stream_id))
+    def cancel(self, stream_id: int) -> None:
+        """Reset a stream whose client does not read or answer."""
+        spawn(self._cancel(stream_id))
 
-    async def _give_up(self, stream_id: int) -> None:
+    async def _cancel(self, stream_id: int) -> None:
         await self._refuse(stream_id, h2.errors.ErrorCodes.CANCEL)
         await self._drop_stream(stream_id)
 

@@ -12,6 +12,7 @@ reads nothing more from that connection.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -112,19 +113,14 @@ def parse_request(lines: Sequence[bytes | bytearray]) -> RequestHead:
         raise h11.LocalProtocolError("illegal request line")
     method, target, minor = line.groups()
     headers = [_field(text) for text in lines[1:]]
-    hosts, lengths, codings, upgrades = [], [], [], []
+    values: dict[bytes, list[bytes]] = defaultdict(list)
     for name, value in headers:
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"content-length":
-            lengths.append(value)
-        elif name == b"transfer-encoding":
-            codings.append(value)
-        elif name == b"upgrade":
-            upgrades.append(value)
-    _check_host(method, target, minor, hosts)
+        values[name].append(value)
+    lengths, codings = values[b"content-length"], values[b"transfer-encoding"]
+    _check_host(method, target, minor, values[b"host"])
     _check_framing(minor, lengths, codings)
-    if b"websocket" in b",".join(upgrades).lower() and (codings or lengths not in ([], [b"0"])):
+    upgrade = b",".join(values[b"upgrade"]).lower()
+    if b"websocket" in upgrade and (codings or lengths not in ([], [b"0"])):
         # A proxy would treat the body as a body, and we would read it as frames.
         raise h11.LocalProtocolError("a handshake with a body")
     return RequestHead(method, target, minor, headers)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-from greenback import await_, with_portal_run_sync
+from greenback import await_
 from simple_websocket import ConnectionClosed
 
+from .connection_handler import ConnectionHandler, Detached
 from .frames import BroadcastMessage
-from .idle_receiver import IdleReceiver
 from .pings import PINGS, Pings
 from .send_queue import SendQueue
-from .wsgi import Message, Receive, Send, spawn
-
-TRANSPORT = "websocket.transport"
-"""Name of the entry in `scope["extensions"]` by which a server offers a `Transport`."""
+from .websocket_output import TRANSPORT, WebSocketOutput
+from .wsgi import Receive, Send, spawn
 
 MAX_UNSENT_BYTES = 1 << 20
 """Pushed to a websocket and not sent yet. With more it is closed with 1013."""
@@ -29,107 +28,33 @@ FINAL_SEND_SECONDS = 1.0
 CLOSE_SECONDS = 5.0
 """How long `WebSocket.close` waits for what was pushed before, and for the close itself."""
 
-HANDLER_IDLE_SECONDS = 10.0
-"""Without a message for so long, the greenlet of a `ConnectionHandler` ends."""
 
-
-class Transport(Protocol):
-    """The direct way to a websocket's connection. Every method returns at once."""
-
-    @property
-    def deflates(self) -> bool:
-        """True if the client accepts compressed frames."""
-
-    def write(self, frames: bytes, /) -> int:
-        """Write frames as they are. Returns the bytes that have not left yet, or -1 if nothing was
-        written because the connection is closing."""
-
-    def direct_writer(self, on_lost: Callable[[], None], /) -> Callable[[bytes], object] | None:
-        """Return the connection's own write function, which checks nothing and may raise anything.
-        None if the connection is closing.
-
-        on_lost: called when the function must not be used any more.
-        """
-
-    def close(self, code: int, reason: str, /) -> None:
-        """Send a Close frame; nothing can follow it."""
-
-    def abort(self) -> None:
-        """Cut the connection."""
-
-
-class Detached(BaseException):
-    """Ends a route whose connection goes on. It is not an `Exception`, so that neither Flask nor
-    Flask-Sock turns it into a response. `teardown_request` functions run as usual."""
-
-
-class ConnectionHandler(Protocol):
-    """Handles a connection after its route has ended. Each method is called in a greenlet, one
-    after the other."""
-
-    def on_open(self) -> None:
-        """The route has ended."""
-
-    def on_message(self, message: str | bytes, /) -> bool:
-        """A message has arrived. Return True if more are likely within seconds: then the greenlet
-        is kept for them, because a new one takes about 20 µs."""
-
-    def on_close(self) -> None:
-        """The connection is closed, or another method has raised. This is the last call."""
-
-
+@dataclass(eq=False, repr=False, slots=True)
 class WebSocket:
     """What a `@sock.route` function gets as `ws`; replaces `simple_websocket.Server`.
 
     environ: the WSGI environ of the handshake.
-    registry: contains this websocket while it is open.
-    on_slow_reader: called when it is closed because its client reads too slowly.
-
+    _registry: contains this websocket while it is open.
+    _on_slow_reader: called when it is closed because its client reads too slowly.
     max_unsent_bytes: what may have been pushed and not sent yet, 1 MiB by default. With more the
         websocket is closed with 1013.
     """
 
     mode = "asgi"
 
-    __slots__ = (
-        "_close",
-        "_closing",
-        "_deflates",
-        "_handler",
-        "_on_slow_reader",
-        "_pings",
-        "_receive",
-        "_registry",
-        "_send",
-        "_send_queue",
-        "_transport",
-        "accepted",
-        "environ",
-        "max_unsent_bytes",
-    )
-
-    def __init__(
-        self,
-        environ: dict[str, Any],
-        receive: Receive,
-        send: Send,
-        registry: set[WebSocket],
-        on_slow_reader: Callable[[], object] = lambda: None,
-    ) -> None:
-        self.environ = environ
-        self.accepted = False
-        self.max_unsent_bytes = MAX_UNSENT_BYTES
-        self._receive = receive
-        self._send = send
-        self._registry = registry
-        self._on_slow_reader = on_slow_reader
-        self._transport: Transport | None = None
-        self._deflates = False
-        self._close: tuple[int, str] | None = None
-        self._closing: asyncio.Future[Any] | None = None
-        self._handler: ConnectionHandler | None = None
-        self._pings: Pings | None = None
-        self._send_queue: SendQueue | None = None  # used where there is no transport
+    environ: dict[str, Any]
+    _receive: Receive
+    _send: Send
+    _registry: set[WebSocket]
+    _on_slow_reader: Callable[[], object] = lambda: None
+    accepted: bool = False
+    max_unsent_bytes: int = MAX_UNSENT_BYTES
+    _transport: WebSocketOutput | None = None
+    _deflates: bool = False
+    _close: tuple[int, str] | None = None
+    _closing: asyncio.Future[Any] | None = None
+    _pings: Pings | None = None
+    _send_queue: SendQueue | None = None  # used where there is no transport
 
     @property
     def connected(self) -> bool:
@@ -142,9 +67,7 @@ class WebSocket:
         Raises `ConnectionClosed`, with the close code as `reason` and its text as `message`,
         when the connection has been closed by either side.
         """
-        if self._close is None:
-            wait = self._receive if timeout is None else partial(self._receive_for, timeout)
-            message = await_(self._next(wait))
+        message = await_(self.next_message() if timeout is None else self._next_within(timeout))
         if self._close is not None:
             raise ConnectionClosed(*self._close)
         return message
@@ -167,7 +90,7 @@ class WebSocket:
 
     def push(self, message: BroadcastMessage) -> bool:
         """Send a message without waiting, from any code on the loop. Where the server offers a
-        `Transport`, its finished frame is written; otherwise its text is queued.
+        direct way to the connection, its finished frame is written; otherwise its text is queued.
 
         Returns False if the connection is closed, or has just been closed with 1013 because the
         client reads too slowly.
@@ -238,30 +161,7 @@ class WebSocket:
         """End the route and Flask's request, but not the connection, which `handler` handles from
         now on. An idle connection then holds neither a greenlet with its stacks nor anything of the
         request."""
-        self._handler = handler
-        raise Detached
-
-    async def run_handler(self) -> None:
-        """Call the handler until the connection is closed. Raises what the handler raises."""
-        handler, self._handler = self._handler, None
-        assert handler is not None
-        try:
-            await with_portal_run_sync(handler.on_open)
-            while self._close is None:
-                message = await self._next(self._receive)
-                if message is not None:
-                    await with_portal_run_sync(self._handle_messages, handler, message)
-        finally:
-            await with_portal_run_sync(handler.on_close)
-
-    def _handle_messages(self, handler: ConnectionHandler, message: str | bytes | None) -> None:
-        """Pass on a message and those that follow it closely."""
-        receiver = IdleReceiver(self._receive, HANDLER_IDLE_SECONDS)
-        try:
-            while message is not None and handler.on_message(message) and self._close is None:
-                message = await_(self._next(receiver.receive))
-        finally:
-            receiver.close()
+        raise Detached(handler)
 
     async def wait_closed(self) -> None:
         """Wait until the close message has been handed over, for at most CLOSE_SECONDS."""
@@ -284,21 +184,22 @@ class WebSocket:
             self._close = code, reason
         self._registry.discard(self)
 
-    async def _next(self, receive: Receive) -> str | bytes | None:
-        """Return the next message. None if `receive` times out or the connection is closed."""
-        try:
-            message = await receive()
-        except TimeoutError:
+    async def next_message(self) -> str | bytes | None:
+        """Return the next message, or None when the connection is closed."""
+        if self._close is not None:
             return None
+        message = await self._receive()
         if message["type"] == "websocket.disconnect":
             self._closed(message.get("code") or 1005, message.get("reason") or "")
             return None
         data: str | bytes | None = message.get("text")
         return message.get("bytes") if data is None else data
 
-    async def _receive_for(self, timeout: float) -> Message:
-        async with asyncio.timeout(timeout):
-            return await self._receive()
+    async def _next_within(self, timeout: float) -> str | bytes | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                return await self.next_message()
+        return None
 
     async def _send_message(self, data: str | bytes) -> None:
         if self._send_queue is not None:
@@ -314,7 +215,7 @@ class WebSocket:
         try:
             async with asyncio.timeout(1.0):
                 while self._close is None:
-                    await self._next(self._receive)
+                    await self.next_message()
         except TimeoutError:
             self._closed(1006)
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import h2.errors
-import h2.exceptions
 from hypercorn.protocol.events import Data, EndBody, EndData, Response, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState as State
@@ -20,8 +18,10 @@ from wsproto.utilities import LocalProtocolError
 from .config import ServerSettings
 from .pings import PINGS, Pings
 from .receive_queue import ReceiveQueue
-from .websocket import TRANSPORT
 from .wsgi import spawn
+
+TRANSPORT = "websocket.transport"
+"""Name of the entry in `scope["extensions"]` by which a server offers a `WebSocketOutput`."""
 
 CONNECTED = State.CONNECTED
 """A name in this module: looking it up in its class takes a fifth of the time of a write."""
@@ -30,8 +30,8 @@ CONNECTED = State.CONNECTED
 class WebSocketOutput(WSStream):
     """What one websocket sends, over HTTP/1.1 or HTTP/2.
 
-    Over HTTP/1.1 it is also the `Transport` that the application finds in its scope: `write`,
-    `direct_writer`, `close` and `abort` may be called from any code on the loop and never block.
+    Over HTTP/1.1 the application finds it in its scope (TRANSPORT): `write`, `direct_writer`,
+    `close` and `abort` may be called from any code on the loop and never block.
     """
 
     config: ServerSettings
@@ -83,10 +83,6 @@ class WebSocketOutput(WSStream):
         write: Callable[[bytes], object] = transport.write
         return write
 
-    def unsent(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
-        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
-
     def close(self, code: int, reason: str = "") -> None:
         """Send a Close frame, after which nothing is sent. The client has
         `websocket_close_timeout` to answer it."""
@@ -101,7 +97,7 @@ class WebSocketOutput(WSStream):
         if self._writer is not None:
             self._writer.transport.abort()
         else:
-            spawn(self._reset())
+            self._h2.cancel(self.stream_id)
 
     # Frames and responses.
 
@@ -211,15 +207,6 @@ class WebSocketOutput(WSStream):
             await self.send(EndData(stream_id=self.stream_id))
         if self._peer_ended:
             await self.send(StreamClosed(stream_id=self.stream_id))
-
-    async def _reset(self) -> None:
-        """Reset the HTTP/2 stream, and do what Hypercorn does when the client resets it."""
-        with suppress(h2.exceptions.ProtocolError):
-            self._h2.connection.reset_stream(self.stream_id, h2.errors.ErrorCodes.CANCEL)
-        await self._h2._close_stream(self.stream_id)
-        with suppress(KeyError):
-            await self._h2._window_updated(self.stream_id)
-        await self._h2._flush()
 
     def _disconnect(self, code: int, reason: str = "") -> None:
         """Tell the application, and everybody who writes, that the connection is closed."""

@@ -19,13 +19,8 @@ from wsproto.events import BytesMessage, TextMessage
 
 from .handshake import switching_protocols
 from .pings import PINGS
-from .websocket import TRANSPORT
 from .websocket_input import WebSocketInput
-
-
-class Disconnected(OSError):
-    """Raised by an application's `send` when the connection has been closed, as ASGI 2.4
-    requires."""
+from .websocket_output import TRANSPORT
 
 
 class WebSocketStream(WebSocketInput):
@@ -75,7 +70,7 @@ class WebSocketStream(WebSocketInput):
         if self.state is State.CONNECTED:
             self.state = State.CLOSED
         self._disconnect(1006)
-        if self.unsent():
+        if self._transport is not None and self._transport.get_write_buffer_size():
             # Hypercorn waits until everything is written; the client may never read it.
             self._start_timer(self.config.websocket_linger, self.abort)
         else:
@@ -106,7 +101,7 @@ class WebSocketStream(WebSocketInput):
 
     async def _send_message(self, message: dict[str, Any]) -> None:
         if self.state is not State.CONNECTED:
-            raise Disconnected("the connection is closed")
+            raise ConnectionResetError("the connection is closed")  # an OSError, as ASGI 2.4 asks
         data = message.get("bytes")
         if data is not None:
             await self._send_wsproto_event(BytesMessage(data=data))

@@ -42,10 +42,10 @@ HANDSHAKE = (
 
 OWN_METHODS = """
     _answer _app_ended _break_cycles _check_silence _close_frame _closing _connection_ended
-    _disconnect _drop_stream _end_of_input _fail _finish _finish_h2 _forget _give_up _go_away
-    _handle_one _is_between_requests _message _open _ping _put _receive _refuse _request _reset
-    _send_message _send_some _serve_get _stalled _start_timer _stop_timer _stop_timers _take_pong
-    _whole_text abort close deflates direct_writer end end_if_idle receive_data unsent write
+    _cancel _disconnect _drop_stream _end_of_input _fail _finish _finish_h2 _forget _go_away
+    _handle_one _is_between_requests _message _open _ping _put _receive _refuse _request
+    _send_message _send_some _serve_get _start_timer _stop_timer _stop_timers _take_pong
+    _whole_text abort cancel close deflates direct_writer end end_if_idle receive_data write
 """
 
 

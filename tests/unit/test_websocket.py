@@ -6,18 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from chat.bridge import WebSocket
-from chat.bridge.idle_receiver import IdleReceiver
+from chat.bridge.connection_handler import IdleReceiver
 from chat.realtime.packet import Packet
 
 
 async def heard(receiver: IdleReceiver) -> list:
     """All that comes before it is quiet for too long."""
     said = []
-    try:
-        while True:
-            said.append(await receiver.receive())
-    except TimeoutError:
-        receiver.close()
+    while (one := await receiver.receive()) is not None:
+        said.append(one)
+    receiver.close()
     assert asyncio.current_task().cancelling() == 0
     return said
 
