@@ -1,24 +1,20 @@
-"""The hub: which pages of this process watch which room, and what they are sent.
+"""The hub: which pages of this process belong to which rooms and watch them, and which events those
+pages are shown.
 
-It knows neither Redis nor Flask nor sockets. Events and viewers go in, writes come out. An event of
-a room is rendered once for each time zone in use, and framed once. The events of one turn of the
-event loop leave as one message to each viewer. All methods run on the event loop and never block.
+It knows neither Redis nor Flask nor sockets. Events and viewers go in, writes come out
+(chat.realtime.delivery). An event of a room is rendered once for each time zone in use. All methods
+run on the event loop and never block.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ..domain.events import Event
 from ..observability.metrics import EVENTS
-from .delivery import PageWriter, log_error
-from .packet import Packet
-from .unread_marks import UnreadMarks
-from .viewers import UNNUMBERED, Close, Direct, Group, LiveRoom, Numbered, Push, Viewer
+from .delivery import PageWriter, Render, log_error
+from .viewers import Group, LiveRoom, Viewer
 
 SERVICE_RESTART = 1012  # the close code after which htmx connects again
 NOT_ALLOWED = 1008  # the close code after which it does not
-
-Render = Callable[[Event, str], str]  # renders a fragment of an event, for a time zone
 
 
 class Hub:
@@ -26,10 +22,10 @@ class Hub:
 
     for_viewers, for_members, room_row: render an event for the pages that show its room, for the
         other pages of its members, and, for both, the room's row after the last event of a turn.
-    call_later: calls a function at the end of this turn of the event loop.
     on_opened, on_closed: called when the first viewer of a channel comes, and when the last one
         goes. So there is one subscription for each room and person.
-    on_shown: called once a turn for each room whose watching viewers were sent something.
+    call_later, on_shown: see PageWriter.
+    writer: writes to the pages, also what is no event.
     """
 
     def __init__(
@@ -44,37 +40,20 @@ class Hub:
     ) -> None:
         self.for_viewers = for_viewers
         self.for_members = for_members
-        self.room_row = room_row
-        self._call_later = call_later
         self._on_opened = on_opened
         self._on_closed = on_closed
-        self._on_shown = on_shown
         self.rooms: dict[str, LiveRoom] = {}
         self.people: dict[str, dict[Viewer, None]] = {}
-        self.channels: Counter[str] = Counter()
-        self._ready: dict[
-            LiveRoom, None
-        ] = {}  # rooms with something to write at the end of the turn
-        self._will_flush = False  # at the end of this turn
-        self._delivery = PageWriter(lambda viewer: self._reconnect([viewer]))
-        self.marks = UnreadMarks(self.rooms, self._delivery.push)
+        self.writer = PageWriter(self.rooms, room_row, call_later, on_shown, self._reconnect)
+        self.marks = self.writer.marks
 
     # Pages connect and disconnect
 
-    def connect(
-        self,
-        push: Push,
-        close: Close,
-        uid: str,
-        session: str = "",
-        zone: str = "",
-        direct: Direct | None = None,
-    ) -> Viewer:
-        """A page of `uid` has opened, in one of their sessions; it is sent what is sent to them,
-        with times in `zone`. `direct` is for a connection with a faster way than `push`."""
-        viewer = Viewer(push, close, uid, session, zone, direct)
-        self.people.setdefault(uid, {})[viewer] = None
-        self._open(f"user:{uid}")
+    def connect(self, viewer: Viewer) -> Viewer:
+        """A page has opened; it is sent what is sent to its person."""
+        if viewer.uid not in self.people:
+            self._on_opened(f"user:{viewer.uid}")
+        self.people.setdefault(viewer.uid, {})[viewer] = None
         return viewer
 
     def disconnect(self, viewer: Viewer) -> None:
@@ -89,7 +68,8 @@ class Hub:
             self.leave(viewer, rid)
         self.marks.forget(viewer)
         viewer.forget_page()
-        self._close(f"user:{viewer.uid}")
+        if not pages:
+            self._on_closed(f"user:{viewer.uid}")
 
     def belong(self, viewer: Viewer, rid: str, seq: int, at: int = 0) -> None:
         """The viewer is sent the unread marks of a room from now on. `seq` is the number of the
@@ -101,8 +81,8 @@ class Hub:
         room = self.rooms.get(rid)
         if room is None:
             room = self.rooms[rid] = LiveRoom(seq, at)
+            self._on_opened(f"room:{rid}")
         room.group(viewer.zone).belonging[viewer] = None
-        self._open(f"room:{rid}")
         self.marks.was_sent(viewer, rid, seq)
 
     def leave(self, viewer: Viewer, rid: str) -> None:
@@ -121,7 +101,7 @@ class Hub:
             del room.groups[viewer.zone]
         if not room.groups:
             del self.rooms[rid]
-        self._close(f"room:{rid}")
+            self._on_closed(f"room:{rid}")
 
     def leave_all(self, rid: str, uid: str) -> None:
         """No page of a person is sent anything more of a room; those that were still in it are
@@ -138,13 +118,7 @@ class Hub:
     def count_room_viewers(self) -> int:
         """The number of pairs of an open page and a room it belongs to, counted from the rooms.
         More than 0 while no page is open means that a room keeps a page that has gone."""
-        groups = (group for room in self.rooms.values() for group in room.groups.values())
-        return sum(len(group.watching) + len(group.belonging) for group in groups)
-
-    def uids(self, rid: str) -> list[str]:
-        """The people whose pages are sent something of a room."""
-        groups = self._groups(rid).values()
-        return list({viewer.uid for group in groups for viewer in group.viewers()})
+        return sum(len(room.viewers()) for room in self.rooms.values())
 
     # Watching a room: hold events, read the history, go live
 
@@ -152,7 +126,7 @@ class Hub:
         """The page shows a room (to which it must belong). Events are held from now on until
         `live`, so that the history can be read and sent first."""
         self.unwatch(viewer)
-        self.flush()
+        self.writer.flush()
         group = self.rooms[rid].groups[viewer.zone]
         group.belonging.pop(viewer, None)
         self.marks.not_ahead(viewer, rid)
@@ -166,13 +140,13 @@ class Hub:
         """The viewer has been sent everything up to `upto`: send what was held since."""
         held, viewer.held, viewer.sent = viewer.held, None, upto
         if held:
-            self._delivery.send_missing(viewer, held)
+            self.writer.send_missing(viewer, held)
 
     def unwatch(self, viewer: Viewer) -> None:
         """The page does not show its room any more; the viewer still belongs to it."""
         if viewer.watching is None:
             return
-        self.flush()  # or events of this turn would never be shown
+        self.writer.flush()  # or events of this turn would never be shown
         if viewer.watching is not None:  # the write did not fail
             self._stop_showing(viewer)
 
@@ -186,7 +160,7 @@ class Hub:
         self.marks.was_sent(viewer, rid, viewer.sent)
 
     def _stop_watching(self, viewer: Viewer, group: Group) -> None:
-        self._delivery.set_lagging(viewer)
+        self.writer.set_lagging(viewer)
         group.watching.pop(viewer, None)
         group.lagging.pop(viewer, None)
 
@@ -209,7 +183,7 @@ class Hub:
                     group.for_viewers.append((event.seq, self.for_viewers(event, zone)))
                 except Exception as error:
                     log_error("cannot show event %d of room %s", error, event.seq, event.room)
-                    self.flush()  # what can be shown goes first
+                    self.writer.flush()  # what can be shown goes first
                     self._reconnect(group.watching)
             if group.belonging and not event.is_silent:
                 try:
@@ -221,8 +195,7 @@ class Hub:
         for changed in room.readers:
             changed.add(event.about)
         EVENTS.inc()
-        self._flush_later()
-        self._ready[room] = None
+        self.writer.flush_later(room)
         if not event.is_silent:
             room.newest = event
         return True
@@ -230,120 +203,20 @@ class Hub:
     def restart(self, rid: str, seq: int) -> None:
         """The numbers of a room began anew (in another database) and are at `seq`: ask its viewers
         to reconnect, so that what they show is compared and replaced."""
-        if rid in self.rooms:
-            self.rooms[rid].last, self.rooms[rid].at = seq, 0
+        if room := self.rooms.get(rid):
+            room.last, room.at = seq, 0
             self.reset(rid)
-            for group in self._groups(rid).values():
-                for viewer in group.viewers():
-                    self.marks.not_ahead(viewer, rid)
+            for viewer in room.viewers():
+                self.marks.not_ahead(viewer, rid)
 
     def reset(self, rid: str) -> None:
         """Ask all viewers of a room to reconnect: it is unknown what they lack."""
-        for group in self._groups(rid).values():
-            self._reconnect(group.viewers())
-
-    def flush(self) -> None:
-        """Write the events of this turn: one message to each viewer and room."""
-        self._will_flush = False
-        ready, self._ready = self._ready, {}
-        for room in ready:
-            event, room.newest = room.newest, None
-            rid = event.room if event else ""
-            for zone, group in room.groups.items():
-                shown, group.for_viewers = group.for_viewers, []
-                marks, group.for_members = group.for_members, []
-                row = self._row(event, zone) if event and (shown or marks) else []
-                if shown:
-                    self._on_shown(room)
-                    try:
-                        last = shown[-1][0]
-                        self._delivery.show(group, [*shown, *((last, text) for text in row)])
-                    except Exception as error:
-                        log_error("cannot write what happened in a room", error)
-                        self._reconnect(group.watching)
-                    if row and self.marks.exceptions:
-                        self.marks.hold_row(group, rid, shown[-1][0], row[0])
-                if marks:
-                    try:
-                        self._mark(group, rid, marks, row)
-                    except Exception as error:
-                        log_error("cannot write what happened in a room", error)
-                        self._reconnect(group.belonging)
-        self._delivery.push_delayed()
-
-    def _flush_later(self) -> None:
-        if not self._will_flush:
-            self._will_flush = True
-            self._call_later(self.flush)
-
-    def _mark(self, group: Group, rid: str, marks: list[Numbered], row: list[str]) -> None:
-        """Write the unread marks of a room, and its row in the list, to the other pages."""
-        packet = Packet.of([*(text for _, text in marks), *row])
-        if self.marks.exceptions.keys().isdisjoint(group.belonging.keys()):
-            self._delivery.push_all(group.belonging, packet)
-            return
-        for viewer in list(group.belonging):
-            if viewer not in self.marks.exceptions:
-                self._delivery.push(viewer, packet)
-            elif texts := self.marks.unsent(viewer, rid, marks, row):
-                self._delivery.push(viewer, Packet.of(texts))
-
-    def _row(self, event: Event, zone: str) -> list[str]:
-        """The room's row in the list; none if it cannot be rendered, and messages go without it."""
-        try:
-            return [self.room_row(event, zone)]
-        except Exception as error:
-            log_error("cannot render the row of room %s", error, event.room)
-            return []
-
-    # Sending what is no event
-
-    def send_to_members(self, rid: str, text: str) -> None:
-        """Send a fragment to all pages of a room's members."""
-        packet = Packet(text)
-        for group in self._groups(rid).values():
-            self._delivery.push_all(group.viewers(), packet)
-
-    def send_to_viewers(self, rid: str, render: Callable[[str], str]) -> None:
-        """Send a fragment to the pages that show a room; `render` is given a time zone."""
-        self.flush()  # what came before must not replace it
-        for zone, group in self._groups(rid).items():
-            if not group.watching:
-                continue
-            try:
-                text = render(zone)
-                packet = Packet(text)
-            except Exception as error:
-                log_error("cannot send to the viewers of room %s", error, rid)
-                continue
-            for viewer in list(group.watching):
-                if viewer.held is not None:
-                    viewer.held.append((UNNUMBERED, text))
-                else:
-                    self._delivery.push(viewer, packet)
-
-    def send_list(self, viewer: Viewer, text: str, seqs: dict[str, int]) -> None:
-        """Send a list of rooms (UnreadMarks.send_list), and the marks that it lacks."""
-        self.flush()  # the list may already have what waits for the end of this turn
-        self.marks.send_list(viewer, text, seqs)
-
-    def send_text(self, viewer: Viewer, text: str) -> None:
-        """Send a fragment to one page."""
-        self._delivery.push(viewer, Packet(text))
-
-    def send_with_events(self, viewer: Viewer, text: str) -> None:
-        """Send a fragment to one page, in one write with the events of this turn. An author learns
-        that a message is stored in the turn in which the message itself arrives."""
-        self._delivery.push_with_next(viewer, Packet(text))
-        self._flush_later()
-
-    def send(self, viewer: Viewer, packet: Packet) -> None:
-        """Send one page a packet that others may be sent as well."""
-        self._delivery.push(viewer, packet)
+        if room := self.rooms.get(rid):
+            self._reconnect(room.viewers())
 
     def sign_out(self, viewer: Viewer, text: str) -> None:
         """Send a last fragment to a page, and close it for good."""
-        self.send_text(viewer, text)
+        self.writer.send_text(viewer, text)
         viewer.close(NOT_ALLOWED)
 
     def _reconnect(self, viewers: Iterable[Viewer]) -> None:
@@ -356,19 +229,3 @@ class Hub:
                 viewer.close(SERVICE_RESTART)
             except Exception as error:
                 log_error("cannot close a page", error)
-
-    # Channels
-
-    def _groups(self, rid: str) -> dict[str, Group]:
-        return self.rooms[rid].groups if rid in self.rooms else {}
-
-    def _open(self, channel: str) -> None:
-        self.channels[channel] += 1
-        if self.channels[channel] == 1:
-            self._on_opened(channel)
-
-    def _close(self, channel: str) -> None:
-        self.channels[channel] -= 1
-        if not self.channels[channel]:
-            del self.channels[channel]
-            self._on_closed(channel)

@@ -86,6 +86,6 @@ class LivePresence:
             return
         store, fragments = self.store, self.fragments
         here = store.presence.here(store.rooms.uids(rid))
-        self.hub.send_to_viewers(rid, lambda zone: fragments.online_count(rid, len(here)))
+        self.hub.writer.send_to_viewers(rid, lambda zone: fragments.online_count(rid, len(here)))
         if store.rooms.kind(rid) == DIRECT:
-            self.hub.send_to_members(rid, fragments.online_dots(rid, sorted(here)))
+            self.hub.writer.send_to_members(rid, fragments.online_dots(rid, sorted(here)))

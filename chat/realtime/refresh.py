@@ -47,7 +47,7 @@ class Refresh:
             self.background.run(self.typing, rid, uid)
         elif kind == "typed":
             self.presence.typing.discard((rid, uid))
-            self.hub.send_to_viewers(rid, lambda zone: self.fragments.typing_ended(rid, uid))
+            self.hub.writer.send_to_viewers(rid, lambda zone: self.fragments.typing_ended(rid, uid))
         elif signal == "names":
             self.background.run_in_turn(self.names, rid)
         else:
@@ -76,7 +76,7 @@ class Refresh:
                 self.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
             for rid in joined[viewer] - mine:  # except the rooms that it joined during the reads
                 if rid == viewer.watching:
-                    self.hub.send_text(viewer, self.fragments.room_left(rid))
+                    self.hub.writer.send_text(viewer, self.fragments.room_left(rid))
                 self.hub.leave(viewer, rid)
             shown.append(viewer)
         for viewer in shown:
@@ -137,7 +137,7 @@ class Refresh:
                 rows = self.store.rooms.of(viewer.uid)
                 text = self._list(viewer, rows)
         except BaseException:
-            self.hub.send_list(viewer, "", {})
+            self.hub.writer.send_list(viewer, "", {})
             raise
         if self.hub.marks.is_ahead(viewer, numbers(rows)):
             viewer.ahead.clear()
@@ -145,7 +145,7 @@ class Refresh:
 
     def _send(self, viewer: Viewer, rows: list[Row], text: str) -> None:
         viewer.list_version += 1
-        self.hub.send_list(viewer, text, numbers(rows))
+        self.hub.writer.send_list(viewer, text, numbers(rows))
         # The new rows do not show yet who is online; the replaced ones did.
         self.presence.dirty.update(row.room.rid for row in rows if row.room.kind == DIRECT)
 
@@ -159,17 +159,12 @@ class Refresh:
     def profile(self, rid: str, uid: str) -> None:
         """A member has another name, tag or picture: show the newest messages again that they
         wrote, reacted to or are quoted in."""
-
-        def read() -> list[Event]:
-            return [event for event in self.store.messages.newest(rid) if uid in uids_in([event])]
-
-        self.resume_cache.forget(rid)
-        self._show_again(rid, read)
+        newest = self.store.messages.newest
+        self._show_again(rid, lambda: [one for one in newest(rid) if uid in uids_in([one])])
 
     def names(self, rid: str) -> None:
         """Signals of the room may have been missed: show the names that have changed meanwhile. A
         message whose stored names are still correct is not sent again."""
-        self.resume_cache.forget(rid)
         self._show_again(rid, lambda: self.store.messages.renamed(rid))
 
     def _show_again(self, rid: str, read: Callable[[], list[Event]]) -> None:
@@ -178,6 +173,7 @@ class Refresh:
         `read` returns a snapshot. Meanwhile pages may have shown that a message was edited, deleted
         or reacted to, and the snapshot would undo that on screen. Such a message, and any that
         quotes it, is read again."""
+        self.resume_cache.forget(rid)
         left: set[int] | None = None  # numbers of messages still to be sent; None: all
         for _ in range(MAX_READS):
             room = self.hub.rooms.get(rid)
@@ -198,7 +194,9 @@ class Refresh:
             current = [event for event in told if changed.isdisjoint((event.seq, event.number))]
             left = {event.seq for event in told} - {event.seq for event in current}
             if current:
-                self.hub.send_to_viewers(rid, partial(self.fragments.updated_events, current))
+                self.hub.writer.send_to_viewers(
+                    rid, partial(self.fragments.updated_events, current)
+                )
 
     def _is_watched(self, rid: str) -> bool:
         room = self.hub.rooms.get(rid)
@@ -210,7 +208,9 @@ class Refresh:
         try:
             person = self.store.people.get(uid) if self._is_watched(rid) else None
             if person and (rid, uid) in self.presence.typing:
-                self.hub.send_to_viewers(rid, lambda zone: self.fragments.typing(rid, person))
+                self.hub.writer.send_to_viewers(
+                    rid, lambda zone: self.fragments.typing(rid, person)
+                )
         finally:
             self.presence.typing.discard((rid, uid))
 

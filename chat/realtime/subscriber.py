@@ -8,6 +8,7 @@ that the hub has. So nothing is lost while there was no connection.
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 
 from redis.exceptions import RedisError
 
@@ -27,6 +28,7 @@ MAX_EVENTS_READ = 500  # at once, when a gap is filled
 MEMBERSHIP_EVENTS = (JOIN, ADD, LEAVE, REMOVE)
 
 
+@dataclass(eq=False)
 class Subscriber:
     """Listens to the channels of the hub's viewers.
 
@@ -38,27 +40,22 @@ class Subscriber:
         room wait behind it.
     """
 
-    def __init__(
-        self,
-        topology: Topology,
-        hub: Hub,
-        store: Store,
-        texts: Texts,
-        background: Background,
-        changed: Callable[[str], None],
-        on_signal: Callable[[str, str], None],
-    ) -> None:
+    topology: InitVar[Topology]
+    hub: Hub
+    store: Store
+    texts: Texts
+    background: Background
+    changed: Callable[[str], None]
+    on_signal: Callable[[str, str], None]
+    channels: PubSub = field(init=False)
+    _filling: dict[str, bool] = field(default_factory=dict)  # True: it must be read once more
+    # By room: events whose texts are being rendered, and signals that arrived after them.
+    _unready: dict[str, deque[Event | str]] = field(default_factory=dict)
+    # By room: signals that arrived during a read.
+    _signals: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self, topology: Topology) -> None:
         self.channels = PubSub(topology, self._on_message, self._on_subscribed)
-        self.hub = hub
-        self.store = store
-        self.texts = texts
-        self.background = background
-        self.changed = changed
-        self.on_signal = on_signal
-        self._filling: dict[str, bool] = {}  # room: True when it must be read once more
-        # By room: events whose texts are being rendered, and signals that arrived after them.
-        self._unready: dict[str, deque[Event | str]] = {}
-        self._signals: dict[str, list[str]] = {}  # by room: those that arrived during a read
 
     @property
     def connected(self) -> bool:
@@ -194,11 +191,10 @@ class Subscriber:
                         room = self.hub.rooms.get(rid)
                         if room is None:
                             break  # its last viewer left during the reads of others
-                        uids, gap = self.hub.uids(rid), self.store.messages.gap
-                        found = await self.background.portal(
-                            gap, rid, room.last, MAX_EVENTS_READ, uids, room.at
+                        uids = list({viewer.uid for viewer in room.viewers()})
+                        seq, events, gone = await self.background.portal(
+                            self.store.messages.gap, rid, room.last, MAX_EVENTS_READ, uids, room.at
                         )
-                    seq, events, gone = found
                     for uid in gone:
                         await self._take_out(rid, uid)
                     for event in events or ():

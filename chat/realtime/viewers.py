@@ -1,6 +1,7 @@
 """What the hub stores about each open page, and about each room that pages show."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ..domain.events import Event
 from ..store.person import Person
@@ -28,41 +29,38 @@ def _cannot_ask() -> bool:
     return False
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Viewer:
-    """One open page. It watches at most one room, and belongs to all rooms of its person."""
+    """One open page. It watches at most one room, and belongs to all rooms of its person.
 
-    __slots__ = (
-        *("_sent", "ahead", "ask", "close", "direct", "held", "held_marks", "in_sync_with"),
-        *("list_version", "person", "posted_in", "push", "rooms", "session", "uid", "watching"),
-        "zone",
-    )
+    session: the id of the session that opened the page.
+    zone: the time zone of the times on the page.
+    direct: for a connection with a faster way than `push`.
+    """
 
-    def __init__(
-        self, push: Push, close: Close, uid: str, session: str, zone: str, direct: Direct | None
-    ) -> None:
-        # Asks the page to confirm what it was sent; True if it was asked.
-        self.ask: Callable[[], bool] = _cannot_ask
-        self.push = push
-        self.direct = direct
-        self.close = close
-        self.uid = uid
-        self.session = session  # the id of the session that opened the page
-        self.zone = zone  # the time zone of the times on the page
-        # The page's person as stored, if the page acts for that person. Refresh keeps it current.
-        self.person: Person | None = None
-        self.posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
-        self.rooms: set[str] = set()
-        # Increases when the room list is sent, and when it must be read again before it is sent.
-        self.list_version = 0
-        # What to send after the room list, while it is read; None at other times.
-        self.held_marks: list[HeldMark] | None = None
-        # Rooms for which the page has been sent more than the hub knows, with the last number.
-        self.ahead: dict[str, int] = {}
-        self.watching: str | None = None
-        # What to send after the history of the room, while it is read; None at other times.
-        self.held: list[Numbered] | None = None
-        self.in_sync_with: Group | None = None
-        self._sent = 0
+    push: Push
+    close: Close
+    uid: str
+    session: str = ""
+    zone: str = ""
+    direct: Direct | None = None
+    # Asks the page to confirm what it was sent; True if it was asked.
+    ask: Callable[[], bool] = _cannot_ask
+    # The page's person as stored, if the page acts for that person. Refresh keeps it current.
+    person: Person | None = None
+    posted_in: frozenset[str] = frozenset()  # rooms it posted to as that `person`
+    rooms: set[str] = field(default_factory=set)
+    # Increases when the room list is sent, and when it must be read again before it is sent.
+    list_version: int = 0
+    # What to send after the room list, while it is read; None at other times.
+    held_marks: list[HeldMark] | None = None
+    # Rooms for which the page has been sent more than the hub knows, with the last number.
+    ahead: dict[str, int] = field(default_factory=dict)
+    watching: str | None = None
+    # What to send after the history of the room, while it is read; None at other times.
+    held: list[Numbered] | None = None
+    in_sync_with: "Group | None" = None
+    _sent: int = 0
 
     def forget_page(self) -> None:
         """The page has gone. It refers to this object, so the two and the connection would be a
@@ -80,6 +78,7 @@ class Viewer:
         self._sent = seq
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Group:
     """The viewers of a room with the same time zone, who are sent the same bytes.
 
@@ -89,41 +88,37 @@ class Group:
     processor's caches, so looking at one of them costs as much as many steps of the interpreter.
     """
 
-    __slots__ = (
-        *("belonging", "deflating", "for_members", "for_viewers", "lagging"),
-        *("plain", "sent", "unchecked", "watching"),
-    )
-
-    def __init__(self) -> None:
-        self.watching: dict[Viewer, None] = {}
-        self.lagging: dict[Viewer, None] = {}  # the other watching viewers
-        self.plain: dict[Viewer, Write] = {}  # viewers in sync, and ...
-        self.deflating: dict[Viewer, Write] = {}  # ... those who read compressed frames
-        self.sent = 0  # the last number that viewers in sync were sent
-        self.unchecked = 0  # bytes that were written to them since `push` checked them
-        self.belonging: dict[Viewer, None] = {}
-        # The fragments of this turn of the event loop.
-        self.for_viewers: list[Numbered] = []
-        self.for_members: list[Numbered] = []
+    watching: dict[Viewer, None] = field(default_factory=dict)
+    lagging: dict[Viewer, None] = field(default_factory=dict)  # the other watching viewers
+    plain: dict[Viewer, Write] = field(default_factory=dict)  # viewers in sync, and ...
+    deflating: dict[Viewer, Write] = field(default_factory=dict)  # ... who read compressed frames
+    sent: int = 0  # the last number that viewers in sync were sent
+    unchecked: int = 0  # bytes that were written to them since `push` checked them
+    belonging: dict[Viewer, None] = field(default_factory=dict)
+    # The fragments of this turn of the event loop.
+    for_viewers: list[Numbered] = field(default_factory=list)
+    for_members: list[Numbered] = field(default_factory=list)
 
     def viewers(self) -> list[Viewer]:
         """All viewers at present."""
         return [*self.watching, *self.belonging]
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class LiveRoom:
     """A room as this process knows it: its viewers, and the last event that it has received."""
 
-    __slots__ = ("at", "groups", "last", "newest", "readers")
+    last: int
+    at: int  # the time of the last event in ms; 0 if it is not known
+    # One set for each greenlet that reads messages to show them again (Refresh): the numbers of
+    # the messages that events have changed meanwhile.
+    readers: list[set[int]] = field(default_factory=list)
+    groups: dict[str, Group] = field(default_factory=dict)  # by time zone; none is empty
+    newest: Event | None = None  # the last event of this turn that is not silent
 
-    def __init__(self, last: int, at: int) -> None:
-        self.last = last
-        self.at = at  # the time of the last event in ms; 0 if it is not known
-        # One set for each greenlet that reads messages to show them again (Refresh): the numbers of
-        # the messages that events have changed meanwhile.
-        self.readers: list[set[int]] = []
-        self.groups: dict[str, Group] = {}  # by time zone; none is empty
-        self.newest: Event | None = None  # the last event of this turn that is not silent
+    def viewers(self) -> list[Viewer]:
+        """All viewers at present."""
+        return [viewer for group in self.groups.values() for viewer in group.viewers()]
 
     def group(self, zone: str) -> Group:
         """Return the group of a time zone, which is created if there is none."""

@@ -14,7 +14,7 @@ from ..media.attachments import Files, quotas
 from ..media.avatars import Pictures
 from ..observability.failed_sign_ins import FailedSignIns
 from ..realtime.connection_limits import ConnectionLimits
-from ..realtime.parts import connect
+from ..realtime.parts import Realtime
 from ..redis_client.topology import Topology
 from ..rendering.fragments import Fragments
 from ..rendering.text_renderer import Texts
@@ -55,7 +55,7 @@ class Parts:
         # Each function returns what this process cannot do at the moment, or "" (web.health).
         self.problems: list[Callable[[], str]] = []
         self.fragments = Fragments(templates)
-        self.realtime = connect(store, self.fragments, texts, topology)
+        self.realtime = Realtime(store, self.fragments, texts, topology)
 
 
 def chat() -> Parts:

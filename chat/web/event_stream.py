@@ -171,7 +171,8 @@ def _events(room: Room, place: StreamPosition, waiting: Waiting) -> Iterator[str
     """The events of the room, and the refresh. `place` moves on with what was written."""
     hub, store, fragments = chat().realtime.hub, chat().store, chat().fragments
     rid, uid = room.rid, g.person.uid
-    viewer = hub.connect(waiting.push, waiting.close, uid, g.session.sid, g.person.zone)
+    viewer = Viewer(waiting.push, waiting.close, uid, g.session.sid, g.person.zone)
+    hub.connect(viewer)
     viewer.ask = partial(waiting.ask, hub, viewer)
     try:
         hub.belong(viewer, rid, room.seq, room.at)

@@ -70,9 +70,8 @@ class PageConnection:
         ws, uid, zone = self.ws, signed_in.uid, signed_in.zone
         self.hub = self.parts.realtime.hub
         self.budget = self.parts.limits.pace(uid)
-        self.viewer = self.hub.connect(
-            ws.push, ws.close_nowait, uid, g.session.sid, zone, ws.direct_writer
-        )
+        viewer = Viewer(ws.push, ws.close_nowait, uid, g.session.sid, zone, ws.direct_writer)
+        self.viewer = self.hub.connect(viewer)
         self.viewer.person = signed_in
         self.read_position = ReadPosition(self.parts, self.viewer, ws)
         self.viewer.ask = self.read_position.ask
@@ -208,7 +207,7 @@ class PageConnection:
             return  # the person was removed from the room while another greenlet ran
         if packet:
             self.budget.owe(len(packet.text))
-            self.hub.send(self.viewer, packet)
+            self.hub.writer.push(self.viewer, packet)
         if entered:
             self._send(self.parts.fragments.room_read(rid))
         self.parts.realtime.presence.dirty.add(rid)  # a new panel shows nobody as online
@@ -251,4 +250,4 @@ class PageConnection:
 
 def _send(hub: Hub, viewer: Viewer, budget: Pace, text: str) -> None:
     budget.owe(len(text))
-    hub.send_with_events(viewer, text)
+    hub.writer.send_with_events(viewer, text)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chat.realtime.client_messages import parse
-from chat.realtime.parts import connect
+from chat.realtime.parts import Realtime
 from chat.redis_client.pubsub import PubSub
 from chat.redis_client.topology import SingleServer
 from chat.store import keys
@@ -159,7 +159,7 @@ class World:
 
     async def start(self):
         app = self.app
-        app.realtime = connect(app.store, app.fragments, Slowly(), SingleServer(self.url))
+        app.realtime = Realtime(app.store, app.fragments, Slowly(), SingleServer(self.url))
         subscriber = app.realtime.subscriber
         self.held = Held(
             subscriber.channels.topology, subscriber._on_message, subscriber._on_subscribed

@@ -176,8 +176,7 @@ def the_number_moves_first(patch):
         if event.seq > room.last + 1:
             return False
         room.last, room.at = event.seq, event.at
-        self._flush_later()
-        self._ready[room] = None
+        self.writer.flush_later(room)
         if not event.is_silent:
             room.newest = event
         for zone, group in room.groups.items():

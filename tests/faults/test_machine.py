@@ -74,7 +74,7 @@ def no_dup_check(patch):
             return publish(self, event)
         for group in room.groups.values():
             for viewer in group.watching:
-                self.send_text(viewer, self.for_viewers(event, viewer.zone))
+                self.writer.send_text(viewer, self.for_viewers(event, viewer.zone))
         return True
 
     patch.setattr(Hub, "publish", unchecked)

@@ -12,6 +12,7 @@ from chat.app import create_app
 from chat.config import Settings
 from chat.realtime import presence
 from chat.realtime.hub import Hub
+from chat.realtime.viewers import Viewer
 from chat.store import Store, keys
 from chat.store.connections import SILENCE_SECONDS
 from chat.store.presence import ANNOUNCE_SECONDS, PRESENT_SECONDS, UNWATCHED_SECONDS
@@ -175,7 +176,7 @@ def process(store, client):
     app = create_app(Settings(secret_key="x" * 32), store)
     nothing = lambda *args: ""  # noqa: E731
     hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
-    hub.connect(lambda packet: True, nothing, "ann")
+    hub.connect(Viewer(lambda packet: True, nothing, "ann"))
     client.sadd(keys.user_rooms("ann"), "tea")
     return presence.LivePresence(hub, store, app.fragments)
 

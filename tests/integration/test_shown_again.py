@@ -16,6 +16,7 @@ from chat.realtime.hub import Hub
 from chat.realtime.presence import LivePresence
 from chat.realtime.refresh import Refresh
 from chat.realtime.resume_cache import ResumeCache
+from chat.realtime.viewers import Viewer
 from chat.store import keys
 
 
@@ -40,7 +41,7 @@ class Process:
         self.refresh = Refresh(self.hub, store, fragments, self, presence, resume_cache, background)
         self.during = nothing
         self.named, store.people.named = store.people.named, self.name
-        viewer = self.hub.connect(self.push, nothing, uid)
+        viewer = self.hub.connect(Viewer(self.push, nothing, uid))
         seq = store.rooms.get(rid).seq
         self.hub.belong(viewer, rid, seq)
         self.hub.watch(viewer, rid)
@@ -63,7 +64,7 @@ class Process:
         self.during, during = nothing, self.during
         for event in self.store.messages.after(self.rid, self.hub.rooms[self.rid].last):
             self.hub.publish(event)
-        self.hub.flush()
+        self.hub.writer.flush()
         self.during = during
 
     def see(self, look: str, *args) -> None:

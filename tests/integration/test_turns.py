@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from chat.api.schemas import PAGE_SIZE
 from chat.domain.validation import MAX_BODY_CHARS
 from chat.realtime.packet import Packet
+from chat.realtime.viewers import Viewer
 from chat.rendering import markdown
 
 from ..corpus import TEXTS, filled
@@ -115,7 +116,8 @@ def test_posting_and_previewing_what_costs_most(client, valkey, tmp_path):
             return True
 
         room = await world.chat.call(world.chat.app.store.rooms.get, world.rid)
-        viewer = world.chat.app.realtime.hub.connect(push, closed.append, world.eve.uid)
+        viewer = Viewer(push, closed.append, world.eve.uid)
+        world.chat.app.realtime.hub.connect(viewer)
         world.chat.app.realtime.hub.belong(viewer, world.rid, room.seq, room.at)
         world.chat.app.realtime.hub.watch(viewer, world.rid)
         world.chat.app.realtime.hub.live(viewer, room.seq)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.realtime import confirmations
-from chat.realtime.confirmations import Confirmations
+from chat.realtime import read_marks
+from chat.realtime.read_marks import Confirmations
 from chat.realtime.viewers import LiveRoom, Viewer
 
 
@@ -24,8 +24,8 @@ class Page:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    monkeypatch.setattr(confirmations, "MAX_ASKED", 3)
-    monkeypatch.setattr(confirmations, "MAX_VIEWERS_CHECKED", 8)
+    monkeypatch.setattr(read_marks, "MAX_ASKED", 3)
+    monkeypatch.setattr(read_marks, "MAX_VIEWERS_CHECKED", 8)
 
 
 def asked(pages):

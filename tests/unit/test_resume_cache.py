@@ -11,6 +11,7 @@ from chat.domain.events import POST, Event
 from chat.realtime import resume_cache
 from chat.realtime.hub import Hub
 from chat.realtime.resume_cache import CatchUp, Cursor, ResumeCache
+from chat.realtime.viewers import Viewer
 from chat.store.message_reads import Missed
 
 CURSOR = Cursor("tea", 2, 0, "")
@@ -39,7 +40,7 @@ def hub():
         return ""
 
     hub = Hub(nothing, nothing, nothing, nothing, nothing, nothing)
-    hub.belong(hub.connect(lambda packet: True, lambda code: None, "ann"), "tea", 5, 1005)
+    hub.belong(hub.connect(Viewer(lambda packet: True, lambda code: None, "ann")), "tea", 5, 1005)
     return hub
 
 

@@ -12,6 +12,7 @@ from chat.domain.events import POST, Event
 from chat.realtime.background import Background
 from chat.realtime.hub import Hub
 from chat.realtime.subscriber import Subscriber
+from chat.realtime.viewers import Viewer
 from chat.redis_client.topology import SingleServer
 
 from ..stored_events import pack
@@ -217,7 +218,8 @@ class Gaps(Hub):
         self.kicked = []
         for uid, told in self.told.items():
             push = lambda packet, told=told: bool(told.append(packet.text)) or True  # noqa: E731
-            viewer = self.connect(push, lambda code, uid=uid: self.kicked.append(uid), uid)
+            kick = lambda code, uid=uid: self.kicked.append(uid)  # noqa: E731
+            viewer = self.connect(Viewer(push, kick, uid))
             self.belong(viewer, "a", 0)
             self.watch(viewer, "a")
             self.live(viewer, 0)
@@ -235,7 +237,7 @@ def gap_story(gap, changed):
         subscriber = subscriber_of(hub, Ready(), store, changed)
         subscriber._fill("a")
         await quiet(subscriber)
-        hub.flush()
+        hub.writer.flush()
         assert not subscriber._filling
         return hub
 
@@ -254,7 +256,7 @@ def test_who_cannot_be_told_that_they_are_out_is_shown_nothing_of_the_room(caplo
     hub = gap_story(events, fail)
     assert hub.told == {"ann": [], "ben": ["<shown 1><shown 2><shown 3>"]}
     assert hub.kicked == ["ann"]
-    assert hub.uids("a") == ["ben"]
+    assert [viewer.uid for viewer in hub.rooms["a"].viewers()] == ["ben"]
     assert SECRET not in caplog.text
 
 

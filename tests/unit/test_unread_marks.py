@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from chat.domain.events import POST, REACT, Event
 from chat.realtime.hub import Hub
+from chat.realtime.viewers import Viewer
 
 ROOMS = "tea", "club"
 
@@ -24,8 +25,8 @@ class World:
         self.wrong: list[str] = []
         self.rows: dict[str, int] | None = None  # a list that was read and is not yet sent
         self.lists = 0  # what the viewer said as it was read
-        self.viewer = self.hub.connect(self.push, lambda code: None, "bob")
-        self.other = self.hub.connect(lambda packet: True, lambda code: None, "cyd")
+        self.viewer = self.hub.connect(Viewer(self.push, lambda code: None, "bob"))
+        self.other = self.hub.connect(Viewer(lambda packet: True, lambda code: None, "cyd"))
         for rid in ROOMS:
             self.hub.belong(self.other, rid, 1)
             self.hub.belong(self.viewer, rid, 1)
@@ -109,7 +110,7 @@ class World:
             return
         counts = {rid: f"{self.counted(rid, n)}/{self.last(rid, n)}" for rid, n in rows.items()}
         text = " ".join(f"{rid}={count}" for rid, count in counts.items())
-        self.hub.send_list(self.viewer, f"<list {text}>", rows)
+        self.hub.writer.send_list(self.viewer, f"<list {text}>", rows)
 
     def look(self, rid):
         """Put a room on screen, or none."""
@@ -174,7 +175,7 @@ def test_what_cannot_be_read_loses_no_mark():
     world.tell("tea")
     world.end_turn()
     assert world.marks["tea"] == 1
-    world.hub.send_list(world.viewer, "", {})
+    world.hub.writer.send_list(world.viewer, "", {})
     assert world.marks["tea"] == 2
     assert not world.hub.marks.exceptions
 
@@ -184,5 +185,5 @@ def test_who_is_gone_is_kept_nowhere():
     world.hub.marks.hold(world.viewer)
     world.hub.disconnect(world.viewer)
     assert not world.hub.marks.exceptions
-    world.hub.send_list(world.viewer, "<list tea=1/1>", {"tea": 99})
+    world.hub.writer.send_list(world.viewer, "<list tea=1/1>", {"tea": 99})
     assert not world.hub.marks.exceptions
