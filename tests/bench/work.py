@@ -82,25 +82,25 @@ def paced(task):
     room = Room(task["rooms"][0])
     load.open(task["viewers"], [room])
     load.idle(0.5)
-    crowd = Crowd(load, room)
-    pace(load, room, crowd, task["warmup"])
+    unsampled = Unsampled(load, room)
+    pace(load, room, unsampled, task["warmup"])
     load.latencies.clear()
     messages = load.messages
     window = Window(task["server"], task["redis"])
-    pace(load, room, crowd, task["seconds"])
+    pace(load, room, unsampled, task["seconds"])
     result = window.close() | {"viewers": task["viewers"], "messages": load.messages - messages}
     result["deliveries"] = result["messages"] * task["viewers"]
     limit = perf_counter() + 5
-    while not crowd.has(room, len(load.sent_at) - 1) and perf_counter() < limit:
+    while not unsampled.has(room, len(load.sent_at) - 1) and perf_counter() < limit:
         load.turn(0)
-        crowd.sweep()
+        unsampled.sweep()
     # For each sampled viewer: messages that have not arrived by now are late by at least this much.
     load.latencies += [perf_counter() - at for at in load.sent_at[room.arrived :]] * SAMPLES
     result["overloaded"] = room.arrived < room.sent or percentile(load.latencies, 0.5) > 1
     return result | {"rate": task["rate"]} | latencies(load)
 
 
-def pace(load, room, crowd, seconds):
+def pace(load, room, unsampled, seconds):
     """Post at the task's rate for this long."""
     due = start = perf_counter()
     step = 1 / load.task["rate"]
@@ -109,10 +109,10 @@ def pace(load, room, crowd, seconds):
             load.say(room, due)
             due += step
         load.turn(0.001 if due - now > 0.002 else 0)
-        crowd.sweep()
+        unsampled.sweep()
 
 
-class Crowd:
+class Unsampled:
     """All viewers except the sampled ones, of which some are read at a time."""
 
     def __init__(self, load, room):

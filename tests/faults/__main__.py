@@ -18,9 +18,9 @@ from pathlib import Path
 from .plan import PLAN, name
 from .play import Run, play, table
 
-OTHERS_PAGES, OTHERS_RATE = 60, 20.0  # on the stages with Sentinels and with the cluster
+OTHERS_PAGES, OTHERS_RATE = 60, 20.0  # on the deployments with Sentinels and with the cluster
 EXAMPLES = 8  # printed for each kind of error
-OTHERS_SECONDS = 0.1  # share of the whole run that each of these stages gets
+OTHERS_SECONDS = 0.1  # share of the whole run that each of these deployments gets
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
     # Clean up mounts and networks when a signal ends the run, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {options.seed}", flush=True)
-    chosen = options.stages or list(PLAN)
+    chosen = options.deployments or list(PLAN)
     failed = False
     for part in random.Random(options.seed).sample(list(PLAN), len(PLAN)):
         faults = [fault for fault in PLAN[part][1] if options.only in name(fault)]
@@ -52,7 +52,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="faults whose names have this in them")
     for part in PLAN:
         parser.add_argument(
-            f"--{part}", dest="stages", action="append_const", const=part, help="this part only"
+            f"--{part}",
+            dest="deployments",
+            action="append_const",
+            const=part,
+            help="this part only",
         )
     parser.add_argument("--keep", type=Path, help="a new folder for records and logs")
     return parser.parse_args()

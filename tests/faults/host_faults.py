@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..running import Server, alive, children, cmdline
+from .deployment import Deployment
 from .faults import last
 from .noscript import Frame
-from .stage import Stage
 
 REPLACED_WITHIN = 30.0  # seconds after which a process that hangs must have been replaced
 CLOCKS_APART = 30  # seconds between the two hosts
@@ -17,19 +17,19 @@ STEADY = 25.0  # seconds; longer than a silent page counts as present
 FRAMES = 12
 
 
-async def worker_killed(stage: Stage) -> None:
-    host = stage.random.choice(stage.hosts)
-    os.kill(stage.random.choice(host.workers()), signal.SIGKILL)
+async def worker_killed(deployment: Deployment) -> None:
+    host = deployment.random.choice(deployment.hosts)
+    os.kill(deployment.random.choice(host.workers()), signal.SIGKILL)
 
 
-async def rolling_restart(stage: Stage) -> None:
-    for host in stage.hosts:
-        await stage.restart(host)
+async def rolling_restart(deployment: Deployment) -> None:
+    for host in deployment.hosts:
+        await deployment.restart(host)
 
 
-async def workers_replaced(stage: Stage) -> None:
+async def workers_replaced(deployment: Deployment) -> None:
     """Run `chat reload` host by host: new workers replace the old ones."""
-    for host in stage.hosts:
+    for host in deployment.hosts:
         old = set(host.workers())
         host.process.send_signal(signal.SIGHUP)
         async with asyncio.timeout(40):
@@ -37,24 +37,24 @@ async def workers_replaced(stage: Stage) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def worker_stopped(stage: Stage) -> None:
+async def worker_stopped(deployment: Deployment) -> None:
     """A worker hangs, and another one replaces it."""
-    host = stage.random.choice(stage.hosts)
-    await _stop(host, stage.random.choice(host.workers()), host.workers)
+    host = deployment.random.choice(deployment.hosts)
+    await _stop(host, deployment.random.choice(host.workers()), host.workers)
 
 
-async def worker_stopped_for_a_while(stage: Stage) -> None:
+async def worker_stopped_for_a_while(deployment: Deployment) -> None:
     """A worker gets no processor time, as on a machine that is too busy, and then continues."""
-    pid = stage.random.choice(stage.random.choice(stage.hosts).workers())
+    pid = deployment.random.choice(deployment.random.choice(deployment.hosts).workers())
     os.kill(pid, signal.SIGSTOP)
-    await last(stage, 2, 5)
+    await last(deployment, 2, 5)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
 
 
-async def indexer_stopped(stage: Stage) -> None:
+async def indexer_stopped(deployment: Deployment) -> None:
     """The indexer hangs, and another one replaces it."""
-    host = stage.random.choice(stage.hosts)
+    host = deployment.random.choice(deployment.hosts)
     async with asyncio.timeout(10):  # it may have just been replaced
         while not _indexers(host):
             await asyncio.sleep(0.1)
@@ -81,16 +81,16 @@ async def _stop(host: Server, pid: int, processes: Callable[[], list[int]]) -> N
             os.kill(pid, signal.SIGCONT)
 
 
-async def reloads_while_frames_are_open(stage: Stage) -> None:
+async def reloads_while_frames_are_open(deployment: Deployment) -> None:
     """Run `chat reload` twice on each host while some people read in browsers without JavaScript.
     Each frame continues by itself."""
-    frames = [_open_frame(stage, number) for number in range(FRAMES)]
+    frames = [_open_frame(deployment, number) for number in range(FRAMES)]
     tasks = [asyncio.create_task(frame.run()) for frame in frames]
     await asyncio.sleep(1)
     for _ in range(2):
-        await workers_replaced(stage)
+        await workers_replaced(deployment)
         await asyncio.sleep(0.5)
-    now = stage.journal.write("harness", "reloaded")
+    now = deployment.journal.write("harness", "reloaded")
     late: list[Frame] = frames
     with suppress(TimeoutError):
         async with asyncio.timeout(20):
@@ -104,28 +104,28 @@ async def reloads_while_frames_are_open(stage: Stage) -> None:
     assert not late, f"{len(late)} of {FRAMES} frames show nothing new"
 
 
-def _open_frame(stage: Stage, number: int) -> Frame:
-    page = stage.random.choice(stage.present)
-    port = stage.fronts[number % len(stage.fronts)].port
-    name = f"frame{len(stage.frames)}"
-    frame = Frame(name, page.person, page.room, port, stage.journal)
-    stage.frames.append(frame)
+def _open_frame(deployment: Deployment, number: int) -> Frame:
+    page = deployment.random.choice(deployment.present)
+    port = deployment.fronts[number % len(deployment.fronts)].port
+    name = f"frame{len(deployment.frames)}"
+    frame = Frame(name, page.person, page.room, port, deployment.journal)
+    deployment.frames.append(frame)
     return frame
 
 
-async def clocks_apart(stage: Stage) -> None:
+async def clocks_apart(deployment: Deployment) -> None:
     """The clocks of the hosts differ by 30 s. A third of the people leave, which every page must
     show, and come back. While nobody comes or goes, no page may show a change."""
-    stage.clocks[-1].set(CLOCKS_APART)
+    deployment.clocks[-1].set(CLOCKS_APART)
     try:
-        away = stage.random.sample(stage.people, max(1, len(stage.people) // 3))
-        pages = [page for page in stage.pages if page.person in away]
+        away = deployment.random.sample(deployment.people, max(1, len(deployment.people) // 3))
+        pages = [page for page in deployment.pages if page.person in away]
         for page in pages:
             page.sleep()
-        async with stage.steady():
+        async with deployment.steady():
             await asyncio.sleep(STEADY)
         for page in pages:
             page.awake.set()
-        await stage.settled(60.0)
+        await deployment.settled(60.0)
     finally:
-        stage.clocks[-1].set(0)
+        deployment.clocks[-1].set(0)

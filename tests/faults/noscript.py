@@ -6,8 +6,8 @@ import html
 import re
 from contextlib import suppress
 
-from .crowd import Person, request, write_shown
 from .journal import Journal
+from .pages import Person, request, write_shown
 from .reading import Shown, told
 
 _FRAME = re.compile(r'<iframe class="stream" src="([^"]+)"')

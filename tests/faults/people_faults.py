@@ -4,18 +4,21 @@ change their profiles."""
 import asyncio
 from contextlib import suppress
 
-from .crowd import Person
+from .deployment import ZONES, Deployment
 from .faults import last
-from .stage import ZONES, Stage
+from .pages import Person
 
 RENAMED = 10  # people at once
 
 
-async def readers_that_never_read(stage: Stage) -> None:
+async def readers_that_never_read(deployment: Deployment) -> None:
     """Some pages of a busy room never read from their sockets, and are closed."""
-    room, person = stage.random.choice(stage.rooms), stage.random.choice(stage.people)
-    deaf = [await _deaf(stage, person, room) for _ in range(3)]
-    loud = [page for page in stage.present if page.room == room and page.last][:3]
+    room, person = (
+        deployment.random.choice(deployment.rooms),
+        deployment.random.choice(deployment.people),
+    )
+    deaf = [await _deaf(deployment, person, room) for _ in range(3)]
+    loud = [page for page in deployment.present if page.room == room and page.last][:3]
     for _ in range(160):
         for page in loud:
             page.send("x" * 3900)
@@ -30,9 +33,9 @@ async def readers_that_never_read(stage: Stage) -> None:
 
 
 async def _deaf(
-    stage: Stage, person: Person, room: str
+    deployment: Deployment, person: Person, room: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    host = stage.random.choice(stage.hosts)
+    host = deployment.random.choice(deployment.hosts)
     reader, writer = await asyncio.open_connection(host.address, host.port, limit=1024)
     writer.write(
         f"GET /live HTTP/1.1\r\nHost: {host.address}:{host.port}\r\nOrigin: {host.url}\r\n"
@@ -47,20 +50,20 @@ async def _deaf(
     return reader, writer
 
 
-async def people_leave_and_join(stage: Stage) -> None:
+async def people_leave_and_join(deployment: Deployment) -> None:
     """Not a fault: people who have left a room are shown nothing of it until they join again."""
-    page = stage.random.choice(stage.present)
+    page = deployment.random.choice(deployment.present)
     room = page.room
     with suppress(OSError, TimeoutError):
-        room = await stage.leave(page)
-    await last(stage, 2, 3)
-    await stage.join(page.person, room)
+        room = await deployment.leave(page)
+    await last(deployment, 2, 3)
+    await deployment.join(page.person, room)
 
 
-async def people_rename_themselves(stage: Stage) -> None:
+async def people_rename_themselves(deployment: Deployment) -> None:
     """Not a fault either: some people change their name and time zone, and go on writing."""
-    some = stage.random.sample(stage.people, min(RENAMED, len(stage.people)))
+    some = deployment.random.sample(deployment.people, min(RENAMED, len(deployment.people)))
     for person in some:
-        name = f"{person.name.split(' alias ')[0]} alias {stage.random.randrange(10**6)}"
-        await stage.change_profile(person, name, stage.random.choice(ZONES))
-    await last(stage, 2, 3)
+        name = f"{person.name.split(' alias ')[0]} alias {deployment.random.randrange(10**6)}"
+        await deployment.change_profile(person, name, deployment.random.choice(ZONES))
+    await last(deployment, 2, 3)

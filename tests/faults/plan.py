@@ -1,9 +1,11 @@
-"""Lists the faults: on which stage each happens, which can happen together, and which cannot be
-caused on this machine."""
+"""Lists the faults: on which deployment each happens, which can happen together, and which cannot
+be caused on this machine."""
 
 from collections.abc import Sequence
 
 from ..clocks import FAKETIME
+from .deployment import Deployment
+from .deployments import ClusterDeployment, SentinelDeployment
 from .faults import (
     Fault,
     answers_of_redis_lost,
@@ -53,8 +55,6 @@ from .nodes_faults import (
     slots_moved_and_subscribers_cut,
 )
 from .people_faults import people_leave_and_join, people_rename_themselves, readers_that_never_read
-from .stage import Stage
-from .stages import ClusterStage, SentinelStage
 
 # Faults that use commands of the database, and so cannot happen together with another fault of the
 # database.
@@ -107,11 +107,11 @@ FAULTS: list[Fault] = [
     people_leave_and_join,
     people_rename_themselves,
 ]
-# The class and the faults of each stage, by name.
-PLAN: dict[str, tuple[type[Stage], Sequence]] = {
-    "pair": (Stage, FAULTS),
+# The class and the faults of each deployment, by name.
+PLAN: dict[str, tuple[type[Deployment], Sequence]] = {
+    "pair": (Deployment, FAULTS),
     "sentinel": (
-        SentinelStage,
+        SentinelDeployment,
         [
             primary_behind_sentinels_killed,
             sentinels_fail_over,
@@ -120,7 +120,7 @@ PLAN: dict[str, tuple[type[Stage], Sequence]] = {
         ],
     ),
     "cluster": (
-        ClusterStage,
+        ClusterDeployment,
         [
             slots_moved,
             slots_moved_and_subscribers_cut,
@@ -144,12 +144,12 @@ def name(fault: Fault) -> str:
     return fault.__name__.replace("_", " ")
 
 
-def why_not(fault: Fault, stage: Stage) -> str:
+def why_not(fault: Fault, deployment: Deployment) -> str:
     """Return why a fault cannot be caused on this machine, or ""."""
     if fault is clock_set_back and not FAKETIME:
         return "libfaketime is not installed"
-    if fault is disk_full and not stage.primary.small_disk:
+    if fault is disk_full and not deployment.primary.small_disk:
         return "only root may mount a small disk"
-    if fault in OF_THE_WIRES and not stage.spaces:
+    if fault in OF_THE_WIRES and not deployment.spaces:
         return "network namespaces take root (CAP_NET_ADMIN) and iproute2"
     return ""

@@ -1,4 +1,4 @@
-"""Runs faults on one stage in an order given by a seed. Then everything goes quiet, all pages
+"""Runs faults on one deployment in an order given by a seed. Then everything goes quiet, all pages
 close, and the records are checked."""
 
 import asyncio
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checker import check
+from .deployment import Deployment
 from .faults import Fault
 from .journal import Record
 from .plan import OF_THE_WIRES, may_be_together, name, why_not
-from .stage import Stage
 from .verdict import KINDS, Broken, Verdict
 
 RECOVERS_WITHIN = 60.0  # seconds
@@ -55,45 +55,50 @@ async def play(
     rooms: int = 5,
     rate: float = 40.0,
     say=print,
-    kind: type[Stage] = Stage,
+    kind: type[Deployment] = Deployment,
     vanish: bool = True,
 ) -> Run:
     """Inject `faults` in an order given by `seed`, again and again for `seconds`, each at least
     once; sometimes two at once. `vanish`: at the end, the pages of one host disappear silently,
     which the hosts detect after 20 s."""
     apart = any(fault in OF_THE_WIRES for fault in faults)
-    stage = kind(folder, seed, pages, rooms, rate, apart)
+    deployment = kind(folder, seed, pages, rooms, rate, apart)
     injected: list[Injected] = []
     problems: list[str] = []
     try:
-        await stage.open()
-        await stage.recovered(time.monotonic())
-        if await stage.settled(RECOVERS_WITHIN) >= RECOVERS_WITHIN:
-            told = [(page.name, page.people_here) for page in stage.present[:3]]
+        await deployment.open()
+        await deployment.recovered(time.monotonic())
+        if await deployment.settled(RECOVERS_WITHIN) >= RECOVERS_WITHIN:
+            told = [(page.name, page.people_here) for page in deployment.present[:3]]
             raise TimeoutError(f"before any fault, pages are not told who is here: {told}")
-        skipped = {name(fault): why for fault in faults if (why := why_not(fault, stage))}
-        possible = [fault for fault in faults if not why_not(fault, stage)]
+        skipped = {name(fault): why for fault in faults if (why := why_not(fault, deployment))}
+        possible = [fault for fault in faults if not why_not(fault, deployment)]
         end = time.monotonic() + seconds
-        chance = TOGETHER if kind is Stage else 0.0
+        chance = TOGETHER if kind is Deployment else 0.0
         for together in schedule(random.Random(seed), possible, end, chance):
-            injected.append(await inject(stage, together, problems, say))
-        await stage.quiet()
-        await stage.settled(RECOVERS_WITHIN)
-        for page in stage.pages:
+            injected.append(await inject(deployment, together, problems, say))
+        await deployment.quiet()
+        await deployment.settled(RECOVERS_WITHIN)
+        for page in deployment.pages:
             if page.here:
-                stage.journal.write(page.name, "end")
+                deployment.journal.write(page.name, "end")
             if page.pending:
                 problems.append(f"{page.name} has no answer to {list(page.pending)[:3]}")
             if page.over.is_set():
                 problems.append(f"{page.name} was closed for good")
-        await everybody_goes(stage, vanish)
-        streams = await asyncio.to_thread(stage.streams)
-        problems += stage.ours()
+        await everybody_goes(deployment, vanish)
+        streams = await asyncio.to_thread(deployment.streams)
+        problems += deployment.ours()
     finally:
-        await stage.close()
-    uids = {one.name: one.person.uid for one in (*stage.pages, *stage.passers, *stage.frames)}
-    verdict = check(stage.journal.records, streams, uids)
-    return Run(seed, injected, skipped, verdict, stage.journal.records, streams, uids, problems)
+        await deployment.close()
+    uids = {
+        one.name: one.person.uid
+        for one in (*deployment.pages, *deployment.passers, *deployment.frames)
+    }
+    verdict = check(deployment.journal.records, streams, uids)
+    return Run(
+        seed, injected, skipped, verdict, deployment.journal.records, streams, uids, problems
+    )
 
 
 def schedule(chance: random.Random, faults: Sequence[Fault], end: float, share: float):
@@ -110,24 +115,28 @@ def schedule(chance: random.Random, faults: Sequence[Fault], end: float, share: 
             return
 
 
-async def inject(stage: Stage, together: list[Fault], problems: list[str], say) -> Injected:
+async def inject(
+    deployment: Deployment, together: list[Fault], problems: list[str], say
+) -> Injected:
     """Cause faults at the same time, and wait until every page has recovered."""
     one = Injected(tuple(name(fault) for fault in together), time.monotonic())
     what = " and ".join(one.names)
-    stage.journal.write("harness", "begin", fault=what)
-    results = await asyncio.gather(*(fault(stage) for fault in together), return_exceptions=True)
+    deployment.journal.write("harness", "begin", fault=what)
+    results = await asyncio.gather(
+        *(fault(deployment) for fault in together), return_exceptions=True
+    )
     for result in results:
         if isinstance(result, BaseException):
             problems.append(f"{what}: {result!r}")
-    over = stage.journal.write("harness", "over", fault=what)
+    over = deployment.journal.write("harness", "over", fault=what)
     try:
-        one.recovered = await stage.recovered(over, RECOVERS_WITHIN)
+        one.recovered = await deployment.recovered(over, RECOVERS_WITHIN)
     except TimeoutError:
         one.recovered = RECOVERS_WITHIN
-        late = [page.name for page in stage.present if page.newest < over]
+        late = [page.name for page in deployment.present if page.newest < over]
         problems.append(f"{what}: {len(late)} pages have not recovered, {late[:3]} among them")
-    settled = await stage.settled(RECOVERS_WITHIN)
-    await stage.look_at_read_numbers()
+    settled = await deployment.settled(RECOVERS_WITHIN)
+    await deployment.look_at_read_numbers()
     say(
         f"{what}: {over - one.begun:.1f} s, recovered in {one.recovered:.1f} s, "
         f"everybody told who is here in {settled:.1f} s more"
@@ -135,14 +144,14 @@ async def inject(stage: Stage, together: list[Fault], problems: list[str], say) 
     return one
 
 
-async def everybody_goes(stage: Stage, vanish: bool) -> None:
+async def everybody_goes(deployment: Deployment, vanish: bool) -> None:
     """Close all pages, those of one host silently if `vanish`. No page may stay in a hub."""
     if vanish:
-        stage.fronts[0].stall()
-    await stage.end_pages()
-    await stage.emptied(RECOVERS_WITHIN)
-    stage.fronts[0].heal()
-    await stage.look_at_read_numbers()
+        deployment.fronts[0].stall()
+    await deployment.end_pages()
+    await deployment.emptied(RECOVERS_WITHIN)
+    deployment.fronts[0].heal()
+    await deployment.look_at_read_numbers()
 
 
 def table(run: Run) -> str:

@@ -29,10 +29,10 @@ from statistics import linear_regression, median
 import httpx
 
 from ..running import Server, Visitor, opened
-from .crowd import Page, Person
+from .deployment import FAULTS_OF_OURS, WORDS
 from .hubs import HUB_GAUGES, hub_sizes
 from .journal import Journal
-from .stage import FAULTS_OF_OURS, WORDS
+from .pages import Page, Person
 
 PEOPLE_IN_ROOM, ROOMS_OF_PERSON, PAGES_OF_PERSON = 50, 4, 10
 FIRST_ADDRESS = ip_address("10.1.0.0")

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 from .checker import GRACE, check
+from .deployment import ZONES
 from .faults import (
     failover_to_a_replica_that_lags,
     host_cut_from_redis,
@@ -18,7 +19,6 @@ from .host_faults import worker_killed
 from .people_checks import LATE
 from .people_faults import people_leave_and_join, people_rename_themselves
 from .play import play, table
-from .stage import ZONES
 
 SEED = 5
 FAULTS = [
@@ -109,7 +109,7 @@ def test_a_message_that_nobody_sent_is_found(run):
     assert "I5" in broken(run, records)
 
 
-def test_a_message_that_is_acknowledged_and_not_there_is_found(run):
+def test_a_missing_acknowledged_message_is_found(run):
     """Also a message that is stored twice, or that nobody sent."""
     last = max(n for n, record in enumerate(run.records) if record["op"] == "lost")
     acked = next(record for record in run.records[last:] if record["op"] == "acked")
@@ -131,12 +131,12 @@ def test_a_page_that_is_behind_at_the_end_is_found(run):
     assert "I6" in {one.promise for one in check(run.records, streams, run.uids).broken}
 
 
-def test_an_answer_to_nothing_is_found(run):
+def test_an_acknowledgement_of_nothing_is_found(run):
     record = {"t": run.records[-1]["t"], "who": "page1", "op": "acked", "nonce": "no-such"}
     assert "I8" in broken(run, [*run.records, record])
 
 
-def test_what_is_sent_later_and_stored_before_is_found(run):
+def test_a_message_stored_before_an_earlier_one_is_found(run):
     records = list(run.records)
     acks = [n for n, record in enumerate(records) if record["op"] == "acked"]
     records[acks[-1]] = {**records[acks[-1]], "t": 0.0}
@@ -149,7 +149,7 @@ def test_what_is_sent_later_and_stored_before_is_found(run):
     assert "I4" in broken(run, records)
 
 
-def test_a_loss_that_is_not_told_of_is_found(run):
+def test_a_page_that_is_not_reset_after_a_loss_is_found(run):
     """A failover lost an event that a page had shown, and the page was not reset."""
     place, then = shown(run)
     records = list(run.records)
@@ -158,7 +158,7 @@ def test_a_loss_that_is_not_told_of_is_found(run):
     assert "I7" in broken(run, records)
 
 
-def test_who_is_out_of_a_room_and_is_shown_it_is_found(run):
+def test_a_page_that_shows_a_room_its_person_has_left_is_found(run):
     """There was no reset a moment before, which would allow it."""
     place, then = shown(run)
     left = {**run.records[place], "op": "left"}
@@ -182,7 +182,7 @@ def changed(run, n, **fields):
     return [*run.records[:n], {**run.records[n], **fields}, *run.records[n + 1 :]]
 
 
-def test_what_counts_as_read_and_was_not_confirmed_is_found(run):
+def test_an_unconfirmed_message_that_counts_as_read_is_found(run):
     """The page was shown the newest event, and has sent nothing since."""
 
     def top_of(room, uid):
@@ -212,13 +212,13 @@ def test_what_counts_as_read_and_was_not_confirmed_is_found(run):
     assert "I10" not in broken(run, run.records)
 
 
-def test_a_page_that_is_told_that_others_are_here_is_found(run):
+def test_a_page_that_shows_the_wrong_number_online_is_found(run):
     n = place(run, "presence")
     assert "I11" in broken(run, changed(run, n, told=run.records[n]["told"] + 1))
     assert "I11" in broken(run, changed(run, n, told=None))
 
 
-def test_somebody_who_comes_and_goes_while_nobody_does_is_found(run):
+def test_a_change_of_the_number_online_without_a_cause_is_found(run):
     n = place(run, "here")
     record = run.records[n]
     for really, wrong in ((record["count"], False), (record["count"] + 1, True)):
@@ -230,14 +230,14 @@ def test_somebody_who_comes_and_goes_while_nobody_does_is_found(run):
 
 
 @pytest.mark.parametrize("part", ["name", "whole", "short", "day"])
-def test_a_name_or_time_of_somebody_else_is_found(run, part):
+def test_a_wrong_name_or_time_is_found(run, part):
     n = place(run, "shown", lambda r: r["body"] and r["label"])
     wrong = {"name": "Somebody", "whole": "Monday", "short": "25:00", "day": "Monday"}
     label = run.records[n]["label"]._replace(**{part: wrong[part]})
     assert "I12" in broken(run, changed(run, n, label=label))
 
 
-def test_the_zone_of_somebody_else_is_found(run):
+def test_a_time_in_a_wrong_zone_is_found(run):
     """The person of the page had a different zone all the time."""
     n = place(run, "shown", lambda r: r["body"] and r["label"])
     uid = run.uids[run.records[n]["who"]]
@@ -249,7 +249,7 @@ def test_the_zone_of_somebody_else_is_found(run):
     assert "I12" in broken(run, records)
 
 
-def test_a_row_of_the_room_list_in_another_zone_or_by_another_name_is_found(run):
+def test_a_row_of_the_room_list_with_a_wrong_zone_or_name_is_found(run):
     kept = {
         fields[3].partition(" ")[0]
         for events in run.streams.values()
@@ -261,7 +261,7 @@ def test_a_row_of_the_room_list_in_another_zone_or_by_another_name_is_found(run)
     assert "I12" in broken(run, changed(run, n, name="Somebody"))
 
 
-def test_a_message_that_is_sent_again_after_a_failover_may_have_had_another_time(run):
+def test_a_message_resent_after_a_failover_may_have_an_earlier_time(run):
     """A failover has lost the message, and its page has sent it again, two minutes later. Pages
     that were shown it before still show its first time."""
     again = {

@@ -49,7 +49,7 @@ def machine(process, valkey, client, monkeypatch):
     return run
 
 
-def test_whatever_happens_the_hub_ends_as_it_should(machine):
+def test_whatever_happens_the_hub_is_right_in_the_end(machine):
     machine(120)
 
 

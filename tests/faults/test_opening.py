@@ -23,7 +23,7 @@ def world(valkey, client):
     world.stop()
 
 
-def test_a_page_gets_the_list_when_pages_were_told_of_more_before_it_belonged(world):
+def test_a_page_gets_the_list_if_others_were_sent_more_before_it_was_connected(world):
     """The page was loaded with the same list that is read now, and both are outdated: what happened
     meanwhile was sent only to other pages."""
     ann, bob = world.browsers
@@ -50,7 +50,7 @@ def test_a_page_gets_the_list_when_pages_were_told_of_more_before_it_belonged(wo
     assert row.count("<i>") == unread > 0
 
 
-def test_a_page_whose_list_is_true_gets_no_other(world):
+def test_a_page_whose_list_is_current_gets_no_other(world):
     _, bob = world.browsers
     shown = digest(world.store.rooms.of(bob.person.uid))
     texts: list[str] = []

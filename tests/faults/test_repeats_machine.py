@@ -30,7 +30,7 @@ def machine(valkey, monkeypatch):
 
 
 @pytest.mark.parametrize("gives_up", [False, True], ids=["who repeats", "who gives up"])
-def test_whatever_is_cut_and_made_again_is_there_once_and_whole(machine, gives_up):
+def test_a_repeated_change_is_made_once_and_completely(machine, gives_up):
     machine(40, gives_up)
 
 
@@ -145,7 +145,7 @@ def test_a_bug_that_is_put_in_is_found(machine, monkeypatch, bug):
         machine(300, gives_up=False)
 
 
-def test_without_the_background_job_what_is_given_up_stays_half_done(machine, monkeypatch):
+def test_without_the_background_job_abandoned_changes_stay_unfinished(machine, monkeypatch):
     monkeypatch.setattr("tests.faults.repeats_machine.UnfinishedChanges.look", lambda self: 0)
     with pytest.raises(FOUND):
         machine(300, gives_up=True)

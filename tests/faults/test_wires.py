@@ -49,7 +49,7 @@ def ask(space):
 
 
 @pytest.mark.parametrize("directions", [(True, True), (True, False), (False, True)])
-def test_what_is_lost_is_lost_in_silence(space, ask, directions):
+def test_packets_are_lost_silently(space, ask, directions):
     while not ask(b"hello"):
         pass
     space.front.lose(*directions)

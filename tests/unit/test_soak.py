@@ -19,7 +19,7 @@ def memory(per_hour: float, warming: float = 30.0, noise: float = 1.5) -> list[f
 
 
 @pytest.mark.parametrize("per_hour", [0.0, 5.0, -20.0])
-def test_what_only_warms_up_does_not_grow(per_hour):
+def test_warming_up_is_not_growth(per_hour):
     assert rise(memory(per_hour)) < MOST_MB
 
 
@@ -29,10 +29,10 @@ def test_a_leak_is_found_in_ten_minutes(per_hour):
     assert rise(memory(per_hour)) > MOST_MB
 
 
-def test_few_samples_tell_nothing():
+def test_few_samples_prove_nothing():
     assert rise([]) == rise([3.0]) == 0.0
     assert rise([1.0, 1.0, 2.0, 4.0]) == 2.0
 
 
-def test_the_course_of_a_run_is_told_by_its_quarters():
+def test_the_course_of_a_run_is_the_medians_of_its_quarters():
     assert course([1, 1, 5, 5, 7, 7, 9, 9]) == "1, 5, 7, 9"

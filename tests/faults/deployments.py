@@ -1,17 +1,17 @@
-"""Stages with several database servers: behind Sentinels, and in a cluster. The hosts reach them
-without a proxy, at the addresses that the servers announce."""
+"""Deployments with several database servers: behind Sentinels, and in a cluster. The hosts reach
+them without a proxy, at the addresses that the servers announce."""
 
 from typing import Any
 
 from chat.store import keys
 
 from ..integration.nodes import Cluster, Watched
-from .stage import Stage
+from .deployment import Deployment
 
 SENTINELS = 3
 
 
-class SentinelStage(Stage):
+class SentinelDeployment(Deployment):
     """A primary, its replica, and Sentinels that promote one when the other fails."""
 
     def start_databases(self) -> None:
@@ -30,7 +30,7 @@ class SentinelStage(Stage):
         self.watched.clean_up()
 
 
-class ClusterStage(Stage):
+class ClusterDeployment(Deployment):
     """Three primaries with a third of the slots each, and a replica for each."""
 
     def start_databases(self) -> None:

@@ -1,4 +1,5 @@
-"""The stage for faults: two databases, two hosts in front of them, and pages that post messages."""
+"""The deployment for faults: two databases, two hosts in front of them, and pages that post
+messages."""
 
 import asyncio
 import random
@@ -13,11 +14,11 @@ from chat.store import keys
 from ..clocks import Clock
 from ..proxy import Proxy
 from ..running import Server, Visitor, opened
-from .crowd import Page, Person, ask_until, request
 from .database import Database, streams
 from .hubs import HUB_GAUGES, hub_sizes
 from .journal import Journal
 from .noscript import Frame
+from .pages import Page, Person, ask_until, request
 from .verdict import Streams
 from .wires import Space, several
 
@@ -46,7 +47,7 @@ ZONES = (
 )
 
 
-class Stage:
+class Deployment:
     """`pages` in `rooms`, which together send `rate` messages a second. `apart`: each host has a
     network namespace of its own, if the machine allows that."""
 
@@ -72,7 +73,7 @@ class Stage:
         self.talking = True
         self.wandering = True
 
-    # The database; other stages override this
+    # The database; other deployments override this
 
     def start_databases(self) -> None:
         self.primary, self.replica = (Database(self.folder / f"valkey{n}") for n in (1, 2))
