@@ -109,7 +109,7 @@ class Load:
                 made += 1
             self.turn(1)
             if perf_counter() > limit:
-                raise LoadError(f"{made - self.opening} of {count} connections came up")
+                raise LoadError(f"only {made - self.opening} of {count} connections were opened")
 
     def connect(self, room):
         """Send one handshake; the answers are read in `turn`."""

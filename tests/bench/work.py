@@ -233,11 +233,11 @@ def restart(load, task):
     while load.viewers or set(workers(task["supervisor"])) & set(task["server"]):
         load.turn(0.1)
         if perf_counter() > limit:
-            raise LoadError(f"{len(load.viewers)} pages were not sent away")
+            raise LoadError(f"{len(load.viewers)} pages were not disconnected")
     while len(found := workers(task["supervisor"])) < len(task["server"]):
         load.turn(0.1)
         if perf_counter() > limit:
-            raise LoadError("no worker was started anew")
+            raise LoadError("no new worker was started")
     load.leaving = False
     return found
 
@@ -251,7 +251,7 @@ def pages(task):
     readers.read(task["seconds"])
     result = window.close()
     if readers.shown == shown:
-        raise LoadError(f"no page came in {task['seconds']:.0f} s")
+        raise LoadError(f"no page arrived in {task['seconds']:.0f} s")
     return result | {"pages": readers.shown - shown, "bytes": readers.bytes - size}
 
 

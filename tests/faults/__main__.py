@@ -46,19 +46,19 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--seconds", type=float, default=600.0, help="at least; a round is whole")
+    parser.add_argument("--seconds", type=float, default=600.0, help="at least; ends with a round")
     parser.add_argument("--pages", type=int, default=150)
     parser.add_argument("--rate", type=float, default=40.0, help="messages a second")
-    parser.add_argument("--only", default="", help="faults whose names have this in them")
+    parser.add_argument("--only", default="", help="only faults with this in their names")
     for part in PLAN:
         parser.add_argument(
             f"--{part}",
             dest="deployments",
             action="append_const",
             const=part,
-            help="this part only",
+            help="only this part",
         )
-    parser.add_argument("--keep", type=Path, help="a new folder for records and logs")
+    parser.add_argument("--keep", type=Path, help="new folder for records and logs")
     return parser.parse_args()
 
 
@@ -82,9 +82,7 @@ def _run(part: str, faults: list, folder: Path, options: argparse.Namespace) -> 
 def _tell(run: Run) -> bool:
     """Print the result of a run. Returns True if something is wrong."""
     print(f"\n{table(run)}\n")
-    print(
-        f"{run.verdict.lost} acknowledged messages were lost in failovers to a replica that lagged"
-    )
+    print(f"{run.verdict.lost} acknowledged messages were lost in failovers to a lagging replica")
     for promise, count in sorted(Counter(broken.promise for broken in run.broken).items()):
         print(f"BROKEN {promise}, {count} times:")
         for broken in [broken for broken in run.broken if broken.promise == promise][:EXAMPLES]:

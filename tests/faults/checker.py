@@ -99,7 +99,7 @@ def _durable(sent: dict[str, Sent], where: dict, losses: list[float], verdict: V
             if any(one.acked < t for t in losses):
                 verdict.lost += 1
             else:
-                verdict.add(one.acked, "I1", MISSING, f"acknowledged and not there: {one.body}")
+                verdict.add(one.acked, "I1", MISSING, f"acknowledged but missing: {one.body}")
 
 
 def _unique(
@@ -111,7 +111,7 @@ def _unique(
         seen = set()
         numbers = [seq for seq, _, _ in events]
         if numbers and numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-            verdict.add(0.0, "I3", DISORDER, f"the numbers of {room} have holes")
+            verdict.add(0.0, "I3", DISORDER, f"the numbers of {room} have gaps")
         for seq, _, fields in events:
             if fields[0] != "post":
                 continue
@@ -119,7 +119,7 @@ def _unique(
             if message not in times:
                 verdict.add(0.0, "I5", OTHER, f"nobody sent {seq} of {room}: {fields[3]}")
             if message in seen:
-                verdict.add(times.get(message, 0.0), "I2", DOUBLED, f"twice: {fields[3]}")
+                verdict.add(times.get(message, 0.0), "I2", DOUBLED, f"stored twice: {fields[3]}")
             seen.add(message)
 
 
@@ -139,7 +139,7 @@ def _real_time(sent: dict[str, Sent], where: dict, verdict: Verdict) -> None:
             if not is_send:
                 highest = max(highest, seq)
             elif seq < highest:
-                verdict.add(t, "I4", DISORDER, f"{body} has {seq}, sent after {highest} was there")
+                verdict.add(t, "I4", DISORDER, f"{body} has {seq}, but was sent after {highest}")
 
 
 def _page(
@@ -167,7 +167,7 @@ def _page(
             if came[seq] > sum(after < seq for after in said) + renamed(record):
                 verdict.add(t, "I3", DOUBLED, f"{who} was shown {seq} of {room} again")
             if shown.get(seq) != _what(record):
-                verdict.add(t, "I3", OTHER, f"{who} was shown another {seq} of {room}")
+                verdict.add(t, "I3", OTHER, f"{who} was shown a different {seq} of {room}")
         elif record["op"] == "reset":
             room, last, shown, left = record["room"], None, {}, None
         elif record["op"] == "left":
@@ -175,7 +175,7 @@ def _page(
         elif record["op"] == "shown":
             room, seq, body = record["room"], record["seq"], record["body"]
             if left is not None and t > left + GRACE:
-                verdict.add(t, "I9", OTHER, f"{who} is out of {room} and was shown {seq}")
+                verdict.add(t, "I9", OTHER, f"{who} has left {room} but was shown {seq}")
             if last is not None and seq != last + 1:
                 if seq in shown:
                     verdict.add(t, "I3", DOUBLED, f"{who} was shown {seq} of {room} again")
@@ -184,19 +184,19 @@ def _page(
                 else:
                     verdict.add(t, "I3", DISORDER, f"{who} was shown {seq} of {room} after {last}")
             if body is not None and bodies.get((room, body)) != record["author"]:
-                verdict.add(t, "I5", OTHER, f"{who} was shown what nobody said: {body}")
+                verdict.add(t, "I5", OTHER, f"{who} was shown what nobody sent: {body}")
             same = truth.get((room, seq)) == _what(record)
             if not same and not any(t < loss for loss in losses):
-                verdict.add(t, "I3", OTHER, f"{who} was shown a {seq} of {room} that is not there")
+                verdict.add(t, "I3", OTHER, f"{who} was shown {seq} of {room}, which is not stored")
             if same and last in shown and shown[last] != truth.get((room, last)):
-                verdict.add(t, "I7", MISSING, f"{who} was not told that {last} of {room} is lost")
+                verdict.add(t, "I7", MISSING, f"{who} was not reset when {last} of {room} was lost")
             last, shown[seq] = seq, _what(record)
         elif record["op"] == "end" and left is None:
             top = streams[room][-1][0] if streams.get(room) else 0
             if last != top:
                 verdict.add(t, "I6", MISSING, f"{who} shows {room} up to {last}, not {top}")
             if any(truth.get((room, seq)) != what for seq, what in shown.items()):
-                verdict.add(t, "I7", OTHER, f"{who} shows what is lost")
+                verdict.add(t, "I7", OTHER, f"{who} shows a lost event")
 
 
 def _what(record: Record) -> tuple[int, str, str | None]:

@@ -52,7 +52,7 @@ async def request(port: int, person: Person, path: str, **form: str) -> tuple[in
         _, home = await request(port, person, "/")
         found = re.search(r'name="csrf_token" value="([^"]+)"', home)
         if found is None:
-            raise OSError("no form")
+            raise OSError("the page has no form")
         token = urlencode({"csrf_token": found[1], **form})
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -75,7 +75,7 @@ async def request(port: int, person: Person, path: str, **form: str) -> tuple[in
     head, _, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
     if not head.startswith(b"HTTP/1.1 ") or (length and len(body) < int(length[1])):
-        raise OSError("no whole answer")
+        raise OSError("the response is incomplete")
     return int(head.split()[1]), body.decode(errors="replace")
 
 

@@ -51,7 +51,7 @@ def check_people(
     _labels(records, streams, uids, sent, profiles, verdict)
     for record in records:
         if record["op"] == "remains" and record["count"]:
-            text = f"{record['host']} has {record['count']:.0f} {record['what']} of pages that went"
+            text = f"{record['host']} has {record['count']:.0f} {record['what']} of closed pages"
             verdict.add(record["t"], "I13", OTHER, text)
 
 
@@ -84,7 +84,7 @@ def _read(
             by_others = [n for n, author in events[begin:end] if author != uid]
             # Nobody knows which events had these numbers before a failover lost them.
             if by_others and not any(record["t"] < loss for loss in losses):
-                text = f"{by_others[0]} of {room} is read by {uid}, who confirmed {seen}"
+                text = f"{by_others[0]} of {room} counts as read by {uid}, who confirmed {seen}"
                 verdict.add(record["t"], "I10", OTHER, text)
 
 
@@ -98,12 +98,12 @@ def _presence(records: Sequence[Record], verdict: Verdict) -> None:
         elif record["op"] == "unsteady":
             steady = None
         elif record["op"] == "presence" and record["told"] != record["really"]:
-            text = f"{record['who']} is told that {record['told']} of {record['room']} are here, "
+            text = f"{record['who']} shows {record['told']} people online in {record['room']}, "
             verdict.add(record["t"], "I11", OTHER, f"{text}not {record['really']}")
         elif record["op"] == "here" and steady is not None:
             really = steady.get(record["room"], record["count"])
             if record["count"] != really:
-                text = f"{record['who']} was told of {record['count']} people, not {really}"
+                text = f"{record['who']} showed {record['count']} people online, not {really}"
                 verdict.add(record["t"], "I11", OTHER, text)
 
 
@@ -168,7 +168,7 @@ def _labels(
     for (room, _), (_, fields) in events.items():
         one = bodies.get((room, fields[3])) if fields[0] == "post" else None
         if one and fields[2] not in profiles.names(fields[1], one.t, one.acked or inf):
-            text = f"{one.body} is stored as by {fields[2]!r}, an old name"
+            text = f"{one.body} is stored under {fields[2]!r}, an old name"
             verdict.add(one.t, "I12", OTHER, text)
     for record in records:
         t, who = record["t"], record["who"]
@@ -187,7 +187,7 @@ def _labels(
                 and day in ("", date_of(record["at"], zone))
             ]
             if zones and not said_so:
-                text = f"{who} was told {whole!r}, {short!r}, {day!r} in none of {sorted(zones)}"
+                text = f"{who} shows {whole!r}, {short!r}, {day!r}, wrong in {sorted(zones)}"
                 verdict.add(t, "I12", OTHER, text)
         elif record["op"] == "line" and record["said"] in times_of and record["said"] in said:
             one, ats = said[record["said"]], times_of[record["said"]]
@@ -197,13 +197,13 @@ def _labels(
                 brief for zone in zones for at in ats for _, brief in texts(at, zone, t + wall)
             }
             if zones and record["time"] not in times:
-                text = f"{who} has a line at {record['time']!r} in none of {sorted(zones)}"
+                text = f"{who} has a row at {record['time']!r}, wrong in {sorted(zones)}"
                 verdict.add(t, "I12", OTHER, text)
 
 
 def _named(t: float, who: str, name: str, names: set[str], verdict: Verdict) -> None:
     if names and name not in names:
-        verdict.add(t, "I12", OTHER, f"{who} was told {name!r}, who was {sorted(names)}")
+        verdict.add(t, "I12", OTHER, f"{who} shows the name {name!r}, not {sorted(names)}")
 
 
 def texts(at: int, zone: str, now: float) -> set[tuple[str, str]]:

@@ -70,7 +70,7 @@ async def play(
         await deployment.recovered(time.monotonic())
         if await deployment.settled(RECOVERS_WITHIN) >= RECOVERS_WITHIN:
             told = [(page.name, page.people_here) for page in deployment.present[:3]]
-            raise TimeoutError(f"before any fault, pages are not told who is here: {told}")
+            raise TimeoutError(f"before any fault, pages do not show who is online: {told}")
         skipped = {name(fault): why for fault in faults if (why := why_not(fault, deployment))}
         possible = [fault for fault in faults if not why_not(fault, deployment)]
         end = time.monotonic() + seconds
@@ -139,7 +139,7 @@ async def inject(
     await deployment.look_at_read_numbers()
     say(
         f"{what}: {over - one.begun:.1f} s, recovered in {one.recovered:.1f} s, "
-        f"everybody told who is here in {settled:.1f} s more"
+        f"every page showed who is online {settled:.1f} s later"
     )
     return one
 

@@ -186,10 +186,10 @@ class Soak:
             descriptors = [float(n) for _, n in samples]
             in_time = lag[pid][LATEST] / lag[pid]["all"] if pid in lag else 0.0
             print(
-                f"worker {pid}: {course(memory)} MB, at the end {rise(memory):+.1f}; "
-                f"{course(descriptors)} descriptors beside its pages', at the end "
+                f"worker {pid}: {course(memory)} MB, growth {rise(memory):+.1f}; "
+                f"{course(descriptors)} descriptors besides those of its pages, growth "
                 f"{rise(descriptors):+.0f}; the loop "
-                f"was in time, by {LATEST} s, {100 * in_time:.2f} times of 100"
+                f"was at most {LATEST} s late in {100 * in_time:.2f} % of cases"
             )
             if rise(memory) > MOST_MB:
                 found.append(f"the memory of worker {pid} grows")
@@ -199,11 +199,11 @@ class Soak:
                 found.append(f"the event loop of worker {pid} is late")
         for gauge, what in HUB_GAUGES.items():
             counts = self.hubs.get(gauge, [])
-            print(f"{what}: {course(counts)}, at the end {rise(counts):+.0f}")
+            print(f"{what}: {course(counts)}, growth {rise(counts):+.0f}")
             if counts and rise(counts) > MOST_SHARE * median(counts):
-                found.append(f"the hubs have more and more {what}")
+                found.append(f"the {what} in the hubs grow")
             if self.remains.get(gauge):
-                found.append(f"the hubs keep {self.remains[gauge]:.0f} {what} when nobody is there")
+                found.append(f"the hubs keep {self.remains[gauge]:.0f} {what} after all pages left")
         if len(self.samples) != int(self.server.env["CHAT_WORKERS"]):
             found.append("a worker has died")
         found += [f"a message was refused: {why}" for why in sorted(set(self.journal.refused))]
@@ -250,7 +250,7 @@ def main() -> int:
     soak = Soak(folder, options.pages, options.rate, options.seconds, options.workers)
     try:
         lag = asyncio.run(soak.run())
-        print(f"{soak.opened} pages came and went; {soak.acked} messages by those who went")
+        print(f"{soak.opened} pages were opened; closed pages posted {soak.acked} messages")
         problems = soak.problems(lag)
     finally:
         soak.server.clean_up()

@@ -144,7 +144,7 @@ class OverHttp2:
         self.reading = asyncio.create_task(self._read())
         status = await self.answer
         if status != "200":
-            raise OSError(f"the answer to CONNECT is {status}")
+            raise OSError(f"the response to CONNECT is {status}")
 
     async def send(self, text: str) -> None:
         """Send a message; raises Closed."""

@@ -272,7 +272,7 @@ def test_a_message_resent_after_a_failover_may_have_an_earlier_time(run):
 
     def wrong(records):
         found = check(records, again, run.uids).broken
-        return [one for one in found if one.promise == "I12" and "has a line at" in one.text]
+        return [one for one in found if one.promise == "I12" and "has a row at" in one.text]
 
     assert wrong(run.records) == []
     assert wrong(unseen)
