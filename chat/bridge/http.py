@@ -228,7 +228,7 @@ class HTTPExchange:
         await self._send_chunk(b"", more=False)
 
     def _discard_rest(self) -> None:
-        # What still arrives must not fill Hypercorn's queue, which would wait for ever for room for
+        # What still arrives must not fill Hypercorn's queue, which would wait forever for room for
         # the final message.
         if not self._body.ended:
             spawn(_discard_all(self._receive))

@@ -46,7 +46,7 @@ class WebSocketStream(WebSocketInput):
         await super().handle(request)
         self.task_group = task_group
         if self.app_put is None:
-            # The handshake was refused, and Hypercorn would now keep the connection for ever.
+            # The handshake was refused, and Hypercorn would now keep the connection forever.
             self.closed = False
             self.state = State.HTTPCLOSED
             await self._finish()

@@ -103,7 +103,7 @@ def admin(settings: Settings, who: str) -> None:
 
 
 def _print_setup_link(settings: Settings) -> None:
-    """Raises CannotStart when the chat has an administrator: the link would not work."""
+    """Raises CannotStart if the chat has an administrator, because the link would not work."""
     with running(settings) as store:
         if store.accounts.has_admin():
             raise CannotStart(

@@ -17,8 +17,8 @@ Portal = Callable[..., Awaitable[Any]]  # runs a function that may block its gre
 
 
 class Background:
-    """Starts work and logs its errors. Errors of Redis are not logged here: whoever asks for the
-    work repeats it when the connection is back.
+    """Starts work and logs its errors. Errors of Redis are not logged here, because the caller
+    repeats the work when the connection is back.
 
     portal: runs a function in a greenlet, such as `greenback.with_portal_run_sync`.
     """

@@ -121,7 +121,7 @@ class Refresh:
         If the list still lacks what the page was sent after MAX_READS, a failover has lost it, and
         no list will ever have it: the page gets the list as it is."""
         if viewer.held_marks is not None:
-            viewer.list_version += 1  # the greenlet that is reading it reads it again
+            viewer.list_version += 1  # so that the greenlet that is reading it starts again
             return
         self.hub.marks.hold(viewer)
         rows: list[Row] = []

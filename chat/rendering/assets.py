@@ -1,4 +1,4 @@
-"""Serves static files, compressed once, under fingerprinted names that browsers cache for ever.
+"""Serves static files, compressed once, under fingerprinted names that browsers cache forever.
 
 `asset("chat.css")` returns `/static/chat.<digest>.css`. The style sheets in static/css are served
 as this one file; the numbers in their names are the order in which they apply, from general to

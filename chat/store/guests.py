@@ -3,7 +3,7 @@
 A guest has no password and can only come back by a session that has not ended, or by a token. The
 messages of a forgotten guest stay, with the name that each of them contains. Everything else is
 deleted: sessions, tokens, drafts, memberships, entries in the indexes of names, and finally the
-person. If this is interrupted, it begins anew, because the person is deleted last.
+person. If this is interrupted, it starts again, because the person is deleted last.
 
 A direct room has the name of its other members. So a guest in a direct room stays as a deactivated
 person with nothing else (`forgotten`).

@@ -131,7 +131,7 @@ class History:
         entries, epoch = piece.entries, piece.epoch
         while piece.more and len(entries) < most and not _has(entries, chars):
             piece = self.piece(rid, "before", entries[-1].seq, most - len(entries), uids)
-            if piece.epoch != epoch:  # the room began anew
+            if piece.epoch != epoch:  # the room's epoch has changed
                 return self.before_for(rid, uids, seq, most, chars)
             entries += piece.entries
         return entries[::-1], piece.gone

@@ -39,9 +39,9 @@ MAX_LINE_CHARS = 420
 @dataclass(frozen=True, slots=True)
 class Room:
     """`seq` is the number of the newest event, `last` the newest event that is not silent. If the
-    database is lost and the room begins anew, `epoch` changes, because the same numbers then mean
-    other events. `first` is the oldest number that is kept. `owner` is "" if there is none. The
-    name of a direct room is the names of the others in it."""
+    database is lost and the numbers of the room start again, `epoch` changes, because the same
+    numbers then mean other events. `first` is the oldest number that is kept. `owner` is "" if
+    there is none. The name of a direct room is the names of the others in it."""
 
     rid: str
     name: str

@@ -47,7 +47,7 @@ def page() -> Any:
 def make_account() -> Any:
     if not _opens_without_link():
         log_failed_sign_in("the first account was requested without the link")
-        text = "To make the first account, use the link that the server printed when it started."
+        text = "To create the first account, use the link that the server printed when it started."
         return _form(text), 403
     return _make_account(guest=None)
 

@@ -160,7 +160,7 @@ class Queueing:
 
     def _concerns(self, listener: Listener, rid: str, event: Event) -> bool:
         """True for a message in a direct room with the bot, or one that mentions the bot. False for
-        messages by bots, because two bots would answer each other for ever."""
+        messages by bots, because two bots would answer each other forever."""
         if event.kind != POST or event.uid == listener.bot.uid:
             return False
         if listener.rooms[rid] != DIRECT:

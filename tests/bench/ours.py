@@ -76,7 +76,7 @@ class Chat(Server):
 
 
 class TwoWorkers(Chat):
-    """The same with a second worker."""
+    """The chat with two workers."""
 
     name, label = "chat-2", "chat, two workers"
     note = "the same with CHAT_WORKERS=2; the kernel spreads the connections over both"

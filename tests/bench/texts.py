@@ -30,7 +30,7 @@ zürich
 
 
 def sentences():
-    """Yield sentences for ever, the same ones in each run."""
+    """Yield sentences forever, the same ones in each run."""
     draw, lists = random.Random(4), (COMMON.split(), WORDS.split())
     while True:
         length = draw.randint(SHORTEST, LONGEST) - len("bench-00000000 .")

@@ -21,7 +21,7 @@ async def _until(true, what: str) -> None:
 async def _dies(deployment: SentinelDeployment | ClusterDeployment, node: Node) -> None:
     """Kill a primary. Events that its replica lacks are lost."""
     await asyncio.to_thread(node.kill)
-    await asyncio.sleep(0.2)  # what had left the hosts arrives
+    await asyncio.sleep(0.2)  # so that what the hosts have sent arrives
     deployment.journal.write("harness", "lost")
 
 

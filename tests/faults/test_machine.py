@@ -126,7 +126,7 @@ def same_epoch(patch):
 
 
 def never_apart(patch):
-    """A viewer that was once in sync stays in sync for ever."""
+    """A viewer that was once in sync stays in sync forever."""
     patch.setattr(PageWriter, "set_lagging", lambda self, viewer: None)
 
 

@@ -6,8 +6,8 @@
 --   files     JSON of the files, which is stored and published
 --   mentions  JSON of the mentions, which is published and stored beside the event
 -- `before` and `same` are set here. `published` is the body to publish, where that is not stored.
--- Returns the number and the time (ms) as strings. The publish comes last and only from here: alone
--- it would succeed where the write is refused (out of memory, read-only, disk full).
+-- Returns the number and the time (ms) as strings. The publish comes last, and only here, because it
+-- would succeed even where the write is refused (out of memory, read-only, disk full).
 local function append(event, published)
   local time = redis.call('TIME')
   local at = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))

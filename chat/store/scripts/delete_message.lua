@@ -1,4 +1,4 @@
--- Deletes a message. It is removed from the stream, where a gap in the numbers is left.
+-- Deletes a message. It is removed from the stream, which leaves a gap in the numbers.
 -- @room
 -- @include append
 -- @include mentions

@@ -1,5 +1,5 @@
--- Changes the body of a message. The new body is kept beside the stream and not in it, so that
--- deleting the message leaves nothing of it.
+-- Changes the body of a message. The new body is stored beside the stream, not in it, so that nothing
+-- of it remains when the message is deleted.
 -- @room
 -- @include append
 -- @include mentions

@@ -1,7 +1,6 @@
--- Records up to which event members have read a room; that never goes back. A number that belongs
--- to an event from before a failover changes nothing: it is beyond the newest, or the event that has
--- it now has another time. Nothing is stored for people who are not members, nor for rooms that have
--- ended.
+-- Records up to which event members have read a room. The mark never goes back. A number of an event
+-- that a failover has lost changes nothing: it is beyond the newest, or another event with another
+-- time has it now. Nothing is stored for people who are not members, nor for rooms that have ended.
 -- @key read
 -- @key room
 -- @key members

@@ -1,5 +1,5 @@
--- Reads what is stored beside messages, as much as fits into an answer of limited size, but all that
--- belongs to the first message.
+-- Reads what is stored beside messages, as much as fits into an answer of limited size, but at least
+-- everything that belongs to the first message.
 -- @key room
 -- @key events
 -- @key edits

@@ -1,4 +1,4 @@
--- Reads events of a room, as many as fit into an answer of limited size, but one at least.
+-- Reads events of a room, as many as fit into an answer of limited size, but at least one.
 -- @key room
 -- @key events
 -- @key members

@@ -1,5 +1,5 @@
--- Reads events by their numbers, as many as fit into an answer of limited size, but the first that
--- exists at least.
+-- Reads events by their numbers, as many as fit into an answer of limited size, but at least the first
+-- that exists.
 -- @key events
 -- @arg bytes  of events at most
 -- @rest seqs  numbers of the events

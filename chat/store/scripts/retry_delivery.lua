@@ -1,5 +1,5 @@
--- Schedules another attempt of a delivery that still waits. One that was delivered or removed leaves
--- nothing.
+-- Schedules another attempt of a delivery that is still queued. Does nothing for one that was
+-- delivered or removed.
 -- @webhook
 -- @arg delivery  room and number of the message
 -- @arg at  time of the attempt (ms)

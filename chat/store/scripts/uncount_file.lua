@@ -1,4 +1,4 @@
--- Removes files that are gone from the counts. Repeating it changes nothing.
+-- Stops counting files that no longer exist. Repeating it changes nothing.
 -- @key files
 -- @key bytes_by_person
 -- @key bytes_of_all
