@@ -24,7 +24,7 @@ from .services.retention import cleanups
 from .services.unfinished_changes import UnfinishedChanges
 from .store import Store
 from .web import auth, compression, form_limits, jwt_sign_in, request_limits, upload_limits
-from .web.security import SAFE_METHODS, check_host, check_site, protect, secure
+from .web.security import SAFE_METHODS, add_page_headers, check_host, check_site, protect
 from .webhooks.delivery import Sender
 from .webhooks.dispatcher import Dispatcher
 
@@ -49,8 +49,7 @@ class Chat(Flask, Parts):
         assets.init(self)
         cached_html.init(self.jinja_env, texts)
         Parts.__init__(self, settings, store, topology, texts, self.jinja_env)
-        post_reply = partial(post_text, self)
-        sender = Sender(store, self.outbound, settings.hook_wait_seconds, post_reply)
+        sender = Sender(store, self.outbound, settings.hook_wait_seconds, partial(post_text, self))
         self.background: tuple[BackgroundTask, ...] = (
             self.realtime.subscriber,
             self.realtime.presence,
@@ -108,7 +107,7 @@ def create_app(
     compression.install()
     local_time.set_clock(store.clock.estimate)
     form_limits.install()
-    request_limits.init(app)
+    app.after_request(request_limits.charge_response)
     app.teardown_request(upload_limits.end)
     auth.init(app)
     csrf = protect(app)
@@ -134,6 +133,6 @@ def create_app(
     for name in find_modules("chat.web"):
         if bp := getattr(import_string(name), "bp", None):
             app.register_blueprint(bp)
-    secure(app)
+    app.after_request(add_page_headers)
     error_pages.register(app)
     return app

@@ -22,7 +22,7 @@ from .auth import current_person, log_failed_sign_in, sign_in
 from .client_address import FORWARDING_HEADERS
 from .nonces import sent_nonce
 from .security import address, network, own_origin
-from .sign_in_forms import auth_methods, new_account, typed
+from .sign_in_forms import new_account, typed
 from .view_options import shows_errors_on
 
 bp = Blueprint("first_admin", __name__)
@@ -62,11 +62,11 @@ def link(secret: str) -> Any:
         return _wrong_link()
     person, is_sent = current_person(), request.method == "POST"
     # A guest gets an account where there are accounts.
-    if person and (person.role != GUEST or "password" not in auth_methods()):
+    if person and (person.role != GUEST or "password" not in chat().settings.sign_in):
         if is_sent:
             return _take_over(person)
         return render_template("first_run.html", becomes=person, secret=secret)
-    if "password" in auth_methods():
+    if "password" in chat().settings.sign_in:
         return _make_account(guest=person) if is_sent else _form()
     return redirect(f"/sign-in?next={quote(request.path, safe='')}", 303)
 
@@ -97,7 +97,7 @@ def _take_over(person: Person) -> Any:
 
 
 def _form(error: str = "", guest: Person | None = None) -> Any:
-    others = [way for way in auth_methods() if way not in ("guest", "password")]
+    others = [way for way in chat().settings.sign_in if way not in ("guest", "password")]
     shown = {"first": True, "action": request.path, "others": others}
     return render_template("sign_up.html", **shown, **typed(error))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from flask import Flask, Request, Response, g, request
+from flask import Request, Response, g, request
 from flask import session as cookie
 from redis.exceptions import RedisError
 
@@ -20,11 +20,6 @@ from .security import network
 
 VIEW_BYTES = 256 * 1024  # a response counts once more for each of these
 MAX_COUNT_FOR_BYTES = 20  # by which the size of one response can raise its count
-
-
-def init(app: Flask) -> None:
-    """Count the bytes of every response of the application."""
-    app.after_request(_charge_bytes)
 
 
 def count(asked: Request) -> None:
@@ -66,7 +61,8 @@ def charge_bytes(uid: str, bucket: str, size: int) -> None:
         chat().limits.owe(bucket, uid, more)
 
 
-def _charge_bytes(response: Response) -> Response:
+def charge_response(response: Response) -> Response:
+    """Count the bytes of the response to the present request."""
     if not (uid := g.get("counted_for")):
         return response
     budget = ROUTES.get(request.endpoint or "", NOT_FOUND)

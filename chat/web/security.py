@@ -182,12 +182,9 @@ def _policy(origin: str) -> str:
     return _POLICY.format(origin=origin)
 
 
-def secure(app: Flask) -> None:
-    """Add the content security policy to every response, and forbid caching unless the view allows
-    it. Headers that are the same for every response are added below Flask (security_headers)."""
-
-    @app.after_request
-    def headers(response: Response) -> Response:
-        response.headers.setdefault("Content-Security-Policy", _policy(own_origin()))
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+def add_page_headers(response: Response) -> Response:
+    """Add the content security policy to a response, and forbid caching unless the view allows it.
+    Headers that are the same for every response are added below Flask (security_headers)."""
+    response.headers.setdefault("Content-Security-Policy", _policy(own_origin()))
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

@@ -79,5 +79,5 @@ def _with_password(login: str, password: str) -> Any:
 def _is_unused() -> bool:
     """True for a chat with passwords that nobody has used: the first account is to be created."""
     store = chat().store
-    is_on = "password" in forms.auth_methods()
+    is_on = "password" in chat().settings.sign_in
     return is_on and not store.accounts.has_admin() and not store.people.exist()

@@ -18,20 +18,15 @@ from .nonces import new_nonce, sent_nonce
 from .security import network
 
 
-def auth_methods() -> tuple[str, ...]:
-    """The methods of signing in that CHAT_SIGN_IN turns on."""
-    return chat().settings.sign_in
-
-
 def check_method(method: str) -> None:
     """Raise 404 if a method of signing in is off."""
-    if method not in auth_methods():
+    if method not in chat().settings.sign_in:
         raise NoPage
 
 
 def can_sign_up() -> bool:
     """True if visitors may create accounts. They cannot before there is an administrator."""
-    is_on = "password" in auth_methods() and chat().settings.sign_up
+    is_on = "password" in chat().settings.sign_in and chat().settings.sign_up
     return is_on and chat().store.accounts.has_admin()
 
 
@@ -56,7 +51,7 @@ def sign_in_and_go_on(person: Person, method: str) -> Any:
 def sign_in_page(error: str = "", **more: str) -> str:
     """The sign-in page. `error` appears next to the form that was sent."""
     settings, named = chat().settings, trusted_proxy.named()
-    methods = () if named else auth_methods()  # the proxy has authenticated the visitor
+    methods = () if named else settings.sign_in  # the proxy has authenticated the visitor
     no_admin = "password" in methods and not chat().store.accounts.has_admin()
     return render_template(
         "sign_in.html",
