@@ -48,7 +48,9 @@ class FailedSignIns:
             log.warning("sign-in failed from %s: %s", seen, reason)
             return
         if not self._more:
-            self._sum_up_later()
+            with suppress(RuntimeError):  # without an event loop, the next failure sums up
+                loop = asyncio.get_running_loop()
+                loop.call_later(max(0.0, self._over - self._clock()), self.sum_up)
         self._more += 1
         if len(self._networks) < MAX_NETWORKS:
             self._networks.add(seen)
@@ -65,13 +67,6 @@ class FailedSignIns:
         self._lines.clear()
         self._networks.clear()
         self._over = 0.0
-
-    def _sum_up_later(self) -> None:
-        """Call `sum_up` at the end of the minute. Without an event loop, the next failure calls
-        it."""
-        with suppress(RuntimeError):
-            loop = asyncio.get_running_loop()
-            loop.call_later(max(0.0, self._over - self._clock()), self.sum_up)
 
 
 def _written(network: str) -> str:

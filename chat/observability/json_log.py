@@ -13,7 +13,6 @@ import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -95,7 +94,5 @@ def _log_hooked(args: Any) -> None:
     _log_uncaught(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
 
 
-def _log_uncaught(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
-    log.critical("an exception was not caught", exc_info=(kind, error, traceback))
+def _log_uncaught(*exc_info: Any) -> None:
+    log.critical("an exception was not caught", exc_info=exc_info)

@@ -6,7 +6,6 @@ response comes from the worker that accepted the request; the label `pid` tells 
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -48,14 +47,8 @@ def text() -> bytes:
 class _Process(CollectorRegistry):
     """The registry, with the label `pid` in every sample."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.pid = str(os.getpid())
-
     def collect(self) -> Iterator[Metric]:
+        pid = {"pid": str(os.getpid())}
         for metric in _own.collect():
-            metric.samples = [self._named(sample) for sample in metric.samples]
+            metric.samples = [one._replace(labels=one.labels | pid) for one in metric.samples]
             yield metric
-
-    def _named(self, sample: Any) -> Any:
-        return sample._replace(labels={**sample.labels, "pid": self.pid})

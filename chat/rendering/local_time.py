@@ -14,7 +14,9 @@ from markupsafe import Markup
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9999, 12, 30)
 CACHED_TIMES = 4096
-REGIONS = "Africa America Antarctica Arctic Asia Atlantic Australia Europe Indian Pacific"
+# The names of places begin with these; old and technical ones (Etc/GMT+5, US/Eastern, EST5EDT and
+# posix/…) do not.
+REGIONS = "Africa/ America/ Antarctica/ Arctic/ Asia/ Atlantic/ Australia/ Europe/ Indian/ Pacific/"
 
 # The time in seconds since 1970. The database dates messages, so "today" is the day by its clock. A
 # process has one database.
@@ -30,7 +32,8 @@ def set_clock(clock: Callable[[], float]) -> None:
 @cache
 def zones() -> list[str]:
     """The names that people can choose: places in alphabetical order, and UTC."""
-    return [*sorted(name for name in available_timezones() if _is_place(name)), "UTC"]
+    regions = tuple(REGIONS.split())
+    return [*sorted(name for name in available_timezones() if name.startswith(regions)), "UTC"]
 
 
 def today(zone: str) -> date:
@@ -107,10 +110,3 @@ def _zone(name: str) -> tzinfo | None:
     if not isinstance(name, str):  # an undefined variable of a template
         raise TypeError("times need the name of a zone")
     return ZoneInfo(name) if name in zones() else None
-
-
-def _is_place(name: str) -> bool:
-    """Return False for old and technical names such as Etc/GMT+5, US/Eastern, EST5EDT and
-    posix/…"""
-    region, slash, _ = name.partition("/")
-    return bool(slash) and region in REGIONS.split()

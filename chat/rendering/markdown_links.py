@@ -1,7 +1,6 @@
 """Links in messages: which addresses are allowed, and where an address begins and ends in text."""
 
 import re
-from functools import cache
 from typing import Any
 
 import nh3
@@ -31,7 +30,7 @@ def configure(finder: Any) -> None:
     finder.set({"fuzzy_link": False, "fuzzy_email": True})
     for scheme in ("ftp:", "//"):
         finder.add(scheme, None)
-    host_and_path = _host_and_path(finder.re["src_host_port_strict"], finder.re["src_path"])
+    host_and_path = re.compile(finder.re["src_host_port_strict"] + finder.re["src_path"], re.I)
 
     def www_length(_: object, text: str, start: int) -> int:
         """Return how many characters of an address follow `www.`; 0 if this is not an address."""
@@ -42,11 +41,6 @@ def configure(finder: Any) -> None:
         return len(found[0]) if found and "." in found[0] else 0
 
     finder.add("www.", {"validate": www_length, "normalize": _add_https})
-
-
-@cache
-def _host_and_path(host: str, path: str) -> re.Pattern[str]:
-    return re.compile(host + path, re.I)
 
 
 def _add_https(_: object, match: Any) -> None:
