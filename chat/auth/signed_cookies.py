@@ -54,8 +54,8 @@ class SignedCookies(SecureCookieSessionInterface):
 
 
 def _copy(value: Any) -> Any:
-    """A copy of a cookie's value, if it can be changed: sign-ins that were started at an OpenID
-    Connect provider are a list."""
+    """Return a copy of a cookie's value if it is mutable: the sign-ins that were started at an
+    OpenID Connect provider are a list."""
     return deepcopy(value) if type(value) in (list, dict) else value
 
 

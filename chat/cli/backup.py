@@ -74,8 +74,8 @@ def backup(settings: Settings, client: redis.Redis, folder: Path) -> str:
 
 def restore(settings: Settings, folder: Path) -> str:
     """Copy a backup into CHAT_DATA, which must be empty, while no chat uses it. Returns a sentence
-    about the result. What root restores belongs to the owner of CHAT_DATA. The backup need not be
-    trusted: links and devices in it are refused, and so are commands that do anything but create
+    about the result. Files that root restores belong to the owner of CHAT_DATA. The backup need not
+    be trusted: links and devices in it are refused, and so are commands that do anything but create
     data. Raises CannotStart and OSError."""
     if settings.redis_url:
         raise CannotStart("REDIS_URL is set: a backup goes into CHAT_DATA (docs/data.md)")

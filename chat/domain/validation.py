@@ -74,8 +74,8 @@ def clean_caption(text: str) -> str:
 
 
 def clean_name(text: str, what: str = "name", limit: int = MAX_NAME_CHARS) -> str:
-    """One line of at most `limit` characters, with single spaces and nothing invisible. Raises
-    Invalid with a text that says `what` it is."""
+    """Return one line of at most `limit` characters, with single spaces and nothing invisible.
+    Raises Invalid with a text that calls it `what`."""
     _check_size(text, limit, what)
     name = _without_unseen(_clean(_without_unseen(_BLANK_SIGN.sub(" ", text))))
     name = " ".join(name.split())

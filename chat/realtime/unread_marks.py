@@ -71,7 +71,7 @@ class UnreadMarks:
             self.exceptions.pop(viewer, None)
 
     def forget(self, viewer: Viewer) -> None:
-        """The viewer has gone."""
+        """Forget a viewer whose page has closed."""
         self.exceptions.pop(viewer, None)
 
     def unsent(self, viewer: Viewer, rid: str, marks: list[Numbered], row: list[str]) -> list[str]:

@@ -284,7 +284,7 @@ class LoopRedis(Asking):
 
     def _refused(self, command: Command, reply: Any) -> Exception | None:
         """Return the error that answers a command, or None if another server is asked instead.
-        Raises for a reply that answers nothing; then the command goes on waiting."""
+        Raises an error for a reply that answers no command; then the command waits on."""
         try:
             if not isinstance(reply, Exception):
                 raise InvalidResponse(f"a reply of the type {type(reply).__name__}")

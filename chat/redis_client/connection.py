@@ -41,8 +41,8 @@ class OutcomeUnknown(RedisConnectionError):
 
 
 def _drop(content: Any) -> None:
-    """Replaces the functions that write and that take replies when the connection is closed:
-    uvloop's transport would raise."""
+    """Replaces the functions that write and that take replies once the connection is closed,
+    because uvloop's transport would raise."""
 
 
 def pack(words: tuple[Any, ...]) -> bytes:

@@ -67,5 +67,5 @@ class ConnectionCounts:
             pipeline.execute()
 
     def end(self, process: str) -> None:
-        """The process ends: its pages do not count any more."""
+        """Stop counting the pages of a process that ends."""
         self.client.zrem(keys.PROCESSES, process)

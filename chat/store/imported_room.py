@@ -49,7 +49,8 @@ class ImportedRoom:
 
     @property
     def is_news(self) -> bool:
-        """True if it has more events than this chat has, and has not expired."""
+        """True if the imported room has more events than this chat has of it, and has not
+        expired."""
         return self.seq > self.here and not self.is_over
 
     def foreign_event(self, n: int, at: int, fields: list[str]) -> None:

@@ -32,7 +32,7 @@ class Importer:
     """`trusted`: the records were exported by this chat.
 
     `problems` are sentences about what was not imported; `done` counts the rest by kind; `news` has
-    what is new, as the audit log records it: what, and whom or which."""
+    an entry of the audit log for each addition: what was added, and its name or id."""
 
     def __init__(
         self, client: Any, clock: Clock, check: IntegrityCheck, people: People, trusted: bool
@@ -139,7 +139,8 @@ class Importer:
             self.client.pexpireat(keys.user(uid), expires)
 
     def _may_have_login(self, uid: str, fields: Record, here: dict[str, str]) -> bool:
-        """True if the login, and the password with it, can be this person's here."""
+        """Return True if this person can have the imported login, and its password, in this
+        chat."""
         login = fields.get("login", "")
         if here.get("login", login) != login:
             return False

@@ -189,8 +189,8 @@ class People:
         return sorted({uid_of(entry) for some in answers for entry in some} - {person.uid})
 
     def _forget(self, entries: Sequence[str], there: Collection[str]) -> None:
-        """Remove the entries of guests who no longer exist. `Guests.forget` removes those that
-        nobody comes across."""
+        """Remove the entries of guests who no longer exist. `Guests.forget` removes those that no
+        search finds."""
         gone = [entry for entry in entries if uid_of(entry) not in there]
         if gone:
             self.client.zrem(keys.NAMES, *gone)

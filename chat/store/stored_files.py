@@ -84,7 +84,7 @@ class StoredFiles:
             self._uncount(keys.STORED, rest=some)
 
     def of(self, uid: str) -> int:
-        """The bytes of a person."""
+        """Return how many bytes of files count for a person."""
         return int(self.client.zscore(keys.STORED[1], uid) or 0)
 
     def largest(self, count: int) -> list[tuple[str, int]]:

@@ -27,8 +27,8 @@ bp.before_request(require_admin)
 @bp.get("/people")
 def people(**more: Any) -> Any:
     """Everybody, by name. `?q=` finds a person by login, or people by a word of their name. `after`
-    and `before` are the places in that order where a page begins or ends. `more` are further
-    variables of the template."""
+    and `before` are cursors: where a page begins or ends. `more` are further variables of the
+    template."""
     q = request.values.get("q", "")
     after, before = request.args.get("after", ""), request.args.get("before", "")
     page = chat().store.people.page(q, PAGE_ROWS, after, before)

@@ -2,7 +2,7 @@
 
 No uploaded file can run or appear as a page of this site. Images, audio and video have a type from
 our own table, every other file is an attachment, and the content security policy of each response
-allows a page nothing. Players request parts of a file (RFC 9110, section 14).
+allows nothing. Players request parts of a file (RFC 9110, section 14).
 
 A browser may cache a file, but must ask each time before it shows it again (`no-cache`, RFC 9111,
 section 5.2.2.4). A file id never changes its content, so the answer is 304 (RFC 9110, section

@@ -35,7 +35,7 @@ class LiveComposers:
     send: Callable[[str], None]
     typing_at: float = 0.0  # when others were last told that the person is typing
     has_suggestions: bool = False  # the page shows suggested names
-    # Composer and text of the draft kept last, of the room on screen.
+    # The composer and the text of the last stored draft of the room on screen.
     draft: tuple[str, str] = ("", "")
     # The texts that composers have sent, to recognize text that was typed into them since.
     posted: dict[str, str] = field(default_factory=dict)
@@ -80,8 +80,8 @@ class LiveComposers:
             del self.posted[next(iter(self.posted))]
 
     def _without_earlier_post(self, rid: str, nonce: str, body: str) -> str:
-        """The first composer that is sent on a socket may have been sent on an earlier one: then
-        remember what was posted with it. Returns the text to compare with that."""
+        """Look up what was posted with the first composer of a socket, because it may have been
+        sent on an earlier socket. Returns the text to compare with that."""
         try:
             before, text = self._posted_before(rid, nonce, body)
         except (ChatError, RedisError, OSError):

@@ -18,8 +18,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 class FileLimit:
     """The files that a request may contain.
 
-    max_bytes: the size of all files together. too_large: the text of the error for a larger
-    request; "" for the default text.
+    max_bytes: the size of all files together.
+    too_large: the text of the error for a larger request; "" for the default text.
     is_body: the file is the body of the request, and the view itself counts it
         (upload_limits.begin), because only the view knows who sends it.
     """
