@@ -159,12 +159,12 @@ def _listen(room: Room, place: StreamPosition, waiting: Waiting, head: str) -> I
     yield head
     try:
         yield from _events(room, place, waiting)
+        return
     except (RedisError, RedisClusterException, OSError) as error:
         log.warning("a frame without JavaScript must reload: %s", error)
-        yield place.refresh(max(waiting.pause, RETRY_SECONDS))
     except Exception as error:
         log.error("a frame without JavaScript must reload: %s", without_message(error))
-        yield place.refresh(max(waiting.pause, RETRY_SECONDS))
+    yield place.refresh(max(waiting.pause, RETRY_SECONDS))
 
 
 def _events(room: Room, place: StreamPosition, waiting: Waiting) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
 from ..domain.errors import Invalid, NotFound
@@ -25,15 +25,12 @@ def healthz() -> Any:
 def readyz() -> Any:
     """200 if Redis responds, published events arrive (in a process that serves sockets), and the
     processes that this one needs respond. Otherwise 503 with the reason."""
-    plain = {"Content-Type": "text/plain; charset=utf-8"}
     try:
         chat().store.ping()
+        text = next(filter(None, (problem() for problem in chat().problems)), "")
     except (RedisError, OSError):
-        return "Redis does not answer\n", 503, plain
-    for problem in chat().problems:
-        if text := problem():
-            return f"{text}\n", 503, plain
-    return "ok\n", 200, plain
+        text = "Redis does not answer"
+    return Response(f"{text or 'ok'}\n", 503 if text else 200, mimetype="text/plain")
 
 
 @bp.get("/metrics")

@@ -102,7 +102,7 @@ class LiveComposers:
         rid, now = one(frame, "room"), time.monotonic()
         if rid and rid == self.viewer.watching and now > self.typing_at + TYPING_INTERVAL_SECONDS:
             self.typing_at = now
-            self.parts.store.presence.typing(rid, self._person.uid, True)
+            self.parts.store.presence.typing(rid, self.viewer.uid, True)
 
     def name(self, frame: Frame) -> None:
         """The person has stopped typing for a moment: keep the text as a draft, and suggest names
@@ -113,7 +113,7 @@ class LiveComposers:
             return
         self._keep_draft(rid, one(frame, "nonce"), body)
         offered = self.parts.store.notifications.offered
-        found = ([], []) if start is None else offered(rid, self._person.uid, start)
+        found = ([], []) if start is None else offered(rid, self.viewer.uid, start)
         if start is not None or self.has_suggestions:
             self.has_suggestions = start is not None
             self.send(self.parts.fragments.name_suggestions(rid, *found))
@@ -123,14 +123,14 @@ class LiveComposers:
         typed after that becomes a composer of its own (`typed`), which stays on the page."""
         if not self.posted.get(nonce) and self.draft != (nonce, text):
             self.draft = (nonce, text)
-            self.parts.store.drafts.keep(self._person.uid, rid, text)
+            self.parts.store.drafts.keep(self.viewer.uid, rid, text)
 
     def _delete_draft(self, rid: str, nonce: str, kept: bool) -> None:
         """The text of a composer was stored: delete its draft, which this page has kept, or an
         earlier page (`kept`)."""
         if self.draft[0] == nonce or (kept and not self.draft[0]):
             self.draft = ("", "")
-            self.parts.store.drafts.keep(self._person.uid, rid, "")
+            self.parts.store.drafts.keep(self.viewer.uid, rid, "")
 
     def typed(self, frame: Frame) -> None:
         """Handle the final text of a composer that was sent. Text beyond what was sent becomes a
@@ -156,7 +156,7 @@ class LiveComposers:
             self.send(self.parts.fragments.composer_done(nonce))
         else:
             return
-        self.parts.store.drafts.sent(self._person.uid, rid, body)
+        self.parts.store.drafts.sent(self.viewer.uid, rid, body)
 
     def _replace_composer(self, rid: str, nonce: str, rest: str) -> None:
         """Remove a composer that was sent; text beyond that becomes a composer of its own."""
@@ -192,8 +192,8 @@ class LiveComposers:
         self.send(self.parts.fragments.message_stored(composer))
         if self.typing_at:
             self.typing_at = 0.0
-            self.parts.store.presence.typing(rid, self._person.uid, False)
-        self.parts.limits.prepare("post", self._person.uid)
+            self.parts.store.presence.typing(rid, self.viewer.uid, False)
+        self.parts.limits.prepare("post", self.viewer.uid)
         return True
 
 

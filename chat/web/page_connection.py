@@ -79,17 +79,11 @@ class PageConnection:
         self._send = partial(_send, self.hub, self.viewer, self.budget)
         self.composers = LiveComposers(self.parts, self.viewer, self._send)
 
-    @property
-    def person(self) -> Person:
-        """The person as this process knows them now, which may change during a wait."""
-        assert self.viewer.person is not None
-        return self.viewer.person
-
     # bridge.ConnectionHandler
 
     def on_open(self) -> None:
         """The socket is open."""
-        on_behalf_of.set(self.person.uid)
+        on_behalf_of.set(self.viewer.uid)
         try:
             self._belong_to_all()
         except UNAVAILABLE as error:
@@ -98,7 +92,7 @@ class PageConnection:
     def on_message(self, text: str | bytes) -> bool:
         """Handle a frame. True for a frame of a composer: more come while the person types."""
         frame = parse(text)
-        on_behalf_of.set(self.person.uid)
+        on_behalf_of.set(self.viewer.uid)
         kind = one(frame, "type")
         if self.parts.limits.on:
             self.pace.keep(1)
@@ -133,7 +127,7 @@ class PageConnection:
     def _belong_to_all(self) -> None:
         """Connect the page to the person's rooms in the hub, or sign it out if the session ended
         before the hub knew the page."""
-        uid = self.person.uid
+        uid = self.viewer.uid
         await_(self.parts.realtime.subscriber.ready(f"user:{uid}"))
         found = self.parts.store.rooms.of_session(uid, self.viewer.session)
         if found is None:
@@ -228,7 +222,7 @@ class PageConnection:
             return answer
         rid, after, at, epoch = cursor
         forgotten = self.parts.realtime.resume_cache.forgotten
-        missed = self.parts.store.messages.missed(rid, self.person.uid, after, epoch, at=at)
+        missed = self.parts.store.messages.missed(rid, self.viewer.uid, after, epoch, at=at)
         if missed is None:
             return None
         answer = CatchUp(cursor, missed)
@@ -239,7 +233,7 @@ class PageConnection:
         """True if the person is a member. They may have joined after the page opened."""
         if rid not in self.viewer.rooms:
             try:
-                room, read = self.parts.store.rooms.row(rid, self.person.uid)
+                room, read = self.parts.store.rooms.row(rid, self.viewer.uid)
             except NotFound:
                 return False
             if read is None:
