@@ -1,7 +1,6 @@
-"""Values that nobody should send, and a client that sends them as they are.
-
-Each value has broken some program: texts that UTF-8 cannot hold, bytes that are no text, numbers
-without an end, and what is nothing, too long or of another kind than what is due.
+"""Invalid values, and a client that sends them unchanged. Each value has broken some program: texts
+that UTF-8 cannot represent, bytes that are not text, endless numbers, and values that are empty,
+too long or of the wrong type.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Runs `chat` commands in forks of one process, which has imported what they need.
 
-The imports would be most of the work of a command. Each runs in a process of its own all the same:
+Imports would be most of the work of a command. Each command still runs in a process of its own:
 with its own environment, output and exit code, ended by os._exit like any other.
 """
 

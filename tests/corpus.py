@@ -1,5 +1,5 @@
-"""Texts that cost as much as texts of their kind can: what people write at its longest, and what
-somebody writes to hold up a server."""
+"""The most expensive texts of each kind: the longest that people write, and texts that somebody
+writes to block a server."""
 
 from chat.domain.validation import MAX_BODY_CHARS
 from chat.rendering.syntax_highlighting import LANGUAGES

@@ -1,5 +1,5 @@
-"""A client of Redis whose line is cut on purpose: before a command is sent, after it has run and
-before its answer is there, or in the middle of a pipeline."""
+"""A client of Redis whose connection is cut on purpose: before a command is sent, after it has run
+and before its answer is there, or in the middle of a pipeline."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass

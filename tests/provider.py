@@ -1,5 +1,5 @@
 """Another site: an OpenID Connect provider, Authlib's, with a page to sign in on and one that hands
-its user over. It answers only who uses PKCE as it should.
+its user over. It answers only clients that use PKCE correctly.
 
 Its attributes can be changed while it runs: the key it signs with, those that it publishes, and
 claims that differ from the right ones.

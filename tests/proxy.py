@@ -1,4 +1,4 @@
-"""The network between two of those who talk here: passed on, slow, cut, or half-open."""
+"""A network connection between two programs: passed on, slow, cut, or half-open."""
 
 import asyncio
 import socket

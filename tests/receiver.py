@@ -1,4 +1,4 @@
-"""A program of somebody's that a webhook tells of messages: a real HTTP server in a thread."""
+"""A program that receives deliveries of a webhook: a real HTTP server in a thread."""
 
 import contextlib
 import json

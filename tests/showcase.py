@@ -1,4 +1,4 @@
-"""A chat with people in it as they are: what is photographed, looked at and judged."""
+"""A chat with realistic people and messages, for screenshots and reviews."""
 
 import io
 import re

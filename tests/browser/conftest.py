@@ -1,4 +1,4 @@
-"""One Chromium for all stories, a context for each person, and nobody's console says a word."""
+"""One Chromium for all tests, a context for each person, and no message in anybody's console."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,6 +1,5 @@
-"""axe-core finds nothing to say, light and wide, dark and narrow, of any page and state of a room.
-
-axe-core is a script of this test, put into the page by it; the chat has none of it.
+"""axe-core finds no fault with any page and state of a room, light and wide, dark and narrow.
+axe-core is a script that this test adds to the page; the chat does not contain it.
 """
 
 import re

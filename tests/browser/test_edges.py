@@ -1,4 +1,4 @@
-"""Nothing stands over an edge, however long a name is and however narrow the window."""
+"""Nothing overflows, however long a name is and however narrow the window."""
 
 import re
 

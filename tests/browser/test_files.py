@@ -1,4 +1,4 @@
-"""Files by the picker and by dropping, seen by somebody else, and what goes wrong on the way."""
+"""Files, chosen or dropped, as others see them, and errors on the way."""
 
 import io
 from pathlib import Path

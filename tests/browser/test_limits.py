@@ -1,4 +1,4 @@
-"""At a limit the page says why, keeps what was written and goes on by itself."""
+"""At a limit the page says why, keeps what was written, and continues by itself."""
 
 import contextlib
 import re

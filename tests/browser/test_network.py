@@ -1,4 +1,4 @@
-"""The network breaks, the server dies: nothing is lost, nothing is doubled, nobody reloads."""
+"""The network breaks, or the server dies: nothing is lost or duplicated, and nobody reloads."""
 
 import os
 import signal

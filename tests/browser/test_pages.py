@@ -1,4 +1,4 @@
-"""Every page: quiet under a strict policy, fit for a phone, and of use without JavaScript."""
+"""Every page: no violation of a strict policy, usable on a phone, and without JavaScript."""
 
 import pytest
 from playwright.sync_api import Locator, Page, expect

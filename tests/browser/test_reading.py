@@ -1,4 +1,5 @@
-"""Reading back: who has scrolled up is left alone, and older messages come by themselves."""
+"""Reading older messages: a person who has scrolled up is not disturbed, and older messages load by
+themselves."""
 
 import contextlib
 import os

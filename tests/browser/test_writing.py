@@ -1,4 +1,4 @@
-"""What people write before they send it: on several lines, looked at, formatted."""
+"""The composer: several lines, the preview, and formatting."""
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect

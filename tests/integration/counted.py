@@ -1,9 +1,8 @@
-"""The chat in this process, with what it does counted: calls of functions in one step of the event
-loop, and what is asked of Redis and answered.
-
-Counting says what timing cannot on a machine that others use too: that no page does more in one
-piece, or reads more, as the chat grows. The Valkey is a real one, and so are the bridge, the hub,
-the pages and the process that renders texts; only sockets are left out.
+"""The chat in this process, with its work counted: calls of functions in one step of the event
+loop, and commands to Redis with their answers. Counting shows what timing cannot show on a shared
+machine: that no page does more in one piece, or reads more, as the chat grows. The Valkey is a real
+one, and so are the bridge, the hub, the pages and the process that renders texts; only sockets are
+left out.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The doors of the chat, and who goes through them: for the tests that send what nobody should.
+"""All inputs of the chat, and clients for each: for the tests that send invalid values.
 
 They are found in the application (routes, operations of the API, frames) and in its source (names
-of fields), so that a new one is tried without a change here. What is right to send, and who may do
-it, is in the tables of rules.py, which a test of its own keeps whole.
+of fields), so that a new one is tested without a change here. What is valid, and who may send it,
+is in the tables of rules.py; a test makes sure that these are complete.
 """
 
 import inspect

@@ -1,5 +1,5 @@
-"""Several Valkeys that stand in for each other: a cluster of three with a replica each, and a
-primary with its replica that a Sentinel watches over."""
+"""Several Valkeys that replace each other: a cluster of three with a replica each, and a primary
+with its replica that a Sentinel watches over."""
 
 import contextlib
 import signal

@@ -1,5 +1,5 @@
-"""An open page without a browser: it says over the socket what htmx says, and keeps what it is
-shown as a browser's list would: by number, a repeat replacing."""
+"""An open page without a browser: it sends over the socket what htmx sends, and keeps what it is
+shown like a browser's list: by number, and an event that is sent again replaces itself."""
 
 import html
 import itertools

@@ -1,4 +1,4 @@
-"""Who may do what, as tables: what comes of each request, API call and frame for each person."""
+"""Who may do what, as tables: the result of each request, API call and frame for each person."""
 
 import re
 

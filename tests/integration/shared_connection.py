@@ -1,7 +1,6 @@
-"""Many callers on one connection to Redis, and a network between that holds, cuts and tears it.
-
-Each caller asks for something that nobody else can be answered with. In the end each has its own
-answer, or an error that fits what was done to it.
+"""Many callers on one connection to Redis, over a network that delays, cuts and corrupts it. Each
+caller asks for something unique. At the end, each has its own answer, or an error that fits what
+happened.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""No command has an answer that others would wait long behind, however much there is: counted, in
-bytes, over a chat with 10,000 people, 2,000 rooms and texts as long as they may be. Every page,
-every operation of the API and what workers do by themselves is walked."""
+"""No answer is so large that other commands would wait long behind it, however much data there is.
+The bytes are counted in a chat with 10,000 people, 2,000 rooms and the longest possible texts, for
+every page, every operation of the API, and the background work."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a full disk leaves in Valkey's append-only file."""
+"""Repairing Valkey's append-only file after the disk was full."""
 
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""Rooms and people out of one database and into another."""
+"""Moving rooms and people from one database to another."""
 
 import json
 import time

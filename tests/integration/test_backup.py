@@ -1,4 +1,4 @@
-"""Copying what a chat keeps while people write, and going on from the copy."""
+"""Backing up a chat while people write, and continuing from the backup."""
 
 import hashlib
 import json

@@ -1,7 +1,5 @@
-"""What nobody should send, in every form, address and path of the running chat.
-
-No answer is a 5xx, nothing is in the log, and everybody else goes on being answered with what is
-theirs.
+"""Invalid values in every form, address and path of the running chat. No response is a 5xx, the log
+stays empty, and everybody else still gets correct responses.
 """
 
 import itertools

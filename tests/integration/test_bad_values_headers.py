@@ -1,4 +1,4 @@
-"""What nobody should send, in every header and every claim of a token."""
+"""Invalid values in every header and every claim of a token."""
 
 import itertools
 import time

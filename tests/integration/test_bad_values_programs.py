@@ -1,4 +1,4 @@
-"""What nobody should send, in every field of the API and of the frames of a page."""
+"""Invalid values in every field of the API and of a page's frames."""
 
 import inspect
 import itertools

@@ -1,5 +1,5 @@
-"""What an administrator made for others stops when they are no administrator any more: tokens and
-webhooks of bots, and links for a new password. They know the secrets of all these."""
+"""What an administrator made for others stops working when they lose the role: tokens and webhooks
+of bots, and links for a new password, because they know all these secrets."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Subscriptions on a real Valkey, whatever is asked for in whatever order."""
+"""Subscriptions on a real Valkey, in any order."""
 
 import asyncio
 import sys

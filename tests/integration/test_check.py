@@ -1,4 +1,4 @@
-"""`chat check`: what points to rooms and people, held against them and put right."""
+"""`chat check`: compares rooms and people with what points to them, and repairs it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Two hosts whose clocks differ over one database: nobody can tell."""
+"""Two hosts with different clocks on one database: nobody notices."""
 
 import asyncio
 import os

@@ -1,5 +1,5 @@
-"""A cluster or a watched pair in the place of one server, and two hosts that share it: what is
-promised holds across them, and while parts of the data move or their servers die."""
+"""A cluster, or a pair with a Sentinel, shared by two hosts: the promises hold across the hosts,
+and while parts of the data move or servers die."""
 
 import asyncio
 import threading

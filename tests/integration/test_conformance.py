@@ -1,4 +1,4 @@
-"""The short form of `make conformance`, where that has brought in what it needs."""
+"""The short form of `make conformance`, where its tools are installed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Nobody but the chat's own user reads what it keeps, however open the machine's umask is."""
+"""Only the chat's own user can read its data, however open the machine's umask is."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
-"""`make dev` serves what is in the files now: each kind of file is changed in a copy of the
-project, and the next answer has the change."""
+"""`make dev` serves the current files: each kind of file is changed in a copy of the project, and
+the next response has the change."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
-"""The image, as far as it goes without a container engine: what the Dockerfile builds is built,
-and its start command runs with what is declared and nothing else."""
+"""The image, as far as it can be tested without a container engine: the steps of the Dockerfile are
+run, and the start command runs with nothing but what the Dockerfile declares."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What somebody has written in a room and not sent, on the running chat."""
+"""Drafts on the running chat."""
 
 import html
 

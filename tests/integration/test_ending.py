@@ -1,4 +1,4 @@
-"""What ends, ends at once: sessions with their pages and streams, and the place in a room."""
+"""Sessions, their pages and streams, and memberships end at once."""
 
 import contextlib
 import re

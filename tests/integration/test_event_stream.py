@@ -1,4 +1,4 @@
-"""The frame of pages without JavaScript goes on when the process that serves it does not."""
+"""The frame of pages without JavaScript continues when its process ends."""
 
 import os
 import re

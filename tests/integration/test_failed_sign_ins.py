@@ -1,4 +1,4 @@
-"""What the running chat writes about failed sign-ins, in every way: one line, and no secret."""
+"""The log of failed sign-ins on the running chat, for every method: one line, and no secret."""
 
 import re
 

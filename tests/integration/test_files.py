@@ -1,4 +1,4 @@
-"""Files in messages: posted, shown, fetched and gone, on the running chat."""
+"""Files in messages on the running chat: posting, showing, downloading and deleting them."""
 
 import asyncio
 import io

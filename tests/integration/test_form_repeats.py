@@ -1,4 +1,4 @@
-"""A form, or a request of a program, that is sent again because no answer came."""
+"""Forms and API requests that are sent again because no response came."""
 
 import re
 

@@ -1,7 +1,6 @@
-"""Forms and addresses that are more work than their bytes: refused before the work is done.
-
-How long that would hold up everybody is not measured. What is counted is what reaches the parser
-whose work grows with the square of its input.
+"""Forms and addresses that are expensive for their size are refused before the work is done. Time
+is not measured. The tests count what reaches the parser whose work grows with the square of its
+input.
 """
 
 from urllib.parse import urlencode

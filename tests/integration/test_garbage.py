@@ -1,7 +1,6 @@
-"""What is left of pages that have closed is freed at once and does not wait for the collector.
-
-A collection goes through all objects of a process, on the event loop. When each page that closes
-leaves its connection behind, an hour's worth of them holds the loop for seconds.
+"""Closed pages are freed at once, without the garbage collector. A collection searches all objects
+of a process, on the event loop. If each closed page left its connection behind, an hour's worth of
+them would block the loop for seconds.
 """
 
 import os

@@ -1,5 +1,5 @@
 """No page does more in one piece, or reads or shows more, as the chat grows: counted, in this
-process, over a chat with 10,000 people. A new page is walked as soon as it has a route."""
+process, in a chat with 10,000 people. A new page is tested as soon as it has a route."""
 
 import asyncio
 import json

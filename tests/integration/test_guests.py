@@ -1,4 +1,4 @@
-"""Guests who do not come back are forgotten, and nothing of them is left but what they wrote."""
+"""Guests who do not come back are deleted, and only what they wrote remains."""
 
 import asyncio
 import contextlib

@@ -1,5 +1,5 @@
-"""Handshakes of websockets that no browser sends: each is answered, whatever its fields hold, and
-what shares the connection goes on."""
+"""Websocket handshakes that no browser sends: each is answered, whatever its fields contain, and
+other streams of the connection continue."""
 
 import base64
 

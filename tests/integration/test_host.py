@@ -1,4 +1,4 @@
-"""Whom a request asks for: a chat with an address of its own answers to that name only."""
+"""The Host header: a chat with CHAT_ORIGIN answers only requests for that host."""
 
 import socket
 from urllib.parse import urlsplit

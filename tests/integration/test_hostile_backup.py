@@ -1,4 +1,4 @@
-"""Backups that somebody else has made: what Valkey would do while it reads them."""
+"""Hostile backups: what Valkey would do while it loads them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What one HTTP/2 client can make the server do, and when it has to go."""
+"""What one HTTP/2 client can make the server do, and when it is disconnected."""
 
 import random
 import select

@@ -1,5 +1,5 @@
-"""Pages over HTTP/2 (RFC 8441), many on one connection: what is promised to a page that has its own
-is promised to each of them, and what happens to one is nothing to its neighbours."""
+"""Pages over HTTP/2 (RFC 8441), many on one connection: the same promises hold for each of them as
+for a page with its own connection, and nothing that happens to one affects the others."""
 
 import asyncio
 import itertools

@@ -1,5 +1,5 @@
-"""Images are made in child processes that can be killed: what those may do, and how the chat goes
-on meanwhile, with images that are made to do harm."""
+"""Images are converted in child processes that can be killed: what these may do, and how the chat
+works meanwhile, with hostile images."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,5 @@
-"""A file from anybody changes nothing that is here, and a broken one is refused in a line."""
+"""An archive from anybody changes nothing that exists, and a broken one is refused with one
+line."""
 
 import copy
 import gzip

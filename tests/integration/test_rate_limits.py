@@ -1,5 +1,5 @@
-"""Each row of the table of limits, on the running chat: whoever has used up its bucket is refused,
-and whoever uses the chat as people do is not."""
+"""Each row of the tables of limits, on the running chat: a person with an empty bucket is refused,
+and normal use is not."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Reactions on the running chat: live, after coming back, and as plain forms."""
+"""Reactions on the running chat: live, after reconnecting, and as plain forms."""
 
 import html
 import re

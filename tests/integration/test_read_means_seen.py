@@ -1,7 +1,6 @@
-"""What counts as read is what a page has confirmed (I10), on every transport.
-
-A client here is a socket that does what it is told: it reads or stops reading, and answers pings
-or does not. The read number is asked of the database.
+"""Only what a page has confirmed counts as read (I10), on every transport. The clients are sockets
+that read or stop reading, and answer pings or not, as each test says. The read mark is taken from
+the database.
 """
 
 import html

@@ -1,4 +1,5 @@
-"""The event loop's own way to Redis, against redis-py's: the same answers, to who asked."""
+"""The Redis client of the event loop compared with redis-py's: the same answers, to the right
+callers."""
 
 import asyncio
 import contextlib

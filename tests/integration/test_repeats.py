@@ -1,9 +1,9 @@
 """Every write of the store may be made again after an unknown outcome.
 
-Each is made once over a whole line, which says how many commands it takes and what it leaves.
-Then the line is cut at each command in turn, before it is sent and after it has run, and the write
-is made again: what is left is the same, and `chat check` finds nothing. Where it is not made again,
-the background job leaves the chat right."""
+Each is made once over a working connection, which shows how many commands it takes and its result.
+Then the connection is cut at each command in turn, before it is sent and after it has run, and the
+write is repeated: the result is the same, and `chat check` finds nothing. If it is not repeated,
+the background job finishes it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Replies: a message says which one it answers, as that one is now."""
+"""Replies: a message shows the one that it answers, in its present form."""
 
 import html
 import re

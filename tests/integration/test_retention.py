@@ -1,4 +1,4 @@
-"""What is older than is to be kept goes, and nobody is told that it was deleted."""
+"""Messages that are too old are removed, and no page shows them as deleted."""
 
 import time
 

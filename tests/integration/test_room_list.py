@@ -1,5 +1,5 @@
-"""The room list of an open page is true, also 20 ms away from Redis: no list that is sent takes an
-unread mark away, and none is counted twice."""
+"""The room list of an open page is correct, even 20 ms away from Redis: no list removes an unread
+mark, and no event is counted twice."""
 
 import asyncio
 import html

@@ -1,5 +1,5 @@
-"""Rooms on the running chat: picking people, changing a room, leaving it; pages that are open
-see it happen. What the store does is in test_store_rooms.py."""
+"""Rooms on the running chat: picking people, changing a room, leaving it; open pages show the
+changes. test_store_rooms.py tests the store."""
 
 import re
 

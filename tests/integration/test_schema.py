@@ -1,4 +1,4 @@
-"""The form of the database has a number, and servers bring it up to date, once."""
+"""The database has a version, and servers migrate it, once."""
 
 import subprocess
 import sys

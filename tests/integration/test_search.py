@@ -1,4 +1,5 @@
-"""Finding messages on the running chat: what one may read and nothing else, as it is now."""
+"""Finding messages on the running chat: only those that the person may read, in their present
+form."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""Whose request it is: addresses behind proxies, and by what tries are counted."""
+"""The visitor's address: behind proxies, and as the key by which attempts are counted."""
 
 from ipaddress import ip_network
 

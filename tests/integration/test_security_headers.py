@@ -1,7 +1,6 @@
-"""No answer leaves without the security headers, whoever makes it: Flask, the bridge, Hypercorn.
-
-`bridge_app` sets none itself, so what is found here was put on below Flask. The chat's own pages
-are looked at in test_protection.py.
+"""No response is sent without the security headers, whether Flask, the bridge or Hypercorn makes
+it. `bridge_app` sets none itself, so all of them were added below Flask. test_protection.py tests
+the chat's own pages.
 """
 
 import select

@@ -1,4 +1,4 @@
-"""`chat serve`: starting, stopping, dying and coming back; what is wrong is said in one line."""
+"""`chat serve`: starting, stopping, dying and restarting; each error is one line."""
 
 import contextlib
 import os

@@ -1,5 +1,5 @@
-"""The machine (shared_connection.py) under whatever hypothesis thinks of: nobody gets somebody
-else's answer. And the bugs such a client has: put in on purpose, each must be found."""
+"""Runs the machine of shared_connection.py with examples from hypothesis: nobody gets somebody
+else's answer. Also checks that it finds typical bugs when they are put in."""
 
 import os
 from collections import deque

@@ -1,5 +1,5 @@
-"""Messages that are shown again, because somebody is called otherwise, are a snapshot: it takes
-back nothing that pages were told while it was read."""
+"""Messages that are sent again, because somebody was renamed, are a snapshot, which undoes nothing
+that pages were sent while it was read."""
 
 import asyncio
 import html

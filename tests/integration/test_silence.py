@@ -1,4 +1,4 @@
-"""Pages that say nothing: those that are there stay, those that are not are gone, presence too."""
+"""Silent pages: those that still exist stay, and the others are removed, from presence too."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A slow line to Redis: what moves is waited for, however long, and what is silent is not."""
+"""A slow connection to Redis: the chat waits as long as bytes move, and gives up on silence."""
 
 import asyncio
 import os

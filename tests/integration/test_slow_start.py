@@ -1,4 +1,4 @@
-"""A large file of the embedded Valkey takes a while to read: it is waited for."""
+"""The chat waits while the embedded Valkey loads a large file."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Requests in which two parsers could see different ones: refused, and the connection ends.
+"""Requests that two parsers could understand differently are refused, and the connection ends.
 
 RFC 9112, sections 2.2 (line ends), 3.2 (target and Host), 5 (fields), 6 (length of the body) and 7
 (chunks).

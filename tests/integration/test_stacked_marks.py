@@ -1,8 +1,7 @@
-"""Marks piled on a character: bringing n of them in order takes normalization n² steps.
-
-Every form gets piles as long as a request may be, in every field, and the steps of all that is
-normalized are counted. A text of 64 KB that is normalized as it came takes some hundred million,
-and that is a second in which nobody else is answered.
+"""Many marks on one character: normalization takes n² steps to order n of them. Every form gets as
+many marks as a request may have, in every field, and the steps of normalization are counted. A text
+of 64 KB that is normalized unchanged takes some hundred million steps, a second in which nobody
+else gets a response.
 """
 
 import asyncio

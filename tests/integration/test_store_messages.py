@@ -1,4 +1,4 @@
-"""Messages that change after they were written."""
+"""Messages in the store that change after they were posted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who is mentioned, found again by whom it concerns, and how much somebody wants to hear."""
+"""Mentions in the store, and notification levels."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reactions, kept beside the messages."""
+"""Reactions in the store, which are kept beside the messages."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Messages rendered by a process of their own: a real one, that ends or hangs where it is told."""
+"""Rendering messages in a child process: a real one, which ends or hangs on demand."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""That somebody is typing is shown until the message is there, and not after it."""
+"""The note that somebody is typing is shown until their message arrives."""
 
 from chat.store import keys
 

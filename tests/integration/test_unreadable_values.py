@@ -1,4 +1,4 @@
-"""A stored value that is no number, or cannot be read, costs one room its row in lists, and `chat
+"""A stored value that is not a number, or cannot be read, hides only one room from lists, and `chat
 check` names it."""
 
 import json

@@ -1,4 +1,4 @@
-"""Files on their way in: nobody fills the disk with requests that never end."""
+"""Uploads in progress: nobody can fill the disk with requests that never end."""
 
 import select
 import socket

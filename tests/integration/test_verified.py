@@ -1,5 +1,5 @@
-"""A reply that answers somebody else's question makes nobody somebody else: wherever a person, a
-session, a token or an account is read, it is refused."""
+"""A reply to another question never makes anybody somebody else: it is refused wherever a person, a
+session, a token or an account is read."""
 
 import asyncio
 import logging

@@ -1,4 +1,5 @@
-"""Webhooks of bots: the running chat with two workers, and programs that are told."""
+"""Webhooks of bots: the running chat with two workers, and real programs that receive
+deliveries."""
 
 import base64
 import hashlib

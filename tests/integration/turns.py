@@ -1,7 +1,7 @@
 """What one turn of the event loop costs: the chat in this process, on a real database and with a
 real child that renders, and the Python calls of each turn counted.
 
-A call is some 50 to 100 ns: counted, it says the same on every machine, busy or not.
+A call takes some 50 to 100 ns, and the number of calls is the same on every machine, busy or not.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
-"""A small world to try permissions in: one of each kind of person, one of each kind of room.
-
-Everybody has come in as people do. A try is one request with somebody's cookie or token, and says
-what came of it; the whole database can be compared before and after.
+"""A small chat for testing permissions: one person of each kind, and one room of each kind.
+Everybody has signed in as people do. A try is one request with somebody's cookie or token, and
+returns the result. The whole database can be compared before and after.
 """
 
 import contextlib

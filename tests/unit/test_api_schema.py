@@ -1,4 +1,4 @@
-"""The operations of the API: their published ids, their checks, and what these say."""
+"""The operations of the API: their published ids, their checks, and the errors of these."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Every spelling of an address is the same address, and what is none is refused."""
+"""All spellings of an address give the same address, and anything else is refused."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 

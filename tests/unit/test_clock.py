@@ -1,4 +1,4 @@
-"""The clock that hosts have in common, and that nothing is compared by a host's own."""
+"""The clock that hosts share, and that nothing is compared with a host's own clock."""
 
 import ast
 import time

@@ -1,4 +1,4 @@
-"""Large answers are packed in pieces, between which others have their turn."""
+"""Large responses are compressed in pieces, and other tasks run in between."""
 
 import gzip
 import random

@@ -1,4 +1,4 @@
-"""Counting open pages goes on whatever fails."""
+"""Open pages are counted, whatever fails."""
 
 import asyncio
 from types import SimpleNamespace

@@ -1,6 +1,6 @@
 """pyproject.toml declares every package that the code imports, and no package without a use.
 
-What only comes along with another package may leave with its next version.
+A package that is only installed because of another one may be gone with that one's next version.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The pools of threads: askers take turns, and what is too much to wait for is refused."""
+"""The thread pools: askers take turns, and jobs are refused when too many are waiting."""
 
 import ast
 import asyncio

@@ -1,4 +1,5 @@
-"""The lines about failed sign-ins: what they hold, how many there are, and who can forge them."""
+"""The log lines about failed sign-ins: what they contain, how many there are, and that nobody can
+forge them."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The fast path understands and answers a GET as the slow path with h11 does, byte for byte."""
+"""The fast path parses and answers a GET exactly like the path with h11, byte for byte."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What files are taken for, and what they are called."""
+"""The types and names of files."""
 
 import json
 

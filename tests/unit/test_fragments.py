@@ -1,4 +1,4 @@
-"""Nothing that people write leaves its element; a fragment does not depend on who looks."""
+"""Nothing that people write leaves its element, and a fragment does not depend on its viewer."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""What an HTTP/2 connection may spend on frames that ask for nothing."""
+"""How many useless frames an HTTP/2 client may send."""
 
 import struct
 

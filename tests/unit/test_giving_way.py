@@ -1,4 +1,4 @@
-"""Who computes for long lets others in: after so much work, and only where it can wait."""
+"""Long computations let other tasks run, after a certain time and only where they can wait."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What may be a Host, and which one is ours."""
+"""Which Host headers are valid, and which name this chat."""
 
 import contextlib
 

@@ -1,5 +1,5 @@
-"""What is written for those who host the chat is true: the files that their tools read are
-accepted by those tools, and name settings that exist."""
+"""The documents for operators are correct: tools accept the files that are written for them, and
+the files name existing settings."""
 
 import json
 import re

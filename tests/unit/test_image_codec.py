@@ -1,4 +1,4 @@
-"""What is made of an image: the pixels, upright, and nothing else of what was sent."""
+"""What is kept of an image: the upright pixels, and nothing else of the uploaded file."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""What a child process says of an image is believed only as far as it can be checked."""
+"""The answer of a child process about an image is trusted only as far as it can be checked."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The log as JSON: one object a line, whatever is in it, and on whose behalf."""
+"""The log as JSON: one object per line, whatever it contains, with the ids of its request."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Tokens of other sites: whatever is in one, it is understood or refused."""
+"""Tokens of other sites: any token is either valid or refused."""
 
 import base64
 import hmac

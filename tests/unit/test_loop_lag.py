@@ -1,4 +1,4 @@
-"""What the log says of an event loop that is late: what was running."""
+"""The log of a late event loop names what was running."""
 
 import asyncio
 import logging

@@ -1,4 +1,5 @@
-"""Scripts are called by names, and Python and Lua take the order of each from one declaration."""
+"""Scripts are called with named arguments, and Python and Lua take their order from one
+declaration."""
 
 import re
 from pathlib import Path

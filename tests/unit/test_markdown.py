@@ -1,4 +1,4 @@
-"""What people write as it is shown: what Markdown is there, and that nothing else ever is."""
+"""How messages are rendered: which Markdown there is, and that nothing else ever gets through."""
 
 import html
 import re

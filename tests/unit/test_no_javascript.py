@@ -1,4 +1,4 @@
-"""Not one line of JavaScript is ours, and what is vendored is what the npm package holds."""
+"""No line of JavaScript is ours, and the vendored files are those of the npm package."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""What the log says while Redis is away."""
+"""The log while Redis is unavailable."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""How passwords are judged and kept."""
+"""How passwords are rated and hashed."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""What is typed to find messages: understood, and never a cause of trouble."""
+"""Search queries: any text can be parsed, and none causes an error."""
 
 import re
 import sqlite3

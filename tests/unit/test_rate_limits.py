@@ -1,4 +1,4 @@
-"""Everything that can be asked for has a row in the table of limits."""
+"""Every route, operation and frame has a row in the tables of limits."""
 
 import asyncio
 import time

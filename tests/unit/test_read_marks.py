@@ -1,4 +1,5 @@
-"""Read marks of a moment are written together, each once, whatever happens to the others."""
+"""Read marks that arrive together are written together, each once, whatever happens to the
+others."""
 
 import asyncio
 

@@ -1,5 +1,5 @@
-"""Commands as bytes: what can be sent is packed, and what cannot is a DataError of its caller,
-whatever is wrong with it. And a link that gives no reply away once one of them was of no use."""
+"""Commands as bytes: valid commands are packed, and invalid ones raise DataError for their callers.
+A connection passes on no more replies after an invalid one."""
 
 import asyncio
 import enum

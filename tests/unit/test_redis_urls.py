@@ -1,4 +1,4 @@
-"""REDIS_URL's forms: what each leads to, and what is wrong with others."""
+"""The forms of REDIS_URL: what each means, and the errors for invalid ones."""
 
 import contextlib
 

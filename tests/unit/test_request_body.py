@@ -1,4 +1,4 @@
-"""How long a request's body is waited for."""
+"""How long the server waits for a request's body."""
 
 import asyncio
 

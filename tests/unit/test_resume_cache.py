@@ -1,4 +1,4 @@
-"""What pages that come back share, and when they must not."""
+"""What reconnecting pages share, and when they must not."""
 
 import asyncio
 from dataclasses import replace

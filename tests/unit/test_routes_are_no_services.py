@@ -1,5 +1,5 @@
-"""Only the composition root imports modules with routes: work that others need is in services, or
-in a module of web/ without routes."""
+"""Only the composition root imports modules with routes: work that other modules need is in
+services, or in a module of web/ without routes."""
 
 import ast
 from pathlib import Path

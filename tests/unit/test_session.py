@@ -1,4 +1,4 @@
-"""What is remembered of cookies and of forms' tokens neither lets anyone in nor mixes people up."""
+"""The caches of cookies and of CSRF tokens let nobody in, and confuse nobody with anybody else."""
 
 from datetime import timedelta
 

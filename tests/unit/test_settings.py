@@ -1,4 +1,4 @@
-"""Settings are read once; a wrong value is named."""
+"""Settings are read once, and the error for an invalid value names it."""
 
 from pathlib import Path
 

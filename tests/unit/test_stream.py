@@ -1,4 +1,4 @@
-"""Where the frame of pages without JavaScript goes on."""
+"""Where the frame of pages without JavaScript continues."""
 
 import pytest
 from redis.exceptions import RedisError

@@ -1,6 +1,6 @@
-"""What the server reads in some bytes is what every other parser reads in them.
+"""The server reads the same requests in some bytes as every other parser.
 
-Requests are made at random of pieces that are likely to be wrong. Whatever the server accepts is
+Requests are generated from pieces that are likely to be invalid. Whatever the server accepts is
 read again by a parser written from RFC 9112 alone, byte by byte, and by llhttp (Node's): each must
 find the same requests at the same places.
 """

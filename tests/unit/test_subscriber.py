@@ -1,4 +1,4 @@
-"""The subscriber without a link."""
+"""The subscriber without a connection."""
 
 import asyncio
 import itertools

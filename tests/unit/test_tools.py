@@ -1,4 +1,4 @@
-"""What people who work on the chat use: the hook before a commit, and the coverage."""
+"""The tools for developers: the pre-commit hook, and the coverage report."""
 
 import re
 import subprocess

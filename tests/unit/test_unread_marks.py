@@ -1,5 +1,5 @@
-"""A room list is a snapshot: it is never sent over what is newer, and takes no mark away nor adds
-one, however reading it, telling and switching rooms happen around each other."""
+"""A room list is a snapshot: it never replaces anything newer, and neither removes nor adds an
+unread mark, in whatever order the list is read, events arrive and rooms are switched."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What people type, made clean."""
+"""Cleaning what people type."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""When a process is taken to hang: the decision, without processes."""
+"""When the watchdog decides that a process hangs, without real processes."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is sent to a webhook, and what is made of the answer."""
+"""How deliveries to webhooks are signed, and how their answers are read."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What waits for a page's words: one timer for many waits."""
+"""Waiting for a page's messages: one timer for many waits."""
 
 import asyncio
 from types import SimpleNamespace

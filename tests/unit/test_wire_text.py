@@ -1,4 +1,4 @@
-"""Whatever comes from outside becomes texts that UTF-8 can hold, or is refused in plain words."""
+"""Input from outside becomes texts that UTF-8 can represent, or is refused with a clear error."""
 
 import io
 import json
