@@ -6,7 +6,6 @@ from flask import g
 
 from ..rendering.serializers import person_json, room_json
 from ..runtime.cooperation import in_pieces
-from ..services import members as membership
 from ..services import rooms
 from ..services.context import chat
 from ..web.security import address
@@ -112,20 +111,20 @@ def list_members(rid: str, limit: int = PAGE_SIZE, skip: int = 0) -> Any:
 )
 def add_members(rid: str, members: list[str]) -> Any:
     """Add people to a room."""
-    membership.add(chat(), g.person, rid, active_people(members))
+    rooms.add_members(chat(), g.person, rid, active_people(members))
     return list_members(rid)
 
 
 @operations.add("remove_member", "DELETE", "/rooms/<rid>/members/<uid>")
 def remove_member(rid: str, uid: str) -> None:
     """Remove a member."""
-    membership.remove(chat(), g.person, rid, uid)
+    rooms.remove_member(chat(), g.person, rid, uid)
 
 
 @operations.add("hand_over", "POST", "/rooms/<rid>/owner", "Room", body={"owner": ID})
 def set_owner(rid: str, owner: str) -> Any:
     """Make a member the owner of a room."""
-    membership.set_owner(chat().store, g.person, rid, owner)
+    rooms.set_owner(chat().store, g.person, rid, owner)
     return shown(rid)
 
 

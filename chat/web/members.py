@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, g, redirect, render_template, request
 
 from ..domain.validation import MAX_NAME_CHARS
-from ..services import members
+from ..services import rooms
 from ..services.context import chat
 from ..services.permissions import may_manage
 from ..store import Person
@@ -47,13 +47,13 @@ def add(rid: str) -> Any:
     """Add the people whose boxes are ticked."""
     if is_search():
         return index(rid)
-    members.add(chat(), g.person, rid, picked_people())
+    rooms.add_members(chat(), g.person, rid, picked_people())
     return redirect(f"/rooms/{rid}/people", 303)
 
 
 @bp.post("/rooms/<rid>/people/<uid>/remove")
 def remove(rid: str, uid: str) -> Any:
-    members.remove(chat(), g.person, rid, uid)
+    rooms.remove_member(chat(), g.person, rid, uid)
     return redirect(f"/rooms/{rid}/people", 303)
 
 
@@ -78,7 +78,7 @@ def leave_page(rid: str, error: str = "") -> Any:
 @shows_errors_on(leave_page)
 def set_owner(rid: str) -> Any:
     """Make the member `uid` the owner; with `leave`, leave the room afterwards."""
-    members.set_owner(chat().store, g.person, rid, request.form.get("uid", ""))
+    rooms.set_owner(chat().store, g.person, rid, request.form.get("uid", ""))
     return leave(rid) if "leave" in request.form else redirect(f"/rooms/{rid}/people", 303)
 
 
