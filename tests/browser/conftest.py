@@ -71,7 +71,7 @@ class People:
         self.allowed = NO_SERVER
 
     def leave(self) -> list[str]:
-        """Close everything; returns what the consoles should not have said."""
+        """Close everything, and return the messages that the consoles should not have."""
         said = [
             f"{p.name}: {text}"
             for p in self.all

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 AXE = Axe().axe_script
 # Every rule, those of good practice too, and of targets that are too small for a finger.
 BEST = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-# What the dark, and the width of a phone, can change.
+# The rules that dark colours and the width of a phone can affect.
 AGAIN = ["color-contrast", "target-size", "page-has-heading-one", "heading-order", "region"]
 NARROW = {**BEST, "runOnly": {"type": "rule", "values": AGAIN}}
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 780}
@@ -181,7 +181,7 @@ def test_files_have_no_finding(people: People, server: Server, tmp_path: Path):
 
 
 def test_the_log_tells_of_what_comes_and_of_nothing_else(people: People, server: Server):
-    """A screen reader reads out what is added: not older messages, not what is said anew."""
+    """A screen reader announces new messages, but neither older nor changed ones."""
     bob = Visitor(server.url, "Bob")
     rid = bob.create_room("Tea")
     for number in range(60):

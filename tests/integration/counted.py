@@ -33,9 +33,9 @@ class Count:
 
     calls: int = 0  # of functions in the longest step of the loop
     commands: int = 0  # asked of Redis
-    together: int = 0  # the most of them in one piece
+    together: int = 0  # the largest number in one piece
     trips: int = 0  # pieces, each of which is waited for
-    read: int = 0  # values answered: members, fields, entries
+    read: int = 0  # values in answers: members, fields, entries
     largest: int = 0  # bytes of the largest answer
     piece: int = 0  # bytes of the answers to one piece, of the largest
     sent: int = 0  # bytes of the largest piece

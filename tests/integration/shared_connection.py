@@ -318,7 +318,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def an_answer_is_lost(self):
-        """Redis has counted, and nobody hears of it."""
+        """Redis has run the command, but its answer is lost."""
 
         async def lose(caller):
             self.network.release()

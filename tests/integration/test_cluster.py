@@ -339,7 +339,7 @@ def test_connections_to_a_node_that_leaves_are_closed_when_it_has_answered(ask, 
 
 def test_a_node_that_is_replaced_has_no_connection_of_ours_any_more(ask, cluster):
     async def conversation(redis):
-        for key in "abcdef":  # of all three nodes
+        for key in "abcdef":  # on all three nodes
             await redis.ask(("SET", key, "1"), {})
         owner = cluster.owner("a")
         place = f"127.0.0.1:{owner.port}"

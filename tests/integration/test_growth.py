@@ -144,7 +144,7 @@ def test_no_page_is_one_long_piece_nor_longer_in_a_large_chat(counting, big):
 
 
 def judge(answer):
-    """What is wrong with a page."""
+    """Return what is wrong with a page."""
     count = answer.count
     side = r'<ul id="rooms".*?</ul>|<hx-partial hx-target="#rooms".*?</hx-partial>'
     html = re.sub(side, "", answer.text, flags=re.S)

@@ -122,7 +122,7 @@ def test_a_token_that_is_used_no_more_keeps_nobody(store, client, ann):
 
 
 def test_who_signed_out_is_gone_as_long_after_that(store, client, ann):
-    """Until then an administrator can delete what they wrote."""
+    """Until then an administrator can delete their messages."""
     rid = store.rooms.create("Tea", "open", ann)
     guest, secret = come(store, "Gus")
     store.rooms.join(rid, guest)

@@ -115,7 +115,7 @@ def server(log):
 
 @pytest.fixture(scope="module")
 def quick(log):
-    """A server that soon gives up a stream whose window is shut."""
+    """A server that soon resets a stream whose window is shut."""
     server = Server("uvloop", log / "quick", h2c=True, http2_stall_timeout=0.3)
     yield server
     server.close()
@@ -180,7 +180,7 @@ REFUSED_BY_H2 = {
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_client_that_wants_nothing_has_to_go(server, name):
-    """After what a connection may spend, not after all that was sent."""
+    """The server disconnects when the budget is used up, not after everything was sent."""
     before = len(server.events())
     received = talk(server, FLOODS[name])
     assert reason(received) in (CALM, REFUSED_BY_H2.get(name, CALM), LOST)

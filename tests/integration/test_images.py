@@ -375,8 +375,8 @@ def end(server, number):
 
 @contextlib.contextmanager
 def sending(server, people, rid):
-    """All of them send an image that takes long. At the end the system kills the children, as it
-    does where memory is short."""
+    """All of them send an image that takes long. At the end the children are killed, as the system
+    does when memory is short."""
     with ThreadPoolExecutor(len(people)) as pool:
         sent = [pool.submit(send, person, rid, ("slow.jpg", slow())) for person in people]
         try:

@@ -126,8 +126,8 @@ def test_whatever_a_foreign_file_says_who_and_what_is_here_stays(store, here, da
 
 
 def renamed(records, data):
-    """The records with ids that are new here, but one of them; without direct rooms, whose ids are
-    made of those of people."""
+    """Return the records with new ids, except one; without direct rooms, whose ids are made from
+    those of people."""
     direct = {r["id"] for r in records if r["is"] == "room" and r["fields"]["kind"] == "direct"}
     skipping, kept = False, []
     for record in records:

@@ -1,4 +1,4 @@
-"""Asking other sites, which may be slow, large or wrong."""
+"""Fetching documents of other sites, which may be slow, large or wrong."""
 
 import asyncio
 import socket

@@ -1,4 +1,5 @@
-"""Another site hands its user over: by a secret in common, and by public keys, as Firebase does."""
+"""Signing in with the token of another site: with a shared secret, and with public keys, as
+Firebase does."""
 
 import base64
 import hmac
@@ -288,7 +289,8 @@ def test_the_public_key_signs_nothing(server, provider):
 
 
 def test_the_other_site_may_change_its_keys(tmp_path):
-    """A key that is not known is looked for at once; who makes some up is no burden to it."""
+    """An unknown key is fetched at once, but clients that make up keys cause no further
+    requests."""
     site = Provider().start()
     running = firebase(tmp_path / "chat", site).start()
     try:

@@ -1,4 +1,4 @@
-"""Work that one process at a time does."""
+"""Work that only one process does at a time."""
 
 import asyncio
 import logging

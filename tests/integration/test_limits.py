@@ -1,4 +1,5 @@
-"""What is too often, too many or too large: refused in words, for all processes together."""
+"""Requests that are too frequent, too many or too large are refused with a clear error, for all
+processes together."""
 
 import html
 import itertools

@@ -1,4 +1,4 @@
-"""What hangs is noticed, its stacks are in the log, and it is replaced; nobody else is."""
+"""A process that hangs is detected, its stacks are logged, and it alone is replaced."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What people write with Markdown, wherever it is shown."""
+"""Messages with Markdown, wherever they are shown."""
 
 import re
 

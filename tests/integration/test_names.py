@@ -1,4 +1,4 @@
-"""Today's names: whatever is kept of a person while a page is open follows every change."""
+"""Present names: everything that an open page keeps about a person follows every change."""
 
 import itertools
 import re

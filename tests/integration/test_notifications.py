@@ -1,4 +1,4 @@
-"""Mentions, and how much of a room somebody hears, on the running chat."""
+"""Mentions and notification levels on the running chat."""
 
 import html
 import re

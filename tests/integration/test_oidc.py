@@ -1,4 +1,5 @@
-"""Signing in at an OpenID Connect provider: a real one, on this machine, with a page of its own."""
+"""Signing in at an OpenID Connect provider: a real one, on this machine, with its own sign-in
+page."""
 
 import re
 from urllib.parse import parse_qs, urlsplit

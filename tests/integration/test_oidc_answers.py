@@ -1,4 +1,4 @@
-"""Whatever a provider publishes and answers, somebody signs in or is told that it went wrong."""
+"""Whatever a provider publishes and answers, the visitor is signed in or gets an error."""
 
 import asyncio
 import json

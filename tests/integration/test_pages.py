@@ -1,4 +1,4 @@
-"""Every page as plain forms and links, on the running chat, with what protects it."""
+"""Every page as plain forms and links on the running chat, with its protection."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor

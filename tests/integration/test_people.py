@@ -1,4 +1,4 @@
-"""Profiles, pictures and who is here, on the running chat."""
+"""Profiles, pictures and presence on the running chat."""
 
 import io
 import os
@@ -84,7 +84,7 @@ def test_a_picture_becomes_a_small_square(ann, bob, tea, form):
 
 
 def test_only_the_address_of_todays_picture_is_kept_by_browsers(ann, bob, tea):
-    """An older address shows today's picture too, but for this once."""
+    """An older address shows the present picture too, but it is not cached."""
     ann.post(tea, "Look at me")
     address = rf"/people/{ann.uid}/picture\?[\w-]+"
     shown = []

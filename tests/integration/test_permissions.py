@@ -1,7 +1,6 @@
-"""Every page, frame and API call as everyone, on the running chat.
-
-Every cell of the tables in rules.py is tried; where it is refused, nothing in the database may
-have changed. A route, a frame or an operation without a row fails a test.
+"""Every page, frame and API call as every person, on the running chat. Every cell of the tables in
+rules.py is tried. A refused request must not change the database. A route, a frame or an operation
+without a row fails a test.
 """
 
 import html
@@ -90,7 +89,7 @@ def test_a_page(world, row):
     what, kind, codes = row
     method, path = what.split()
     state = world.state()
-    # The next composer asks the store nothing, so that people can go on while that is away.
+    # The next composer does not ask the store, so that people can go on while Redis is unavailable.
     off = 200 if "composer?" in path else codes["stranger"]
     for who, code in [*codes.items(), ("off", off)]:
         form = {k: world.fill(v, kind, who) for k, v in FORMS.get(what, {}).items()}
@@ -181,7 +180,8 @@ def post(page, kind, rid):
 
 
 def typing(page, kind, rid):
-    """Who is typing is told to who looks at the room, oneself among them."""
+    """The note that somebody is typing is sent to all viewers of the room, including that
+    person."""
     frames = {"type": "watch", "after": "0"}, {"type": "typing"}
     said = told(page, rid, *frames)
     return secret(kind) in said and bool("is typing" in said or page.wait_for("is typing"))
@@ -287,7 +287,7 @@ def json_of(world, who, what, kind):
 
 
 def as_it_reads(world, answer, kind):
-    """Status, headers and text without what differs each time."""
+    """Return status, headers and text without the parts that differ each time."""
     text = re.sub(world.rooms[kind], "rid", answer.text)
     text = re.sub(r'(c-|nonce" (id="nonce" )?value="|after=|csrf_token" value=")[^"&]+', "", text)
     # A connection ends after its thousandth request, whatever that is.

@@ -1,4 +1,4 @@
-"""What is read in pieces is whole and in order, whatever happens between two pieces."""
+"""Data that is read in pieces is complete and in order, whatever happens between two pieces."""
 
 import asyncio
 import random
@@ -92,7 +92,7 @@ class Meddler:
         pass
 
     def check(self, events):
-        """They are dense, and what looks otherwise now is told by an event behind them."""
+        """The numbers have no gaps, and a later event says what has changed since."""
         if not events:
             return
         first, last = events[0].seq, events[-1].seq
@@ -159,7 +159,7 @@ def test_whatever_happens_between_two_pieces_what_is_read_is_whole(
 
 def before_the_second_read(history, act) -> Counter:
     """Have `act` called before the second piece that `history` reads. Clearing the returned count
-    of reads begins anew."""
+    of reads starts again."""
     read, calls = history._read_events, Counter()
 
     def then_act(*args, **values):

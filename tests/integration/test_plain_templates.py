@@ -1,4 +1,4 @@
-"""With a version of Jinja that was not tested, pages are the same (chat.rendering.environment)."""
+"""With an untested version of Jinja, pages are the same (chat.rendering.environment)."""
 
 import re
 

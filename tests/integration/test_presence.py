@@ -1,4 +1,5 @@
-"""Who is here: the same for all hosts, whatever their clocks say, and it is told in the end."""
+"""Presence: the same on all hosts, whatever their clocks say, and every page shows it in the
+end."""
 
 import time
 from types import SimpleNamespace

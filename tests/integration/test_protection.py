@@ -1,4 +1,4 @@
-"""What every answer carries and none gives away: headers, redirects, the log."""
+"""What every response contains, and what none reveals: headers, redirects, the log."""
 
 import io
 import re

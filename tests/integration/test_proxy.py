@@ -1,4 +1,4 @@
-"""A proxy in front says who has come. Here 127.0.0.1 is the proxy and 127.0.0.2 is not."""
+"""A proxy in front of the chat names the visitor. 127.0.0.1 is the proxy, 127.0.0.2 is not."""
 
 from ipaddress import ip_network
 

@@ -1,4 +1,4 @@
-"""What was deleted is in no file any more: all of the data folder is read for it."""
+"""No file contains deleted text: the tests search the whole data folder."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Going to rooms and people by name, and what is unread in all rooms, on the running chat."""
+"""The quick switcher, and the page of all unread messages, on the running chat."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""How many bytes of files are kept: counted exactly, limited, and put right after any crash."""
+"""Quotas: the bytes of files are counted exactly, limited, and corrected after any crash."""
 
 import asyncio
 import itertools

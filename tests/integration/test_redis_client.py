@@ -391,7 +391,7 @@ def test_a_write_that_fails_ends_the_connection_and_all_waiting(strange):
 
 
 def test_what_was_not_sent_is_sent_on_the_next_connection(strange):
-    """The link is over, and nobody has heard of it yet."""
+    """The connection has ended, but nobody has noticed yet."""
 
     async def conversation(redis, server):
         first = ask(redis, "ECHO", "a")

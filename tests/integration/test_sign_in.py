@@ -20,8 +20,8 @@ GOOD = "seven wet umbrellas"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A chat with accounts and a first administrator, Ada, who comes without the proxy that says
-    where others are."""
+    """A chat with accounts and a first administrator, Ada, whose requests do not come through the
+    proxy that reports addresses."""
     env = {"CHAT_SIGN_IN": "guest,password", "CHAT_PROXIES": "127.0.0.1"}
     running = Server(tmp_path_factory.mktemp("chat"), **env).start()
     running.ada = account(Visitor(running.url), "ada", running.setup_link()).http.cookies

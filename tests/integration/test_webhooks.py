@@ -159,7 +159,7 @@ def test_the_reference_library_verifies_what_is_sent_and_nothing_else(ada, robot
 
 
 def test_each_of_many_messages_is_told_once(ada, robot, lab):
-    """Through both workers, more at once than a bot is told of at once."""
+    """Through both workers, more messages than deliveries may run at once."""
     program = robot.tell()
     texts = [f"@Robot {n}" for n in range(30)]
 

@@ -25,7 +25,7 @@ ACCOUNTS = ["admin", "owner", "member", "moderator", "away", "outsider", "ex", "
 INSIDE = ["owner", "member", "moderator"]
 KINDS = ["open", "closed", "direct", "random"]
 SIGN_IN = 401  # stands for the redirect to the sign-in page
-# Of all keys but the counts of tries and who is here: by these no try is to be judged.
+# Of all keys except rate limits and presence, by which no try is judged.
 DIGESTS = """
 -- The order in a hash is nothing that counts: it changes with the table behind it, by reading too.
 local function held(key)

@@ -66,7 +66,7 @@ def test_what_is_not_markup_is_no_message():
 
 
 def client_frame(text: str, deflate: bool = False) -> bytes:
-    """What a client's own framer makes of a text."""
+    """Return the frame that a client library makes of a text."""
     extension = PerMessageDeflate()
     if deflate:
         extension.finalize("server_no_context_takeover; client_no_context_takeover")

@@ -119,7 +119,7 @@ def test_an_image_that_moves_still_does(format):
 
 
 def test_the_picture_of_a_person_is_the_first_frame_of_what_moves():
-    """However many follow."""
+    """However many frames follow."""
     for sent in (
         hostile_images.gif(30),
         hostile_images.webp_canvas(900, 50),

@@ -86,7 +86,7 @@ def named(value):
 
 
 def read(packed):
-    """The words of a command, as a server reads them."""
+    """Return the words of a command, as a server reads them."""
     reader = hiredis.Reader()
     reader.feed(packed)
     words = reader.gets()

@@ -97,7 +97,7 @@ def test_whatever_is_written_can_be_connected_to_or_is_refused_in_a_line(form, r
 
 
 def connects(url):
-    """Neither client fails to make a connection, other than by connecting."""
+    """Both clients can be created; only connecting may fail."""
     try:
         urls.connect(url).connection_pool.make_connection()
         urls.client(url).connection_pool.make_connection()

@@ -42,7 +42,7 @@ def test_status_without_body(server, code):
 
 
 def test_file(server):
-    """A file comes whole, dated once, and not again when its ETag is known."""
+    """A file arrives completely, with one date, and not again if the client knows its ETag."""
     response = server.http.get("/file")
     assert response.content == b"0123456789" * 20_000
     assert len(response.headers.get_list("date")) == 1

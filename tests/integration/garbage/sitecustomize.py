@@ -1,5 +1,5 @@
 """Loaded by each process of a chat whose PYTHONPATH has this folder. The garbage collector is off,
-and on SIGUSR2 a process writes the names of the classes of what only the collector would free."""
+and on SIGUSR2 a process writes the classes of all objects that only the collector would free."""
 
 import gc
 import os
