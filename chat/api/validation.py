@@ -44,7 +44,7 @@ def compiled(schema: Schema) -> Check:
 
 def query_fields(properties: dict[str, Schema]) -> dict[str, Any]:
     """The query parameters among `properties`, integers as such; other parameters are ignored.
-    Raises Invalid for what is no integer."""
+    Raises Invalid for a text that is not an integer."""
     sent: dict[str, Any] = {name: request.args[name] for name in properties if name in request.args}
     for name, value in sent.items():
         if properties[name]["type"] == "integer":

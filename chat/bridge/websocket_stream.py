@@ -120,7 +120,7 @@ class WebSocketStream(WebSocketInput):
         _, headers, self.connection = self.handshake.accept(message.get("subprotocol"), [])
         self.state = State.CONNECTED
         self._put(switching_protocols([*headers, *self.config.handshake_headers]))
-        # Nobody reads what is left of the handshake, and it is a tenth of an idle connection.
+        # Nobody needs the rest of the handshake, which is a tenth of an idle connection.
         self.send.__self__.connection.h11_connection = None  # type: ignore[attr-defined]
         if self.config.websocket_ping_interval is not None:
             self._check_silence()

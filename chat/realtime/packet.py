@@ -13,7 +13,8 @@ class Packet(BroadcastMessage):
     __slots__ = ()
 
     def __init__(self, text: str) -> None:
-        # hx-ws parses a message as JSON first and drops what is; a fragment is always markup.
+        # hx-ws first tries to parse a message as JSON, and drops it if that succeeds. A fragment is
+        # always markup.
         assert text.startswith("<"), text
         super().__init__(text)
 

@@ -226,7 +226,7 @@ class Subscriber:
 
     async def _take_out(self, rid: str, uid: str) -> None:
         """Remove the pages of a person who is no longer a member from a room, even if an error
-        occurs: they must not be sent what follows."""
+        occurs: they must not get the following events."""
         try:
             await self.background.portal(self.changed, uid)
         except (RedisError, OSError):

@@ -114,7 +114,7 @@ class Index:
         db = sqlite3.connect(self.path, timeout=WRITER_WAIT_SECONDS, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        db.execute("PRAGMA secure_delete = ON")  # overwrites deleted data
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA_VERSION):
             db.close()
@@ -195,7 +195,7 @@ class Index:
         )
 
     def trim(self, rid: str, first: int) -> None:
-        """Remove what is older than number `first` of a room."""
+        """Remove the events of a room that are older than number `first`."""
         if row := self._row("SELECT no FROM room WHERE rid = ?", rid):
             ids = row[0] << SEQ_BITS, (row[0] << SEQ_BITS) + first - 1
             self.db.execute("DELETE FROM words WHERE rowid BETWEEN ? AND ?", ids)

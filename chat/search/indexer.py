@@ -149,7 +149,7 @@ class Indexer:
                 self._purge()
 
     def finish(self, seconds: float) -> None:
-        """Bring all rooms up to date and purge what was deleted, within so many seconds."""
+        """Bring all rooms up to date and purge deleted messages, within `seconds`."""
         self.until = time.monotonic() + seconds
         self.look(subscribe=False)
         if self.purge_seconds:
@@ -170,7 +170,7 @@ class Indexer:
         return done
 
     def _receive(self) -> tuple[set[str], set[str]]:
-        """Wait for what is published. Returns the ids of the rooms with new events, and of those
+        """Wait for published messages. Returns the ids of the rooms with new events, and of those
         with a new subscription, which may have events from before it."""
         changed: set[str] = set()
         subscribed: set[str] = set()

@@ -77,7 +77,7 @@ def _trim(store: Retention, messages: int, days: int) -> Iterator[bool]:
 
 
 def _forget_guests(store: Store, pictures: Pictures, days: int) -> Iterator[bool]:
-    """Forget guests who have been away for so many days, and delete their pictures."""
+    """Forget guests who have been away for that many `days`, and delete their pictures."""
     for uids in store.guests.forget(days):
         for uid in uids:
             pictures.delete(uid)

@@ -187,8 +187,8 @@ class Accounts:
 
     def by_reset(self, secret: str) -> Person | None:
         """The person of a password link. None if it was used or expired, another one was made or
-        the password was changed since, the person was deactivated, or whoever made it is not an
-        administrator any more."""
+        the password was changed since, the person was deactivated, or its maker is no longer an
+        administrator."""
         digest = keys.digest(secret)
         uid = self._verified.one("GET", keys.reset(digest))
         if not uid:

@@ -55,8 +55,8 @@ class Exporter:
             yield {"is": "banned", "of": self.client.zrange(keys.BANNED, 0, -1)}
 
     def room(self, rid: str) -> Iterator[Record]:
-        """A room as it is now, without what is posted during the export. Nothing if there is no
-        such room."""
+        """Yield a room as it is now, without events that are posted during the export. Yields
+        nothing if there is no such room."""
         fields = self.client.hgetall(keys.room(rid))
         if not fields.get("seq"):
             return

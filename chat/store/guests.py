@@ -43,7 +43,7 @@ class Guests:
         self._forget_member = Script(people.client, "forget_member")
 
     def forget(self, days: int) -> Iterator[list[str]]:
-        """Forget guests who have not been here for so many days, and delete what is left of
+        """Forget guests who have not been here for that many `days`, and delete what is left of
         forgotten people. Works in steps; each yields the ids of the guests it has forgotten."""
         left: set[str] = set()
         found = self.client.scan_iter(match=keys.user("*").replace("}", "*"), count=SCAN_COUNT)
@@ -93,8 +93,8 @@ class Guests:
         return (fields["role"] or GUEST) == GUEST and not others
 
     def _is_away(self, uid: str, expires: int, days: int) -> bool:
-        """True if this guest has not been here for so many days. `expires`: seconds until the guest
-        expires; -1 for guests who have joined a room, and do not."""
+        """True if this guest has not been here for that many `days`. `expires`: seconds until the
+        guest expires; -1 for guests who have joined a room, and do not."""
         now = self.sessions.clock.now()
         if expires >= 0 and GUEST_SECONDS - expires < NEW_SECONDS:
             return False

@@ -60,7 +60,7 @@ def number(found: Any, most: int = MAX_NUMBER) -> int:
 
 
 def moment(found: Any, later: int = DAY_MS) -> int:
-    """A time in ms since 1970, at most so many ms from now."""
+    """Return a time in ms since 1970, which is at most `later` ms from now."""
     return number(found, int(time.time() * 1000) + later)
 
 

@@ -36,7 +36,8 @@ class Lease:
         return is_held
 
     def renew(self, after_seconds: float) -> bool:
-        """Renew the lease if it was acquired more than so many seconds ago; False if it is lost."""
+        """Renew the lease if it was acquired more than `after_seconds` ago. Returns False if it is
+        lost."""
         return time.monotonic() <= self._acquired_at + after_seconds or self.acquire()
 
     def release(self) -> None:

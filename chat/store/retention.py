@@ -41,8 +41,8 @@ class Retention:
         return stored_ids(self.client, keys.room, size=STEP_EVENTS)
 
     def trim(self, rid: str, messages: int, days: int) -> int:
-        """Delete what is not among the newest `messages` events (0: no limit), or is older than so
-        many days (0: no limit), but at most STEP_EVENTS. Returns how many were deleted: if it is
+        """Delete events that are not among the newest `messages` (0: no limit) or that are older
+        than `days` (0: no limit), but at most STEP_EVENTS. Returns how many were deleted: if it is
         STEP_EVENTS, there may be more."""
         age: dict[str, Any] = {"age_ms": days * DAY_MS, "nonce_ms": NONCE_MS}
         gone = self._trim(keys.of_room(rid), kept=messages, limit=STEP_EVENTS, **age)

@@ -137,10 +137,10 @@ def audit() -> Any:
 
 
 def change_role(by: Person, uid: str, role: str) -> None:
-    """Give a person another role. Admins cannot change their own role, so there is always an
-    administrator. If two administrators take the role from each other at the same time, they do not
-    both succeed: whoever finds that they are no longer an administrator undoes the change. Raises
-    Invalid, NotFound, Refused."""
+    """Give a person another role. Administrators cannot change their own role, so there is always
+    an administrator. If two administrators take the role from each other at the same time, they do
+    not both succeed: whoever finds that they are no longer an administrator undoes the change.
+    Raises Invalid, NotFound, Refused."""
     person, people = _other(uid), chat().store.people
     if role not in ROLES:
         raise Invalid("There is no such role.")
