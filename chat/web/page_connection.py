@@ -194,7 +194,9 @@ class PageConnection:
         await_(self.parts.realtime.subscriber.ready(f"room:{rid}"))
         answer = self._missed(Cursor(rid, *last, epoch))
         if answer is None:
+            # Refresh.person sends this only to pages that are still in the room.
             self.hub.leave(self.viewer, rid)
+            self._send(self.parts.fragments.room_left(rid))
             return
         packet = answer.packet(self.parts.fragments, self.viewer.zone)
         if self.viewer.watching != rid:

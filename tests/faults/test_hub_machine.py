@@ -53,6 +53,17 @@ def test_whatever_happens_the_hub_is_right_in_the_end(machine):
     machine(120)
 
 
+@pytest.mark.usefixtures("machine")
+def test_a_page_that_reads_a_room_which_its_person_has_left_is_told():
+    """It would miss what happens before the person joins again: here, that somebody is renamed."""
+    state = Machine()
+    state.somebody_leaves_or_joins(number=1, room=0)
+    state.a_heartbeat(number=1)
+    state.somebody_is_renamed(number=0)
+    state.somebody_leaves_or_joins(number=1, room=0)
+    state.teardown()
+
+
 # Typical bugs: the machine must find each of them
 
 
