@@ -87,7 +87,7 @@ class PageWriter:
                     self.on_shown(room)
                     try:
                         last = shown[-1][0]
-                        self.show(group, [*shown, *((last, text) for text in row)])
+                        self.show(group, shown, [(last, text) for text in row])
                     except Exception as error:
                         log_error("cannot write what happened in a room", error)
                         self.on_failure(group.watching)
@@ -152,6 +152,8 @@ class PageWriter:
         """Send a room list (UnreadMarks.send_list), and the marks that it lacks."""
         self.flush()  # the list may already have what waits for the end of this turn
         self.marks.send_list(viewer, text, seqs)
+        if viewer.watching and self.marks.has_newer_row(viewer, viewer.watching, 1):
+            self.set_lagging(viewer)  # events that are older than the list come without their row
 
     def send_text(self, viewer: Viewer, text: str) -> None:
         """Send a fragment to one page."""
@@ -195,9 +197,10 @@ class PageWriter:
         for viewer in viewers:
             self.push(viewer, packet)
 
-    def show(self, group: Group, fragments: list[Numbered]) -> None:
-        """Write fragments to the watching viewers of a group. The hot path: everything that is the
-        same for all viewers is done before the loop."""
+    def show(self, group: Group, shown: list[Numbered], row: list[Numbered]) -> None:
+        """Write fragments of events, and the room's row after them, to the watching viewers of a
+        group. The hot path: everything that is the same for all viewers is done before the loop."""
+        fragments = shown + row
         packet = Packet.of(text for _, text in fragments)
         before, last = fragments[0][0] - 1, fragments[-1][0]
         deflated = packet.deflated if group.deflating else b""  # may raise
@@ -206,6 +209,9 @@ class PageWriter:
         for viewer in list(group.lagging):
             if viewer.held is not None:
                 viewer.held += fragments
+                continue
+            if self.marks.has_newer_row(viewer, viewer.watching or "", last):
+                self.send_missing(viewer, shown)
                 continue
             if viewer.sent == before:
                 if self.push(viewer, packet):

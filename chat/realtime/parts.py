@@ -37,7 +37,7 @@ class Realtime:
             lambda function: asyncio.get_running_loop().call_soon(function),
             # The hub and the subscriber need each other; pages open only after both exist.
             lambda channel: self.subscriber.opened(channel),
-            lambda channel: self.subscriber.closed(channel),
+            self._closed,
             self.confirmations.shown,
         )
         self.presence = LivePresence(self.hub, store, fragments)
@@ -48,3 +48,10 @@ class Realtime:
         self.subscriber = Subscriber(
             topology, self.hub, store, texts, self.background, refresh.person, refresh.on_signal
         )
+
+    def _closed(self, channel: str) -> None:
+        """The last viewer of a channel has gone, so signals about changed names arrive no more."""
+        kind, _, rid = channel.partition(":")
+        if kind == "room":
+            self.resume_cache.forget(rid)
+        self.subscriber.closed(channel)

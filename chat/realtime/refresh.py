@@ -2,9 +2,12 @@
 name, somebody who is typing. The store publishes a signal, and every process refreshes its pages.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
+
+from redis.exceptions import RedisError
 
 from ..bridge import await_
 from ..domain.events import Event
@@ -21,6 +24,24 @@ from .resume_cache import ResumeCache
 from .viewers import Viewer
 
 MAX_READS = 10  # of a message that changes during each read
+PAUSES_SECONDS = 0.1, 0.5, 2.0  # before work is repeated whose answer from Redis was lost
+
+
+def repeated(work: Callable[..., None]) -> Callable[..., None]:
+    """Repeat a method that fails because an answer from Redis is lost: the signal that caused it
+    does not come again. During an outage, the last error is raised; all pages are refreshed after
+    it (Subscriber)."""
+
+    @wraps(work)
+    def run(*args: object) -> None:
+        for pause in PAUSES_SECONDS:
+            try:
+                return work(*args)
+            except (RedisError, OSError):
+                await_(asyncio.sleep(pause))
+        return work(*args)
+
+    return run
 
 
 @dataclass(eq=False)
@@ -53,6 +74,7 @@ class Refresh:
         else:
             self.background.run(self.profile, rid, signal)
 
+    @repeated
     def person(self, uid: str) -> None:
         """The sessions or rooms of a person may have changed: close the pages whose session has
         ended, and show the current rooms on the others."""
@@ -74,11 +96,14 @@ class Refresh:
                 continue
             for row in rows:
                 self.hub.belong(viewer, row.room.rid, row.room.seq, row.room.at)
-            for rid in joined[viewer] - mine:  # except the rooms that it joined during the reads
+            for rid in joined[viewer] - mine:
                 if rid == viewer.watching:
                     self.hub.writer.send_text(viewer, self.fragments.room_left(rid))
                 self.hub.leave(viewer, rid)
             shown.append(viewer)
+        if any(not viewer.rooms <= mine for viewer in shown):
+            # Rooms that were added during the reads, from an older reading or from a newer one.
+            self.background.run(self.person, uid)
         for viewer in shown:
             self.send_list(viewer, rows, pages[viewer])
 
@@ -97,6 +122,13 @@ class Refresh:
         if viewer.zone != person.zone:
             viewer.close(SERVICE_RESTART)
         return viewer.zone == person.zone
+
+    @repeated
+    def closed(self, viewer: Viewer) -> None:
+        """A page has closed. If it has posted and not heard yet of its person's new name, its
+        messages have the old one, as in `keep_current`."""
+        if viewer.posted_in and (person := self.store.people.get(viewer.uid)):
+            self.keep_current(viewer, person)
 
     def send_list(self, viewer: Viewer, rows: list[Row], version: int) -> None:
         """Send a page its room list. `rows` were read from the store when the page's `list_version`
@@ -156,12 +188,14 @@ class Refresh:
         text: str = self.fragments.room_list(rows, shown or "", viewer.zone)
         return text if viewer.watching == shown else ""
 
+    @repeated
     def profile(self, rid: str, uid: str) -> None:
         """A member has another name, tag or picture: show the newest messages again that they
         wrote, reacted to or are quoted in."""
         newest = self.store.messages.newest
         self._show_again(rid, lambda: [one for one in newest(rid) if uid in uids_in([one])])
 
+    @repeated
     def names(self, rid: str) -> None:
         """Signals of the room may have been missed: show the names that have changed meanwhile. A
         message whose stored names are still correct is not sent again."""

@@ -17,13 +17,14 @@ class UnreadMarks:
     def __init__(self, rooms: dict[str, LiveRoom], send: Callable[[Viewer, Packet], bool]) -> None:
         self._rooms = rooms
         self._send = send
-        # Viewers who may not be sent marks as they come: their list is being read, or was ahead.
-        self.exceptions: dict[Viewer, None] = {}
+        # Viewers who may not be sent marks and rows as they come: their list is being read, or was
+        # ahead. The numbers are those of the rows that it was ahead with, by room.
+        self.exceptions: dict[Viewer, dict[str, int]] = {}
 
     def hold(self, viewer: Viewer) -> None:
         """The viewer's room list is about to be read: hold marks until `send_list`."""
         viewer.held_marks = []
-        self.exceptions[viewer] = None
+        self.exceptions.setdefault(viewer, {})
 
     def send_list(self, viewer: Viewer, text: str, seqs: dict[str, int]) -> None:
         """Send a room list, and then the marks that it lacks. `seqs` has the number of the
@@ -35,9 +36,11 @@ class UnreadMarks:
         if later:
             self._send(viewer, Packet.of(later))
         for rid, seq in seqs.items():
-            self.was_sent(viewer, rid, seq)
-        if not viewer.ahead:
-            self.exceptions.pop(viewer, None)
+            if rid != viewer.watching:
+                self.was_sent(viewer, rid, seq)
+            if rid in viewer.rooms and seq > self._rooms[rid].last:
+                self.exceptions.setdefault(viewer, {})[rid] = seq
+        self._end_exception(viewer)
 
     def is_older(self, seqs: dict[str, int], viewer: Viewer) -> bool:
         """True if a list with these numbers lacks something that the hub has sent."""
@@ -49,7 +52,7 @@ class UnreadMarks:
     def is_ahead(self, viewer: Viewer, seqs: dict[str, int]) -> bool:
         """True if the viewer was sent something that the hub does not know yet, and that a list
         with these numbers lacks: nothing would send it again after the list."""
-        ahead = viewer.ahead.items()
+        ahead = [*viewer.ahead.items(), *self.exceptions.get(viewer, {}).items()]
         if any(seq > seqs.get(rid, 0) for rid, seq in ahead):
             return True
         rid = viewer.watching
@@ -60,14 +63,18 @@ class UnreadMarks:
     def was_sent(self, viewer: Viewer, rid: str, seq: int) -> None:
         """The viewer was sent events of a room up to `seq`; the hub may know fewer."""
         room = self._rooms.get(rid)
-        if room and seq > room.last and rid in viewer.rooms and rid != viewer.watching:
+        if room and seq > room.last and rid in viewer.rooms:
             viewer.ahead[rid] = seq
-            self.exceptions[viewer] = None
+            self.exceptions.setdefault(viewer, {})
 
     def not_ahead(self, viewer: Viewer, rid: str) -> None:
         """Stop comparing what the viewer was sent of a room with the room's events."""
         viewer.ahead.pop(rid, None)
-        if not viewer.ahead and viewer.held_marks is None:
+        self.exceptions.get(viewer, {}).pop(rid, None)
+        self._end_exception(viewer)
+
+    def _end_exception(self, viewer: Viewer) -> None:
+        if not viewer.ahead and viewer.held_marks is None and not self.exceptions.get(viewer):
             self.exceptions.pop(viewer, None)
 
     def forget(self, viewer: Viewer) -> None:
@@ -81,13 +88,21 @@ class UnreadMarks:
             viewer.held_marks += [(rid, seq, text) for seq, text in marks if seq > upto]
             viewer.held_marks += [(rid, last, text) for text in row]
             return []
-        if upto <= last:
+        newest = max(upto, self.exceptions[viewer].get(rid, 0))
+        if newest <= last:
             self.not_ahead(viewer, rid)
-        return [text for seq, text in marks if seq > upto] + (row if last > upto else [])
+        return [text for seq, text in marks if seq > upto] + (row if last > newest else [])
+
+    def has_newer_row(self, viewer: Viewer, rid: str, seq: int) -> bool:
+        """True if the viewer's list has a row of the room as new as event `seq`, or newer."""
+        return viewer in self.exceptions and self.exceptions[viewer].get(rid, 0) >= seq
 
     def hold_row(self, group: Group, rid: str, seq: int, row: str) -> None:
         """Watching viewers were sent the room's row; hold it for those whose list is being read,
         because that list may lack it."""
-        for viewer in self.exceptions:
-            if viewer.held_marks is not None and viewer in group.watching:
-                viewer.held_marks.append((rid, seq, row))
+        for viewer, listed in list(self.exceptions.items()):
+            if viewer in group.watching:
+                if viewer.held_marks is not None:
+                    viewer.held_marks.append((rid, seq, row))
+                if listed.get(rid, seq + 1) <= seq:
+                    self.not_ahead(viewer, rid)

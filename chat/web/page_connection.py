@@ -118,6 +118,8 @@ class PageConnection:
         """The page has closed. Nobody knows whether it showed what it was sent last."""
         self.hub.disconnect(self.viewer)
         self.leave()
+        if self.viewer.posted_in:
+            self.parts.realtime.background.run(self.parts.realtime.refresh.closed, self.viewer)
 
     def _reconnect(self, error: Exception) -> None:
         """Redis has failed: close the socket, so that the page connects again."""
