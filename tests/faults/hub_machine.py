@@ -32,6 +32,7 @@ from chat.redis_client.pubsub import PubSub
 from chat.redis_client.topology import SingleServer
 from chat.rendering.fragments import Fragments
 from chat.store import Store, keys
+from chat.store.pieces import Turns
 from chat.store.sessions import public
 from chat.web.page_connection import PageConnection
 
@@ -370,11 +371,13 @@ class World:
         begin = self.raw.sessions.begin
         self.sids = {person.uid: public(begin(person.uid, "guest")) for person in self.people}
         self.browsers, self.frames = [], []
+        self.unheard = set()  # rooms and people who were renamed when they had left
         self.runner = asyncio.Runner()
         self.runner.run(self.start())
 
     async def start(self):
         app = self.app
+        app.store.messages.history.turns = Turns()  # asyncio binds its semaphore to one event loop
         app.realtime = live = Realtime(app.store, app.fragments, self.texts, SingleServer(self.url))
         self.subscriber = subscriber = live.subscriber
         self.held = Held(subscriber.channels.topology, subscriber._on_message, self.on_subscribed)
@@ -593,7 +596,7 @@ class World:
         for seq, html in browser.shown.items():
             name = _NAME.search(html)
             # People who have left the room are shown under the name that they had then (I12).
-            if self.raw.rooms.is_member(browser.room, now[seq].uid):
+            if (browser.room, now[seq].uid) not in self.unheard:
                 assert (name[1] or name[2]) == now[seq].name, "a name of yesterday"
             for utc, title in _TIME.findall(html):
                 then = datetime.fromisoformat(utc).astimezone(UTC)
@@ -763,6 +766,8 @@ class Machine(RuleBasedStateMachine):
         world = self.world
         person = world.person(world.people[number].uid)
         world.raw.people.edit(person, name=f"{NAMES[number]} {next(world.numbers)}")
+        is_member = world.raw.rooms.is_member
+        world.unheard.update((r, person.uid) for r in world.rids if not is_member(r, person.uid))
 
     @step(number=who, zone=st.sampled_from(ZONES))
     def somebody_changes_zones(self, number, zone):
