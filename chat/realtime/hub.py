@@ -77,6 +77,7 @@ class Hub:
         nothing would ever remove it from the room."""
         if rid in viewer.rooms or viewer not in self.people.get(viewer.uid, ()):
             return
+        self.writer.flush()  # or the viewer would be sent events of this turn that its list has
         viewer.rooms.add(rid)
         room = self.rooms.get(rid)
         if room is None:

@@ -179,6 +179,18 @@ def test_a_page_that_has_gone_is_put_into_no_room(world):
     assert page.viewer.rooms == set()
 
 
+def test_a_page_that_opens_in_the_turn_of_an_event_is_not_sent_it_again(world):
+    """Its room list, which is read from the database, has the event."""
+    other = world.page("ann", watch=False)
+    world.hub.publish(event(1))
+    page = world.page("bob", seq=1, watch=False)
+    world.end_turn()
+    assert other.texts == ["<note tea 1>"]
+    assert page.texts == []
+    world.publish(event(2))
+    assert page.texts == ["<note tea 2>"]
+
+
 def test_events_of_one_turn_leave_as_one_write(world):
     page = world.page()
     world.publish(event(1), event(2), event(3))
