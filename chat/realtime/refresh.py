@@ -172,7 +172,7 @@ class Refresh:
             self.hub.writer.send_list(viewer, "", {})
             raise
         if self.hub.marks.is_ahead(viewer, numbers(rows)):
-            viewer.ahead.clear()
+            self.hub.marks.forget_ahead(viewer)
         self._send(viewer, rows, text)
 
     def _send(self, viewer: Viewer, rows: list[Row], text: str) -> None:

@@ -73,6 +73,12 @@ class UnreadMarks:
         self.exceptions.get(viewer, {}).pop(rid, None)
         self._end_exception(viewer)
 
+    def forget_ahead(self, viewer: Viewer) -> None:
+        """Compare nothing that the viewer was sent before: a failover has lost those events."""
+        viewer.ahead.clear()
+        self.exceptions.get(viewer, {}).clear()
+        self._end_exception(viewer)
+
     def _end_exception(self, viewer: Viewer) -> None:
         if not viewer.ahead and viewer.held_marks is None and not self.exceptions.get(viewer):
             self.exceptions.pop(viewer, None)

@@ -193,6 +193,23 @@ def test_a_list_ahead_of_the_events_of_the_room_on_screen_is_not_taken_back(befo
     assert not world.hub.marks.exceptions
 
 
+@pytest.mark.parametrize("room", ["tea", None])
+def test_a_list_whose_events_were_lost_is_not_compared_for_ever(room):
+    """A failover has lost them: no list will have them again, and the next events have their
+    numbers. `room`: on screen."""
+    world = World()
+    world.look(room)
+    for _ in range(3):
+        world.say("tea", POST)
+    world.read(hold=False)
+    world.send()
+    lost = {"tea": 1, "club": 1}
+    assert world.hub.marks.is_ahead(world.viewer, lost)
+    world.hub.marks.forget_ahead(world.viewer)
+    assert not world.hub.marks.is_ahead(world.viewer, lost)
+    assert not world.hub.marks.exceptions
+
+
 def test_what_cannot_be_read_loses_no_mark():
     world = World()
     world.hub.marks.hold(world.viewer)
